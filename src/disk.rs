@@ -1,0 +1,88 @@
+//! What the folder's files are published with: atomic writes, and the lock of the one writer.
+//!
+//! Its own file so that there is one way to do each.
+
+use crate::error::{Error, Result};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+/// Writes a file so that a reader sees the old content or the new, whatever happens in between: a
+/// temporary file, synced, renamed over the old one, and the folder synced.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut file = File::create(&temporary).map_err(Error::io(&temporary))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(&temporary))?;
+    std::fs::rename(&temporary, path).map_err(Error::io(path))?;
+    path.parent().map_or(Ok(()), sync)
+}
+
+/// Makes a file's content, or a folder's list of names, survive a power cut.
+pub fn sync(path: &Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path))
+}
+
+/// Makes a folder and those above it.
+pub fn create_folder(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).map_err(Error::io(path))
+}
+
+/// Held by the one process that writes to a data folder; the system lets go of it when that process
+/// ends, however it ends.
+#[derive(Debug)]
+pub struct WriteLock {
+    _file: File,
+}
+
+impl WriteLock {
+    /// Takes the lock at `path`; `None` if another process has it.
+    pub fn try_take(path: &Path) -> Result<Option<WriteLock>> {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(Error::io(path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(Error::io(path)(error)),
+        }
+        let owner = format!("{}\n", std::process::id());
+        file.rewind()
+            .and_then(|()| file.set_len(0))
+            .and_then(|()| file.write_all(owner.as_bytes()))
+            .map_err(Error::io(path))?;
+        Ok(Some(WriteLock { _file: file }))
+    }
+
+    /// Takes the lock, or says who has it.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with the other process's number.
+    pub fn take(path: &Path) -> Result<WriteLock> {
+        WriteLock::try_take(path)?.ok_or_else(|| {
+            let mut owner = String::new();
+            let read = File::open(path).and_then(|mut file| file.read_to_string(&mut owner));
+            let owner = read.map_or("another process".into(), |_| format!("process {}", owner.trim()));
+            Error::Data(format!("{}: {owner} is writing here; wait for it or stop it", path.display()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_writer_is_told_who_the_first_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = WriteLock::take(&path).unwrap();
+        let message = WriteLock::take(&path).unwrap_err().to_string();
+        assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
+        drop(first);
+        assert!(WriteLock::take(&path).is_ok());
+    }
+}

@@ -1,0 +1,48 @@
+//! The library's one error type.
+//!
+//! Its own file because every module speaks it. A message says what was got, what was wanted and
+//! what to do; the variant says whose mistake it was, which is all that the server needs to choose
+//! a status and the command line to choose an exit code.
+
+use std::path::{Path, PathBuf};
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, by whose mistake it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller asked for something that cannot be: the message says how to ask instead.
+    #[error("{0}")]
+    Invalid(String),
+    /// The caller named something that is not here.
+    #[error("{0}")]
+    NotFound(String),
+    /// A model folder is missing, incomplete, damaged or of an unknown kind.
+    #[error("{0}")]
+    Model(String),
+    /// A data folder is missing, of another model, damaged, or in use.
+    #[error("{0}")]
+    Data(String),
+    /// The operating system refused something about this path.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// The file or folder that was being used.
+        path: PathBuf,
+        /// The system's own word.
+        source: std::io::Error,
+    },
+    /// The catalog's database refused something.
+    #[error("catalog: {0}")]
+    Catalog(#[from] rusqlite::Error),
+    /// The tensor library refused something.
+    #[error("encoder: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// An I/O error, told with the path it happened on; for `map_err`.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
+        move |source| Error::Io { path: path.as_ref().to_path_buf(), source }
+    }
+}

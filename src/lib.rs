@@ -1,0 +1,61 @@
+//! likewise: which papers are like this one?
+//!
+//! # Layout
+//!
+//! Data flows one way, and a module imports only what stands above it here:
+//!
+//! - [`error`]: got what, wanted what, do what
+//! - [`disk`]: atomic writes, and the writer's lock
+//! - [`map`]: a file as bytes in memory
+//! - [`paper`]: a paper, and its one normalised id
+//! - [`dump`]: dump → papers, one file a format
+//! - [`text`]: paper → the text that the model reads
+//! - [`catalog`]: papers on disk, by id: the truth
+//! - [`model`]: what a model folder says, and where to fetch one
+//! - [`encoder`]: text → tokens → vectors
+//! - [`space`]: one embedding space on disk
+//! - [`index`]: vectors → neighbours
+//! - [`eval`]: how good an answer is
+//! - [`ingest`]: papers into a data folder
+//! - [`search`]: a text, papers, or a vector → ranked papers
+//! - [`server`]: the same over HTTP; the only async room
+//! - [`cli`]: the same in a terminal; one file a command
+
+pub mod error;
+pub use error::{Error, Result};
+
+pub mod disk;
+
+pub mod map;
+
+pub mod paper;
+pub use paper::{Paper, PaperId};
+
+pub mod dump;
+
+pub mod text;
+
+pub mod catalog;
+pub use catalog::{Catalog, Filter};
+
+pub mod model;
+pub use model::ModelFolder;
+
+pub mod encoder;
+pub use encoder::Encoder;
+
+pub mod space;
+
+pub mod index;
+pub use index::Index;
+
+pub mod eval;
+
+pub mod ingest;
+
+pub mod search;
+pub use search::{Library, Query};
+
+pub mod server;
+
+pub mod cli;
