@@ -1,0 +1,84 @@
+//! The text of a Daily Papers page: a few header lines, then title and abstract paragraphs in turn.
+//!
+//! Its own file because it is no data format but a page as it was copied: where the header ends has
+//! to be found. It ends with a line about the research community, in one of two variants, after which
+//! one of them has the day (`Jun 5`).
+
+use super::Refused;
+use super::jsonl::{Fields, build};
+use super::lines::lines;
+use crate::paper::Paper;
+use std::io::BufRead;
+
+/// What the header's last fixed line says in both variants (`byAK and …`, `by AK and …`).
+const HEADER_END: &str = "AK and the research community";
+
+/// Whether the head of a file is such a page's.
+pub fn looks_like(head: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(&head[..head.len().min(4096)]);
+    head.lines().any(|line| line.trim_end().ends_with(HEADER_END))
+}
+
+/// The papers of a page.
+pub fn papers(reader: Box<dyn BufRead + Send>) -> Box<dyn Iterator<Item = Result<Paper, Refused>> + Send> {
+    // Every paragraph is one line, and `lines` leaves the blank ones out.
+    let mut paragraphs = lines(reader).peekable();
+    let mut header = true;
+    Box::new(std::iter::from_fn(move || {
+        if std::mem::take(&mut header) {
+            while !matches!(paragraphs.next()?, Ok((_, text)) if text.trim_end().ends_with(HEADER_END)) {}
+            paragraphs.next_if(|paragraph| matches!(paragraph, Ok((_, text)) if is_day(text.trim())));
+        }
+        let (line, title) = match paragraphs.next()? {
+            Ok(title) => title,
+            Err(refused) => return Some(Err(refused)),
+        };
+        Some(match paragraphs.next() {
+            Some(Ok((_, r#abstract))) => {
+                build(Fields { title: Some(title), r#abstract: Some(r#abstract), ..Fields::default() })
+                    .map_err(|reason| Refused { line, reason })
+            }
+            Some(Err(refused)) => Err(refused),
+            None => Err(Refused {
+                line,
+                reason: format!("the title {:?} has no abstract after it", title.trim()),
+            }),
+        })
+    }))
+}
+
+/// Whether a paragraph is a day such as `Jun 5`.
+fn is_day(text: &str) -> bool {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let Some((month, day)) = text.split_once(' ') else { return false };
+    MONTHS.contains(&month) && day.parse().is_ok_and(|day: u8| (1..=31).contains(&day))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    fn titles(text: &str) -> Vec<Result<String, u64>> {
+        papers(Box::new(Cursor::new(text.to_string().into_bytes())))
+            .map(|paper| paper.map(|paper| paper.title).map_err(|refused| refused.line))
+            .collect()
+    }
+
+    #[test]
+    fn both_variants_of_the_header_are_left_out() {
+        let dated = "new\n\nSubscribe\n\nbyAK and the research community\n\nJun 5\n\nOne\n\nAbout one.\n\nTwo\n\nAbout two.\n";
+        assert_eq!(titles(dated), [Ok("One".into()), Ok("Two".into())]);
+        let undated = "new\n\nDaily Papers\n\nby AK and the research community\n\nOne\n\nAbout one.";
+        assert_eq!(titles(undated), [Ok("One".into())]);
+    }
+
+    #[test]
+    fn a_title_without_abstract_is_refused_with_its_line() {
+        assert_eq!(
+            titles("by AK and the research community\n\nOne\n\nAbout one.\n\nTwo\n"),
+            [Ok("One".into()), Err(7)]
+        );
+    }
+}

@@ -1,0 +1,312 @@
+//! A paper, and the id that names it.
+//!
+//! Its own file because ids are where papers get lost: one paper's id comes as `arXiv:2101.11408v2`,
+//! as a URL, as a DOI. All of them fold into one [`PaperId`] here, and nowhere else.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Longest id that is taken, in bytes.
+pub const MAX_ID_BYTES: usize = 300;
+
+/// One paper, as every dump format gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Paper {
+    /// Normalised id.
+    pub id: PaperId,
+    /// Title, white space collapsed.
+    pub title: String,
+    /// Abstract, white space collapsed.
+    pub r#abstract: String,
+    /// Authors, in order.
+    pub authors: Vec<String>,
+    /// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, as exact as the dump has it.
+    pub published: Option<String>,
+    /// Categories, venue and keywords: whatever the dump has to filter by.
+    pub categories: Vec<String>,
+    /// Where to read it.
+    pub url: Option<String>,
+}
+
+/// A paper's normalised id. The empty id (its default) names no paper.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PaperId(String);
+
+impl PaperId {
+    /// Normalises an id as people and dumps write it.
+    ///
+    /// arXiv ids lose `arXiv:`, version, URL and subject class (`math.GT/0309136v1` becomes
+    /// `math/0309136`), DOIs lose `doi:` and resolver and become lower case, an arXiv DOI becomes the
+    /// arXiv id. Anything else is kept as it is, white space collapsed.
+    ///
+    /// # Errors
+    /// A sentence that says what was got and wanted, if nothing is left or it is too long.
+    pub fn parse(text: &str) -> Result<PaperId, String> {
+        let text = collapse_whitespace(text);
+        if text.is_empty() {
+            return Err("got an empty id, wanted for example 2101.11408 or a DOI".into());
+        }
+        if text.len() > MAX_ID_BYTES {
+            return Err(format!("got an id of {} bytes, wanted at most {MAX_ID_BYTES}", text.len()));
+        }
+        Ok(PaperId(arxiv_id(&text).or_else(|| doi(&text)).unwrap_or(text)))
+    }
+
+    /// The id of a paper that has none: derived from its title's letters and digits, so that the same
+    /// title gives the same id whatever its case and punctuation.
+    pub fn from_title(title: &str) -> Result<PaperId, String> {
+        /// Long enough to read, short enough for a URL; the hash tells longer titles apart.
+        const SHOWN_BYTES: usize = 80;
+        let words: Vec<String> = title
+            .split(|character: char| !character.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(str::to_lowercase)
+            .collect();
+        let normalised = words.join("-");
+        if normalised.is_empty() {
+            return Err(format!("got no id and the title {title:?}, wanted an id or a title with letters"));
+        }
+        if normalised.len() <= SHOWN_BYTES {
+            return Ok(PaperId(format!("title:{normalised}")));
+        }
+        let shown = &normalised[..normalised.floor_char_boundary(SHOWN_BYTES)];
+        let hash = crc32fast::hash(normalised.as_bytes());
+        Ok(PaperId(format!("title:{shown}-{hash:08x}")))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The address of the paper, where the id says it.
+    pub fn url(&self) -> Option<String> {
+        if is_arxiv(&self.0) {
+            Some(format!("https://arxiv.org/abs/{}", self.0))
+        } else if self.0.starts_with("10.") {
+            Some(format!("https://doi.org/{}", self.0))
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for PaperId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads a publication date: `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, or the last with a time after it.
+/// Gives the first and the last day it may mean, and the date as exact as it was.
+///
+/// # Errors
+/// A sentence that says what was got and wanted.
+pub fn parse_date(text: &str) -> Result<PublishedRange, String> {
+    let wrong = || format!("got the date {text:?}, wanted YYYY, YYYY-MM or YYYY-MM-DD");
+    let date = text.trim().split(['T', ' ']).next().unwrap_or_default();
+    let parts: Vec<&str> = date.split('-').collect();
+    let digits = |part: &str, count: usize| {
+        (part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| part.parse::<u16>().ok())?
+    };
+    let year = i32::from(parts.first().and_then(|year| digits(year, 4)).ok_or_else(wrong)?);
+    let month = |part: &str| {
+        let number = digits(part, 2).and_then(|month| u8::try_from(month).ok()).ok_or_else(wrong)?;
+        time::Month::try_from(number).map_err(|_| wrong())
+    };
+    let range = match parts[1..] {
+        [] => (time::Month::January, 1, time::Month::December, 31),
+        [part] => {
+            let month = month(part)?;
+            (month, 1, month, month.length(year))
+        }
+        [part, day] => {
+            let month = month(part)?;
+            let day = digits(day, 2).and_then(|day| u8::try_from(day).ok()).ok_or_else(wrong)?;
+            (month, day, month, day)
+        }
+        _ => return Err(wrong()),
+    };
+    let day = |month, day| {
+        time::Date::from_calendar_date(year, month, day)
+            .map(|date| format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day()))
+            .map_err(|_| wrong())
+    };
+    Ok(PublishedRange { first: day(range.0, range.1)?, last: day(range.2, range.3)?, date: date.into() })
+}
+
+/// Collapses every run of white space and control characters into one space, and trims the ends.
+pub fn collapse_whitespace(text: &str) -> String {
+    text.split(|character: char| character.is_whitespace() || character.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The days that a date may mean: all of a year for `2021`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedRange {
+    /// `YYYY-MM-DD`.
+    pub first: String,
+    /// `YYYY-MM-DD`.
+    pub last: String,
+    /// The date itself, as exact as it was given.
+    pub date: String,
+}
+
+/// The arXiv id in `text`, if that is what it is.
+fn arxiv_id(text: &str) -> Option<String> {
+    let bare = strip_prefix_ignore_case(text, &["arxiv:", "oai:arxiv.org:", "10.48550/arxiv."])
+        .or_else(|| {
+            let path = after_host(text, &["arxiv.org", "www.arxiv.org", "export.arxiv.org"])?;
+            let path = path.split(['?', '#']).next()?;
+            let path = ["abs/", "pdf/", "html/"].iter().find_map(|start| path.strip_prefix(start))?;
+            Some(path.trim_end_matches('/').trim_end_matches(".pdf"))
+        })
+        .or_else(|| {
+            let path = after_host(text, &["doi.org", "dx.doi.org"])?;
+            strip_prefix_ignore_case(path, &["10.48550/arxiv."])
+        })
+        .or_else(|| strip_prefix_ignore_case(text, &["doi:10.48550/arxiv."]))
+        .unwrap_or(text)
+        .trim();
+    let bare = strip_version(bare);
+    if is_arxiv(bare) {
+        return Some(bare.into());
+    }
+    // Old ids with a subject class name the same paper as without: math.GT/0309136.
+    let (archive, number) = bare.split_once('/')?;
+    let (archive, _class) = archive.split_once('.')?;
+    let folded = format!("{}/{number}", archive.to_ascii_lowercase());
+    is_arxiv(&folded).then_some(folded)
+}
+
+/// Whether `id` is a normalised arXiv id: `2101.11408`, `0704.0010` or `hep-th/9901001`.
+fn is_arxiv(id: &str) -> bool {
+    let digits = |text: &str, counts: std::ops::RangeInclusive<usize>| {
+        counts.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    if let Some((month, number)) = id.split_once('.') {
+        return digits(month, 4..=4) && digits(number, 4..=5);
+    }
+    let Some((archive, number)) = id.split_once('/') else { return false };
+    let letters = archive.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    !archive.is_empty() && letters && digits(number, 7..=7)
+}
+
+fn strip_version(id: &str) -> &str {
+    match id.rsplit_once(['v', 'V']) {
+        Some((bare, version)) if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) => {
+            bare
+        }
+        _ => id,
+    }
+}
+
+/// The DOI in `text`, if that is what it is, in lower case: DOIs ignore case.
+fn doi(text: &str) -> Option<String> {
+    let bare = strip_prefix_ignore_case(text, &["doi:"])
+        .or_else(|| after_host(text, &["doi.org", "dx.doi.org", "www.doi.org"]))
+        .unwrap_or(text)
+        .trim();
+    let (registrant, suffix) = bare.strip_prefix("10.")?.split_once('/')?;
+    let numeric =
+        registrant.len() >= 4 && registrant.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (numeric && !suffix.is_empty()).then(|| bare.to_lowercase())
+}
+
+fn strip_prefix_ignore_case<'a>(text: &'a str, prefixes: &[&str]) -> Option<&'a str> {
+    prefixes.iter().find_map(|prefix| {
+        let head = text.get(..prefix.len())?;
+        head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
+    })
+}
+
+/// What follows the host in an address, if its host is one of `hosts`.
+fn after_host<'a>(text: &'a str, hosts: &[&str]) -> Option<&'a str> {
+    let rest = strip_prefix_ignore_case(text, &["https://", "http://"]).unwrap_or(text);
+    let (host, path) = rest.split_once('/')?;
+    hosts.iter().any(|known| host.eq_ignore_ascii_case(known)).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn whitespace_and_control_characters_collapse() {
+        assert_eq!(collapse_whitespace("  a\n  b\u{0}\tc\u{a0} d \r\n"), "a b c d");
+        assert_eq!(collapse_whitespace("\n \t"), "");
+    }
+
+    #[test]
+    fn many_ways_to_write_an_id_fold_into_one() {
+        let cases = [
+            ("2101.11408", "2101.11408"),
+            ("arXiv:2101.11408v2", "2101.11408"),
+            (" ARXIV:2101.11408 ", "2101.11408"),
+            ("https://arxiv.org/abs/2101.11408v3", "2101.11408"),
+            ("http://arxiv.org/pdf/2101.11408v1.pdf", "2101.11408"),
+            ("https://arxiv.org/abs/2101.11408?context=cs", "2101.11408"),
+            ("0704.0010", "0704.0010"),
+            ("math.GT/0309136v1", "math/0309136"),
+            ("hep-th/9901001", "hep-th/9901001"),
+            ("oai:arXiv.org:0704.0010", "0704.0010"),
+            ("10.48550/arXiv.2101.11408", "2101.11408"),
+            ("https://doi.org/10.48550/arXiv.2101.11408", "2101.11408"),
+            ("https://doi.org/10.1002/SPE.2984", "10.1002/spe.2984"),
+            ("doi:10.1002/spe.2984", "10.1002/spe.2984"),
+            ("3dv2025/05T81ScPFb", "3dv2025/05T81ScPFb"),
+            ("P19-1001", "P19-1001"),
+            ("paper v2", "paper v2"),
+            ("1706.03762v7", "1706.03762"),
+        ];
+        for (written, wanted) in cases {
+            assert_eq!(PaperId::parse(written).unwrap().as_str(), wanted, "{written}");
+        }
+    }
+
+    #[test]
+    fn ids_that_name_nothing_are_refused() {
+        assert!(PaperId::parse(" \n").is_err());
+        assert!(PaperId::parse(&"x".repeat(MAX_ID_BYTES + 1)).is_err());
+        assert!(PaperId::from_title("?!").is_err());
+    }
+
+    #[test]
+    fn titles_that_differ_in_case_and_punctuation_give_one_id() {
+        let id = PaperId::from_title("BAM! Just Like That").unwrap();
+        assert_eq!(id.as_str(), "title:bam-just-like-that");
+        assert_eq!(id, PaperId::from_title("bam: just like THAT.").unwrap());
+        let long = "a very long title indeed ".repeat(8);
+        assert_ne!(PaperId::from_title(&long), PaperId::from_title(&format!("{long} two")));
+    }
+
+    #[test]
+    fn dates_are_as_exact_as_they_are() {
+        let range = |text| parse_date(text).map(|range| (range.first, range.last));
+        assert_eq!(range("2024"), Ok(("2024-01-01".into(), "2024-12-31".into())));
+        assert_eq!(range("2024-02"), Ok(("2024-02-01".into(), "2024-02-29".into())));
+        assert_eq!(range("2023-07-09T10:00:00Z"), Ok(("2023-07-09".into(), "2023-07-09".into())));
+        for wrong in ["2023-02-30", "2023-13", "23", "", "yesterday", "2023-1-1", "+023", "2023-01-01-01"] {
+            assert!(parse_date(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_normalised_id_normalises_to_itself(text in "\\PC{1,40}") {
+            if let Ok(id) = PaperId::parse(&text) {
+                prop_assert_eq!(&PaperId::parse(id.as_str()).unwrap(), &id);
+            }
+        }
+
+        #[test]
+        fn titles_never_panic(title in "\\PC{0,200}") {
+            let _ = PaperId::from_title(&title);
+        }
+    }
+}
