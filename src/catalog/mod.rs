@@ -1,0 +1,321 @@
+//! Papers on disk, by id: SQLite, and the truth.
+//!
+//! A paper is acknowledged when [`Catalog::upsert`] returns: its transaction is on the disk. Vectors
+//! and index are derived from what is here and can be rebuilt from it.
+
+mod schema;
+
+use crate::error::{Error, Result};
+use crate::paper::{Paper, PaperId, parse_date};
+use crate::text::{HASH_BYTES, TextHash, text_of};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+
+/// A paper's number in this catalog: dense, and never used again.
+pub type PaperNumber = i64;
+
+/// The papers on disk.
+pub struct Catalog {
+    connection: Mutex<Connection>,
+    path: PathBuf,
+}
+
+/// What became of one paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upsert {
+    /// It was not here.
+    Added,
+    /// It was here, and something about it was different.
+    Replaced,
+    /// It was here, the same in every field.
+    Unchanged,
+}
+
+/// Which papers may be answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Filter {
+    /// Only these papers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids: Option<Vec<String>>,
+    /// Only papers published in this range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<DateRange>,
+    /// Only papers with one of these categories; `cs` also means every `cs.…`; case is ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub categories: Option<Vec<String>>,
+}
+
+/// Days from `from` to `to`, both included and both optional; `2021` means its whole year.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DateRange {
+    /// First day.
+    pub from: Option<String>,
+    /// Last day.
+    pub to: Option<String>,
+}
+
+impl Filter {
+    /// Whether every paper passes.
+    pub fn is_empty(&self) -> bool {
+        *self == Filter::default()
+    }
+}
+
+impl Catalog {
+    /// Opens the catalog at `path` for writing, and makes it if there is none.
+    pub fn create(path: &Path) -> Result<Catalog> {
+        let connection = Connection::open(path)?;
+        schema::prepare(&connection, path)?;
+        Ok(Catalog { connection: Mutex::new(connection), path: path.into() })
+    }
+
+    /// Opens the catalog at `path` for reading; a process that writes to it is not disturbed.
+    pub fn open(path: &Path) -> Result<Catalog> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        schema::check(&connection, path)?;
+        Ok(Catalog { connection: Mutex::new(connection), path: path.into() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The fingerprint of the embedding space that belongs to these papers, if one was set.
+    pub fn space(&self) -> Result<Option<String>> {
+        let sql = "SELECT value FROM meta WHERE key = 'space'";
+        Ok(self.lock().query_row(sql, [], |row| row.get(0)).optional()?)
+    }
+
+    /// Sets it.
+    pub fn set_space(&self, fingerprint: &str) -> Result<()> {
+        let sql =
+            "INSERT INTO meta (key, value) VALUES ('space', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1";
+        self.lock().execute(sql, [fingerprint])?;
+        Ok(())
+    }
+
+    /// Adds or replaces papers in one durable transaction: all of them or, on an error, none.
+    pub fn upsert(&self, papers: &[Paper]) -> Result<Vec<Upsert>> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let outcomes =
+            papers.iter().map(|paper| upsert_one(&transaction, paper)).collect::<Result<Vec<_>>>()?;
+        transaction.commit()?;
+        Ok(outcomes)
+    }
+
+    /// How many papers there are.
+    pub fn count(&self) -> Result<usize> {
+        let count: i64 = self.lock().query_row("SELECT count(*) FROM papers", [], |row| row.get(0))?;
+        Ok(usize::try_from(count).unwrap_or_default())
+    }
+
+    /// Every paper's number and text, by number.
+    pub fn texts(&self) -> Result<Vec<(PaperNumber, TextHash)>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare("SELECT number, text_hash FROM papers ORDER BY number")?;
+        let rows =
+            statement.query_map([], |row| Ok((row.get(0)?, TextHash(row.get::<_, [u8; HASH_BYTES]>(1)?))))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The paper with this id, and its number.
+    pub fn find(&self, id: &PaperId) -> Result<Option<(PaperNumber, Paper)>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
+        Ok(statement.query_row([id.as_str()], |row| Ok((row.get(0)?, paper(row)?))).optional()?)
+    }
+
+    /// The papers with these numbers, in their order; a number that is not here is left out.
+    pub fn get(&self, numbers: &[PaperNumber]) -> Result<Vec<(PaperNumber, Paper)>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
+        let mut papers = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            papers.extend(statement.query_row([number], |row| Ok((*number, paper(row)?))).optional()?);
+        }
+        Ok(papers)
+    }
+
+    /// The numbers of all papers that pass `filter`, in order.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a date or id in it cannot be read.
+    pub fn matching(&self, filter: &Filter) -> Result<Vec<PaperNumber>> {
+        let mut sql = String::from("SELECT number FROM papers WHERE 1");
+        let mut values: Vec<String> = Vec::new();
+        if let Some(ids) = &filter.ids {
+            let ids: Vec<String> = ids
+                .iter()
+                .map(|id| PaperId::parse(id).map(|id| id.to_string()).map_err(Error::Invalid))
+                .collect::<Result<_>>()?;
+            values.push(serde_json::Value::from(ids).to_string());
+            sql += &format!(" AND id IN (SELECT value FROM json_each(?{}))", values.len());
+        }
+        if let Some(range) = &filter.published {
+            for (date, is_from) in [(&range.from, true), (&range.to, false)] {
+                let Some(date) = date else { continue };
+                let days = parse_date(date).map_err(Error::Invalid)?;
+                values.push(if is_from { days.first } else { days.last });
+                let test = if is_from { "published_last >=" } else { "published_first <=" };
+                sql += &format!(" AND {test} ?{}", values.len());
+            }
+        }
+        if let Some(categories) = &filter.categories {
+            let categories: Vec<String> = categories.iter().map(|category| category.to_lowercase()).collect();
+            values.push(serde_json::Value::from(categories).to_string());
+            // `/` is the character after `.`: the range holds every name that starts with `archive.`.
+            sql += &format!(
+                " AND number IN (SELECT c.number FROM json_each(?{}) AS wanted JOIN categories AS c ON \
+                 c.category = wanted.value OR (c.category > wanted.value || '.' AND c.category < wanted.value || '/'))",
+                values.len()
+            );
+        }
+        sql += " ORDER BY number";
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic elsewhere leaves the connection as it was: SQLite rolls an unfinished transaction back.
+        self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+const SELECT: &str = "SELECT number, id, title, abstract, authors, published, categories, url FROM papers";
+
+/// A row of [`SELECT`].
+fn paper(row: &Row) -> rusqlite::Result<Paper> {
+    let id: String = row.get(1)?;
+    let list =
+        |column| row.get::<_, String>(column).map(|json| serde_json::from_str(&json).unwrap_or_default());
+    Ok(Paper {
+        id: PaperId::parse(&id).unwrap_or_default(),
+        title: row.get(2)?,
+        r#abstract: row.get(3)?,
+        authors: list(4)?,
+        published: row.get(5)?,
+        categories: list(6)?,
+        url: row.get(7)?,
+    })
+}
+
+fn upsert_one(connection: &Connection, new: &Paper) -> Result<Upsert> {
+    let mut find = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
+    let old = find
+        .query_row([new.id.as_str()], |row| Ok((row.get::<_, PaperNumber>(0)?, paper(row)?)))
+        .optional()?;
+    if old.as_ref().is_some_and(|(_, old)| old == new) {
+        return Ok(Upsert::Unchanged);
+    }
+    let days = new.published.as_deref().map(parse_date).transpose().map_err(Error::Invalid)?;
+    let json = |list: &[String]| serde_json::Value::from(list.to_vec()).to_string();
+    let mut write = connection.prepare_cached(
+        "INSERT INTO papers (id, title, abstract, authors, published, published_first, published_last, categories, \
+         url, text_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO UPDATE SET \
+         title = ?2, abstract = ?3, authors = ?4, published = ?5, published_first = ?6, published_last = ?7, \
+         categories = ?8, url = ?9, text_hash = ?10 RETURNING number",
+    )?;
+    let number: PaperNumber = write.query_row(
+        params![
+            new.id.as_str(),
+            new.title,
+            new.r#abstract,
+            json(&new.authors),
+            new.published,
+            days.as_ref().map(|days| &days.first),
+            days.as_ref().map(|days| &days.last),
+            json(&new.categories),
+            new.url,
+            TextHash::of(&text_of(new)).0,
+        ],
+        |row| row.get(0),
+    )?;
+    if old.is_some() {
+        connection.prepare_cached("DELETE FROM categories WHERE number = ?1")?.execute([number])?;
+    }
+    let mut add =
+        connection.prepare_cached("INSERT OR IGNORE INTO categories (category, number) VALUES (?1, ?2)")?;
+    for category in &new.categories {
+        add.execute(params![category.to_lowercase(), number])?;
+    }
+    Ok(if old.is_some() { Upsert::Replaced } else { Upsert::Added })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paper(id: &str, published: &str, categories: &[&str]) -> Paper {
+        Paper {
+            id: PaperId::parse(id).unwrap(),
+            title: format!("Title {id}"),
+            r#abstract: "Abstract.".into(),
+            published: (!published.is_empty()).then(|| published.into()),
+            categories: categories.iter().map(|category| category.to_string()).collect(),
+            ..Paper::default()
+        }
+    }
+
+    fn filled() -> (tempfile::TempDir, Catalog) {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::create(&folder.path().join("catalog.sqlite")).unwrap();
+        let papers = [
+            paper("a", "2020", &["cs.CL", "stat.ML"]),
+            paper("b", "2021-06-15", &["cs.LG"]),
+            paper("c", "", &["csx"]),
+            paper("d", "2021-07", &["Graph Theory"]),
+        ];
+        assert_eq!(catalog.upsert(&papers).unwrap(), [Upsert::Added; 4]);
+        (folder, catalog)
+    }
+
+    fn ids(catalog: &Catalog, filter: &Filter) -> String {
+        let papers = catalog.get(&catalog.matching(filter).unwrap()).unwrap();
+        papers.iter().map(|(_, paper)| paper.id.as_str()).collect()
+    }
+
+    #[test]
+    fn the_same_id_replaces_and_the_same_paper_changes_nothing() {
+        let (_folder, catalog) = filled();
+        let changed = paper("a", "2020", &["cs.CL"]);
+        assert_eq!(catalog.upsert(std::slice::from_ref(&changed)).unwrap(), [Upsert::Replaced]);
+        assert_eq!(catalog.upsert(std::slice::from_ref(&changed)).unwrap(), [Upsert::Unchanged]);
+        assert_eq!(catalog.count().unwrap(), 4);
+        assert_eq!(catalog.find(&changed.id).unwrap().unwrap().1, changed);
+        let filter = Filter { categories: Some(vec!["stat.ML".into()]), ..Filter::default() };
+        assert_eq!(ids(&catalog, &filter), "", "a replaced paper loses its old categories");
+    }
+
+    #[test]
+    fn filters_by_id_date_and_category() {
+        let (_folder, catalog) = filled();
+        let published = |from: Option<&str>, to: Option<&str>| Filter {
+            published: Some(DateRange { from: from.map(Into::into), to: to.map(Into::into) }),
+            ..Filter::default()
+        };
+        let categories = |wanted: &[&str]| Filter {
+            categories: Some(wanted.iter().map(|category| category.to_string()).collect()),
+            ..Filter::default()
+        };
+        assert_eq!(ids(&catalog, &Filter::default()), "abcd");
+        assert_eq!(ids(&catalog, &published(Some("2021"), None)), "bd");
+        assert_eq!(ids(&catalog, &published(Some("2021-06-16"), Some("2021-07-01"))), "d");
+        assert_eq!(ids(&catalog, &published(None, Some("2020-05"))), "a");
+        assert_eq!(ids(&catalog, &categories(&["cs"])), "ab");
+        assert_eq!(ids(&catalog, &categories(&["CS.cl", "graph theory"])), "ad");
+        assert_eq!(ids(&catalog, &categories(&[])), "");
+        let both =
+            Filter { ids: Some(vec!["a".into(), "zzz".into(), "b".into()]), ..published(Some("2021"), None) };
+        assert_eq!(ids(&catalog, &both), "b");
+        assert!(catalog.matching(&published(Some("2021-02-30"), None)).is_err());
+    }
+}

@@ -1,0 +1,30 @@
+//! How good an answer is, by the field's measures.
+//!
+//! Its own file because tests, benchmarks and the program's own self-check must mean the same by them.
+
+use crate::index::Neighbour;
+
+/// recall@k of an approximate answer against the exact one: the share of the `k` nearest that it has.
+///
+/// A hit that scores as high as the worst of the exact `k` counts, whichever of equals it is.
+pub fn recall(found: &[Neighbour], exact: &[Neighbour]) -> f64 {
+    let Some(worst) = exact.last() else { return 1.0 };
+    let right = found.iter().take(exact.len()).filter(|hit| hit.score >= worst.score - 1e-6).count();
+    right as f64 / exact.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equals_count_and_misses_do_not() {
+        let hits = |scores: &[f32]| {
+            scores.iter().zip(0..).map(|(&score, slot)| Neighbour { slot, score }).collect::<Vec<_>>()
+        };
+        assert_eq!(recall(&hits(&[0.9, 0.8]), &hits(&[0.9, 0.8])), 1.0);
+        assert_eq!(recall(&hits(&[0.9, 0.7]), &hits(&[0.9, 0.8])), 0.5);
+        assert_eq!(recall(&[], &hits(&[0.9, 0.8])), 0.0);
+        assert_eq!(recall(&[], &[]), 1.0);
+    }
+}

@@ -1,0 +1,176 @@
+//! Vectors → neighbours.
+//!
+//! [`Index`] is the contract; [`Exact`] is its judge and [`Hnsw`] the fast one. The contract's tests
+//! are written once, below, and run for every implementation.
+
+mod dot;
+mod exact;
+mod hnsw;
+
+pub use dot::dot;
+pub use exact::Exact;
+pub use hnsw::{Hnsw, HnswStats};
+
+use crate::space::Slot;
+use roaring::RoaringBitmap;
+use std::cmp::Ordering;
+
+/// A stored vector that is near to a query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbour {
+    /// Where the vector is.
+    pub slot: Slot,
+    /// Cosine similarity, -1 to 1; higher is nearer.
+    pub score: f32,
+}
+
+impl Neighbour {
+    /// Nearest first; of equally near ones, the lower slot.
+    pub fn nearest_first(&self, other: &Neighbour) -> Ordering {
+        other.score.total_cmp(&self.score).then(self.slot.cmp(&other.slot))
+    }
+}
+
+/// Finds the stored unit vectors that are nearest to a query by cosine.
+pub trait Index: Send + Sync {
+    /// How many vectors it answers for.
+    fn len(&self) -> usize;
+
+    /// Whether it has none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The `k` nearest of the slots that are `allowed` (of all, for `None`), nearest first.
+    ///
+    /// There are fewer than `k` only if fewer are allowed. `query` is a unit vector of the stored
+    /// vectors' dimension.
+    fn search(&self, query: &[f32], k: usize, allowed: Option<&RoaringBitmap>) -> Vec<Neighbour>;
+}
+
+/// Sorts candidates and keeps the `k` nearest, each slot once.
+fn nearest(mut candidates: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
+    candidates.sort_unstable_by(Neighbour::nearest_first);
+    candidates.dedup_by_key(|neighbour| neighbour.slot);
+    candidates.truncate(k);
+    candidates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::Vectors;
+    use proptest::prelude::*;
+
+    const DIMENSION: usize = 16;
+
+    /// Clustered unit vectors, as papers are: a few centres, noise, and some exact duplicates.
+    fn vectors(count: usize, seed: u64) -> Vectors {
+        let mut state = seed | 1;
+        let mut next = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
+        };
+        let centres: Vec<f32> = (0..DIMENSION * 8).map(|_| next()).collect();
+        let mut values: Vec<f32> = Vec::new();
+        for slot in 0..count {
+            if slot % 17 == 16 {
+                values.extend_from_within((slot - 1) * DIMENSION..slot * DIMENSION);
+                continue;
+            }
+            let centre = slot % 8 * DIMENSION;
+            let vector: Vec<f32> = (0..DIMENSION).map(|at| centres[centre + at] + 0.3 * next()).collect();
+            let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+            values.extend(vector.iter().map(|value| value / length));
+        }
+        Vectors::in_memory(values, DIMENSION)
+    }
+
+    fn every_implementation(vectors: &Vectors) -> Vec<Box<dyn Index>> {
+        let mut half = Hnsw::empty(Vectors::in_memory(
+            vectors.values()[..vectors.len() / 2 * DIMENSION].to_vec(),
+            DIMENSION,
+        ));
+        half.extend(vectors.clone());
+        vec![Box::new(Exact::new(vectors.clone())), Box::new(Hnsw::build(vectors.clone())), Box::new(half)]
+    }
+
+    /// The obvious way: score everything, sort.
+    fn obvious(
+        vectors: &Vectors,
+        query: &[f32],
+        k: usize,
+        allowed: Option<&RoaringBitmap>,
+    ) -> Vec<Neighbour> {
+        let slots =
+            (0..vectors.len() as Slot).filter(|slot| allowed.is_none_or(|allowed| allowed.contains(*slot)));
+        let score = |slot| query.iter().zip(vectors.get(slot)).map(|(a, b)| a * b).sum::<f32>();
+        nearest(slots.map(|slot| Neighbour { slot, score: score(slot) }).collect(), k)
+    }
+
+    #[test]
+    fn empty_and_tiny_indexes_answer() {
+        for count in 0..4 {
+            let vectors = vectors(count, 3);
+            let query = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+            for index in every_implementation(&vectors) {
+                assert_eq!(index.len(), count);
+                assert_eq!(index.search(&query, 10, None).len(), count);
+                assert!(index.search(&query, 0, None).is_empty());
+                assert!(index.search(&query, 10, Some(&RoaringBitmap::new())).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn every_vector_finds_itself() {
+        let vectors = vectors(3000, 5);
+        for index in every_implementation(&vectors) {
+            for slot in 0..vectors.len() as Slot {
+                let found = index.search(vectors.get(slot), 3, None);
+                assert!(found.iter().any(|neighbour| neighbour.slot == slot), "{slot} not in {found:?}");
+                assert!(found[0].score > 0.999_99 && found[0].score <= 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn recall_is_high_against_the_exact_scan() {
+        let vectors = vectors(3000, 7);
+        let queries = self::vectors(200, 8);
+        for index in every_implementation(&vectors) {
+            let mut common = 0;
+            for query in 0..queries.len() as Slot {
+                let query = queries.get(query);
+                let wanted = obvious(&vectors, query, 10, None);
+                let found = index.search(query, 10, None);
+                assert_eq!(found.len(), 10);
+                common += found.iter().filter(|f| wanted.iter().any(|w| w.score <= f.score + 1e-6)).count();
+            }
+            assert!(common >= 1980, "{common} of 2000");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn filters_of_any_selectivity_give_k_hits_that_pass(
+            count in 1_usize..400, seed in any::<u64>(), keep in 0_u32..=64, k in 1_usize..30,
+        ) {
+            let vectors = vectors(count, seed);
+            let query = self::vectors(1, seed ^ 9).get(0).to_vec();
+            let allowed: RoaringBitmap = (0..count as Slot).filter(|slot| slot.wrapping_mul(2_654_435_761) >> 26 < keep).collect();
+            for index in every_implementation(&vectors) {
+                let found = index.search(&query, k, Some(&allowed));
+                prop_assert_eq!(found.len() as u64, (k as u64).min(allowed.len()));
+                prop_assert!(found.iter().all(|neighbour| allowed.contains(neighbour.slot)));
+                prop_assert!(found.is_sorted_by(|a, b| a.nearest_first(b).is_lt()));
+            }
+            let found = Exact::new(vectors.clone()).search(&query, k, Some(&allowed));
+            for (found, wanted) in found.iter().zip(obvious(&vectors, &query, k, Some(&allowed))) {
+                prop_assert!((found.score - wanted.score).abs() < 1e-5);
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Papers into a data folder: catalog, then vectors, then graph.
+//!
+//! Its own file because the order of these three is the promise: a paper is in the catalog, durably,
+//! before anything is derived from it, so whatever a crash interrupts, [`Writer::catch_up`] finishes.
+
+use crate::catalog::{Catalog, Upsert};
+use crate::disk::{self, WriteLock};
+use crate::dump::Refused;
+use crate::encoder::Encoder;
+use crate::error::{Error, Result};
+use crate::index::Hnsw;
+use crate::model::ModelFolder;
+use crate::paper::Paper;
+use crate::space::{Space, SpaceWriter};
+use crate::text::{TextHash, text_of};
+use serde::Serialize;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// Papers taken from the dump at once: enough for the encoder to sort by length, few enough that a
+/// kill costs seconds of work.
+pub const CHUNK: usize = 256;
+
+const CATALOG: &str = "catalog.sqlite";
+const LOCK: &str = "write.lock";
+
+/// What became of the papers of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// Entries read from the dumps.
+    pub read: u64,
+    /// New ids.
+    pub added: u64,
+    /// Known ids with something changed.
+    pub replaced: u64,
+    /// Known ids with nothing changed.
+    pub unchanged: u64,
+    /// Entries that are no papers.
+    pub refused: u64,
+    /// Texts encoded.
+    pub encoded: u64,
+}
+
+/// The path of a data folder's catalog.
+pub fn catalog_path(data: &Path) -> PathBuf {
+    data.join(CATALOG)
+}
+
+/// Refuses a data folder whose vectors are another model's.
+///
+/// # Errors
+/// [`Error::Data`] with both fingerprints.
+pub fn check_space(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
+    let wanted = &model.fingerprint.sha256;
+    match catalog.space()? {
+        Some(got) if got != *wanted => Err(Error::Data(format!(
+            "{}: its vectors are of another model: the folder has fingerprint {got}, the model {} has {wanted}; give \
+             --model the folder's model, or --data another folder",
+            catalog.path().display(),
+            model.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The one process that writes to a data folder.
+pub struct Writer<'a> {
+    data: PathBuf,
+    catalog: Catalog,
+    space: SpaceWriter,
+    encoder: &'a Encoder,
+    _lock: WriteLock,
+}
+
+impl<'a> Writer<'a> {
+    /// Opens a data folder for writing, and makes it if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if another process is writing, or the folder is another model's.
+    pub fn open(data: &Path, encoder: &'a Encoder) -> Result<Writer<'a>> {
+        disk::create_folder(data)?;
+        let lock = WriteLock::take(&data.join(LOCK))?;
+        let catalog = Catalog::create(&catalog_path(data))?;
+        check_space(&catalog, encoder.model())?;
+        Space::create(data, encoder.model())?;
+        let space = SpaceWriter::open(data, &encoder.model().fingerprint)?;
+        catalog.set_space(&encoder.model().fingerprint.sha256)?;
+        Ok(Writer { data: data.into(), catalog, space, encoder, _lock: lock })
+    }
+
+    /// Like [`Writer::open`], but `None` if another process is writing.
+    pub fn try_open(data: &Path, encoder: &'a Encoder) -> Result<Option<Writer<'a>>> {
+        // The lock is taken twice; in between another process may get it, and is then told of.
+        match WriteLock::try_take(&data.join(LOCK))? {
+            Some(lock) => {
+                drop(lock);
+                Writer::open(data, encoder).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Encodes papers that are in the catalog and have no vector: what a killed run left. Calls
+    /// `progress` with how many are done and how many there are.
+    pub fn catch_up(&mut self, mut progress: impl FnMut(usize, usize)) -> Result<u64> {
+        let mut seen = HashSet::new();
+        let mut behind = self.catalog.texts()?;
+        behind.retain(|(_, text)| !self.space.has(*text) && seen.insert(*text));
+        let mut encoded = 0;
+        for (chunk, numbers) in behind.chunks(CHUNK).enumerate() {
+            progress(chunk * CHUNK, behind.len());
+            let numbers: Vec<_> = numbers.iter().map(|(number, _)| *number).collect();
+            let papers: Vec<Paper> =
+                self.catalog.get(&numbers)?.into_iter().map(|(_, paper)| paper).collect();
+            encoded += self.encode(&papers)?;
+        }
+        Ok(encoded)
+    }
+
+    /// Takes a chunk of a dump's entries: stores, then encodes what is new. Refused entries are only
+    /// counted; telling of them is the caller's.
+    pub fn add(&mut self, entries: Vec<Result<Paper, Refused>>, counts: &mut Counts) -> Result<()> {
+        counts.read += entries.len() as u64;
+        let papers: Vec<Paper> = entries.into_iter().filter_map(Result::ok).collect();
+        counts.refused =
+            counts.read - (counts.added + counts.replaced + counts.unchanged + papers.len() as u64);
+        for outcome in self.catalog.upsert(&papers)? {
+            match outcome {
+                Upsert::Added => counts.added += 1,
+                Upsert::Replaced => counts.replaced += 1,
+                Upsert::Unchanged => counts.unchanged += 1,
+            }
+        }
+        counts.encoded += self.encode(&papers)?;
+        Ok(())
+    }
+
+    /// Encodes and stores the texts that have no vector yet, each once.
+    fn encode(&mut self, papers: &[Paper]) -> Result<u64> {
+        let mut seen = HashSet::new();
+        let texts: Vec<(TextHash, String)> = papers
+            .iter()
+            .map(text_of)
+            .map(|text| (TextHash::of(&text), text))
+            .filter(|(hash, _)| !self.space.has(*hash) && seen.insert(*hash))
+            .collect();
+        if texts.is_empty() {
+            return Ok(0);
+        }
+        let embeddings =
+            self.encoder.encode(&texts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>())?;
+        let entries: Vec<(TextHash, &[f32])> = texts
+            .iter()
+            .zip(&embeddings)
+            .map(|((hash, _), embedding)| (*hash, &embedding.vector[..]))
+            .collect();
+        self.space.append(&entries)?;
+        Ok(texts.len() as u64)
+    }
+
+    /// Brings the graph up to the vectors, and saves it.
+    pub fn finish(self) -> Result<Hnsw> {
+        let space = Space::open(&self.data, &self.encoder.model().fingerprint)?;
+        let mut index = Hnsw::load(space.path(), space.vectors().clone())?;
+        if index.stats().waiting > 0 {
+            index.extend(space.vectors().clone());
+            index.save(space.path())?;
+        }
+        Ok(index)
+    }
+}
+
+/// Whether a killed run left papers without vectors, or vectors outside the graph.
+pub fn is_behind(data: &Path, model: &ModelFolder) -> Result<bool> {
+    let catalog = Catalog::open(&catalog_path(data))?;
+    check_space(&catalog, model)?;
+    if !Space::folder(data, &model.fingerprint).join("space.json").exists() {
+        return Ok(true);
+    }
+    let space = Space::open(data, &model.fingerprint)?;
+    let has_all = catalog.texts()?.iter().all(|(_, text)| space.slot(*text).is_some());
+    Ok(!has_all || Hnsw::saved_count(space.path())? != space.vectors().len())
+}
+
+/// The error for a data folder that nothing was ever ingested into.
+pub fn nothing_here(data: &Path) -> Error {
+    Error::Data(format!("{}: no papers here; run `likewise ingest FILE… --data {0}` first", data.display()))
+}

@@ -1,0 +1,120 @@
+//! One embedding space on disk: its fingerprint, its vectors, and which text each belongs to.
+//!
+//! A space maps a text's hash to a slot, and a slot to a vector. It knows nothing of papers: two
+//! papers with the same text share a slot, and a paper whose text changes gets another one. Two files
+//! grow by appending, `vectors.f32` first and `keys` after it, so that a slot counts only when both
+//! are on the disk; whatever a crash left half written is cut off by the next writer.
+
+mod vectors;
+mod writer;
+
+pub use vectors::Vectors;
+pub use writer::SpaceWriter;
+
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::map::MappedFile;
+use crate::model::{Fingerprint, ModelFolder};
+use crate::text::{HASH_BYTES, TextHash};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// A vector's place in its space, from 0.
+pub type Slot = u32;
+
+/// Bytes before the first record of either file: magic and dimension, padded.
+const HEADER_BYTES: usize = 64;
+
+/// A record of `keys`: the text's hash and the CRC-32 of its vector's bytes.
+const KEY_BYTES: usize = HASH_BYTES + 4;
+
+const VECTORS: &str = "vectors.f32";
+const KEYS: &str = "keys";
+const DESCRIPTION: &str = "space.json";
+
+/// A space, as it was when it was opened.
+pub struct Space {
+    folder: PathBuf,
+    vectors: Vectors,
+    slots: HashMap<TextHash, Slot>,
+}
+
+impl Space {
+    /// The folder of the space with this fingerprint, under a data folder.
+    pub fn folder(data: &Path, fingerprint: &Fingerprint) -> PathBuf {
+        data.join("spaces").join(fingerprint.short())
+    }
+
+    /// Makes an empty space, if there is none.
+    pub fn create(data: &Path, model: &ModelFolder) -> Result<()> {
+        let folder = Space::folder(data, &model.fingerprint);
+        disk::create_folder(&folder)?;
+        let description = folder.join(DESCRIPTION);
+        if description.exists() {
+            return Ok(());
+        }
+        let header = header(model.fingerprint.dimension);
+        for file in [VECTORS, KEYS] {
+            disk::write_atomically(&folder.join(file), &header)?;
+        }
+        let text = serde_json::json!({ "model": model.name, "fingerprint": model.fingerprint });
+        disk::write_atomically(&description, format!("{text:#}\n").as_bytes())
+    }
+
+    /// Opens a space for reading; what is appended later is not seen.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if a file is not what its header should say.
+    pub fn open(data: &Path, fingerprint: &Fingerprint) -> Result<Space> {
+        let folder = Space::folder(data, fingerprint);
+        let dimension = fingerprint.dimension;
+        // Keys first: each was written after its vector, so every key read here has one.
+        let keys = open_records(&folder.join(KEYS), dimension)?;
+        let keys = keys.bytes()[HEADER_BYTES..].chunks_exact(KEY_BYTES);
+        let mapped = open_records(&folder.join(VECTORS), dimension)?;
+        let whole = (mapped.bytes().len() - HEADER_BYTES) / (4 * dimension);
+        let count = whole.min(keys.len());
+        let hash = |key: &[u8]| {
+            let mut hash = [0; HASH_BYTES];
+            hash.copy_from_slice(&key[..HASH_BYTES]);
+            TextHash(hash)
+        };
+        let slots = keys.take(count).zip(0..).map(|(key, slot)| (hash(key), slot)).collect();
+        Ok(Space { folder, vectors: Vectors::mapped(mapped, HEADER_BYTES, dimension, count), slots })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its vectors, by slot.
+    pub fn vectors(&self) -> &Vectors {
+        &self.vectors
+    }
+
+    /// The slot of a text's vector, if it has been encoded.
+    pub fn slot(&self, text: TextHash) -> Option<Slot> {
+        self.slots.get(&text).copied()
+    }
+}
+
+fn header(dimension: usize) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    let text = format!("likewise space 1\ndimension {dimension}\n");
+    header[..text.len()].copy_from_slice(text.as_bytes());
+    header
+}
+
+fn open_records(path: &Path, dimension: usize) -> Result<MappedFile> {
+    let file = MappedFile::open(path)?;
+    if file.bytes().get(..HEADER_BYTES) != Some(&header(dimension)[..]) {
+        return Err(Error::Data(format!(
+            "{}: the header is not that of a space of dimension {dimension}; delete the folder {} and run \
+             `likewise ingest` to encode its papers again",
+            path.display(),
+            path.parent().unwrap_or(path).display()
+        )));
+    }
+    Ok(file)
+}

@@ -1,0 +1,182 @@
+//! Appends to a space.
+//!
+//! Its own file because it is the only code that changes one. There is one writer at a time: the data
+//! folder's lock sees to it.
+
+use super::{HEADER_BYTES, KEY_BYTES, KEYS, Space, VECTORS};
+use crate::error::{Error, Result};
+use crate::model::Fingerprint;
+use crate::text::{HASH_BYTES, TextHash};
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Records checked when a space is opened for writing: far more than one append, which is all that a
+/// crash can have torn.
+const CHECKED_RECORDS: u64 = 4096;
+
+/// How far a unit vector's length may be from 1.
+const UNIT_TOLERANCE: f32 = 1e-3;
+
+/// The end of a space, for appending.
+pub struct SpaceWriter {
+    vectors: File,
+    keys: File,
+    vectors_path: PathBuf,
+    known: HashSet<TextHash>,
+    dimension: usize,
+}
+
+impl SpaceWriter {
+    /// Opens a space, and cuts off what a crash left unfinished.
+    pub fn open(data: &Path, fingerprint: &Fingerprint) -> Result<SpaceWriter> {
+        let folder = Space::folder(data, fingerprint);
+        let dimension = fingerprint.dimension;
+        let (vectors_path, keys_path) = (folder.join(VECTORS), folder.join(KEYS));
+        let open =
+            |path: &Path| OpenOptions::new().read(true).write(true).open(path).map_err(Error::io(path));
+        let (mut vectors, mut keys) = (open(&vectors_path)?, open(&keys_path)?);
+        let count = cut_torn_end(&mut vectors, &mut keys, dimension).map_err(Error::io(&vectors_path))?;
+        tracing::debug!(count, "space opened for writing");
+        let space = Space::open(data, fingerprint)?;
+        let known = space.slots.into_keys().collect();
+        Ok(SpaceWriter { vectors, keys, vectors_path, known, dimension })
+    }
+
+    /// Whether a text has a vector already.
+    pub fn has(&self, text: TextHash) -> bool {
+        self.known.contains(&text)
+    }
+
+    /// Appends vectors, and returns when they are on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], before anything is written, if one is not a finite unit vector of the
+    /// space's dimension: such a vector would be lost in the index.
+    pub fn append(&mut self, entries: &[(TextHash, &[f32])]) -> Result<()> {
+        let (mut vector_bytes, mut key_bytes) = (Vec::new(), Vec::new());
+        for (hash, vector) in entries {
+            check_unit(vector, self.dimension)?;
+            let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+            key_bytes.extend_from_slice(&hash.0);
+            key_bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+            vector_bytes.extend_from_slice(&bytes);
+        }
+        let write = |file: &mut File, bytes: &[u8]| {
+            file.seek(SeekFrom::End(0))?;
+            file.write_all(bytes)?;
+            file.sync_data()
+        };
+        write(&mut self.vectors, &vector_bytes)
+            .and_then(|()| write(&mut self.keys, &key_bytes))
+            .map_err(Error::io(&self.vectors_path))?;
+        self.known.extend(entries.iter().map(|(hash, _)| *hash));
+        Ok(())
+    }
+}
+
+fn check_unit(vector: &[f32], dimension: usize) -> Result<()> {
+    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    if vector.len() == dimension && (length - 1.0).abs() <= UNIT_TOLERANCE {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "got a vector of {} values and length {length}, wanted {dimension} finite values and length 1",
+        vector.len()
+    )))
+}
+
+/// Cuts both files back to the last record that both have whole and right; returns how many are left.
+fn cut_torn_end(vectors: &mut File, keys: &mut File, dimension: usize) -> std::io::Result<u64> {
+    let vector_bytes = 4 * dimension as u64;
+    let records = |file: &File, size: u64| -> std::io::Result<u64> {
+        Ok(file.metadata()?.len().saturating_sub(HEADER_BYTES as u64) / size)
+    };
+    let whole = records(vectors, vector_bytes)?.min(records(keys, KEY_BYTES as u64)?);
+    let mut count = whole.saturating_sub(CHECKED_RECORDS);
+    vectors.seek(SeekFrom::Start(HEADER_BYTES as u64 + count * vector_bytes))?;
+    keys.seek(SeekFrom::Start(HEADER_BYTES as u64 + count * KEY_BYTES as u64))?;
+    let (mut vector, mut key) = (vec![0; 4 * dimension], [0; KEY_BYTES]);
+    while count < whole {
+        vectors.read_exact(&mut vector)?;
+        keys.read_exact(&mut key)?;
+        if crc32fast::hash(&vector).to_le_bytes() != key[HASH_BYTES..] {
+            break;
+        }
+        count += 1;
+    }
+    vectors.set_len(HEADER_BYTES as u64 + count * vector_bytes)?;
+    keys.set_len(HEADER_BYTES as u64 + count * KEY_BYTES as u64)?;
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ModelFolder, Pooling};
+
+    fn model() -> ModelFolder {
+        let fingerprint = Fingerprint { sha256: "0".repeat(64), parts: String::new(), dimension: 2 };
+        ModelFolder { name: "m".into(), path: "m".into(), pooling: Pooling::Mean, max_length: 8, fingerprint }
+    }
+
+    fn filled(data: &Path) -> SpaceWriter {
+        Space::create(data, &model()).unwrap();
+        let mut writer = SpaceWriter::open(data, &model().fingerprint).unwrap();
+        let entries: [(TextHash, &[f32]); 2] =
+            [(TextHash::of("a"), &[1.0, 0.0]), (TextHash::of("b"), &[0.0, 1.0])];
+        writer.append(&entries).unwrap();
+        writer
+    }
+
+    #[test]
+    fn what_is_appended_is_there() {
+        let data = tempfile::tempdir().unwrap();
+        let writer = filled(data.path());
+        assert!(writer.has(TextHash::of("a")) && !writer.has(TextHash::of("c")));
+        let space = Space::open(data.path(), &model().fingerprint).unwrap();
+        assert_eq!(space.vectors().len(), 2);
+        assert_eq!(space.slot(TextHash::of("b")), Some(1));
+        assert_eq!(space.vectors().get(1), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn vectors_that_would_be_lost_are_refused() {
+        let data = tempfile::tempdir().unwrap();
+        let mut writer = filled(data.path());
+        for wrong in [&[0.0, 0.0][..], &[f32::NAN, 1.0], &[f32::INFINITY, 0.0], &[1.0], &[2.0, 0.0]] {
+            assert!(writer.append(&[(TextHash::of("c"), wrong)]).is_err(), "{wrong:?}");
+        }
+        assert_eq!(Space::open(data.path(), &model().fingerprint).unwrap().vectors().len(), 2);
+    }
+
+    #[test]
+    fn a_torn_end_is_cut_off_and_written_again() {
+        for torn in 0..3 {
+            let data = tempfile::tempdir().unwrap();
+            drop(filled(data.path()));
+            let folder = Space::folder(data.path(), &model().fingerprint);
+            let (vectors, keys) = (folder.join(VECTORS), folder.join(KEYS));
+            let cut = |path: &Path, bytes: u64| {
+                let file = OpenOptions::new().write(true).open(path).unwrap();
+                file.set_len(file.metadata().unwrap().len() - bytes).unwrap();
+            };
+            match torn {
+                0 => cut(&vectors, 3),
+                1 => cut(&keys, 1),
+                _ => {
+                    let mut bytes = std::fs::read(&vectors).unwrap();
+                    *bytes.last_mut().unwrap() ^= 1;
+                    std::fs::write(&vectors, bytes).unwrap();
+                }
+            }
+            let mut writer = SpaceWriter::open(data.path(), &model().fingerprint).unwrap();
+            assert!(writer.has(TextHash::of("a")) && !writer.has(TextHash::of("b")));
+            writer.append(&[(TextHash::of("c"), &[0.6, 0.8])]).unwrap();
+            let space = Space::open(data.path(), &model().fingerprint).unwrap();
+            assert_eq!(space.vectors().values(), [1.0, 0.0, 0.6, 0.8]);
+            assert_eq!(space.slot(TextHash::of("c")), Some(1));
+        }
+    }
+}
