@@ -1,0 +1,149 @@
+//! `likewise ingest`: dumps into a data folder.
+
+use super::DataOptions;
+use crate::dump::{self, BytesRead, Format, Papers};
+use crate::ingest::{CHUNK, Counts, Writer};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Some papers were refused.
+const REFUSED: u8 = 2;
+
+/// Refusals of one file that are told in full; the rest are counted.
+const TOLD: usize = 20;
+
+/// Between two plain progress lines, where there is no terminal.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Options of `likewise ingest`.
+#[derive(Args)]
+pub struct Options {
+    /// Dumps: plain, .gz or .zst; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The dumps' format; left out, each file is looked into.
+    #[arg(long)]
+    format: Option<Format>,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+/// Runs it: exit status 0, or 2 if something was refused.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let encoder = options.data.model.load()?;
+    eprintln!("{}", encoder.describe());
+    let mut writer = Writer::open(&options.data.data, &encoder)?;
+    let started = Instant::now();
+    let mut counts = Counts::default();
+    counts.encoded +=
+        writer.catch_up(|done, all| eprintln!("from an interrupted run: {done} of {all} encoded"))?;
+    let mut unreadable = 0;
+    for file in &options.files {
+        match dump::read(file, options.format) {
+            Ok((papers, bytes_read)) => ingest_file(file, papers, &bytes_read, &mut writer, &mut counts)?,
+            Err(error) => {
+                eprintln!("refused: {error}");
+                unreadable += 1;
+            }
+        }
+    }
+    let encoding = started.elapsed();
+    let index = writer.finish()?.stats();
+    let seconds = started.elapsed().as_secs_f64();
+    let Counts { read, added, replaced, unchanged, refused, encoded } = counts;
+    eprintln!(
+        "index: {} vectors, {} found by exact comparison only, {:.1} s",
+        index.indexed,
+        index.stragglers,
+        seconds - encoding.as_secs_f64()
+    );
+    println!(
+        "read {read}, added {added}, replaced {replaced}, unchanged {unchanged}, refused {refused}, encoded {encoded}, \
+         {seconds:.1} s, {:.1} papers/s",
+        read as f64 / seconds
+    );
+    if unreadable > 0 {
+        eprintln!("{unreadable} of {} files could not be read", options.files.len());
+    }
+    Ok(if refused + unreadable > 0 { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
+}
+
+fn ingest_file(
+    file: &Path,
+    mut papers: Papers,
+    bytes_read: &BytesRead,
+    writer: &mut Writer,
+    counts: &mut Counts,
+) -> anyhow::Result<()> {
+    let mut progress = Progress::new(file, bytes_read.clone());
+    let mut told = 0;
+    loop {
+        let chunk: Vec<_> = papers.by_ref().take(CHUNK).collect();
+        if chunk.is_empty() {
+            break;
+        }
+        for refused in chunk.iter().filter_map(|entry| entry.as_ref().err()) {
+            told += 1;
+            if told <= TOLD {
+                progress.say(&format!("refused: {}:{}: {}", file.display(), refused.line, refused.reason));
+            }
+        }
+        writer.add(chunk, counts)?;
+        progress.update(counts);
+    }
+    if told > TOLD {
+        progress.say(&format!("refused: {}: {} more", file.display(), told - TOLD));
+    }
+    progress.bar.finish_and_clear();
+    Ok(())
+}
+
+/// A bar on a terminal, a line now and then elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    file: String,
+    bytes_read: BytesRead,
+    started: Instant,
+    last_line: Instant,
+    read_before: Option<u64>,
+}
+
+impl Progress {
+    fn new(file: &Path, bytes_read: BytesRead) -> Progress {
+        let bar = ProgressBar::new(bytes_read.total);
+        let template = "{msg} {wide_bar} {percent}% {eta} left";
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        let now = Instant::now();
+        let file = file.display().to_string();
+        Progress { bar, file, bytes_read, started: now, last_line: now, read_before: None }
+    }
+
+    fn say(&self, line: &str) {
+        if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
+    }
+
+    fn update(&mut self, counts: &Counts) {
+        let read_before = *self.read_before.get_or_insert(counts.read.saturating_sub(CHUNK as u64));
+        let seconds = self.started.elapsed().as_secs_f64();
+        let rate = (counts.read - read_before) as f64 / seconds.max(1e-3);
+        let share = self.bytes_read.so_far() as f64 / self.bytes_read.total.max(1) as f64;
+        let message = format!("{} papers, {rate:.1}/s, {} refused", counts.read, counts.refused);
+        self.bar.set_position(self.bytes_read.so_far().min(self.bytes_read.total));
+        self.bar.set_message(message.clone());
+        if self.bar.is_hidden() && self.last_line.elapsed() >= PLAIN_EVERY {
+            self.last_line = Instant::now();
+            let left = seconds / share.max(1e-6) - seconds;
+            let rest = if self.bytes_read.total > 0 {
+                format!(", {:.0}%, {:.0} s left", share * 100.0, left.max(0.0))
+            } else {
+                String::new()
+            };
+            eprintln!("{}: {message}{rest}", self.file);
+        }
+    }
+}

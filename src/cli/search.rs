@@ -1,0 +1,112 @@
+//! `likewise search`: the papers that are like a text, a file or other papers.
+
+use super::DataOptions;
+use crate::catalog::Filter;
+use crate::search::{Answer, DEFAULT_K, Hit, Library, Like, Query};
+use anyhow::Context;
+use clap::{ArgGroup, Args};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Columns of the answer where there is no terminal to ask.
+const PLAIN_WIDTH: usize = 100;
+
+/// Options of `likewise search`.
+#[derive(Args)]
+#[command(group(ArgGroup::new("query").required(true).args(["text", "like", "file"])))]
+pub struct Options {
+    /// A title, an abstract, a question.
+    text: Option<String>,
+    /// A paper that is here, by id; given again, the mean of them.
+    #[arg(long, value_name = "ID")]
+    like: Vec<String>,
+    /// A file with the text; `-` is standard input.
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// How many papers, 1 to 1000.
+    #[arg(short, default_value_t = DEFAULT_K)]
+    k: usize,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Compare with every paper instead of walking the graph.
+    #[arg(long)]
+    exact: bool,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+/// Runs it.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let like = match (&options.text, &options.file) {
+        (Some(text), _) => Like::Text(text.clone()),
+        (_, Some(path)) => Like::Text(read_text(path)?),
+        _ => Like::Papers(options.like.clone()),
+    };
+    let encoder = Arc::new(options.data.model.load()?);
+    let library = Library::open(&options.data.data, encoder)?;
+    let query = Query { like, k: options.k, exact: options.exact, filter: Filter::default() };
+    let answer = library.search(&query)?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&answer)?);
+    } else {
+        print(&answer);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes).context("standard input")?;
+    } else {
+        bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    }
+    String::from_utf8(bytes).with_context(|| format!("{}: wanted text in UTF-8", path.display()))
+}
+
+fn print(answer: &Answer) {
+    let width = console::Term::stdout().size_checked().map_or(PLAIN_WIDTH, |(_, columns)| columns.into());
+    if let Some(read) = answer.text.filter(|read| read.truncated) {
+        eprintln!("the text is longer than the model reads: only its first {} tokens count", read.tokens);
+    }
+    if answer.hits.is_empty() {
+        println!("no papers");
+    }
+    answer.hits.iter().for_each(|hit| println!("{}", shown(hit, width)));
+}
+
+/// `rank score year title`, wrapped; then the id, and a line of the abstract.
+fn shown(hit: &Hit, width: usize) -> String {
+    const INDENT: &str = "           ";
+    let year = hit.paper.published.as_deref().and_then(|date| date.get(..4)).unwrap_or("    ");
+    let head = format!("{:>3}  {:.3} ", hit.rank, hit.score);
+    let options = textwrap::Options::new(width.max(40)).initial_indent(&head).subsequent_indent(INDENT);
+    let title = textwrap::fill(&format!("{} {}", year, hit.paper.title), options);
+    let room = width.max(40) - INDENT.len();
+    let clipped = |text: &str| console::truncate_str(text, room, "…").into_owned();
+    format!("{title}\n{INDENT}{}\n{INDENT}{}", clipped(hit.paper.id.as_str()), clipped(&hit.paper.r#abstract))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paper::{Paper, PaperId};
+
+    #[test]
+    fn a_hit_is_wrapped_to_the_terminal() {
+        let paper = Paper {
+            id: PaperId::parse("2101.11408").unwrap(),
+            title: "Number parsing at a gigabyte per second ".repeat(4).trim().into(),
+            r#abstract: "With disks and networks providing gigabytes per second, ".repeat(8),
+            published: Some("2021-01-11".into()),
+            ..Paper::default()
+        };
+        let text = shown(&Hit { rank: 1, score: 0.71234, paper }, 80);
+        assert!(text.starts_with("  1  0.712 2021 Number parsing"), "{text}");
+        assert!(text.contains("\n           2101.11408\n"), "{text}");
+        assert!(text.lines().all(|line| console::measure_text_width(line) <= 80), "{text}");
+    }
+}

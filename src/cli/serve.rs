@@ -1,0 +1,73 @@
+//! `likewise serve`: answer over HTTP.
+
+use super::DataOptions;
+use crate::search::Library;
+use crate::server::{self, App};
+use anyhow::Context;
+use clap::Args;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// Options of `likewise serve`.
+#[derive(Args)]
+pub struct Options {
+    /// Address and port to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", env = "LIKEWISE_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: String,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+/// Runs it, until SIGTERM or SIGINT; running requests finish.
+pub fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(options))?;
+    // A load that was cut short by a signal need not be waited for.
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(options: Options) -> anyhow::Result<()> {
+    let listen = &options.listen;
+    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}; is something else there? give --listen another address")
+    })?;
+    tracing::info!("listening on http://{}, loading", listener.local_addr()?);
+    let app = App::default();
+    let (failed, load_failed) = oneshot::channel();
+    let loading = app.clone();
+    tokio::task::spawn_blocking(move || match load(&options.data) {
+        Ok(library) => {
+            let stats = library.stats();
+            loading.set_library(Arc::new(library));
+            tracing::info!("ready: {} papers, {}", stats.papers, stats.model);
+        }
+        // Nobody listens any more if the server was told to stop meanwhile.
+        Err(error) => drop(failed.send(error)),
+    });
+    let (mut terminated, mut interrupted) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (tell, told) = oneshot::channel();
+    let shutdown = async move {
+        let error = tokio::select! {
+            _ = terminated.recv() => None,
+            _ = interrupted.recv() => None,
+            Ok(error) = load_failed => Some(error),
+        };
+        tracing::info!("stopping; running requests finish");
+        let _ = tell.send(error);
+    };
+    server::run(listener, app, shutdown).await?;
+    match told.await {
+        Ok(Some(error)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn load(options: &DataOptions) -> anyhow::Result<Library> {
+    let encoder = Arc::new(options.model.load()?);
+    tracing::info!("{}", encoder.describe());
+    Ok(Library::open(&options.data, encoder)?)
+}

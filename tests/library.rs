@@ -1,0 +1,131 @@
+//! Related papers of the sample come back; filters; exactness.
+//!
+//! The sample's ids say which papers belong together: `99FF.0000M`, `…/99FF00M` and
+//! `10.5555/sample.FF0M` are member M of family FF.
+
+use crate::support::sample;
+use likewise::catalog::DateRange;
+use likewise::search::{Hit, Like, MAX_K, Query};
+use likewise::{Error, Filter};
+
+/// The family that a sample id names.
+fn family(id: &str) -> &str {
+    match id.split_once("99") {
+        Some((_, rest)) if !id.starts_with("10.") => &rest[..2],
+        _ => &id.rsplit('.').next().unwrap()[..2],
+    }
+}
+
+fn ask(like: Like, k: usize, exact: bool, filter: Filter) -> Vec<Hit> {
+    sample().search(&Query { like, k, exact, filter }).unwrap().hits
+}
+
+fn every_paper() -> Vec<Hit> {
+    ask(Like::Text("anything".into()), 200, true, Filter::default())
+}
+
+#[test]
+fn the_sample_has_families_of_five() {
+    let papers = every_paper();
+    assert_eq!(papers.len(), 120);
+    for hit in &papers {
+        let family = family(hit.paper.id.as_str());
+        assert_eq!(papers.iter().filter(|other| self::family(other.paper.id.as_str()) == family).count(), 5);
+    }
+}
+
+#[test]
+fn a_papers_nearest_are_its_family() {
+    let (mut right, mut all) = (0, 0);
+    for paper in every_paper() {
+        let id = paper.paper.id.as_str();
+        let hits = ask(Like::Papers(vec![id.into()]), 4, false, Filter::default());
+        assert!(hits.iter().all(|hit| hit.paper.id.as_str() != id), "{id} is its own hit");
+        assert_eq!(hits.len(), 4);
+        right += hits.iter().filter(|hit| family(hit.paper.id.as_str()) == family(id)).count();
+        all += 4;
+    }
+    assert!(right * 100 >= all * 95, "{right} of {all} neighbours are of the paper's family");
+}
+
+#[test]
+fn a_whole_abstract_finds_its_own_paper_first() {
+    for paper in every_paper() {
+        let hits = ask(Like::Text(paper.paper.r#abstract.clone()), 1, false, Filter::default());
+        assert_eq!(family(hits[0].paper.id.as_str()), family(paper.paper.id.as_str()), "{}", paper.paper.id);
+    }
+}
+
+#[test]
+fn several_papers_are_asked_for_by_their_mean() {
+    let ids = ["9901.00001", "9901.00002", "9903.00001"].map(String::from).to_vec();
+    let hits = ask(Like::Papers(ids.clone()), 5, false, Filter::default());
+    assert!(hits.iter().all(|hit| !ids.iter().any(|id| id == hit.paper.id.as_str())));
+    assert!(hits.iter().all(|hit| ["01", "03"].contains(&family(hit.paper.id.as_str()))), "{hits:?}");
+}
+
+#[test]
+fn hits_are_ranked_and_repeatable() {
+    let hits = ask(Like::Text("stars and planets".into()), 20, false, Filter::default());
+    assert!(hits.windows(2).all(|pair| pair[0].score >= pair[1].score));
+    assert!(hits.iter().enumerate().all(|(place, hit)| hit.rank == place + 1));
+    assert_eq!(hits, ask(Like::Text("stars and planets".into()), 20, false, Filter::default()));
+    assert_eq!(hits, ask(Like::Text("stars and planets".into()), 20, true, Filter::default()));
+}
+
+#[test]
+fn filters_leave_only_what_passes_and_all_of_it() {
+    let papers = every_paper();
+    let wanted = |passes: &dyn Fn(&Hit) -> bool| papers.iter().filter(|hit| passes(hit)).count();
+    let count = |filter: Filter| ask(Like::Text("anything".into()), 200, false, filter).len();
+
+    let ids: Vec<String> = papers[..7].iter().map(|hit| format!("arXiv:{}v3", hit.paper.id)).collect();
+    let by_id = |hit: &Hit| ids.iter().any(|id| id.contains(hit.paper.id.as_str()));
+    let doi_free = papers[..7].iter().filter(|hit| !hit.paper.id.as_str().starts_with("10.")).count();
+    assert_eq!(count(Filter { ids: Some(ids.clone()), ..Filter::default() }), doi_free.min(wanted(&by_id)));
+
+    let range = DateRange { from: Some("2010".into()), to: Some("2015-06".into()) };
+    let in_range = |hit: &Hit| {
+        hit.paper.published.as_deref().is_some_and(|date| ("2010-01-01"..="2015-06-30").contains(&date))
+    };
+    let dated = Filter { published: Some(range), ..Filter::default() };
+    assert!(wanted(&in_range) > 0);
+    assert_eq!(count(dated), wanted(&in_range));
+
+    let category = papers[0].paper.categories[0].clone();
+    let same = |hit: &Hit| hit.paper.categories.contains(&category);
+    assert_eq!(
+        count(Filter { categories: Some(vec![category.clone()]), ..Filter::default() }),
+        wanted(&same)
+    );
+    assert_eq!(count(Filter { categories: Some(vec!["no such category".into()]), ..Filter::default() }), 0);
+}
+
+#[test]
+fn long_texts_are_cut_and_said_to_be() {
+    let query =
+        |text: String| Query { like: Like::Text(text), k: 1, exact: false, filter: Filter::default() };
+    let read = sample().search(&query("glacier ".repeat(1000))).unwrap().text.unwrap();
+    assert_eq!((read.tokens, read.truncated), (256, true));
+    let read = sample().search(&query("glacier".into())).unwrap().text.unwrap();
+    assert_eq!((read.tokens, read.truncated), (3, false));
+}
+
+#[test]
+fn what_cannot_be_asked_is_refused() {
+    let refuse = |like: Like, k: usize| {
+        sample().search(&Query { like, k, exact: false, filter: Filter::default() }).unwrap_err()
+    };
+    for (like, k) in [
+        (Like::Text(" \n".into()), 10),
+        (Like::Text("a".into()), 0),
+        (Like::Text("a".into()), MAX_K + 1),
+        (Like::Papers(vec![]), 10),
+        (Like::Vector(vec![0.0; 384]), 10),
+        (Like::Vector(vec![1.0; 3]), 10),
+        (Like::Vector(vec![f32::NAN; 384]), 10),
+    ] {
+        assert!(matches!(refuse(like.clone(), k), Error::Invalid(_)), "{like:?}");
+    }
+    assert!(matches!(refuse(Like::Papers(vec!["no such id".into()]), 10), Error::NotFound(_)));
+}

@@ -1,0 +1,175 @@
+//! The program from outside, as its users run it.
+
+use crate::support::{data, likewise};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn ingest(folder: &Path, file: &Path) -> Output {
+    let arguments = ["ingest", file.to_str().unwrap(), "--data", folder.to_str().unwrap()];
+    likewise(&arguments).output().unwrap()
+}
+
+fn search(folder: &Path, arguments: &[&str]) -> Output {
+    let arguments = [&["search", "--data", folder.to_str().unwrap()], arguments].concat();
+    likewise(&arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn ingest_then_search() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = ingest(folder.path(), &data("five/plain.jsonl"));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(said.starts_with("read 5, added 5, replaced 0, unchanged 0, refused 0, encoded 5, "), "{said}");
+    assert_eq!(said.lines().count(), 1);
+
+    let output = search(folder.path(), &["insects and numbers", "-k", "2"]);
+    assert!(
+        text(&output.stdout).contains("2021 Bees that count\n           2101.00004\n"),
+        "{}",
+        text(&output.stdout)
+    );
+    let output = search(folder.path(), &["--like", "arXiv:2101.00004v2", "--json", "-k", "1", "--exact"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_ne!(answer["hits"][0]["paper"]["id"], "2101.00004");
+
+    let file = folder.path().join("question.txt");
+    std::fs::write(&file, "moons with oceans").unwrap();
+    let output = search(folder.path(), &["--file", file.to_str().unwrap(), "-k", "1"]);
+    assert!(text(&output.stdout).contains("Tidal heating"), "{}", text(&output.stdout));
+    let mut child =
+        likewise(&["search", "--file", "-", "-k", "1", "--data", folder.path().to_str().unwrap()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+    child.stdin.take().unwrap().write_all(b"knots and volumes").unwrap();
+    assert!(text(&child.wait_with_output().unwrap().stdout).contains("Knots with equal volume"));
+}
+
+#[test]
+fn bad_lines_are_told_counted_and_survived() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mixed.jsonl");
+    let lines = "{\"id\":\"a\",\"title\":\"A\",\"abstract\":\"One.\"}\nnot json\n{\"id\":\"b\"}\n{\"id\":\"c\",\"title\":\"C\",\"abstract\":\"Two.\"}\n";
+    std::fs::write(&file, lines).unwrap();
+    let output = ingest(&folder.path().join("data"), &file);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stdout).starts_with("read 4, added 2, replaced 0, unchanged 0, refused 2"));
+    let said = text(&output.stderr);
+    assert!(said.contains("mixed.jsonl:2: ") && said.contains("mixed.jsonl:3: "), "{said}");
+
+    let output = ingest(&folder.path().join("data"), Path::new("no-such-file"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("no-such-file"));
+}
+
+#[test]
+fn mistakes_get_an_error_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases: [(&[&str], &str); 5] = [
+        (&["anything"], "run `likewise ingest"),
+        (&["--file", "no-such-file"], "no-such-file"),
+        (&["x", "--model", "no-such-model"], "no-such-model"),
+        (&[], "required"),
+        (&["x", "-k", "many"], "invalid value"),
+    ];
+    for (arguments, part) in cases {
+        let output = search(folder.path(), arguments);
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(part) && !said.contains("panicked"), "{said}");
+    }
+    let blocked = folder.path().join("file");
+    std::fs::write(&blocked, "").unwrap();
+    let output = ingest(&blocked, &data("five/plain.jsonl"));
+    assert!(
+        !output.status.success() && !text(&output.stderr).contains("panicked"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+/// A running server, killed when dropped.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(folder: &Path) -> Server {
+        let mut child = likewise(&["serve", "--listen", "127.0.0.1:0", "--data", folder.to_str().unwrap()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        let address = first.split("http://").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+        let server = Server { address: format!("http://{address}"), child };
+        // Somebody has to read what it says, or it stops when the pipe is full.
+        std::thread::spawn(move || lines.map_while(Result::ok).count());
+        server
+    }
+
+    fn wait_until_ready(&self) {
+        let started = Instant::now();
+        while ureq::get(format!("{}/ready", self.address)).call().is_err() {
+            assert!(started.elapsed() < Duration::from_secs(30), "not ready after 30 s");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn serve_answers_and_stops_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    ingest(folder.path(), &data("five/plain.jsonl"));
+    for stop in ["-TERM", "-INT"] {
+        let mut server = Server::start(folder.path());
+        assert!(ureq::get(format!("{}/health", server.address)).call().is_ok(), "alive before it is ready");
+        server.wait_until_ready();
+        let body = json!({"text": "insects that count", "k": 1});
+        let mut answer = ureq::post(format!("{}/v1/search", server.address)).send_json(&body).unwrap();
+        let answer: Value = answer.body_mut().read_json().unwrap();
+        assert_eq!(answer["hits"][0]["paper"]["id"], "2101.00004");
+
+        // A request that is running when the signal comes still gets its answer.
+        let address = server.address.clone();
+        let running = std::thread::spawn(move || {
+            let texts: Vec<String> =
+                (0..64).map(|number| format!("{number} {}", "word ".repeat(200))).collect();
+            ureq::post(format!("{address}/v1/embeddings")).send_json(json!({"input": texts}))
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        signal(&server.child, stop);
+        assert!(running.join().unwrap().is_ok(), "the running request was cut off");
+        assert!(server.child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn serve_without_papers_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let output =
+        likewise(&["serve", "--listen", "127.0.0.1:0", "--data", folder.path().to_str().unwrap()]).output();
+    let output = output.unwrap();
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("run `likewise ingest"), "{}", text(&output.stderr));
+}

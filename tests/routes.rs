@@ -1,0 +1,171 @@
+//! Routes, without a socket.
+
+use crate::support::sample;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use likewise::server::{App, router};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+fn app() -> Router {
+    let app = App::default();
+    app.set_library(sample());
+    router(app)
+}
+
+async fn send(app: Router, request: Request<Body>) -> (StatusCode, Value) {
+    let response = app.oneshot(request).await.unwrap();
+    let status = response.status();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&bytes).unwrap())
+}
+
+async fn get(path: &str) -> (StatusCode, Value) {
+    send(app(), Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+async fn post(path: &str, body: impl Into<Body>) -> (StatusCode, Value) {
+    send(app(), Request::post(path).body(body.into()).unwrap()).await
+}
+
+#[tokio::test]
+async fn search_by_text_papers_and_vector() {
+    let (status, found) = post("/v1/search", json!({"text": "a knot", "k": 3}).to_string()).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(found["model"], "all-MiniLM-L6-v2");
+    assert_eq!(found["hits"].as_array().unwrap().len(), 3);
+    assert_eq!(found["text"], json!({"tokens": 4, "truncated": false}));
+    let hit = &found["hits"][0];
+    assert_eq!(hit["rank"], 1);
+    for field in ["id", "title", "abstract", "authors", "published", "categories", "url"] {
+        assert!(hit["paper"].get(field).is_some(), "{field}");
+    }
+    let id = hit["paper"]["id"].as_str().unwrap();
+    let (status, found) = post("/v1/search", json!({"like": [id]}).to_string()).await;
+    assert_eq!((status, found["hits"].as_array().unwrap().len()), (StatusCode::OK, 10));
+    let (_, embedded) = post("/v1/embeddings", json!({"input": "a knot", "model": "any"}).to_string()).await;
+    let vector = &embedded["data"][0]["embedding"];
+    let (status, found) =
+        post("/v1/search", json!({"vector": vector, "k": 1, "exact": true}).to_string()).await;
+    assert_eq!((status, found["hits"][0]["paper"]["id"].as_str().unwrap()), (StatusCode::OK, id));
+}
+
+#[tokio::test]
+async fn papers_by_id_however_it_is_written() {
+    for path in
+        ["9901.00001", "arXiv:9901.00001v4", "https://arxiv.org/abs/9901.00001v1", "arXiv%3A9901.00001"]
+    {
+        let (status, paper) = get(&format!("/v1/papers/{path}")).await;
+        assert_eq!((status, paper["id"].as_str()), (StatusCode::OK, Some("9901.00001")), "{path}");
+        let (status, found) = get(&format!("/v1/papers/{path}/similar?k=2")).await;
+        assert_eq!((status, found["hits"].as_array().unwrap().len()), (StatusCode::OK, 2), "{path}");
+    }
+    for path in ["10.5555/sample.0705", "10.5555/SAMPLE.0705", "doi:10.5555/sample.0705"] {
+        let (status, paper) = get(&format!("/v1/papers/{path}")).await;
+        assert_eq!((status, paper["id"].as_str()), (StatusCode::OK, Some("10.5555/sample.0705")), "{path}");
+    }
+    assert_eq!(get("/v1/papers/2222.99999").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(get("/v1/papers/2222.99999/similar").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(get("/v1/papers/9901.00001/similar?k=many").await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(get("/v1/papers/%FF").await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn embeddings_in_openais_shape() {
+    let (status, answer) =
+        post("/v1/embeddings", json!({"input": ["one", "two words"], "model": "m"}).to_string()).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(answer["object"], "list");
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 7, "total_tokens": 7}));
+    assert_eq!(answer["data"][1]["index"], 1);
+    let floats: Vec<f32> = serde_json::from_value(answer["data"][0]["embedding"].clone()).unwrap();
+    let (_, packed) =
+        post("/v1/embeddings", json!({"input": "one", "encoding_format": "base64"}).to_string()).await;
+    use base64::Engine;
+    let text = packed["data"][0]["embedding"].as_str().unwrap();
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+    let unpacked: Vec<f32> =
+        bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    assert_eq!(unpacked.len(), 384);
+    assert!(unpacked.iter().zip(&floats).all(|(a, b)| (a - b).abs() < 1e-5));
+}
+
+#[tokio::test]
+async fn wrong_requests_get_a_status_and_a_message_that_helps() {
+    let cases: &[(&str, &str, u16, &str)] = &[
+        ("/v1/search", "{", 400, "body"),
+        ("/v1/search", "", 400, "body"),
+        ("/v1/search", "\u{0}", 400, "body"),
+        ("/v1/search", "[]", 422, "body"),
+        ("/v1/search", "{}", 422, "exactly one"),
+        ("/v1/search", r#"{"text":"a","like":["b"]}"#, 422, "exactly one"),
+        ("/v1/search", r#"{"text":1}"#, 422, "string"),
+        ("/v1/search", r#"{"text":"  "}"#, 422, "empty text"),
+        ("/v1/search", r#"{"text":"a","k":0}"#, 422, "1 to 1000"),
+        ("/v1/search", r#"{"text":"a","k":1001}"#, 422, "1 to 1000"),
+        ("/v1/search", r#"{"text":"a","k":-1}"#, 422, "k"),
+        ("/v1/search", r#"{"text":"a","kk":5}"#, 422, "unknown field"),
+        ("/v1/search", r#"{"like":[]}"#, 422, "at least one id"),
+        ("/v1/search", r#"{"like":["nobody"]}"#, 404, "nobody"),
+        ("/v1/search", r#"{"vector":[1,2]}"#, 422, "wanted 384"),
+        ("/v1/search", r#"{"vector":[1e999]}"#, 400, "number"),
+        ("/v1/search", r#"{"text":"a","filter":{"published":{"from":"2020-02-31"}}}"#, 422, "2020-02-31"),
+        ("/v1/search", r#"{"text":"a","filter":{"year":2020}}"#, 422, "unknown field"),
+        ("/v1/search", r#"{"text":"a","filter":{"ids":[""]}}"#, 422, "empty id"),
+        ("/v1/embeddings", r#"{"input":[1,2,3]}"#, 422, "token ids"),
+        ("/v1/embeddings", r#"{"input":[[1,2]]}"#, 422, "token ids"),
+        ("/v1/embeddings", r#"{"input":[]}"#, 422, "empty list"),
+        ("/v1/embeddings", r#"{"input":""}"#, 422, "empty text"),
+        ("/v1/embeddings", r#"{"input":"a","dimensions":7}"#, 422, "384"),
+        ("/v1/embeddings", r#"{"input":"a","encoding_format":"hex"}"#, 422, "hex"),
+        ("/v1/nothing", "{}", 404, "/v1/search"),
+        ("/health", "{}", 405, "method"),
+    ];
+    for (path, body, status, part) in cases {
+        let (got, answer) = post(path, *body).await;
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!(got.as_u16(), *status, "{path} {body}: {message}");
+        assert!(message.contains(part), "{path} {body}: {message}");
+        assert!(answer["error"]["code"].is_string());
+    }
+    let (status, answer) = post("/v1/search", vec![b' '; 5 << 20]).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{answer}");
+    let (status, _) = post("/v1/search", vec![0xff, 0xfe, b'{']).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn alive_before_ready() {
+    let empty = || router(App::default());
+    let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+    assert_eq!(send(empty(), get("/health")).await.0, StatusCode::OK);
+    assert_eq!(send(empty(), get("/ready")).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(send(empty(), get("/v1/stats")).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let (status, stats) = send(app(), get("/v1/stats")).await;
+    assert_eq!((status, &stats["papers"], &stats["dimension"]), (StatusCode::OK, &json!(120), &json!(384)));
+    assert_eq!(send(app(), get("/ready")).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn many_at_once_get_the_answers_they_get_alone() {
+    let app = app();
+    let ask = |text: String| {
+        let request =
+            Request::post("/v1/search").body(Body::from(json!({"text": text, "k": 1}).to_string())).unwrap();
+        send(app.clone(), request)
+    };
+    let texts: Vec<String> =
+        (0..40).map(|number| format!("question {number} about {}", "things ".repeat(number))).collect();
+    let mut together = tokio::task::JoinSet::new();
+    for (place, text) in texts.iter().cloned().enumerate() {
+        let answer = ask(text);
+        together.spawn(async move { (place, answer.await) });
+    }
+    while let Some(Ok((place, (status, answer)))) = together.join_next().await {
+        let (_, alone) = ask(texts[place].clone()).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(answer["hits"][0]["paper"]["id"], alone["hits"][0]["paper"]["id"]);
+    }
+}

@@ -1,0 +1,71 @@
+//! What several test files need.
+
+use likewise::dump;
+use likewise::encoder::Encoder;
+use likewise::ingest::{CHUNK, Counts, Writer};
+use likewise::model::ModelFolder;
+use likewise::search::Library;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, LazyLock};
+
+/// The model's folder.
+pub fn model_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/all-MiniLM-L6-v2")
+}
+
+/// A file of `tests/data`.
+pub fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// The real model, loaded once.
+pub fn encoder() -> Arc<Encoder> {
+    static ENCODER: LazyLock<Arc<Encoder>> = LazyLock::new(|| {
+        let path = model_folder();
+        let folder = ModelFolder::open(path.to_str().unwrap(), Path::new("models"))
+            .unwrap_or_else(|error| panic!("{error}; the tests need the model: run `make setup`"));
+        Arc::new(Encoder::load(&folder).unwrap())
+    });
+    Arc::clone(&ENCODER)
+}
+
+/// Ingests dumps into a data folder.
+pub fn ingest(folder: &Path, files: &[PathBuf]) -> Counts {
+    let encoder = encoder();
+    let mut writer = Writer::open(folder, &encoder).unwrap();
+    let mut counts = Counts { encoded: writer.catch_up(|_, _| {}).unwrap(), ..Counts::default() };
+    for file in files {
+        let (mut papers, _) = dump::read(file, None).unwrap();
+        loop {
+            let chunk: Vec<_> = papers.by_ref().take(CHUNK).collect();
+            if chunk.is_empty() {
+                break;
+            }
+            writer.add(chunk, &mut counts).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    counts
+}
+
+/// The sample, ingested once for all tests that only read.
+pub fn sample() -> Arc<Library> {
+    static SAMPLE: LazyLock<(tempfile::TempDir, Arc<Library>)> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().unwrap();
+        ingest(folder.path(), &[data("sample.jsonl")]);
+        let library = Library::open(folder.path(), encoder()).unwrap();
+        (folder, Arc::new(library))
+    });
+    Arc::clone(&SAMPLE.1)
+}
+
+/// The program, with no settings from outside.
+pub fn likewise(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_likewise"));
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    for name in ["LIKEWISE_DATA", "LIKEWISE_MODEL", "LIKEWISE_MODELS", "LIKEWISE_LISTEN", "LIKEWISE_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}

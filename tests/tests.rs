@@ -1,0 +1,29 @@
+//! The one integration binary: candle is linked once.
+//!
+//! Everything here uses the real model, which `make setup` fetches; the data is small and shipped.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+/// What several of these files need: the model, a filled data folder, the program itself.
+mod support;
+
+/// Vectors equal the reference library's.
+mod golden;
+
+/// Every dump format, and what is refused.
+mod dumps;
+
+/// The model's files: where they come from, and what is said when they are wrong.
+mod models;
+
+/// Ingest: counts, interruption, replacement, another model.
+mod ingest;
+
+/// Related papers of the sample come back; filters; exactness.
+mod library;
+
+/// Routes, without a socket.
+mod routes;
+
+/// The program from outside.
+mod program;
