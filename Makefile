@@ -1,0 +1,41 @@
+# `make demo` and `make test` do all their own set-up; see README.md.
+
+DUMP  ?= tests/data/sample.jsonl
+# One data folder a dump, so that trying another does not mix their papers.
+DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
+LISTEN ?= 127.0.0.1:8080
+LIKEWISE = target/release/likewise
+
+.PHONY: setup demo test check bench golden
+
+# The release program, and the model, every file verified.
+setup:
+	cargo build --release --locked --bin likewise
+	$(LIKEWISE) pull
+
+# Ingests DUMP, serves it, and says what to try. Refused entries (status 2) do not stop it.
+demo: setup
+	$(LIKEWISE) ingest $(wildcard $(DUMP)) --data $(DATA) || [ $$? -eq 2 ]
+	@scripts/demo $(LIKEWISE) $(DATA) $(LISTEN)
+
+# The suite runs optimised: it uses the real model.
+test: setup
+	cargo test --locked --quiet
+
+# Formatting, lints, documentation, imports one way; warnings are errors.
+check:
+	cargo fmt --check
+	cargo clippy --locked --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
+	python3 tests/one_way.py
+
+# Recall and speed of the index over DATA, and the encoder's rate over DUMP.
+bench: setup
+	cargo bench --locked --bench encode -- --dump $(firstword $(wildcard $(DUMP)))
+	cargo bench --locked --bench search -- --data $(DATA)
+
+# Makes the golden vectors again, with the reference library.
+golden: setup
+	python3 -m venv .venv-golden
+	.venv-golden/bin/pip install --quiet torch sentence-transformers
+	.venv-golden/bin/python tests/golden/make.py models/all-MiniLM-L6-v2
