@@ -18,15 +18,15 @@ demo: setup
 	$(LIKEWISE) ingest $(wildcard $(DUMP)) --data $(DATA) || [ $$? -eq 2 ]
 	@scripts/demo $(LIKEWISE) $(DATA) $(LISTEN)
 
-# The suite runs optimised: it uses the real model.
+# The suite runs optimised, and shares the program's dependencies: it uses the real model.
 test: setup
-	cargo test --locked --quiet
+	cargo test --release --locked --quiet
 
 # Formatting, lints, documentation, imports one way; warnings are errors.
 check:
 	cargo fmt --check
-	cargo clippy --locked --all-targets --quiet -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
+	cargo clippy --release --locked --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --document-private-items --quiet
 	python3 tests/one_way.py
 
 # Recall and speed of the index over DATA, and the encoder's rate over DUMP.
