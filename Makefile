@@ -15,7 +15,7 @@ setup:
 
 # Ingests DUMP, serves it, and says what to try. Refused entries (status 2) do not stop it.
 demo: setup
-	$(LIKEWISE) ingest $(wildcard $(DUMP)) --data $(DATA) || [ $$? -eq 2 ]
+	$(LIKEWISE) ingest $(or $(wildcard $(DUMP)),$(DUMP)) --data $(DATA) || [ $$? -eq 2 ]
 	@scripts/demo $(LIKEWISE) $(DATA) $(LISTEN)
 
 # The suite runs optimised, and shares the program's dependencies: it uses the real model.

@@ -15,8 +15,8 @@ const REFUSED: u8 = 2;
 /// Refusals of one file that are told in full; the rest are counted.
 const TOLD: usize = 20;
 
-/// Between two plain progress lines, where there is no terminal.
-const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Between two plain progress lines, where there is no terminal; the span that rates are of.
+const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Options of `likewise ingest`.
 #[derive(Args)]
@@ -78,7 +78,7 @@ fn ingest_file(
     writer: &mut Writer,
     counts: &mut Counts,
 ) -> anyhow::Result<()> {
-    let mut progress = Progress::new(file, bytes_read.clone());
+    let mut progress = Progress::new(file, bytes_read.clone(), counts.read);
     let mut told = 0;
     loop {
         let chunk: Vec<_> = papers.by_ref().take(CHUNK).collect();
@@ -106,44 +106,43 @@ struct Progress {
     bar: ProgressBar,
     file: String,
     bytes_read: BytesRead,
-    started: Instant,
-    last_line: Instant,
-    read_before: Option<u64>,
+    /// When the last line was said, and how far reading was then: papers, and bytes of the file.
+    last: (Instant, u64, u64),
 }
 
 impl Progress {
-    fn new(file: &Path, bytes_read: BytesRead) -> Progress {
+    fn new(file: &Path, bytes_read: BytesRead, papers: u64) -> Progress {
         let bar = ProgressBar::new(bytes_read.total);
         let template = "{msg} {wide_bar} {percent}% {eta} left";
         bar.set_style(
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        let now = Instant::now();
-        let file = file.display().to_string();
-        Progress { bar, file, bytes_read, started: now, last_line: now, read_before: None }
+        Progress { bar, file: file.display().to_string(), bytes_read, last: (Instant::now(), papers, 0) }
     }
 
     fn say(&self, line: &str) {
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
     }
 
+    /// The rate is that since the last line: after an interrupted run the first papers go by unread.
     fn update(&mut self, counts: &Counts) {
-        let read_before = *self.read_before.get_or_insert(counts.read.saturating_sub(CHUNK as u64));
-        let seconds = self.started.elapsed().as_secs_f64();
-        let rate = (counts.read - read_before) as f64 / seconds.max(1e-3);
-        let share = self.bytes_read.so_far() as f64 / self.bytes_read.total.max(1) as f64;
+        let (since, papers, bytes) = self.last;
+        let seconds = since.elapsed().as_secs_f64().max(1e-3);
+        let (so_far, total) = (self.bytes_read.so_far(), self.bytes_read.total);
+        let rate = (counts.read - papers) as f64 / seconds;
         let message = format!("{} papers, {rate:.1}/s, {} refused", counts.read, counts.refused);
-        self.bar.set_position(self.bytes_read.so_far().min(self.bytes_read.total));
+        self.bar.set_position(so_far.min(total));
         self.bar.set_message(message.clone());
-        if self.bar.is_hidden() && self.last_line.elapsed() >= PLAIN_EVERY {
-            self.last_line = Instant::now();
-            let left = seconds / share.max(1e-6) - seconds;
-            let rest = if self.bytes_read.total > 0 {
-                format!(", {:.0}%, {:.0} s left", share * 100.0, left.max(0.0))
-            } else {
-                String::new()
-            };
+        if since.elapsed() < SAID_EVERY {
+            return;
+        }
+        if self.bar.is_hidden() {
+            let share = so_far as f64 / total as f64 * 100.0;
+            let left = total.saturating_sub(so_far) as f64 * seconds / (so_far - bytes).max(1) as f64;
+            // Of standard input the size is not known.
+            let rest = if total > 0 { format!(", {share:.0}%, {left:.0} s left") } else { String::new() };
             eprintln!("{}: {message}{rest}", self.file);
         }
+        self.last = (Instant::now(), counts.read, so_far);
     }
 }

@@ -7,8 +7,12 @@ use anyhow::Context;
 use clap::Args;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+
+/// How long running requests may take to finish once the server was told to stop.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Options of `likewise serve`.
 #[derive(Args)]
@@ -47,23 +51,22 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         // Nobody listens any more if the server was told to stop meanwhile.
         Err(error) => drop(failed.send(error)),
     });
+    let (tell, told) = oneshot::channel::<()>();
+    let serving = tokio::spawn(server::run(listener, app, async { drop(told.await) }));
     let (mut terminated, mut interrupted) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let (tell, told) = oneshot::channel();
-    let shutdown = async move {
-        let error = tokio::select! {
-            _ = terminated.recv() => None,
-            _ = interrupted.recv() => None,
-            Ok(error) = load_failed => Some(error),
-        };
-        tracing::info!("stopping; running requests finish");
-        let _ = tell.send(error);
+    let failure = tokio::select! {
+        _ = terminated.recv() => None,
+        _ = interrupted.recv() => None,
+        Ok(error) = load_failed => Some(error),
     };
-    server::run(listener, app, shutdown).await?;
-    match told.await {
-        Ok(Some(error)) => Err(error),
-        _ => Ok(()),
+    tracing::info!("stopping; running requests finish");
+    drop(tell);
+    match tokio::time::timeout(GRACE, serving).await {
+        Ok(served) => served??,
+        Err(_) => tracing::warn!("some requests did not finish in {} s and were cut off", GRACE.as_secs()),
     }
+    failure.map_or(Ok(()), Err)
 }
 
 fn load(options: &DataOptions) -> anyhow::Result<Library> {

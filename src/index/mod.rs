@@ -48,8 +48,14 @@ pub trait Index: Send + Sync {
     fn search(&self, query: &[f32], k: usize, allowed: Option<&RoaringBitmap>) -> Vec<Neighbour>;
 }
 
-/// Sorts candidates and keeps the `k` nearest, each slot once.
+/// The `k` nearest candidates, nearest first, each slot once; a slot may come twice, not more often.
 fn nearest(mut candidates: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
+    // Sorting all of a scan to keep ten would cost more than the scan.
+    let kept = 2 * k;
+    if kept < candidates.len() {
+        candidates.select_nth_unstable_by(kept, Neighbour::nearest_first);
+        candidates.truncate(kept);
+    }
     candidates.sort_unstable_by(Neighbour::nearest_first);
     candidates.dedup_by_key(|neighbour| neighbour.slot);
     candidates.truncate(k);
