@@ -39,3 +39,4 @@ golden: setup
 	python3 -m venv .venv-golden
 	.venv-golden/bin/pip install --quiet torch sentence-transformers
 	.venv-golden/bin/python tests/golden/make.py models/all-MiniLM-L6-v2
+	.venv-golden/bin/python tests/golden/make_small.py

@@ -65,6 +65,16 @@ fn a_sentence_transformers_folder_is_taken_as_it_is() {
 }
 
 #[test]
+fn a_model_that_puts_a_prompt_before_every_text_is_refused() {
+    let folder = copy();
+    std::fs::remove_file(folder.path().join("model.toml")).unwrap();
+    let stated = r#"{"prompts": {"query": "query: "}, "default_prompt_name": "query"}"#;
+    std::fs::write(folder.path().join("config_sentence_transformers.json"), stated).unwrap();
+    let message = open(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("the default prompt \"query\" is not supported"), "{message}");
+}
+
+#[test]
 fn an_unknown_architecture_is_refused_by_name() {
     let folder = copy();
     std::fs::remove_file(folder.path().join("model.toml")).unwrap();

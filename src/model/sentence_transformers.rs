@@ -1,7 +1,8 @@
 //! Reads what a sentence-transformers folder states, for models without a `model.toml`.
 //!
-//! Its own file because the convention is somebody else's: `sentence_bert_config.json` has the
-//! length, `1_Pooling/config.json` the pooling, `modules.json` whether vectors are normalised.
+//! Its own file because the convention is somebody else's, and changes: `1_Pooling/config.json` has the
+//! pooling, `modules.json` what comes after it, and the length is in `sentence_bert_config.json` or,
+//! since the library's version 6, in `tokenizer_config.json`.
 
 use super::{CONFIG, Pooling, Stated};
 use crate::error::{Error, Result};
@@ -14,9 +15,20 @@ struct Config {
     max_position_embeddings: usize,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct SentenceBert {
     max_seq_length: Option<usize>,
+}
+
+#[derive(Deserialize, Default)]
+struct TokenizerConfig {
+    /// Where no limit was set it is 1e30, which fits no integer.
+    model_max_length: Option<f64>,
+}
+
+#[derive(Deserialize, Default)]
+struct SentenceTransformers {
+    default_prompt_name: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -41,8 +53,7 @@ struct Module {
 /// the space's metric is cosine.
 pub(super) fn read(folder: &Path) -> Result<Stated> {
     let config: Config = json(folder, CONFIG)?.ok_or_else(|| missing(folder, CONFIG))?;
-    let stated_length =
-        json::<SentenceBert>(folder, "sentence_bert_config.json")?.and_then(|stated| stated.max_seq_length);
+    refuse_prompt(folder)?;
     let modules: Vec<Module> = json(folder, "modules.json")?.unwrap_or_default();
     let known = ["Transformer", "Pooling", "Normalize"];
     if let Some(other) = modules.iter().find(|module| !known.iter().any(|name| module.r#type.ends_with(name)))
@@ -58,12 +69,32 @@ pub(super) fn read(folder: &Path) -> Result<Stated> {
     Ok(Stated {
         name: name.file_name().unwrap_or(name.as_os_str()).to_string_lossy().into_owned(),
         pooling: pooling(folder)?,
-        max_length: stated_length
+        max_length: stated_length(folder)?
             .unwrap_or(config.max_position_embeddings)
             .min(config.max_position_embeddings),
         dimension: config.hidden_size,
         sums: Vec::new(),
     })
+}
+
+/// The longest input in tokens, wherever the folder says it.
+fn stated_length(folder: &Path) -> Result<Option<usize>> {
+    let stated: SentenceBert = json(folder, "sentence_bert_config.json")?.unwrap_or_default();
+    let tokenizer: TokenizerConfig = json(folder, "tokenizer_config.json")?.unwrap_or_default();
+    // The cast saturates, and the model's positions limit it.
+    Ok(stated.max_seq_length.or(tokenizer.model_max_length.map(|length| length as usize)))
+}
+
+/// A default prompt would go before every text; without it the vectors would silently be others.
+fn refuse_prompt(folder: &Path) -> Result<()> {
+    const PATH: &str = "config_sentence_transformers.json";
+    let stated: SentenceTransformers = json(folder, PATH)?.unwrap_or_default();
+    let Some(prompt) = stated.default_prompt_name else { return Ok(()) };
+    let shown = folder.join(PATH);
+    Err(Error::Model(format!(
+        "{}: the default prompt {prompt:?} is not supported; use a model without one",
+        shown.display()
+    )))
 }
 
 fn pooling(folder: &Path) -> Result<Pooling> {

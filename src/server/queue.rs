@@ -6,6 +6,7 @@
 use super::problem::Problem;
 use crate::encoder::{Embedding, Encoder};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -91,7 +92,11 @@ impl EncodeQueue {
         let thread_shared = Arc::clone(&shared);
         std::thread::spawn(move || {
             while let Some(entries) = take_batch(&thread_shared, limits.batch_bytes) {
-                encode_batch(&encoder, entries);
+                let encode = AssertUnwindSafe(|| encode_batch(&encoder, entries));
+                // Its callers are told by their dropped replies; those who come later are served.
+                if catch_unwind(encode).is_err() {
+                    tracing::error!("the encoder panicked; the requests of one batch got no answer");
+                }
             }
         });
         EncodeQueue { limits, _closer: Arc::new(Closer(Arc::clone(&shared))), shared }

@@ -1,0 +1,88 @@
+"""Makes tests/golden/small-bert: a small random BERT as the reference library saves it, and its vectors.
+
+    .venv-golden/bin/python tests/golden/make_small.py
+
+It differs from all-MiniLM-L6-v2 wherever a model of the family may: a cased vocabulary, CLS pooling, the
+tanh GELU, another head size, a width that fills no register, a short maximum length, no normalising
+module. The weights are random and mean nothing.
+"""
+
+import json
+import pathlib
+import shutil
+import tempfile
+
+import sentence_transformers
+import torch
+import transformers
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from tokenizers import BertWordPieceTokenizer
+from tokenizers.processors import BertProcessing
+
+MAX_LENGTH = 24
+
+TEXTS = [
+    "a",
+    "Glaciers melt",
+    "glaciers melt",
+    "Why do bees find flowers? Nobody knows.",
+    "Ålesund: naïve café, 3.14 \u2264 x",
+    "unknown \U0001f642 words qqq",
+    "one two three four five six seven eight nine ten " * 4,
+    " ",
+]
+
+
+def tokenizer(folder: pathlib.Path) -> transformers.PreTrainedTokenizerFast:
+    """A WordPiece tokenizer trained on the texts themselves, which keeps case and accents."""
+    trained = BertWordPieceTokenizer(lowercase=False, strip_accents=False)
+    trained.train_from_iterator(TEXTS, vocab_size=150, min_frequency=1, show_progress=False)
+    trained.post_processor = BertProcessing(("[SEP]", trained.token_to_id("[SEP]")), ("[CLS]", trained.token_to_id("[CLS]")))
+    trained.save(str(folder / "trained.json"))
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(folder / "trained.json"),
+        unk_token="[UNK]", sep_token="[SEP]", pad_token="[PAD]", cls_token="[CLS]", mask_token="[MASK]",
+    )
+
+
+def model(folder: pathlib.Path) -> sentence_transformers.SentenceTransformer:
+    """The model, by way of a plain transformers folder."""
+    words = tokenizer(folder)
+    torch.manual_seed(7)
+    config = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=36, num_hidden_layers=2, num_attention_heads=3, intermediate_size=50,
+        max_position_embeddings=40, hidden_act="gelu_new", layer_norm_eps=1e-6, initializer_range=0.4,
+    )
+    bert = transformers.BertModel(config)
+    # Fresh norms and biases are ones and zeros, which would hide a mistake in reading them.
+    for name, parameter in bert.named_parameters():
+        if parameter.dim() == 1:
+            middle = 1.0 if name.endswith("LayerNorm.weight") else 0.0
+            torch.nn.init.uniform_(parameter, middle - 0.4, middle + 0.4)
+    bert.save_pretrained(folder)
+    words.save_pretrained(folder)
+    transformer = Transformer(str(folder), max_seq_length=MAX_LENGTH)
+    pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="cls")
+    return sentence_transformers.SentenceTransformer(modules=[transformer, pooling], device="cpu").eval()
+
+
+def main() -> None:
+    out = pathlib.Path(__file__).parent / "small-bert"
+    shutil.rmtree(out, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder:
+        reference = model(pathlib.Path(folder))
+        reference.save(str(out), create_model_card=False)
+    vectors = [reference.encode(text, convert_to_numpy=True, normalize_embeddings=True) for text in TEXTS]
+    lengths = [len(reference.tokenizer(text)["input_ids"]) for text in TEXTS]
+    entries = [
+        {"text": text, "tokens": min(length, MAX_LENGTH), "truncated": length > MAX_LENGTH, "vector": [round(float(x), 7) for x in vector]}
+        for text, length, vector in zip(TEXTS, lengths, vectors)
+    ]
+    made_by = f"sentence-transformers {sentence_transformers.__version__}, transformers {transformers.__version__}"
+    lines = ",\n".join(json.dumps(entry) for entry in entries)
+    (out.parent / "small-bert.json").write_text(f'{{"made_by": {json.dumps(made_by)}, "entries": [\n{lines}\n]}}\n')
+    print(f"{out}: {len(TEXTS)} texts, {made_by}")
+
+
+if __name__ == "__main__":
+    main()
