@@ -79,6 +79,16 @@ fn a_batch_equals_single_texts() {
 }
 
 #[test]
+fn only_the_beginning_of_a_book_is_looked_at() {
+    let book = "The aquifer refreezes in winter. ".repeat(20_000);
+    let beginning = encoder().encode_one(&book[..10_000]).unwrap();
+    assert_eq!(encoder().encode_one(&book).unwrap(), beginning);
+    let padded = format!("aquifer{}winter", " ".repeat(300_000));
+    let read = encoder().encode_one(&padded).unwrap();
+    assert_eq!((read.tokens, read.truncated), (encoder().encode_one("aquifer").unwrap().tokens, true));
+}
+
+#[test]
 fn no_texts_give_no_vectors() {
     assert!(encoder().encode(&[]).unwrap().is_empty());
 }

@@ -153,7 +153,8 @@ impl Catalog {
         if let Some(ids) = &filter.ids {
             let ids: Vec<String> = ids
                 .iter()
-                .map(|id| PaperId::parse(id).map(|id| id.to_string()).map_err(Error::Invalid))
+                .map(|id| PaperId::parse(id).map(|id| id.to_string()))
+                .map(|id| id.map_err(|wrong| Error::Invalid(format!("filter.ids: {wrong}"))))
                 .collect::<Result<_>>()?;
             values.push(serde_json::Value::from(ids).to_string());
             sql += &format!(" AND id IN (SELECT value FROM json_each(?{}))", values.len());
@@ -161,7 +162,8 @@ impl Catalog {
         if let Some(range) = &filter.published {
             for (date, is_from) in [(&range.from, true), (&range.to, false)] {
                 let Some(date) = date else { continue };
-                let days = parse_date(date).map_err(Error::Invalid)?;
+                let days =
+                    parse_date(date).map_err(|wrong| Error::Invalid(format!("filter.published: {wrong}")))?;
                 values.push(if is_from { days.first } else { days.last });
                 let test = if is_from { "published_last >=" } else { "published_first <=" };
                 sql += &format!(" AND {test} ?{}", values.len());

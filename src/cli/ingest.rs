@@ -1,22 +1,19 @@
 //! `likewise ingest`: dumps into a data folder.
 
 use super::DataOptions;
+use super::progress::Progress;
 use crate::dump::{self, BytesRead, Format, Papers};
 use crate::ingest::{CHUNK, Counts, Writer};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Some papers were refused.
 const REFUSED: u8 = 2;
 
 /// Refusals of one file that are told in full; the rest are counted.
 const TOLD: usize = 20;
-
-/// Between two plain progress lines, where there is no terminal; the span that rates are of.
-const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Options of `likewise ingest`.
 #[derive(Args)]
@@ -78,7 +75,7 @@ fn ingest_file(
     writer: &mut Writer,
     counts: &mut Counts,
 ) -> anyhow::Result<()> {
-    let mut progress = Progress::new(file, bytes_read.clone(), counts.read);
+    let mut progress = Progress::new(file, bytes_read.clone(), counts);
     let mut told = 0;
     loop {
         let chunk: Vec<_> = papers.by_ref().take(CHUNK).collect();
@@ -97,52 +94,6 @@ fn ingest_file(
     if told > TOLD {
         progress.say(&format!("refused: {}: {} more", file.display(), told - TOLD));
     }
-    progress.bar.finish_and_clear();
+    progress.finish();
     Ok(())
-}
-
-/// A bar on a terminal, a line now and then elsewhere.
-struct Progress {
-    bar: ProgressBar,
-    file: String,
-    bytes_read: BytesRead,
-    /// When the last line was said, and how far reading was then: papers, and bytes of the file.
-    last: (Instant, u64, u64),
-}
-
-impl Progress {
-    fn new(file: &Path, bytes_read: BytesRead, papers: u64) -> Progress {
-        let bar = ProgressBar::new(bytes_read.total);
-        let template = "{msg} {wide_bar} {percent}% {eta} left";
-        bar.set_style(
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
-        Progress { bar, file: file.display().to_string(), bytes_read, last: (Instant::now(), papers, 0) }
-    }
-
-    fn say(&self, line: &str) {
-        if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
-    }
-
-    /// The rate is that since the last line: after an interrupted run the first papers go by unread.
-    fn update(&mut self, counts: &Counts) {
-        let (since, papers, bytes) = self.last;
-        let seconds = since.elapsed().as_secs_f64().max(1e-3);
-        let (so_far, total) = (self.bytes_read.so_far(), self.bytes_read.total);
-        let rate = (counts.read - papers) as f64 / seconds;
-        let message = format!("{} papers, {rate:.1}/s, {} refused", counts.read, counts.refused);
-        self.bar.set_position(so_far.min(total));
-        self.bar.set_message(message.clone());
-        if since.elapsed() < SAID_EVERY {
-            return;
-        }
-        if self.bar.is_hidden() {
-            let share = so_far as f64 / total as f64 * 100.0;
-            let left = total.saturating_sub(so_far) as f64 * seconds / (so_far - bytes).max(1) as f64;
-            // Of standard input the size is not known.
-            let rest = if total > 0 { format!(", {share:.0}%, {left:.0} s left") } else { String::new() };
-            eprintln!("{}: {message}{rest}", self.file);
-        }
-        self.last = (Instant::now(), counts.read, so_far);
-    }
 }

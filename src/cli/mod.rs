@@ -3,6 +3,7 @@
 //! Errors are `anyhow` here and nowhere else: at this end they are only printed.
 
 mod ingest;
+mod progress;
 mod pull;
 mod search;
 mod serve;

@@ -7,6 +7,10 @@ use crate::error::{Error, Result};
 use crate::model::{ModelFolder, TOKENIZER};
 use tokenizers::{TruncationParams, TruncationStrategy};
 
+/// Bytes of a text that are looked at for each token that is read. Words are shorter, and nobody who
+/// waits for an answer should wait for the tokens of a whole book, of which all but the first are cut.
+const MAX_BYTES_A_TOKEN: usize = 1024;
+
 /// One text's token ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokenized {
@@ -32,6 +36,7 @@ pub struct Batch {
 /// A model's tokenizer, reading as much as the model does.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    max_bytes: usize,
 }
 
 impl Tokenizer {
@@ -51,20 +56,21 @@ impl Tokenizer {
             }))
             .map_err(refused)?
             .with_padding(None);
-        Ok(Tokenizer { inner })
+        Ok(Tokenizer { inner, max_bytes: folder.max_length * MAX_BYTES_A_TOKEN })
     }
 
     /// Tokenises texts, in parallel; the answer has their order.
     pub fn tokenize(&self, texts: &[&str]) -> Result<Vec<Tokenized>> {
+        let heads = texts.iter().map(|text| &text[..text.floor_char_boundary(self.max_bytes)]);
         let encodings = self
             .inner
-            .encode_batch_fast(texts.to_vec(), true)
+            .encode_batch_fast(heads.collect(), true)
             .map_err(|error| Error::Invalid(format!("the text cannot be tokenised: {error}")))?;
-        let read = |encoding: tokenizers::Encoding| Tokenized {
-            truncated: !encoding.get_overflowing().is_empty(),
+        let read = |(encoding, text): (tokenizers::Encoding, &&str)| Tokenized {
+            truncated: !encoding.get_overflowing().is_empty() || text.len() > self.max_bytes,
             ids: encoding.get_ids().to_vec(),
         };
-        Ok(encodings.into_iter().map(read).collect())
+        Ok(encodings.into_iter().zip(texts).map(read).collect())
     }
 }
 

@@ -39,7 +39,7 @@ async fn paper(
     path: Result<Path<String>, PathRejection>,
     options: Result<axum::extract::Query<Options>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Path(path) = path.map_err(|error| Problem::malformed(format!("path: {}", error.body_text())))?;
+    let Path(path) = path.map_err(|error| Problem::malformed_path(format!("path: {}", error.body_text())))?;
     let service = app.service()?;
     let Some(id) = path.strip_suffix("/similar") else {
         let library = Arc::clone(&service.library);

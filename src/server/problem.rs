@@ -29,6 +29,11 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, "malformed_json", message)
     }
 
+    /// The path is no text.
+    pub fn malformed_path(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "malformed_path", message)
+    }
+
     /// It is JSON, but does not ask for something that can be.
     pub fn invalid(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message)

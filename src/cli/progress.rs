@@ -1,0 +1,90 @@
+//! How far an ingest is: a bar on a terminal, a line now and then elsewhere.
+//!
+//! Its own file because it only looks on: what it shows is derived from the counts and from how far the
+//! file has been read.
+
+use crate::dump::BytesRead;
+use crate::ingest::Counts;
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Between two plain lines; also the span that the rate is of, since after an interrupted run the first
+/// papers go by without being encoded.
+const SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// The progress of one file.
+pub struct Progress {
+    bar: ProgressBar,
+    file: String,
+    bytes_read: BytesRead,
+    papers_before: u64,
+    /// When the last line was said, and how many papers had been read then.
+    said: (Instant, u64),
+}
+
+impl Progress {
+    /// Of a file that is about to be read, after `counts` in the files before it.
+    pub fn new(file: &Path, bytes_read: BytesRead, counts: &Counts) -> Progress {
+        // How much comes from standard input is not known.
+        let (bar, template) = match bytes_read.total {
+            0 => (ProgressBar::no_length(), "{spinner} {msg}"),
+            total => (ProgressBar::new(total), "{msg} {wide_bar} {percent}%"),
+        };
+        bar.set_message("reading");
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        let file = file.display().to_string();
+        Progress { bar, file, bytes_read, papers_before: counts.read, said: (Instant::now(), counts.read) }
+    }
+
+    /// Prints a line; the bar stays below it.
+    pub fn say(&self, line: &str) {
+        if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
+    }
+
+    /// Shows where things stand.
+    pub fn update(&mut self, counts: &Counts) {
+        let (since, papers) = self.said;
+        let rate = (counts.read - papers) as f64 / since.elapsed().as_secs_f64().max(1e-3);
+        let (so_far, total) = (self.bytes_read.so_far(), self.bytes_read.total);
+        let left = left(counts.read - self.papers_before, so_far, total, rate)
+            .map_or(String::new(), |left| format!(", {} left", HumanDuration(left)));
+        let line = format!("{} papers, {rate:.1}/s, {} refused{left}", counts.read, counts.refused);
+        if self.bar.is_hidden() && since.elapsed() >= SAID_EVERY {
+            eprintln!("{}: {line}", self.file);
+        }
+        self.bar.set_position(so_far.min(total));
+        self.bar.set_message(line);
+        if since.elapsed() >= SAID_EVERY {
+            self.said = (Instant::now(), counts.read);
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// The time left, if the rest of the file's bytes hold papers as those so far did.
+fn left(papers: u64, so_far: u64, total: u64, rate: f64) -> Option<Duration> {
+    let rest = papers as f64 / so_far as f64 * total.saturating_sub(so_far) as f64;
+    // Neither a rate nor a size of zero leads anywhere.
+    Duration::try_from_secs_f64(rest / rate).ok().filter(|_| total > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_told_where_it_can_be_known() {
+        assert_eq!(left(100, 1000, 4000, 10.0), Some(Duration::from_secs(30)));
+        assert_eq!(left(100, 4000, 4000, 10.0), Some(Duration::ZERO));
+        assert_eq!(left(100, 1000, 0, 10.0), None, "standard input");
+        assert_eq!(left(0, 0, 4000, 0.0), None, "nothing read yet");
+        assert_eq!(left(100, 1000, 4000, 0.0), None, "no rate yet");
+    }
+}
