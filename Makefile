@@ -18,9 +18,12 @@ demo: setup
 	$(LIKEWISE) ingest $(or $(wildcard $(DUMP)),$(DUMP)) --data $(DATA) || [ $$? -eq 2 ]
 	@scripts/demo $(LIKEWISE) $(DATA) $(LISTEN)
 
-# The suite runs optimised, and shares the program's dependencies: it uses the real model.
+# The suite runs optimised, and shares the program's dependencies: it uses the real model. Then the
+# vectors once more with the instructions of lesser machines.
 test: setup
 	cargo test --release --locked --quiet
+	LIKEWISE_CPU=avx2 cargo test --release --locked --quiet golden
+	LIKEWISE_CPU=portable cargo test --release --locked --quiet golden
 
 # Formatting, lints, documentation, imports one way; warnings are errors.
 check:

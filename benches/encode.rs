@@ -1,23 +1,30 @@
-//! Encoder throughput and latency.
+//! Encoder throughput, latency and fidelity, every precision beside the others.
 //!
-//! Measured: papers a second over a dump's first texts, whole batches, tokenisation and pooling
-//! included; then the median time of one text of about 200 tokens and of a short query.
-//! Corpus: `--dump FILE` (default: the sample), `--count N` of its papers (default 512).
-//! Fair: texts come in the dump's order, lengths as they are, three rounds, the median is shown.
-//! Unfair: one process, no peer beside it; and the model is loaded and warm.
+//! Measured: papers a second over a dump's texts, tokenisation and pooling included; the median time of
+//! one text of 200 tokens and of a query of 10; cosine to f32 and overlap of the ten nearest among the
+//! same texts.
+//! Corpus: `--dump FILE` (default: the sample), `--count N` of its papers (default 512), evenly spread
+//! over its first `N * --step` (default 1).
+//! Fair: texts as they come, rounds of all precisions in turn, medians of three. Unfair: no peer beside
+//! it (see `benches/peers.py`); models are loaded and warm.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
-use likewise::encoder::Encoder;
-use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder};
+use likewise::encoder::{Embedding, Encoder};
+use likewise::index::{Exact, Index, dot};
+use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
+use likewise::space::{Slot, Vectors};
 use likewise::text::text_of;
+use std::collections::HashSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 3;
+
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -25,39 +32,74 @@ fn main() {
         let place = arguments.iter().position(|argument| argument == name)?;
         arguments.get(place + 1).cloned()
     };
+    let number = |name, default| option(name).map_or(default, |count| count.parse::<usize>().unwrap());
     let dump = option("--dump").unwrap_or("tests/data/sample.jsonl".into());
-    let count = option("--count").map_or(512, |count| count.parse().unwrap());
-    let folder = ModelFolder::open(DEFAULT_MODEL, Path::new(DEFAULT_MODELS_DIR)).unwrap();
-    let encoder = Encoder::load(&folder).unwrap();
+    let (count, step) = (number("--count", 512), number("--step", 1));
     let (papers, _) = likewise::dump::read(Path::new(&dump), None).unwrap();
-    let texts: Vec<String> = papers.filter_map(Result::ok).take(count).map(|paper| text_of(&paper)).collect();
+    let papers = papers.filter_map(Result::ok).step_by(step).take(count);
+    let texts: Vec<String> = papers.map(|paper| text_of(&paper)).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let load = |precision| {
+        let folder = ModelFolder::open(DEFAULT_MODEL, Path::new(DEFAULT_MODELS_DIR), precision).unwrap();
+        Encoder::load(&folder).unwrap()
+    };
+    let encoders = PRECISIONS.map(load);
 
-    println!("{}; {} texts of {dump}", encoder.describe(), texts.len());
-    let mut tokens = 0;
-    let all =
-        median(|| tokens = encoder.encode(&texts).unwrap().iter().map(|embedding| embedding.tokens).sum());
-    println!(
-        "all: {:.1} papers/s, {:.0} tokens/s, {:.0} tokens a paper",
-        texts.len() as f64 / all.as_secs_f64(),
-        tokens as f64 / all.as_secs_f64(),
-        tokens as f64 / texts.len() as f64
-    );
-    for (name, text) in [("200 tokens", "glacier ".repeat(198)), ("10 tokens", "glacier ".repeat(8))] {
-        let one =
-            median(|| drop((0..10).map(|_| encoder.encode_one(&text).unwrap()).collect::<Vec<_>>())) / 10;
-        println!("one text of {name}: {:.2} ms", one.as_secs_f64() * 1e3);
+    let mut seconds = PRECISIONS.map(|_| Vec::new());
+    let mut embeddings = PRECISIONS.map(|_| Vec::new());
+    for _ in 0..ROUNDS {
+        for (index, encoder) in encoders.iter().enumerate() {
+            seconds[index].push(timed(|| embeddings[index] = encoder.encode(&texts).unwrap()));
+        }
+    }
+    let tokens: usize = embeddings[0].iter().map(|embedding| embedding.tokens).sum();
+    println!("{} texts of {dump}, {:.0} tokens each", texts.len(), tokens as f64 / texts.len() as f64);
+    println!("encoder | papers/s | 200 tokens ms | 10 tokens ms | cosine mean | min | top-10 overlap");
+    for (index, encoder) in encoders.iter().enumerate() {
+        let one = |words: usize| {
+            let text = "glacier ".repeat(words - 2);
+            median((0..30).map(|_| timed(|| drop(encoder.encode_one(&text).unwrap()))).collect()) * 1e3
+        };
+        let (mean, min) = cosines(&embeddings[0], &embeddings[index]);
+        println!(
+            "{} | {:.1} | {:.2} | {:.2} | {mean:.6} | {min:.6} | {:.4}",
+            encoder.describe(),
+            texts.len() as f64 / median(seconds[index].clone()),
+            one(200),
+            one(10),
+            overlap(&embeddings[0], &embeddings[index]),
+        );
     }
 }
 
-fn median(mut work: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = (0..ROUNDS)
-        .map(|_| {
-            let started = Instant::now();
-            work();
-            started.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    times[ROUNDS / 2]
+fn timed(work: impl FnOnce()) -> f64 {
+    let started = Instant::now();
+    work();
+    started.elapsed().as_secs_f64()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn cosines(a: &[Embedding], b: &[Embedding]) -> (f64, f64) {
+    let cosines: Vec<f64> = a.iter().zip(b).map(|(a, b)| f64::from(dot(&a.vector, &b.vector))).collect();
+    (cosines.iter().sum::<f64>() / cosines.len() as f64, cosines.iter().copied().fold(1.0, f64::min))
+}
+
+/// The share of each text's ten nearest others that both sets of vectors agree on.
+fn overlap(a: &[Embedding], b: &[Embedding]) -> f64 {
+    let nearest = |set: &[Embedding]| {
+        let values = set.iter().flat_map(|embedding| embedding.vector.iter().copied()).collect();
+        let index = Exact::new(Vectors::in_memory(values, set[0].vector.len()));
+        let ten = |(own, embedding): (usize, &Embedding)| {
+            let found = index.search(&embedding.vector, 11, None);
+            found.into_iter().map(|hit| hit.slot).filter(|slot| *slot as usize != own).take(10).collect()
+        };
+        set.iter().enumerate().map(ten).collect::<Vec<HashSet<Slot>>>()
+    };
+    let shares =
+        nearest(a).into_iter().zip(nearest(b)).map(|(a, b)| a.intersection(&b).count() as f64 / 10.0);
+    shares.sum::<f64>() / a.len() as f64
 }

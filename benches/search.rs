@@ -10,7 +10,7 @@
 
 use likewise::eval::recall;
 use likewise::index::{Exact, Hnsw, Index, Neighbour};
-use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder};
+use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use likewise::space::{Slot, Space};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -28,7 +28,7 @@ fn main() {
     };
     let data = PathBuf::from(option("--data").unwrap_or("data".into()));
     let queries: usize = option("--queries").map_or(1000, |count| count.parse().unwrap());
-    let folder = ModelFolder::open(DEFAULT_MODEL, Path::new(DEFAULT_MODELS_DIR)).unwrap();
+    let folder = ModelFolder::open(DEFAULT_MODEL, Path::new(DEFAULT_MODELS_DIR), Precision::F32).unwrap();
     let space = Space::open(&data, &folder.fingerprint).unwrap();
     let vectors = space.vectors();
     let started = Instant::now();

@@ -1,8 +1,8 @@
 //! Vectors equal the reference library's; `tests/golden/make.py` and `make_small.py` made the files.
 
-use crate::support::encoder;
-use likewise::encoder::Encoder;
-use likewise::model::{ModelFolder, Pooling};
+use crate::support::{encoder, model_folder};
+use likewise::encoder::{Encoder, Engine};
+use likewise::model::{ModelFolder, Pooling, Precision};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -51,7 +51,7 @@ fn every_vector_equals_the_references() {
 #[test]
 fn another_bert_saved_by_the_reference_library_gives_its_vectors() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/small-bert");
-    let folder = ModelFolder::open(path, Path::new("no-models-here")).unwrap();
+    let folder = ModelFolder::open(path, Path::new("no-models-here"), Precision::F32).unwrap();
     assert_eq!((folder.pooling, folder.max_length, folder.fingerprint.dimension), (Pooling::Cls, 24, 36));
     let encoder = Encoder::load(&folder).unwrap();
     let golden: Golden = serde_json::from_str(include_str!("golden/small-bert.json")).unwrap();
@@ -62,6 +62,35 @@ fn another_bert_saved_by_the_reference_library_gives_its_vectors() {
         let close = entry.vector.iter().zip(&together.vector).all(|(a, b)| (a - b).abs() <= 1e-5);
         assert!(close, "{:?}: got {:?}, wanted {:?}", entry.text, together.vector, entry.vector);
     }
+}
+
+#[test]
+fn every_engine_and_precision_is_as_near_to_the_reference_as_it_promises() {
+    let promises = [
+        (Engine::Candle, Precision::F32, 0.99999),
+        (Engine::Kernels, Precision::Bf16, 0.9999),
+        (Engine::Kernels, Precision::Int8, 0.995),
+    ];
+    for (engine, precision, least) in promises {
+        let folder =
+            ModelFolder::open(model_folder().to_str().unwrap(), Path::new("models"), precision).unwrap();
+        let encoder = Encoder::load_with(&folder, engine, 2).unwrap();
+        let golden = golden();
+        let texts: Vec<&str> = golden.iter().map(|entry| entry.text.as_str()).collect();
+        for (got, entry) in encoder.encode(&texts).unwrap().iter().zip(&golden) {
+            let cosine = cosine(&got.vector, &entry.vector);
+            assert!(cosine >= least, "{engine:?} {precision}: {:?}: cosine {cosine}", entry.text);
+        }
+    }
+}
+
+#[test]
+fn precisions_are_spaces_of_their_own() {
+    let open =
+        |precision| ModelFolder::open(model_folder().to_str().unwrap(), Path::new("models"), precision);
+    let fingerprint = |precision| open(precision).unwrap().fingerprint.sha256;
+    assert_ne!(fingerprint(Precision::F32), fingerprint(Precision::Bf16));
+    assert_ne!(fingerprint(Precision::Bf16), fingerprint(Precision::Int8));
 }
 
 #[test]

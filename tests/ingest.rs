@@ -143,8 +143,12 @@ fn killed_anywhere_and_started_again_it_loses_nothing() {
         }
     }
     assert!(kills > 0, "the run was over before it could be killed");
-    let model =
-        ModelFolder::open(crate::support::model_folder().to_str().unwrap(), Path::new("models")).unwrap();
+    let model = ModelFolder::open(
+        crate::support::model_folder().to_str().unwrap(),
+        Path::new("models"),
+        likewise::model::Precision::F32,
+    )
+    .unwrap();
     let space = likewise::space::Space::open(&folder, &model.fingerprint).unwrap();
     assert_eq!(space.vectors().len(), papers, "each text once");
     assert_nothing_lost(&folder, papers);

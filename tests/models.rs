@@ -2,7 +2,7 @@
 
 use crate::support::{likewise, model_folder};
 use likewise::encoder::Encoder;
-use likewise::model::{ModelFolder, Pooling};
+use likewise::model::{ModelFolder, Pooling, Precision};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ const REVISION: &str = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41";
 const FILES: [&str; 3] = ["model.safetensors", "tokenizer.json", "config.json"];
 
 fn open(folder: &Path) -> likewise::Result<ModelFolder> {
-    ModelFolder::open(folder.to_str().unwrap(), Path::new("no-models-here"))
+    ModelFolder::open(folder.to_str().unwrap(), Path::new("no-models-here"), Precision::F32)
 }
 
 /// A copy of the model's folder, for spoiling.
@@ -89,9 +89,12 @@ fn an_unknown_architecture_is_refused_by_name() {
 
 #[test]
 fn a_name_that_is_nowhere_says_what_to_do() {
-    let message = ModelFolder::open("all-MiniLM-L6-v2", Path::new("no-models-here")).unwrap_err().to_string();
+    let message = ModelFolder::open("all-MiniLM-L6-v2", Path::new("no-models-here"), Precision::F32)
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("run `likewise pull all-MiniLM-L6-v2`"), "{message}");
-    let message = ModelFolder::open("no-such-model", Path::new("models")).unwrap_err().to_string();
+    let message =
+        ModelFolder::open("no-such-model", Path::new("models"), Precision::F32).unwrap_err().to_string();
     assert!(message.contains("no-such-model"), "{message}");
 }
 

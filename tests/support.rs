@@ -3,7 +3,7 @@
 use likewise::dump;
 use likewise::encoder::Encoder;
 use likewise::ingest::{CHUNK, Counts, Writer};
-use likewise::model::ModelFolder;
+use likewise::model::{ModelFolder, Precision};
 use likewise::search::Library;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +23,7 @@ pub fn data(name: &str) -> PathBuf {
 pub fn encoder() -> Arc<Encoder> {
     static ENCODER: LazyLock<Arc<Encoder>> = LazyLock::new(|| {
         let path = model_folder();
-        let folder = ModelFolder::open(path.to_str().unwrap(), Path::new("models"))
+        let folder = ModelFolder::open(path.to_str().unwrap(), Path::new("models"), Precision::F32)
             .unwrap_or_else(|error| panic!("{error}; the tests need the model: run `make setup`"));
         Arc::new(Encoder::load(&folder).unwrap())
     });

@@ -9,7 +9,7 @@ mod search;
 mod serve;
 
 use crate::encoder::Encoder;
-use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder};
+use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,6 +44,9 @@ struct ModelOptions {
     /// Where models are kept by name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     models: PathBuf,
+    /// Arithmetic of the large multiplications; a data folder holds one.
+    #[arg(long, env = "LIKEWISE_PRECISION", value_enum, default_value_t)]
+    precision: Precision,
 }
 
 /// Options of every command that needs a data folder.
@@ -58,7 +61,7 @@ struct DataOptions {
 
 impl ModelOptions {
     fn load(&self) -> anyhow::Result<Encoder> {
-        let folder = ModelFolder::open(&self.model, &self.models)?;
+        let folder = ModelFolder::open(&self.model, &self.models, self.precision)?;
         Ok(Encoder::load(&folder)?)
     }
 }

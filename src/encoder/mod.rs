@@ -2,11 +2,12 @@
 //!
 //! An [`Encoder`] is one loaded model. It tokenises everything it is given first, sorts by length,
 //! packs texts into batches by a token budget ([`tokenize`]), runs each batch through the model
-//! ([`bert`]) on one of its worker threads, pools ([`pooling`]) and puts the vectors back in the
-//! order of the texts. The device is chosen here and nowhere else.
+//! ([`packed`] on a CPU, [`bert`] elsewhere) on one of its worker threads and puts the vectors back in
+//! the order of the texts. The device is chosen here and nowhere else.
 
 mod bert;
 mod kernels;
+mod packed;
 mod pooling;
 mod tokenize;
 
@@ -14,15 +15,14 @@ pub use tokenize::{Batch, Tokenized};
 
 use crate::error::{Error, Result};
 use crate::map::MappedFile;
-use crate::model::{CONFIG, ModelFolder, Pooling, WEIGHTS};
-use candle_core::{DType, Device, Tensor};
+use crate::model::{CONFIG, ModelFolder, WEIGHTS};
+use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Padded tokens in one batch on a CPU. Small on purpose: a batch's activations then stay in the
-/// core's own cache, and more than one abstract a batch gains nothing.
-const CPU_BATCH_TOKENS: usize = 512;
+/// Tokens in one batch: what a layer takes of them then stays in the core's own cache.
+const BATCH_TOKENS: usize = 1024;
 
 /// One text's embedding, and how much of the text it stands for.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,10 +35,20 @@ pub struct Embedding {
     pub truncated: bool,
 }
 
-/// A transformer that turns token ids into token vectors: one implementation an architecture.
+/// A transformer with its pooling: one implementation an architecture and kind of device.
 trait Architecture: Send + Sync {
-    /// Token ids and attention mask, both `[texts, tokens]`, to hidden states `[texts, tokens, dimension]`.
-    fn forward(&self, ids: &Tensor, mask: &Tensor) -> candle_core::Result<Tensor>;
+    /// Token ids of a few texts to one vector each, of any length.
+    fn embed(&self, texts: &[&[u32]]) -> candle_core::Result<Vec<Vec<f32>>>;
+}
+
+/// Which implementation computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Engine {
+    /// The crate's own kernels.
+    #[default]
+    Kernels,
+    /// candle's own operations, in f32: slower, and what the kernels are judged by.
+    Candle,
 }
 
 /// A loaded model.
@@ -46,8 +56,9 @@ pub struct Encoder {
     folder: ModelFolder,
     tokenizer: tokenize::Tokenizer,
     architecture: Box<dyn Architecture>,
-    device: Device,
     workers: Vec<rayon::ThreadPool>,
+    /// For one batch that somebody waits for.
+    all_threads: rayon::ThreadPool,
 }
 
 impl Encoder {
@@ -57,20 +68,21 @@ impl Encoder {
     /// [`Error::Model`] names the file that is missing, damaged or of an unknown architecture.
     pub fn load(folder: &ModelFolder) -> Result<Encoder> {
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
-        Encoder::load_with_threads(folder, threads)
+        Encoder::load_with(folder, Engine::default(), threads)
     }
 
     /// Loads a model, to encode with `threads` threads.
-    pub fn load_with_threads(folder: &ModelFolder, threads: usize) -> Result<Encoder> {
+    pub fn load_with(folder: &ModelFolder, engine: Engine, threads: usize) -> Result<Encoder> {
         let device = Device::Cpu;
         let weights_path = folder.path.join(WEIGHTS);
         let weights = MappedFile::open(&weights_path)?;
         let tensors = VarBuilder::from_slice_safetensors(weights.bytes(), DType::F32, &device)
             .map_err(|error| damaged(&weights_path, error))?;
-        let architecture = architecture(folder, tensors)?;
+        let architecture = architecture(folder, engine, tensors)?;
         let tokenizer = tokenize::Tokenizer::load(folder)?;
-        let workers = (0..threads.max(1)).map(|_| single_thread()).collect::<Result<_>>()?;
-        Ok(Encoder { folder: folder.clone(), tokenizer, architecture, device, workers })
+        let workers = (0..threads.max(1)).map(|_| pool(1)).collect::<Result<_>>()?;
+        let all_threads = pool(threads.max(1))?;
+        Ok(Encoder { folder: folder.clone(), tokenizer, architecture, workers, all_threads })
     }
 
     /// The model this encoder runs.
@@ -85,7 +97,9 @@ impl Encoder {
 
     /// Where and with how many threads this encoder runs, in words.
     pub fn describe(&self) -> String {
-        format!("{} on cpu, {} threads, {}", self.folder.name, self.workers.len(), kernels::level())
+        let (name, precision) = (&self.folder.name, self.folder.precision);
+        let (threads, level) = (self.workers.len(), kernels::level::current().name);
+        format!("{name} in {precision} on cpu, {threads} threads, {level}")
     }
 
     /// Encodes one text.
@@ -98,18 +112,18 @@ impl Encoder {
     /// beyond rounding (1e-6).
     pub fn encode(&self, texts: &[&str]) -> Result<Vec<Embedding>> {
         let tokenized = self.tokenizer.tokenize(texts)?;
-        let batches = tokenize::pack(&tokenized, CPU_BATCH_TOKENS);
+        let batches = tokenize::pack(&tokenized, BATCH_TOKENS);
         let vectors = Mutex::new(vec![Vec::new(); texts.len()]);
         let encode_batch = |batch: &Batch| -> Result<()> {
-            let encoded = self.encode_batch(batch)?;
+            let ids: Vec<&[u32]> = batch.iter().map(|&text| &tokenized[text].ids[..]).collect();
+            let encoded = self.architecture.embed(&ids)?;
             let mut vectors = vectors.lock().expect("no thread panics while holding this lock");
-            batch.texts.iter().zip(encoded).for_each(|(&text, vector)| vectors[text] = vector);
+            batch.iter().zip(encoded).for_each(|(&text, vector)| vectors[text] = pooling::normalized(vector));
             Ok(())
         };
         match &batches[..] {
             [] => {}
-            // All cores may work on the one batch: this is somebody waiting for an answer.
-            [only] => encode_batch(only)?,
+            [only] => self.all_threads.install(|| encode_batch(only))?,
             _ => self.share_out(&batches, encode_batch)?,
         }
         let vectors = vectors.into_inner().expect("no thread panicked while holding this lock");
@@ -142,22 +156,10 @@ impl Encoder {
             })
         })
     }
-
-    fn encode_batch(&self, batch: &Batch) -> Result<Vec<Vec<f32>>> {
-        let shape = (batch.texts.len(), batch.width);
-        let ids = Tensor::from_slice(&batch.ids, shape, &self.device)?;
-        let mask = Tensor::from_slice(&batch.mask, shape, &self.device)?;
-        let hidden = self.architecture.forward(&ids, &mask)?;
-        let pooled = match self.folder.pooling {
-            Pooling::Mean => pooling::mean(&hidden, &mask)?,
-            Pooling::Cls => pooling::cls(&hidden)?,
-        };
-        Ok(pooling::normalize(&pooled)?.to_vec2()?)
-    }
 }
 
 /// Picks the architecture by config.json's `model_type`.
-fn architecture(folder: &ModelFolder, tensors: VarBuilder) -> Result<Box<dyn Architecture>> {
+fn architecture(folder: &ModelFolder, engine: Engine, tensors: VarBuilder) -> Result<Box<dyn Architecture>> {
     #[derive(serde::Deserialize)]
     struct Kind {
         model_type: String,
@@ -169,8 +171,17 @@ fn architecture(folder: &ModelFolder, tensors: VarBuilder) -> Result<Box<dyn Arc
         "bert" => {
             let config = serde_json::from_str(&text).map_err(|error| damaged(&path, error))?;
             let weights_path = folder.path.join(WEIGHTS);
-            let bert = bert::Bert::load(&config, tensors).map_err(|error| damaged(&weights_path, error))?;
-            Ok(Box::new(bert))
+            let level = kernels::level::current();
+            let loaded: candle_core::Result<Box<dyn Architecture>> = match engine {
+                Engine::Kernels => {
+                    packed::PackedBert::load(&config, folder.pooling, folder.precision, level, tensors)
+                        .map(|bert| Box::new(bert) as _)
+                }
+                Engine::Candle => {
+                    bert::Bert::load(&config, folder.pooling, tensors).map(|bert| Box::new(bert) as _)
+                }
+            };
+            loaded.map_err(|error| damaged(&weights_path, error))
         }
         other => Err(Error::Model(format!(
             "{}: model_type {other:?} is not supported, only \"bert\"; use a model of the BERT family",
@@ -183,11 +194,11 @@ fn damaged(path: &std::path::Path, error: impl std::fmt::Display) -> Error {
     Error::Model(format!("{}: {error}; fetch the model folder again", path.display()))
 }
 
-/// A pool of one thread. Inside it every parallel loop of candle and gemm runs in place: with one
-/// batch a core, splitting one multiplication over the cores would only add waiting.
-fn single_thread() -> Result<rayon::ThreadPool> {
+/// A pool of threads. In a pool of one every parallel loop runs in place: with one batch a core, splitting
+/// one multiplication over the cores would only add waiting.
+fn pool(threads: usize) -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
+        .num_threads(threads)
         .thread_name(|_| "encoder".into())
         .build()
         .map_err(|error| Error::Model(format!("cannot start an encoder thread: {error}")))

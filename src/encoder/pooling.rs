@@ -3,7 +3,7 @@
 //! Mean pooling weighs each token by the attention mask (Reimers & Gurevych, Sentence-BERT, section
 //! 3), in f32 whatever the model computes in: in half precision the sum loses digits.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 /// Mean over the tokens that `mask` keeps: `[texts, tokens, dimension]` and `[texts, tokens]` to
 /// `[texts, dimension]`.
@@ -19,10 +19,11 @@ pub fn cls(hidden: &Tensor) -> Result<Tensor> {
     hidden.narrow(1, 0, 1)?.squeeze(1)?.to_dtype(DType::F32)
 }
 
-/// Scales each row to length 1.
-pub fn normalize(vectors: &Tensor) -> Result<Tensor> {
-    let lengths = vectors.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?.clamp(1e-12, f64::INFINITY)?;
-    vectors.broadcast_div(&lengths)
+/// Scales a vector to length 1.
+pub fn normalized(mut vector: Vec<f32>) -> Vec<f32> {
+    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+    vector.iter_mut().for_each(|value| *value /= length);
+    vector
 }
 
 #[cfg(test)]
@@ -39,9 +40,8 @@ mod tests {
     }
 
     #[test]
-    fn rows_get_length_one() {
-        let vectors = Tensor::new(&[[3f32, 4.0], [0.0, 0.5]], &Device::Cpu).unwrap();
-        let unit = normalize(&vectors).unwrap().to_vec2::<f32>().unwrap();
-        assert_eq!(unit, [[0.6, 0.8], [0.0, 1.0]]);
+    fn vectors_get_length_one() {
+        assert_eq!(normalized(vec![3.0, 4.0]), [0.6, 0.8]);
+        assert_eq!(normalized(vec![0.0, 0.5]), [0.0, 1.0]);
     }
 }

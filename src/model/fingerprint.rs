@@ -3,15 +3,12 @@
 //! Its own file because it is a promise: two texts encoded under one fingerprint may be compared,
 //! and nothing that changes a vector may leave it unchanged. A model's name is not in it.
 
-use super::{CONFIG, Stated, TOKENIZER, WEIGHTS};
+use super::{CONFIG, Precision, Stated, TOKENIZER, WEIGHTS};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
-
-/// The arithmetic vectors are computed in; part of the fingerprint.
-const PRECISION: &str = "f32";
 
 /// Names one embedding space: every input that changes a vector, and their joint SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +23,7 @@ pub struct Fingerprint {
 
 impl Fingerprint {
     /// Fingerprints a model folder and the text recipe, see [`crate::text::RECIPE`].
-    pub(super) fn of(folder: &Path, stated: &Stated) -> Result<Fingerprint> {
+    pub(super) fn of(folder: &Path, stated: &Stated, precision: Precision) -> Result<Fingerprint> {
         let mut parts = String::new();
         for file in [WEIGHTS, TOKENIZER, CONFIG] {
             let sum = match stated.sums.iter().find(|(path, _)| path == file) {
@@ -37,7 +34,7 @@ impl Fingerprint {
         }
         let Stated { pooling, max_length, dimension, .. } = stated;
         let _ = writeln!(parts, "pooling={pooling:?}\nmax_length={max_length}\ndimension={dimension}");
-        let _ = writeln!(parts, "precision={PRECISION}\ntext={}", crate::text::RECIPE);
+        let _ = writeln!(parts, "precision={precision}\ntext={}", crate::text::RECIPE);
         let sha256 = hex(&Sha256::digest(parts.as_bytes()));
         Ok(Fingerprint { sha256, parts, dimension: *dimension })
     }

@@ -42,6 +42,29 @@ pub enum Pooling {
     Cls,
 }
 
+/// The arithmetic of the large multiplications; part of the fingerprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision throughout.
+    #[default]
+    F32,
+    /// Factors rounded to bf16, sums in f32.
+    Bf16,
+    /// Factors rounded to bytes with a scale for every 128, sums of those exact; attention in bf16.
+    Int8,
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+            Precision::Int8 => "int8",
+        })
+    }
+}
+
 /// A checked model folder on disk.
 #[derive(Debug, Clone)]
 pub struct ModelFolder {
@@ -53,26 +76,29 @@ pub struct ModelFolder {
     pub pooling: Pooling,
     /// The longest input in tokens, special tokens included; the rest of a text is not read.
     pub max_length: usize,
+    /// The arithmetic to encode in.
+    pub precision: Precision,
     /// Names the embedding space.
     pub fingerprint: Fingerprint,
 }
 
 impl ModelFolder {
-    /// Opens `name_or_path`: an existing folder, or a model's name under `models_dir`.
+    /// Opens `name_or_path`: an existing folder, or a model's name under `models_dir`; to encode in
+    /// `precision`.
     ///
     /// Every file is read and summed, so a damaged or swapped one is found here and not in the answers.
     ///
     /// # Errors
     /// [`Error::Model`] names the folder or file, what was got, and what to do.
-    pub fn open(name_or_path: &str, models_dir: &Path) -> Result<ModelFolder> {
+    pub fn open(name_or_path: &str, models_dir: &Path, precision: Precision) -> Result<ModelFolder> {
         let path = resolve(name_or_path, models_dir)?;
         let stated = match Manifest::read(&path)? {
             Some(manifest) => manifest.check(&path)?,
             None => sentence_transformers::read(&path)?,
         };
-        let fingerprint = Fingerprint::of(&path, &stated)?;
+        let fingerprint = Fingerprint::of(&path, &stated, precision)?;
         let Stated { name, pooling, max_length, .. } = stated;
-        Ok(ModelFolder { name, path, pooling, max_length, fingerprint })
+        Ok(ModelFolder { name, path, pooling, max_length, precision, fingerprint })
     }
 }
 

@@ -4,7 +4,7 @@
 //! a source gives is put into a folder aside and verified there; only then is it moved into place.
 
 use super::manifest::{FILE, FileSum, Manifest, WheelSource};
-use super::{DEFAULT_MODEL, ModelFolder};
+use super::{DEFAULT_MODEL, ModelFolder, Precision};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,7 +27,7 @@ pub struct Pulled {
 pub fn pull(name: Option<&str>, models_dir: &Path) -> Result<Pulled> {
     let name = name.unwrap_or(DEFAULT_MODEL);
     if Path::new(name).is_dir() {
-        let folder = ModelFolder::open(name, models_dir)?;
+        let folder = ModelFolder::open(name, models_dir, Precision::default())?;
         return Ok(Pulled { folder: folder.path, source: "the folder itself".into() });
     }
     let manifest = match Manifest::known(name) {

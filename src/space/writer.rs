@@ -114,11 +114,12 @@ fn cut_torn_end(vectors: &mut File, keys: &mut File, dimension: usize) -> std::i
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ModelFolder, Pooling};
+    use crate::model::{ModelFolder, Pooling, Precision};
 
     fn model() -> ModelFolder {
         let fingerprint = Fingerprint { sha256: "0".repeat(64), parts: String::new(), dimension: 2 };
-        ModelFolder { name: "m".into(), path: "m".into(), pooling: Pooling::Mean, max_length: 8, fingerprint }
+        let (pooling, precision) = (Pooling::Mean, Precision::F32);
+        ModelFolder { name: "m".into(), path: "m".into(), pooling, max_length: 8, precision, fingerprint }
     }
 
     fn filled(data: &Path) -> SpaceWriter {

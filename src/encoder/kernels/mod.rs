@@ -1,17 +1,20 @@
-//! The CPU's fast path: multiplication by packed weights ([`matmul`]), and what lies between two
-//! multiplications as one pass over memory each ([`rows`]).
+//! The CPU's fast path: what a transformer's forward spends its time on.
 //!
-//! candle has the latter as several operations with a fresh buffer each, and a scalar erf. Here each
-//! works in place: a candle in-place op around plain loops, compiled once for every instruction level
-//! and picked at run time by `pulp`, so there is no `unsafe` and no level that is special. Every
-//! kernel is property-tested against candle's own operations.
+//! [`level`] finds what the machine has; [`avx512`], [`avx2`] and [`portable`] are its micro-kernels, the
+//! only `unsafe` code; [`words`] packs numbers for them, [`linear`] multiplies by weights, [`attention`]
+//! attends, and [`rows`] is everything that is done row by row.
 
-mod matmul;
-mod rows;
+pub mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub mod level;
+pub mod linear;
+mod portable;
+pub mod rows;
+pub mod words;
 
-pub use matmul::PackedWeight;
-
-use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result, Tensor, bail};
 use serde::Deserialize;
 
 /// The function between a transformer's two wide layers, by config.json's `hidden_act`.
@@ -31,118 +34,23 @@ pub enum Activation {
     Relu,
 }
 
-/// The instruction level that was found, in words.
-pub fn level() -> &'static str {
-    match pulp::Arch::new() {
-        #[cfg(target_arch = "x86_64")]
-        pulp::Arch::V4(_) => "AVX-512",
-        #[cfg(target_arch = "x86_64")]
-        pulp::Arch::V3(_) => "AVX2",
-        _ => "portable",
-    }
-}
-
-/// `x = activation(x + bias)`, for `x [rows, width]` and `bias [width]`.
-pub fn bias_and_activate(x: &Tensor, bias: &Tensor, activation: Activation) -> Result<()> {
-    x.inplace_op2(bias, &BiasAndActivate(activation))
-}
-
-/// `x = softmax(scale * x + mask)` along the last dimension, for `x [texts, heads, tokens, tokens]`
-/// and `mask [texts, tokens]`.
-pub fn masked_softmax(x: &Tensor, mask: &Tensor, scale: f32) -> Result<()> {
-    x.inplace_op2(mask, &MaskedSoftmax { scale })
-}
-
-/// Layer norm (Ba, Kiros & Hinton), preceded by a bias and a residual.
-pub struct Norm {
-    /// Bias, scale and shift, one after the other: `[3 * width]`.
-    parameters: Tensor,
-    eps: f32,
-}
-
-impl Norm {
-    /// Takes three tensors of `[width]` each.
-    pub fn new(bias: &Tensor, scale: &Tensor, shift: &Tensor, eps: f32) -> Result<Norm> {
-        let parameters = Tensor::cat(&[bias, scale, shift], 0)?.to_dtype(DType::F32)?;
-        Ok(Norm { parameters, eps })
-    }
-
-    /// `x = norm(x + bias + residual)`, for `x` and `residual` `[rows, width]`.
-    pub fn add_and_norm(&self, x: &Tensor, residual: &Tensor) -> Result<()> {
-        x.inplace_op3(residual, &self.parameters, &AddAndNorm { eps: self.eps })
-    }
-}
-
-struct BiasAndActivate(Activation);
-
-impl InplaceOp2 for BiasAndActivate {
-    fn name(&self) -> &'static str {
-        "bias-and-activate"
-    }
-
-    fn cpu_fwd(&self, x: &mut CpuStorage, xl: &Layout, bias: &CpuStorage, bl: &Layout) -> Result<()> {
-        rows::bias_and_activate(slice_mut(x, xl)?, slice(bias, bl)?, self.0);
-        Ok(())
-    }
-}
-
-struct MaskedSoftmax {
-    scale: f32,
-}
-
-impl InplaceOp2 for MaskedSoftmax {
-    fn name(&self) -> &'static str {
-        "masked-softmax"
-    }
-
-    fn cpu_fwd(&self, x: &mut CpuStorage, xl: &Layout, mask: &CpuStorage, ml: &Layout) -> Result<()> {
-        let (_, tokens) = ml.shape().dims2()?;
-        rows::masked_softmax(slice_mut(x, xl)?, slice(mask, ml)?, tokens, self.scale);
-        Ok(())
-    }
-}
-
-struct AddAndNorm {
-    eps: f32,
-}
-
-impl InplaceOp3 for AddAndNorm {
-    fn name(&self) -> &'static str {
-        "add-and-norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &mut CpuStorage,
-        xl: &Layout,
-        residual: &CpuStorage,
-        rl: &Layout,
-        parameters: &CpuStorage,
-        pl: &Layout,
-    ) -> Result<()> {
-        rows::add_and_norm(slice_mut(x, xl)?, slice(residual, rl)?, slice(parameters, pl)?, self.eps);
-        Ok(())
-    }
-}
-
-fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let Some((start, end)) = layout.contiguous_offsets() else { bail!("wanted a contiguous tensor") };
-    Ok(&storage.as_slice::<f32>()?[start..end])
-}
-
-fn slice_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
-    let Some((start, end)) = layout.contiguous_offsets() else { bail!("wanted a contiguous tensor") };
-    match storage {
-        CpuStorage::F32(values) => Ok(&mut values[start..end]),
-        other => bail!("wanted f32, got {:?}", candle_core::backend::BackendStorage::dtype(other)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::attention::{Attention, AttentionBuffer};
+    use super::linear::Linear;
+    use super::rows::{Norm, add_and_norm, bias_and_activate, softmax};
+    use super::words::{ACTIVATED_LOW, Range, WordBuffer};
     use super::*;
-    use candle_core::{D, Device};
+    use crate::model::Precision;
     use proptest::prelude::*;
+
+    const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
+
+    /// The levels live as long as the tests, as they do in the program.
+    fn levels() -> &'static [level::Level] {
+        static LEVELS: std::sync::LazyLock<Vec<level::Level>> = std::sync::LazyLock::new(level::available);
+        &LEVELS
+    }
 
     /// Deterministic values in -8..8, a few of them extreme.
     fn values(count: usize, seed: u64) -> Vec<f32> {
@@ -155,66 +63,162 @@ mod tests {
         (0..count).map(next).collect()
     }
 
-    pub fn tensor(shape: &[usize], seed: u64) -> Tensor {
-        Tensor::from_vec(values(shape.iter().product(), seed), shape, &Device::Cpu).unwrap()
-    }
-
-    pub fn assert_close(fast: &Tensor, obvious: &Tensor, tolerance: f32) {
-        let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        for (fast, obvious) in flat(fast).into_iter().zip(flat(obvious)) {
+    fn assert_close(fast: &[f32], obvious: &[f32], tolerance: f32, what: &str) {
+        assert_eq!(fast.len(), obvious.len());
+        for (fast, obvious) in fast.iter().zip(obvious) {
             let close = (fast - obvious).abs() <= tolerance * obvious.abs().max(1.0);
-            assert!(close, "got {fast}, wanted {obvious}");
+            assert!(close, "{what}: got {fast}, wanted {obvious}");
         }
     }
 
+    /// Values as a precision sees them: rounded, and back in f32.
+    fn rounded(row: &[f32], precision: Precision, low: Option<f32>) -> Vec<f32> {
+        let bytes = |group: &[f32]| {
+            let size = |value: f32| if low.is_some() { value } else { value.abs() };
+            let largest = group.iter().fold(low.unwrap_or(0.0), |largest, value| largest.max(size(*value)));
+            let (zero, steps) = low.map_or((0.0, 127.0), |low| (low, 255.0));
+            let span = largest - zero;
+            let inverse = if span > 0.0 { steps / span } else { 0.0 };
+            let round = |value: &f32| ((value - zero) * inverse).round_ties_even() * (span / steps) + zero;
+            group.iter().map(round).collect::<Vec<_>>()
+        };
+        match precision {
+            Precision::F32 => row.to_vec(),
+            Precision::Bf16 => row.iter().map(|value| f32::from_bits(words::bf16(*value))).collect(),
+            Precision::Int8 => row.chunks(128).flat_map(bytes).collect(),
+        }
+    }
+
+    fn product(x: &[f32], weight: &[f32], inputs: usize) -> Vec<f32> {
+        let dot =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        x.chunks_exact(inputs)
+            .flat_map(|x| weight.chunks_exact(inputs).map(move |weight| dot(x, weight) as f32))
+            .collect()
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
-        fn activations_equal_candles(rows in 1_usize..5, width in 1_usize..70, seed in any::<u64>()) {
-            let (x, bias) = (tensor(&[rows, width], seed), tensor(&[width], seed ^ 1));
-            let sum = x.broadcast_add(&bias).unwrap();
-            let expected = [
-                (Activation::None, sum.clone()),
-                (Activation::Gelu, sum.gelu_erf().unwrap()),
-                (Activation::GeluNew, sum.gelu().unwrap()),
-                (Activation::Relu, sum.relu().unwrap()),
-            ];
-            for (activation, obvious) in expected {
-                let fast = x.copy().unwrap();
-                bias_and_activate(&fast, &bias, activation).unwrap();
-                assert_close(&fast, &obvious, 2e-6);
+        fn products_equal_the_obvious_sums_of_rounded_values(
+            rows in 1_usize..40, inputs in 1_usize..300, outputs in 1_usize..70, activated: bool, seed in any::<u64>(),
+        ) {
+            let low = activated.then_some(ACTIVATED_LOW);
+            let range = if activated { Range::Activated } else { Range::Signed };
+            let mut x = values(rows * inputs, seed);
+            x.iter_mut().for_each(|value| *value = low.map_or(*value, |low| value.max(low)));
+            let weight = values(outputs * inputs, seed ^ 1);
+            for precision in PRECISIONS {
+                let seen = |values: &[f32], low| values.chunks_exact(inputs).flat_map(|row| rounded(row, precision, low)).collect::<Vec<_>>();
+                let obvious = product(&seen(&x, low), &seen(&weight, None), inputs);
+                for level in levels() {
+                    let linear = Linear::new(level, precision, range, &weight, vec![0.0; outputs]);
+                    let mut fast = vec![f32::NAN; rows * outputs];
+                    linear.multiply(&x, &mut WordBuffer::default(), &mut fast, outputs);
+                    for row in fast.chunks_exact_mut(outputs) {
+                        row.iter_mut().zip(linear.bias()).for_each(|(value, bias)| *value += bias);
+                    }
+                    // Sums of values up to 240 * 240 that cancel: the tolerance is of the terms.
+                    let size = 64.0 * inputs as f32 + 240.0 * 240.0;
+                    let scaled = |values: &[f32]| values.iter().map(|value| value / size).collect::<Vec<_>>();
+                    assert_close(&scaled(&fast), &scaled(&obvious), 2e-5, &format!("{} {precision}", level.name));
+                }
             }
         }
 
         #[test]
-        fn norms_equal_candles(rows in 1_usize..5, width in 2_usize..70, seed in any::<u64>()) {
-            let x = tensor(&[rows, width], seed);
-            let residual = tensor(&[rows, width], seed ^ 1);
-            let [bias, scale, shift] = [2, 3, 4].map(|salt| tensor(&[width], seed ^ salt));
-            let sum = x.broadcast_add(&bias).unwrap().add(&residual).unwrap();
-            let obvious = candle_nn::ops::layer_norm_slow(&sum, &scale, &shift, 1e-5).unwrap();
-            let fast = x.copy().unwrap();
-            Norm::new(&bias, &scale, &shift, 1e-5).unwrap().add_and_norm(&fast, &residual).unwrap();
-            assert_close(&fast, &obvious, 2e-4);
+        fn attention_equals_the_obvious_one(
+            tokens in 1_usize..60, heads in 1_usize..4, size in 1_usize..40, first in 0_usize..60, seed in any::<u64>(),
+        ) {
+            let width = heads * size;
+            let queries = first.min(tokens - 1)..tokens;
+            // Rounded beforehand, so that bf16 differs by what it rounds between the two products.
+            let qkv: Vec<f32> = values(tokens * 3 * width, seed).iter().map(|value| f32::from_bits(words::bf16(value / 8.0))).collect();
+            let part = |token: usize, which: usize, head: usize| &qkv[(3 * token + which) * width + head * size..][..size];
+            let mut obvious = vec![0.0; queries.len() * width];
+            for (row, query) in queries.clone().enumerate() {
+                for head in 0..heads {
+                    let score = |key: usize| product(part(query, 0, head), part(key, 1, head), size)[0] / (size as f32).sqrt();
+                    let largest = (0..tokens).map(score).fold(f32::MIN, f32::max);
+                    let weights: Vec<f32> = (0..tokens).map(|key| (score(key) - largest).exp()).collect();
+                    let sum: f32 = weights.iter().sum();
+                    for (key, weight) in weights.iter().enumerate() {
+                        let out = &mut obvious[row * width + head * size..][..size];
+                        out.iter_mut().zip(part(key, 2, head)).for_each(|(out, value)| *out += weight / sum * value);
+                    }
+                }
+            }
+            for level in levels() {
+                for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Bf16, 0.08)] {
+                    let attention = Attention { heads, width, precision, level };
+                    let mut fast = vec![f32::NAN; obvious.len()];
+                    attention.attend(&qkv, queries.clone(), &mut fast, &mut AttentionBuffer::default());
+                    assert_close(&fast, &obvious, tolerance, &format!("{} {precision}", level.name));
+                }
+            }
         }
 
         #[test]
-        fn softmax_equals_candles_and_ignores_masked_tokens(
-            texts in 1_usize..4, heads in 1_usize..4, tokens in 1_usize..40, cut in 0_usize..40, seed in any::<u64>(),
-        ) {
-            let x = tensor(&[texts, heads, tokens, tokens], seed);
-            let kept = tokens - cut.min(tokens - 1);
-            let row: Vec<f32> = (0..tokens).map(|token| if token < kept { 0.0 } else { -1e30 }).collect();
-            let mask = Tensor::from_vec(row.repeat(texts), (texts, tokens), &Device::Cpu).unwrap();
-            let shifted = (&x * 0.25).unwrap();
-            let shifted = shifted.broadcast_add(&mask.reshape((texts, 1, 1, tokens)).unwrap()).unwrap();
-            let obvious = candle_nn::ops::softmax(&shifted, D::Minus1).unwrap();
-            let fast = x.copy().unwrap();
-            masked_softmax(&fast, &mask, 0.25).unwrap();
-            assert_close(&fast, &obvious, 2e-6);
-            let padding = fast.narrow(3, kept, tokens - kept).unwrap().flatten_all().unwrap();
-            prop_assert!(padding.to_vec1::<f32>().unwrap().iter().all(|&weight| weight == 0.0));
+        fn activations_equal_the_obvious_functions(width in 1_usize..70, seed in any::<u64>()) {
+            let (x, bias) = (values(3 * width, seed), values(width, seed ^ 1));
+            let gelu = |x: f64| 0.5 * x * (1.0 + candle_core::cpu::erf::erf_f64(x * 0.5_f64.sqrt()));
+            let slope = (2.0 / std::f64::consts::PI).sqrt();
+            let gelu_new = |x: f64| 0.5 * x * (1.0 + (slope * (x + 0.044715 * x * x * x)).tanh());
+            let expected = |function: &dyn Fn(f64) -> f64| -> Vec<f32> {
+                x.iter().zip(bias.iter().cycle()).map(|(x, bias)| function(f64::from(x + bias)) as f32).collect()
+            };
+            let obvious = [
+                (Activation::None, expected(&|x| x)),
+                (Activation::Gelu, expected(&gelu)),
+                (Activation::GeluNew, expected(&gelu_new)),
+                (Activation::Relu, expected(&|x| x.max(0.0))),
+            ];
+            for level in levels() {
+                for (activation, obvious) in &obvious {
+                    let mut fast = x.clone();
+                    bias_and_activate(level, &mut fast, &bias, *activation);
+                    assert_close(&fast, obvious, 3e-6, level.name);
+                }
+            }
+        }
+
+        #[test]
+        fn norms_equal_the_obvious_one(width in 2_usize..70, seed in any::<u64>()) {
+            let (x, y) = (values(3 * width, seed), values(3 * width, seed ^ 1));
+            let [bias, scale, shift] = [2, 3, 4].map(|salt| values(width, seed ^ salt));
+            let mut obvious = Vec::new();
+            for (x, y) in x.chunks(width).zip(y.chunks(width)) {
+                let sum: Vec<f64> = (0..width).map(|at| f64::from(x[at] + (y[at] + bias[at]))).collect();
+                let mean = sum.iter().sum::<f64>() / width as f64;
+                let variance = sum.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / width as f64;
+                let normed = |at: usize| (sum[at] - mean) / (variance + 1e-5).sqrt();
+                obvious.extend((0..width).map(|at| (normed(at) * f64::from(scale[at]) + f64::from(shift[at])) as f32));
+            }
+            let norm = Norm { bias, scale, shift, eps: 1e-5 };
+            for level in levels() {
+                let mut fast = x.clone();
+                add_and_norm(level, &mut fast, &y, &norm);
+                assert_close(&fast, &obvious, 2e-4, level.name);
+            }
+        }
+
+        #[test]
+        fn softmax_equals_the_obvious_one_and_touches_no_more(width in 1_usize..70, rest in 0_usize..20, seed in any::<u64>()) {
+            let stride = width + rest;
+            let x = values(3 * stride, seed);
+            for level in levels() {
+                let mut fast = x.clone();
+                softmax(level, &mut fast, stride, width, 0.25);
+                for (fast, x) in fast.chunks(stride).zip(x.chunks(stride)) {
+                    let largest = x[..width].iter().copied().fold(f32::MIN, f32::max);
+                    let weights: Vec<f64> = x[..width].iter().map(|x| f64::from((x - largest) * 0.25).exp()).collect();
+                    let sum: f64 = weights.iter().sum();
+                    let obvious: Vec<f32> = weights.iter().map(|weight| (weight / sum) as f32).collect();
+                    assert_close(&fast[..width], &obvious, 2e-6, level.name);
+                    assert_eq!(&fast[width..], &x[width..]);
+                }
+            }
         }
     }
 }

@@ -6,23 +6,27 @@
 //! compiled for the lowest level.
 
 use super::Activation;
+use super::level::Level;
 use pulp::{Simd, WithSimd};
+
+/// Adding this to a value rounds it to a whole number, which then stands in the low bits.
+pub const ROUND: f32 = 12_582_912.0;
 
 /// Values handled side by side in a sum, so that it can be vectorised.
 const LANES: usize = 16;
 
-/// See [`super::bias_and_activate`].
-pub fn bias_and_activate(x: &mut [f32], bias: &[f32], activation: Activation) {
+/// `x = activation(x + bias)`, for `x [rows, width]` and `bias [width]`.
+pub fn bias_and_activate(level: &Level, x: &mut [f32], bias: &[f32], activation: Activation) {
     match activation {
-        Activation::None => bias_and(x, bias, |value| value),
-        Activation::Gelu => bias_and(x, bias, gelu),
-        Activation::GeluNew => bias_and(x, bias, gelu_new),
-        Activation::Relu => bias_and(x, bias, |value| value.max(0.0)),
+        Activation::None => bias_and(level, x, bias, |value| value),
+        Activation::Gelu => bias_and(level, x, bias, gelu),
+        Activation::GeluNew => bias_and(level, x, bias, gelu_new),
+        Activation::Relu => bias_and(level, x, bias, |value| value.max(0.0)),
     }
 }
 
-fn bias_and(x: &mut [f32], bias: &[f32], function: impl Fn(f32) -> f32 + Copy) {
-    pulp::Arch::new().dispatch(BiasAnd { x, bias, function });
+fn bias_and(level: &Level, x: &mut [f32], bias: &[f32], function: impl Fn(f32) -> f32 + Copy) {
+    level.arch.dispatch(BiasAnd { x, bias, function });
 }
 
 struct BiasAnd<'a, F> {
@@ -44,45 +48,35 @@ impl<F: Fn(f32) -> f32 + Copy> WithSimd for BiasAnd<'_, F> {
     }
 }
 
-/// See [`super::masked_softmax`]; `mask` holds one row of `tokens` a text.
-pub fn masked_softmax(x: &mut [f32], mask: &[f32], tokens: usize, scale: f32) {
-    pulp::Arch::new().dispatch(MaskedSoftmax { x, mask, tokens, scale });
+/// Softmax of `scale * x` over the first `tokens` values of every row of `stride`.
+pub fn softmax(level: &Level, x: &mut [f32], stride: usize, tokens: usize, scale: f32) {
+    level.arch.dispatch(Softmax { x, stride, tokens, scale });
 }
 
-struct MaskedSoftmax<'a> {
+struct Softmax<'a> {
     x: &'a mut [f32],
-    mask: &'a [f32],
+    stride: usize,
     tokens: usize,
     scale: f32,
 }
 
-impl WithSimd for MaskedSoftmax<'_> {
+impl WithSimd for Softmax<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { x, mask, tokens, scale } = self;
-        if mask.is_empty() {
-            return;
-        }
-        let scores_a_text = x.len() * tokens / mask.len();
-        for (scores, mask) in x.chunks_exact_mut(scores_a_text).zip(mask.chunks_exact(tokens)) {
-            for row in scores.chunks_exact_mut(tokens) {
-                softmax_row(row, mask, scale);
-            }
+        for row in self.x.chunks_exact_mut(self.stride) {
+            softmax_row(&mut row[..self.tokens], self.scale);
         }
     }
 }
 
 #[inline(always)]
-fn softmax_row(row: &mut [f32], mask: &[f32], scale: f32) {
-    for (score, mask) in row.iter_mut().zip(mask) {
-        *score = *score * scale + mask;
-    }
+fn softmax_row(row: &mut [f32], scale: f32) {
     let largest =
         fold_lanes(row, f32::NEG_INFINITY, |largest, score| if score > largest { score } else { largest });
     for score in row.iter_mut() {
-        *score = exp(*score - largest);
+        *score = exp((*score - largest) * scale);
     }
     let inverse = 1.0 / fold_lanes(row, 0.0, |sum, weight| sum + weight);
     for weight in row.iter_mut() {
@@ -90,16 +84,27 @@ fn softmax_row(row: &mut [f32], mask: &[f32], scale: f32) {
     }
 }
 
-/// See [`super::Norm::add_and_norm`]; `parameters` holds bias, scale and shift.
-pub fn add_and_norm(x: &mut [f32], residual: &[f32], parameters: &[f32], eps: f32) {
-    pulp::Arch::new().dispatch(AddAndNorm { x, residual, parameters, eps });
+/// Layer norm (Ba, Kiros & Hinton): what comes before it, and its scale and shift.
+pub struct Norm {
+    /// Added to every row first.
+    pub bias: Vec<f32>,
+    /// `[width]`.
+    pub scale: Vec<f32>,
+    /// `[width]`.
+    pub shift: Vec<f32>,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// `x = norm(x + y + bias)`, for `x` and `y` `[rows, width]`.
+pub fn add_and_norm(level: &Level, x: &mut [f32], y: &[f32], norm: &Norm) {
+    level.arch.dispatch(AddAndNorm { x, y, norm });
 }
 
 struct AddAndNorm<'a> {
     x: &'a mut [f32],
-    residual: &'a [f32],
-    parameters: &'a [f32],
-    eps: f32,
+    y: &'a [f32],
+    norm: &'a Norm,
 }
 
 impl WithSimd for AddAndNorm<'_> {
@@ -107,14 +112,13 @@ impl WithSimd for AddAndNorm<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let width = self.parameters.len() / 3;
-        let (bias, parameters) = self.parameters.split_at(width);
-        let (scale, shift) = parameters.split_at(width);
-        for (row, residual) in self.x.chunks_exact_mut(width).zip(self.residual.chunks_exact(width)) {
-            for ((value, residual), bias) in row.iter_mut().zip(residual).zip(bias) {
-                *value += residual + bias;
+        let Norm { bias, scale, shift, eps } = self.norm;
+        let width = scale.len();
+        for (row, y) in self.x.chunks_exact_mut(width).zip(self.y.chunks_exact(width)) {
+            for ((value, y), bias) in row.iter_mut().zip(y).zip(bias) {
+                *value += y + bias;
             }
-            norm_row(row, scale, shift, self.eps);
+            norm_row(row, scale, shift, *eps);
         }
     }
 }
@@ -135,7 +139,7 @@ fn norm_row(row: &mut [f32], scale: &[f32], shift: &[f32], eps: f32) {
 
 /// Folds a row in [`LANES`] independent lanes, then the lanes.
 #[inline(always)]
-fn fold_lanes(row: &[f32], start: f32, fold: impl Fn(f32, f32) -> f32 + Copy) -> f32 {
+pub fn fold_lanes(row: &[f32], start: f32, fold: impl Fn(f32, f32) -> f32 + Copy) -> f32 {
     let mut lanes = [start; LANES];
     let chunks = row.chunks_exact(LANES);
     let rest = chunks.remainder();
@@ -188,8 +192,6 @@ fn erf(x: f32) -> f32 {
 /// `x - n ln 2`, scaled by `2^n` through the exponent's bits.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
-    /// Adding this rounds to an integer, which then stands in the low bits.
-    const ROUND: f32 = 12_582_912.0;
     let clamped = if x > 88.0 { 88.0 } else { x };
     let clamped = if clamped < -87.0 { -87.0 } else { clamped };
     let shifted = clamped * std::f32::consts::LOG2_E + ROUND;

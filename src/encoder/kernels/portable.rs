@@ -1,0 +1,71 @@
+//! Micro-kernels in plain code, for every machine: what the others are judged by.
+//!
+//! Its own file because it is a level like the others; the compiler vectorises it as far as it can.
+
+use super::level::{GROUP_WORDS, Int8Kernel, Int8Tile, Kernel, Tile, every_height};
+
+/// Columns of a panel.
+pub const WIDTH: usize = 16;
+
+/// Rows of a tile.
+const ROWS: usize = 4;
+
+fn tile<const ROWS: usize>(tile: Tile, step: impl Fn(f32, u32, u32) -> f32) {
+    let mut sums = [[0.0; WIDTH]; ROWS];
+    for (word, columns) in tile.panel.chunks_exact(WIDTH).enumerate() {
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let value = tile.x[row * tile.stride + word];
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = step(*sum, value, *column);
+            }
+        }
+    }
+    for (sums, out) in sums.iter().zip(tile.out.chunks_mut(tile.out_stride)) {
+        out[..WIDTH].copy_from_slice(sums);
+    }
+}
+
+fn tile_f32<const ROWS: usize>(of: Tile) {
+    tile::<ROWS>(of, |sum, x, weight| f32::from_bits(x) * f32::from_bits(weight) + sum);
+}
+
+fn tile_bf16<const ROWS: usize>(of: Tile) {
+    // A bf16 value is the upper half of an f32.
+    let [low, high] =
+        [|word: u32| f32::from_bits(word << 16), |word: u32| f32::from_bits(word & 0xffff_0000)];
+    tile::<ROWS>(of, |sum, x, weight| high(x) * high(weight) + (low(x) * low(weight) + sum));
+}
+
+fn tile_int8<const ROWS: usize>(tile: Int8Tile) {
+    let Int8Tile { tile, row_scales, scales, starts } = tile;
+    let groups = (tile.panel.len() / WIDTH).div_ceil(GROUP_WORDS);
+    let mut totals = [[0.0; WIDTH]; ROWS];
+    for (group, panel) in tile.panel.chunks(GROUP_WORDS * WIDTH).enumerate() {
+        let columns = group * WIDTH..(group + 1) * WIDTH;
+        for (row, totals) in totals.iter_mut().enumerate() {
+            let mut sums = [0; WIDTH];
+            sums.copy_from_slice(&starts[columns.clone()]);
+            for (word, columns) in panel.chunks_exact(WIDTH).enumerate() {
+                let value = tile.x[row * tile.stride + group * GROUP_WORDS + word];
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    let products = value.to_le_bytes().into_iter().zip(column.to_le_bytes());
+                    *sum += products.map(|(x, weight)| i32::from(x) * i32::from(weight as i8)).sum::<i32>();
+                }
+            }
+            let row_scale = row_scales[row * groups + group];
+            for ((total, sum), scale) in totals.iter_mut().zip(sums).zip(&scales[columns.clone()]) {
+                *total += sum as f32 * (row_scale * scale);
+            }
+        }
+    }
+    for (totals, out) in totals.iter().zip(tile.out.chunks_mut(tile.out_stride)) {
+        out[..WIDTH].copy_from_slice(totals);
+    }
+}
+
+/// By rows of the tile, from 1.
+pub const F32: [Kernel; ROWS] = every_height!(tile_f32: 1 2 3 4);
+/// See [`F32`].
+pub const BF16: [Kernel; ROWS] = every_height!(tile_bf16: 1 2 3 4);
+/// See [`F32`].
+pub const INT8: [Int8Kernel; ROWS] = every_height!(tile_int8: 1 2 3 4);

@@ -1,0 +1,267 @@
+//! BERT on a CPU, without padding: the same network as [`super::bert`], on the crate's own kernels.
+//!
+//! Its own file because it is the fast path. All texts of a batch stand one after the other as rows of
+//! tokens, so nothing is computed for padding; only attention knows where a text ends. candle loads the
+//! weights.
+
+use super::Architecture;
+use super::bert::{Config, norm_parameters, positions, root};
+use super::kernels::Activation;
+use super::kernels::attention::{Attention, AttentionBuffer};
+use super::kernels::level::Level;
+use super::kernels::linear::Linear;
+use super::kernels::rows::{Norm, add_and_norm, bias_and_activate};
+use super::kernels::words::{Range, WordBuffer};
+use crate::model::{Pooling, Precision};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// Rows that go through a layer's wide part together: what they take there stays in the core's own cache.
+const BLOCK_ROWS: usize = 168;
+
+/// A loaded BERT.
+pub struct PackedBert {
+    /// `[vocabulary, hidden]`.
+    words: Vec<f32>,
+    /// `[positions, hidden]`, with the embedding of token type 0.
+    positions: Vec<f32>,
+    embedding_norm: Norm,
+    layers: Vec<Layer>,
+    hidden: usize,
+    pooling: Pooling,
+    level: &'static Level,
+}
+
+struct Layer {
+    /// Query, key and value, as few multiplications as their precisions allow.
+    projections: Vec<Linear>,
+    projection_bias: Vec<f32>,
+    attention: Attention,
+    attention_output: Linear,
+    attention_norm: Norm,
+    intermediate: Linear,
+    activation: Activation,
+    output: Linear,
+    output_norm: Norm,
+    level: &'static Level,
+}
+
+/// Room that one thread uses again and again.
+#[derive(Default)]
+struct Scratch {
+    words: WordBuffer,
+    attention: AttentionBuffer,
+    wide: Vec<f32>,
+    out: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    SCRATCH.with(|scratch| work(&mut scratch.borrow_mut()))
+}
+
+impl PackedBert {
+    /// Takes the weights out of a safetensors file and packs them.
+    pub fn load(
+        config: &Config,
+        pooling: Pooling,
+        precision: Precision,
+        level: &'static Level,
+        tensors: VarBuilder,
+    ) -> Result<PackedBert> {
+        let tensors = root(tensors);
+        let embeddings = tensors.pp("embeddings");
+        let words = embeddings.get((config.vocab_size, config.hidden_size), "word_embeddings.weight")?;
+        let layers = tensors.pp("encoder.layer");
+        Ok(PackedBert {
+            words: values(&words)?,
+            positions: values(&positions(config, &embeddings)?)?,
+            embedding_norm: norm(config, &embeddings.pp("LayerNorm"), vec![0.0; config.hidden_size])?,
+            layers: (0..config.num_hidden_layers)
+                .map(|layer| Layer::load(config, precision, level, &layers.pp(layer)))
+                .collect::<Result<_>>()?,
+            hidden: config.hidden_size,
+            pooling,
+            level,
+        })
+    }
+
+    /// Sum of word, position and type embeddings, normed: `[tokens, hidden]`.
+    fn embeddings(&self, texts: &[&[u32]]) -> Vec<f32> {
+        let width = self.hidden;
+        let tokens: usize = texts.iter().map(|ids| ids.len()).sum();
+        let (mut words, mut places) =
+            (Vec::with_capacity(tokens * width), Vec::with_capacity(tokens * width));
+        for ids in texts {
+            places.extend_from_slice(&self.positions[..ids.len() * width]);
+            for &id in *ids {
+                words.extend_from_slice(&self.words[id as usize * width..][..width]);
+            }
+        }
+        add_and_norm(self.level, &mut words, &places, &self.embedding_norm);
+        words
+    }
+
+    fn pool(&self, hidden: &[f32]) -> Vec<f32> {
+        let mut rows = hidden.chunks_exact(self.hidden);
+        match self.pooling {
+            Pooling::Cls => rows.next().unwrap_or_default().to_vec(),
+            Pooling::Mean => {
+                let share = 1.0 / rows.len().max(1) as f32;
+                let mut mean = vec![0.0; self.hidden];
+                for row in rows {
+                    mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += share * value);
+                }
+                mean
+            }
+        }
+    }
+}
+
+impl Architecture for PackedBert {
+    fn embed(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        let mut hidden = self.embeddings(texts);
+        let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
+        let (mut qkv, mut context) = (vec![0.0; 3 * hidden.len()], vec![0.0; hidden.len()]);
+        for layer in &self.layers {
+            layer.forward(&mut hidden, &lengths, &mut qkv, &mut context);
+        }
+        let mut rest = &hidden[..];
+        let pooled = lengths.iter().map(|length| {
+            let (text, later) = rest.split_at(length * self.hidden);
+            rest = later;
+            self.pool(text)
+        });
+        Ok(pooled.collect())
+    }
+}
+
+impl Layer {
+    fn load(
+        config: &Config,
+        precision: Precision,
+        level: &'static Level,
+        tensors: &VarBuilder,
+    ) -> Result<Layer> {
+        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        let attention = tensors.pp("attention");
+        let linear = |precision, range, tensors: &[VarBuilder], inputs, outputs| {
+            let (mut weight, mut bias) = (Vec::new(), Vec::new());
+            for tensors in tensors {
+                weight.extend(values(&tensors.get((outputs, inputs), "weight")?)?);
+                bias.extend(values(&tensors.get(outputs, "bias")?)?);
+            }
+            Ok::<_, candle_core::Error>(Linear::new(level, precision, range, &weight, bias))
+        };
+        let parts = ["query", "key", "value"].map(|part| attention.pp("self").pp(part));
+        let projections = match precision {
+            // Half of what bytes lose, they lose in the values, which go into the sum unsoftened.
+            Precision::Int8 => vec![(Precision::Int8, &parts[..2]), (Precision::Bf16, &parts[2..])],
+            _ => vec![(precision, &parts[..])],
+        };
+        let attention_output =
+            linear(precision, Range::Signed, &[attention.pp("output.dense")], hidden, hidden)?;
+        let output = linear(precision, Range::Activated, &[tensors.pp("output.dense")], wide, hidden)?;
+        let projections = projections
+            .into_iter()
+            .map(|(precision, parts)| linear(precision, Range::Signed, parts, hidden, hidden))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Layer {
+            projection_bias: projections.iter().flat_map(|linear| linear.bias().to_vec()).collect(),
+            projections,
+            attention: Attention { heads: config.num_attention_heads, width: hidden, precision, level },
+            attention_norm: norm(
+                config,
+                &attention.pp("output.LayerNorm"),
+                attention_output.bias().to_vec(),
+            )?,
+            attention_output,
+            intermediate: linear(
+                precision,
+                Range::Signed,
+                &[tensors.pp("intermediate.dense")],
+                hidden,
+                wide,
+            )?,
+            activation: config.hidden_act,
+            output_norm: norm(config, &tensors.pp("output.LayerNorm"), output.bias().to_vec())?,
+            output,
+            level,
+        })
+    }
+
+    /// `hidden [tokens, hidden]` in place. Each of the three parts is shared out over the threads there are:
+    /// an encoder's worker has one, and somebody who waits for one text has all.
+    fn forward(&self, hidden: &mut [f32], lengths: &[usize], qkv: &mut [f32], context: &mut [f32]) {
+        let width = self.attention.width;
+        let threads = rayon::current_num_threads();
+        let block = (hidden.len() / width).div_ceil(threads).clamp(1, BLOCK_ROWS);
+        let rows = hidden.par_chunks(block * width).zip(qkv.par_chunks_mut(3 * block * width));
+        rows.for_each(|(hidden, qkv)| self.project(hidden, qkv));
+        self.attend(lengths, qkv, context, threads);
+        let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
+        rows.for_each(|(hidden, context)| self.finish(hidden, context));
+    }
+
+    fn project(&self, hidden: &[f32], qkv: &mut [f32]) {
+        let stride = 3 * self.attention.width;
+        let mut column = 0;
+        with_scratch(|scratch| {
+            for linear in &self.projections {
+                linear.multiply(hidden, &mut scratch.words, &mut qkv[column..], stride);
+                column += linear.outputs();
+            }
+        });
+        bias_and_activate(self.level, qkv, &self.projection_bias, Activation::None);
+    }
+
+    fn attend(&self, lengths: &[usize], mut qkv: &[f32], mut context: &mut [f32], threads: usize) {
+        let width = self.attention.width;
+        let mut jobs = Vec::new();
+        for &length in lengths {
+            let (text, later) = qkv.split_at(3 * length * width);
+            qkv = later;
+            let share = if threads == 1 { length } else { length.div_ceil(threads) };
+            for first in (0..length).step_by(share.max(1)) {
+                let queries = first..length.min(first + share);
+                let (part, later) = std::mem::take(&mut context).split_at_mut(queries.len() * width);
+                context = later;
+                jobs.push((text, queries, part));
+            }
+        }
+        jobs.into_par_iter().for_each(|(text, queries, context)| {
+            with_scratch(|scratch| self.attention.attend(text, queries, context, &mut scratch.attention));
+        });
+    }
+
+    /// What comes after attention, row by row.
+    fn finish(&self, hidden: &mut [f32], context: &[f32]) {
+        with_scratch(|scratch| {
+            let Scratch { words, wide, out, .. } = scratch;
+            let width = self.attention.width;
+            let rows = hidden.len() / width;
+            out.resize(hidden.len(), 0.0);
+            wide.resize(rows * self.intermediate.outputs(), 0.0);
+            self.attention_output.multiply(context, words, out, width);
+            add_and_norm(self.level, hidden, out, &self.attention_norm);
+            self.intermediate.multiply(hidden, words, wide, self.intermediate.outputs());
+            bias_and_activate(self.level, wide, self.intermediate.bias(), self.activation);
+            self.output.multiply(wide, words, out, width);
+            add_and_norm(self.level, hidden, out, &self.output_norm);
+        });
+    }
+}
+
+fn values(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_vec1()
+}
+
+fn norm(config: &Config, tensors: &VarBuilder, bias: Vec<f32>) -> Result<Norm> {
+    let (scale, shift) = norm_parameters(config, tensors)?;
+    Ok(Norm { bias, scale: values(&scale)?, shift: values(&shift)?, eps: config.layer_norm_eps as f32 })
+}
