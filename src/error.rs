@@ -25,24 +25,37 @@ pub enum Error {
     #[error("{0}")]
     Data(String),
     /// The operating system refused something about this path.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("{path}: {cause}", path = .path.display())]
     Io {
         /// The file or folder that was being used.
         path: PathBuf,
         /// The system's own word.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The catalog's database refused something.
     #[error("catalog: {0}")]
-    Catalog(#[from] rusqlite::Error),
+    Catalog(rusqlite::Error),
     /// The tensor library refused something.
     #[error("encoder: {0}")]
-    Tensor(#[from] candle_core::Error),
+    Tensor(candle_core::Error),
 }
 
 impl Error {
     /// An I/O error, told with the path it happened on; for `map_err`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
-        move |source| Error::Io { path: path.as_ref().to_path_buf(), source }
+        move |cause| Error::Io { path: path.as_ref().to_path_buf(), cause }
+    }
+}
+
+// Messages hold their causes, so causes are not given a second time as sources.
+impl From<rusqlite::Error> for Error {
+    fn from(cause: rusqlite::Error) -> Error {
+        Error::Catalog(cause)
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(cause: candle_core::Error) -> Error {
+        Error::Tensor(cause)
     }
 }

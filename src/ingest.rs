@@ -80,24 +80,22 @@ impl<'a> Writer<'a> {
     pub fn open(data: &Path, encoder: &'a Encoder) -> Result<Writer<'a>> {
         disk::create_folder(data)?;
         let lock = WriteLock::take(&data.join(LOCK))?;
+        Writer::open_locked(data, encoder, lock)
+    }
+
+    /// Like [`Writer::open`], but `None` if another process is writing.
+    pub fn try_open(data: &Path, encoder: &'a Encoder) -> Result<Option<Writer<'a>>> {
+        let lock = WriteLock::try_take(&data.join(LOCK))?;
+        lock.map(|lock| Writer::open_locked(data, encoder, lock)).transpose()
+    }
+
+    fn open_locked(data: &Path, encoder: &'a Encoder, lock: WriteLock) -> Result<Writer<'a>> {
         let catalog = Catalog::create(&catalog_path(data))?;
         check_space(&catalog, encoder.model())?;
         Space::create(data, encoder.model())?;
         let space = SpaceWriter::open(data, &encoder.model().fingerprint)?;
         catalog.set_space(&encoder.model().fingerprint.sha256)?;
         Ok(Writer { data: data.into(), catalog, space, encoder, _lock: lock })
-    }
-
-    /// Like [`Writer::open`], but `None` if another process is writing.
-    pub fn try_open(data: &Path, encoder: &'a Encoder) -> Result<Option<Writer<'a>>> {
-        // The lock is taken twice; in between another process may get it, and is then told of.
-        match WriteLock::try_take(&data.join(LOCK))? {
-            Some(lock) => {
-                drop(lock);
-                Writer::open(data, encoder).map(Some)
-            }
-            None => Ok(None),
-        }
     }
 
     /// Encodes papers that are in the catalog and have no vector: what a killed run left. Calls
@@ -121,9 +119,9 @@ impl<'a> Writer<'a> {
     /// counted; telling of them is the caller's.
     pub fn add(&mut self, entries: Vec<Result<Paper, Refused>>, counts: &mut Counts) -> Result<()> {
         counts.read += entries.len() as u64;
+        let entered = entries.len();
         let papers: Vec<Paper> = entries.into_iter().filter_map(Result::ok).collect();
-        counts.refused =
-            counts.read - (counts.added + counts.replaced + counts.unchanged + papers.len() as u64);
+        counts.refused += (entered - papers.len()) as u64;
         for outcome in self.catalog.upsert(&papers)? {
             match outcome {
                 Upsert::Added => counts.added += 1,
@@ -138,24 +136,27 @@ impl<'a> Writer<'a> {
     /// Encodes and stores the texts that have no vector yet, each once.
     fn encode(&mut self, papers: &[Paper]) -> Result<u64> {
         let mut seen = HashSet::new();
-        let texts: Vec<(TextHash, String)> = papers
+        let texts: Vec<(TextHash, String, &Paper)> = papers
             .iter()
-            .map(text_of)
-            .map(|text| (TextHash::of(&text), text))
-            .filter(|(hash, _)| !self.space.has(*hash) && seen.insert(*hash))
+            .map(|paper| (text_of(paper), paper))
+            .map(|(text, paper)| (TextHash::of(&text), text, paper))
+            .filter(|(hash, ..)| !self.space.has(*hash) && seen.insert(*hash))
             .collect();
         if texts.is_empty() {
             return Ok(0);
         }
-        let embeddings =
-            self.encoder.encode(&texts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>())?;
-        let entries: Vec<(TextHash, &[f32])> = texts
-            .iter()
-            .zip(&embeddings)
-            .map(|((hash, _), embedding)| (*hash, &embedding.vector[..]))
-            .collect();
+        let read: Vec<&str> = texts.iter().map(|(_, text, _)| text.as_str()).collect();
+        let embeddings = self.encoder.encode(&read)?;
+        let mut entries: Vec<(TextHash, &[f32])> = Vec::with_capacity(texts.len());
+        for ((hash, _, paper), embedding) in texts.iter().zip(&embeddings) {
+            match self.space.check(&embedding.vector) {
+                Ok(()) => entries.push((*hash, &embedding.vector)),
+                // The others need not wait for it; it stays in the catalog, without a vector.
+                Err(error) => tracing::warn!("paper {} cannot be searched for: {error}", paper.id),
+            }
+        }
         self.space.append(&entries)?;
-        Ok(texts.len() as u64)
+        Ok(entries.len() as u64)
     }
 
     /// Brings the graph up to the vectors, and saves it.
@@ -168,18 +169,6 @@ impl<'a> Writer<'a> {
         }
         Ok(index)
     }
-}
-
-/// Whether a killed run left papers without vectors, or vectors outside the graph.
-pub fn is_behind(data: &Path, model: &ModelFolder) -> Result<bool> {
-    let catalog = Catalog::open(&catalog_path(data))?;
-    check_space(&catalog, model)?;
-    if !Space::folder(data, &model.fingerprint).join("space.json").exists() {
-        return Ok(true);
-    }
-    let space = Space::open(data, &model.fingerprint)?;
-    let has_all = catalog.texts()?.iter().all(|(_, text)| space.slot(*text).is_some());
-    Ok(!has_all || Hnsw::saved_count(space.path())? != space.vectors().len())
 }
 
 /// The error for a data folder that nothing was ever ingested into.

@@ -75,6 +75,11 @@ impl PaperId {
         Ok(PaperId(format!("title:{shown}-{hash:08x}")))
     }
 
+    /// An id that was normalised when it was stored.
+    pub(crate) fn stored(id: String) -> PaperId {
+        PaperId(id)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

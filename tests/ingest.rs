@@ -23,9 +23,11 @@ fn assert_nothing_lost(folder: &Path, papers: usize) {
     let numbers = catalog.matching(&Filter::default()).unwrap();
     for (_, paper) in catalog.get(&numbers).unwrap() {
         let text = likewise::text::text_of(&paper);
-        let query = Query { like: Like::Text(text), k: 1, exact: false, filter: Filter::default() };
+        let query = Query { like: Like::Text(text.clone()), k: 1, exact: false, filter: Filter::default() };
         let hit = &library.search(&query).unwrap().hits[0];
         assert!(hit.score > 0.9999, "{}: {}", paper.id, hit.score);
+        // Of papers with the same text any may come; of another text, none.
+        assert_eq!(likewise::text::text_of(&hit.paper), text, "{}", paper.id);
     }
 }
 

@@ -1,7 +1,6 @@
 //! The model's files: where they come from, and what is said when they are wrong.
 
 use crate::support::{likewise, model_folder};
-use likewise::encoder::Encoder;
 use likewise::model::{ModelFolder, Pooling, Precision};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -75,16 +74,31 @@ fn a_model_that_puts_a_prompt_before_every_text_is_refused() {
 }
 
 #[test]
+fn a_statement_that_the_model_contradicts_is_refused() {
+    for (right, wrong, said) in [
+        ("max_length = 256", "max_length = 1024", "maximum length of 1024, but the model has 512"),
+        ("dimension = 384", "dimension = 385", "dimension 385, but the model has 384"),
+    ] {
+        let folder = copy();
+        let manifest = folder.path().join("model.toml");
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        std::fs::write(&manifest, text.replace(right, wrong)).unwrap();
+        let message = open(folder.path()).unwrap_err().to_string();
+        assert!(message.contains(said), "{message}");
+    }
+}
+
+#[test]
 fn an_unknown_architecture_is_refused_by_name() {
     let folder = copy();
     std::fs::remove_file(folder.path().join("model.toml")).unwrap();
     std::fs::create_dir(folder.path().join("1_Pooling")).unwrap();
     std::fs::write(folder.path().join("1_Pooling/config.json"), r#"{"pooling_mode_cls_token": true}"#)
         .unwrap();
-    let config = std::fs::read_to_string(folder.path().join("config.json")).unwrap();
-    std::fs::write(folder.path().join("config.json"), config.replace("\"bert\"", "\"mamba\"")).unwrap();
-    let message = Encoder::load(&open(folder.path()).unwrap()).err().unwrap().to_string();
-    assert!(message.contains("config.json: model_type \"mamba\" is not supported"), "{message}");
+    let distilbert = r#"{"model_type": "distilbert", "dim": 768, "n_layers": 6}"#;
+    std::fs::write(folder.path().join("config.json"), distilbert).unwrap();
+    let message = open(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("config.json: model_type \"distilbert\" is not supported"), "{message}");
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn bad_lines_are_told_counted_and_survived() {
     assert!(said.contains("mixed.jsonl:2: ") && said.contains("mixed.jsonl:3: "), "{said}");
 
     let output = ingest(&folder.path().join("data"), Path::new("no-such-file"));
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("no-such-file"));
 }
 

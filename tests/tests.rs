@@ -22,6 +22,9 @@ mod ingest;
 /// Related papers of the sample come back; filters; exactness.
 mod library;
 
+/// A library too large to be scanned: what is found there, the graph found.
+mod walk;
+
 /// Routes, without a socket.
 mod routes;
 

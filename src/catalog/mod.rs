@@ -8,6 +8,7 @@ mod schema;
 use crate::error::{Error, Result};
 use crate::paper::{Paper, PaperId, parse_date};
 use crate::text::{HASH_BYTES, TextHash, text_of};
+use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -69,7 +70,7 @@ impl Catalog {
     /// Opens the catalog at `path` for writing, and makes it if there is none.
     pub fn create(path: &Path) -> Result<Catalog> {
         let connection = Connection::open(path)?;
-        schema::prepare(&connection, path)?;
+        schema::prepare(&connection, path).map_err(|error| unusable(path, error))?;
         Ok(Catalog { connection: Mutex::new(connection), path: path.into() })
     }
 
@@ -77,7 +78,7 @@ impl Catalog {
     pub fn open(path: &Path) -> Result<Catalog> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        schema::check(&connection, path)?;
+        schema::check(&connection, path).map_err(|error| unusable(path, error))?;
         Ok(Catalog { connection: Mutex::new(connection), path: path.into() })
     }
 
@@ -192,15 +193,29 @@ impl Catalog {
     }
 }
 
+/// Names the file, where SQLite only says what is wrong with it.
+fn unusable(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Catalog(cause) => Error::Data(format!(
+            "{}: {cause}; wanted a catalog as `likewise ingest` makes it, give --data another folder",
+            path.display()
+        )),
+        other => other,
+    }
+}
+
 const SELECT: &str = "SELECT number, id, title, abstract, authors, published, categories, url FROM papers";
 
 /// A row of [`SELECT`].
 fn paper(row: &Row) -> rusqlite::Result<Paper> {
     let id: String = row.get(1)?;
-    let list =
-        |column| row.get::<_, String>(column).map(|json| serde_json::from_str(&json).unwrap_or_default());
+    let list = |column| {
+        let json: String = row.get(column)?;
+        serde_json::from_str(&json)
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+    };
     Ok(Paper {
-        id: PaperId::parse(&id).unwrap_or_default(),
+        id: PaperId::stored(id),
         title: row.get(2)?,
         r#abstract: row.get(3)?,
         authors: list(4)?,

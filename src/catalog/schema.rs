@@ -61,6 +61,7 @@ pub fn check(connection: &Connection, path: &Path) -> Result<()> {
     connection.busy_timeout(BUSY)?;
     match version(connection)? {
         VERSION => Ok(()),
+        0 => Err(Error::Data(format!("{}: no papers here yet; run `likewise ingest` first", path.display()))),
         other => Err(Error::Data(format!(
             "{}: got a catalog of version {other}, wanted {VERSION}; ingest into a new --data folder",
             path.display()

@@ -1,7 +1,7 @@
 //! `likewise ingest`: dumps into a data folder.
 
-use super::DataOptions;
 use super::progress::Progress;
+use super::{DataOptions, print_line};
 use crate::dump::{self, BytesRead, Format, Papers};
 use crate::ingest::{CHUNK, Counts, Writer};
 use clap::Args;
@@ -12,7 +12,7 @@ use std::time::Instant;
 /// Some papers were refused.
 const REFUSED: u8 = 2;
 
-/// Refusals of one file that are told in full; the rest are counted.
+/// Refusals of one file that are told in full on a terminal; the rest are counted.
 const TOLD: usize = 20;
 
 /// Options of `likewise ingest`.
@@ -28,7 +28,7 @@ pub struct Options {
     data: DataOptions,
 }
 
-/// Runs it: exit status 0, or 2 if something was refused.
+/// Runs it: exit status 0, or 2 if entries were refused, or 1 if a whole file could not be read.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let encoder = options.data.model.load()?;
     eprintln!("{}", encoder.describe());
@@ -57,15 +57,15 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         index.stragglers,
         seconds - encoding.as_secs_f64()
     );
-    println!(
+    print_line(&format!(
         "read {read}, added {added}, replaced {replaced}, unchanged {unchanged}, refused {refused}, encoded {encoded}, \
          {seconds:.1} s, {:.1} papers/s",
         read as f64 / seconds
-    );
+    ))?;
     if unreadable > 0 {
-        eprintln!("{unreadable} of {} files could not be read", options.files.len());
+        anyhow::bail!("{unreadable} of {} files could not be read; see above", options.files.len());
     }
-    Ok(if refused + unreadable > 0 { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
+    Ok(if refused > 0 { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
 }
 
 fn ingest_file(
@@ -76,6 +76,7 @@ fn ingest_file(
     counts: &mut Counts,
 ) -> anyhow::Result<()> {
     let mut progress = Progress::new(file, bytes_read.clone(), counts);
+    let most = if progress.has_terminal() { TOLD } else { usize::MAX };
     let mut told = 0;
     loop {
         let chunk: Vec<_> = papers.by_ref().take(CHUNK).collect();
@@ -84,15 +85,16 @@ fn ingest_file(
         }
         for refused in chunk.iter().filter_map(|entry| entry.as_ref().err()) {
             told += 1;
-            if told <= TOLD {
+            if told <= most {
                 progress.say(&format!("refused: {}:{}: {}", file.display(), refused.line, refused.reason));
             }
         }
         writer.add(chunk, counts)?;
         progress.update(counts);
     }
-    if told > TOLD {
-        progress.say(&format!("refused: {}: {} more", file.display(), told - TOLD));
+    if told > most {
+        let more = told - most;
+        progress.say(&format!("refused: {}: {more} more; 2>refused.txt keeps them all", file.display()));
     }
     progress.finish();
     Ok(())

@@ -11,6 +11,7 @@ mod serve;
 use crate::encoder::Encoder;
 use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use clap::{Args, Parser, Subcommand};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -63,6 +64,14 @@ impl ModelOptions {
     fn load(&self) -> anyhow::Result<Encoder> {
         let folder = ModelFolder::open(&self.model, &self.models, self.precision)?;
         Ok(Encoder::load(&folder)?)
+    }
+}
+
+/// Prints a line; whoever reads only the beginning of an answer has got what was wanted.
+fn print_line(line: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
 }
 

@@ -39,6 +39,11 @@ impl Progress {
         Progress { bar, file, bytes_read, papers_before: counts.read, said: (Instant::now(), counts.read) }
     }
 
+    /// Whether somebody watches.
+    pub fn has_terminal(&self) -> bool {
+        !self.bar.is_hidden()
+    }
+
     /// Prints a line; the bar stays below it.
     pub fn say(&self, line: &str) {
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }

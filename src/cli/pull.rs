@@ -18,7 +18,7 @@ pub struct Options {
 
 /// Runs it.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let pulled = pull(Some(&options.model), &options.models)?;
+    let pulled = pull(&options.model, &options.models)?;
     eprintln!("{}: every file verified, from {}", pulled.folder.display(), pulled.source);
     Ok(ExitCode::SUCCESS)
 }

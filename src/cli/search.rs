@@ -1,6 +1,6 @@
 //! `likewise search`: the papers that are like a text, a file or other papers.
 
-use super::DataOptions;
+use super::{DataOptions, print_line};
 use crate::catalog::Filter;
 use crate::search::{Answer, DEFAULT_K, Hit, Library, Like, Query};
 use anyhow::Context;
@@ -50,9 +50,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let query = Query { like, k: options.k, exact: options.exact, filter: Filter::default() };
     let answer = library.search(&query)?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        print_line(&serde_json::to_string_pretty(&answer)?)?;
     } else {
-        print(&answer);
+        print(&answer)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -67,15 +67,15 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
     String::from_utf8(bytes).with_context(|| format!("{}: wanted text in UTF-8", path.display()))
 }
 
-fn print(answer: &Answer) {
+fn print(answer: &Answer) -> anyhow::Result<()> {
     let width = console::Term::stdout().size_checked().map_or(PLAIN_WIDTH, |(_, columns)| columns.into());
     if let Some(read) = answer.text.filter(|read| read.truncated) {
         eprintln!("the text is longer than the model reads: only its first {} tokens count", read.tokens);
     }
     if answer.hits.is_empty() {
-        println!("no papers");
+        return print_line("no papers");
     }
-    answer.hits.iter().for_each(|hit| println!("{}", shown(hit, width)));
+    answer.hits.iter().try_for_each(|hit| print_line(&shown(hit, width)))
 }
 
 /// `rank score year title`, wrapped; then the id, and a line of the abstract.

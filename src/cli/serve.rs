@@ -42,7 +42,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let app = App::default();
     let (failed, load_failed) = oneshot::channel();
     let loading = app.clone();
-    tokio::task::spawn_blocking(move || match load(&options.data) {
+    let load = tokio::task::spawn_blocking(move || match load(&options.data) {
         Ok(library) => {
             let stats = library.stats();
             loading.set_library(Arc::new(library));
@@ -59,6 +59,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         _ = terminated.recv() => None,
         _ = interrupted.recv() => None,
         Ok(error) = load_failed => Some(error),
+        Err(panic) = load => Some(anyhow::Error::new(panic).context("loading")),
     };
     tracing::info!("stopping; running requests finish");
     drop(tell);

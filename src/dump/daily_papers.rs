@@ -26,12 +26,30 @@ pub fn papers(reader: Box<dyn BufRead + Send>) -> Box<dyn Iterator<Item = Result
     let mut header = true;
     Box::new(std::iter::from_fn(move || {
         if std::mem::take(&mut header) {
-            while !matches!(paragraphs.next()?, Ok((_, text)) if text.trim_end().ends_with(HEADER_END)) {}
+            loop {
+                match paragraphs.next() {
+                    Some(Ok((_, text))) if text.trim_end().ends_with(HEADER_END) => break,
+                    Some(Ok(_)) => {}
+                    Some(Err(refused)) => {
+                        header = true;
+                        return Some(Err(refused));
+                    }
+                    None => {
+                        let reason =
+                            format!("no line ends with {HEADER_END:?}, after which papers are wanted");
+                        return Some(Err(Refused { line: 1, reason }));
+                    }
+                }
+            }
             paragraphs.next_if(|paragraph| matches!(paragraph, Ok((_, text)) if is_day(text.trim())));
         }
         let (line, title) = match paragraphs.next()? {
             Ok(title) => title,
-            Err(refused) => return Some(Err(refused)),
+            Err(refused) => {
+                // Its abstract is nobody's.
+                paragraphs.next();
+                return Some(Err(refused));
+            }
         };
         Some(match paragraphs.next() {
             Some(Ok((_, r#abstract))) => {
@@ -72,6 +90,15 @@ mod tests {
         assert_eq!(titles(dated), [Ok("One".into()), Ok("Two".into())]);
         let undated = "new\n\nDaily Papers\n\nby AK and the research community\n\nOne\n\nAbout one.";
         assert_eq!(titles(undated), [Ok("One".into())]);
+    }
+
+    #[test]
+    fn what_is_no_page_is_refused_and_a_bad_title_takes_its_abstract_along() {
+        assert_eq!(titles("One\n\nAbout one.\n"), [Err(1)]);
+        let page = b"by AK and the research community\n\n\xff\n\nAbout one.\n\nTwo\n\nAbout two.\n";
+        let read: Vec<_> = papers(Box::new(Cursor::new(page.to_vec()))).collect();
+        assert!(read[0].is_err() && read.len() == 2, "{read:?}");
+        assert_eq!(read[1].as_ref().unwrap().title, "Two");
     }
 
     #[test]

@@ -46,17 +46,21 @@ struct Record {
 
 impl Record {
     fn into_paper(self) -> Result<Paper, String> {
-        let categories = [&self.categories, &self.venue, &self.keywords];
-        let published = if self.published.is_null() { &self.year } else { &self.published };
+        let categories =
+            [("categories", &self.categories), ("venue", &self.venue), ("keywords", &self.keywords)];
+        let blank =
+            |value: &Value| value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
+        let (field, published) =
+            if blank(&self.published) { ("year", &self.year) } else { ("published", &self.published) };
         build(Fields {
             id: text_or_number("id", &self.id)?,
             title: text("title", &self.title)?,
             r#abstract: text("abstract", &self.r#abstract)?,
             authors: list("authors", &self.authors, &[';'])?,
-            published: text_or_number("published", published)?,
+            published: text_or_number(field, published)?,
             categories: categories
                 .into_iter()
-                .map(|value| list("categories", value, &[';', ',']))
+                .map(|(field, value)| list(field, value, &[';', ',']))
                 .collect::<Result<Vec<_>, _>>()?
                 .concat(),
             url: text("url", &self.url)?,

@@ -2,7 +2,7 @@
 //!
 //! HNSW is Malkov & Yashunin, Efficient and robust approximate nearest neighbor search using
 //! Hierarchical Navigable Small World graphs. What is ours here is the promise that no stored vector
-//! is lost: after every insertion each new vector must be found by its own values, and one that is not
+//! is lost: after every insertion each vector it touched must be found by its own values, and one that is not
 //! (a *straggler*) is compared exactly with every query from then on. So are vectors that are stored
 //! but not in the graph yet.
 
@@ -117,10 +117,13 @@ impl Hnsw {
         }
         let rest = new[one_by_one..].iter().map(|&slot| (self.vectors.get(slot), slot as usize)).collect();
         graph.parallel_insert_slice(&rest);
-        self.indexed = self.vectors.len();
         let graph = &*graph;
-        let lost = new.into_par_iter().filter(|&slot| !finds_itself(graph, self.vectors.get(slot), slot));
-        self.stragglers.extend(lost.collect::<Vec<Slot>>());
+        let touched = touched(graph, &self.vectors, self.indexed);
+        self.indexed = self.vectors.len();
+        let touched: Vec<Slot> = touched.iter().collect();
+        let lost = touched.par_iter().filter(|&&slot| !finds_itself(graph, self.vectors.get(slot), slot));
+        let lost: RoaringBitmap = lost.copied().collect::<Vec<Slot>>().into_iter().collect();
+        self.stragglers = &(&self.stragglers - &touched.into_iter().collect::<RoaringBitmap>()) | &lost;
     }
 
     /// What it is made of.
@@ -135,7 +138,6 @@ impl Hnsw {
     /// The graph's answer, without stragglers and waiting vectors.
     fn walk(&self, query: &[f32], k: usize) -> Vec<Neighbour> {
         let Some(graph) = &self.graph else { return Vec::new() };
-        // hnsw_rs asserts about its heaps; ef of at least 2 keeps them from running empty.
         let found = graph.search(query, k, EF_SEARCH.max(2 * k));
         let neighbour = |found: hnsw_rs::prelude::Neighbour| {
             let slot = found.d_id as Slot;
@@ -162,7 +164,7 @@ impl Hnsw {
     pub fn save(&self, folder: &Path) -> Result<()> {
         let Some(graph) = &self.graph else { return Ok(()) };
         let aside = folder.join(format!(".graph-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&aside);
+        remove_unpublished(folder)?;
         disk::create_folder(&aside)?;
         graph.file_dump(&aside, BASENAME).map_err(|error| damaged(&aside, error))?;
         let mut files = Vec::new();
@@ -228,7 +230,10 @@ impl Index for Hnsw {
     fn search(&self, query: &[f32], k: usize, allowed: Option<&RoaringBitmap>) -> Vec<Neighbour> {
         let passes = |slot: Slot| allowed.is_none_or(|allowed| allowed.contains(slot));
         let fetch = allowed.map_or(k, |allowed| self.fetch(k, allowed.len()));
-        if k == 0 || (allowed.is_some() && fetch > MAX_FILTERED_FETCH.min(self.len() / 2)) {
+        if k == 0
+            || self.graph.is_none()
+            || (allowed.is_some() && fetch > MAX_FILTERED_FETCH.min(self.len() / 2))
+        {
             return self.exact.search(query, k, allowed);
         }
         let mut candidates = self.walk(query, fetch);
@@ -245,9 +250,36 @@ fn empty_graph(capacity: usize) -> Graph {
     Graph::new(M, capacity, MAX_LAYER, EF_CONSTRUCTION, UnitCosine)
 }
 
+/// The slots whose links an insertion of all slots from `first` on may have changed: those, and the ones
+/// that are near to them, which hnsw_rs gives new links in place of old ones.
+fn touched(graph: &Graph, vectors: &Vectors, first: usize) -> RoaringBitmap {
+    const NEAR: usize = 2 * M;
+    let (first, all) = (first as Slot, vectors.len() as Slot);
+    let new = first..all;
+    // Looking for what is near costs as much as looking for a vector itself.
+    if new.len() * NEAR >= all as usize {
+        return (0..all).collect();
+    }
+    let near =
+        |slot| graph.search(vectors.get(slot), NEAR, EF_SEARCH).into_iter().map(|found| found.d_id as Slot);
+    let near: Vec<Slot> = new.clone().into_par_iter().flat_map_iter(near).collect();
+    near.into_iter().chain(new).collect()
+}
+
 fn finds_itself(graph: &Graph, vector: &[f32], slot: Slot) -> bool {
     let found = graph.search(vector, SELF_CHECK_K, EF_SEARCH);
     found.iter().any(|neighbour| neighbour.d_id == slot as usize)
+}
+
+/// Removes what killed writers left; there is one writer at a time.
+fn remove_unpublished(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let entry = entry.map_err(Error::io(folder))?;
+        if entry.file_name().to_string_lossy().starts_with(".graph-") {
+            std::fs::remove_dir_all(entry.path()).map_err(Error::io(entry.path()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The graphs under `folder`, with how many vectors each has.

@@ -19,7 +19,7 @@ pub(super) const FILE: &str = "model.toml";
 pub struct Manifest {
     /// Folder name under `models/`, and the name people use.
     pub name: String,
-    /// `model_type` of the model's config.json; it picks the architecture.
+    /// `model_type` of the model's config.json, for people who read this.
     pub architecture: String,
     /// Length of its vectors.
     pub dimension: usize,

@@ -6,6 +6,7 @@
 //! been checked and can be loaded; nothing here touches the network ([`mod@pull`] is the only file that
 //! does).
 
+mod config;
 mod fingerprint;
 mod manifest;
 mod pull;
@@ -96,6 +97,7 @@ impl ModelFolder {
             Some(manifest) => manifest.check(&path)?,
             None => sentence_transformers::read(&path)?,
         };
+        config::Config::read(&path)?.check(&path, &stated)?;
         let fingerprint = Fingerprint::of(&path, &stated, precision)?;
         let Stated { name, pooling, max_length, .. } = stated;
         Ok(ModelFolder { name, path, pooling, max_length, precision, fingerprint })

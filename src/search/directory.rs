@@ -29,18 +29,24 @@ pub struct Directory {
     by_slot: Vec<(Slot, PaperNumber)>,
     /// Every slot that stands for a paper.
     live: RoaringBitmap,
+    /// How many slots there are.
+    slots: usize,
     without_slot: usize,
 }
 
 impl Directory {
-    /// From every paper's text, and where that text's vector is.
-    pub fn new(texts: &[(PaperNumber, TextHash)], slot: impl Fn(TextHash) -> Option<Slot>) -> Directory {
+    /// From every paper's text, and where among `slots` that text's vector is.
+    pub fn new(
+        texts: &[(PaperNumber, TextHash)],
+        slots: usize,
+        slot: impl Fn(TextHash) -> Option<Slot>,
+    ) -> Directory {
         let slotted = texts.iter().filter_map(|(number, text)| Some((slot(*text)?, *number)));
         let mut by_slot: Vec<(Slot, PaperNumber)> = slotted.collect();
         by_slot.sort_unstable();
         let live = by_slot.iter().map(|(slot, _)| *slot).collect();
         let without_slot = texts.len() - by_slot.len();
-        Directory { by_slot, live, without_slot }
+        Directory { by_slot, live, slots, without_slot }
     }
 
     /// How many papers there are, with or without a slot.
@@ -68,10 +74,7 @@ impl Directory {
                 let passing = self.by_slot.iter().filter(|(_, number)| allowed.contains(*number));
                 Some(passing.map(|(slot, _)| *slot).collect())
             }
-            None => {
-                let dense = self.live.max().map_or(0, |last| u64::from(last) + 1);
-                (self.live.len() != dense).then(|| self.live.clone())
-            }
+            None => (self.live.len() != self.slots as u64).then(|| self.live.clone()),
         }
     }
 }
@@ -86,7 +89,7 @@ mod tests {
         let texts = [(1, text("a")), (2, text("b")), (3, text("a")), (4, text("new"))];
         let slot =
             |hash| [("a", 0), ("b", 2)].iter().find(|(name, _)| text(name) == hash).map(|(_, slot)| *slot);
-        let directory = Directory::new(&texts, slot);
+        let directory = Directory::new(&texts, 3, slot);
         assert_eq!((directory.papers(), directory.without_slot()), (4, 1));
         assert_eq!(directory.papers_of(0).collect::<Vec<_>>(), [1, 3]);
         assert_eq!(directory.papers_of(1).count(), 0);
@@ -95,6 +98,9 @@ mod tests {
             [0, 2],
             "slot 1 stands for none"
         );
+        let all = [(1, text("a")), (3, text("a"))];
+        assert!(Directory::new(&all, 1, slot).slots(None).is_none());
+        assert!(Directory::new(&all, 2, slot).slots(None).is_some(), "the last slot stands for none");
         let allowed = Numbers::new(vec![3]);
         assert_eq!(directory.slots(Some(&allowed)).unwrap().iter().collect::<Vec<_>>(), [0]);
     }

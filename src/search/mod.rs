@@ -152,16 +152,36 @@ impl Library {
         if !ingest::catalog_path(data).exists() {
             return Err(ingest::nothing_here(data));
         }
-        catch_up(data, &encoder)?;
         let catalog = Catalog::open(&ingest::catalog_path(data))?;
         ingest::check_space(&catalog, encoder.model())?;
+        let library = Library::load(data, catalog, Arc::clone(&encoder));
+        if library.as_ref().is_ok_and(|library| !library.is_behind()) {
+            return library;
+        }
+        match finish_interrupted(data, &encoder) {
+            Ok(()) => Library::load(data, Catalog::open(&ingest::catalog_path(data))?, encoder),
+            // Half an answer is better than none: a disk may be full, a folder only readable.
+            Err(error) if library.is_ok() => {
+                tracing::warn!("an earlier run was interrupted and could not be finished: {error}");
+                library
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn load(data: &Path, catalog: Catalog, encoder: Arc<Encoder>) -> Result<Library> {
         // The catalog first: each of its papers that has a vector by now is found.
         let texts = catalog.texts()?;
         let space = Space::open(data, &encoder.model().fingerprint)?;
         let index = Hnsw::load(space.path(), space.vectors().clone())?;
-        let directory = Directory::new(&texts, |text| space.slot(text));
+        let directory = Directory::new(&texts, space.vectors().len(), |text| space.slot(text));
         let exact = Exact::new(space.vectors().clone());
         Ok(Library { catalog, encoder, space, exact, index, directory })
+    }
+
+    /// Whether papers have no vector yet, or vectors are not in the graph.
+    fn is_behind(&self) -> bool {
+        self.directory.without_slot() > 0 || self.index.stats().waiting > 0
     }
 
     /// The model it encodes queries with.
@@ -193,9 +213,9 @@ impl Library {
 
     fn find(&self, id: &str) -> Result<(PaperNumber, Paper)> {
         let id = PaperId::parse(id).map_err(Error::Invalid)?;
-        self.catalog
-            .find(&id)?
-            .ok_or_else(|| Error::NotFound(format!("no paper {id:?} here", id = id.as_str())))
+        self.catalog.find(&id)?.ok_or_else(|| {
+            Error::NotFound(format!("no paper {:?} here; ask by text instead, or ingest it", id.as_str()))
+        })
     }
 
     /// Answers a query.
@@ -307,10 +327,7 @@ impl Library {
 }
 
 /// Finishes what a killed ingest left, if no other process is at it.
-fn catch_up(data: &Path, encoder: &Encoder) -> Result<()> {
-    if !ingest::is_behind(data, encoder.model())? {
-        return Ok(());
-    }
+fn finish_interrupted(data: &Path, encoder: &Encoder) -> Result<()> {
     let Some(mut writer) = ingest::Writer::try_open(data, encoder)? else {
         tracing::warn!("another process is ingesting here; papers that it adds from now on are not served");
         return Ok(());

@@ -3,10 +3,10 @@
 //! Ids have slashes in them, so one route takes the whole rest of the path and looks at its end.
 
 use super::problem::Problem;
-use super::search::find;
+use super::search::{default_k, find};
 use super::{App, blocking};
 use crate::catalog::Filter;
-use crate::search::{DEFAULT_K, Like, Query};
+use crate::search::{Like, Query};
 use axum::Json;
 use axum::Router;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -28,10 +28,6 @@ struct Options {
     k: usize,
     #[serde(default)]
     exact: bool,
-}
-
-fn default_k() -> usize {
-    DEFAULT_K
 }
 
 async fn paper(

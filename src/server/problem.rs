@@ -68,7 +68,11 @@ impl Problem {
 
     /// The route is there, for another method.
     pub fn wrong_method() -> Problem {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this route takes another method")
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "wrong_method",
+            "got a method that this route does not take, wanted GET, or POST with a body for /v1/search and /v1/embeddings",
+        )
     }
 
     /// Our own mistake; the cause goes into the log.

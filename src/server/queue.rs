@@ -24,7 +24,8 @@ pub enum Priority {
 pub struct QueueLimits {
     /// Bytes of text that may wait for each priority.
     pub waiting_bytes: usize,
-    /// Bytes of text taken at once, about 4 a token: what arrives meanwhile waits for no more.
+    /// Bytes of text taken at once, about 4 a token, if more than one entry is: what arrives meanwhile waits
+    /// for no more, or for one large request.
     pub batch_bytes: usize,
 }
 

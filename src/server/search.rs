@@ -32,7 +32,8 @@ struct Request {
     filter: Filter,
 }
 
-fn default_k() -> usize {
+/// For requests that do not say.
+pub(super) fn default_k() -> usize {
     DEFAULT_K
 }
 

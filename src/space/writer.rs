@@ -49,15 +49,19 @@ impl SpaceWriter {
         self.known.contains(&text)
     }
 
+    /// Refuses what is not a finite unit vector of the space's dimension: it would be lost in the index.
+    pub fn check(&self, vector: &[f32]) -> Result<()> {
+        check_unit(vector, self.dimension)
+    }
+
     /// Appends vectors, and returns when they are on the disk.
     ///
     /// # Errors
-    /// [`Error::Invalid`], before anything is written, if one is not a finite unit vector of the
-    /// space's dimension: such a vector would be lost in the index.
+    /// [`Error::Invalid`], before anything is written, if one does not pass [`SpaceWriter::check`].
     pub fn append(&mut self, entries: &[(TextHash, &[f32])]) -> Result<()> {
         let (mut vector_bytes, mut key_bytes) = (Vec::new(), Vec::new());
         for (hash, vector) in entries {
-            check_unit(vector, self.dimension)?;
+            self.check(vector)?;
             let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
             key_bytes.extend_from_slice(&hash.0);
             key_bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());

@@ -1,0 +1,98 @@
+//! A library too large to be scanned: what is found there, the graph found.
+
+use crate::support::encoder;
+use likewise::Filter;
+use likewise::catalog::Catalog;
+use likewise::ingest::{Writer, catalog_path};
+use likewise::paper::{Paper, PaperId};
+use likewise::search::{Hit, Library, Like, Query};
+use likewise::space::{Space, SpaceWriter};
+use likewise::text::{TextHash, text_of};
+use std::path::Path;
+
+const PAPERS: usize = 2600;
+
+fn paper(number: usize, edition: &str) -> Paper {
+    Paper {
+        id: PaperId::parse(&format!("paper/{number}")).unwrap(),
+        title: format!("Paper {number}"),
+        r#abstract: format!("{edition} edition."),
+        categories: vec![["even", "odd"][number % 2].into()],
+        ..Paper::default()
+    }
+}
+
+/// Unit vectors around a few centres, as papers are.
+fn vectors(count: usize, dimension: usize) -> Vec<Vec<f32>> {
+    let mut state = 7_u64;
+    let mut next = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
+    };
+    let centres: Vec<Vec<f32>> = (0..20).map(|_| (0..dimension).map(|_| next()).collect()).collect();
+    let vector = |number: usize| {
+        let values: Vec<f32> = centres[number % 20].iter().map(|value| value + next()).collect();
+        let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+        values.iter().map(|value| value / length).collect()
+    };
+    (0..count).map(vector).collect()
+}
+
+/// Stores made-up papers with made-up vectors; the last vector is that of a text which was replaced.
+fn store(folder: &Path, vectors: &[Vec<f32>]) -> Library {
+    let model = encoder().model().clone();
+    let catalog = Catalog::create(&catalog_path(folder)).unwrap();
+    let papers: Vec<Paper> = (0..PAPERS).map(|number| paper(number, "First")).collect();
+    let late = paper(1, "Second");
+    catalog.upsert(&papers).unwrap();
+    Space::create(folder, &model).unwrap();
+    let mut space = SpaceWriter::open(folder, &model.fingerprint).unwrap();
+    let hashes = papers.iter().chain([&late]).map(|paper| TextHash::of(&text_of(paper)));
+    let entries: Vec<(TextHash, &[f32])> = hashes.zip(vectors.iter().map(|vector| &vector[..])).collect();
+    space.append(&entries).unwrap();
+    Writer::open(folder, &encoder()).unwrap().finish().unwrap();
+    Library::open(folder, encoder()).unwrap()
+}
+
+fn ask(library: &Library, vector: &[f32], k: usize, exact: bool, filter: Filter) -> Vec<Hit> {
+    library.search(&Query { like: Like::Vector(vector.to_vec()), k, exact, filter }).unwrap().hits
+}
+
+#[test]
+fn the_graph_finds_papers_fills_k_and_obeys_filters() {
+    let folder = tempfile::tempdir().unwrap();
+    let vectors = vectors(PAPERS + 1, encoder().dimension());
+    let library = store(folder.path(), &vectors);
+    let stats = library.stats();
+    assert_eq!((stats.papers, stats.index.indexed, stats.index.waiting), (PAPERS, PAPERS + 1, 0));
+    let mut common = 0;
+    for (number, vector) in vectors[..PAPERS].iter().enumerate().step_by(13) {
+        let hits = ask(&library, vector, 10, false, Filter::default());
+        assert_eq!((hits[0].paper.id.to_string(), hits.len()), (format!("paper/{number}"), 10));
+        let exact = ask(&library, vector, 10, true, Filter::default());
+        common += hits.iter().filter(|hit| exact.contains(&Hit { rank: hit.rank, ..(*hit).clone() })).count();
+        let odd = Filter { categories: Some(vec!["odd".into()]), ..Filter::default() };
+        let hits = ask(&library, vector, 10, false, odd);
+        assert!(hits.len() == 10 && hits.iter().all(|hit| hit.paper.categories == ["odd"]));
+    }
+    assert!(common >= 1900, "{common} of 2000");
+    // Nearest to this one is a slot that stands for no paper.
+    assert_eq!(ask(&library, &vectors[PAPERS], 10, false, Filter::default()).len(), 10);
+}
+
+#[test]
+fn a_damaged_graph_is_built_again_when_the_library_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let vectors = vectors(PAPERS + 1, encoder().dimension());
+    drop(store(folder.path(), &vectors));
+    let space = Space::folder(folder.path(), &encoder().model().fingerprint);
+    let graph = space.join(format!("graph-{}", PAPERS + 1));
+    for file in std::fs::read_dir(&graph).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    }
+    let library = Library::open(folder.path(), encoder()).unwrap();
+    assert_eq!(library.stats().index.indexed, PAPERS + 1);
+    assert_eq!(ask(&library, &vectors[5], 1, false, Filter::default())[0].paper.id.as_str(), "paper/5");
+}
