@@ -173,3 +173,23 @@ fn serve_without_papers_says_what_to_do() {
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("run `likewise ingest"), "{}", text(&output.stderr));
 }
+
+#[test]
+fn embed_writes_a_row_a_paper_and_their_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let vectors = folder.path().join("vectors.npy");
+    let dump = crate::support::data("five/plain.jsonl");
+    let arguments = ["embed", dump.to_str().unwrap(), "--output", vectors.to_str().unwrap()];
+    let output = likewise(&arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("read 5, refused 0, encoded 5"));
+    let ids = std::fs::read_to_string(vectors.with_extension("ids")).unwrap();
+    let (papers, _) = likewise::dump::read(&dump, None).unwrap();
+    let papers: Vec<_> = papers.map(Result::unwrap).collect();
+    assert!(ids.lines().eq(papers.iter().map(|paper| paper.id.as_str())));
+    let bytes = std::fs::read(&vectors).unwrap();
+    let values: Vec<f32> =
+        bytes[128..].chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().unwrap())).collect();
+    let third = crate::support::encoder().encode_one(&likewise::text::text_of(&papers[2])).unwrap().vector;
+    assert!(values[2 * 384..3 * 384].iter().zip(&third).all(|(a, b)| (a - b).abs() < 1e-5));
+}

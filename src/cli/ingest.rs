@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Some papers were refused.
-const REFUSED: u8 = 2;
+/// Exit status: some papers were refused.
+pub(super) const REFUSED: u8 = 2;
 
 /// Refusals of one file that are told in full on a terminal; the rest are counted.
 const TOLD: usize = 20;

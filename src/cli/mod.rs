@@ -2,6 +2,7 @@
 //!
 //! Errors are `anyhow` here and nowhere else: at this end they are only printed.
 
+mod embed;
 mod ingest;
 mod progress;
 mod pull;
@@ -30,6 +31,8 @@ enum Command {
     Pull(pull::Options),
     /// Read dumps, encode what is new, and index it. Interrupted, run it again: it goes on.
     Ingest(ingest::Options),
+    /// Read dumps and write their vectors into a NumPy file, for programs with an index of their own.
+    Embed(embed::Options),
     /// Find the papers that are like a text, a file or other papers.
     Search(search::Options),
     /// Answer over HTTP.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Pull(options) => pull::run(&options),
         Command::Ingest(options) => ingest::run(&options),
+        Command::Embed(options) => embed::run(&options),
         Command::Search(options) => search::run(&options),
         Command::Serve(options) => serve::run(options),
     };
