@@ -6,7 +6,7 @@ DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
 LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
 
-.PHONY: setup demo test check bench golden
+.PHONY: setup demo test check bench bench-encode golden
 
 # The release program, and the model, every file verified.
 setup:
@@ -36,6 +36,12 @@ check:
 bench: setup
 	cargo bench --locked --bench encode -- --dump $(firstword $(wildcard $(DUMP)))
 	cargo bench --locked --bench search -- --data $(DATA)
+
+# The encoder beside its peers, which are installed first; writes benches/RESULTS.md.
+bench-encode: setup
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet torch sentence-transformers onnx onnxruntime openvino nncf
+	.venv-peers/bin/python benches/peers.py --dump $(firstword $(wildcard $(DUMP))) --results benches/RESULTS.md
 
 # Makes the golden vectors again, with the reference library.
 golden: setup

@@ -1,6 +1,7 @@
 //! The model's files: where they come from, and what is said when they are wrong.
 
 use crate::support::{likewise, model_folder};
+use likewise::encoder::Encoder;
 use likewise::model::{ModelFolder, Pooling, Precision};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -86,6 +87,21 @@ fn a_statement_that_the_model_contradicts_is_refused() {
         let message = open(folder.path()).unwrap_err().to_string();
         assert!(message.contains(said), "{message}");
     }
+}
+
+#[test]
+fn a_tokenizer_of_another_model_is_an_error_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small-bert");
+    for name in ["config.json", "model.safetensors", "modules.json"] {
+        std::fs::copy(small.join(name), folder.path().join(name)).unwrap();
+    }
+    std::fs::create_dir(folder.path().join("1_Pooling")).unwrap();
+    std::fs::copy(small.join("1_Pooling/config.json"), folder.path().join("1_Pooling/config.json")).unwrap();
+    std::fs::copy(model_folder().join("tokenizer.json"), folder.path().join("tokenizer.json")).unwrap();
+    let encoder = Encoder::load(&open(folder.path()).unwrap()).unwrap();
+    let message = encoder.encode_one("glacier").unwrap_err().to_string();
+    assert!(message.contains("not in the model's vocabulary"), "{message}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::kernels::linear::Linear;
 use super::kernels::rows::{Norm, add_and_norm, bias_and_activate};
 use super::kernels::words::{Range, WordBuffer};
 use crate::model::{Pooling, Precision};
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -92,7 +92,7 @@ impl PackedBert {
     }
 
     /// Sum of word, position and type embeddings, normed: `[tokens, hidden]`.
-    fn embeddings(&self, texts: &[&[u32]]) -> Vec<f32> {
+    fn embeddings(&self, texts: &[&[u32]]) -> Result<Vec<f32>> {
         let width = self.hidden;
         let tokens: usize = texts.iter().map(|ids| ids.len()).sum();
         let (mut words, mut places) =
@@ -100,11 +100,15 @@ impl PackedBert {
         for ids in texts {
             places.extend_from_slice(&self.positions[..ids.len() * width]);
             for &id in *ids {
-                words.extend_from_slice(&self.words[id as usize * width..][..width]);
+                let start = id as usize * width;
+                let Some(word) = self.words.get(start..start + width) else {
+                    bail!("token {id} is not in the model's vocabulary; tokenizer.json is another model's")
+                };
+                words.extend_from_slice(word);
             }
         }
         add_and_norm(self.level, &mut words, &places, &self.embedding_norm);
-        words
+        Ok(words)
     }
 
     fn pool(&self, hidden: &[f32]) -> Vec<f32> {
@@ -125,7 +129,7 @@ impl PackedBert {
 
 impl Architecture for PackedBert {
     fn embed(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
-        let mut hidden = self.embeddings(texts);
+        let mut hidden = self.embeddings(texts)?;
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
         let (mut qkv, mut context) = (vec![0.0; 3 * hidden.len()], vec![0.0; hidden.len()]);
         for layer in &self.layers {
