@@ -54,10 +54,11 @@ pub fn check_space(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
     let wanted = &model.fingerprint.sha256;
     match catalog.space()? {
         Some(got) if got != *wanted => Err(Error::Data(format!(
-            "{}: its vectors are of another model: the folder has fingerprint {got}, the model {} has {wanted}; give \
-             --model the folder's model, or --data another folder",
+            "{}: its vectors are of another model or precision: the folder has fingerprint {got}, the model {} in {} has \
+             {wanted}; give --model and --precision as it was filled with, or --data another folder",
             catalog.path().display(),
-            model.name
+            model.name,
+            model.precision
         ))),
         _ => Ok(()),
     }

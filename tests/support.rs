@@ -64,7 +64,14 @@ pub fn sample() -> Arc<Library> {
 pub fn likewise(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_likewise"));
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
-    for name in ["LIKEWISE_DATA", "LIKEWISE_MODEL", "LIKEWISE_MODELS", "LIKEWISE_LISTEN", "LIKEWISE_LOG"] {
+    for name in [
+        "LIKEWISE_DATA",
+        "LIKEWISE_MODEL",
+        "LIKEWISE_MODELS",
+        "LIKEWISE_LISTEN",
+        "LIKEWISE_LOG",
+        "LIKEWISE_PRECISION",
+    ] {
         command.env_remove(name);
     }
     command

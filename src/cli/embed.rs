@@ -49,7 +49,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     for file in &options.files {
         let (papers, bytes_read) = dump::read(file, options.format)?;
         let mut progress = Progress::new(file, bytes_read, &counts);
-        embed_file(file, papers, &encoder, &mut out, &mut counts, &mut progress)?;
+        embed_file(papers, &encoder, &mut out, &mut counts, &mut progress)?;
         progress.finish();
     }
     out.finish()?;
@@ -63,7 +63,6 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 fn embed_file(
-    file: &Path,
     mut papers: Papers,
     encoder: &Encoder,
     out: &mut Output,
@@ -79,7 +78,7 @@ fn embed_file(
         let (kept, refused): (Vec<_>, Vec<_>) = chunk.into_iter().partition(Result::is_ok);
         for refused in refused.into_iter().filter_map(Result::err) {
             counts.refused += 1;
-            progress.say(&format!("refused: {}:{}: {}", file.display(), refused.line, refused.reason));
+            progress.refuse(&refused);
         }
         let kept: Vec<Paper> = kept.into_iter().flatten().collect();
         let texts: Vec<String> = kept.iter().map(text_of).collect();

@@ -12,9 +12,6 @@ use std::time::Instant;
 /// Exit status: some papers were refused.
 pub(super) const REFUSED: u8 = 2;
 
-/// Refusals of one file that are told in full on a terminal; the rest are counted.
-const TOLD: usize = 20;
-
 /// Options of `likewise ingest`.
 #[derive(Args)]
 pub struct Options {
@@ -76,25 +73,14 @@ fn ingest_file(
     counts: &mut Counts,
 ) -> anyhow::Result<()> {
     let mut progress = Progress::new(file, bytes_read.clone(), counts);
-    let most = if progress.has_terminal() { TOLD } else { usize::MAX };
-    let mut told = 0;
     loop {
         let chunk: Vec<_> = papers.by_ref().take(CHUNK).collect();
         if chunk.is_empty() {
             break;
         }
-        for refused in chunk.iter().filter_map(|entry| entry.as_ref().err()) {
-            told += 1;
-            if told <= most {
-                progress.say(&format!("refused: {}:{}: {}", file.display(), refused.line, refused.reason));
-            }
-        }
+        chunk.iter().filter_map(|entry| entry.as_ref().err()).for_each(|refused| progress.refuse(refused));
         writer.add(chunk, counts)?;
         progress.update(counts);
-    }
-    if told > most {
-        let more = told - most;
-        progress.say(&format!("refused: {}: {more} more; 2>refused.txt keeps them all", file.display()));
     }
     progress.finish();
     Ok(())

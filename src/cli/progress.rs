@@ -3,7 +3,7 @@
 //! Its own file because it only looks on: what it shows is derived from the counts and from how far the
 //! file has been read.
 
-use crate::dump::BytesRead;
+use crate::dump::{BytesRead, Refused};
 use crate::ingest::Counts;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use std::path::Path;
@@ -13,12 +13,16 @@ use std::time::{Duration, Instant};
 /// papers go by without being encoded.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
+/// Refusals of one file that are told in full on a terminal; the rest are counted.
+const TOLD: usize = 20;
+
 /// The progress of one file.
 pub struct Progress {
     bar: ProgressBar,
     file: String,
     bytes_read: BytesRead,
     papers_before: u64,
+    refused: usize,
     /// When the last line was said, and how many papers had been read then.
     said: (Instant, u64),
 }
@@ -36,16 +40,25 @@ impl Progress {
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
         let file = file.display().to_string();
-        Progress { bar, file, bytes_read, papers_before: counts.read, said: (Instant::now(), counts.read) }
+        let said = (Instant::now(), counts.read);
+        Progress { bar, file, bytes_read, papers_before: counts.read, refused: 0, said }
     }
 
-    /// Whether somebody watches.
-    pub fn has_terminal(&self) -> bool {
-        !self.bar.is_hidden()
+    /// Tells of an entry that is no paper.
+    pub fn refuse(&mut self, refused: &Refused) {
+        self.refused += 1;
+        if self.refused <= self.most_told() {
+            self.say(&format!("refused: {}:{}: {}", self.file, refused.line, refused.reason));
+        }
+    }
+
+    /// Where nobody watches, all are told: a log is searched later.
+    fn most_told(&self) -> usize {
+        if self.bar.is_hidden() { usize::MAX } else { TOLD }
     }
 
     /// Prints a line; the bar stays below it.
-    pub fn say(&self, line: &str) {
+    fn say(&self, line: &str) {
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
     }
 
@@ -69,6 +82,10 @@ impl Progress {
 
     /// Takes the bar away.
     pub fn finish(self) {
+        if self.refused > self.most_told() {
+            let more = self.refused - self.most_told();
+            self.say(&format!("refused: {}: {more} more; 2>refused.txt keeps them all", self.file));
+        }
         self.bar.finish_and_clear();
     }
 }
