@@ -157,7 +157,6 @@ impl Layer {
         let attended = self.attention_norm.forward(&(self.attention_output.forward(&context)? + hidden)?)?;
         let wide = self.intermediate.forward(&attended)?;
         let wide = match self.activation {
-            Activation::None => wide,
             Activation::Gelu => wide.gelu_erf()?,
             Activation::GeluNew => wide.gelu()?,
             Activation::Relu => wide.relu()?,

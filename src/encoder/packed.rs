@@ -6,12 +6,12 @@
 
 use super::Architecture;
 use super::bert::{Config, norm_parameters, positions, root};
-use super::kernels::Activation;
 use super::kernels::attention::{Attention, AttentionBuffer};
+use super::kernels::feed_forward::{FeedForward, FeedForwardBuffer};
 use super::kernels::level::Level;
 use super::kernels::linear::Linear;
-use super::kernels::rows::{Norm, add_and_norm, bias_and_activate};
-use super::kernels::words::{Range, WordBuffer};
+use super::kernels::rows::{Norm, add_and_norm};
+use super::kernels::words::{Form, Range, WordBuffer};
 use crate::model::{Pooling, Precision};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
@@ -37,14 +37,13 @@ pub struct PackedBert {
 struct Layer {
     /// Query, key and value, as few multiplications as their precisions allow.
     projections: Vec<Linear>,
-    projection_bias: Vec<f32>,
     attention: Attention,
     attention_output: Linear,
     attention_norm: Norm,
-    intermediate: Linear,
-    activation: Activation,
-    output: Linear,
+    feed_forward: FeedForward,
     output_norm: Norm,
+    /// Values a token.
+    width: usize,
     level: &'static Level,
 }
 
@@ -53,7 +52,7 @@ struct Layer {
 struct Scratch {
     words: WordBuffer,
     attention: AttentionBuffer,
-    wide: Vec<f32>,
+    feed_forward: FeedForwardBuffer,
     out: Vec<f32>,
 }
 
@@ -81,7 +80,7 @@ impl PackedBert {
         Ok(PackedBert {
             words: values(&words)?,
             positions: values(&positions(config, &embeddings)?)?,
-            embedding_norm: norm(config, &embeddings.pp("LayerNorm"), vec![0.0; config.hidden_size])?,
+            embedding_norm: norm(config, &embeddings.pp("LayerNorm"))?,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, precision, level, &layers.pp(layer)))
                 .collect::<Result<_>>()?,
@@ -131,7 +130,9 @@ impl Architecture for PackedBert {
     fn embed(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
         let mut hidden = self.embeddings(texts)?;
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
-        let (mut qkv, mut context) = (vec![0.0; 3 * hidden.len()], vec![0.0; hidden.len()]);
+        let tokens = hidden.len() / self.hidden;
+        let words = self.layers.iter().map(|layer| layer.attention.words()).max().unwrap_or(0);
+        let (mut qkv, mut context) = (vec![0; tokens * words], vec![0.0; hidden.len()]);
         for layer in &self.layers {
             layer.forward(&mut hidden, &lengths, &mut qkv, &mut context);
         }
@@ -160,7 +161,7 @@ impl Layer {
                 weight.extend(values(&tensors.get((outputs, inputs), "weight")?)?);
                 bias.extend(values(&tensors.get(outputs, "bias")?)?);
             }
-            Ok::<_, candle_core::Error>(Linear::new(level, precision, range, &weight, bias))
+            Ok::<_, candle_core::Error>(Linear::new(level, Form { precision, range }, &weight, bias))
         };
         let parts = ["query", "key", "value"].map(|part| attention.pp("self").pp(part));
         let projections = match precision {
@@ -168,72 +169,65 @@ impl Layer {
             Precision::Int8 => vec![(Precision::Int8, &parts[..2]), (Precision::Bf16, &parts[2..])],
             _ => vec![(precision, &parts[..])],
         };
-        let attention_output =
-            linear(precision, Range::Signed, &[attention.pp("output.dense")], hidden, hidden)?;
-        let output = linear(precision, Range::Activated, &[tensors.pp("output.dense")], wide, hidden)?;
+        let one = |range, tensors, inputs, outputs| linear(precision, range, &[tensors], inputs, outputs);
         let projections = projections
             .into_iter()
             .map(|(precision, parts)| linear(precision, Range::Signed, parts, hidden, hidden))
             .collect::<Result<Vec<_>>>()?;
-        Ok(Layer {
-            projection_bias: projections.iter().flat_map(|linear| linear.bias().to_vec()).collect(),
-            projections,
-            attention: Attention { heads: config.num_attention_heads, width: hidden, precision, level },
-            attention_norm: norm(
-                config,
-                &attention.pp("output.LayerNorm"),
-                attention_output.bias().to_vec(),
-            )?,
-            attention_output,
-            intermediate: linear(
-                precision,
-                Range::Signed,
-                &[tensors.pp("intermediate.dense")],
-                hidden,
-                wide,
-            )?,
+        let feed_forward = FeedForward {
+            intermediate: one(Range::Signed, tensors.pp("intermediate.dense"), hidden, wide)?,
             activation: config.hidden_act,
-            output_norm: norm(config, &tensors.pp("output.LayerNorm"), output.bias().to_vec())?,
-            output,
+            output: one(Range::Activated, tensors.pp("output.dense"), wide, hidden)?,
+            level,
+        };
+        Ok(Layer {
+            projections,
+            attention: Attention::new(level, precision, config.num_attention_heads, hidden),
+            attention_output: one(Range::Signed, attention.pp("output.dense"), hidden, hidden)?,
+            attention_norm: norm(config, &attention.pp("output.LayerNorm"))?,
+            feed_forward,
+            output_norm: norm(config, &tensors.pp("output.LayerNorm"))?,
+            width: hidden,
             level,
         })
     }
 
     /// `hidden [tokens, hidden]` in place. Each of the three parts is shared out over the threads there are:
     /// an encoder's worker has one, and somebody who waits for one text has all.
-    fn forward(&self, hidden: &mut [f32], lengths: &[usize], qkv: &mut [f32], context: &mut [f32]) {
-        let width = self.attention.width;
+    fn forward(&self, hidden: &mut [f32], lengths: &[usize], qkv: &mut [u32], context: &mut [f32]) {
+        let width = self.width;
         let threads = rayon::current_num_threads();
         let block = (hidden.len() / width).div_ceil(threads).clamp(1, BLOCK_ROWS);
-        let rows = hidden.par_chunks(block * width).zip(qkv.par_chunks_mut(3 * block * width));
+        let rows = hidden.par_chunks(block * width).zip(qkv.par_chunks_mut(block * self.attention.words()));
         rows.for_each(|(hidden, qkv)| self.project(hidden, qkv));
         self.attend(lengths, qkv, context, threads);
         let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
         rows.for_each(|(hidden, context)| self.finish(hidden, context));
     }
 
-    fn project(&self, hidden: &[f32], qkv: &mut [f32]) {
-        let stride = 3 * self.attention.width;
-        let mut column = 0;
+    fn project(&self, hidden: &[f32], qkv: &mut [u32]) {
         with_scratch(|scratch| {
+            let Scratch { words, out, .. } = scratch;
+            let stride = 3 * self.width;
+            out.resize(3 * hidden.len(), 0.0);
+            let mut column = 0;
             for linear in &self.projections {
-                linear.multiply(hidden, &mut scratch.words, &mut qkv[column..], stride);
+                linear.multiply(hidden, words, &mut out[column..], stride);
                 column += linear.outputs();
             }
+            self.attention.pack(out, qkv);
         });
-        bias_and_activate(self.level, qkv, &self.projection_bias, Activation::None);
     }
 
-    fn attend(&self, lengths: &[usize], mut qkv: &[f32], mut context: &mut [f32], threads: usize) {
-        let width = self.attention.width;
+    fn attend(&self, lengths: &[usize], mut qkv: &[u32], mut context: &mut [f32], threads: usize) {
         let mut jobs = Vec::new();
         for &length in lengths {
-            let (text, later) = qkv.split_at(3 * length * width);
+            let (text, later) = qkv.split_at(length * self.attention.words());
             qkv = later;
             let share = if threads == 1 { length } else { length.div_ceil(threads) };
             for first in (0..length).step_by(share.max(1)) {
                 let queries = first..length.min(first + share);
-                let (part, later) = std::mem::take(&mut context).split_at_mut(queries.len() * width);
+                let (part, later) = std::mem::take(&mut context).split_at_mut(queries.len() * self.width);
                 context = later;
                 jobs.push((text, queries, part));
             }
@@ -246,16 +240,11 @@ impl Layer {
     /// What comes after attention, row by row.
     fn finish(&self, hidden: &mut [f32], context: &[f32]) {
         with_scratch(|scratch| {
-            let Scratch { words, wide, out, .. } = scratch;
-            let width = self.attention.width;
-            let rows = hidden.len() / width;
+            let Scratch { words, feed_forward, out, .. } = scratch;
             out.resize(hidden.len(), 0.0);
-            wide.resize(rows * self.intermediate.outputs(), 0.0);
-            self.attention_output.multiply(context, words, out, width);
+            self.attention_output.multiply(context, words, out, self.width);
             add_and_norm(self.level, hidden, out, &self.attention_norm);
-            self.intermediate.multiply(hidden, words, wide, self.intermediate.outputs());
-            bias_and_activate(self.level, wide, self.intermediate.bias(), self.activation);
-            self.output.multiply(wide, words, out, width);
+            self.feed_forward.forward(hidden, feed_forward, out);
             add_and_norm(self.level, hidden, out, &self.output_norm);
         });
     }
@@ -265,7 +254,7 @@ fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.flatten_all()?.to_vec1()
 }
 
-fn norm(config: &Config, tensors: &VarBuilder, bias: Vec<f32>) -> Result<Norm> {
+fn norm(config: &Config, tensors: &VarBuilder) -> Result<Norm> {
     let (scale, shift) = norm_parameters(config, tensors)?;
-    Ok(Norm { bias, scale: values(&scale)?, shift: values(&shift)?, eps: config.layer_norm_eps as f32 })
+    Ok(Norm { scale: values(&scale)?, shift: values(&shift)?, eps: config.layer_norm_eps as f32 })
 }

@@ -5,20 +5,21 @@
 
 use super::level::{Level, Tile};
 use super::rows;
-use super::words::{bf16, pack_bf16, words};
+use super::words::{Form, Range, Rows, WordBuffer};
 use crate::model::Precision;
-use std::ops::Range;
+use pulp::{Simd, WithSimd};
+use std::ops;
+
+/// What the sums of products start from.
+const ZEROS: [f32; 64] = [0.0; 64];
 
 /// How attention is shaped and computed.
 pub struct Attention {
-    /// Heads.
-    pub heads: usize,
-    /// Values a token, of all heads.
-    pub width: usize,
-    /// Of both products; for bytes they are too coarse, and bf16 is used.
-    pub precision: Precision,
-    /// The instructions to use.
-    pub level: &'static Level,
+    heads: usize,
+    /// Values a token, of one head.
+    size: usize,
+    form: Form,
+    level: &'static Level,
 }
 
 /// Room for one head's panels and one tile's scores, used again and again.
@@ -26,60 +27,77 @@ pub struct Attention {
 pub struct AttentionBuffer {
     keys: Vec<u32>,
     values: Vec<u32>,
-    queries: Vec<u32>,
     scores: Vec<f32>,
-    weights: Vec<u32>,
+    shares: Vec<f32>,
     out: Vec<f32>,
+    words: WordBuffer,
 }
 
 /// One head of one text.
 struct Head<'a> {
-    /// `[tokens, 3 * width]`.
-    qkv: &'a [f32],
-    tokens: usize,
-    index: usize,
-    /// Values a token.
-    size: usize,
-    width: usize,
+    /// `[tokens, stride]`.
+    qkv: &'a [u32],
+    /// Words from one token to the next.
+    stride: usize,
+    /// Where the first token's query, key and value start.
+    starts: [usize; 3],
+    /// Words of each.
+    words: usize,
 }
 
 impl Head<'_> {
-    fn query(&self, token: usize) -> &[f32] {
-        self.part(token, 0)
+    fn tokens(&self) -> usize {
+        self.qkv.len() / self.stride
     }
 
-    fn key(&self, token: usize) -> &[f32] {
-        self.part(token, 1)
+    fn key(&self, token: usize) -> &[u32] {
+        &self.qkv[token * self.stride + self.starts[1]..][..self.words]
     }
 
-    fn value(&self, token: usize) -> &[f32] {
-        self.part(token, 2)
-    }
-
-    fn part(&self, token: usize, part: usize) -> &[f32] {
-        let start = (3 * token + part) * self.width + self.index * self.size;
-        &self.qkv[start..start + self.size]
+    fn value(&self, token: usize) -> &[u32] {
+        &self.qkv[token * self.stride + self.starts[2]..][..self.words]
     }
 }
 
 impl Attention {
-    /// Attends from `queries` to every token of a text: `qkv [tokens, 3 * width]` to `context
+    /// Of `heads` heads, over `width` values a token, of all heads together. Both products are computed in
+    /// `precision`; for bytes they are too coarse, and bf16 is used.
+    pub fn new(level: &'static Level, precision: Precision, heads: usize, width: usize) -> Attention {
+        let precision = if precision == Precision::Int8 { Precision::Bf16 } else { precision };
+        Attention { heads, size: width / heads, form: Form { precision, range: Range::Signed }, level }
+    }
+
+    /// Words that a token's query, key and value take, of all heads.
+    pub fn words(&self) -> usize {
+        3 * self.heads * self.form.words(self.size)
+    }
+
+    /// Packs queries, keys and values, `[tokens, 3 * width]` to `[tokens, words]`.
+    pub fn pack(&self, qkv: &[f32], words: &mut [u32]) {
+        // Heads of whole words stand in a row as they would one by one.
+        let whole = self.size == self.form.values(self.form.words(self.size));
+        let size = if whole { 3 * self.heads * self.size } else { self.size };
+        self.form.pack(self.level, qkv, size, words);
+    }
+
+    /// Attends from `queries` to every token of a text: `qkv [tokens, words]`, packed, to `context
     /// [queries, width]`.
     pub fn attend(
         &self,
-        qkv: &[f32],
-        queries: Range<usize>,
+        qkv: &[u32],
+        queries: ops::Range<usize>,
         context: &mut [f32],
         buffer: &mut AttentionBuffer,
     ) {
-        let (tokens, size) = (qkv.len() / (3 * self.width), self.width / self.heads);
+        let (words, width) = (self.form.words(self.size), self.heads * self.size);
         for index in 0..self.heads {
-            let head = Head { qkv, tokens, index, size, width: self.width };
+            let starts = [0, 1, 2].map(|part| (part * self.heads + index) * words);
+            let head = Head { qkv, stride: self.words(), starts, words };
             self.pack_keys(&head, &mut buffer.keys);
             self.pack_values(&head, &mut buffer.values);
             for first in queries.clone().step_by(self.level.rows()) {
                 let last = queries.end.min(first + self.level.rows());
-                let start = (first - queries.start) * self.width + index * size;
+                let start = (first - queries.start) * width + index * self.size;
                 self.score(&head, first..last, buffer);
                 self.weigh(&head, last - first, buffer, &mut context[start..]);
             }
@@ -88,111 +106,99 @@ impl Attention {
 
     /// A panel has the keys of as many tokens as it has columns.
     fn pack_keys(&self, head: &Head, keys: &mut Vec<u32>) {
-        let (lanes, words) = (self.level.width, self.words(head.size));
-        keys.clear();
-        keys.resize(head.tokens.div_ceil(lanes) * words * lanes, 0);
-        let mut packed = vec![0; words];
-        for token in 0..head.tokens {
-            self.pack(head.key(token), &mut packed);
-            let panel = &mut keys[token / lanes * words * lanes..][..words * lanes];
-            for (columns, word) in panel.chunks_exact_mut(lanes).zip(&packed) {
-                columns[token % lanes] = *word;
+        let (lanes, tokens) = (self.level.width, head.tokens());
+        keys.resize(tokens.next_multiple_of(lanes) * head.words, 0);
+        for (block, panel) in keys.chunks_exact_mut(head.words * lanes).enumerate() {
+            for lane in 0..lanes.min(tokens - block * lanes) {
+                let key = head.key(block * lanes + lane);
+                panel.iter_mut().skip(lane).step_by(lanes).zip(key).for_each(|(word, key)| *word = *key);
             }
         }
     }
 
     /// A panel has as many of the head's values as it has columns, a word for each token or pair of tokens.
     fn pack_values(&self, head: &Head, values: &mut Vec<u32>) {
-        let (lanes, words) = (self.level.width, self.words(head.tokens));
-        values.clear();
-        values.resize(head.size.div_ceil(lanes) * words * lanes, 0);
-        for (block, panel) in values.chunks_exact_mut(words * lanes).enumerate() {
-            let part = block * lanes..head.size.min((block + 1) * lanes);
-            for (token, columns) in panel.chunks_exact_mut(lanes).enumerate() {
-                let low = &head.value(token)[part.clone()];
-                match self.precision {
-                    Precision::F32 => columns[..low.len()].copy_from_slice(bytemuck::cast_slice(low)),
-                    Precision::Bf16 | Precision::Int8 => {
-                        columns.iter_mut().zip(low).for_each(|(word, low)| *word = bf16(*low) >> 16);
-                        if token + words < head.tokens {
-                            let high = &head.value(token + words)[part.clone()];
-                            columns.iter_mut().zip(high).for_each(|(word, high)| *word |= bf16(*high));
-                        }
-                    }
-                }
-            }
-        }
+        let lanes = self.level.width;
+        values.resize(self.size.next_multiple_of(lanes) * self.form.words(head.tokens()), 0);
+        self.level.arch.dispatch(PackValues { head, attention: self, values });
     }
 
-    /// Softmax of one tile's scaled scores: `[queries, padded tokens]`.
-    fn score(&self, head: &Head, queries: Range<usize>, buffer: &mut AttentionBuffer) {
-        let (lanes, words) = (self.level.width, self.words(head.size));
-        let padded = head.tokens.next_multiple_of(lanes);
-        buffer.queries.resize(queries.len() * words, 0);
-        for (token, packed) in queries.clone().zip(buffer.queries.chunks_exact_mut(words)) {
-            self.pack(head.query(token), packed);
+    /// Softmax of one tile's scaled scores, without its division: `[queries, padded tokens]`, and what each
+    /// row is to be multiplied by.
+    fn score(&self, head: &Head, queries: ops::Range<usize>, buffer: &mut AttentionBuffer) {
+        let (lanes, tokens) = (self.level.width, head.tokens());
+        let padded = tokens.next_multiple_of(lanes);
+        let AttentionBuffer { keys, scores, shares, .. } = buffer;
+        let words = &head.qkv[queries.start * head.stride + head.starts[0]..];
+        let x = Rows { count: queries.len(), words, stride: head.stride, scales: &[] };
+        scores.resize(queries.len() * padded, 0.0);
+        shares.resize(queries.len(), 0.0);
+        for (block, panel) in keys.chunks_exact(head.words * lanes).enumerate() {
+            self.multiply(x, panel, &mut scores[block * lanes..], padded);
         }
-        buffer.scores.resize(queries.len() * padded, 0.0);
-        for (block, panel) in buffer.keys.chunks_exact(words * lanes).enumerate() {
-            let out = &mut buffer.scores[block * lanes..];
-            let tile = Tile { x: &buffer.queries, stride: words, panel, out, out_stride: padded };
-            self.multiply(queries.len(), tile);
-        }
-        let scale = 1.0 / (head.size as f32).sqrt();
-        rows::softmax(self.level, &mut buffer.scores, padded, head.tokens, scale);
+        let scale = 1.0 / (self.size as f32).sqrt();
+        rows::softmax(self.level, scores, (padded, tokens), scale, shares);
     }
 
     /// Sums the values by those weights, into the head's columns of `context`.
     fn weigh(&self, head: &Head, rows: usize, buffer: &mut AttentionBuffer, context: &mut [f32]) {
-        let (lanes, words) = (self.level.width, self.words(head.tokens));
-        let padded = head.tokens.next_multiple_of(lanes);
-        let (x, stride): (&[u32], usize) = match self.precision {
-            Precision::F32 => (bytemuck::cast_slice(&buffer.scores), padded),
-            Precision::Bf16 | Precision::Int8 => {
-                buffer.weights.resize(rows * words, 0);
-                for (scores, packed) in
-                    buffer.scores.chunks_exact(padded).zip(buffer.weights.chunks_exact_mut(words))
-                {
-                    self.pack(&scores[..head.tokens], packed);
+        let (lanes, tokens) = (self.level.width, head.tokens());
+        let padded = tokens.next_multiple_of(lanes);
+        let AttentionBuffer { values, scores, shares, out, words, .. } = buffer;
+        let weights = words.pack(self.level, self.form, scores, (rows, padded, tokens));
+        out.resize(rows * lanes, 0.0);
+        for (block, panel) in values.chunks_exact(self.form.words(tokens) * lanes).enumerate() {
+            let columns = block * lanes..self.size.min((block + 1) * lanes);
+            self.multiply(weights, panel, out, lanes);
+            let rows = context.chunks_mut(self.heads * self.size).zip(out.chunks_exact(lanes));
+            for ((context, out), share) in rows.zip(&*shares) {
+                let context = context[columns.clone()].iter_mut();
+                context.zip(out).for_each(|(context, value)| *context = value * share);
+            }
+        }
+    }
+
+    fn multiply(&self, x: Rows, panel: &[u32], out: &mut [f32], out_stride: usize) {
+        let bias = &ZEROS[..self.level.width];
+        let tile = Tile { x: x.words, stride: x.stride, panel, bias, out, out_stride };
+        match self.form.precision {
+            Precision::F32 => self.level.f32(x.count, tile),
+            Precision::Bf16 | Precision::Int8 => self.level.bf16(x.count, tile),
+        }
+    }
+}
+
+/// Puts a head's values side by side as [`Form`] packs the weights of the tokens.
+struct PackValues<'a> {
+    head: &'a Head<'a>,
+    attention: &'a Attention,
+    values: &'a mut [u32],
+}
+
+impl WithSimd for PackValues<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let PackValues { head, attention: Attention { size, form, level, .. }, values } = self;
+        let (lanes, tokens) = (level.width, head.tokens());
+        for (block, panel) in values.chunks_exact_mut(form.words(tokens) * lanes).enumerate() {
+            let columns = block * lanes..(*size).min((block + 1) * lanes);
+            for (word, panel) in panel.chunks_exact_mut(lanes).enumerate() {
+                if form.precision == Precision::F32 {
+                    panel[..columns.len()].copy_from_slice(&head.value(word)[columns.clone()]);
+                    continue;
                 }
-                (&buffer.weights, words)
+                let halves = |token| &bytemuck::cast_slice::<u32, u16>(head.value(token))[columns.clone()];
+                let low = halves(2 * word);
+                if 2 * word + 1 < tokens {
+                    for ((word, low), high) in panel.iter_mut().zip(low).zip(halves(2 * word + 1)) {
+                        *word = u32::from(*low) | u32::from(*high) << 16;
+                    }
+                } else {
+                    panel.iter_mut().zip(low).for_each(|(word, low)| *word = u32::from(*low));
+                }
             }
-        };
-        for (block, panel) in buffer.values.chunks_exact(words * lanes).enumerate() {
-            let columns = block * lanes..head.size.min((block + 1) * lanes);
-            if columns.len() == lanes {
-                let out = &mut context[columns.start..];
-                self.multiply(rows, Tile { x, stride, panel, out, out_stride: self.width });
-                continue;
-            }
-            buffer.out.resize(rows * lanes, 0.0);
-            self.multiply(rows, Tile { x, stride, panel, out: &mut buffer.out, out_stride: lanes });
-            for (context, out) in
-                context.chunks_mut(self.width).zip(buffer.out.chunks_exact(lanes)).take(rows)
-            {
-                context[columns.clone()].copy_from_slice(&out[..columns.len()]);
-            }
-        }
-    }
-
-    fn words(&self, width: usize) -> usize {
-        match self.precision {
-            Precision::F32 => words(Precision::F32, width),
-            Precision::Bf16 | Precision::Int8 => words(Precision::Bf16, width),
-        }
-    }
-
-    fn multiply(&self, rows: usize, tile: Tile) {
-        match self.precision {
-            Precision::F32 => self.level.f32(rows, tile),
-            Precision::Bf16 | Precision::Int8 => self.level.bf16(rows, tile),
-        }
-    }
-
-    fn pack(&self, row: &[f32], words: &mut [u32]) {
-        match self.precision {
-            Precision::F32 => words.copy_from_slice(bytemuck::cast_slice(row)),
-            Precision::Bf16 | Precision::Int8 => pack_bf16(row, words),
         }
     }
 }

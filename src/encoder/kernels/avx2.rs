@@ -3,11 +3,9 @@
 //! Its own file because it is `unsafe` and of one instruction set. This level
 //! has no products of bf16 values or bytes; both are put together from what it has.
 
-use super::level::{GROUP_WORDS, Int8Kernel, Int8Tile, Kernel, Tile, every_height};
+use super::level::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Tile, every_height};
+use super::x86::{int8_tile, registers, tile};
 use std::arch::x86_64::*;
-
-/// Columns of a panel: two registers.
-pub const WIDTH: usize = 16;
 
 /// Rows of a tile: 12 sums, two registers of the panel and one of the row make 15 of the 16 there are.
 const ROWS: usize = 6;
@@ -15,95 +13,23 @@ const ROWS: usize = 6;
 /// Rows of a tile of bytes, which has two kinds of sums.
 const INT8_ROWS: usize = 2;
 
-#[target_feature(enable = "avx2,fma")]
-fn load(words: &[u32]) -> [__m256i; 2] {
-    let words = &words[..WIDTH];
-    // SAFETY: `words` has the 16 words that are read; the load needs no alignment.
-    unsafe { [_mm256_loadu_si256(words.as_ptr().cast()), _mm256_loadu_si256(words.as_ptr().add(8).cast())] }
+registers! {
+    features: "avx2,fma", lanes: 8, int: __m256i, float: __m256,
+    load: _mm256_loadu_si256, as_float: _mm256_castsi256_ps, store: _mm256_storeu_ps
 }
 
-#[target_feature(enable = "avx2,fma")]
-fn load_f32(values: &[f32]) -> [__m256; 2] {
-    load(bytemuck::cast_slice(values)).map(|register| _mm256_castsi256_ps(register))
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn store(sums: [__m256; 2], out: &mut [f32]) {
-    let out = &mut out[..WIDTH];
-    // SAFETY: `out` has room for the 16 values that are written; the store needs no alignment.
-    unsafe {
-        _mm256_storeu_ps(out.as_mut_ptr(), sums[0]);
-        _mm256_storeu_ps(out.as_mut_ptr().add(8), sums[1]);
-    }
-}
-
-/// Writes a tile kernel: the step multiplies a word by sixteen and adds to sixteen f32 sums.
-macro_rules! tile {
-    ($name:ident, $features:literal, $step:ident) => {
-        #[target_feature(enable = $features)]
-        fn $name<const ROWS: usize>(tile: Tile) {
-            let words = tile.panel.len() / WIDTH;
-            assert!(tile.x.len() >= (ROWS - 1) * tile.stride + words);
-            let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
-            for (word, columns) in tile.panel.chunks_exact(WIDTH).enumerate() {
-                let columns = load(columns);
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: row < ROWS and word < words, for which `x` was asserted to be long enough.
-                    let value = unsafe { *tile.x.get_unchecked(row * tile.stride + word) };
-                    let value = _mm256_set1_epi32(value as i32);
-                    sums[0] = $step(sums[0], value, columns[0]);
-                    sums[1] = $step(sums[1], value, columns[1]);
-                }
-            }
-            for (sums, out) in sums.into_iter().zip(tile.out.chunks_mut(tile.out_stride)) {
-                store(sums, out);
-            }
-        }
-    };
-}
-
-/// The same for bytes: sums of a group are whole numbers, scaled and added up when the group ends.
-macro_rules! int8_tile {
-    ($name:ident, $features:literal, $step:ident) => {
-        #[target_feature(enable = $features)]
-        fn $name<const ROWS: usize>(tile: Int8Tile) {
-            let Int8Tile { tile, row_scales, scales, starts } = tile;
-            let words = tile.panel.len() / WIDTH;
-            let groups = words.div_ceil(GROUP_WORDS);
-            assert!(tile.x.len() >= (ROWS - 1) * tile.stride + words && row_scales.len() >= ROWS * groups);
-            let mut totals = [[_mm256_setzero_ps(); 2]; ROWS];
-            for (group, panel) in tile.panel.chunks(GROUP_WORDS * WIDTH).enumerate() {
-                let mut sums = [load(bytemuck::cast_slice(&starts[group * WIDTH..])); ROWS];
-                for (word, columns) in panel.chunks_exact(WIDTH).enumerate() {
-                    let columns = load(columns);
-                    let word = group * GROUP_WORDS + word;
-                    for (row, sums) in sums.iter_mut().enumerate() {
-                        // SAFETY: row < ROWS and word < words, for which `x` was asserted to be long enough.
-                        let value = unsafe { *tile.x.get_unchecked(row * tile.stride + word) };
-                        let value = _mm256_set1_epi32(value as i32);
-                        sums[0] = $step(sums[0], value, columns[0]);
-                        sums[1] = $step(sums[1], value, columns[1]);
-                    }
-                }
-                let scales = load_f32(&scales[group * WIDTH..]);
-                for (row, (totals, sums)) in totals.iter_mut().zip(sums).enumerate() {
-                    let row_scale = _mm256_set1_ps(row_scales[row * groups + group]);
-                    for ((total, sum), scale) in totals.iter_mut().zip(sums).zip(scales) {
-                        *total =
-                            _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(row_scale, scale), *total);
-                    }
-                }
-            }
-            for (totals, out) in totals.into_iter().zip(tile.out.chunks_mut(tile.out_stride)) {
-                store(totals, out);
-            }
-        }
-    };
-}
-
-tile!(tile_f32, "avx2,fma", step_f32);
-tile!(tile_bf16, "avx2,fma", step_bf16);
-int8_tile!(tile_int8, "avx2,fma", step_int8);
+tile!(tile_f32, "avx2,fma", step_f32, _mm256_set1_epi32);
+tile!(tile_bf16, "avx2,fma", step_bf16, _mm256_set1_epi32);
+int8_tile!(
+    tile_int8,
+    "avx2,fma",
+    step_int8,
+    _mm256_set1_epi32,
+    _mm256_set1_ps,
+    _mm256_cvtepi32_ps,
+    _mm256_mul_ps,
+    _mm256_fmadd_ps
+);
 
 #[target_feature(enable = "avx2,fma")]
 #[inline]

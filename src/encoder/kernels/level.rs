@@ -24,20 +24,20 @@ pub struct Tile<'a> {
     pub stride: usize,
     /// `[words, width]` of the panel.
     pub panel: &'a [u32],
+    /// `[width]`: what every row's sums have added to them.
+    pub bias: &'a [f32],
     /// Where the first row's sums go; `width` values a row.
     pub out: &'a mut [f32],
     /// Values from one row of `out` to the next.
     pub out_stride: usize,
 }
 
-/// One tile of a product of bytes: unsigned in `x`, signed in the panel.
-pub struct Int8Tile<'a> {
-    /// The tile.
-    pub tile: Tile<'a>,
+/// What one tile of a product of bytes needs besides: they are unsigned in `x`, signed in the panel.
+pub struct Scales<'a> {
     /// `[rows, groups]`: what 1 is worth in each group of a row.
-    pub row_scales: &'a [f32],
+    pub rows: &'a [f32],
     /// `[groups, width]`: the same for the panel's columns.
-    pub scales: &'a [f32],
+    pub columns: &'a [f32],
     /// `[groups, width]`: where the sums start, since a byte of 128 may stand for 0.
     pub starts: &'a [i32],
 }
@@ -46,10 +46,10 @@ pub struct Int8Tile<'a> {
 ///
 /// # Safety
 /// The machine has the instructions of the level that the kernel belongs to.
-pub type Kernel = unsafe fn(Tile<'_>);
+pub type Kernel = unsafe fn(&mut Tile<'_>);
 
 /// See [`Kernel`].
-pub type Int8Kernel = unsafe fn(Int8Tile<'_>);
+pub type Int8Kernel = unsafe fn(&mut Tile<'_>, &Scales<'_>);
 
 /// Lists a kernel's versions by their rows.
 macro_rules! every_height {
@@ -82,21 +82,21 @@ impl Level {
     }
 
     /// Computes a tile of `rows` rows of f32 words.
-    pub fn f32(&self, rows: usize, tile: Tile) {
+    pub fn f32(&self, rows: usize, mut tile: Tile) {
         // SAFETY: a level is only made where its instructions were detected.
-        unsafe { self.f32[rows - 1](tile) }
+        unsafe { self.f32[rows - 1](&mut tile) }
     }
 
     /// Computes a tile of `rows` rows of bf16 pairs.
-    pub fn bf16(&self, rows: usize, tile: Tile) {
+    pub fn bf16(&self, rows: usize, mut tile: Tile) {
         // SAFETY: as in `f32`.
-        unsafe { self.bf16[rows - 1](tile) }
+        unsafe { self.bf16[rows - 1](&mut tile) }
     }
 
     /// Computes a tile of `rows` rows of bytes.
-    pub fn int8(&self, rows: usize, tile: Int8Tile) {
+    pub fn int8(&self, rows: usize, mut tile: Tile, scales: &Scales) {
         // SAFETY: as in `f32`.
-        unsafe { self.int8[rows - 1](tile) }
+        unsafe { self.int8[rows - 1](&mut tile, scales) }
     }
 }
 

@@ -5,14 +5,13 @@
 //! and a tile of results stays in registers while it walks the inner dimension. Bytes carry one scale a
 //! group of 128 values, in both factors: with one a row, an outlier blurs everything beside it.
 
-use super::level::{GROUP_WORDS, Int8Tile, Level, Tile};
-use super::words::{self, ACTIVATED_LOW, Range, Rows};
+use super::level::{Level, Scales, Tile};
+use super::words::{ACTIVATED_LOW, Form, GROUP, Range, Rows, WordBuffer, groups, pack_bf16, pack_weights};
 use crate::model::Precision;
 
 /// A weight, packed, and its bias.
 pub struct Linear {
-    precision: Precision,
-    range: Range,
+    form: Form,
     inputs: usize,
     outputs: usize,
     /// `[panels, words, width]`, zeros to the right of the last column.
@@ -21,39 +20,35 @@ pub struct Linear {
     scales: Vec<f32>,
     /// `[panels, groups, width]`, of bytes.
     starts: Vec<i32>,
+    /// `[panels, width]`.
     bias: Vec<f32>,
     level: &'static Level,
 }
 
 impl Linear {
-    /// Packs a weight as checkpoints have it, `[outputs, inputs]`, for rows that hold `range`.
-    pub fn new(
-        level: &'static Level,
-        precision: Precision,
-        range: Range,
-        weight: &[f32],
-        mut bias: Vec<f32>,
-    ) -> Linear {
+    /// Packs a weight as checkpoints have it, `[outputs, inputs]`, for rows of `form`.
+    pub fn new(level: &'static Level, form: Form, weight: &[f32], mut bias: Vec<f32>) -> Linear {
         let outputs = bias.len();
         let inputs = weight.len() / outputs;
-        let (words, groups) = (words::words(precision, inputs), words::groups(inputs));
+        let (words, groups) = (form.words(inputs), groups(inputs));
         let panels = outputs.div_ceil(level.width);
+        bias.resize(panels * level.width, 0.0);
         let mut packed = vec![0; panels * words * level.width];
-        let bytes = if precision == Precision::Int8 { panels * groups * level.width } else { 0 };
+        let bytes = if form.precision == Precision::Int8 { panels * groups * level.width } else { 0 };
         let (mut scales, mut starts) = (vec![0.0; bytes], vec![0; bytes]);
         let mut column = vec![0; words];
         for (output, row) in weight.chunks_exact(inputs).enumerate() {
             let (panel, lane) = (output / level.width, output % level.width);
-            match precision {
-                Precision::F32 => column.copy_from_slice(bytemuck::cast_slice(row)),
-                Precision::Bf16 => words::pack_bf16(row, &mut column),
-                Precision::Int8 => {
-                    for group in 0..groups {
-                        let column = &mut column[group * GROUP_WORDS..words.min((group + 1) * GROUP_WORDS)];
-                        let (scale, sum) = pack_group(words::group(row, group), column);
+            let parts = row.chunks(GROUP).zip(column.chunks_mut(form.group_words(GROUP)));
+            for (group, (values, column)) in parts.enumerate() {
+                match form.precision {
+                    Precision::F32 => column.copy_from_slice(bytemuck::cast_slice(values)),
+                    Precision::Bf16 => pack_bf16(values, column),
+                    Precision::Int8 => {
+                        let (scale, sum) = pack_weights(values, column);
                         let place = (panel * groups + group) * level.width + lane;
                         scales[place] = scale;
-                        match range {
+                        match form.range {
                             Range::Signed => starts[place] = -128 * sum,
                             Range::Activated => bias[output] += ACTIVATED_LOW * scale * sum as f32,
                         }
@@ -65,7 +60,17 @@ impl Linear {
                 *slot = *word;
             }
         }
-        Linear { precision, range, inputs, outputs, panels: packed, scales, starts, bias, level }
+        Linear { form, inputs, outputs, panels: packed, scales, starts, bias, level }
+    }
+
+    /// What it makes of a row's values first.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Values a row has.
+    pub fn inputs(&self) -> usize {
+        self.inputs
     }
 
     /// Values a row of the product has.
@@ -73,71 +78,60 @@ impl Linear {
         self.outputs
     }
 
-    /// What is still to be added to every row of a product.
-    pub fn bias(&self) -> &[f32] {
-        &self.bias
+    /// Rows times the weight, plus the bias, into `out`, whose rows are `stride` apart; packs the rows into
+    /// `buffer` first.
+    pub fn multiply(&self, x: &[f32], buffer: &mut WordBuffer, out: &mut [f32], stride: usize) {
+        self.multiply_packed(self.pack(x, buffer), out, stride);
     }
 
-    /// Rows times the weight, without the bias, into `out`, whose rows are `stride` apart; packs the rows
-    /// into `buffer` first.
-    pub fn multiply(&self, x: &[f32], buffer: &mut words::WordBuffer, out: &mut [f32], stride: usize) {
-        let x = buffer.pack(self.level, self.precision, self.range, x, self.inputs);
+    /// Packs rows for [`Linear::multiply_packed`].
+    pub fn pack<'a>(&self, x: &'a [f32], buffer: &'a mut WordBuffer) -> Rows<'a> {
+        buffer.pack(self.level, self.form, x, (x.len() / self.inputs, self.inputs, self.inputs))
+    }
+
+    /// Like [`Linear::multiply`], of rows that are packed.
+    pub fn multiply_packed(&self, x: Rows, out: &mut [f32], stride: usize) {
         let width = self.level.width;
-        let words = words::words(self.precision, self.inputs);
-        for (index, panel) in self.panels.chunks_exact(words * width).enumerate() {
-            let column = index * width;
-            let kept = width.min(self.outputs - column);
-            if kept == width {
-                self.panel(index, panel, x, &mut out[column..], stride);
-                continue;
-            }
-            let mut wide = vec![0.0; x.words.len() / x.stride * width];
-            self.panel(index, panel, x, &mut wide, width);
+        let whole = self.outputs / width;
+        for panel in 0..whole {
+            self.multiply_panel(panel, x, &mut out[panel * width..], stride);
+        }
+        let kept = self.outputs % width;
+        if kept > 0 {
+            let mut wide = vec![0.0; x.count * width];
+            self.multiply_panel(whole, x, &mut wide, width);
             for (out, wide) in out.chunks_mut(stride).zip(wide.chunks_exact(width)) {
-                out[column..column + kept].copy_from_slice(&wide[..kept]);
+                out[whole * width..][..kept].copy_from_slice(&wide[..kept]);
             }
         }
     }
 
-    /// All rows times one panel.
-    fn panel(&self, index: usize, panel: &[u32], x: Rows, out: &mut [f32], out_stride: usize) {
-        let rows = x.words.len() / x.stride;
-        let groups = words::groups(self.inputs);
-        let most = if self.precision == Precision::Int8 { self.level.int8_rows() } else { self.level.rows() };
-        for row in (0..rows).step_by(most) {
-            let height = most.min(rows - row);
-            let tile = Tile {
-                x: &x.words[row * x.stride..],
-                stride: x.stride,
-                panel,
-                out: &mut out[row * out_stride..],
-                out_stride,
-            };
-            match self.precision {
+    /// All rows times one panel, which gives [`Level::width`] columns.
+    pub fn multiply_panel(&self, index: usize, x: Rows, out: &mut [f32], out_stride: usize) {
+        let width = self.level.width;
+        let groups = groups(self.inputs);
+        let panel = self.form.words(self.inputs) * width;
+        let panel = &self.panels[index * panel..][..panel];
+        let bias = &self.bias[index * width..][..width];
+        let is_int8 = self.form.precision == Precision::Int8;
+        let most = if is_int8 { self.level.int8_rows() } else { self.level.rows() };
+        // Tiles of like heights: a low one would wait for its own sums.
+        let height = x.count.div_ceil(x.count.div_ceil(most).max(1)).max(1);
+        for row in (0..x.count).step_by(height) {
+            let height = height.min(x.count - row);
+            let words = &x.words[row * x.stride..];
+            let out = &mut out[row * out_stride..];
+            let tile = Tile { x: words, stride: x.stride, panel, bias, out, out_stride };
+            match self.form.precision {
                 Precision::F32 => self.level.f32(height, tile),
                 Precision::Bf16 => self.level.bf16(height, tile),
                 Precision::Int8 => {
-                    let columns = index * groups * self.level.width..;
+                    let columns = index * groups * width..;
                     let (scales, starts) = (&self.scales[columns.clone()], &self.starts[columns]);
-                    let row_scales = &x.scales[row * groups..];
-                    self.level.int8(height, Int8Tile { tile, row_scales, scales, starts });
+                    let scales = Scales { rows: &x.scales[row * groups..], columns: scales, starts };
+                    self.level.int8(height, tile, &scales);
                 }
             }
         }
     }
-}
-
-/// Rounds one group of a weight's column to signed bytes; gives the scale and the bytes' sum.
-fn pack_group(values: &[f32], words: &mut [u32]) -> (f32, i32) {
-    let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-    let quarter = words.len();
-    words.fill(0);
-    let mut sum = 0;
-    for (place, value) in values.iter().enumerate() {
-        let byte = (value * inverse).round_ties_even() as i8;
-        sum += i32::from(byte);
-        words[place % quarter] |= u32::from(byte as u8) << (8 * (place / quarter));
-    }
-    (largest / 127.0, sum)
 }

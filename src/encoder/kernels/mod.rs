@@ -2,18 +2,21 @@
 //!
 //! [`level`] finds what the machine has; [`avx512`], [`avx2`] and [`portable`] are its micro-kernels, the
 //! only `unsafe` code; [`words`] packs numbers for them, [`linear`] multiplies by weights, [`attention`]
-//! attends, and [`rows`] is everything that is done row by row.
+//! attends, [`feed_forward`] is the wide part, and [`rows`] is everything that is done row by row.
 
 pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod feed_forward;
 pub mod level;
 pub mod linear;
 mod portable;
 pub mod rows;
 pub mod words;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use serde::Deserialize;
 
@@ -21,9 +24,6 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
-    /// Nothing: only the bias is added.
-    #[serde(skip)]
-    None,
     /// `x * Φ(x)`, with the exact erf (Hendrycks & Gimpel).
     #[default]
     Gelu,
@@ -37,9 +37,10 @@ pub enum Activation {
 #[cfg(test)]
 mod tests {
     use super::attention::{Attention, AttentionBuffer};
+    use super::feed_forward::{FeedForward, FeedForwardBuffer};
     use super::linear::Linear;
-    use super::rows::{Norm, add_and_norm, bias_and_activate, softmax};
-    use super::words::{ACTIVATED_LOW, Range, WordBuffer};
+    use super::rows::{Function, Gelu, GeluNew, Identity, Norm, Relu, add_and_norm, softmax};
+    use super::words::{ACTIVATED_LOW, Form, Range, WordBuffer};
     use super::*;
     use crate::model::Precision;
     use proptest::prelude::*;
@@ -71,6 +72,10 @@ mod tests {
         }
     }
 
+    fn through_bf16(value: f32) -> f32 {
+        f32::from_bits(u32::from(words::bf16(value)) << 16)
+    }
+
     /// Values as a precision sees them: rounded, and back in f32.
     fn rounded(row: &[f32], precision: Precision, low: Option<f32>) -> Vec<f32> {
         let bytes = |group: &[f32]| {
@@ -84,7 +89,7 @@ mod tests {
         };
         match precision {
             Precision::F32 => row.to_vec(),
-            Precision::Bf16 => row.iter().map(|value| f32::from_bits(words::bf16(*value))).collect(),
+            Precision::Bf16 => row.iter().map(|value| through_bf16(*value)).collect(),
             Precision::Int8 => row.chunks(128).flat_map(bytes).collect(),
         }
     }
@@ -95,6 +100,28 @@ mod tests {
         x.chunks_exact(inputs)
             .flat_map(|x| weight.chunks_exact(inputs).map(move |weight| dot(x, weight) as f32))
             .collect()
+    }
+
+    fn add_bias(x: &mut [f32], bias: &[f32]) {
+        x.chunks_exact_mut(bias.len())
+            .for_each(|row| row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias));
+    }
+
+    fn gelu(x: f64) -> f64 {
+        0.5 * x * (1.0 + candle_core::cpu::erf::erf_f64(x * 0.5_f64.sqrt()))
+    }
+
+    fn gelu_new(x: f64) -> f64 {
+        0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())
+    }
+
+    /// Rows of `width`, through the packing that the feed-forward part uses.
+    fn activated(level: &level::Level, function: impl Function, x: &[f32], width: usize) -> Vec<f32> {
+        let form = Form { precision: Precision::F32, range: Range::Activated };
+        let mut buffer = WordBuffer::default();
+        buffer.make_room(form, x.len() / width, width);
+        buffer.pack_group(level, form, function, x, (x.len() / width, width, width), (0, width));
+        bytemuck::cast_slice(buffer.rows(form, x.len() / width, width).words).to_vec()
     }
 
     proptest! {
@@ -108,17 +135,15 @@ mod tests {
             let range = if activated { Range::Activated } else { Range::Signed };
             let mut x = values(rows * inputs, seed);
             x.iter_mut().for_each(|value| *value = low.map_or(*value, |low| value.max(low)));
-            let weight = values(outputs * inputs, seed ^ 1);
+            let (weight, bias) = (values(outputs * inputs, seed ^ 1), values(outputs, seed ^ 2));
             for precision in PRECISIONS {
                 let seen = |values: &[f32], low| values.chunks_exact(inputs).flat_map(|row| rounded(row, precision, low)).collect::<Vec<_>>();
-                let obvious = product(&seen(&x, low), &seen(&weight, None), inputs);
+                let mut obvious = product(&seen(&x, low), &seen(&weight, None), inputs);
+                add_bias(&mut obvious, &bias);
                 for level in levels() {
-                    let linear = Linear::new(level, precision, range, &weight, vec![0.0; outputs]);
+                    let linear = Linear::new(level, Form { precision, range }, &weight, bias.clone());
                     let mut fast = vec![f32::NAN; rows * outputs];
                     linear.multiply(&x, &mut WordBuffer::default(), &mut fast, outputs);
-                    for row in fast.chunks_exact_mut(outputs) {
-                        row.iter_mut().zip(linear.bias()).for_each(|(value, bias)| *value += bias);
-                    }
                     // Sums of values up to 240 * 240 that cancel: the tolerance is of the terms.
                     let size = 64.0 * inputs as f32 + 240.0 * 240.0;
                     let scaled = |values: &[f32]| values.iter().map(|value| value / size).collect::<Vec<_>>();
@@ -134,7 +159,7 @@ mod tests {
             let width = heads * size;
             let queries = first.min(tokens - 1)..tokens;
             // Rounded beforehand, so that bf16 differs by what it rounds between the two products.
-            let qkv: Vec<f32> = values(tokens * 3 * width, seed).iter().map(|value| f32::from_bits(words::bf16(value / 8.0))).collect();
+            let qkv: Vec<f32> = values(tokens * 3 * width, seed).iter().map(|value| through_bf16(value / 8.0)).collect();
             let part = |token: usize, which: usize, head: usize| &qkv[(3 * token + which) * width + head * size..][..size];
             let mut obvious = vec![0.0; queries.len() * width];
             for (row, query) in queries.clone().enumerate() {
@@ -151,34 +176,53 @@ mod tests {
             }
             for level in levels() {
                 for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Bf16, 0.08)] {
-                    let attention = Attention { heads, width, precision, level };
+                    let attention = Attention::new(level, precision, heads, width);
+                    let mut words = vec![u32::MAX; tokens * attention.words()];
+                    attention.pack(&qkv, &mut words);
                     let mut fast = vec![f32::NAN; obvious.len()];
-                    attention.attend(&qkv, queries.clone(), &mut fast, &mut AttentionBuffer::default());
+                    attention.attend(&words, queries.clone(), &mut fast, &mut AttentionBuffer::default());
                     assert_close(&fast, &obvious, tolerance, &format!("{} {precision}", level.name));
                 }
             }
         }
 
         #[test]
-        fn activations_equal_the_obvious_functions(width in 1_usize..70, seed in any::<u64>()) {
-            let (x, bias) = (values(3 * width, seed), values(width, seed ^ 1));
-            let gelu = |x: f64| 0.5 * x * (1.0 + candle_core::cpu::erf::erf_f64(x * 0.5_f64.sqrt()));
-            let slope = (2.0 / std::f64::consts::PI).sqrt();
-            let gelu_new = |x: f64| 0.5 * x * (1.0 + (slope * (x + 0.044715 * x * x * x)).tanh());
-            let expected = |function: &dyn Fn(f64) -> f64| -> Vec<f32> {
-                x.iter().zip(bias.iter().cycle()).map(|(x, bias)| function(f64::from(x + bias)) as f32).collect()
-            };
-            let obvious = [
-                (Activation::None, expected(&|x| x)),
-                (Activation::Gelu, expected(&gelu)),
-                (Activation::GeluNew, expected(&gelu_new)),
-                (Activation::Relu, expected(&|x| x.max(0.0))),
-            ];
+        fn activations_equal_the_obvious_functions(width in 1_usize..300, seed in any::<u64>()) {
+            let x = values(3 * width, seed);
             for level in levels() {
-                for (activation, obvious) in &obvious {
-                    let mut fast = x.clone();
-                    bias_and_activate(level, &mut fast, &bias, *activation);
-                    assert_close(&fast, obvious, 3e-6, level.name);
+                let close = |fast: Vec<f32>, function: &dyn Fn(f64) -> f64| {
+                    let obvious: Vec<f32> = x.iter().map(|x| function(f64::from(*x)) as f32).collect();
+                    assert_close(&fast, &obvious, 3e-6, level.name);
+                };
+                close(activated(level, Identity, &x, width), &|x| x);
+                close(activated(level, Gelu, &x, width), &gelu);
+                close(activated(level, GeluNew, &x, width), &gelu_new);
+                close(activated(level, Relu, &x, width), &|x| x.max(0.0));
+            }
+        }
+
+        #[test]
+        fn the_feed_forward_part_equals_its_parts_one_after_the_other(
+            rows in 1_usize..40, inputs in 1_usize..70, wide in 1_usize..300, outputs in 1_usize..70, seed in any::<u64>(),
+        ) {
+            let x = values(rows * inputs, seed);
+            let [up, up_bias, down, down_bias] =
+                [wide * inputs, wide, outputs * wide, outputs].map(|count| values(count, seed ^ count as u64));
+            for level in levels() {
+                for precision in PRECISIONS {
+                    let form = |range| Form { precision, range };
+                    let intermediate = Linear::new(level, form(Range::Signed), &up, up_bias.clone());
+                    let output = Linear::new(level, form(Range::Activated), &down, down_bias.clone());
+                    let multiply = |linear: &Linear, x: &[f32]| {
+                        let mut out = vec![f32::NAN; rows * linear.outputs()];
+                        linear.multiply(x, &mut WordBuffer::default(), &mut out, linear.outputs());
+                        out
+                    };
+                    let obvious = multiply(&output, &activated(level, Gelu, &multiply(&intermediate, &x), wide));
+                    let feed_forward = FeedForward { intermediate, activation: Activation::Gelu, output, level };
+                    let mut fast = vec![f32::NAN; rows * outputs];
+                    feed_forward.forward(&x, &mut FeedForwardBuffer::default(), &mut fast);
+                    assert_close(&fast, &obvious, 1e-6, &format!("{} {precision}", level.name));
                 }
             }
         }
@@ -186,16 +230,16 @@ mod tests {
         #[test]
         fn norms_equal_the_obvious_one(width in 2_usize..70, seed in any::<u64>()) {
             let (x, y) = (values(3 * width, seed), values(3 * width, seed ^ 1));
-            let [bias, scale, shift] = [2, 3, 4].map(|salt| values(width, seed ^ salt));
+            let [scale, shift] = [3, 4].map(|salt| values(width, seed ^ salt));
             let mut obvious = Vec::new();
             for (x, y) in x.chunks(width).zip(y.chunks(width)) {
-                let sum: Vec<f64> = (0..width).map(|at| f64::from(x[at] + (y[at] + bias[at]))).collect();
+                let sum: Vec<f64> = (0..width).map(|at| f64::from(x[at] + y[at])).collect();
                 let mean = sum.iter().sum::<f64>() / width as f64;
                 let variance = sum.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / width as f64;
                 let normed = |at: usize| (sum[at] - mean) / (variance + 1e-5).sqrt();
                 obvious.extend((0..width).map(|at| (normed(at) * f64::from(scale[at]) + f64::from(shift[at])) as f32));
             }
-            let norm = Norm { bias, scale, shift, eps: 1e-5 };
+            let norm = Norm { scale, shift, eps: 1e-5 };
             for level in levels() {
                 let mut fast = x.clone();
                 add_and_norm(level, &mut fast, &y, &norm);
@@ -204,19 +248,20 @@ mod tests {
         }
 
         #[test]
-        fn softmax_equals_the_obvious_one_and_touches_no_more(width in 1_usize..70, rest in 0_usize..20, seed in any::<u64>()) {
+        fn softmax_equals_the_obvious_one_and_leaves_nothing_in_the_padding(width in 1_usize..70, rest in 0_usize..20, seed in any::<u64>()) {
             let stride = width + rest;
             let x = values(3 * stride, seed);
             for level in levels() {
-                let mut fast = x.clone();
-                softmax(level, &mut fast, stride, width, 0.25);
-                for (fast, x) in fast.chunks(stride).zip(x.chunks(stride)) {
+                let (mut fast, mut shares) = (x.clone(), [f32::NAN; 3]);
+                softmax(level, &mut fast, (stride, width), 0.25, &mut shares);
+                for ((fast, share), x) in fast.chunks(stride).zip(shares).zip(x.chunks(stride)) {
                     let largest = x[..width].iter().copied().fold(f32::MIN, f32::max);
                     let weights: Vec<f64> = x[..width].iter().map(|x| f64::from((x - largest) * 0.25).exp()).collect();
                     let sum: f64 = weights.iter().sum();
                     let obvious: Vec<f32> = weights.iter().map(|weight| (weight / sum) as f32).collect();
+                    let fast: Vec<f32> = fast.iter().map(|weight| weight * share).collect();
                     assert_close(&fast[..width], &obvious, 2e-6, level.name);
-                    assert_eq!(&fast[width..], &x[width..]);
+                    assert!(fast[width..].iter().all(|weight| weight.abs() < 1e-30));
                 }
             }
         }

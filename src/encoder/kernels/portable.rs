@@ -2,7 +2,7 @@
 //!
 //! Its own file because it is a level like the others; the compiler vectorises it as far as it can.
 
-use super::level::{GROUP_WORDS, Int8Kernel, Int8Tile, Kernel, Tile, every_height};
+use super::level::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Tile, every_height};
 
 /// Columns of a panel.
 pub const WIDTH: usize = 16;
@@ -10,8 +10,9 @@ pub const WIDTH: usize = 16;
 /// Rows of a tile.
 const ROWS: usize = 4;
 
-fn tile<const ROWS: usize>(tile: Tile, step: impl Fn(f32, u32, u32) -> f32) {
+fn tile<const ROWS: usize>(tile: &mut Tile, step: impl Fn(f32, u32, u32) -> f32) {
     let mut sums = [[0.0; WIDTH]; ROWS];
+    sums.iter_mut().for_each(|sums| sums.copy_from_slice(&tile.bias[..WIDTH]));
     for (word, columns) in tile.panel.chunks_exact(WIDTH).enumerate() {
         for (row, sums) in sums.iter_mut().enumerate() {
             let value = tile.x[row * tile.stride + word];
@@ -25,21 +26,22 @@ fn tile<const ROWS: usize>(tile: Tile, step: impl Fn(f32, u32, u32) -> f32) {
     }
 }
 
-fn tile_f32<const ROWS: usize>(of: Tile) {
+fn tile_f32<const ROWS: usize>(of: &mut Tile) {
     tile::<ROWS>(of, |sum, x, weight| f32::from_bits(x) * f32::from_bits(weight) + sum);
 }
 
-fn tile_bf16<const ROWS: usize>(of: Tile) {
+fn tile_bf16<const ROWS: usize>(of: &mut Tile) {
     // A bf16 value is the upper half of an f32.
     let [low, high] =
         [|word: u32| f32::from_bits(word << 16), |word: u32| f32::from_bits(word & 0xffff_0000)];
     tile::<ROWS>(of, |sum, x, weight| high(x) * high(weight) + (low(x) * low(weight) + sum));
 }
 
-fn tile_int8<const ROWS: usize>(tile: Int8Tile) {
-    let Int8Tile { tile, row_scales, scales, starts } = tile;
+fn tile_int8<const ROWS: usize>(tile: &mut Tile, scales: &Scales) {
+    let Scales { rows: row_scales, columns: scales, starts } = scales;
     let groups = (tile.panel.len() / WIDTH).div_ceil(GROUP_WORDS);
     let mut totals = [[0.0; WIDTH]; ROWS];
+    totals.iter_mut().for_each(|totals| totals.copy_from_slice(&tile.bias[..WIDTH]));
     for (group, panel) in tile.panel.chunks(GROUP_WORDS * WIDTH).enumerate() {
         let columns = group * WIDTH..(group + 1) * WIDTH;
         for (row, totals) in totals.iter_mut().enumerate() {

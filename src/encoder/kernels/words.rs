@@ -1,16 +1,17 @@
 //! Rows of numbers → rows of the 32-bit words that the micro-kernels read.
 //!
 //! Its own file because weights and activations must agree on it. Two bf16 values share a word, or four
-//! bytes; which ones is free to choose, so neighbours in a word stand half or a quarter of the row apart,
-//! and packing needs no shuffles.
+//! bytes, in their order. A row is cut into groups of 128 values, each packed for itself, so that a row can
+//! be packed as its groups come.
 
 use super::level::{GROUP_WORDS, Level};
-use super::rows::{ROUND, fold_lanes};
+use super::rows::{Function, Identity, ROUND, largest, largest_size, map_lanes};
 use crate::model::Precision;
 use pulp::{Simd, WithSimd};
+use std::marker::PhantomData;
 
-/// Values that share a scale, in bytes.
-const GROUP: usize = 4 * GROUP_WORDS;
+/// Values of a group; bytes of a group share a scale.
+pub const GROUP: usize = 4 * GROUP_WORDS;
 
 /// Below the lowest value of every activation that is used: GELU's is -0.16997, its tanh form's -0.17004.
 pub const ACTIVATED_LOW: f32 = -0.1701;
@@ -24,34 +25,73 @@ pub enum Range {
     Activated,
 }
 
-/// Rows of words.
-#[derive(Clone, Copy)]
-pub struct Rows<'a> {
-    /// `[rows, stride]`.
-    pub words: &'a [u32],
-    /// Words a row.
-    pub stride: usize,
-    /// `[rows, groups]`, of bytes: what 1 is worth.
-    pub scales: &'a [f32],
+/// How values become words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// How many bits of a value are kept.
+    pub precision: Precision,
+    /// What the values may be.
+    pub range: Range,
 }
 
-/// Words a row of `width` values takes.
-pub fn words(precision: Precision, width: usize) -> usize {
-    match precision {
-        Precision::F32 => width,
-        Precision::Bf16 => width.div_ceil(2),
-        Precision::Int8 => width / GROUP * GROUP_WORDS + (width % GROUP).div_ceil(4),
+impl Form {
+    /// Words that a row of `width` values takes.
+    pub fn words(self, width: usize) -> usize {
+        width / GROUP * self.group_words(GROUP) + self.group_words(width % GROUP)
+    }
+
+    /// Values that so many words hold.
+    pub fn values(self, words: usize) -> usize {
+        match self.precision {
+            Precision::F32 => words,
+            Precision::Bf16 => 2 * words,
+            Precision::Int8 => 4 * words,
+        }
+    }
+
+    /// Packs rows of `width` values; not for bytes, which need room for their scales.
+    pub fn pack(self, level: &Level, x: &[f32], width: usize, words: &mut [u32]) {
+        let rows = (x.len() / width, width, width);
+        let function = PhantomData::<Identity>;
+        let word_stride = self.words(width);
+        level.arch.dispatch(Pack {
+            form: self,
+            function,
+            x,
+            rows,
+            words,
+            word_stride,
+            scales: &mut [],
+            scale_stride: 0,
+        });
+    }
+
+    /// Words that one group takes; only a row's last may have fewer than [`GROUP`] values.
+    pub fn group_words(self, values: usize) -> usize {
+        match self.precision {
+            Precision::F32 => values,
+            Precision::Bf16 => values.div_ceil(2),
+            Precision::Int8 => values.div_ceil(4),
+        }
     }
 }
 
-/// Scales a row of `width` values takes.
+/// Groups that a row of `width` values has.
 pub fn groups(width: usize) -> usize {
     width.div_ceil(GROUP)
 }
 
-/// The values of a row that group `group` has.
-pub fn group(row: &[f32], group: usize) -> &[f32] {
-    &row[group * GROUP..row.len().min((group + 1) * GROUP)]
+/// Rows of words.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    /// How many.
+    pub count: usize,
+    /// `[rows, stride]`; the last row may end early.
+    pub words: &'a [u32],
+    /// Words from one row to the next.
+    pub stride: usize,
+    /// `[rows, groups]`, of bytes: what 1 is worth.
+    pub scales: &'a [f32],
 }
 
 /// Room for packed rows, used again and again.
@@ -62,137 +102,149 @@ pub struct WordBuffer {
 }
 
 impl WordBuffer {
-    /// Packs rows of `width` values.
+    /// Packs `count` rows of `width` values that are `stride` values apart.
     pub fn pack<'a>(
         &'a mut self,
         level: &Level,
-        precision: Precision,
-        range: Range,
+        form: Form,
         x: &'a [f32],
-        width: usize,
+        (count, stride, width): (usize, usize, usize),
     ) -> Rows<'a> {
-        let stride = words(precision, width);
-        let rows = x.len() / width;
-        match precision {
-            Precision::F32 => return Rows { words: bytemuck::cast_slice(x), stride, scales: &[] },
-            Precision::Bf16 => {
-                self.words.resize(rows * stride, 0);
-                level.arch.dispatch(PackBf16 { x, width, words: &mut self.words });
-            }
-            Precision::Int8 => {
-                self.words.resize(rows * stride, 0);
-                self.scales.resize(rows * groups(width), 0.0);
-                level.arch.dispatch(PackInt8 {
-                    x,
-                    width,
-                    range,
-                    words: &mut self.words,
-                    scales: &mut self.scales,
-                });
-            }
+        if form.precision == Precision::F32 {
+            return Rows { count, words: bytemuck::cast_slice(x), stride, scales: &[] };
         }
-        Rows { words: &self.words, stride, scales: &self.scales }
+        self.make_room(form, count, width);
+        self.pack_group(level, form, Identity, x, (count, stride, width), (0, width));
+        self.rows(form, count, width)
+    }
+
+    /// Makes room for rows that are packed group by group.
+    pub fn make_room(&mut self, form: Form, count: usize, width: usize) {
+        self.words.resize(count * form.words(width), 0);
+        let scales = if form.precision == Precision::Int8 { count * groups(width) } else { 0 };
+        self.scales.resize(scales, 0.0);
+    }
+
+    /// Applies a function to a few columns of every row, from group `first` of `width` values on, and packs
+    /// them; `x` has just those columns.
+    pub fn pack_group<F: Function>(
+        &mut self,
+        level: &Level,
+        form: Form,
+        _: F,
+        x: &[f32],
+        (count, stride, columns): (usize, usize, usize),
+        (first, width): (usize, usize),
+    ) {
+        let (word_stride, scale_stride) = (form.words(width), groups(width));
+        let words = &mut self.words[first * form.group_words(GROUP)..];
+        let scales = self.scales.get_mut(first..).unwrap_or_default();
+        let rows = (count, stride, columns);
+        level.arch.dispatch(Pack {
+            form,
+            function: PhantomData::<F>,
+            x,
+            rows,
+            words,
+            word_stride,
+            scales,
+            scale_stride,
+        });
+    }
+
+    /// The rows that were packed.
+    pub fn rows(&self, form: Form, count: usize, width: usize) -> Rows<'_> {
+        Rows { count, words: &self.words, stride: form.words(width), scales: &self.scales }
     }
 }
 
-/// A value's upper half, rounded to nearest, ties to even, where it stands in an f32.
-#[inline(always)]
-pub fn bf16(value: f32) -> u32 {
-    let bits = value.to_bits();
-    bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000
-}
-
-/// Packs one row of pairs.
-#[inline(always)]
-pub fn pack_bf16(row: &[f32], words: &mut [u32]) {
-    let (low, high) = row.split_at(row.len().div_ceil(2));
-    for ((word, low), high) in words.iter_mut().zip(low).zip(high) {
-        *word = bf16(*low) >> 16 | bf16(*high);
-    }
-    if low.len() > high.len() {
-        words[low.len() - 1] = bf16(low[low.len() - 1]) >> 16;
-    }
-}
-
-struct PackBf16<'a> {
+struct Pack<'a, F> {
+    form: Form,
+    function: PhantomData<F>,
     x: &'a [f32],
-    width: usize,
+    rows: (usize, usize, usize),
     words: &'a mut [u32],
-}
-
-impl WithSimd for PackBf16<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let stride = self.width.div_ceil(2);
-        for (row, words) in self.x.chunks_exact(self.width).zip(self.words.chunks_exact_mut(stride)) {
-            pack_bf16(row, words);
-        }
-    }
-}
-
-struct PackInt8<'a> {
-    x: &'a [f32],
-    width: usize,
-    range: Range,
-    words: &'a mut [u32],
+    word_stride: usize,
     scales: &'a mut [f32],
+    scale_stride: usize,
 }
 
-impl WithSimd for PackInt8<'_> {
+impl<F: Function> WithSimd for Pack<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let stride = words(Precision::Int8, self.width);
-        let rows = self.x.chunks_exact(self.width).zip(self.words.chunks_exact_mut(stride));
-        for ((row, words), scales) in rows.zip(self.scales.chunks_exact_mut(groups(self.width))) {
-            for ((values, words), scale) in row.chunks(GROUP).zip(words.chunks_mut(GROUP_WORDS)).zip(scales) {
-                *scale = match self.range {
-                    Range::Signed => pack_signed(values, words),
-                    Range::Activated => pack_activated(values, words),
-                };
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Pack { form, x, rows: (count, stride, width), words, word_stride, .. } = self;
+        let mut activated = [0.0; GROUP];
+        for row in 0..count {
+            let values = &x[row * stride..][..width];
+            let words = &mut words[row * word_stride..][..form.words(width)];
+            let groups = values.chunks(GROUP).zip(words.chunks_mut(form.group_words(GROUP)));
+            for (group, (mut values, words)) in groups.enumerate() {
+                if !F::IS_IDENTITY {
+                    let activated = &mut activated[..values.len()];
+                    map_lanes(activated, values, |value| F::apply::<S>(value));
+                    values = activated;
+                }
+                match (form.precision, form.range) {
+                    (Precision::F32, _) => words.copy_from_slice(bytemuck::cast_slice(values)),
+                    (Precision::Bf16, _) => pack_bf16(values, words),
+                    (Precision::Int8, range) => {
+                        self.scales[row * self.scale_stride + group] = pack_bytes(simd, values, range, words);
+                    }
+                }
             }
         }
     }
 }
 
+/// Packs one group of pairs.
 #[inline(always)]
-fn pack_signed(values: &[f32], words: &mut [u32]) -> f32 {
-    let largest =
-        fold_lanes(values, 0.0, |largest, value| if value.abs() > largest { value.abs() } else { largest });
-    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-    pack_bytes(values, words, |value| value * inverse + (ROUND + 128.0));
-    largest / 127.0
+pub fn pack_bf16(values: &[f32], words: &mut [u32]) {
+    let (halves, rest) = bytemuck::cast_slice_mut::<u32, u16>(words).split_at_mut(values.len());
+    map_lanes(halves, values, |value| bf16(value));
+    rest.fill(0);
 }
 
+/// A value's upper half, rounded to nearest, ties to even.
 #[inline(always)]
-fn pack_activated(values: &[f32], words: &mut [u32]) -> f32 {
-    let largest =
-        fold_lanes(values, ACTIVATED_LOW, |largest, value| if value > largest { value } else { largest });
-    let span = largest - ACTIVATED_LOW;
-    let inverse = if span > 0.0 { 255.0 / span } else { 0.0 };
-    pack_bytes(values, words, |value| (value - ACTIVATED_LOW) * inverse + ROUND);
-    span / 255.0
+pub fn bf16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
-/// Packs one group; `shifted` leaves a whole number in the low bits of its result.
+/// Packs one group of bytes; gives what 1 is worth.
 #[inline(always)]
-fn pack_bytes(values: &[f32], words: &mut [u32], shifted: impl Fn(f32) -> f32) {
-    let byte = |value: f32| shifted(value).to_bits() & 0xff;
-    let quarter = words.len();
-    if values.len() == 4 * quarter {
-        let (left, right) = values.split_at(2 * quarter);
-        let ((a, b), (c, d)) = (left.split_at(quarter), right.split_at(quarter));
-        for ((((word, a), b), c), d) in words.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            *word = byte(*a) | byte(*b) << 8 | byte(*c) << 16 | byte(*d) << 24;
+fn pack_bytes<S: Simd>(simd: S, values: &[f32], range: Range, words: &mut [u32]) -> f32 {
+    let (bytes, rest) = bytemuck::cast_slice_mut::<u32, u8>(words).split_at_mut(values.len());
+    // What is missing of a last word meets weights of 0.
+    rest.fill(0);
+    // Adding ROUND leaves a whole number in the low bits.
+    let byte = |shifted: f32| shifted.to_bits() as u8;
+    match range {
+        Range::Signed => {
+            let largest = largest_size(simd, values);
+            let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+            map_lanes(bytes, values, |value| byte(value * inverse + (ROUND + 128.0)));
+            largest / 127.0
         }
-    } else {
-        // A row's short last group: what is missing meets weights of 0.
-        words.fill(0);
-        for (place, value) in values.iter().enumerate() {
-            words[place % quarter] |= byte(*value) << (8 * (place / quarter));
+        Range::Activated => {
+            let span = largest(simd, values, ACTIVATED_LOW) - ACTIVATED_LOW;
+            let inverse = if span > 0.0 { 255.0 / span } else { 0.0 };
+            map_lanes(bytes, values, |value| byte((value - ACTIVATED_LOW) * inverse + ROUND));
+            span / 255.0
         }
     }
+}
+
+/// Rounds one group of a weight's column to signed bytes; gives what 1 is worth, and the bytes' sum.
+pub fn pack_weights(values: &[f32], words: &mut [u32]) -> (f32, i32) {
+    let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+    let bytes = bytemuck::cast_slice_mut::<u32, i8>(words);
+    bytes.fill(0);
+    for (byte, value) in bytes.iter_mut().zip(values) {
+        *byte = (value * inverse).round_ties_even() as i8;
+    }
+    (largest / 127.0, bytes.iter().map(|byte| i32::from(*byte)).sum())
 }
