@@ -41,7 +41,7 @@ bench: setup
 bench-encode: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch sentence-transformers onnx onnxruntime openvino nncf
-	.venv-peers/bin/python benches/peers.py --dump $(firstword $(wildcard $(DUMP))) --results benches/RESULTS.md
+	.venv-peers/bin/python benches/peers.py --dump $(firstword $(wildcard $(DUMP))) --fidelity 5000 --results benches/RESULTS.md
 
 # Makes the golden vectors again, with the reference library.
 golden: setup

@@ -1,27 +1,34 @@
-"""The encoder beside its peers, in one interleaved run: papers a second, latency, fidelity.
+"""The encoder beside its peers, in one interleaved run: papers a second, latency, memory, fidelity.
 
     make bench-encode                       # installs the peers into .venv-peers, runs, writes benches/RESULTS.md
-    .venv-peers/bin/python benches/peers.py --dump FILE --count 500 --rounds 3
+    .venv-peers/bin/python benches/peers.py --dump FILE --count 500 --rounds 3 --fidelity 5000
 
 Measured: (a) papers a second over COUNT papers of a dump, evenly spread, from text to vectors; (b) the
-median time of one text of 200 tokens; (c) mean and smallest cosine to sentence-transformers in f32, and
-the overlap of the ten nearest among the same papers.
+median time of one text of 200 tokens and of 10; (c) resident memory after (a); (d) mean and smallest cosine to
+sentence-transformers in f32, and the overlap of the ten nearest among the same papers; (e) with --fidelity N,
+(d) again for ours over N papers; (f) oneDNN's matmul rate at this model's shapes, by torch, and how much of it
+each engine's papers a second come to.
 
-Fair: the same texts, cut at 256 tokens, on all cores; engines take turns in every round, medians are
-shown; every peer sorts by length and gets the batch size that suits it best of those tried. Ours is timed
-as a whole process, `likewise embed`, start, reading, tokenising and writing included; the peers are loaded
-and warm, which favours them. Unfair to peers: none is tuned for this machine beyond its own hints.
-OpenVINO's int8 is calibrated by NNCF on 128 other papers of the dump.
+Fair: the same texts, cut at 256 tokens, on all cores; every engine is a process of its own that waits while
+another works; they take turns in every round, and medians are shown; every peer sorts by length and gets the
+batch size that suits it best of those tried. Ours is timed as a whole process, `likewise embed`: start,
+reading, tokenising and writing included; its latency is its server's, HTTP included. The peers are loaded and
+warm and called in place, which favours them. Unfair to peers: none is tuned for this machine beyond its own
+hints. OpenVINO's int8 is calibrated by NNCF on 128 other papers of the dump.
 """
 
 import argparse
 import datetime
+import http.client
+import importlib.metadata
 import json
+import multiprocessing
 import os
 import pathlib
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import unicodedata
@@ -32,7 +39,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 MODEL = ROOT / "models/all-MiniLM-L6-v2"
 PROGRAM = ROOT / "target/release/likewise"
 MAX_LENGTH = 256
-LATENCY_TEXT = "glacier " * 198
+LATENCY_TEXTS = ["glacier " * 198, "glacier " * 8]
+PRECISIONS = ("f32", "bf16", "int8")
 
 
 def papers(dump: str, count: int) -> tuple[list[dict], list[dict]]:
@@ -60,65 +68,96 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-class Likewise:
+def resident() -> float:
+    """Of this process, in MB."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+class Engine:
+    """A way from texts to vectors, in a process of its own."""
+
+    precision = "f32"
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        raise NotImplementedError
+
+    def latencies(self, rounds: int) -> list[float]:
+        """Of each of LATENCY_TEXTS, in ms."""
+        return [median_of(lambda: self.encode([text]), rounds) * 1e3 for text in LATENCY_TEXTS]
+
+    def memory(self) -> float:
+        return resident()
+
+
+class Likewise(Engine):
     """Ours: the whole process; latency by its server."""
 
     def __init__(self, precision: str, corpus: list[dict]):
-        self.name = f"likewise {precision}"
         self.precision = precision
         self.folder = pathlib.Path(tempfile.mkdtemp())
         (self.folder / "dump.jsonl").write_text("\n".join(map(json.dumps, corpus)) + "\n")
+        self.largest = 0.0
 
     def encode(self, _texts: list[str]) -> np.ndarray:
-        out = self.folder / "vectors.npy"
-        command = [PROGRAM, "embed", self.folder / "dump.jsonl", "--output", out, "--precision", self.precision]
-        subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+        dump, out = self.folder / "dump.jsonl", self.folder / "vectors.npy"
+        command = [PROGRAM, "embed", dump, "--output", out, "--precision", self.precision]
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+        _, status, usage = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+        assert running.returncode == 0, command
+        self.largest = max(self.largest, usage.ru_maxrss / 1024)
         return np.load(out)
 
-    def latency(self, rounds: int) -> float:
+    def memory(self) -> float:
+        """The most it ever had, loading included."""
+        return self.largest
+
+    def latencies(self, rounds: int) -> list[float]:
         """Of `POST /v1/embeddings`, HTTP included."""
-        import urllib.request
-
-        data, address = self.folder / "data", "127.0.0.1:8099"
         (self.folder / "one.jsonl").write_text('{"id": "a", "title": "A", "abstract": "B."}\n')
-        common = ["--data", data, "--precision", self.precision]
-        subprocess.run([PROGRAM, "ingest", self.folder / "one.jsonl", *common], check=True, capture_output=True, cwd=ROOT)
-        server = subprocess.Popen([PROGRAM, "serve", "--listen", address, *common], stderr=subprocess.DEVNULL, cwd=ROOT)
-        body = json.dumps({"input": LATENCY_TEXT}).encode()
+        common = ["--data", self.folder / "data", "--precision", self.precision]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
+        subprocess.run([PROGRAM, "ingest", self.folder / "one.jsonl", *common], check=True, **quiet)
+        server = subprocess.Popen([PROGRAM, "serve", "--listen", "127.0.0.1:8099", *common], **quiet)
+        client = http.client.HTTPConnection("127.0.0.1", 8099, timeout=10)
 
-        def ask() -> None:
-            urllib.request.urlopen(f"http://{address}/v1/embeddings", body, timeout=10).read()
+        def ask(text: str) -> int:
+            client.request("POST", "/v1/embeddings", json.dumps({"input": text}))
+            answer = client.getresponse()
+            answer.read()
+            return answer.status
+
+        def is_ready() -> bool:
+            try:
+                return ask("ready?") == 200
+            except OSError:
+                client.close()
+                return False
 
         try:
-            while True:
-                try:
-                    ask()
-                    break
-                except OSError:
-                    time.sleep(0.05)
-            return median_of(ask, rounds)
+            while not is_ready():
+                time.sleep(0.05)
+            return [median_of(lambda: ask(text), rounds) * 1e3 for text in LATENCY_TEXTS]
         finally:
             server.terminate()
             server.wait()
 
 
-class SentenceTransformers:
+class SentenceTransformers(Engine):
     def __init__(self, precision: str, folder: str):
         import sentence_transformers
         import torch
 
-        self.name = f"sentence-transformers {precision}"
+        self.precision = precision
         kind = {"f32": torch.float32, "bf16": torch.bfloat16}[precision]
         self.model = sentence_transformers.SentenceTransformer(folder, device="cpu", model_kwargs={"dtype": kind})
 
     def encode(self, texts: list[str]) -> np.ndarray:
         return unit(self.model.encode(texts, batch_size=16, convert_to_tensor=True).float().numpy())
 
-    def latency(self, rounds: int) -> float:
-        return median_of(lambda: self.encode([LATENCY_TEXT]), rounds)
 
-
-class Batched:
+class Batched(Engine):
     """A runtime that takes padded batches and gives token vectors; what is common to ONNX Runtime and OpenVINO."""
 
     batch = 8
@@ -153,16 +192,13 @@ class Batched:
         self.run(texts, take)
         return out
 
-    def latency(self, rounds: int) -> float:
-        return median_of(lambda: self.encode([LATENCY_TEXT]), rounds)
-
 
 class OnnxRuntime(Batched):
     def __init__(self, precision: str, path: str):
         import onnxruntime
 
         super().__init__()
-        self.name = f"ONNX Runtime {precision}"
+        self.precision = precision
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = os.cpu_count()
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -175,12 +211,13 @@ class OnnxRuntime(Batched):
 class OpenVino(Batched):
     batch = 1
 
-    def __init__(self, precision: str, model):
+    def __init__(self, precision: str, path: str):
         import openvino
 
         super().__init__()
-        self.name = f"OpenVINO {precision}"
+        self.precision = precision
         core = openvino.Core()
+        model = core.read_model(path)
         hint = {} if precision == "int8" else {"INFERENCE_PRECISION_HINT": {"f32": "f32", "bf16": "bf16"}[precision]}
         self.many = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", **hint})
         self.one = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", **hint})
@@ -197,8 +234,10 @@ class OpenVino(Batched):
         self.queue.wait_all()
 
 
-def exported(folder: pathlib.Path) -> pathlib.Path:
-    """The model as ONNX, and dynamically quantised beside it."""
+def prepare(folder: pathlib.Path, others: list[dict]) -> None:
+    """The peers' own files: sentence-transformers' folder, ONNX, OpenVINO, each as its tools make them."""
+    import nncf
+    import openvino
     import torch
     import transformers
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -211,25 +250,72 @@ def exported(folder: pathlib.Path) -> pathlib.Path:
         def forward(self, ids, mask, types):
             return self.bert(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state
 
-    path = folder / "model.onnx"
+    path = str(folder / "model.onnx")
     names = ["input_ids", "attention_mask", "token_type_ids"]
     example = tuple(torch.ones(2, 16, dtype=torch.long) for _ in names)
     axes = {name: {0: "texts", 1: "tokens"} for name in [*names, "hidden"]}
     torch.onnx.export(
-        Hidden().eval(), example, str(path), input_names=names, output_names=["hidden"], dynamic_axes=axes, dynamo=False,
+        Hidden().eval(), example, path, input_names=names, output_names=["hidden"], dynamic_axes=axes, dynamo=False,
     )
-    quantize_dynamic(str(path), str(folder / "int8.onnx"), weight_type=QuantType.QInt8, per_channel=True)
-    return path
+    quantize_dynamic(path, str(folder / "int8.onnx"), weight_type=QuantType.QInt8, per_channel=True)
 
+    def save(model, name: str) -> None:
+        openvino.save_model(model, folder / f"{name}.xml", compress_to_fp16=False)
 
-def calibrated(model, others: list[dict]):
-    """OpenVINO's model with int8 weights and activations, by NNCF."""
-    import nncf
-
+    save(openvino.convert_model(path), "f32")
     tokens = Batched()
     tokens.batch = 1
     inputs = [inputs for _, inputs in tokens.batches([text_of(paper) for paper in others])]
-    return nncf.quantize(model, nncf.Dataset(inputs), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(inputs))
+    data, kind = nncf.Dataset(inputs), nncf.ModelType.TRANSFORMER
+    save(nncf.quantize(openvino.convert_model(path), data, model_type=kind, subset_size=len(inputs)), "int8")
+    save(nncf.compress_weights(openvino.convert_model(path)), "int8-weights")
+
+
+def engines(folder: pathlib.Path, corpus: list[dict]) -> dict[str, tuple]:
+    """By name, what makes each."""
+    sys.path.insert(0, str(ROOT / "tests/golden"))
+    from make import complete
+
+    global reference
+    reference = complete(MODEL)
+    found = {f"sentence-transformers {kind}": (SentenceTransformers, kind, reference.name) for kind in ("f32", "bf16")}
+    found["ONNX Runtime f32"] = (OnnxRuntime, "f32", str(folder / "model.onnx"))
+    found["ONNX Runtime int8, dynamic"] = (OnnxRuntime, "int8", str(folder / "int8.onnx"))
+    found["OpenVINO f32"] = (OpenVino, "f32", str(folder / "f32.xml"))
+    found["OpenVINO bf16"] = (OpenVino, "bf16", str(folder / "f32.xml"))
+    found["OpenVINO int8, calibrated"] = (OpenVino, "int8", str(folder / "int8.xml"))
+    found["OpenVINO int8, weights only"] = (OpenVino, "int8", str(folder / "int8-weights.xml"))
+    return found | {f"likewise {precision}": (Likewise, precision, corpus) for precision in PRECISIONS}
+
+
+def work(connection, kind, *arguments) -> None:
+    """An engine's process: does what it is asked, and tells how long it took."""
+    engine = kind(*arguments)
+    connection.send(engine.precision)
+    while (request := connection.recv()) is not None:
+        method, *given = request
+        start = time.perf_counter()
+        answer = getattr(engine, method)(*given)
+        connection.send((time.perf_counter() - start, answer))
+
+
+class Process:
+    """The other end of [`work`]."""
+
+    def __init__(self, *what):
+        context = multiprocessing.get_context("spawn")
+        self.connection, far = context.Pipe()
+        self.process = context.Process(target=work, args=(far, *what), daemon=True)
+        self.process.start()
+        self.precision = self.connection.recv()
+
+    def ask(self, method: str, *given):
+        self.connection.send((method, *given))
+        return self.connection.recv()
+
+    def close(self) -> None:
+        self.connection.send(None)
+        self.process.join()
 
 
 def median_of(work, rounds: int) -> float:
@@ -246,12 +332,31 @@ def limits() -> dict[str, float]:
     import torch
 
     rates = {}
-    for name, kind in (("f32", torch.float32), ("bf16", torch.bfloat16)):
-        x, w = torch.randn(1024, 384).to(kind), torch.randn(1536, 384).to(kind)
+    for name in PRECISIONS:
+        x, w = torch.randn(1024, 384), torch.randn(1536, 384)
+        multiply = torch.nn.functional.linear
+        if name == "bf16":
+            x, w = x.bfloat16(), w.bfloat16()
+        if name == "int8":
+            x = (x * 20 + 128).to(torch.uint8)
+            w = torch.ops.onednn.qlinear_prepack((w * 20).to(torch.int8), list(x.shape))
+            scales, zeros = torch.ones(1536), torch.zeros(1536, dtype=torch.long)
+            quantised = torch.ops.onednn.qlinear_pointwise
+            multiply = lambda x, w: quantised(x, 0.1, 0, w, scales, zeros, None, 1.0, 0, torch.float32, "none", [], "")
         with torch.inference_mode():
-            seconds = min(median_of(lambda: torch.nn.functional.linear(x, w), 30) for _ in range(3))
+            seconds = min(median_of(lambda: multiply(x, w), 30) for _ in range(5))
         rates[name] = 2 * 1024 * 384 * 1536 / seconds / 1e9
     return rates
+
+
+def operations(texts: list[str]) -> float:
+    """Gop that the model's multiplications take a text: six layers, 384 wide."""
+    tokens = [len(ids) for rows, inputs in Batched().batches(texts) for ids in lengths(inputs)]
+    return statistics.mean(6 * (24 * 384**2 * count + 4 * 384 * count**2) for count in tokens) / 1e9
+
+
+def lengths(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return [ids[mask == 1] for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"])]
 
 
 def nearest(vectors: np.ndarray) -> np.ndarray:
@@ -260,21 +365,65 @@ def nearest(vectors: np.ndarray) -> np.ndarray:
     return np.argsort(-scores, axis=1)[:, :10]
 
 
-def engines(corpus: list[dict], others: list[dict], folder: pathlib.Path) -> list:
-    import sys
+def fidelity(truth: np.ndarray, vectors: np.ndarray) -> str:
+    cosines = (vectors * truth).sum(1)
+    pairs = zip(nearest(truth), nearest(vectors))
+    overlap = np.mean([len(set(a) & set(b)) / 10 for a, b in pairs])
+    return f"{cosines.mean():.5f} | {cosines.min():.5f} | {overlap:.4f}"
 
-    import openvino
 
-    sys.path.insert(0, str(ROOT / "tests/golden"))
-    from make import complete
+def compare(texts: list[str], rounds: int, made: dict[str, tuple]) -> list[str]:
+    """The table of all engines."""
+    running = {name: Process(*what) for name, what in made.items()}
+    seconds, vectors = {name: [] for name in running}, {}
+    for _ in range(rounds):
+        for name, engine in running.items():
+            took, vectors[name] = engine.ask("encode", texts)
+            seconds[name].append(took)
+    memory = {name: engine.ask("memory")[1] for name, engine in running.items()}
+    latencies = {name: engine.ask("latencies", 30)[1] for name, engine in running.items()}
+    for engine in running.values():
+        engine.close()
+    rates, gop = limits(), operations(texts)
+    speed = {name: len(texts) / statistics.median(times) for name, times in seconds.items()}
+    lines = [
+        f"One text takes {gop:.2f} Gop. oneDNN's matmul: "
+        + ", ".join(f"{rate:.0f} Gop/s in {name}, {rate / gop:.0f} papers/s" for name, rate in rates.items()) + ".",
+        "",
+        "| engine | papers/s | likewise is | of the limit | 200 tokens, ms | 10 tokens, ms | MB | cosine to f32, mean | least "
+        "| top-10 overlap |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, engine in running.items():
+        ours, share = speed[f"likewise {engine.precision}"] / speed[name], speed[name] * gop / rates[engine.precision]
+        long, short = latencies[name]
+        lines.append(
+            f"| {name} | {speed[name]:.1f} | {ours:.2f}× | {share:.0%} | {long:.1f} | {short:.2f} | {memory[name]:.0f} "
+            f"| {fidelity(vectors['sentence-transformers f32'], vectors[name])} |"
+        )
+    return lines
 
-    path = exported(folder)
-    reference = complete(MODEL)
-    model = openvino.convert_model(str(path))
-    found = [SentenceTransformers(precision, reference.name) for precision in ("f32", "bf16")]
-    found += [OnnxRuntime("f32", str(path)), OnnxRuntime("int8 dynamic", str(folder / "int8.onnx"))]
-    found += [OpenVino("f32", model), OpenVino("bf16", model), OpenVino("int8", calibrated(model, others))]
-    return found + [Likewise(precision, corpus) for precision in ("f32", "bf16", "int8")]
+
+def compare_more(corpus: list[dict], folder: pathlib.Path) -> list[str]:
+    """The table of ours over many papers."""
+    texts, made = [text_of(paper) for paper in corpus], engines(folder, corpus)
+    wanted = ["sentence-transformers f32", *(f"likewise {precision}" for precision in PRECISIONS)]
+    vectors = {}
+    for name in wanted:
+        engine = Process(*made[name])
+        vectors[name] = engine.ask("encode", texts)[1]
+        engine.close()
+    lines = ["", f"Over {len(texts)} papers:", "", "| engine | cosine to f32, mean | least | top-10 overlap |", "|---|---|---|---|"]
+    return lines + [f"| {name} | {fidelity(vectors[wanted[0]], vectors[name])} |" for name in wanted[1:]]
+
+
+def cpu() -> str:
+    """Its name, and the instructions that matter here."""
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    known = ["avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile"]
+    has = [flag for flag in known if flag in values.get("flags", "").split()]
+    return f"{values.get('model name', platform.machine())} (family {values.get('cpu family')}, model {values.get('model')}; {', '.join(has)})"
 
 
 def main() -> None:
@@ -282,41 +431,33 @@ def main() -> None:
     parser.add_argument("--dump", default=str(ROOT / "tests/data/sample.jsonl"))
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--fidelity", type=int, default=0)
+    parser.add_argument("--only", nargs="*", help="engines whose names begin so; ours always run")
     parser.add_argument("--results", type=pathlib.Path)
     options = parser.parse_args()
     corpus, others = papers(options.dump, options.count)
-    texts = [text_of(paper) for paper in corpus]
-    with tempfile.TemporaryDirectory() as folder:
-        found = engines(corpus, others, pathlib.Path(folder))
-        seconds = {engine.name: [] for engine in found}
-        vectors = {}
-        for _ in range(options.rounds):
-            for engine in found:
-                start = time.perf_counter()
-                vectors[engine.name] = engine.encode(texts)
-                seconds[engine.name].append(time.perf_counter() - start)
-        latencies = {engine.name: engine.latency(30) * 1e3 for engine in found}
-    truth = vectors["sentence-transformers f32"]
+    packages = ("torch", "sentence-transformers", "onnxruntime", "openvino", "nncf")
+    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
     lines = [
-        f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores; {len(texts)} papers of "
-        f"{pathlib.Path(options.dump).name}, {options.rounds} interleaved rounds, medians.",
-        "oneDNN's matmul at this model's shapes: "
-        + ", ".join(f"{rate:.0f} Gop/s in {name}" for name, rate in limits().items()),
+        f"{datetime.date.today()}, {cpu()}, {os.cpu_count()} cores; {len(corpus)} papers of "
+        f"{pathlib.Path(options.dump).name}, {options.rounds} interleaved rounds, medians. {versions}.",
         "",
-        "| engine | papers/s | one text of 200 tokens, ms | cosine to f32, mean | least | top-10 overlap |",
-        "|---|---|---|---|---|---|",
     ]
-    for engine in found:
-        cosines = (vectors[engine.name] * truth).sum(1)
-        pairs = zip(nearest(truth), nearest(vectors[engine.name]))
-        overlap = np.mean([len(set(a) & set(b)) / 10 for a, b in pairs])
-        lines.append(
-            f"| {engine.name} | {len(texts) / statistics.median(seconds[engine.name]):.1f} "
-            f"| {latencies[engine.name]:.1f} | {cosines.mean():.5f} | {cosines.min():.5f} | {overlap:.3f} |"
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        prepare(folder, others)
+        made = engines(folder, corpus)
+        if options.only:
+            starts = ("likewise", "sentence-transformers f32", *options.only)
+            made = {name: what for name, what in made.items() if name.startswith(starts)}
+        lines += compare([text_of(paper) for paper in corpus], options.rounds, made)
+        if options.fidelity:
+            more, _ = papers(options.dump, options.fidelity)
+            lines += compare_more(more, folder)
     print("\n".join(lines))
     if options.results:
-        options.results.write_text("# The encoder beside its peers\n\n`make bench-encode`; how, and what is fair: benches/peers.py.\n\n" + "\n".join(lines) + "\n")
+        title = "# The encoder beside its peers\n\n`make bench-encode`; how, and what is fair: benches/peers.py.\n\n"
+        options.results.write_text(title + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
