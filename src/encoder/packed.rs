@@ -13,7 +13,7 @@ use super::kernels::linear::Linear;
 use super::kernels::rows::{Norm, add_and_norm};
 use super::kernels::words::{Form, Range, WordBuffer};
 use crate::model::{Pooling, Precision};
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Storage, Tensor, bail};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -23,8 +23,8 @@ const BLOCK_ROWS: usize = 168;
 
 /// A loaded BERT.
 pub struct PackedBert {
-    /// `[vocabulary, hidden]`.
-    words: Vec<f32>,
+    /// `[vocabulary, hidden]`, as it was loaded: it is half of the model.
+    words: Tensor,
     /// `[positions, hidden]`, with the embedding of token type 0.
     positions: Vec<f32>,
     embedding_norm: Norm,
@@ -56,8 +56,21 @@ struct Scratch {
     out: Vec<f32>,
 }
 
+/// What a batch takes from layer to layer, kept for the thread's next batch: fresh memory would have to be
+/// cleared by the system first.
+#[derive(Default)]
+struct Batch {
+    /// `[tokens, hidden]`.
+    hidden: Vec<f32>,
+    /// `[tokens, hidden]`: what attention gives.
+    context: Vec<f32>,
+    /// `[tokens, words]`, packed for attention.
+    qkv: Vec<u32>,
+}
+
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static BATCH: RefCell<Batch> = RefCell::default();
 }
 
 fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
@@ -78,7 +91,7 @@ impl PackedBert {
         let words = embeddings.get((config.vocab_size, config.hidden_size), "word_embeddings.weight")?;
         let layers = tensors.pp("encoder.layer");
         Ok(PackedBert {
-            words: values(&words)?,
+            words,
             positions: values(&positions(config, &embeddings)?)?,
             embedding_norm: norm(config, &embeddings.pp("LayerNorm"))?,
             layers: (0..config.num_hidden_layers)
@@ -90,24 +103,50 @@ impl PackedBert {
         })
     }
 
-    /// Sum of word, position and type embeddings, normed: `[tokens, hidden]`.
-    fn embeddings(&self, texts: &[&[u32]]) -> Result<Vec<f32>> {
+    /// Sum of word, position and type embeddings, normed, into `words [tokens, hidden]`; `places` is room for
+    /// as much.
+    fn embeddings(&self, texts: &[&[u32]], words: &mut Vec<f32>, places: &mut Vec<f32>) -> Result<()> {
         let width = self.hidden;
-        let tokens: usize = texts.iter().map(|ids| ids.len()).sum();
-        let (mut words, mut places) =
-            (Vec::with_capacity(tokens * width), Vec::with_capacity(tokens * width));
+        let (table, _) = self.words.storage_and_layout();
+        let Storage::Cpu(table) = &*table else { bail!("the word embeddings are not in memory") };
+        let table = table.as_slice::<f32>()?;
+        words.clear();
+        places.clear();
         for ids in texts {
             places.extend_from_slice(&self.positions[..ids.len() * width]);
             for &id in *ids {
                 let start = id as usize * width;
-                let Some(word) = self.words.get(start..start + width) else {
+                let Some(word) = table.get(start..start + width) else {
                     bail!("token {id} is not in the model's vocabulary; tokenizer.json is another model's")
                 };
                 words.extend_from_slice(word);
             }
         }
-        add_and_norm(self.level, &mut words, &places, &self.embedding_norm);
-        Ok(words)
+        add_and_norm(self.level, words, places, &self.embedding_norm);
+        Ok(())
+    }
+
+    /// All layers, `hidden [tokens, hidden]` in place. What is done row by row, from one attention to the next,
+    /// is one parallel loop, since threads that wait for each other fall asleep; an encoder's worker has one
+    /// thread, and somebody who waits for one text has all.
+    fn forward(&self, hidden: &mut [f32], lengths: &[usize], qkv: &mut Vec<u32>, context: &mut [f32]) {
+        let Some(first) = self.layers.first() else { return };
+        let (width, words, threads) = (self.hidden, first.attention.words(), rayon::current_num_threads());
+        let tokens = hidden.len() / width;
+        let block = tokens.div_ceil(threads).clamp(1, BLOCK_ROWS);
+        qkv.resize(tokens * words, 0);
+        let rows = hidden.par_chunks(block * width).zip(qkv.par_chunks_mut(block * words));
+        rows.for_each(|(hidden, qkv)| first.project(hidden, qkv));
+        for (index, layer) in self.layers.iter().enumerate() {
+            layer.attend(lengths, qkv, context, threads);
+            let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
+            rows.zip(qkv.par_chunks_mut(block * words)).for_each(|((hidden, context), qkv)| {
+                layer.finish(hidden, context);
+                if let Some(next) = self.layers.get(index + 1) {
+                    next.project(hidden, qkv);
+                }
+            });
+        }
     }
 
     fn pool(&self, hidden: &[f32]) -> Vec<f32> {
@@ -128,21 +167,20 @@ impl PackedBert {
 
 impl Architecture for PackedBert {
     fn embed(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
-        let mut hidden = self.embeddings(texts)?;
+        let mut room = BATCH.take();
+        let Batch { hidden, context, qkv } = &mut room;
+        self.embeddings(texts, hidden, context)?;
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
-        let tokens = hidden.len() / self.hidden;
-        let words = self.layers.iter().map(|layer| layer.attention.words()).max().unwrap_or(0);
-        let (mut qkv, mut context) = (vec![0; tokens * words], vec![0.0; hidden.len()]);
-        for layer in &self.layers {
-            layer.forward(&mut hidden, &lengths, &mut qkv, &mut context);
-        }
+        self.forward(hidden, &lengths, qkv, context);
         let mut rest = &hidden[..];
         let pooled = lengths.iter().map(|length| {
             let (text, later) = rest.split_at(length * self.hidden);
             rest = later;
             self.pool(text)
         });
-        Ok(pooled.collect())
+        let pooled = pooled.collect();
+        BATCH.set(room);
+        Ok(pooled)
     }
 }
 
@@ -190,19 +228,6 @@ impl Layer {
             width: hidden,
             level,
         })
-    }
-
-    /// `hidden [tokens, hidden]` in place. Each of the three parts is shared out over the threads there are:
-    /// an encoder's worker has one, and somebody who waits for one text has all.
-    fn forward(&self, hidden: &mut [f32], lengths: &[usize], qkv: &mut [u32], context: &mut [f32]) {
-        let width = self.width;
-        let threads = rayon::current_num_threads();
-        let block = (hidden.len() / width).div_ceil(threads).clamp(1, BLOCK_ROWS);
-        let rows = hidden.par_chunks(block * width).zip(qkv.par_chunks_mut(block * self.attention.words()));
-        rows.for_each(|(hidden, qkv)| self.project(hidden, qkv));
-        self.attend(lengths, qkv, context, threads);
-        let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
-        rows.for_each(|(hidden, context)| self.finish(hidden, context));
     }
 
     fn project(&self, hidden: &[f32], qkv: &mut [u32]) {

@@ -13,6 +13,9 @@ use std::ops;
 /// What the sums of products start from.
 const ZEROS: [f32; 64] = [0.0; 64];
 
+/// What stands in for a token that is not there.
+const ZERO_HALVES: [u16; 64] = [0; 64];
+
 /// How attention is shaped and computed.
 pub struct Attention {
     heads: usize,
@@ -190,15 +193,29 @@ impl WithSimd for PackValues<'_> {
                     continue;
                 }
                 let halves = |token| &bytemuck::cast_slice::<u32, u16>(head.value(token))[columns.clone()];
-                let low = halves(2 * word);
-                if 2 * word + 1 < tokens {
-                    for ((word, low), high) in panel.iter_mut().zip(low).zip(halves(2 * word + 1)) {
-                        *word = u32::from(*low) | u32::from(*high) << 16;
-                    }
-                } else {
-                    panel.iter_mut().zip(low).for_each(|(word, low)| *word = u32::from(*low));
-                }
+                let panel = &mut panel[..columns.len()];
+                let partner = (2 * word + 1 < tokens).then(|| halves(2 * word + 1));
+                interleave(halves(2 * word), partner.unwrap_or(&ZERO_HALVES[..columns.len()]), panel);
             }
         }
+    }
+}
+
+/// Pairs in words. The loop is over whole registers of words, in which the compiler knows every place.
+#[inline(always)]
+fn interleave(low: &[u16], high: &[u16], words: &mut [u32]) {
+    const LANES: usize = 16;
+    let (words, words_rest) = words.as_chunks_mut::<LANES>();
+    let ((low, low_rest), (high, high_rest)) = (low.as_chunks::<LANES>(), high.as_chunks::<LANES>());
+    let word = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
+    for ((words, low), high) in words.iter_mut().zip(low).zip(high) {
+        let mut chunk = [0; LANES];
+        for ((to, low), high) in chunk.iter_mut().zip(low).zip(high) {
+            *to = word(*low, *high);
+        }
+        *words = chunk;
+    }
+    for ((to, low), high) in words_rest.iter_mut().zip(low_rest).zip(high_rest) {
+        *to = word(*low, *high);
     }
 }

@@ -4,9 +4,9 @@
 //! and activated and packed for the way back while they are still in the core's own cache.
 
 use super::Activation;
+use super::functions::{Function, Gelu, GeluNew, Relu};
 use super::level::Level;
 use super::linear::Linear;
-use super::rows::{Function, Gelu, GeluNew, Relu};
 use super::words::{GROUP, Rows, WordBuffer, groups};
 
 /// `output(activation(intermediate(x)))`.

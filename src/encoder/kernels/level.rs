@@ -7,6 +7,7 @@
 //! the words of a few rows by a panel of a weight, which has [`Level::width`] columns, and keeps the sums
 //! in registers.
 
+use crate::model::Precision;
 use std::sync::LazyLock;
 
 /// Words of a row that share a scale, of bytes: 128 values. Papers differ by less than what one scale
@@ -63,6 +64,8 @@ pub struct Level {
     pub name: &'static str,
     /// Columns of a panel.
     pub width: usize,
+    /// The precision that its instructions are fastest in.
+    pub fastest: Precision,
     /// For loops that the compiler vectorises.
     pub arch: pulp::Arch,
     f32: &'static [Kernel],
@@ -124,6 +127,7 @@ pub fn available() -> Vec<Level> {
     levels.push(Level {
         name: "portable",
         width: super::portable::WIDTH,
+        fastest: Precision::F32,
         arch: if cfg!(target_arch = "x86_64") { pulp::Arch::Scalar } else { pulp::Arch::new() },
         f32: &super::portable::F32,
         bf16: &super::portable::BF16,
@@ -142,6 +146,11 @@ fn x86_levels() -> Vec<Level> {
         let level = |name, bf16, int8| Level {
             name,
             width: avx512::WIDTH,
+            fastest: match (int8, bf16) {
+                (true, _) => Precision::Int8,
+                (false, true) => Precision::Bf16,
+                (false, false) => Precision::F32,
+            },
             arch: pulp::Arch::V4(v4),
             f32: &avx512::F32,
             bf16: if bf16 { &avx512::BF16 } else { &avx512::BF16_PLAIN },
@@ -154,6 +163,7 @@ fn x86_levels() -> Vec<Level> {
         levels.push(Level {
             name: "avx2",
             width: avx2::WIDTH,
+            fastest: Precision::F32,
             arch: pulp::Arch::V3(v3),
             f32: &avx2::F32,
             bf16: &avx2::BF16,

@@ -6,7 +6,7 @@
 //! group of 128 values, in both factors: with one a row, an outlier blurs everything beside it.
 
 use super::level::{Level, Scales, Tile};
-use super::words::{ACTIVATED_LOW, Form, GROUP, Range, Rows, WordBuffer, groups, pack_bf16, pack_weights};
+use super::words::{ACTIVATED_LOW, Form, GROUP, Range, Rows, WordBuffer, groups, pack_weights};
 use crate::model::Precision;
 
 /// A weight, packed, and its bias.
@@ -39,21 +39,19 @@ impl Linear {
         let mut column = vec![0; words];
         for (output, row) in weight.chunks_exact(inputs).enumerate() {
             let (panel, lane) = (output / level.width, output % level.width);
-            let parts = row.chunks(GROUP).zip(column.chunks_mut(form.group_words(GROUP)));
-            for (group, (values, column)) in parts.enumerate() {
-                match form.precision {
-                    Precision::F32 => column.copy_from_slice(bytemuck::cast_slice(values)),
-                    Precision::Bf16 => pack_bf16(values, column),
-                    Precision::Int8 => {
-                        let (scale, sum) = pack_weights(values, column);
-                        let place = (panel * groups + group) * level.width + lane;
-                        scales[place] = scale;
-                        match form.range {
-                            Range::Signed => starts[place] = -128 * sum,
-                            Range::Activated => bias[output] += ACTIVATED_LOW * scale * sum as f32,
-                        }
+            if form.precision == Precision::Int8 {
+                let parts = row.chunks(GROUP).zip(column.chunks_mut(form.group_words(GROUP)));
+                for (group, (values, column)) in parts.enumerate() {
+                    let (scale, sum) = pack_weights(values, column);
+                    let place = (panel * groups + group) * level.width + lane;
+                    scales[place] = scale;
+                    match form.range {
+                        Range::Signed => starts[place] = -128 * sum,
+                        Range::Activated => bias[output] += ACTIVATED_LOW * scale * sum as f32,
                     }
                 }
+            } else {
+                form.pack(level, row, inputs, &mut column);
             }
             let start = panel * words * level.width + lane;
             for (slot, word) in packed[start..].iter_mut().step_by(level.width).zip(&column) {

@@ -2,7 +2,8 @@
 //!
 //! [`level`] finds what the machine has; [`avx512`], [`avx2`] and [`portable`] are its micro-kernels, the
 //! only `unsafe` code; [`words`] packs numbers for them, [`linear`] multiplies by weights, [`attention`]
-//! attends, [`feed_forward`] is the wide part, and [`rows`] is everything that is done row by row.
+//! attends, [`feed_forward`] is the wide part, [`rows`] is everything that is done row by row, and
+//! [`functions`] the formulas in it.
 
 pub mod attention;
 #[cfg(target_arch = "x86_64")]
@@ -10,6 +11,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub mod feed_forward;
+mod functions;
 pub mod level;
 pub mod linear;
 mod portable;
@@ -38,8 +40,9 @@ pub enum Activation {
 mod tests {
     use super::attention::{Attention, AttentionBuffer};
     use super::feed_forward::{FeedForward, FeedForwardBuffer};
+    use super::functions::{Function, Gelu, GeluNew, Identity, Relu};
     use super::linear::Linear;
-    use super::rows::{Function, Gelu, GeluNew, Identity, Norm, Relu, add_and_norm, softmax};
+    use super::rows::{Norm, add_and_norm, softmax};
     use super::words::{ACTIVATED_LOW, Form, Range, WordBuffer};
     use super::*;
     use crate::model::Precision;

@@ -4,8 +4,9 @@
 //! bytes, in their order. A row is cut into groups of 128 values, each packed for itself, so that a row can
 //! be packed as its groups come.
 
+use super::functions::{Function, Identity, ROUND, ToBf16, ToByte};
 use super::level::{GROUP_WORDS, Level};
-use super::rows::{Function, Identity, ROUND, largest, largest_size, map_lanes};
+use super::rows::{apply, largest, largest_size, narrow};
 use crate::model::Precision;
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
@@ -183,14 +184,15 @@ impl<F: Function> WithSimd for Pack<'_, F> {
             for (group, (mut values, words)) in groups.enumerate() {
                 if !F::IS_IDENTITY {
                     let activated = &mut activated[..values.len()];
-                    map_lanes(activated, values, |value| F::apply::<S>(value));
+                    apply::<S, F>(simd, activated, values);
                     values = activated;
                 }
-                match (form.precision, form.range) {
-                    (Precision::F32, _) => words.copy_from_slice(bytemuck::cast_slice(values)),
-                    (Precision::Bf16, _) => pack_bf16(values, words),
-                    (Precision::Int8, range) => {
-                        self.scales[row * self.scale_stride + group] = pack_bytes(simd, values, range, words);
+                match form.precision {
+                    Precision::F32 => words.copy_from_slice(bytemuck::cast_slice(values)),
+                    Precision::Bf16 => pack_bf16(simd, values, words),
+                    Precision::Int8 => {
+                        let scale = pack_bytes(simd, values, form.range, words);
+                        self.scales[row * self.scale_stride + group] = scale;
                     }
                 }
             }
@@ -198,19 +200,20 @@ impl<F: Function> WithSimd for Pack<'_, F> {
     }
 }
 
-/// Packs one group of pairs.
+/// Packs one group of pairs, rounded to nearest, ties to even.
 #[inline(always)]
-pub fn pack_bf16(values: &[f32], words: &mut [u32]) {
+fn pack_bf16<S: Simd>(simd: S, values: &[f32], words: &mut [u32]) {
     let (halves, rest) = bytemuck::cast_slice_mut::<u32, u16>(words).split_at_mut(values.len());
-    map_lanes(halves, values, |value| bf16(value));
     rest.fill(0);
+    narrow(simd, halves, values, ToBf16);
 }
 
-/// A value's upper half, rounded to nearest, ties to even.
-#[inline(always)]
+/// A value's upper half, rounded as packing rounds it.
+#[cfg(test)]
 pub fn bf16(value: f32) -> u16 {
-    let bits = value.to_bits();
-    (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
+    let mut word = [0];
+    pack_bf16(pulp::Scalar::new(), &[value], &mut word);
+    word[0] as u16
 }
 
 /// Packs one group of bytes; gives what 1 is worth.
@@ -219,19 +222,17 @@ fn pack_bytes<S: Simd>(simd: S, values: &[f32], range: Range, words: &mut [u32])
     let (bytes, rest) = bytemuck::cast_slice_mut::<u32, u8>(words).split_at_mut(values.len());
     // What is missing of a last word meets weights of 0.
     rest.fill(0);
-    // Adding ROUND leaves a whole number in the low bits.
-    let byte = |shifted: f32| shifted.to_bits() as u8;
     match range {
         Range::Signed => {
             let largest = largest_size(simd, values);
             let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-            map_lanes(bytes, values, |value| byte(value * inverse + (ROUND + 128.0)));
+            narrow(simd, bytes, values, ToByte { zero: 0.0, inverse, shift: 128.0 });
             largest / 127.0
         }
         Range::Activated => {
             let span = largest(simd, values, ACTIVATED_LOW) - ACTIVATED_LOW;
             let inverse = if span > 0.0 { 255.0 / span } else { 0.0 };
-            map_lanes(bytes, values, |value| byte((value - ACTIVATED_LOW) * inverse + ROUND));
+            narrow(simd, bytes, values, ToByte { zero: ACTIVATED_LOW, inverse, shift: 0.0 });
             span / 255.0
         }
     }
@@ -244,7 +245,7 @@ pub fn pack_weights(values: &[f32], words: &mut [u32]) -> (f32, i32) {
     let bytes = bytemuck::cast_slice_mut::<u32, i8>(words);
     bytes.fill(0);
     for (byte, value) in bytes.iter_mut().zip(values) {
-        *byte = (value * inverse).round_ties_even() as i8;
+        *byte = (value * inverse + ROUND).to_bits() as i8;
     }
     (largest / 127.0, bytes.iter().map(|byte| i32::from(*byte)).sum())
 }
