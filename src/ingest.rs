@@ -9,7 +9,7 @@ use crate::dump::Refused;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::index::Hnsw;
-use crate::model::ModelFolder;
+use crate::model::{ModelFolder, Precision};
 use crate::paper::Paper;
 use crate::space::{Space, SpaceWriter};
 use crate::text::{TextHash, text_of};
@@ -44,6 +44,18 @@ pub struct Counts {
 /// The path of a data folder's catalog.
 pub fn catalog_path(data: &Path) -> PathBuf {
     data.join(CATALOG)
+}
+
+/// The precision that a data folder's vectors are in; `None` if it has none of this model.
+pub fn precision_of(data: &Path, model: &ModelFolder) -> Result<Option<Precision>> {
+    let path = catalog_path(data);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let space = Catalog::open(&path)?.space()?;
+    let is_of =
+        |precision: &Precision| Some(model.clone().in_precision(*precision).fingerprint.sha256) == space;
+    Ok(Precision::ALL.into_iter().find(is_of))
 }
 
 /// Refuses a data folder whose vectors are another model's.

@@ -91,6 +91,10 @@ fn precisions_are_spaces_of_their_own() {
     let fingerprint = |precision| open(precision).unwrap().fingerprint.sha256;
     assert_ne!(fingerprint(Precision::F32), fingerprint(Precision::Bf16));
     assert_ne!(fingerprint(Precision::Bf16), fingerprint(Precision::Int8));
+    for precision in Precision::ALL {
+        let same = open(Precision::Bf16).unwrap().in_precision(precision).fingerprint;
+        assert_eq!(same, open(precision).unwrap().fingerprint);
+    }
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Ingest: counts, interruption, replacement, another model.
 
 use crate::support::{data, encoder, ingest, likewise};
+use likewise::Filter;
 use likewise::catalog::Catalog;
 use likewise::ingest::{Writer, catalog_path};
 use likewise::paper::{Paper, PaperId};
 use likewise::search::{Library, Like, Query};
-use likewise::{Filter, model::ModelFolder};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -126,7 +126,8 @@ fn killed_anywhere_and_started_again_it_loses_nothing() {
     });
     std::fs::write(&dump, lines).unwrap();
     let folder = work.path().join("data");
-    let arguments = ["ingest", dump.to_str().unwrap(), "--data", folder.to_str().unwrap()];
+    let [dump, data] = [&dump, &folder].map(|path| path.to_str().unwrap());
+    let arguments = ["ingest", dump, "--data", data, "--precision", "f32"];
     let mut kills = 0;
     for attempt in 0.. {
         let mut child = likewise(&arguments)
@@ -145,12 +146,8 @@ fn killed_anywhere_and_started_again_it_loses_nothing() {
         }
     }
     assert!(kills > 0, "the run was over before it could be killed");
-    let model = ModelFolder::open(
-        crate::support::model_folder().to_str().unwrap(),
-        Path::new("models"),
-        likewise::model::Precision::F32,
-    )
-    .unwrap();
+    let model = encoder().model().clone();
+    assert_eq!(likewise::ingest::precision_of(&folder, &model).unwrap(), Some(model.precision));
     let space = likewise::space::Space::open(&folder, &model.fingerprint).unwrap();
     assert_eq!(space.vectors().len(), papers, "each text once");
     assert_nothing_lost(&folder, papers);

@@ -180,7 +180,7 @@ fn embed_writes_a_row_a_paper_and_their_ids() {
     let vectors = folder.path().join("vectors.npy");
     let dump = crate::support::data("five/plain.jsonl");
     let arguments = ["embed", dump.to_str().unwrap(), "--output", vectors.to_str().unwrap()];
-    let output = likewise(&arguments).output().unwrap();
+    let output = likewise(&[&arguments[..], &["--precision", "f32"]].concat()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stdout).starts_with("read 5, refused 0, encoded 5"));
     let ids = std::fs::read_to_string(vectors.with_extension("ids")).unwrap();
@@ -192,4 +192,23 @@ fn embed_writes_a_row_a_paper_and_their_ids() {
         bytes[128..].chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().unwrap())).collect();
     let third = crate::support::encoder().encode_one(&likewise::text::text_of(&papers[2])).unwrap().vector;
     assert!(values[2 * 384..3 * 384].iter().zip(&third).all(|(a, b)| (a - b).abs() < 1e-5));
+}
+
+#[test]
+fn without_a_precision_a_folder_keeps_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, dump) = (folder.path().to_str().unwrap(), crate::support::data("five/plain.jsonl"));
+    let run = |arguments: &[&str]| likewise(&[arguments, &["--data", data]].concat()).output().unwrap();
+    let filled = run(&["ingest", dump.to_str().unwrap(), "--precision", "bf16"]);
+    assert_eq!(filled.status.code(), Some(0), "{}", text(&filled.stderr));
+    let again = run(&["ingest", dump.to_str().unwrap()]);
+    assert!(text(&again.stderr).contains("in bf16"), "{}", text(&again.stderr));
+    assert!(text(&again.stdout).contains("unchanged 5"), "{}", text(&again.stdout));
+    let found = run(&["search", "glaciers"]);
+    assert_eq!(found.status.code(), Some(0), "{}", text(&found.stderr));
+    let other = run(&["search", "glaciers", "--precision", "f32"]);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(text(&other.stderr).contains("another model or precision"), "{}", text(&other.stderr));
+    let unknown = run(&["search", "glaciers", "--precision", "f16"]);
+    assert!(text(&unknown.stderr).contains("wanted auto, f32, bf16 or int8"), "{}", text(&unknown.stderr));
 }

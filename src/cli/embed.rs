@@ -63,17 +63,13 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 fn embed_file(
-    mut papers: Papers,
+    papers: Papers,
     encoder: &Encoder,
     out: &mut Output,
     counts: &mut Counts,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
-    loop {
-        let chunk: Vec<_> = papers.by_ref().take(CHUNK).collect();
-        if chunk.is_empty() {
-            return Ok(());
-        }
+    for chunk in dump::chunks(papers, CHUNK) {
         counts.read += chunk.len() as u64;
         let (kept, refused): (Vec<_>, Vec<_>) = chunk.into_iter().partition(Result::is_ok);
         for refused in refused.into_iter().filter_map(Result::err) {
@@ -89,6 +85,7 @@ fn embed_file(
         counts.encoded += kept.len() as u64;
         progress.update(counts);
     }
+    Ok(())
 }
 
 /// A .npy file and its ids, being written under other names until they are whole.

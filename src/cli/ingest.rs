@@ -27,7 +27,7 @@ pub struct Options {
 
 /// Runs it: exit status 0, or 2 if entries were refused, or 1 if a whole file could not be read.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let encoder = options.data.model.load()?;
+    let encoder = options.data.load()?;
     eprintln!("{}", encoder.describe());
     let mut writer = Writer::open(&options.data.data, &encoder)?;
     let started = Instant::now();
@@ -67,17 +67,13 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 fn ingest_file(
     file: &Path,
-    mut papers: Papers,
+    papers: Papers,
     bytes_read: &BytesRead,
     writer: &mut Writer,
     counts: &mut Counts,
 ) -> anyhow::Result<()> {
     let mut progress = Progress::new(file, bytes_read.clone(), counts);
-    loop {
-        let chunk: Vec<_> = papers.by_ref().take(CHUNK).collect();
-        if chunk.is_empty() {
-            break;
-        }
+    for chunk in dump::chunks(papers, CHUNK) {
         chunk.iter().filter_map(|entry| entry.as_ref().err()).for_each(|refused| progress.refuse(refused));
         writer.add(chunk, counts)?;
         progress.update(counts);

@@ -9,7 +9,7 @@ mod pull;
 mod search;
 mod serve;
 
-use crate::encoder::Encoder;
+use crate::encoder::{self, Encoder};
 use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
@@ -48,9 +48,24 @@ struct ModelOptions {
     /// Where models are kept by name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     models: PathBuf,
-    /// Arithmetic of the large multiplications; a data folder holds one.
-    #[arg(long, env = "LIKEWISE_PRECISION", value_enum, default_value_t)]
-    precision: Precision,
+    /// Arithmetic of the large multiplications: f32, bf16, int8, or auto, which is a data folder's own, and
+    /// for a new one the fastest that this CPU has instructions for.
+    #[arg(long, env = "LIKEWISE_PRECISION", default_value = AUTO, value_parser = parse_precision)]
+    precision: Wanted,
+}
+
+/// A precision by name, or none for [`AUTO`].
+type Wanted = Option<Precision>;
+
+const AUTO: &str = "auto";
+
+fn parse_precision(name: &str) -> Result<Wanted, String> {
+    if name == AUTO {
+        return Ok(None);
+    }
+    let known = |precision: &Precision| precision.to_string() == name;
+    let found = Precision::ALL.into_iter().find(known);
+    found.map(Some).ok_or_else(|| "wanted auto, f32, bf16 or int8".into())
 }
 
 /// Options of every command that needs a data folder.
@@ -64,8 +79,24 @@ struct DataOptions {
 }
 
 impl ModelOptions {
+    fn open(&self) -> anyhow::Result<ModelFolder> {
+        let precision = self.precision.unwrap_or_else(encoder::fastest_precision);
+        Ok(ModelFolder::open(&self.model, &self.models, precision)?)
+    }
+
     fn load(&self) -> anyhow::Result<Encoder> {
-        let folder = ModelFolder::open(&self.model, &self.models, self.precision)?;
+        Ok(Encoder::load(&self.open()?)?)
+    }
+}
+
+impl DataOptions {
+    fn load(&self) -> anyhow::Result<Encoder> {
+        let mut folder = self.model.open()?;
+        if self.model.precision.is_none()
+            && let Some(precision) = crate::ingest::precision_of(&self.data, &folder)?
+        {
+            folder = folder.in_precision(precision);
+        }
         Ok(Encoder::load(&folder)?)
     }
 }

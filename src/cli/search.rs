@@ -45,7 +45,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         (_, Some(path)) => Like::Text(read_text(path)?),
         _ => Like::Papers(options.like.clone()),
     };
-    let encoder = Arc::new(options.data.model.load()?);
+    let encoder = Arc::new(options.data.load()?);
     let library = Library::open(&options.data.data, encoder)?;
     let query = Query { like, k: options.k, exact: options.exact, filter: Filter::default() };
     let answer = library.search(&query)?;

@@ -71,7 +71,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
 }
 
 fn load(options: &DataOptions) -> anyhow::Result<Library> {
-    let encoder = Arc::new(options.model.load()?);
+    let encoder = Arc::new(options.load()?);
     tracing::info!("{}", encoder.describe());
     Ok(Library::open(&options.data, encoder)?)
 }

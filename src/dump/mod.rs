@@ -3,12 +3,14 @@
 //! A reader streams: it holds one line or one paragraph, never the file. What cannot be read as a
 //! paper comes out as a [`Refused`] with its line, and the next one follows.
 
+mod ahead;
 mod arxiv;
 mod daily_papers;
 mod jsonl;
 mod lines;
 mod open;
 
+pub use ahead::{Chunks, chunks};
 pub use open::{BytesRead, open};
 
 use crate::error::{Error, Result};

@@ -15,7 +15,7 @@ pub use tokenize::{Batch, Tokenized};
 
 use crate::error::{Error, Result};
 use crate::map::MappedFile;
-use crate::model::{CONFIG, ModelFolder, WEIGHTS};
+use crate::model::{CONFIG, ModelFolder, Precision, WEIGHTS};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::sync::Mutex;
@@ -49,6 +49,11 @@ pub enum Engine {
     Kernels,
     /// candle's own operations, in f32: slower, and what the kernels are judged by.
     Candle,
+}
+
+/// The precision that this machine computes fastest in, of those it has instructions for.
+pub fn fastest_precision() -> Precision {
+    kernels::level::current().fastest
 }
 
 /// A loaded model.
@@ -108,10 +113,15 @@ impl Encoder {
         Ok(embeddings.pop().expect("encode gives one embedding a text"))
     }
 
+    /// Splits texts into tokens, as [`Encoder::encode`] does first.
+    pub fn tokenize(&self, texts: &[&str]) -> Result<Vec<Tokenized>> {
+        self.tokenizer.tokenize(texts)
+    }
+
     /// Encodes texts; the answer has their order. A text's vector does not depend on the others'
     /// beyond rounding (1e-6).
     pub fn encode(&self, texts: &[&str]) -> Result<Vec<Embedding>> {
-        let tokenized = self.tokenizer.tokenize(texts)?;
+        let tokenized = self.tokenize(texts)?;
         let batches = tokenize::pack(&tokenized, BATCH_TOKENS);
         let vectors = Mutex::new(vec![Vec::new(); texts.len()]);
         let encode_batch = |batch: &Batch| -> Result<()> {

@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
 
+const PRECISION: &str = "precision=";
+
 /// Names one embedding space: every input that changes a vector, and their joint SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
@@ -34,9 +36,21 @@ impl Fingerprint {
         }
         let Stated { pooling, max_length, dimension, .. } = stated;
         let _ = writeln!(parts, "pooling={pooling:?}\nmax_length={max_length}\ndimension={dimension}");
-        let _ = writeln!(parts, "precision={precision}\ntext={}", crate::text::RECIPE);
-        let sha256 = hex(&Sha256::digest(parts.as_bytes()));
-        Ok(Fingerprint { sha256, parts, dimension: *dimension })
+        let _ = writeln!(parts, "{PRECISION}{precision}\ntext={}", crate::text::RECIPE);
+        Ok(Fingerprint::of_parts(parts, *dimension))
+    }
+
+    fn of_parts(parts: String, dimension: usize) -> Fingerprint {
+        Fingerprint { sha256: hex(&Sha256::digest(parts.as_bytes())), parts, dimension }
+    }
+
+    /// The same model in another precision.
+    pub(super) fn in_precision(&self, precision: Precision) -> Fingerprint {
+        let line = |line: &str| match line.starts_with(PRECISION) {
+            true => format!("{PRECISION}{precision}\n"),
+            false => format!("{line}\n"),
+        };
+        Fingerprint::of_parts(self.parts.lines().map(line).collect(), self.dimension)
     }
 
     /// The first 16 digits: enough to tell spaces apart, short enough for a folder's name.

@@ -44,16 +44,20 @@ pub enum Pooling {
 }
 
 /// The arithmetic of the large multiplications; part of the fingerprint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Single precision throughout.
-    #[default]
     F32,
     /// Factors rounded to bf16, sums in f32.
     Bf16,
     /// Factors rounded to bytes with a scale for every 128, sums of those exact; attention in bf16.
     Int8,
+}
+
+impl Precision {
+    /// Every one, the most exact first.
+    pub const ALL: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
 }
 
 impl std::fmt::Display for Precision {
@@ -101,6 +105,12 @@ impl ModelFolder {
         let fingerprint = Fingerprint::of(&path, &stated, precision)?;
         let Stated { name, pooling, max_length, .. } = stated;
         Ok(ModelFolder { name, path, pooling, max_length, precision, fingerprint })
+    }
+
+    /// The same folder, to encode in another precision.
+    pub fn in_precision(self, precision: Precision) -> ModelFolder {
+        let fingerprint = self.fingerprint.in_precision(precision);
+        ModelFolder { precision, fingerprint, ..self }
     }
 }
 

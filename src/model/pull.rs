@@ -27,7 +27,7 @@ pub struct Pulled {
 /// [`Error::Model`] with every source's own reason, if none works.
 pub fn pull(name: &str, models_dir: &Path) -> Result<Pulled> {
     if Path::new(name).is_dir() {
-        let folder = ModelFolder::open(name, models_dir, Precision::default())?;
+        let folder = ModelFolder::open(name, models_dir, Precision::F32)?;
         return Ok(Pulled { folder: folder.path, source: "the folder itself".into() });
     }
     let manifest = match Manifest::known(name) {

@@ -1,0 +1,74 @@
+//! Reading ahead: a dump's entries in chunks, read while the chunk before is being encoded.
+//!
+//! Its own file because it is a thread, and everything else about dumps is plain iteration.
+
+use super::{Papers, Refused};
+use crate::paper::Paper;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+
+/// A dump's entries in order, in chunks; see [`chunks`].
+pub struct Chunks {
+    chunks: Receiver<Vec<Result<Paper, Refused>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// Reads `papers` in chunks of `size` (the last may be smaller), one chunk ahead of whoever asks.
+pub fn chunks(mut papers: Papers, size: usize) -> Chunks {
+    let (send, chunks) = sync_channel(1);
+    let read = move || {
+        loop {
+            let chunk: Vec<_> = papers.by_ref().take(size).collect();
+            // Nobody takes it if the run ended early.
+            if chunk.is_empty() || send.send(chunk).is_err() {
+                return;
+            }
+        }
+    };
+    Chunks { chunks, reader: Some(std::thread::spawn(read)) }
+}
+
+impl Iterator for Chunks {
+    type Item = Vec<Result<Paper, Refused>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Ok(chunk) = self.chunks.recv() {
+            return Some(chunk);
+        }
+        // A reader that panicked has not come to the end, and must not look as if it had.
+        if let Some(Err(panic)) = self.reader.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(line: u64) -> Result<Paper, Refused> {
+        Err(Refused { line, reason: String::new() })
+    }
+
+    #[test]
+    fn every_entry_comes_once_and_in_order() {
+        for count in [0, 1, 3, 4, 7] {
+            let read: Vec<_> = chunks(Box::new((0..count).map(refused)), 3).collect();
+            assert!(read.iter().rev().skip(1).all(|chunk| chunk.len() == 3));
+            assert_eq!(read.concat(), (0..count).map(refused).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a defect")]
+    fn a_reader_that_panics_is_not_the_end_of_the_dump() {
+        let papers = (0..9).map(|line| if line < 5 { refused(line) } else { panic!("a defect") });
+        chunks(Box::new(papers), 2).for_each(drop);
+    }
+
+    #[test]
+    fn an_endless_dump_may_be_left() {
+        assert_eq!(chunks(Box::new((0..).map(refused)), 2).take(3).count(), 3);
+    }
+}
