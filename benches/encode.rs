@@ -2,7 +2,7 @@
 //!
 //! Measured: papers a second over a dump's texts, tokenisation and pooling included; the median time of
 //! one text of 200 tokens and of a query of 10; cosine to f32 and overlap of the ten nearest among the
-//! same texts.
+//! same texts; then what all threads bring over one, and how much of a core tokenising takes.
 //! Corpus: `--dump FILE` (default: the sample), `--count N` of its papers (default 512), evenly spread
 //! over its first `N * --step` (default 1).
 //! Fair: texts as they come, rounds of all precisions in turn, medians of three. Unfair: no peer beside
@@ -10,7 +10,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
-use likewise::encoder::{Embedding, Encoder};
+use likewise::encoder::{Embedding, Encoder, Engine};
 use likewise::index::{Exact, Index, dot};
 use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use likewise::space::{Slot, Vectors};
@@ -39,11 +39,9 @@ fn main() {
     let papers = papers.filter_map(Result::ok).step_by(step).take(count);
     let texts: Vec<String> = papers.map(|paper| text_of(&paper)).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let load = |precision| {
-        let folder = ModelFolder::open(DEFAULT_MODEL, Path::new(DEFAULT_MODELS_DIR), precision).unwrap();
-        Encoder::load(&folder).unwrap()
-    };
-    let encoders = PRECISIONS.map(load);
+    let open =
+        |precision| ModelFolder::open(DEFAULT_MODEL, Path::new(DEFAULT_MODELS_DIR), precision).unwrap();
+    let encoders = PRECISIONS.map(|precision| Encoder::load(&open(precision)).unwrap());
 
     let mut seconds = PRECISIONS.map(|_| Vec::new());
     let mut embeddings = PRECISIONS.map(|_| Vec::new());
@@ -70,6 +68,17 @@ fn main() {
             overlap(&embeddings[0], &embeddings[index]),
         );
     }
+    for (precision, many) in PRECISIONS.into_iter().zip(&encoders) {
+        let one = Encoder::load_with(&open(precision), Engine::default(), 1).unwrap();
+        let few = &texts[..texts.len() / 2];
+        let rate = |encoder: &Encoder| few.len() as f64 / timed(|| drop(encoder.encode(few).unwrap()));
+        let ratios = (0..ROUNDS).map(|_| rate(many) / rate(&one)).collect();
+        println!("{precision}: {} threads are {:.2} times one", many.threads(), median(ratios));
+    }
+    let tokenize =
+        |encoder: &Encoder| timed(|| texts.iter().for_each(|text| drop(encoder.tokenize(&[text]))));
+    let seconds = median((0..ROUNDS).map(|_| tokenize(&encoders[0])).collect());
+    println!("tokenising, one text after the other: {:.2} ms a text", seconds * 1e3 / texts.len() as f64);
 }
 
 fn timed(work: impl FnOnce()) -> f64 {

@@ -17,9 +17,9 @@ use serde::Serialize;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Papers taken from the dump at once: enough for the encoder to sort by length, few enough that a
-/// kill costs seconds of work.
-pub const CHUNK: usize = 256;
+/// Papers taken from the dump at once, for every thread that encodes: enough to sort them by length and for
+/// the threads to end together, few enough that a kill costs seconds of work.
+const CHUNK_A_THREAD: usize = 128;
 
 const CATALOG: &str = "catalog.sqlite";
 const LOCK: &str = "write.lock";
@@ -118,14 +118,19 @@ impl<'a> Writer<'a> {
         let mut behind = self.catalog.texts()?;
         behind.retain(|(_, text)| !self.space.has(*text) && seen.insert(*text));
         let mut encoded = 0;
-        for (chunk, numbers) in behind.chunks(CHUNK).enumerate() {
-            progress(chunk * CHUNK, behind.len());
+        for (chunk, numbers) in behind.chunks(self.chunk()).enumerate() {
+            progress(chunk * self.chunk(), behind.len());
             let numbers: Vec<_> = numbers.iter().map(|(number, _)| *number).collect();
             let papers: Vec<Paper> =
                 self.catalog.get(&numbers)?.into_iter().map(|(_, paper)| paper).collect();
             encoded += self.encode(&papers)?;
         }
         Ok(encoded)
+    }
+
+    /// Entries that [`Writer::add`] is best given at once.
+    pub fn chunk(&self) -> usize {
+        CHUNK_A_THREAD * self.encoder.threads()
     }
 
     /// Takes a chunk of a dump's entries: stores, then encodes what is new. Refused entries are only

@@ -2,7 +2,7 @@
 
 use likewise::dump;
 use likewise::encoder::Encoder;
-use likewise::ingest::{CHUNK, Counts, Writer};
+use likewise::ingest::{Counts, Writer};
 use likewise::model::{ModelFolder, Precision};
 use likewise::search::Library;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub fn ingest(folder: &Path, files: &[PathBuf]) -> Counts {
     for file in files {
         let (mut papers, _) = dump::read(file, None).unwrap();
         loop {
-            let chunk: Vec<_> = papers.by_ref().take(CHUNK).collect();
+            let chunk: Vec<_> = papers.by_ref().take(writer.chunk()).collect();
             if chunk.is_empty() {
                 break;
             }

@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Texts encoded together: their lengths are sorted, so more of them fill the last batches better.
-const CHUNK: usize = 1024;
+/// Texts encoded together, for every thread: their lengths are sorted, so more of them fill the last batches
+/// better.
+const CHUNK_A_THREAD: usize = 512;
 
 /// Bytes before the first value of a .npy file; a multiple of 64, as the format asks.
 const NPY_HEADER: usize = 128;
@@ -69,7 +70,7 @@ fn embed_file(
     counts: &mut Counts,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
-    for chunk in dump::chunks(papers, CHUNK) {
+    for chunk in dump::chunks(papers, CHUNK_A_THREAD * encoder.threads()) {
         counts.read += chunk.len() as u64;
         let (kept, refused): (Vec<_>, Vec<_>) = chunk.into_iter().partition(Result::is_ok);
         for refused in refused.into_iter().filter_map(Result::err) {

@@ -3,7 +3,7 @@
 use super::progress::Progress;
 use super::{DataOptions, print_line};
 use crate::dump::{self, BytesRead, Format, Papers};
-use crate::ingest::{CHUNK, Counts, Writer};
+use crate::ingest::{Counts, Writer};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -73,7 +73,7 @@ fn ingest_file(
     counts: &mut Counts,
 ) -> anyhow::Result<()> {
     let mut progress = Progress::new(file, bytes_read.clone(), counts);
-    for chunk in dump::chunks(papers, CHUNK) {
+    for chunk in dump::chunks(papers, writer.chunk()) {
         chunk.iter().filter_map(|entry| entry.as_ref().err()).for_each(|refused| progress.refuse(refused));
         writer.add(chunk, counts)?;
         progress.update(counts);

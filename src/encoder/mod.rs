@@ -100,10 +100,15 @@ impl Encoder {
         self.folder.fingerprint.dimension
     }
 
+    /// Texts that are encoded at once, when there are so many.
+    pub fn threads(&self) -> usize {
+        self.workers.len()
+    }
+
     /// Where and with how many threads this encoder runs, in words.
     pub fn describe(&self) -> String {
         let (name, precision) = (&self.folder.name, self.folder.precision);
-        let (threads, level) = (self.workers.len(), kernels::level::current().name);
+        let (threads, level) = (self.threads(), kernels::level::current().name);
         format!("{name} in {precision} on cpu, {threads} threads, {level}")
     }
 

@@ -10,6 +10,7 @@ use super::kernels::attention::{Attention, AttentionBuffer};
 use super::kernels::feed_forward::{FeedForward, FeedForwardBuffer};
 use super::kernels::level::Level;
 use super::kernels::linear::Linear;
+use super::kernels::room;
 use super::kernels::rows::{Norm, add_and_norm};
 use super::kernels::words::{Form, Range, WordBuffer};
 use crate::model::{Pooling, Precision};
@@ -134,7 +135,7 @@ impl PackedBert {
         let (width, words, threads) = (self.hidden, first.attention.words(), rayon::current_num_threads());
         let tokens = hidden.len() / width;
         let block = tokens.div_ceil(threads).clamp(1, BLOCK_ROWS);
-        qkv.resize(tokens * words, 0);
+        let qkv = room(qkv, tokens * words);
         let rows = hidden.par_chunks(block * width).zip(qkv.par_chunks_mut(block * words));
         rows.for_each(|(hidden, qkv)| first.project(hidden, qkv));
         for (index, layer) in self.layers.iter().enumerate() {
@@ -234,7 +235,7 @@ impl Layer {
         with_scratch(|scratch| {
             let Scratch { words, out, .. } = scratch;
             let stride = 3 * self.width;
-            out.resize(3 * hidden.len(), 0.0);
+            let out = room(out, 3 * hidden.len());
             let mut column = 0;
             for linear in &self.projections {
                 linear.multiply(hidden, words, &mut out[column..], stride);
@@ -266,7 +267,7 @@ impl Layer {
     fn finish(&self, hidden: &mut [f32], context: &[f32]) {
         with_scratch(|scratch| {
             let Scratch { words, feed_forward, out, .. } = scratch;
-            out.resize(hidden.len(), 0.0);
+            let out = room(out, hidden.len());
             self.attention_output.multiply(context, words, out, self.width);
             add_and_norm(self.level, hidden, out, &self.attention_norm);
             self.feed_forward.forward(hidden, feed_forward, out);

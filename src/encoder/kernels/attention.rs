@@ -4,6 +4,7 @@
 //! packed into panels per head, and the scores of one tile of queries are all that is held of the square.
 
 use super::level::{Level, Tile};
+use super::room;
 use super::rows;
 use super::words::{Form, Range, Rows, WordBuffer};
 use crate::model::Precision;
@@ -110,7 +111,7 @@ impl Attention {
     /// A panel has the keys of as many tokens as it has columns.
     fn pack_keys(&self, head: &Head, keys: &mut Vec<u32>) {
         let (lanes, tokens) = (self.level.width, head.tokens());
-        keys.resize(tokens.next_multiple_of(lanes) * head.words, 0);
+        let keys = room(keys, tokens.next_multiple_of(lanes) * head.words);
         for (block, panel) in keys.chunks_exact_mut(head.words * lanes).enumerate() {
             for lane in 0..lanes.min(tokens - block * lanes) {
                 let key = head.key(block * lanes + lane);
@@ -122,7 +123,7 @@ impl Attention {
     /// A panel has as many of the head's values as it has columns, a word for each token or pair of tokens.
     fn pack_values(&self, head: &Head, values: &mut Vec<u32>) {
         let lanes = self.level.width;
-        values.resize(self.size.next_multiple_of(lanes) * self.form.words(head.tokens()), 0);
+        let values = room(values, self.size.next_multiple_of(lanes) * self.form.words(head.tokens()));
         self.level.arch.dispatch(PackValues { head, attention: self, values });
     }
 
@@ -134,8 +135,9 @@ impl Attention {
         let AttentionBuffer { keys, scores, shares, .. } = buffer;
         let words = &head.qkv[queries.start * head.stride + head.starts[0]..];
         let x = Rows { count: queries.len(), words, stride: head.stride, scales: &[] };
-        scores.resize(queries.len() * padded, 0.0);
-        shares.resize(queries.len(), 0.0);
+        let scores = room(scores, queries.len() * padded);
+        let shares = room(shares, queries.len());
+        let keys = &keys[..padded * head.words];
         for (block, panel) in keys.chunks_exact(head.words * lanes).enumerate() {
             self.multiply(x, panel, &mut scores[block * lanes..], padded);
         }
@@ -149,7 +151,8 @@ impl Attention {
         let padded = tokens.next_multiple_of(lanes);
         let AttentionBuffer { values, scores, shares, out, words, .. } = buffer;
         let weights = words.pack(self.level, self.form, scores, (rows, padded, tokens));
-        out.resize(rows * lanes, 0.0);
+        let out = room(out, rows * lanes);
+        let values = &values[..self.size.next_multiple_of(lanes) * self.form.words(tokens)];
         for (block, panel) in values.chunks_exact(self.form.words(tokens) * lanes).enumerate() {
             let columns = block * lanes..self.size.min((block + 1) * lanes);
             self.multiply(weights, panel, out, lanes);

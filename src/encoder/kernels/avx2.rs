@@ -3,7 +3,8 @@
 //! Its own file because it is `unsafe` and of one instruction set. This level
 //! has no products of bf16 values or bytes; both are put together from what it has.
 
-use super::level::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Tile, every_height};
+use super::level::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Steps, Tile, every_height};
+use super::portable;
 use super::x86::{int8_tile, registers, tile};
 use std::arch::x86_64::*;
 
@@ -57,6 +58,18 @@ fn step_int8(sum: __m256i, x: __m256i, weight: __m256i) -> __m256i {
     );
     let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(x), _mm256_srai_epi16::<8>(weight));
     _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
+}
+
+/// See [`ToBf16`](super::level::ToBf16); the compiler vectorises it.
+#[target_feature(enable = "avx2,fma")]
+pub fn to_bf16(values: &[f32], halves: &mut [u16]) {
+    portable::to_bf16(values, halves);
+}
+
+/// See [`ToBytes`](super::level::ToBytes); the compiler vectorises it.
+#[target_feature(enable = "avx2,fma")]
+pub fn to_bytes(values: &[f32], steps: Steps, bytes: &mut [u8]) {
+    portable::to_bytes(values, steps, bytes);
 }
 
 /// By rows of the tile, from 1.

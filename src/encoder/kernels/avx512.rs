@@ -3,7 +3,8 @@
 //! Its own file because it is `unsafe` and of one instruction set. Machines with AVX-512 but without its
 //! bf16 or byte products get both in plainer instructions, marked `plain`.
 
-use super::level::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Tile, every_height};
+use super::functions::ROUND;
+use super::level::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Steps, Tile, every_height};
 use super::x86::{int8_tile, registers, tile};
 use std::arch::x86_64::*;
 
@@ -84,6 +85,56 @@ fn step_int8_plain(sum: __m512i, x: __m512i, weight: __m512i) -> __m512i {
     );
     let odd = _mm512_madd_epi16(_mm512_srli_epi16::<8>(x), _mm512_srai_epi16::<8>(weight));
     _mm512_add_epi32(sum, _mm512_add_epi32(even, odd))
+}
+
+/// Writes a rounding of a row to fewer bits: sixteen values a step, and what is left over as one more.
+macro_rules! narrow {
+    ($name:ident, $narrow:ty, ($($steps:ident: $type:ty)?), $round:ident, $cut:ident, $store:ident) => {
+        /// See [`super::level`].
+        #[target_feature(enable = "avx512f")]
+        pub fn $name(values: &[f32], $($steps: $type,)? narrow: &mut [$narrow]) {
+            let ((values, rest), (narrow, narrow_rest)) =
+                (values.as_chunks::<16>(), narrow.as_chunks_mut::<16>());
+            for (values, narrow) in values.iter().zip(narrow) {
+                // SAFETY: both have sixteen values, and neither the load nor the store needs alignment.
+                unsafe {
+                    let rounded = $round(_mm512_loadu_ps(values.as_ptr()), $($steps)?);
+                    $store(narrow.as_mut_ptr().cast(), $cut(rounded));
+                }
+            }
+            if !rest.is_empty() {
+                let (mut padded, mut out) = ([0.0; 16], [0; 16]);
+                padded[..rest.len()].copy_from_slice(rest);
+                // SAFETY: as above.
+                unsafe {
+                    let rounded = $round(_mm512_loadu_ps(padded.as_ptr()), $($steps)?);
+                    $store(out.as_mut_ptr().cast(), $cut(rounded));
+                }
+                narrow_rest.copy_from_slice(&out[..rest.len()]);
+            }
+        }
+    };
+}
+
+narrow!(to_bf16, u16, (), round_bf16, _mm512_cvtepi32_epi16, _mm256_storeu_si256);
+narrow!(to_bytes, u8, (steps: Steps), round_byte, _mm512_cvtepi32_epi8, _mm_storeu_si128);
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn round_bf16(values: __m512) -> __m512i {
+    let bits = _mm512_castps_si512(values);
+    let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+    let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    _mm512_srli_epi32::<16>(rounded)
+}
+
+/// Adding ROUND leaves a whole number in the low bits.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn round_byte(values: __m512, steps: Steps) -> __m512i {
+    let above = _mm512_sub_ps(values, _mm512_set1_ps(steps.zero));
+    let scaled = _mm512_mul_ps(above, _mm512_set1_ps(steps.inverse));
+    _mm512_castps_si512(_mm512_add_ps(scaled, _mm512_set1_ps(ROUND + steps.shift)))
 }
 
 /// By rows of the tile, from 1.

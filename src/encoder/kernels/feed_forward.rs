@@ -3,11 +3,11 @@
 //! Its own file because the wide rows are never stored as they are: they are made 128 columns at a time,
 //! and activated and packed for the way back while they are still in the core's own cache.
 
-use super::Activation;
 use super::functions::{Function, Gelu, GeluNew, Relu};
 use super::level::Level;
 use super::linear::Linear;
 use super::words::{GROUP, Rows, WordBuffer, groups};
+use super::{Activation, room};
 
 /// `output(activation(intermediate(x)))`.
 pub struct FeedForward {
@@ -47,7 +47,7 @@ impl FeedForward {
         let (form, width) = (self.output.form(), self.output.inputs());
         let panels = GROUP / self.level.width;
         wide.make_room(form, x.count, width);
-        strip.resize(x.count * GROUP, 0.0);
+        let strip = room(strip, x.count * GROUP);
         for group in 0..groups(width) {
             let columns = GROUP.min(width - group * GROUP);
             for panel in 0..columns.div_ceil(self.level.width) {

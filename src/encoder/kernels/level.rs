@@ -52,6 +52,29 @@ pub type Kernel = unsafe fn(&mut Tile<'_>);
 /// See [`Kernel`].
 pub type Int8Kernel = unsafe fn(&mut Tile<'_>, &Scales<'_>);
 
+/// How a value becomes a byte: `(value - zero) * inverse + shift`, to the nearest whole number, ties to even.
+#[derive(Clone, Copy)]
+pub struct Steps {
+    /// What 0 stands for, before the shift.
+    pub zero: f32,
+    /// Steps that 1 is worth.
+    pub inverse: f32,
+    /// Added at the end, a whole number.
+    pub shift: f32,
+}
+
+/// Rounds a row to bf16, to nearest, ties to even, into one of the same length.
+///
+/// # Safety
+/// See [`Kernel`].
+pub type ToBf16 = unsafe fn(&[f32], &mut [u16]);
+
+/// Rounds a row to bytes, into one of the same length.
+///
+/// # Safety
+/// See [`Kernel`].
+pub type ToBytes = unsafe fn(&[f32], Steps, &mut [u8]);
+
 /// Lists a kernel's versions by their rows.
 macro_rules! every_height {
     ($kernel:ident: $($rows:literal)*) => { [$($kernel::<$rows>),*] };
@@ -71,6 +94,8 @@ pub struct Level {
     f32: &'static [Kernel],
     bf16: &'static [Kernel],
     int8: &'static [Int8Kernel],
+    to_bf16: ToBf16,
+    to_bytes: ToBytes,
 }
 
 impl Level {
@@ -82,6 +107,18 @@ impl Level {
     /// Rows of the highest tile of bytes.
     pub fn int8_rows(&self) -> usize {
         self.int8.len()
+    }
+
+    /// Rounds a row to bf16, to nearest, ties to even.
+    pub fn to_bf16(&self, values: &[f32], halves: &mut [u16]) {
+        // SAFETY: as in `f32`.
+        unsafe { (self.to_bf16)(values, halves) }
+    }
+
+    /// Rounds a row to bytes.
+    pub fn to_bytes(&self, values: &[f32], steps: Steps, bytes: &mut [u8]) {
+        // SAFETY: as in `f32`.
+        unsafe { (self.to_bytes)(values, steps, bytes) }
     }
 
     /// Computes a tile of `rows` rows of f32 words.
@@ -132,6 +169,8 @@ pub fn available() -> Vec<Level> {
         f32: &super::portable::F32,
         bf16: &super::portable::BF16,
         int8: &super::portable::INT8,
+        to_bf16: super::portable::to_bf16,
+        to_bytes: super::portable::to_bytes,
     });
     levels
 }
@@ -155,6 +194,8 @@ fn x86_levels() -> Vec<Level> {
             f32: &avx512::F32,
             bf16: if bf16 { &avx512::BF16 } else { &avx512::BF16_PLAIN },
             int8: if int8 { &avx512::INT8 } else { &avx512::INT8_PLAIN },
+            to_bf16: avx512::to_bf16,
+            to_bytes: avx512::to_bytes,
         };
         levels.push(level("avx512", has_bf16, has_int8));
         levels.push(level("avx512-plain", false, false));
@@ -168,6 +209,8 @@ fn x86_levels() -> Vec<Level> {
             f32: &avx2::F32,
             bf16: &avx2::BF16,
             int8: &avx2::INT8,
+            to_bf16: avx2::to_bf16,
+            to_bytes: avx2::to_bytes,
         });
     }
     levels

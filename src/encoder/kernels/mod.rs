@@ -22,6 +22,14 @@ mod x86;
 
 use serde::Deserialize;
 
+/// The first `length` values of a buffer that only grows: shrunk, it would be cleared each time it grows again.
+pub fn room<T: Clone + Default>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
+    if buffer.len() < length {
+        buffer.resize(length, T::default());
+    }
+    &mut buffer[..length]
+}
+
 /// The function between a transformer's two wide layers, by config.json's `hidden_act`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,7 +84,9 @@ mod tests {
     }
 
     fn through_bf16(value: f32) -> f32 {
-        f32::from_bits(u32::from(words::bf16(value)) << 16)
+        let mut half = [0];
+        portable::to_bf16(&[value], &mut half);
+        f32::from_bits(u32::from(half[0]) << 16)
     }
 
     /// Values as a precision sees them: rounded, and back in f32.

@@ -2,7 +2,8 @@
 //!
 //! Its own file because it is a level like the others; the compiler vectorises it as far as it can.
 
-use super::level::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Tile, every_height};
+use super::functions::ROUND;
+use super::level::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Steps, Tile, every_height};
 
 /// Columns of a panel.
 pub const WIDTH: usize = 16;
@@ -62,6 +63,24 @@ fn tile_int8<const ROWS: usize>(tile: &mut Tile, scales: &Scales) {
     }
     for (totals, out) in totals.iter().zip(tile.out.chunks_mut(tile.out_stride)) {
         out[..WIDTH].copy_from_slice(totals);
+    }
+}
+
+/// See [`ToBf16`](super::level::ToBf16).
+#[inline(always)]
+pub fn to_bf16(values: &[f32], halves: &mut [u16]) {
+    for (half, value) in halves.iter_mut().zip(values) {
+        let bits = value.to_bits();
+        *half = (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16;
+    }
+}
+
+/// See [`ToBytes`](super::level::ToBytes).
+#[inline(always)]
+pub fn to_bytes(values: &[f32], steps: Steps, bytes: &mut [u8]) {
+    for (byte, value) in bytes.iter_mut().zip(values) {
+        // Adding ROUND leaves a whole number in the low bits.
+        *byte = ((value - steps.zero) * steps.inverse + (ROUND + steps.shift)).to_bits() as u8;
     }
 }
 

@@ -3,7 +3,7 @@
 //! Its own file because nothing here knows of tensors or of words. The loops are over registers of whatever
 //! size the machine has: `pulp` compiles each once for every level and calls the one there is.
 
-use super::functions::{Function, Rounding, exp};
+use super::functions::{Function, exp};
 use super::level::Level;
 use pulp::{Simd, WithSimd};
 
@@ -104,26 +104,6 @@ pub fn apply<S: Simd, F: Function>(simd: S, to: &mut [f32], from: &[f32]) {
     }
     if !to_rest.is_empty() {
         simd.partial_store_f32s(to_rest, F::apply(simd, simd.partial_load_f32s(from_rest)));
-    }
-}
-
-/// Rounds a row to fewer bits, into one of the same length.
-#[inline(always)]
-pub fn narrow<S: Simd, T, R: Rounding<S, T>>(simd: S, to: &mut [T], from: &[f32], rounding: R) {
-    let (registers, rest) = S::as_simd_f32s(from);
-    let (to, to_rest) = to.split_at_mut(from.len() - rest.len());
-    for (to, values) in to.chunks_exact_mut(S::F32_LANES).zip(registers) {
-        cut::<S, T, R>(to, rounding.round(simd, *values));
-    }
-    if !rest.is_empty() {
-        cut::<S, T, R>(to_rest, rounding.round(simd, simd.partial_load_f32s(rest)));
-    }
-}
-
-#[inline(always)]
-fn cut<S: Simd, T, R: Rounding<S, T>>(to: &mut [T], bits: S::u32s) {
-    for (to, bits) in to.iter_mut().zip(bytemuck::cast_slice::<S::u32s, u32>(std::slice::from_ref(&bits))) {
-        *to = R::cut(*bits);
     }
 }
 

@@ -4,9 +4,10 @@
 //! bytes, in their order. A row is cut into groups of 128 values, each packed for itself, so that a row can
 //! be packed as its groups come.
 
-use super::functions::{Function, Identity, ROUND, ToBf16, ToByte};
-use super::level::{GROUP_WORDS, Level};
-use super::rows::{apply, largest, largest_size, narrow};
+use super::functions::{Function, Identity, ROUND};
+use super::level::{GROUP_WORDS, Level, Steps};
+use super::room;
+use super::rows::{apply, largest, largest_size};
 use crate::model::Precision;
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
@@ -56,6 +57,7 @@ impl Form {
         let function = PhantomData::<Identity>;
         let word_stride = self.words(width);
         level.arch.dispatch(Pack {
+            level,
             form: self,
             function,
             x,
@@ -121,9 +123,10 @@ impl WordBuffer {
 
     /// Makes room for rows that are packed group by group.
     pub fn make_room(&mut self, form: Form, count: usize, width: usize) {
-        self.words.resize(count * form.words(width), 0);
-        let scales = if form.precision == Precision::Int8 { count * groups(width) } else { 0 };
-        self.scales.resize(scales, 0.0);
+        room(&mut self.words, count * form.words(width));
+        if form.precision == Precision::Int8 {
+            room(&mut self.scales, count * groups(width));
+        }
     }
 
     /// Applies a function to a few columns of every row, from group `first` of `width` values on, and packs
@@ -142,6 +145,7 @@ impl WordBuffer {
         let scales = self.scales.get_mut(first..).unwrap_or_default();
         let rows = (count, stride, columns);
         level.arch.dispatch(Pack {
+            level,
             form,
             function: PhantomData::<F>,
             x,
@@ -160,6 +164,7 @@ impl WordBuffer {
 }
 
 struct Pack<'a, F> {
+    level: &'a Level,
     form: Form,
     function: PhantomData<F>,
     x: &'a [f32],
@@ -189,9 +194,9 @@ impl<F: Function> WithSimd for Pack<'_, F> {
                 }
                 match form.precision {
                     Precision::F32 => words.copy_from_slice(bytemuck::cast_slice(values)),
-                    Precision::Bf16 => pack_bf16(simd, values, words),
+                    Precision::Bf16 => pack_bf16(self.level, values, words),
                     Precision::Int8 => {
-                        let scale = pack_bytes(simd, values, form.range, words);
+                        let scale = pack_bytes(simd, self.level, values, form.range, words);
                         self.scales[row * self.scale_stride + group] = scale;
                     }
                 }
@@ -202,23 +207,15 @@ impl<F: Function> WithSimd for Pack<'_, F> {
 
 /// Packs one group of pairs, rounded to nearest, ties to even.
 #[inline(always)]
-fn pack_bf16<S: Simd>(simd: S, values: &[f32], words: &mut [u32]) {
+fn pack_bf16(level: &Level, values: &[f32], words: &mut [u32]) {
     let (halves, rest) = bytemuck::cast_slice_mut::<u32, u16>(words).split_at_mut(values.len());
     rest.fill(0);
-    narrow(simd, halves, values, ToBf16);
-}
-
-/// A value's upper half, rounded as packing rounds it.
-#[cfg(test)]
-pub fn bf16(value: f32) -> u16 {
-    let mut word = [0];
-    pack_bf16(pulp::Scalar::new(), &[value], &mut word);
-    word[0] as u16
+    level.to_bf16(values, halves);
 }
 
 /// Packs one group of bytes; gives what 1 is worth.
 #[inline(always)]
-fn pack_bytes<S: Simd>(simd: S, values: &[f32], range: Range, words: &mut [u32]) -> f32 {
+fn pack_bytes<S: Simd>(simd: S, level: &Level, values: &[f32], range: Range, words: &mut [u32]) -> f32 {
     let (bytes, rest) = bytemuck::cast_slice_mut::<u32, u8>(words).split_at_mut(values.len());
     // What is missing of a last word meets weights of 0.
     rest.fill(0);
@@ -226,13 +223,13 @@ fn pack_bytes<S: Simd>(simd: S, values: &[f32], range: Range, words: &mut [u32])
         Range::Signed => {
             let largest = largest_size(simd, values);
             let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-            narrow(simd, bytes, values, ToByte { zero: 0.0, inverse, shift: 128.0 });
+            level.to_bytes(values, Steps { zero: 0.0, inverse, shift: 128.0 }, bytes);
             largest / 127.0
         }
         Range::Activated => {
             let span = largest(simd, values, ACTIVATED_LOW) - ACTIVATED_LOW;
             let inverse = if span > 0.0 { 255.0 / span } else { 0.0 };
-            narrow(simd, bytes, values, ToByte { zero: ACTIVATED_LOW, inverse, shift: 0.0 });
+            level.to_bytes(values, Steps { zero: ACTIVATED_LOW, inverse, shift: 0.0 }, bytes);
             span / 255.0
         }
     }
