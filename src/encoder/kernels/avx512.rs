@@ -89,9 +89,12 @@ fn step_int8_plain(sum: __m512i, x: __m512i, weight: __m512i) -> __m512i {
 
 /// Writes a rounding of a row to fewer bits: sixteen values a step, and what is left over as one more.
 macro_rules! narrow {
-    ($name:ident, $narrow:ty, ($($steps:ident: $type:ty)?), $round:ident, $cut:ident, $store:ident) => {
+    (
+        $name:ident, $features:literal, $narrow:ty, ($($steps:ident: $type:ty)?),
+        $round:ident, $cut:ident, $store:ident
+    ) => {
         /// See [`super::level`].
-        #[target_feature(enable = "avx512f")]
+        #[target_feature(enable = $features)]
         pub fn $name(values: &[f32], $($steps: $type,)? narrow: &mut [$narrow]) {
             let ((values, rest), (narrow, narrow_rest)) =
                 (values.as_chunks::<16>(), narrow.as_chunks_mut::<16>());
@@ -116,8 +119,23 @@ macro_rules! narrow {
     };
 }
 
-narrow!(to_bf16, u16, (), round_bf16, _mm512_cvtepi32_epi16, _mm256_storeu_si256);
-narrow!(to_bytes, u8, (steps: Steps), round_byte, _mm512_cvtepi32_epi8, _mm_storeu_si128);
+narrow!(to_bf16, "avx512f,avx512bf16", u16, (), as_it_is, cut_bf16, _mm256_storeu_si256);
+narrow!(to_bf16_plain, "avx512f", u16, (), round_bf16, _mm512_cvtepi32_epi16, _mm256_storeu_si256);
+narrow!(to_bytes, "avx512f", u8, (steps: Steps), round_byte, _mm512_cvtepi32_epi8, _mm_storeu_si128);
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn as_it_is(values: __m512) -> __m512 {
+    values
+}
+
+/// Rounds too; what is too small for a normal number becomes 0.
+#[target_feature(enable = "avx512f,avx512bf16")]
+#[inline]
+fn cut_bf16(values: __m512) -> __m256i {
+    // SAFETY: both types are 256 bits, any of which are valid.
+    unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(values)) }
+}
 
 #[target_feature(enable = "avx512f")]
 #[inline]

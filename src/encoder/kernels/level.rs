@@ -194,7 +194,7 @@ fn x86_levels() -> Vec<Level> {
             f32: &avx512::F32,
             bf16: if bf16 { &avx512::BF16 } else { &avx512::BF16_PLAIN },
             int8: if int8 { &avx512::INT8 } else { &avx512::INT8_PLAIN },
-            to_bf16: avx512::to_bf16,
+            to_bf16: if bf16 { avx512::to_bf16 } else { avx512::to_bf16_plain },
             to_bytes: avx512::to_bytes,
         };
         levels.push(level("avx512", has_bf16, has_int8));
