@@ -7,6 +7,7 @@
 //! - [`error`]: got what, wanted what, do what
 //! - [`disk`]: atomic writes, and the writer's lock
 //! - [`map`]: a file as bytes in memory
+//! - [`cpu`]: which level of instructions is used
 //! - [`paper`]: a paper, and its one normalised id
 //! - [`dump`]: dump → papers, one file a format
 //! - [`text`]: paper → the text that the model reads
@@ -27,6 +28,8 @@ pub use error::{Error, Result};
 pub mod disk;
 
 pub mod map;
+
+pub mod cpu;
 
 pub mod paper;
 pub use paper::{Paper, PaperId};

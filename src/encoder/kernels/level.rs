@@ -1,21 +1,19 @@
 //! Which instructions this machine has, and the micro-kernels that use them.
 //!
 //! Its own file because it is where run-time dispatch is decided, once: everything else asks for the
-//! [`current`] level. `LIKEWISE_CPU` names a lower one, so that every level is tested on one machine.
+//! [`current`] level.
 //!
 //! Every precision reads 32-bit words: an f32, two bf16 values, or four bytes. A micro-kernel multiplies
 //! the words of a few rows by a panel of a weight, which has [`Level::width`] columns, and keeps the sums
 //! in registers.
 
+use crate::cpu;
 use crate::model::Precision;
 use std::sync::LazyLock;
 
 /// Words of a row that share a scale, of bytes: 128 values. Papers differ by less than what one scale
 /// for a whole row would blur.
 pub const GROUP_WORDS: usize = 32;
-
-/// The setting that names a level.
-const SETTING: &str = "LIKEWISE_CPU";
 
 /// One tile of a product.
 pub struct Tile<'a> {
@@ -83,7 +81,7 @@ pub(super) use every_height;
 
 /// What one level of instructions offers.
 pub struct Level {
-    /// As [`SETTING`] names it.
+    /// As [`cpu::SETTING`] names it.
     pub name: &'static str,
     /// Columns of a panel.
     pub width: usize,
@@ -142,17 +140,7 @@ impl Level {
 
 /// The level in use: the best there is, or the one that the setting names.
 pub fn current() -> &'static Level {
-    static CURRENT: LazyLock<Level> = LazyLock::new(|| {
-        let mut levels = available();
-        let named = std::env::var(SETTING).ok();
-        let place = named.as_ref().map_or(Some(0), |name| levels.iter().position(|level| level.name == name));
-        if place.is_none() {
-            let names: Vec<&str> = levels.iter().map(|level| level.name).collect();
-            let got = named.unwrap_or_default();
-            tracing::warn!("{SETTING}: got {got:?}, wanted one of {}; using the best", names.join(", "));
-        }
-        levels.swap_remove(place.unwrap_or(0))
-    });
+    static CURRENT: LazyLock<Level> = LazyLock::new(|| cpu::pick(available(), |level| level.name));
     &CURRENT
 }
 
