@@ -6,7 +6,7 @@
 //! Corpus: `--dump FILE` (default: the sample), `--count N` of its papers (default 512), evenly spread
 //! over its first `N * --step` (default 1).
 //! Fair: texts as they come, rounds of all precisions in turn, medians of three. Unfair: no peer beside
-//! it (see `benches/peers.py`); models are loaded and warm.
+//! it (see `benches/encode_peers.py`); models are loaded and warm.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 

@@ -1,7 +1,7 @@
 """The encoder beside its peers, in one interleaved run: papers a second, latency, memory, fidelity.
 
     make bench-encode                       # installs the peers into .venv-peers, runs, writes benches/RESULTS.md
-    .venv-peers/bin/python benches/peers.py --dump FILE --count 500 --rounds 3 --fidelity 5000
+    .venv-peers/bin/python benches/encode_peers.py --dump FILE --count 500 --rounds 3 --fidelity 5000
 
 Measured: (a) papers a second over COUNT papers of a dump, evenly spread, from text to vectors; (b) the
 median time of one text of 200 tokens and of 10; (c) resident memory after (a); (d) mean and smallest cosine to
@@ -18,14 +18,12 @@ hints. OpenVINO's int8 is calibrated by NNCF on 128 other papers of the dump.
 """
 
 import argparse
-import datetime
 import http.client
 import importlib.metadata
 import json
 import multiprocessing
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -34,6 +32,8 @@ import time
 import unicodedata
 
 import numpy as np
+
+import results
 
 ROOT = pathlib.Path(__file__).parent.parent
 MODEL = ROOT / "models/all-MiniLM-L6-v2"
@@ -417,15 +417,6 @@ def compare_more(corpus: list[dict], folder: pathlib.Path) -> list[str]:
     return lines + [f"| {name} | {fidelity(vectors[wanted[0]], vectors[name])} |" for name in wanted[1:]]
 
 
-def cpu() -> str:
-    """Its name, and the instructions that matter here."""
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    known = ["avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile"]
-    has = [flag for flag in known if flag in values.get("flags", "").split()]
-    return f"{values.get('model name', platform.machine())} (family {values.get('cpu family')}, model {values.get('model')}; {', '.join(has)})"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dump", default=str(ROOT / "tests/data/sample.jsonl"))
@@ -439,7 +430,7 @@ def main() -> None:
     packages = ("torch", "sentence-transformers", "onnxruntime", "openvino", "nncf")
     versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
     lines = [
-        f"{datetime.date.today()}, {cpu()}, {os.cpu_count()} cores; {len(corpus)} papers of "
+        f"{results.today()}, {results.machine()}; {len(corpus)} papers of "
         f"{pathlib.Path(options.dump).name}, {options.rounds} interleaved rounds, medians. {versions}.",
         "",
     ]
@@ -456,8 +447,8 @@ def main() -> None:
             lines += compare_more(more, folder)
     print("\n".join(lines))
     if options.results:
-        title = "# The encoder beside its peers\n\n`make bench-encode`; how, and what is fair: benches/peers.py.\n\n"
-        options.results.write_text(title + "\n".join(lines) + "\n")
+        how = "`make bench-encode`; how, and what is fair: benches/encode_peers.py.\n\n"
+        results.write_section(options.results, "The encoder beside its peers", how + "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! Papers into a data folder: catalog, then vectors, then graph.
+//! Papers into a data folder: catalog, then vectors, then index.
 //!
 //! Its own file because the order of these three is the promise: a paper is in the catalog, durably,
 //! before anything is derived from it, so whatever a crash interrupts, [`Writer::catch_up`] finishes.
@@ -8,7 +8,8 @@ use crate::disk::{self, WriteLock};
 use crate::dump::Refused;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::index::Hnsw;
+use crate::index::Segments;
+use crate::index::build::Effort;
 use crate::model::{ModelFolder, Precision};
 use crate::paper::Paper;
 use crate::space::{Space, SpaceWriter};
@@ -177,14 +178,11 @@ impl<'a> Writer<'a> {
         Ok(entries.len() as u64)
     }
 
-    /// Brings the graph up to the vectors, and saves it.
-    pub fn finish(self) -> Result<Hnsw> {
+    /// Brings the index up to the vectors, and saves it.
+    pub fn finish(self) -> Result<Segments> {
         let space = Space::open(&self.data, &self.encoder.model().fingerprint)?;
-        let mut index = Hnsw::load(space.path(), space.vectors().clone())?;
-        if index.stats().waiting > 0 {
-            index.extend(space.vectors().clone());
-            index.save(space.path())?;
-        }
+        let mut index = Segments::open(space.path(), space.vectors().clone())?;
+        index.freeze(space.path(), Effort::default())?;
         Ok(index)
     }
 }

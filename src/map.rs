@@ -1,11 +1,14 @@
-//! A file mapped read-only into memory.
+//! A file mapped read-only into memory, and arrays that may be a part of one.
 //!
 //! Its own file because mapping is the one `unsafe` act outside the kernels: everything else sees
-//! plain bytes.
+//! plain values.
 
 use crate::error::{Error, Result};
+use bytemuck::Pod;
 use std::fs::File;
+use std::ops::{Deref, Range};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A file's bytes, paged in as they are read and shared between processes.
 #[derive(Debug)]
@@ -31,5 +34,51 @@ impl MappedFile {
     /// The file's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.map
+    }
+}
+
+/// Values that are in memory, or a part of a mapped file. Cloning one shares it.
+#[derive(Debug, Clone)]
+pub enum Array<T> {
+    /// In memory.
+    Memory(Arc<Vec<T>>),
+    /// Bytes of a file; they begin at a multiple of the values' alignment.
+    Mapped(Arc<MappedFile>, Range<usize>),
+}
+
+impl<T: Pod> Array<T> {
+    /// A part of a file; `None` if the file is too short, or the part is no whole number of values.
+    pub fn mapped(file: &Arc<MappedFile>, part: Range<usize>) -> Option<Array<T>> {
+        bytemuck::try_cast_slice::<u8, T>(file.bytes().get(part.clone())?).ok()?;
+        Some(Array::Mapped(Arc::clone(file), part))
+    }
+
+    /// The values for changing; they are copied first if they are a file's, or shared.
+    pub fn to_mut(&mut self) -> &mut Vec<T> {
+        if let Array::Mapped(..) = self {
+            *self = Array::from(self.to_vec());
+        }
+        match self {
+            Array::Memory(values) => Arc::make_mut(values),
+            Array::Mapped(..) => unreachable!("it was copied into memory"),
+        }
+    }
+}
+
+impl<T> From<Vec<T>> for Array<T> {
+    fn from(values: Vec<T>) -> Array<T> {
+        Array::Memory(Arc::new(values))
+    }
+}
+
+impl<T: Pod> Deref for Array<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Array::Memory(values) => values,
+            // It was cast once, when it was made.
+            Array::Mapped(file, part) => bytemuck::cast_slice(&file.bytes()[part.clone()]),
+        }
     }
 }

@@ -81,17 +81,14 @@ fn the_graph_finds_papers_fills_k_and_obeys_filters() {
 }
 
 #[test]
-fn a_damaged_graph_is_built_again_when_the_library_is_opened() {
+fn a_damaged_segment_is_built_again_when_the_library_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     let vectors = vectors(PAPERS + 1, encoder().dimension());
     drop(store(folder.path(), &vectors));
     let space = Space::folder(folder.path(), &encoder().model().fingerprint);
-    let graph = space.join(format!("graph-{}", PAPERS + 1));
-    for file in std::fs::read_dir(&graph).unwrap() {
-        let path = file.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
-        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    }
+    let segment = space.join(format!("segment-0-{}", PAPERS + 1));
+    let bytes = std::fs::read(&segment).unwrap();
+    std::fs::write(&segment, &bytes[..bytes.len() / 2]).unwrap();
     let library = Library::open(folder.path(), encoder()).unwrap();
     assert_eq!(library.stats().index.indexed, PAPERS + 1);
     assert_eq!(ask(&library, &vectors[5], 1, false, Filter::default())[0].paper.id.as_str(), "paper/5");

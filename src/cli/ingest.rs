@@ -49,9 +49,10 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let seconds = started.elapsed().as_secs_f64();
     let Counts { read, added, replaced, unchanged, refused, encoded } = counts;
     eprintln!(
-        "index: {} vectors, {} found by exact comparison only, {:.1} s",
+        "index: {} vectors in {} segments, {} compared one by one, {:.1} s",
         index.indexed,
-        index.stragglers,
+        index.segments,
+        index.waiting + index.stragglers,
         seconds - encoding.as_secs_f64()
     );
     print_line(&format!(

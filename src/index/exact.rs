@@ -2,7 +2,7 @@
 //!
 //! The judge of every other index, and the answer itself for small or heavily filtered sets.
 
-use super::{Index, Neighbour, dot, nearest};
+use super::{Index, Neighbour, cosine, nearest};
 use crate::space::{Slot, Vectors};
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
@@ -35,11 +35,6 @@ impl Exact {
         let chunks = self.vectors.values().par_chunks(SCAN_CHUNK * dimension).enumerate();
         nearest(chunks.flat_map_iter(scan).collect(), k)
     }
-}
-
-/// Cosine of unit vectors; rounding is not allowed to leave -1 to 1.
-pub(super) fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    dot(a, b).clamp(-1.0, 1.0)
 }
 
 impl Index for Exact {

@@ -1,15 +1,26 @@
 //! Vectors → neighbours.
 //!
-//! [`Index`] is the contract; [`Exact`] is its judge and [`Hnsw`] the fast one. The contract's tests
-//! are written once, below, and run for every implementation.
+//! [`Index`] is the contract; [`Exact`] is its judge and [`Segments`] the fast one: graphs in files that are
+//! mapped ([`segment`], [`graph`]), walked ([`walk`]) or scanned ([`scan`]) by their [`codes`], and after
+//! them a live part ([`live`]). [`build`] makes the graphs, and [`check`] sees to it that nothing in them is lost. The
+//! contract's tests are written once, below, and run for every implementation.
 
+pub mod build;
+mod check;
+pub mod codes;
 mod dot;
 mod exact;
-mod hnsw;
+pub mod graph;
+mod live;
+mod scan;
+pub mod segment;
+mod segments;
+pub mod walk;
 
 pub use dot::dot;
 pub use exact::Exact;
-pub use hnsw::{Hnsw, HnswStats};
+pub use segment::Segment;
+pub use segments::{EF_SEARCH, IndexStats, Segments};
 
 use crate::space::Slot;
 use roaring::RoaringBitmap;
@@ -48,8 +59,13 @@ pub trait Index: Send + Sync {
     fn search(&self, query: &[f32], k: usize, allowed: Option<&RoaringBitmap>) -> Vec<Neighbour>;
 }
 
+/// Cosine of unit vectors; rounding is not allowed to leave -1 to 1.
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    dot(a, b).clamp(-1.0, 1.0)
+}
+
 /// The `k` nearest candidates, nearest first, each slot once; a slot may come twice, not more often.
-fn nearest(mut candidates: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
+pub fn nearest(mut candidates: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
     // Sorting all of a scan to keep ten would cost more than the scan.
     let kept = 2 * k;
     if kept < candidates.len() {
@@ -64,6 +80,7 @@ fn nearest(mut candidates: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
 
 #[cfg(test)]
 mod tests {
+    use super::build::Effort;
     use super::*;
     use crate::space::Vectors;
     use proptest::prelude::*;
@@ -92,13 +109,28 @@ mod tests {
         Vectors::in_memory(values, DIMENSION)
     }
 
+    /// One segment; and two with a live part after them, inserted in two goes.
+    fn segments(vectors: &Vectors) -> [Segments; 2] {
+        let part =
+            |count: usize| Vectors::in_memory(vectors.values()[..count * DIMENSION].to_vec(), DIMENSION);
+        let segments = |ends: &[usize], vectors: &Vectors| {
+            let folder = tempfile::tempdir().unwrap();
+            for ends in ends.windows(2).filter(|ends| ends[0] < ends[1]) {
+                let slots = ends[0] as Slot..ends[1] as Slot;
+                Segment::build(vectors, slots, Effort::default()).save(folder.path()).unwrap();
+            }
+            Segments::open(folder.path(), vectors.clone()).unwrap()
+        };
+        let count = vectors.len();
+        let mut parts = segments(&[0, count / 4, count / 2], &part(count / 2));
+        parts.insert(part(count * 3 / 4));
+        parts.insert(vectors.clone());
+        [segments(&[0, count], vectors), parts]
+    }
+
     fn every_implementation(vectors: &Vectors) -> Vec<Box<dyn Index>> {
-        let mut half = Hnsw::empty(Vectors::in_memory(
-            vectors.values()[..vectors.len() / 2 * DIMENSION].to_vec(),
-            DIMENSION,
-        ));
-        half.extend(vectors.clone());
-        vec![Box::new(Exact::new(vectors.clone())), Box::new(Hnsw::build(vectors.clone())), Box::new(half)]
+        let [whole, parts] = segments(vectors);
+        vec![Box::new(Exact::new(vectors.clone())), Box::new(whole), Box::new(parts)]
     }
 
     /// The obvious way: score everything, sort.
@@ -157,6 +189,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_same_vectors_give_the_same_graph_whatever_the_threads() {
+        let vectors = vectors(3000, 11);
+        let build = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| build::build(&vectors, 0..3000, Effort::default()))
+        };
+        let (one, three) = (build(1), build(3));
+        for (one, three) in one.layers.iter().zip(&three.layers) {
+            assert!(one.nodes[..] == three.nodes[..] && one.links[..] == three.links[..]);
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -173,7 +218,12 @@ mod tests {
                 prop_assert!(found.iter().all(|neighbour| allowed.contains(neighbour.slot)));
                 prop_assert!(found.is_sorted_by(|a, b| a.nearest_first(b).is_lt()));
             }
-            let found = Exact::new(vectors.clone()).search(&query, k, Some(&allowed));
+            let exact = Exact::new(vectors.clone());
+            for index in segments(&vectors) {
+                prop_assert_eq!(index.scan(&query, k, Some(&allowed)), exact.search(&query, k, Some(&allowed)));
+                prop_assert_eq!(index.scan(&query, k, None), exact.search(&query, k, None));
+            }
+            let found = exact.search(&query, k, Some(&allowed));
             for (found, wanted) in found.iter().zip(obvious(&vectors, &query, k, Some(&allowed))) {
                 prop_assert!((found.score - wanted.score).abs() < 1e-5);
             }

@@ -4,12 +4,12 @@
 //! how a query is answered, [`directory`] which papers a vector stands for.
 
 mod directory;
-mod plan;
+pub mod plan;
 
 use crate::catalog::{Catalog, Filter, PaperNumber};
 use crate::encoder::{Embedding, Encoder};
 use crate::error::{Error, Result};
-use crate::index::{Exact, Hnsw, HnswStats, Index, Neighbour, dot};
+use crate::index::{Index, IndexStats, Neighbour, Segments, dot};
 use crate::ingest;
 use crate::paper::{Paper, PaperId};
 use crate::space::Space;
@@ -114,7 +114,7 @@ pub struct Stats {
     /// Papers that have no vector yet.
     pub without_vector: usize,
     /// The index.
-    pub index: HnswStats,
+    pub index: IndexStats,
     /// The model's name.
     pub model: String,
     /// The space's fingerprint.
@@ -135,8 +135,7 @@ pub struct Library {
     catalog: Catalog,
     encoder: Arc<Encoder>,
     space: Space,
-    exact: Exact,
-    index: Hnsw,
+    index: Segments,
     directory: Directory,
 }
 
@@ -173,15 +172,14 @@ impl Library {
         // The catalog first: each of its papers that has a vector by now is found.
         let texts = catalog.texts()?;
         let space = Space::open(data, &encoder.model().fingerprint)?;
-        let index = Hnsw::load(space.path(), space.vectors().clone())?;
+        let index = Segments::open(space.path(), space.vectors().clone())?;
         let directory = Directory::new(&texts, space.vectors().len(), |text| space.slot(text));
-        let exact = Exact::new(space.vectors().clone());
-        Ok(Library { catalog, encoder, space, exact, index, directory })
+        Ok(Library { catalog, encoder, space, index, directory })
     }
 
-    /// Whether papers have no vector yet, or vectors are not in the graph.
+    /// Whether papers have no vector yet, or many vectors are in no segment.
     fn is_behind(&self) -> bool {
-        self.directory.without_slot() > 0 || self.index.stats().waiting > 0
+        self.directory.without_slot() > 0 || self.index.is_behind()
     }
 
     /// The model it encodes queries with.
@@ -300,7 +298,7 @@ impl Library {
         let plan =
             Plan::choose(query.exact, slots.as_ref().map(roaring::RoaringBitmap::len), self.index.len());
         let neighbours = match plan {
-            Plan::Scan => self.exact.search(&target.vector, k, slots.as_ref()),
+            Plan::Scan => self.index.scan(&target.vector, k, slots.as_ref()),
             Plan::Walk => self.index.search(&target.vector, k, slots.as_ref()),
         };
         let passes = |number: &PaperNumber| {

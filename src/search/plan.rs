@@ -2,12 +2,10 @@
 //!
 //! Its own file because this choice decides both a filtered query's speed and whether it is complete.
 
-/// Sets of at most so many vectors are scanned: it takes less than a walk.
-const SMALL_SET: u64 = 2000;
+use crate::index::EF_SEARCH;
 
-/// A filter that leaves less than this share is answered by a scan over what it leaves: a walk would
-/// mostly meet vectors that do not pass.
-const SELECTIVE_SHARE: f64 = 0.1;
+/// Codes that a scan compares in the time that a walk takes for one of its candidates.
+const SCANNED_A_CANDIDATE: f64 = 25.0;
 
 /// A way to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +17,12 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// Chooses for a query that may be answered by `allowed` of `all` vectors (`None`: by all).
+    /// Chooses for a query that may be answered by `allowed` of `all` vectors (`None`: by all). The fewer are
+    /// allowed, the less there is to scan, and the more a walk meets that is not allowed.
     pub fn choose(exact: bool, allowed: Option<u64>, all: usize) -> Plan {
-        let left = allowed.unwrap_or(all as u64);
-        let selective = allowed.is_some_and(|allowed| (allowed as f64) < SELECTIVE_SHARE * all as f64);
-        if exact || left <= SMALL_SET || selective { Plan::Scan } else { Plan::Walk }
+        let allowed = allowed.unwrap_or(all as u64) as f64;
+        let candidates = EF_SEARCH as f64 * all as f64 / allowed.max(1.0);
+        if exact || allowed <= SCANNED_A_CANDIDATE * candidates { Plan::Scan } else { Plan::Walk }
     }
 }
 
@@ -37,7 +36,8 @@ mod tests {
         assert_eq!(Plan::choose(true, None, 1_000_000), Plan::Scan);
         assert_eq!(Plan::choose(false, None, 317), Plan::Scan);
         assert_eq!(Plan::choose(false, Some(1500), 10_000), Plan::Scan);
-        assert_eq!(Plan::choose(false, Some(50_000), 1_000_000), Plan::Scan);
+        assert_eq!(Plan::choose(false, Some(30_000), 1_000_000), Plan::Scan);
         assert_eq!(Plan::choose(false, Some(500_000), 1_000_000), Plan::Walk);
+        assert_eq!(Plan::choose(false, Some(0), 1_000_000), Plan::Scan);
     }
 }

@@ -13,11 +13,12 @@ pub use writer::SpaceWriter;
 
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::map::MappedFile;
+use crate::map::{Array, MappedFile};
 use crate::model::{Fingerprint, ModelFolder};
 use crate::text::{HASH_BYTES, TextHash};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A vector's place in its space, from 0.
 pub type Slot = u32;
@@ -80,7 +81,9 @@ impl Space {
             TextHash(hash)
         };
         let slots = keys.take(count).zip(0..).map(|(key, slot)| (hash(key), slot)).collect();
-        Ok(Space { folder, vectors: Vectors::mapped(mapped, HEADER_BYTES, dimension, count), slots })
+        let values = Array::mapped(&Arc::new(mapped), HEADER_BYTES..HEADER_BYTES + count * 4 * dimension)
+            .ok_or_else(|| Error::Data(format!("{}: it is cut short", folder.join(VECTORS).display())))?;
+        Ok(Space { folder, vectors: Vectors::new(values, dimension), slots })
     }
 
     /// Where it is.

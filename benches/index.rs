@@ -1,0 +1,171 @@
+//! Indexes over the same vectors, asked the same queries: ours, and hnsw_rs, which judges our graph.
+//!
+//! Its own program because benches/search_peers.py drives it, beside the peers, in one interleaved run; what is
+//! measured and what is fair stands there. It takes ENGINE BASE QUERIES DIMENSION, the two being files of f32
+//! values, and then a command a line, answered by a line of JSON:
+//!
+//!     build M EF_CONSTRUCTION THREADS    {"seconds", "bytes", "open_ms"}
+//!     search EF THREADS OUT              {"seconds", "p50", "p99"}; OUT gets ten slots a query, as u32
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
+
+use hnsw_rs::prelude::{Distance, Hnsw};
+use likewise::index::build::Effort;
+use likewise::index::{Segment, dot, nearest};
+use likewise::map::{Array, MappedFile};
+use likewise::space::Vectors;
+use std::io::BufRead;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const K: usize = 10;
+
+trait Engine: Send + Sync {
+    /// Bytes that it takes, and milliseconds to open it.
+    fn size(&mut self) -> (usize, f64);
+
+    fn search(&self, query: &[f32], ef: usize) -> Vec<u32>;
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let [engine, base, queries, dimension] = &arguments[..] else { panic!("got {arguments:?}") };
+    let dimension: usize = dimension.parse().unwrap();
+    let read = |path: &String| {
+        let file = Arc::new(MappedFile::open(Path::new(path)).unwrap());
+        let all = 0..file.bytes().len();
+        Vectors::new(Array::mapped(&file, all).unwrap(), dimension)
+    };
+    let (base, queries) = (read(base), read(queries));
+    let mut built: Option<Box<dyn Engine>> = None;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap();
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |word: &str| word.parse::<usize>().unwrap();
+        match words[..] {
+            ["build", m, ef_construction, threads] => {
+                let effort = Effort { m: number(m), ef_construction: number(ef_construction) };
+                let started = Instant::now();
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(number(threads)).build().unwrap();
+                let mut engine = pool.install(|| build(engine, &base, effort));
+                let seconds = started.elapsed().as_secs_f64();
+                let (bytes, open_ms) = engine.size();
+                built = Some(engine);
+                println!(r#"{{"seconds": {seconds}, "bytes": {bytes}, "open_ms": {open_ms}}}"#);
+            }
+            ["search", ef, threads, out] => {
+                let engine = built.as_deref().unwrap();
+                let (seconds, mut micros, found) = search(engine, &queries, number(ef), number(threads));
+                micros.sort_unstable_by(f64::total_cmp);
+                std::fs::write(out, bytemuck::cast_slice(&found)).unwrap();
+                let (p50, p99) = (micros[micros.len() / 2], micros[micros.len() * 99 / 100]);
+                println!(r#"{{"seconds": {seconds}, "p50": {p50}, "p99": {p99}}}"#);
+            }
+            _ => panic!("got {line:?}"),
+        }
+    }
+}
+
+fn build(engine: &str, base: &Vectors, effort: Effort) -> Box<dyn Engine> {
+    match engine {
+        "likewise" => Box::new(Ours::build(base, effort)),
+        "hnsw_rs" => Box::new(Theirs::build(base, effort)),
+        _ => panic!("got {engine}, wanted likewise or hnsw_rs"),
+    }
+}
+
+/// Seconds in all, microseconds a query, and what was found.
+fn search(engine: &dyn Engine, queries: &Vectors, ef: usize, threads: usize) -> (f64, Vec<f64>, Vec<u32>) {
+    let slots: Vec<u32> = (0..queries.len() as u32).collect();
+    let part = |slots: &[u32]| {
+        let (mut micros, mut found) = (Vec::new(), Vec::new());
+        for slot in slots {
+            let started = Instant::now();
+            let mut hits = engine.search(queries.get(*slot), ef);
+            micros.push(started.elapsed().as_secs_f64() * 1e6);
+            hits.resize(K, u32::MAX);
+            found.extend(hits);
+        }
+        (micros, found)
+    };
+    let started = Instant::now();
+    let parts: Vec<_> = std::thread::scope(|scope| {
+        let spawn = |slots| scope.spawn(move || part(slots));
+        let running: Vec<_> = slots.chunks(slots.len().div_ceil(threads)).map(spawn).collect();
+        running.into_iter().map(|part| part.join().unwrap()).collect()
+    });
+    let seconds = started.elapsed().as_secs_f64();
+    let (micros, found): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    (seconds, micros.concat(), found.concat())
+}
+
+/// A segment, saved and mapped as a server has it.
+struct Ours {
+    segment: Segment,
+    vectors: Vectors,
+    folder: tempfile::TempDir,
+}
+
+impl Ours {
+    fn build(base: &Vectors, effort: Effort) -> Ours {
+        let segment = Segment::build(base, 0..base.len() as u32, effort);
+        eprintln!("{:?}", segment.repairs());
+        Ours { segment, vectors: base.clone(), folder: tempfile::tempdir().unwrap() }
+    }
+}
+
+impl Engine for Ours {
+    fn size(&mut self) -> (usize, f64) {
+        let path = self.segment.save(self.folder.path()).unwrap();
+        let started = Instant::now();
+        self.segment = Segment::open(&path).unwrap();
+        let open_ms = started.elapsed().as_secs_f64() * 1e3;
+        (path.metadata().unwrap().len() as usize, open_ms)
+    }
+
+    fn search(&self, query: &[f32], ef: usize) -> Vec<u32> {
+        let mut found = Vec::new();
+        self.segment.search(&self.vectors, query, (K, ef), |_| true, &mut found);
+        nearest(found, K).into_iter().map(|hit| hit.slot).collect()
+    }
+}
+
+#[derive(Default, Clone, Copy)]
+struct UnitCosine;
+
+impl Distance<f32> for UnitCosine {
+    fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
+        (1.0 - dot(a, b)).max(0.0)
+    }
+}
+
+struct Theirs(Hnsw<'static, f32, UnitCosine>);
+
+impl Theirs {
+    fn build(base: &Vectors, effort: Effort) -> Theirs {
+        let graph = Hnsw::new(effort.m, base.len(), 16, effort.ef_construction, UnitCosine);
+        let all: Vec<(&[f32], usize)> = base
+            .values()
+            .chunks_exact(base.dimension())
+            .enumerate()
+            .map(|(slot, vector)| (vector, slot))
+            .collect();
+        graph.parallel_insert_slice(&all);
+        Theirs(graph)
+    }
+}
+
+impl Engine for Theirs {
+    /// Not known: every vector is an allocation of its own.
+    fn size(&mut self) -> (usize, f64) {
+        (0, 0.0)
+    }
+
+    fn search(&self, query: &[f32], ef: usize) -> Vec<u32> {
+        self.0.search(query, K, ef).into_iter().map(|hit| hit.d_id as u32).collect()
+    }
+}
