@@ -4,6 +4,7 @@
 //! before anything is derived from it, so whatever a crash interrupts, [`Writer::catch_up`] finishes.
 
 use crate::catalog::{Catalog, Upsert};
+use crate::directory::Directory;
 use crate::disk::{self, WriteLock};
 use crate::dump::Refused;
 use crate::encoder::Encoder;
@@ -11,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::index::Segments;
 use crate::index::build::Effort;
 use crate::model::{ModelFolder, Precision};
-use crate::paper::Paper;
+use crate::paper::{Paper, PaperId};
 use crate::space::{Space, SpaceWriter};
 use crate::text::{TextHash, text_of};
 use serde::Serialize;
@@ -183,8 +184,24 @@ impl<'a> Writer<'a> {
         let space = Space::open(&self.data, &self.encoder.model().fingerprint)?;
         let mut index = Segments::open(space.path(), space.vectors().clone())?;
         index.freeze(space.path(), Effort::default())?;
+        let mut directory = Directory::load(space.path(), &self.catalog.identity()?, space.vectors().len());
+        directory.follow(&self.catalog, &space)?;
+        directory.save(space.path())?;
+        self.catalog.touch()?;
         Ok(index)
     }
+}
+
+/// Deletes papers from a data folder; gives which of them were here. They are no answers from now on.
+///
+/// # Errors
+/// [`Error::Data`] if there is nothing, or another process is writing.
+pub fn delete(data: &Path, ids: &[PaperId]) -> Result<Vec<bool>> {
+    if !catalog_path(data).exists() {
+        return Err(nothing_here(data));
+    }
+    let _lock = WriteLock::take(&data.join(LOCK))?;
+    Catalog::create(&catalog_path(data))?.delete(ids)
 }
 
 /// The error for a data folder that nothing was ever ingested into.

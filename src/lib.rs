@@ -6,7 +6,7 @@
 //!
 //! - [`error`]: got what, wanted what, do what
 //! - [`disk`]: atomic writes, and the writer's lock
-//! - [`map`]: a file as bytes in memory
+//! - [`map`]: a file as values in memory
 //! - [`cpu`]: which level of instructions is used
 //! - [`paper`]: a paper, and its one normalised id
 //! - [`dump`]: dump → papers, one file a format
@@ -15,6 +15,7 @@
 //! - [`model`]: what a model folder says, and where to fetch one
 //! - [`encoder`]: text → tokens → vectors
 //! - [`space`]: one embedding space on disk
+//! - [`directory`]: which papers a vector stands for
 //! - [`index`]: vectors → neighbours
 //! - [`eval`]: how good an answer is
 //! - [`ingest`]: papers into a data folder
@@ -48,6 +49,8 @@ pub mod encoder;
 pub use encoder::Encoder;
 
 pub mod space;
+
+pub mod directory;
 
 pub mod index;
 pub use index::Index;

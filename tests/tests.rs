@@ -19,6 +19,9 @@ mod models;
 /// Ingest: counts, interruption, replacement, another model.
 mod ingest;
 
+/// A library that is open while another writer adds, replaces and deletes.
+mod follow;
+
 /// Related papers of the sample come back; filters; exactness.
 mod library;
 

@@ -34,6 +34,17 @@ pub enum Upsert {
     Unchanged,
 }
 
+/// What was written after a transaction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The last transaction.
+    pub last: i64,
+    /// Papers that were added or replaced, and their texts.
+    pub written: Vec<(PaperNumber, TextHash)>,
+    /// Papers that were deleted.
+    pub deleted: Vec<PaperNumber>,
+}
+
 /// Which papers may be answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -87,6 +98,11 @@ impl Catalog {
         &self.path
     }
 
+    /// A name that no other catalog has.
+    pub fn identity(&self) -> Result<String> {
+        Ok(self.lock().query_row("SELECT value FROM meta WHERE key = 'identity'", [], |row| row.get(0))?)
+    }
+
     /// The fingerprint of the embedding space that belongs to these papers, if one was set.
     pub fn space(&self) -> Result<Option<String>> {
         let sql = "SELECT value FROM meta WHERE key = 'space'";
@@ -105,10 +121,57 @@ impl Catalog {
     pub fn upsert(&self, papers: &[Paper]) -> Result<Vec<Upsert>> {
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
-        let outcomes =
-            papers.iter().map(|paper| upsert_one(&transaction, paper)).collect::<Result<Vec<_>>>()?;
+        let change = last_change(&transaction)? + 1;
+        let upsert = |paper| upsert_one(&transaction, paper, change);
+        let outcomes = papers.iter().map(upsert).collect::<Result<Vec<_>>>()?;
+        if outcomes.iter().any(|outcome| *outcome != Upsert::Unchanged) {
+            set_last_change(&transaction, change)?;
+        }
         transaction.commit()?;
         Ok(outcomes)
+    }
+
+    /// Deletes papers in one durable transaction; gives which of them were here.
+    pub fn delete(&self, ids: &[PaperId]) -> Result<Vec<bool>> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let change = last_change(&transaction)? + 1;
+        let delete = |id| delete_one(&transaction, id, change);
+        let were_here = ids.iter().map(delete).collect::<Result<Vec<_>>>()?;
+        if were_here.contains(&true) {
+            set_last_change(&transaction, change)?;
+        }
+        transaction.commit()?;
+        Ok(were_here)
+    }
+
+    /// What was written after the transaction `after`; after 0, everything that is here.
+    pub fn changes(&self, after: i64) -> Result<Changes> {
+        let mut connection = self.lock();
+        // One transaction, so that all three are of one state.
+        let transaction = connection.transaction()?;
+        let last = last_change(&transaction)?;
+        // What an older version wrote has no number.
+        let least = if after == 0 { 0 } else { after + 1 };
+        let mut written =
+            transaction.prepare_cached("SELECT number, text_hash FROM papers WHERE changed >= ?1")?;
+        let written = written
+            .query_map([least], |row| Ok((row.get(0)?, TextHash(row.get::<_, [u8; HASH_BYTES]>(1)?))))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut deleted = transaction.prepare_cached("SELECT number FROM deleted WHERE changed > ?1")?;
+        let deleted = deleted.query_map([after], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        Ok(Changes { last, written, deleted })
+    }
+
+    /// Differs from what it was when somebody else has written since.
+    pub fn version(&self) -> Result<i64> {
+        Ok(self.lock().pragma_query_value(None, "data_version", |row| row.get(0))?)
+    }
+
+    /// Tells readers, by [`Catalog::version`], of what changed beside the catalog.
+    pub fn touch(&self) -> Result<()> {
+        let connection = self.lock();
+        set_last_change(&connection, last_change(&connection)? + 1)
     }
 
     /// How many papers there are.
@@ -225,7 +288,30 @@ fn paper(row: &Row) -> rusqlite::Result<Paper> {
     })
 }
 
-fn upsert_one(connection: &Connection, new: &Paper) -> Result<Upsert> {
+/// The number of the last transaction that changed papers.
+fn last_change(connection: &Connection) -> Result<i64> {
+    let sql = "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'changes'";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?.unwrap_or_default())
+}
+
+fn set_last_change(connection: &Connection, change: i64) -> Result<()> {
+    let sql =
+        "INSERT INTO meta (key, value) VALUES ('changes', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1";
+    connection.prepare_cached(sql)?.execute([change.to_string()])?;
+    Ok(())
+}
+
+fn delete_one(connection: &Connection, id: &PaperId, change: i64) -> Result<bool> {
+    let mut delete = connection.prepare_cached("DELETE FROM papers WHERE id = ?1 RETURNING number")?;
+    let number: Option<PaperNumber> = delete.query_row([id.as_str()], |row| row.get(0)).optional()?;
+    let Some(number) = number else { return Ok(false) };
+    connection.prepare_cached("DELETE FROM categories WHERE number = ?1")?.execute([number])?;
+    let mut note = connection.prepare_cached("INSERT INTO deleted (number, changed) VALUES (?1, ?2)")?;
+    note.execute([number, change])?;
+    Ok(true)
+}
+
+fn upsert_one(connection: &Connection, new: &Paper, change: i64) -> Result<Upsert> {
     let mut find = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
     let old = find
         .query_row([new.id.as_str()], |row| Ok((row.get::<_, PaperNumber>(0)?, paper(row)?)))
@@ -237,9 +323,9 @@ fn upsert_one(connection: &Connection, new: &Paper) -> Result<Upsert> {
     let json = |list: &[String]| serde_json::Value::from(list.to_vec()).to_string();
     let mut write = connection.prepare_cached(
         "INSERT INTO papers (id, title, abstract, authors, published, published_first, published_last, categories, \
-         url, text_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO UPDATE SET \
-         title = ?2, abstract = ?3, authors = ?4, published = ?5, published_first = ?6, published_last = ?7, \
-         categories = ?8, url = ?9, text_hash = ?10 RETURNING number",
+         url, text_hash, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO UPDATE \
+         SET title = ?2, abstract = ?3, authors = ?4, published = ?5, published_first = ?6, published_last = ?7, \
+         categories = ?8, url = ?9, text_hash = ?10, changed = ?11 RETURNING number",
     )?;
     let number: PaperNumber = write.query_row(
         params![
@@ -253,6 +339,7 @@ fn upsert_one(connection: &Connection, new: &Paper) -> Result<Upsert> {
             json(&new.categories),
             new.url,
             TextHash::of(&text_of(new)).0,
+            change,
         ],
         |row| row.get(0),
     )?;
@@ -310,6 +397,49 @@ mod tests {
         assert_eq!(catalog.find(&changed.id).unwrap().unwrap().1, changed);
         let filter = Filter { categories: Some(vec!["stat.ML".into()]), ..Filter::default() };
         assert_eq!(ids(&catalog, &filter), "", "a replaced paper loses its old categories");
+    }
+
+    #[test]
+    fn changes_since_a_transaction_can_be_asked_for() {
+        let (_folder, catalog) = filled();
+        let all = catalog.changes(0).unwrap();
+        assert_eq!((all.written.len(), all.deleted.len()), (4, 0));
+        assert_eq!(catalog.changes(all.last).unwrap(), Changes { last: all.last, ..Changes::default() });
+        catalog.upsert(&[paper("b", "2021", &[]), paper("c", "", &["csx"]), paper("e", "", &[])]).unwrap();
+        let ids = ["d", "never here"].map(|id| PaperId::parse(id).unwrap());
+        assert_eq!(catalog.delete(&ids).unwrap(), [true, false]);
+        let numbers: Vec<PaperNumber> = all.written.iter().map(|(number, _)| *number).collect();
+        let since = catalog.changes(all.last).unwrap();
+        assert_eq!(since.written.iter().filter(|(number, _)| numbers.contains(number)).count(), 1);
+        assert_eq!((since.written.len(), since.deleted.as_slice()), (2, &numbers[3..]));
+        assert_eq!(catalog.count().unwrap(), 4);
+        let filter = Filter { categories: Some(vec!["graph theory".into()]), ..Filter::default() };
+        assert_eq!(self::ids(&catalog, &filter), "", "a deleted paper loses its categories");
+        catalog.upsert(&[paper("d", "2021-07", &[])]).unwrap();
+        assert!(
+            !numbers.contains(&catalog.find(&ids[0]).unwrap().unwrap().0),
+            "a number is never used again"
+        );
+    }
+
+    #[test]
+    fn a_catalog_of_the_first_version_is_brought_up_to_date() {
+        let (folder, catalog) = filled();
+        let path = folder.path().join("catalog.sqlite");
+        catalog
+            .lock()
+            .execute_batch(
+                "DROP INDEX papers_by_change; ALTER TABLE papers DROP COLUMN changed; DROP TABLE deleted; DELETE FROM meta WHERE key = 'identity'; PRAGMA user_version = 1;",
+            )
+            .unwrap();
+        drop(catalog);
+        let message = Catalog::open(&path).err().unwrap().to_string();
+        assert!(message.contains("likewise ingest"), "{message}");
+        let catalog = Catalog::create(&path).unwrap();
+        assert_eq!(catalog.changes(0).unwrap().written.len(), 4);
+        catalog.upsert(&[paper("b", "2022", &[])]).unwrap();
+        let last = catalog.changes(0).unwrap().last;
+        assert_eq!(catalog.changes(last - 1).unwrap().written.len(), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Stored as SQLite's `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How long a reader waits for a writer's lock, and the other way round.
 const BUSY: Duration = Duration::from_secs(30);
@@ -30,7 +30,8 @@ CREATE TABLE papers (
     published_last  TEXT,
     categories      TEXT NOT NULL,  -- JSON list
     url             TEXT,
-    text_hash       BLOB NOT NULL   -- of what the model reads
+    text_hash       BLOB NOT NULL,  -- of what the model reads
+    changed         INTEGER NOT NULL DEFAULT 0 -- the number of the transaction that wrote it last
 ) STRICT;
 
 CREATE INDEX papers_by_date ON papers (published_first, published_last);
@@ -44,14 +45,33 @@ CREATE TABLE categories (
 CREATE INDEX categories_by_paper ON categories (number);
 ";
 
+/// Since version 2: what changed after a transaction can be asked for, and a catalog has a name of its own.
+const CHANGES: &str = "
+CREATE INDEX papers_by_change ON papers (changed);
+
+CREATE TABLE deleted (
+    number  INTEGER PRIMARY KEY,    -- a paper that was here
+    changed INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX deleted_by_change ON deleted (changed);
+
+INSERT INTO meta (key, value) VALUES ('identity', lower(hex(randomblob(16))));
+";
+
 /// Sets the connection up for durable writing, and makes the tables in an empty file.
 pub fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     connection.busy_timeout(BUSY)?;
     // In WAL mode readers and the writer do not wait for each other; FULL syncs every commit.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    if version(connection)? == 0 {
-        connection.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+    let missing = match version(connection)? {
+        0 => format!("{TABLES} {CHANGES}"),
+        1 => format!("ALTER TABLE papers ADD COLUMN changed INTEGER NOT NULL DEFAULT 0; {CHANGES}"),
+        _ => String::new(),
+    };
+    if !missing.is_empty() {
+        connection.execute_batch(&format!("BEGIN; {missing} PRAGMA user_version = {VERSION}; COMMIT;"))?;
     }
     check(connection, path)
 }
@@ -62,6 +82,11 @@ pub fn check(connection: &Connection, path: &Path) -> Result<()> {
     match version(connection)? {
         VERSION => Ok(()),
         0 => Err(Error::Data(format!("{}: no papers here yet; run `likewise ingest` first", path.display()))),
+        1 => Err(Error::Data(format!(
+            "{}: got a catalog of version 1, wanted {VERSION}; run `likewise ingest FILE…` on it once, which brings it up to \
+             date",
+            path.display()
+        ))),
         other => Err(Error::Data(format!(
             "{}: got a catalog of version {other}, wanted {VERSION}; ingest into a new --data folder",
             path.display()

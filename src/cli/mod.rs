@@ -2,6 +2,7 @@
 //!
 //! Errors are `anyhow` here and nowhere else: at this end they are only printed.
 
+mod delete;
 mod embed;
 mod ingest;
 mod progress;
@@ -33,6 +34,8 @@ enum Command {
     Ingest(ingest::Options),
     /// Read dumps and write their vectors into a NumPy file, for programs with an index of their own.
     Embed(embed::Options),
+    /// Take papers out of a data folder; a server that serves it follows.
+    Delete(delete::Options),
     /// Find the papers that are like a text, a file or other papers.
     Search(search::Options),
     /// Answer over HTTP.
@@ -71,7 +74,7 @@ fn parse_precision(name: &str) -> Result<Wanted, String> {
 /// Options of every command that needs a data folder.
 #[derive(Args)]
 struct DataOptions {
-    /// Data folder: the catalog, the vectors, the graph.
+    /// Data folder: the catalog, the vectors, the index.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_DATA", default_value = "data")]
     data: PathBuf,
     #[command(flatten)]
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Pull(options) => pull::run(&options),
         Command::Ingest(options) => ingest::run(&options),
         Command::Embed(options) => embed::run(&options),
+        Command::Delete(options) => delete::run(&options),
         Command::Search(options) => search::run(&options),
         Command::Serve(options) => serve::run(options),
     };

@@ -69,27 +69,31 @@ impl Segments {
     /// A damaged or missing segment is no error: its vectors are compared exactly, until [`Segments::freeze`]
     /// builds it again.
     pub fn open(folder: &Path, vectors: Vectors) -> Result<Segments> {
-        let mut files = files(folder)?;
-        files.retain(|(slots, _)| slots.end as usize <= vectors.len());
         let mut segments: Vec<Segment> = Vec::new();
-        loop {
-            let end = segments.last().map_or(0, |segment| segment.slots().end);
-            let next = files.iter().filter(|(slots, _)| slots.start == end && slots.end > end);
-            let Some(place) = next.max_by_key(|(slots, _)| slots.end).map(|(slots, _)| slots.clone()) else {
-                return Ok(Segments::new(segments, vectors));
-            };
-            let place = files.iter().position(|(slots, _)| *slots == place).unwrap_or_default();
-            let (slots, path) = files.swap_remove(place);
+        for (slots, path) in in_use(files(folder)?, vectors.len()) {
             match Segment::open(&path) {
                 Ok(segment) if segment.slots() == slots && segment.fits(&vectors) => segments.push(segment),
-                Ok(segment) => tracing::warn!(
-                    "{}: got the slots {:?}; it is not of this space, and will be built again",
-                    path.display(),
-                    segment.slots()
-                ),
+                Ok(_) => {
+                    tracing::warn!("{}: it is not of this space, and will be built again", path.display())
+                }
                 Err(error) => tracing::warn!("{error}"),
             }
+            if segments.last().is_none_or(|last| last.slots() != slots) {
+                break;
+            }
         }
+        Ok(Segments::new(segments, vectors))
+    }
+
+    /// Takes a space's vectors as they are now, and segments that another process built since.
+    pub fn follow(&mut self, folder: &Path, vectors: Vectors) -> Result<()> {
+        let files = in_use(files(folder)?, vectors.len());
+        if files.iter().map(|(slots, _)| slots.clone()).eq(self.segments.iter().map(Segment::slots)) {
+            self.vectors = vectors;
+            return Ok(());
+        }
+        *self = Segments::open(folder, vectors)?;
+        Ok(())
     }
 
     /// Takes a space's vectors as they are now; new ones are inserted into the live part.
@@ -204,6 +208,20 @@ fn kept(sizes: &[usize], mut waiting: usize) -> usize {
         waiting += sizes[kept];
     }
     kept
+}
+
+/// Of segment files, those that are in use over so many vectors, in order: always the longest that goes on
+/// where the last one ended.
+fn in_use(mut files: Vec<(Range<Slot>, PathBuf)>, vectors: usize) -> Vec<(Range<Slot>, PathBuf)> {
+    files.retain(|(slots, _)| slots.end as usize <= vectors && !slots.is_empty());
+    files.sort_by_key(|(slots, _)| (slots.start, std::cmp::Reverse(slots.end)));
+    let mut end = 0;
+    files.retain(|(slots, _)| {
+        let goes_on = slots.start == end;
+        end = if goes_on { slots.end } else { end };
+        goes_on
+    });
+    files
 }
 
 /// The segment files in `folder`, and their slots.

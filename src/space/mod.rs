@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::map::{Array, MappedFile};
 use crate::model::{Fingerprint, ModelFolder};
 use crate::text::{HASH_BYTES, TextHash};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ const DESCRIPTION: &str = "space.json";
 pub struct Space {
     folder: PathBuf,
     vectors: Vectors,
-    slots: HashMap<TextHash, Slot>,
+    keys: MappedFile,
 }
 
 impl Space {
@@ -71,19 +71,18 @@ impl Space {
         let dimension = fingerprint.dimension;
         // Keys first: each was written after its vector, so every key read here has one.
         let keys = open_records(&folder.join(KEYS), dimension)?;
-        let keys = keys.bytes()[HEADER_BYTES..].chunks_exact(KEY_BYTES);
         let mapped = open_records(&folder.join(VECTORS), dimension)?;
         let whole = (mapped.bytes().len() - HEADER_BYTES) / (4 * dimension);
-        let count = whole.min(keys.len());
-        let hash = |key: &[u8]| {
-            let mut hash = [0; HASH_BYTES];
-            hash.copy_from_slice(&key[..HASH_BYTES]);
-            TextHash(hash)
-        };
-        let slots = keys.take(count).zip(0..).map(|(key, slot)| (hash(key), slot)).collect();
+        let count = whole.min((keys.bytes().len() - HEADER_BYTES) / KEY_BYTES);
         let values = Array::mapped(&Arc::new(mapped), HEADER_BYTES..HEADER_BYTES + count * 4 * dimension)
             .ok_or_else(|| Error::Data(format!("{}: it is cut short", folder.join(VECTORS).display())))?;
-        Ok(Space { folder, vectors: Vectors::new(values, dimension), slots })
+        Ok(Space { folder, vectors: Vectors::new(values, dimension), keys })
+    }
+
+    /// Whether vectors were appended since it was opened.
+    pub fn has_grown(&self) -> bool {
+        let length = std::fs::metadata(self.folder.join(KEYS)).map_or(0, |file| file.len());
+        length > self.keys.bytes().len() as u64
     }
 
     /// Where it is.
@@ -96,9 +95,23 @@ impl Space {
         &self.vectors
     }
 
-    /// The slot of a text's vector, if it has been encoded.
-    pub fn slot(&self, text: TextHash) -> Option<Slot> {
-        self.slots.get(&text).copied()
+    /// The texts that have a vector, by slot.
+    pub fn texts(&self) -> impl Iterator<Item = TextHash> {
+        let keys = self.keys.bytes()[HEADER_BYTES..].chunks_exact(KEY_BYTES).take(self.vectors.len());
+        keys.map(|key| {
+            let mut hash = [0; HASH_BYTES];
+            hash.copy_from_slice(&key[..HASH_BYTES]);
+            TextHash(hash)
+        })
+    }
+
+    /// The slots of those of some texts that have a vector. It reads every key, and nothing else.
+    pub fn slots(&self, texts: impl Iterator<Item = TextHash>) -> HashMap<TextHash, Slot> {
+        let wanted: HashSet<TextHash> = texts.collect();
+        if wanted.is_empty() {
+            return HashMap::new();
+        }
+        self.texts().zip(0..).filter(|(text, _)| wanted.contains(text)).collect()
     }
 }
 

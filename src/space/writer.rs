@@ -40,7 +40,7 @@ impl SpaceWriter {
         let count = cut_torn_end(&mut vectors, &mut keys, dimension).map_err(Error::io(&vectors_path))?;
         tracing::debug!(count, "space opened for writing");
         let space = Space::open(data, fingerprint)?;
-        let known = space.slots.into_keys().collect();
+        let known = space.texts().collect();
         Ok(SpaceWriter { vectors, keys, vectors_path, known, dimension })
     }
 
@@ -142,7 +142,10 @@ mod tests {
         assert!(writer.has(TextHash::of("a")) && !writer.has(TextHash::of("c")));
         let space = Space::open(data.path(), &model().fingerprint).unwrap();
         assert_eq!(space.vectors().len(), 2);
-        assert_eq!(space.slot(TextHash::of("b")), Some(1));
+        assert_eq!(
+            space.slots([TextHash::of("b"), TextHash::of("z")].into_iter()),
+            [(TextHash::of("b"), 1)].into()
+        );
         assert_eq!(space.vectors().get(1), [0.0, 1.0]);
     }
 
@@ -181,7 +184,7 @@ mod tests {
             writer.append(&[(TextHash::of("c"), &[0.6, 0.8])]).unwrap();
             let space = Space::open(data.path(), &model().fingerprint).unwrap();
             assert_eq!(space.vectors().values(), [1.0, 0.0, 0.6, 0.8]);
-            assert_eq!(space.slot(TextHash::of("c")), Some(1));
+            assert_eq!(space.texts().nth(1), Some(TextHash::of("c")));
         }
     }
 }

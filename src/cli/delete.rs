@@ -1,0 +1,31 @@
+//! `likewise delete`: papers out of a data folder.
+
+use super::print_line;
+use crate::paper::PaperId;
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Options of `likewise delete`.
+#[derive(Args)]
+pub struct Options {
+    /// The papers' ids, however they are written.
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+    /// Data folder: the catalog, the vectors, the index.
+    #[arg(long, value_name = "DIR", env = "LIKEWISE_DATA", default_value = "data")]
+    data: PathBuf,
+}
+
+/// Runs it: exit status 0, or 1 if one of them was not there; the others are deleted all the same.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let ids = options.ids.iter().map(|id| PaperId::parse(id)).collect::<Result<Vec<_>, _>>();
+    let ids = ids.map_err(anyhow::Error::msg)?;
+    let were_here = crate::ingest::delete(&options.data, &ids)?;
+    for (id, _) in ids.iter().zip(&were_here).filter(|(_, was_here)| !**was_here) {
+        eprintln!("no paper {:?} here", id.as_str());
+    }
+    let deleted = were_here.iter().filter(|was_here| **was_here).count();
+    print_line(&format!("deleted {deleted}"))?;
+    Ok(if deleted == ids.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,346 @@
+//! Which papers a vector stands for, and where a paper's vector is.
+//!
+//! Its own file because the relation is many to one and changes: papers with the same text share a
+//! slot, and a slot whose papers were all replaced or deleted stands for none. It is derived from the catalog and
+//! the space, follows what is written to them, and is saved beside the space, so that opening a library of
+//! millions reads four bytes a paper instead of a row of a table.
+
+use crate::catalog::{Catalog, Changes, PaperNumber};
+use crate::disk;
+use crate::error::Result;
+use crate::map::MappedFile;
+use crate::space::{Slot, Space};
+use crate::text::TextHash;
+use roaring::{RoaringBitmap, RoaringTreemap};
+use std::collections::HashMap;
+use std::path::Path;
+
+const FILE: &str = "directory";
+
+/// Bytes before the slots: what the file is, the catalog's name, the last transaction that is in it, and the
+/// CRC-32 of all that.
+const HEADER_BYTES: usize = 128;
+
+/// In place of a slot: there is no such paper.
+const NO_PAPER: Slot = Slot::MAX;
+
+/// In place of a slot: the paper's text has no vector yet.
+const NO_VECTOR: Slot = Slot::MAX - 1;
+
+/// In place of a paper.
+const NOBODY: u32 = u32::MAX;
+
+/// A set of papers.
+pub struct Numbers(RoaringTreemap);
+
+impl Numbers {
+    /// From numbers in any order.
+    pub fn new(numbers: Vec<PaperNumber>) -> Numbers {
+        Numbers(numbers.into_iter().filter_map(|number| u64::try_from(number).ok()).collect())
+    }
+
+    /// Whether a paper is in it.
+    pub fn contains(&self, number: PaperNumber) -> bool {
+        u64::try_from(number).is_ok_and(|number| self.0.contains(number))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = PaperNumber> {
+        self.0.iter().map(|number| number as PaperNumber)
+    }
+}
+
+/// Papers and their slots, as of a transaction of the catalog.
+#[derive(Default)]
+pub struct Directory {
+    /// By a paper's number.
+    slot_of: Vec<Slot>,
+    /// By slot: the paper, or of several the one that came first.
+    paper_of: Vec<u32>,
+    /// The others, of slots that stand for several.
+    others: HashMap<Slot, Vec<u32>>,
+    /// Slots that stand for no paper.
+    dead: RoaringBitmap,
+    papers: usize,
+    /// Papers without a vector, and their texts.
+    waiting: HashMap<PaperNumber, TextHash>,
+    /// Of the catalog.
+    identity: String,
+    last: i64,
+}
+
+impl Directory {
+    /// Of a catalog, from before its first transaction.
+    pub fn new(identity: &str) -> Directory {
+        Directory { identity: identity.into(), ..Directory::default() }
+    }
+
+    /// Reads what was saved in the folder of a space of so many `slots`; a new one, if that is not there, or of
+    /// no use.
+    pub fn load(folder: &Path, identity: &str, slots: usize) -> Directory {
+        let (path, mut directory) = (folder.join(FILE), Directory::new(identity));
+        let Ok(file) = MappedFile::open(&path) else { return directory };
+        let is_here = |slot: &Slot| *slot == NO_PAPER || (*slot as usize) < slots;
+        let parsed = parse(file.bytes(), identity).filter(|(_, slots)| slots.iter().all(is_here));
+        let Some((last, slots)) = parsed else {
+            tracing::warn!("{}: it is damaged or of another catalog, and is made again", path.display());
+            return directory;
+        };
+        directory.last = last;
+        directory.slot_of = vec![NO_PAPER; slots.len()];
+        for (number, &slot) in slots.iter().enumerate().filter(|(_, slot)| **slot != NO_PAPER) {
+            directory.put(number, slot);
+        }
+        directory
+    }
+
+    /// Saves it, unless papers wait for a vector: which texts they have is not written down.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        if !self.waiting.is_empty() {
+            return Ok(());
+        }
+        let slots: &[u8] = bytemuck::cast_slice(&self.slot_of);
+        let mut bytes = header(&self.identity, self.last, slots).into_bytes();
+        bytes.resize(HEADER_BYTES, 0);
+        bytes.extend_from_slice(slots);
+        disk::write_atomically(&folder.join(FILE), &bytes)
+    }
+
+    /// Takes in what was written to a catalog and its space since.
+    pub fn follow(&mut self, catalog: &Catalog, space: &Space) -> Result<()> {
+        let mut changes = catalog.changes(self.last)?;
+        if changes.last < self.last {
+            // An older state of the catalog was put in its place.
+            *self = Directory::new(&self.identity);
+            changes = catalog.changes(0)?;
+        }
+        let texts = changes.written.iter().map(|(_, text)| *text).chain(self.waiting.values().copied());
+        let found = space.slots(texts);
+        self.take_in(&changes, space.vectors().len(), &found);
+        Ok(())
+    }
+
+    /// Takes in changes, among so many `slots`; `found` has the slots of the texts that have one.
+    fn take_in(&mut self, changes: &Changes, slots: usize, found: &HashMap<TextHash, Slot>) {
+        for &number in &changes.deleted {
+            self.take(number);
+        }
+        let before = self.paper_of.len();
+        if before < slots {
+            self.paper_of.resize(slots, NOBODY);
+            self.dead.insert_range(before as Slot..slots as Slot);
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        for (number, text) in waiting.into_iter().chain(changes.written.iter().copied()) {
+            let Some(place) = u32::try_from(number).ok().filter(|place| *place != NOBODY) else { continue };
+            self.take(number);
+            let place = place as usize;
+            self.slot_of.resize(self.slot_of.len().max(place + 1), NO_PAPER);
+            match found.get(&text) {
+                Some(slot) => self.put(place, *slot),
+                None => {
+                    self.put(place, NO_VECTOR);
+                    self.waiting.insert(number, text);
+                }
+            }
+        }
+        self.last = changes.last;
+    }
+
+    fn put(&mut self, place: usize, slot: Slot) {
+        self.slot_of[place] = slot;
+        self.papers += 1;
+        if slot == NO_VECTOR {
+            return;
+        }
+        if self.paper_of.len() <= slot as usize {
+            let before = self.paper_of.len() as Slot;
+            self.paper_of.resize(slot as usize + 1, NOBODY);
+            self.dead.insert_range(before..=slot);
+        }
+        let first = &mut self.paper_of[slot as usize];
+        if *first == NOBODY {
+            *first = place as u32;
+            self.dead.remove(slot);
+        } else {
+            self.others.entry(slot).or_default().push(place as u32);
+        }
+    }
+
+    fn take(&mut self, number: PaperNumber) {
+        self.waiting.remove(&number);
+        let Some(place) = usize::try_from(number).ok().filter(|place| *place < self.slot_of.len()) else {
+            return;
+        };
+        let slot = std::mem::replace(&mut self.slot_of[place], NO_PAPER);
+        if slot == NO_PAPER {
+            return;
+        }
+        self.papers -= 1;
+        let Some(first) = self.paper_of.get_mut(slot as usize) else { return };
+        let others = self.others.entry(slot).or_default();
+        others.retain(|other| *other != place as u32);
+        if *first == place as u32 {
+            *first = others.pop().unwrap_or(NOBODY);
+        }
+        if *first == NOBODY {
+            self.dead.insert(slot);
+        }
+        if others.is_empty() {
+            self.others.remove(&slot);
+        }
+    }
+
+    /// How many papers there are, with or without a slot.
+    pub fn papers(&self) -> usize {
+        self.papers
+    }
+
+    /// How many papers have no slot.
+    pub fn without_slot(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The slot of a paper's vector.
+    pub fn slot(&self, number: PaperNumber) -> Option<Slot> {
+        let slot = *self.slot_of.get(usize::try_from(number).ok()?)?;
+        (slot < NO_VECTOR).then_some(slot)
+    }
+
+    /// The papers that a slot stands for.
+    pub fn papers_of(&self, slot: Slot) -> impl Iterator<Item = PaperNumber> {
+        let first = self.paper_of.get(slot as usize).filter(|first| **first != NOBODY);
+        first.into_iter().chain(self.others.get(&slot).into_iter().flatten()).map(|number| (*number).into())
+    }
+
+    /// The slots that stand for an allowed paper (for any paper, for `None`).
+    ///
+    /// `None` if that is every slot there is, which is the common case and needs no set.
+    pub fn slots(&self, allowed: Option<&Numbers>) -> Option<RoaringBitmap> {
+        match allowed {
+            Some(allowed) => Some(allowed.iter().filter_map(|number| self.slot(number)).collect()),
+            None if self.dead.is_empty() => None,
+            None => {
+                let mut live = RoaringBitmap::new();
+                live.insert_range(0..self.paper_of.len() as Slot);
+                Some(live - &self.dead)
+            }
+        }
+    }
+}
+
+fn header(identity: &str, last: i64, slots: &[u8]) -> String {
+    let text = format!("likewise directory 1\n{identity}\n{last}\n");
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(text.as_bytes());
+    sum.update(slots);
+    format!("{text}{:08x}\n", sum.finalize())
+}
+
+fn parse<'a>(bytes: &'a [u8], identity: &str) -> Option<(i64, &'a [Slot])> {
+    let (start, slots) = bytes.split_at_checked(HEADER_BYTES)?;
+    let start = std::str::from_utf8(start).ok()?;
+    let last = start.split('\n').nth(2)?.parse().ok()?;
+    let is_whole = start.trim_end_matches('\0') == header(identity, last, slots);
+    Some((last, bytemuck::try_cast_slice(slots).ok().filter(|_| is_whole)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn text(name: u8) -> TextHash {
+        TextHash::of(&name.to_string())
+    }
+
+    /// What it must say, from the obvious relation.
+    fn check(directory: &Directory, papers: &BTreeMap<PaperNumber, u8>, slots: &HashMap<TextHash, Slot>) {
+        assert_eq!(directory.papers(), papers.len());
+        let slot = |name: &u8| slots.get(&text(*name)).copied();
+        assert_eq!(directory.without_slot(), papers.values().filter(|name| slot(name).is_none()).count());
+        for number in 0..12 {
+            assert_eq!(directory.slot(number), papers.get(&number).and_then(slot), "{number}");
+        }
+        let mut live = RoaringBitmap::new();
+        for place in 0..slots.len() as Slot {
+            let mut got: Vec<_> = directory.papers_of(place).collect();
+            got.sort_unstable();
+            let wanted =
+                papers.iter().filter(|(_, name)| slot(name) == Some(place)).map(|(number, _)| *number);
+            assert_eq!(got, wanted.collect::<Vec<_>>(), "slot {place}");
+            if !got.is_empty() {
+                live.insert(place);
+            }
+        }
+        let all = live.len() == slots.len() as u64;
+        assert_eq!(directory.slots(None), (!all).then_some(live));
+    }
+
+    proptest! {
+        #[test]
+        fn it_follows_whatever_is_written(steps in proptest::collection::vec((0_i64..12, 0_u8..8, 0_u8..4), 1..40)) {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut directory, mut papers, mut slots) = (Directory::default(), BTreeMap::new(), HashMap::new());
+            for (last, (number, name, what)) in (1..).zip(steps) {
+                let mut changes = Changes { last, ..Changes::default() };
+                match what {
+                    0 => {
+                        papers.remove(&number);
+                        changes.deleted.push(number);
+                    }
+                    1 => {
+                        let next = slots.len() as Slot;
+                        slots.entry(text(name)).or_insert(next);
+                    }
+                    _ => {
+                        papers.insert(number, name);
+                        changes.written.push((number, text(name)));
+                    }
+                }
+                directory.take_in(&changes, slots.len(), &slots);
+                check(&directory, &papers, &slots);
+                directory.save(folder.path()).unwrap();
+                let saved = Directory::load(folder.path(), "", slots.len());
+                prop_assert!(saved.last <= last);
+                if directory.without_slot() == 0 {
+                    prop_assert_eq!(saved.last, last);
+                    let mut saved = saved;
+                    saved.take_in(&Changes { last, ..Changes::default() }, slots.len(), &slots);
+                    check(&saved, &papers, &slots);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_of_no_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut directory = Directory::default();
+        let slots = HashMap::from([(text(1), 0)]);
+        directory.take_in(&Changes { last: 3, written: vec![(1, text(1))], deleted: vec![] }, 1, &slots);
+        directory.save(folder.path()).unwrap();
+        assert_eq!(Directory::load(folder.path(), "another", 1).last, 0);
+        assert_eq!(Directory::load(folder.path(), "", 0).last, 0, "its slots are not there");
+        let path = folder.path().join(FILE);
+        let whole = std::fs::read(&path).unwrap();
+        assert_eq!(Directory::load(folder.path(), "", slots.len()).slot(1), Some(0));
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(Directory::load(folder.path(), "", slots.len()).last, 0, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn filters_are_slots() {
+        let mut directory = Directory::default();
+        let slots = HashMap::from([(text(1), 0), (text(2), 1)]);
+        let written = vec![(1, text(1)), (2, text(2)), (3, text(1)), (4, text(9))];
+        directory.take_in(&Changes { last: 1, written, deleted: vec![] }, 2, &slots);
+        let of = |numbers: Vec<PaperNumber>| directory.slots(Some(&Numbers::new(numbers))).unwrap();
+        assert_eq!(of(vec![3, 4, 7]).iter().collect::<Vec<_>>(), [0]);
+        assert_eq!(of(vec![2, 1]).iter().collect::<Vec<_>>(), [0, 1]);
+    }
+}

@@ -1,0 +1,287 @@
+//! A data folder, opened for answering.
+//!
+//! Its own file because it is where reading meets writing: a library follows what any process writes to its
+//! folder, by the catalog's own list of changes. So a paper is found by the first query after it was added, and
+//! not found by the first after it was deleted, and no process has to tell another.
+
+use super::plan::Plan;
+use super::{Answer, Hit, Like, Query, Stats, TextRead, unit};
+use crate::catalog::{Catalog, Filter, PaperNumber};
+use crate::directory::{Directory, Numbers};
+use crate::encoder::{Embedding, Encoder};
+use crate::error::{Error, Result};
+use crate::index::{Index, Neighbour, Segments};
+use crate::ingest;
+use crate::model::Fingerprint;
+use crate::paper::{Paper, PaperId};
+use crate::space::Space;
+use crate::text::text_of;
+use roaring::RoaringBitmap;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+/// A query, ready to be answered without the encoder: a unit vector, and who may not be a hit.
+struct Target {
+    vector: Vec<f32>,
+    excluded: Vec<PaperNumber>,
+    text: Option<TextRead>,
+}
+
+/// A data folder, opened for answering.
+pub struct Library {
+    catalog: Catalog,
+    encoder: Arc<Encoder>,
+    /// Where the space is.
+    data: std::path::PathBuf,
+    derived: RwLock<Derived>,
+}
+
+/// What is derived from the catalog, as of one of its states.
+struct Derived {
+    space: Space,
+    index: Segments,
+    directory: Directory,
+    /// See [`Catalog::version`].
+    version: i64,
+}
+
+impl Derived {
+    fn open(data: &Path, catalog: &Catalog, fingerprint: &Fingerprint) -> Result<Derived> {
+        let version = catalog.version()?;
+        let space = Space::open(data, fingerprint)?;
+        let index = Segments::open(space.path(), space.vectors().clone())?;
+        let mut directory = Directory::load(space.path(), &catalog.identity()?, space.vectors().len());
+        directory.follow(catalog, &space)?;
+        Ok(Derived { space, index, directory, version })
+    }
+
+    /// Whether something was written since.
+    fn is_behind(&self, catalog: &Catalog) -> Result<bool> {
+        // A paper's vector comes after it, and does not change the catalog.
+        let has_vectors = || self.directory.without_slot() > 0 && self.space.has_grown();
+        Ok(catalog.version()? != self.version || has_vectors())
+    }
+
+    /// Takes in what was written since.
+    fn follow(&mut self, data: &Path, catalog: &Catalog, fingerprint: &Fingerprint) -> Result<()> {
+        let version = catalog.version()?;
+        if self.space.has_grown() {
+            self.space = Space::open(data, fingerprint)?;
+        }
+        self.index.follow(self.space.path(), self.space.vectors().clone())?;
+        self.directory.follow(catalog, &self.space)?;
+        self.version = version;
+        Ok(())
+    }
+
+    /// Whether papers have no vector, or many vectors are in no segment: an ingest was cut short.
+    fn is_unfinished(&self) -> bool {
+        self.directory.without_slot() > 0 || self.index.is_behind()
+    }
+}
+
+impl Library {
+    /// Opens a data folder. What is written to it later, by whichever process, is taken in by the next query.
+    ///
+    /// What a killed ingest left undone is done first, unless another process is ingesting: then what
+    /// is there is served.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there is nothing, or it is another model's.
+    pub fn open(data: &Path, encoder: Arc<Encoder>) -> Result<Library> {
+        if !ingest::catalog_path(data).exists() {
+            return Err(ingest::nothing_here(data));
+        }
+        let catalog = Catalog::open(&ingest::catalog_path(data))?;
+        ingest::check_space(&catalog, encoder.model())?;
+        let fingerprint = &encoder.model().fingerprint;
+        let mut derived = Derived::open(data, &catalog, fingerprint);
+        if !derived.as_ref().is_ok_and(|derived| !derived.is_unfinished()) {
+            match finish_interrupted(data, &encoder) {
+                Ok(()) => derived = Derived::open(data, &catalog, fingerprint),
+                // Half an answer is better than none: a disk may be full, a folder only readable.
+                Err(error) if derived.is_ok() => {
+                    tracing::warn!("an earlier run was interrupted and could not be finished: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Library { catalog, encoder, data: data.into(), derived: RwLock::new(derived?) })
+    }
+
+    /// What is derived, as of now.
+    fn derived(&self) -> RwLockReadGuard<'_, Derived> {
+        // A panic elsewhere leaves nothing half changed that the next change does not set right.
+        let read = || self.derived.read().unwrap_or_else(PoisonError::into_inner);
+        let derived = read();
+        match derived.is_behind(&self.catalog) {
+            Ok(false) => return derived,
+            Ok(true) => drop(derived),
+            Err(error) => {
+                tracing::warn!("the catalog cannot be asked for changes: {error}");
+                return derived;
+            }
+        }
+        let mut behind = self.derived.write().unwrap_or_else(PoisonError::into_inner);
+        let fingerprint = &self.encoder.model().fingerprint;
+        // Another query may have done it meanwhile.
+        let followed = match behind.is_behind(&self.catalog) {
+            Ok(true) => behind.follow(&self.data, &self.catalog, fingerprint),
+            other => other.map(drop),
+        };
+        if let Err(error) = followed {
+            tracing::warn!("what was written since is not served: {error}");
+        }
+        drop(behind);
+        read()
+    }
+
+    /// The model it encodes queries with.
+    pub fn encoder(&self) -> &Arc<Encoder> {
+        &self.encoder
+    }
+
+    /// What it holds.
+    pub fn stats(&self) -> Stats {
+        let (model, derived) = (self.encoder.model(), self.derived());
+        Stats {
+            papers: derived.directory.papers(),
+            vectors: derived.space.vectors().len(),
+            without_vector: derived.directory.without_slot(),
+            index: derived.index.stats(),
+            model: model.name.clone(),
+            fingerprint: model.fingerprint.sha256.clone(),
+            dimension: self.encoder.dimension(),
+        }
+    }
+
+    /// The paper with this id, however it is written.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it is not here, [`Error::Invalid`] if that cannot be an id.
+    pub fn paper(&self, id: &str) -> Result<Paper> {
+        Ok(self.find(id)?.1)
+    }
+
+    fn find(&self, id: &str) -> Result<(PaperNumber, Paper)> {
+        let id = PaperId::parse(id).map_err(Error::Invalid)?;
+        self.catalog.find(&id)?.ok_or_else(|| {
+            Error::NotFound(format!("no paper {:?} here; ask by text instead, or ingest it", id.as_str()))
+        })
+    }
+
+    /// Answers a query.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] and [`Error::NotFound`] say what is wrong with the query.
+    pub fn search(&self, query: &Query) -> Result<Answer> {
+        query.check()?;
+        let embedding = match &query.like {
+            Like::Text(text) => Some(self.encoder.encode_one(text)?),
+            _ => None,
+        };
+        self.search_encoded(query, embedding)
+    }
+
+    /// Answers a query whose text, if it has one, was encoded already: the server encodes the texts of
+    /// many queries together.
+    ///
+    /// # Errors
+    /// As [`Library::search`]; also if a query by text comes without its embedding.
+    pub fn search_encoded(&self, query: &Query, embedding: Option<Embedding>) -> Result<Answer> {
+        query.check()?;
+        let target = self.target(&query.like, embedding)?;
+        let allowed = self.allowed(&query.filter)?;
+        let hits = self.nearest_papers(&target, query, allowed.as_ref())?;
+        Ok(Answer { hits, text: target.text })
+    }
+
+    fn target(&self, like: &Like, embedding: Option<Embedding>) -> Result<Target> {
+        match like {
+            Like::Text(_) => {
+                let missing = || Error::Invalid("text: it was not encoded before the search".into());
+                let Embedding { vector, tokens, truncated } = embedding.ok_or_else(missing)?;
+                Ok(Target { vector, excluded: Vec::new(), text: Some(TextRead { tokens, truncated }) })
+            }
+            Like::Vector(vector) => Ok(Target {
+                vector: unit(vector, self.encoder.dimension())?,
+                excluded: Vec::new(),
+                text: None,
+            }),
+            Like::Papers(ids) => {
+                let papers = ids.iter().map(|id| self.find(id)).collect::<Result<Vec<_>>>()?;
+                let mut sum = vec![0.0; self.encoder.dimension()];
+                for (number, paper) in &papers {
+                    let vector = self.vector_of(*number, paper)?;
+                    sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+                }
+                let excluded = papers.into_iter().map(|(number, _)| number).collect();
+                Ok(Target { vector: unit(&sum, sum.len())?, excluded, text: None })
+            }
+        }
+    }
+
+    /// A paper's vector: the stored one, or for a paper that has none yet, a new one.
+    fn vector_of(&self, number: PaperNumber, paper: &Paper) -> Result<Vec<f32>> {
+        let derived = self.derived();
+        match derived.directory.slot(number) {
+            Some(slot) => Ok(derived.space.vectors().get(slot).to_vec()),
+            None => Ok(self.encoder.encode_one(&text_of(paper))?.vector),
+        }
+    }
+
+    /// The papers that a filter leaves; `None` for all.
+    fn allowed(&self, filter: &Filter) -> Result<Option<Numbers>> {
+        if filter.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Numbers::new(self.catalog.matching(filter)?)))
+    }
+
+    /// Papers near to a target and their scores, nearest first; of equal scores, in no order.
+    fn near(&self, target: &Target, query: &Query, allowed: Option<&Numbers>) -> Vec<(f32, PaperNumber)> {
+        let Derived { index, directory, .. } = &*self.derived();
+        let slots = directory.slots(allowed);
+        // The queried papers may be among the nearest, and are then taken out again.
+        let k = query.k + target.excluded.len();
+        let neighbours = match Plan::choose(query.exact, slots.as_ref().map(RoaringBitmap::len), index.len())
+        {
+            Plan::Scan => index.scan(&target.vector, k, slots.as_ref()),
+            Plan::Walk => index.search(&target.vector, k, slots.as_ref()),
+        };
+        let passes = |number: &PaperNumber| {
+            !target.excluded.contains(number) && allowed.is_none_or(|allowed| allowed.contains(*number))
+        };
+        let mut found = Vec::new();
+        for Neighbour { slot, score } in neighbours {
+            found.extend(directory.papers_of(slot).filter(passes).map(|number| (score, number)));
+        }
+        found
+    }
+
+    fn nearest_papers(&self, target: &Target, query: &Query, allowed: Option<&Numbers>) -> Result<Vec<Hit>> {
+        let found = self.near(target, query, allowed);
+        let numbers: Vec<PaperNumber> = found.iter().map(|(_, number)| *number).collect();
+        let papers = self.catalog.get(&numbers)?;
+        let mut scores = found.into_iter();
+        // Both are in the same order; a paper that has gone since is missing from the second.
+        let mut hits: Vec<(f32, Paper)> = papers
+            .into_iter()
+            .filter_map(|(number, paper)| Some((scores.find(|(_, scored)| *scored == number)?.0, paper)))
+            .collect();
+        hits.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
+        hits.truncate(query.k);
+        let hit = |(rank, (score, paper))| Hit { rank: rank + 1, score, paper };
+        Ok(hits.into_iter().enumerate().map(hit).collect())
+    }
+}
+
+/// Finishes what a killed ingest left, if no other process is at it.
+fn finish_interrupted(data: &Path, encoder: &Encoder) -> Result<()> {
+    let Some(mut writer) = ingest::Writer::try_open(data, encoder)? else {
+        return Ok(());
+    };
+    tracing::info!("an earlier run was interrupted; finishing its work");
+    writer.catch_up(|done, all| tracing::info!("encoded {done} of {all} papers left over"))?;
+    writer.finish().map(drop)
+}

@@ -1,0 +1,125 @@
+//! A library that is open while another writer adds, replaces and deletes.
+
+use crate::support::{encoder, likewise};
+use likewise::Filter;
+use likewise::ingest::{self, Counts, Writer};
+use likewise::paper::{Paper, PaperId};
+use likewise::search::{Library, Like, Query};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+fn paper(id: &str, title: &str) -> Paper {
+    Paper {
+        id: PaperId::parse(id).unwrap(),
+        title: title.into(),
+        r#abstract: format!("About {title}."),
+        ..Paper::default()
+    }
+}
+
+fn add(folder: &Path, papers: &[Paper]) {
+    let encoder = encoder();
+    let mut writer = Writer::open(folder, &encoder).unwrap();
+    writer.add(papers.iter().cloned().map(Ok).collect(), &mut Counts::default()).unwrap();
+}
+
+fn delete(folder: &Path, id: &str) -> bool {
+    ingest::delete(folder, &[PaperId::parse(id).unwrap()]).unwrap()[0]
+}
+
+/// Ids and titles of what is like a text, nearest first.
+fn ask(library: &Library, text: &str, k: usize) -> Vec<(String, String)> {
+    let query = Query { like: Like::Text(text.into()), k, exact: false, filter: Filter::default() };
+    let hits = library.search(&query).unwrap().hits;
+    hits.into_iter().map(|hit| (hit.paper.id.to_string(), hit.paper.title)).collect()
+}
+
+#[test]
+fn what_is_written_is_answered_by_the_next_query() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    add(
+        folder,
+        &[paper("moons", "Oceans under the ice of moons"), paper("knots", "Knots and their volumes")],
+    );
+    let library = Library::open(folder, encoder()).unwrap();
+    let first = |text: &str| ask(&library, text, 1).remove(0).0;
+    assert_eq!(first("oceans under the ice"), "moons");
+    add(folder, &[paper("bees", "Bees that count")]);
+    assert_eq!(first("bees that count"), "bees");
+    assert_eq!(library.stats().papers, 3);
+    let like =
+        Query { like: Like::Papers(vec!["bees".into()]), k: 5, exact: false, filter: Filter::default() };
+    assert_eq!(library.search(&like).unwrap().hits.len(), 2);
+
+    add(folder, &[paper("bees", "Prices of carbon permits")]);
+    assert_eq!(first("carbon prices"), "bees");
+    assert!(ask(&library, "bees that count", 3).iter().all(|(_, title)| title != "Bees that count"));
+
+    assert!(delete(folder, "moons") && !delete(folder, "moons"));
+    assert_eq!(ask(&library, "oceans under the ice of moons", 3).len(), 2);
+    assert!(library.paper("moons").is_err());
+    // The text is still in the space; the paper comes back without being encoded.
+    add(folder, &[paper("moons/2", "Oceans under the ice of moons")]);
+    assert_eq!(first("oceans under the ice of moons"), "moons/2");
+    let encoder = encoder();
+    Writer::open(folder, &encoder).unwrap().finish().unwrap();
+    assert_eq!(first("oceans under the ice of moons"), "moons/2");
+    drop(library);
+    assert_eq!(Library::open(folder, encoder).unwrap().stats().papers, 3);
+}
+
+#[test]
+fn answers_are_those_of_a_model_kept_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let subjects = ["moons", "knots", "bees", "permits", "glaciers", "grammar", "enzymes", "markets"];
+    let mut kept: BTreeMap<String, String> = BTreeMap::new();
+    add(folder, &[paper("p0", "The first paper")]);
+    kept.insert("p0".into(), "The first paper".into());
+    let library = Library::open(folder, encoder()).unwrap();
+    let mut state = 17_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for step in 0..80 {
+        let id = format!("p{}", random(12));
+        // Few texts, so that papers share them.
+        let title = format!("On {} and {}", subjects[random(8)], subjects[random(3)]);
+        match random(4) {
+            0 => assert_eq!(delete(folder, &id), kept.remove(&id).is_some(), "step {step}"),
+            1 if step % 3 == 0 => {
+                let encoder = encoder();
+                Writer::open(folder, &encoder).unwrap().finish().unwrap();
+            }
+            _ => {
+                add(folder, &[paper(&id, &title)]);
+                kept.insert(id.clone(), title.clone());
+            }
+        }
+        let mut found = ask(&library, &title, 20);
+        let nearest = found.first().map(|(_, title)| title.clone());
+        if kept.values().any(|kept| *kept == title) {
+            assert_eq!(nearest, Some(title), "step {step}");
+        }
+        found.sort();
+        assert_eq!(found, kept.clone().into_iter().collect::<Vec<_>>(), "step {step}");
+        assert_eq!((library.stats().papers, library.stats().without_vector), (kept.len(), 0));
+    }
+}
+
+#[test]
+fn papers_are_deleted_from_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    add(folder.path(), &[paper("a", "First"), paper("b", "Second")]);
+    let output = likewise(&["delete", "a", "nowhere", "--data", data]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "deleted 1\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no paper \"nowhere\" here"));
+    let library = Library::open(folder.path(), encoder()).unwrap();
+    assert_eq!(ask(&library, "first", 5), [("b".to_string(), "Second".to_string())]);
+    let output = likewise(&["delete", "a", "--data", "/no/such/folder"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no papers here"));
+}
