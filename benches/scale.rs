@@ -152,7 +152,9 @@ fn ask(folder: &Path) {
     let dimension = dimension(folder);
     let queries = mapped(&folder.join("queries"), dimension);
     let started = Instant::now();
-    let index = Segments::open(folder, mapped(&folder.join("vectors"), dimension)).unwrap();
+    let vectors = mapped(&folder.join("vectors"), dimension);
+    vectors.expect_random();
+    let index = Segments::open(folder, vectors).unwrap();
     let open_ms = started.elapsed().as_secs_f64() * 1e3;
     index.search(queries.get(0), K, None);
     println!("opened in {open_ms:.1} ms, answered after {:.1} ms", started.elapsed().as_secs_f64() * 1e3);

@@ -105,6 +105,20 @@ impl Directory {
         disk::write_atomically(&folder.join(FILE), &bytes)
     }
 
+    /// Removes what was saved, before slots change: it is made again from the catalog.
+    pub fn remove(folder: &Path) -> Result<()> {
+        disk::remove_if_there(&folder.join(FILE))
+    }
+
+    /// Removes what was saved, if it has other than the first so many slots: the rest will be other texts'.
+    pub fn remove_beyond(folder: &Path, slots: usize) -> Result<()> {
+        let path = folder.join(FILE);
+        let Ok(file) = MappedFile::open(&path) else { return Ok(()) };
+        let saved = file.bytes().get(HEADER_BYTES..).and_then(|bytes| bytemuck::try_cast_slice(bytes).ok());
+        let is_here = |slot: &Slot| *slot == NO_PAPER || (*slot as usize) < slots;
+        if saved.is_some_and(|saved| saved.iter().all(is_here)) { Ok(()) } else { Directory::remove(folder) }
+    }
+
     /// Takes in what was written to a catalog and its space since.
     pub fn follow(&mut self, catalog: &Catalog, space: &Space) -> Result<()> {
         let mut changes = catalog.changes(self.last)?;
@@ -188,6 +202,17 @@ impl Directory {
         if others.is_empty() {
             self.others.remove(&slot);
         }
+    }
+
+    /// The slots that stand for papers.
+    pub fn live(&self) -> impl Iterator<Item = Slot> + Clone {
+        let slots = (0..self.paper_of.len() as Slot).zip(&self.paper_of);
+        slots.filter(|(_, paper)| **paper != NOBODY).map(|(slot, _)| slot)
+    }
+
+    /// How many slots stand for none.
+    pub fn dead(&self) -> usize {
+        self.dead.len() as usize
     }
 
     /// How many papers there are, with or without a slot.

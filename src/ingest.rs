@@ -13,7 +13,7 @@ use crate::index::Segments;
 use crate::index::build::Effort;
 use crate::model::{ModelFolder, Precision};
 use crate::paper::{Paper, PaperId};
-use crate::space::{Space, SpaceWriter};
+use crate::space::{Generation, Slot, Space, SpaceWriter};
 use crate::text::{TextHash, text_of};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -22,6 +22,12 @@ use std::path::{Path, PathBuf};
 /// Papers taken from the dump at once, for every thread that encodes: enough to sort them by length and for
 /// the threads to end together, few enough that a kill costs seconds of work.
 const CHUNK_A_THREAD: usize = 128;
+
+/// The index is built anew without the slots that stand for no paper when they are more than this share of all…
+const DEAD_SHARE: f64 = 0.2;
+
+/// … and at least so many.
+const LEAST_DEAD: usize = 1000;
 
 const CATALOG: &str = "catalog.sqlite";
 const LOCK: &str = "write.lock";
@@ -108,7 +114,12 @@ impl<'a> Writer<'a> {
         let catalog = Catalog::create(&catalog_path(data))?;
         check_space(&catalog, encoder.model())?;
         Space::create(data, encoder.model())?;
-        let space = SpaceWriter::open(data, &encoder.model().fingerprint)?;
+        let folder = Space::folder(data, &encoder.model().fingerprint);
+        let forget_derived = |slots| {
+            Segments::remove_beyond(&folder, slots)?;
+            Directory::remove_beyond(&folder, slots)
+        };
+        let space = SpaceWriter::open(data, &encoder.model().fingerprint, forget_derived)?;
         catalog.set_space(&encoder.model().fingerprint.sha256)?;
         Ok(Writer { data: data.into(), catalog, space, encoder, _lock: lock })
     }
@@ -128,6 +139,16 @@ impl<'a> Writer<'a> {
             encoded += self.encode(&papers)?;
         }
         Ok(encoded)
+    }
+
+    /// How many vectors there are, those of no paper too.
+    pub fn vectors(&self) -> usize {
+        self.space.count()
+    }
+
+    /// Makes slots stand for no text: [`Writer::catch_up`] then encodes their papers again.
+    pub fn forget(&mut self, slots: &[Slot]) -> Result<()> {
+        self.space.forget(slots)
     }
 
     /// Entries that [`Writer::add`] is best given at once.
@@ -179,16 +200,45 @@ impl<'a> Writer<'a> {
         Ok(entries.len() as u64)
     }
 
-    /// Brings the index up to the vectors, and saves it.
+    /// Brings the index up to the vectors, and saves it. If many slots stand for no paper any more, they are
+    /// left out, as by [`Writer::compact`].
     pub fn finish(self) -> Result<Segments> {
-        let space = Space::open(&self.data, &self.encoder.model().fingerprint)?;
+        let space = self.open_space()?;
+        let directory = self.directory(&space)?;
+        let (dead, all) = (directory.dead(), space.vectors().len());
+        if dead >= LEAST_DEAD && dead as f64 > DEAD_SHARE * all as f64 {
+            return self.compact();
+        }
         let mut index = Segments::open(space.path(), space.vectors().clone())?;
         index.freeze(space.path(), Effort::default())?;
-        let mut directory = Directory::load(space.path(), &self.catalog.identity()?, space.vectors().len());
-        directory.follow(&self.catalog, &space)?;
         directory.save(space.path())?;
         self.catalog.touch()?;
         Ok(index)
+    }
+
+    /// Writes the space anew without the slots that stand for no paper, and builds its index: it is then as if
+    /// only the papers that are here had ever been.
+    pub fn compact(self) -> Result<Segments> {
+        let directory = self.directory(&self.open_space()?)?;
+        let generation = Generation::copy(&self.data, &self.encoder.model().fingerprint, directory.live())?;
+        let folder = generation.folder();
+        let space = Space::open_in(folder.clone(), self.encoder.dimension())?;
+        let mut index = Segments::empty(space.vectors().clone());
+        index.freeze(&folder, Effort::default())?;
+        self.directory(&space)?.save(&folder)?;
+        generation.publish()?;
+        self.catalog.touch()?;
+        Ok(index)
+    }
+
+    fn open_space(&self) -> Result<Space> {
+        Space::open(&self.data, &self.encoder.model().fingerprint)
+    }
+
+    fn directory(&self, space: &Space) -> Result<Directory> {
+        let mut directory = Directory::load(space.path(), &self.catalog.identity()?, space.vectors().len());
+        directory.follow(&self.catalog, space)?;
+        Ok(directory)
     }
 }
 

@@ -19,6 +19,7 @@
 //! - [`index`]: vectors → neighbours
 //! - [`eval`]: how good an answer is
 //! - [`ingest`]: papers into a data folder
+//! - [`verify`]: is a data folder as it was written; mends it
 //! - [`search`]: a text, papers, or a vector → ranked papers
 //! - [`server`]: the same over HTTP; the only async room
 //! - [`cli`]: the same in a terminal; one file a command
@@ -58,6 +59,8 @@ pub use index::Index;
 pub mod eval;
 
 pub mod ingest;
+
+pub mod verify;
 
 pub mod search;
 pub use search::{Library, Query};

@@ -31,6 +31,15 @@ impl MappedFile {
         Ok(MappedFile { map })
     }
 
+    /// Says that it will be read here and there: then only what is read becomes resident, not what stands
+    /// around it.
+    pub fn expect_random(&self) {
+        #[cfg(unix)]
+        if let Err(error) = self.map.advise(memmap2::Advice::Random) {
+            tracing::debug!("no advice on a mapped file: {error}");
+        }
+    }
+
     /// The file's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.map

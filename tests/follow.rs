@@ -110,6 +110,46 @@ fn answers_are_those_of_a_model_kept_beside_it() {
 }
 
 #[test]
+fn room_comes_back_when_many_papers_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let all: Vec<Paper> =
+        (0..4000).map(|number| paper(&format!("p/{number}"), &format!("{number}"))).collect();
+    add(folder, &all);
+    let encoder = encoder();
+    Writer::open(folder, &encoder).unwrap().finish().unwrap();
+    let library = Library::open(folder, encoder.clone()).unwrap();
+    assert_eq!((library.stats().vectors, library.stats().index.indexed), (4000, 4000));
+    let gone: Vec<PaperId> = all[1000..2300].iter().map(|paper| paper.id.clone()).collect();
+    assert_eq!(ingest::delete(folder, &gone).unwrap(), [true; 1300]);
+    let titles = |library: &Library| {
+        let numbers = ["999", "1000", "2299", "2300", "3999"];
+        numbers.map(|number| ask(library, &format!("{number}. About {number}."), 1).remove(0).1)
+    };
+    let before = titles(&library);
+    assert!(
+        before[0] == "999" && before[1] != "1000" && before[2] != "2299" && before[4] == "3999",
+        "{before:?}"
+    );
+    Writer::open(folder, &encoder).unwrap().finish().unwrap();
+    let stats = library.stats();
+    assert_eq!(
+        (stats.papers, stats.vectors, stats.index.indexed, stats.index.segments),
+        (2700, 2700, 2700, 1)
+    );
+    assert_eq!(titles(&library), before, "what is open goes on with the new files");
+    assert_eq!(titles(&Library::open(folder, encoder).unwrap()), before);
+    add(folder, &all[1000..1001]);
+    assert_eq!(titles(&library)[1], "1000");
+
+    ingest::delete(folder, &[paper("p/7", "").id]).unwrap();
+    let output =
+        likewise(&["compact", "--data", folder.to_str().unwrap(), "--precision", "f32"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "2701 vectors before, 2700 after, in 1 segments\n");
+    assert_eq!(library.stats().vectors, 2700);
+}
+
+#[test]
 fn papers_are_deleted_from_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();

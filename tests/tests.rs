@@ -19,6 +19,9 @@ mod models;
 /// Ingest: counts, interruption, replacement, another model.
 mod ingest;
 
+/// Killed at any moment, a data folder opens again with everything that was acknowledged, once.
+mod crash;
+
 /// A library that is open while another writer adds, replaces and deletes.
 mod follow;
 

@@ -46,7 +46,7 @@ fn store(folder: &Path, vectors: &[Vec<f32>]) -> Library {
     let late = paper(1, "Second");
     catalog.upsert(&papers).unwrap();
     Space::create(folder, &model).unwrap();
-    let mut space = SpaceWriter::open(folder, &model.fingerprint).unwrap();
+    let mut space = SpaceWriter::open(folder, &model.fingerprint, |_| Ok(())).unwrap();
     let hashes = papers.iter().chain([&late]).map(|paper| TextHash::of(&text_of(paper)));
     let entries: Vec<(TextHash, &[f32])> = hashes.zip(vectors.iter().map(|vector| &vector[..])).collect();
     space.append(&entries).unwrap();

@@ -98,6 +98,21 @@ impl Catalog {
         &self.path
     }
 
+    /// Reads the whole file.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with the first thing that is damaged.
+    pub fn check(&self) -> Result<()> {
+        let said: String = self.lock().query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if said == "ok" {
+            return Ok(());
+        }
+        Err(Error::Data(format!(
+            "{}: {said}; wanted an undamaged file: put a copy of it back, or ingest the dumps into a new --data folder",
+            self.path.display()
+        )))
+    }
+
     /// A name that no other catalog has.
     pub fn identity(&self) -> Result<String> {
         Ok(self.lock().query_row("SELECT value FROM meta WHERE key = 'identity'", [], |row| row.get(0))?)

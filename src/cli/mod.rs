@@ -2,6 +2,7 @@
 //!
 //! Errors are `anyhow` here and nowhere else: at this end they are only printed.
 
+mod compact;
 mod delete;
 mod embed;
 mod ingest;
@@ -9,6 +10,7 @@ mod progress;
 mod pull;
 mod search;
 mod serve;
+mod verify;
 
 use crate::encoder::{self, Encoder};
 use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
@@ -36,10 +38,14 @@ enum Command {
     Embed(embed::Options),
     /// Take papers out of a data folder; a server that serves it follows.
     Delete(delete::Options),
+    /// Give back the room that deleted and replaced papers take, and build the index in one piece.
+    Compact(compact::Options),
     /// Find the papers that are like a text, a file or other papers.
     Search(search::Options),
     /// Answer over HTTP.
     Serve(serve::Options),
+    /// Read a whole data folder and say what is damaged; with --repair, mend it.
+    Verify(verify::Options),
 }
 
 /// Options of every command that needs a model.
@@ -130,8 +136,10 @@ pub fn main() -> ExitCode {
         Command::Ingest(options) => ingest::run(&options),
         Command::Embed(options) => embed::run(&options),
         Command::Delete(options) => delete::run(&options),
+        Command::Compact(options) => compact::run(&options),
         Command::Search(options) => search::run(&options),
         Command::Serve(options) => serve::run(options),
+        Command::Verify(options) => verify::run(&options),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -60,8 +60,12 @@ pub trait Index: Send + Sync {
 }
 
 /// Cosine of unit vectors; rounding is not allowed to leave -1 to 1.
+#[expect(
+    clippy::manual_clamp,
+    reason = "in this order NaN, which a damaged vector gives, is the farthest there is"
+)]
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    dot(a, b).clamp(-1.0, 1.0)
+    dot(a, b).max(-1.0).min(1.0)
 }
 
 /// The `k` nearest candidates, nearest first, each slot once; a slot may come twice, not more often.

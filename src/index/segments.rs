@@ -10,6 +10,7 @@ use super::live::Live;
 use super::scan::FineQuery;
 use super::segment::{self, Segment};
 use super::{Index, Neighbour, cosine, nearest};
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::space::{Slot, Vectors};
 use rayon::prelude::*;
@@ -83,6 +84,19 @@ impl Segments {
             }
         }
         Ok(Segments::new(segments, vectors))
+    }
+
+    /// The segment files in `folder`.
+    pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+        Ok(files(folder)?.into_iter().map(|(_, path)| path).collect())
+    }
+
+    /// Removes segments of more than so many slots: the rest will be other vectors'.
+    pub fn remove_beyond(folder: &Path, slots: usize) -> Result<()> {
+        for (_, path) in files(folder)?.into_iter().filter(|(range, _)| range.end as usize > slots) {
+            disk::remove_if_there(&path)?;
+        }
+        Ok(())
     }
 
     /// Takes a space's vectors as they are now, and segments that another process built since.

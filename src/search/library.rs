@@ -49,6 +49,7 @@ impl Derived {
     fn open(data: &Path, catalog: &Catalog, fingerprint: &Fingerprint) -> Result<Derived> {
         let version = catalog.version()?;
         let space = Space::open(data, fingerprint)?;
+        space.vectors().expect_random();
         let index = Segments::open(space.path(), space.vectors().clone())?;
         let mut directory = Directory::load(space.path(), &catalog.identity()?, space.vectors().len());
         directory.follow(catalog, &space)?;
@@ -64,9 +65,14 @@ impl Derived {
 
     /// Takes in what was written since.
     fn follow(&mut self, data: &Path, catalog: &Catalog, fingerprint: &Fingerprint) -> Result<()> {
+        if !self.space.is_current(data, fingerprint) {
+            *self = Derived::open(data, catalog, fingerprint)?;
+            return Ok(());
+        }
         let version = catalog.version()?;
         if self.space.has_grown() {
             self.space = Space::open(data, fingerprint)?;
+            self.space.vectors().expect_random();
         }
         self.index.follow(self.space.path(), self.space.vectors().clone())?;
         self.directory.follow(catalog, &self.space)?;

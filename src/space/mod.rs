@@ -5,9 +5,11 @@
 //! grow by appending, `vectors.f32` first and `keys` after it, so that a slot counts only when both
 //! are on the disk; whatever a crash left half written is cut off by the next writer.
 
+mod generation;
 mod vectors;
 mod writer;
 
+pub use generation::Generation;
 pub use vectors::Vectors;
 pub use writer::SpaceWriter;
 
@@ -16,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::map::{Array, MappedFile};
 use crate::model::{Fingerprint, ModelFolder};
 use crate::text::{HASH_BYTES, TextHash};
+use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,14 +44,18 @@ pub struct Space {
 }
 
 impl Space {
-    /// The folder of the space with this fingerprint, under a data folder.
+    /// The folder of the space with this fingerprint, under a data folder: where the files are that are in use.
     pub fn folder(data: &Path, fingerprint: &Fingerprint) -> PathBuf {
+        generation::current(&Space::base(data, fingerprint))
+    }
+
+    fn base(data: &Path, fingerprint: &Fingerprint) -> PathBuf {
         data.join("spaces").join(fingerprint.short())
     }
 
     /// Makes an empty space, if there is none.
     pub fn create(data: &Path, model: &ModelFolder) -> Result<()> {
-        let folder = Space::folder(data, &model.fingerprint);
+        let folder = Space::base(data, &model.fingerprint);
         disk::create_folder(&folder)?;
         let description = folder.join(DESCRIPTION);
         if description.exists() {
@@ -67,8 +74,11 @@ impl Space {
     /// # Errors
     /// [`Error::Data`] if a file is not what its header should say.
     pub fn open(data: &Path, fingerprint: &Fingerprint) -> Result<Space> {
-        let folder = Space::folder(data, fingerprint);
-        let dimension = fingerprint.dimension;
+        Space::open_in(Space::folder(data, fingerprint), fingerprint.dimension)
+    }
+
+    /// Opens the files in a folder.
+    pub fn open_in(folder: PathBuf, dimension: usize) -> Result<Space> {
         // Keys first: each was written after its vector, so every key read here has one.
         let keys = open_records(&folder.join(KEYS), dimension)?;
         let mapped = open_records(&folder.join(VECTORS), dimension)?;
@@ -77,6 +87,11 @@ impl Space {
         let values = Array::mapped(&Arc::new(mapped), HEADER_BYTES..HEADER_BYTES + count * 4 * dimension)
             .ok_or_else(|| Error::Data(format!("{}: it is cut short", folder.join(VECTORS).display())))?;
         Ok(Space { folder, vectors: Vectors::new(values, dimension), keys })
+    }
+
+    /// Whether its files are still those in use.
+    pub fn is_current(&self, data: &Path, fingerprint: &Fingerprint) -> bool {
+        self.folder == Space::folder(data, fingerprint)
     }
 
     /// Whether vectors were appended since it was opened.
@@ -103,6 +118,18 @@ impl Space {
             hash.copy_from_slice(&key[..HASH_BYTES]);
             TextHash(hash)
         })
+    }
+
+    /// The slots whose vectors do not give their checksums. It reads everything.
+    pub fn damaged(&self) -> Vec<Slot> {
+        let dimension = self.vectors.dimension();
+        let keys = self.keys.bytes()[HEADER_BYTES..].par_chunks_exact(KEY_BYTES);
+        let rows = keys.zip(self.vectors.values().par_chunks_exact(dimension)).enumerate();
+        let is_damaged = |(slot, (key, vector)): (usize, (&[u8], &[f32]))| {
+            let got = crc32fast::hash(bytemuck::cast_slice(vector)).to_le_bytes();
+            (got != key[HASH_BYTES..]).then_some(slot as Slot)
+        };
+        rows.filter_map(is_damaged).collect()
     }
 
     /// The slots of those of some texts that have a vector. It reads every key, and nothing else.

@@ -23,6 +23,13 @@ impl Vectors {
         Vectors::new(values.into(), dimension)
     }
 
+    /// See [`MappedFile::expect_random`](crate::map::MappedFile::expect_random).
+    pub fn expect_random(&self) {
+        if let Array::Mapped(file, _) = &self.values {
+            file.expect_random();
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.values.len() / self.dimension

@@ -3,7 +3,7 @@
 //! Its own file because it is the only code that changes one. There is one writer at a time: the data
 //! folder's lock sees to it.
 
-use super::{HEADER_BYTES, KEY_BYTES, KEYS, Space, VECTORS};
+use super::{HEADER_BYTES, KEY_BYTES, KEYS, Slot, Space, VECTORS};
 use crate::error::{Error, Result};
 use crate::model::Fingerprint;
 use crate::text::{HASH_BYTES, TextHash};
@@ -11,10 +11,6 @@ use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-
-/// Records checked when a space is opened for writing: far more than one append, which is all that a
-/// crash can have torn.
-const CHECKED_RECORDS: u64 = 4096;
 
 /// How far a unit vector's length may be from 1.
 const UNIT_TOLERANCE: f32 = 1e-3;
@@ -26,22 +22,37 @@ pub struct SpaceWriter {
     vectors_path: PathBuf,
     known: HashSet<TextHash>,
     dimension: usize,
+    count: usize,
 }
 
 impl SpaceWriter {
-    /// Opens a space, and cuts off what a crash left unfinished.
-    pub fn open(data: &Path, fingerprint: &Fingerprint) -> Result<SpaceWriter> {
+    /// Opens a space, and cuts off what a crash left unfinished at its end. `before_cut` is called first, with how
+    /// many slots are left: what is derived from the others must go, since they will be given to other texts.
+    pub fn open(
+        data: &Path,
+        fingerprint: &Fingerprint,
+        before_cut: impl FnOnce(usize) -> Result<()>,
+    ) -> Result<SpaceWriter> {
         let folder = Space::folder(data, fingerprint);
         let dimension = fingerprint.dimension;
         let (vectors_path, keys_path) = (folder.join(VECTORS), folder.join(KEYS));
         let open =
             |path: &Path| OpenOptions::new().read(true).write(true).open(path).map_err(Error::io(path));
         let (mut vectors, mut keys) = (open(&vectors_path)?, open(&keys_path)?);
-        let count = cut_torn_end(&mut vectors, &mut keys, dimension).map_err(Error::io(&vectors_path))?;
+        let count = whole_records(&mut vectors, &mut keys, dimension).map_err(Error::io(&vectors_path))?;
+        before_cut(count as usize)?;
+        vectors
+            .set_len(HEADER_BYTES as u64 + count * 4 * dimension as u64)
+            .and_then(|()| keys.set_len(HEADER_BYTES as u64 + count * KEY_BYTES as u64))
+            .map_err(Error::io(&vectors_path))?;
         tracing::debug!(count, "space opened for writing");
-        let space = Space::open(data, fingerprint)?;
-        let known = space.texts().collect();
-        Ok(SpaceWriter { vectors, keys, vectors_path, known, dimension })
+        let known = Space::open(data, fingerprint)?.texts().collect();
+        Ok(SpaceWriter { vectors, keys, vectors_path, known, dimension, count: count as usize })
+    }
+
+    /// How many vectors there are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// Whether a text has a vector already.
@@ -76,7 +87,28 @@ impl SpaceWriter {
             .and_then(|()| write(&mut self.keys, &key_bytes))
             .map_err(Error::io(&self.vectors_path))?;
         self.known.extend(entries.iter().map(|(hash, _)| *hash));
+        self.count += entries.len();
         Ok(())
+    }
+
+    /// Makes slots stand for no text, so that their texts have no vector any more.
+    pub fn forget(&mut self, slots: &[Slot]) -> Result<()> {
+        slots.iter().try_for_each(|slot| self.forget_one(*slot)).map_err(Error::io(&self.vectors_path))
+    }
+
+    fn forget_one(&mut self, slot: Slot) -> std::io::Result<()> {
+        let (mut text, vector) = ([0; HASH_BYTES], vec![0; 4 * self.dimension]);
+        let key = SeekFrom::Start(HEADER_BYTES as u64 + u64::from(slot) * KEY_BYTES as u64);
+        self.keys.seek(key)?;
+        self.keys.read_exact(&mut text)?;
+        self.known.remove(&TextHash(text));
+        self.vectors.seek(SeekFrom::Start(HEADER_BYTES as u64 + u64::from(slot) * vector.len() as u64))?;
+        self.vectors.write_all(&vector)?;
+        self.vectors.sync_data()?;
+        self.keys.seek(key)?;
+        self.keys.write_all(&[0; HASH_BYTES])?;
+        self.keys.write_all(&crc32fast::hash(&vector).to_le_bytes())?;
+        self.keys.sync_data()
     }
 }
 
@@ -91,27 +123,25 @@ fn check_unit(vector: &[f32], dimension: usize) -> Result<()> {
     )))
 }
 
-/// Cuts both files back to the last record that both have whole and right; returns how many are left.
-fn cut_torn_end(vectors: &mut File, keys: &mut File, dimension: usize) -> std::io::Result<u64> {
+/// How many records there are up to the last one that both files have whole and right. What is damaged before that
+/// was not torn, and is another matter.
+fn whole_records(vectors: &mut File, keys: &mut File, dimension: usize) -> std::io::Result<u64> {
     let vector_bytes = 4 * dimension as u64;
     let records = |file: &File, size: u64| -> std::io::Result<u64> {
         Ok(file.metadata()?.len().saturating_sub(HEADER_BYTES as u64) / size)
     };
-    let whole = records(vectors, vector_bytes)?.min(records(keys, KEY_BYTES as u64)?);
-    let mut count = whole.saturating_sub(CHECKED_RECORDS);
-    vectors.seek(SeekFrom::Start(HEADER_BYTES as u64 + count * vector_bytes))?;
-    keys.seek(SeekFrom::Start(HEADER_BYTES as u64 + count * KEY_BYTES as u64))?;
+    let mut count = records(vectors, vector_bytes)?.min(records(keys, KEY_BYTES as u64)?);
     let (mut vector, mut key) = (vec![0; 4 * dimension], [0; KEY_BYTES]);
-    while count < whole {
+    while count > 0 {
+        vectors.seek(SeekFrom::Start(HEADER_BYTES as u64 + (count - 1) * vector_bytes))?;
+        keys.seek(SeekFrom::Start(HEADER_BYTES as u64 + (count - 1) * KEY_BYTES as u64))?;
         vectors.read_exact(&mut vector)?;
         keys.read_exact(&mut key)?;
-        if crc32fast::hash(&vector).to_le_bytes() != key[HASH_BYTES..] {
+        if crc32fast::hash(&vector).to_le_bytes() == key[HASH_BYTES..] {
             break;
         }
-        count += 1;
+        count -= 1;
     }
-    vectors.set_len(HEADER_BYTES as u64 + count * vector_bytes)?;
-    keys.set_len(HEADER_BYTES as u64 + count * KEY_BYTES as u64)?;
     Ok(count)
 }
 
@@ -128,7 +158,7 @@ mod tests {
 
     fn filled(data: &Path) -> SpaceWriter {
         Space::create(data, &model()).unwrap();
-        let mut writer = SpaceWriter::open(data, &model().fingerprint).unwrap();
+        let mut writer = SpaceWriter::open(data, &model().fingerprint, |_| Ok(())).unwrap();
         let entries: [(TextHash, &[f32]); 2] =
             [(TextHash::of("a"), &[1.0, 0.0]), (TextHash::of("b"), &[0.0, 1.0])];
         writer.append(&entries).unwrap();
@@ -160,6 +190,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_damaged_before_the_end_is_found_and_can_be_forgotten() {
+        let data = tempfile::tempdir().unwrap();
+        drop(filled(data.path()));
+        let vectors = Space::folder(data.path(), &model().fingerprint).join(VECTORS);
+        let mut bytes = std::fs::read(&vectors).unwrap();
+        bytes[HEADER_BYTES] ^= 1;
+        std::fs::write(&vectors, bytes).unwrap();
+        let open = || Space::open(data.path(), &model().fingerprint).unwrap();
+        assert_eq!(open().damaged(), [0]);
+        let mut writer = SpaceWriter::open(data.path(), &model().fingerprint, |_| Ok(())).unwrap();
+        assert!(writer.has(TextHash::of("a")) && writer.has(TextHash::of("b")), "nothing is cut off");
+        writer.forget(&[0]).unwrap();
+        assert!(!writer.has(TextHash::of("a")));
+        assert!(open().damaged().is_empty());
+        assert_eq!(open().texts().nth(1), Some(TextHash::of("b")));
+    }
+
+    #[test]
     fn a_torn_end_is_cut_off_and_written_again() {
         for torn in 0..3 {
             let data = tempfile::tempdir().unwrap();
@@ -179,7 +227,13 @@ mod tests {
                     std::fs::write(&vectors, bytes).unwrap();
                 }
             }
-            let mut writer = SpaceWriter::open(data.path(), &model().fingerprint).unwrap();
+            let mut left = None;
+            let before_cut = |count| {
+                left = Some(count);
+                Ok(())
+            };
+            let mut writer = SpaceWriter::open(data.path(), &model().fingerprint, before_cut).unwrap();
+            assert_eq!(left, Some(1));
             assert!(writer.has(TextHash::of("a")) && !writer.has(TextHash::of("b")));
             writer.append(&[(TextHash::of("c"), &[0.6, 0.8])]).unwrap();
             let space = Space::open(data.path(), &model().fingerprint).unwrap();

@@ -1,0 +1,219 @@
+//! Killed at any moment, a data folder opens again with everything that was acknowledged, once.
+//!
+//! A child process adds, replaces and deletes papers, and builds the index, until it is killed. It says what it is
+//! about to do, and what was done; a model of the folder is kept from that. `LIKEWISE_KILLS` says how often.
+
+use crate::support::{data, encoder, likewise};
+use likewise::Filter;
+use likewise::catalog::Catalog;
+use likewise::index::{Segment, Segments};
+use likewise::ingest::{self, Counts, Writer, catalog_path};
+use likewise::paper::{Paper, PaperId};
+use likewise::search::{Library, Like, Query};
+use likewise::space::Space;
+use likewise::text::text_of;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const FOLDER: &str = "LIKEWISE_CRASH_FOLDER";
+const SEED: &str = "LIKEWISE_CRASH_SEED";
+
+/// Ids that there are; fewer than papers that are written, so that they are replaced and deleted too.
+const IDS: usize = 6000;
+
+/// Papers that are written in one go.
+const BATCH: usize = 250;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+fn paper(number: usize, edition: usize) -> Paper {
+    Paper {
+        id: PaperId::parse(&format!("p/{number}")).unwrap(),
+        title: format!("{number}"),
+        r#abstract: format!("{edition}"),
+        ..Paper::default()
+    }
+}
+
+/// What is done: papers by number with the edition they are in afterwards, or none.
+type Act = BTreeMap<usize, Option<usize>>;
+
+fn say(what: &str, act: &Act) {
+    // In one write, so that it is there whole or not at all.
+    let line = format!("\n{what} {}\n", serde_json::to_string(act).unwrap());
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
+}
+
+#[test]
+#[ignore = "the child of the test below, which runs it until it kills it"]
+fn writes_until_it_is_killed() {
+    let folder = std::env::var(FOLDER).unwrap();
+    let folder = Path::new(&folder);
+    let mut random = Random(std::env::var(SEED).unwrap().parse().unwrap());
+    let encoder = encoder();
+    loop {
+        match random.below(6) {
+            0 => {
+                let act: Act = (0..BATCH).map(|_| (random.below(IDS), None)).collect();
+                let ids: Vec<PaperId> = act.keys().map(|number| paper(*number, 0).id).collect();
+                say("will", &act);
+                ingest::delete(folder, &ids).unwrap();
+                say("did", &act);
+            }
+            1 | 2 => drop(Writer::open(folder, &encoder).unwrap().finish().unwrap()),
+            _ => {
+                let act: Act = (0..BATCH).map(|_| (random.below(IDS), Some(random.below(2)))).collect();
+                let papers = act.iter().map(|(number, edition)| Ok(paper(*number, edition.unwrap())));
+                let mut writer = Writer::open(folder, &encoder).unwrap();
+                say("will", &act);
+                writer.add(papers.collect(), &mut Counts::default()).unwrap();
+                say("did", &act);
+            }
+        }
+    }
+}
+
+/// Runs the child for a while; gives what it did, and what it may have done at the end.
+fn run_and_kill(folder: &Path, seed: usize, time: Duration) -> (Vec<Act>, Option<Act>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["crash::writes_until_it_is_killed", "--exact", "--ignored", "--nocapture"])
+        .env(FOLDER, folder)
+        .env(SEED, seed.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(time);
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(status.code().is_none(), "it ended by itself: {said}");
+    let (mut did, mut will) = (Vec::new(), None);
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        let act = |json| serde_json::from_str::<Act>(json).unwrap();
+        if let Some(json) = line.strip_prefix("will ") {
+            will = Some(act(json));
+        } else if let Some(json) = line.strip_prefix("did ") {
+            did.push(act(json));
+            will = None;
+        }
+    }
+    (did, will)
+}
+
+fn apply(model: &mut BTreeMap<usize, usize>, act: &Act) {
+    for (number, edition) in act {
+        match edition {
+            Some(edition) => model.insert(*number, *edition),
+            None => model.remove(number),
+        };
+    }
+}
+
+/// The papers of a folder, by number.
+fn papers(folder: &Path) -> BTreeMap<usize, usize> {
+    let catalog = Catalog::open(&catalog_path(folder)).unwrap();
+    let papers = catalog.get(&catalog.matching(&Filter::default()).unwrap()).unwrap();
+    let count = papers.len();
+    let papers: BTreeMap<usize, usize> = papers
+        .into_iter()
+        .map(|(_, paper)| (paper.title.parse().unwrap(), paper.r#abstract.parse().unwrap()))
+        .collect();
+    assert_eq!(papers.len(), count, "a paper is there twice");
+    papers
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_or_doubled_wherever_it_is_killed() {
+    let kills: usize = std::env::var("LIKEWISE_KILLS").map_or(12, |kills| kills.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let encoder = encoder();
+    drop(Writer::open(folder, &encoder).unwrap());
+    let (mut model, mut random, mut slowest) = (BTreeMap::new(), Random(23), Duration::ZERO);
+    for kill in 0..kills {
+        let time = Duration::from_millis(200 + random.below(900) as u64);
+        let (did, will) = run_and_kill(folder, kill * 7 + 1, time);
+        did.iter().for_each(|act| apply(&mut model, act));
+        let started = Instant::now();
+        let library = Library::open(folder, encoder.clone()).unwrap();
+        slowest = slowest.max(started.elapsed());
+        let there = papers(folder);
+        if there != model {
+            // Then what it was about to do was done, all of it.
+            apply(&mut model, &will.unwrap_or_default());
+        }
+        assert!(there == model, "kill {kill}");
+        let stats = library.stats();
+        assert_eq!((stats.papers, stats.without_vector), (model.len(), 0), "kill {kill}");
+        let space = Space::open(folder, &encoder.model().fingerprint).unwrap();
+        assert!(space.damaged().is_empty(), "kill {kill}");
+        Segments::files(space.path()).unwrap().iter().for_each(|path| Segment::verify(path).unwrap());
+        for (number, edition) in model.iter().step_by((model.len() / 20).max(1)) {
+            let like = Like::Text(text_of(&paper(*number, *edition)));
+            let query = Query { like, k: 1, exact: false, filter: Filter::default() };
+            let hit = library.search(&query).unwrap().hits.remove(0);
+            assert!(hit.score > 0.9999, "kill {kill}: {} finds {}", number, hit.paper.title);
+        }
+    }
+    println!("{kills} kills, {} papers at the end, opened in {slowest:?} at most", model.len());
+    assert!(!model.is_empty());
+}
+
+#[test]
+fn damage_is_named_and_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let verify = |more: &[&str]| likewise(&[&["verify", "--data", path], more].concat()).output().unwrap();
+    let encoder = encoder();
+    let mut writer = Writer::open(folder.path(), &encoder).unwrap();
+    writer.add((0..1200).map(|number| Ok(paper(number, 0))).collect(), &mut Counts::default()).unwrap();
+    writer.finish().unwrap();
+    let output = verify(&[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let space = Space::folder(folder.path(), &encoder.model().fingerprint);
+    let damage = |name: &str, at: usize| {
+        let mut bytes = std::fs::read(space.join(name)).unwrap();
+        bytes[at] ^= 0x10;
+        std::fs::write(space.join(name), bytes).unwrap();
+    };
+    damage("vectors.f32", 64 + 4 * 384 * 5 + 2);
+    damage("segment-0-1200", 100_000);
+    damage("directory", 500);
+    let output = verify(&[]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("the vector in slot 5 ") && said.contains("segment-0-1200: the codes"), "{said}");
+    let output = verify(&["--repair"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("2 mended"), "{said}");
+    assert!(verify(&[]).status.success());
+    let library = Library::open(folder.path(), encoder).unwrap();
+    assert_eq!(
+        (library.stats().papers, library.stats().vectors, library.stats().without_vector),
+        (1200, 1201, 0)
+    );
+    for number in [4, 5, 6] {
+        let like = Like::Text(text_of(&paper(number, 0)));
+        let query = Query { like, k: 1, exact: false, filter: Filter::default() };
+        assert_eq!(library.search(&query).unwrap().hits[0].paper.title, number.to_string());
+    }
+
+    std::fs::copy(data("sample.jsonl"), folder.path().join("catalog.sqlite")).unwrap();
+    let output = verify(&["--repair"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("catalog.sqlite"), "{said}");
+}
