@@ -23,6 +23,9 @@ use std::path::{Path, PathBuf};
 /// the threads to end together, few enough that a kill costs seconds of work.
 const CHUNK_A_THREAD: usize = 128;
 
+/// Vectors that are built into segments in the middle of a run.
+const FREEZE_EVERY: usize = 32_768;
+
 /// The index is built anew without the slots that stand for no paper when they are more than this share of all…
 const DEAD_SHARE: f64 = 0.2;
 
@@ -90,6 +93,8 @@ pub struct Writer<'a> {
     catalog: Catalog,
     space: SpaceWriter,
     encoder: &'a Encoder,
+    /// Vectors that are in segments.
+    frozen: usize,
     _lock: WriteLock,
 }
 
@@ -121,7 +126,8 @@ impl<'a> Writer<'a> {
         };
         let space = SpaceWriter::open(data, &encoder.model().fingerprint, forget_derived)?;
         catalog.set_space(&encoder.model().fingerprint.sha256)?;
-        Ok(Writer { data: data.into(), catalog, space, encoder, _lock: lock })
+        let frozen = Segments::frozen_in(&folder, space.count())?;
+        Ok(Writer { data: data.into(), catalog, space, encoder, frozen, _lock: lock })
     }
 
     /// Encodes papers that are in the catalog and have no vector: what a killed run left. Calls
@@ -171,6 +177,11 @@ impl<'a> Writer<'a> {
             }
         }
         counts.encoded += self.encode(&papers)?;
+        if self.space.count() >= self.frozen + FREEZE_EVERY {
+            // Whoever serves this folder would compare all of them one by one until the run is over.
+            self.freeze(&self.open_space()?)?;
+            self.frozen = self.space.count();
+        }
         Ok(())
     }
 
@@ -209,9 +220,13 @@ impl<'a> Writer<'a> {
         if dead >= LEAST_DEAD && dead as f64 > DEAD_SHARE * all as f64 {
             return self.compact();
         }
+        directory.save(space.path())?;
+        self.freeze(&space)
+    }
+
+    fn freeze(&self, space: &Space) -> Result<Segments> {
         let mut index = Segments::open(space.path(), space.vectors().clone())?;
         index.freeze(space.path(), Effort::default())?;
-        directory.save(space.path())?;
         self.catalog.touch()?;
         Ok(index)
     }

@@ -12,6 +12,7 @@ use hnsw_rs::prelude::Distance;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 use std::ops::Range;
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 /// Candidates while searching, at least.
 const EF_SEARCH: usize = 128;
@@ -19,9 +20,11 @@ const EF_SEARCH: usize = 128;
 /// hnsw_rs's own largest number of layers.
 const MAX_LAYER: usize = 16;
 
-/// Points inserted one after the other into an empty graph, before inserting from several threads:
-/// the first points of a contended build are the ones that get lost.
-const SEQUENTIAL_INSERTS: usize = 1000;
+/// Vectors that room is made for at first.
+const CAPACITY: usize = 10_000;
+
+/// Fewer vectors than this are compared by one thread.
+const SCAN_LEAST: usize = 1000;
 
 /// A vector counts as found if it is among so many nearest to itself; more than 1, because papers
 /// have exact duplicates.
@@ -41,46 +44,62 @@ type Graph = hnsw_rs::prelude::Hnsw<'static, f32, UnitCosine>;
 
 /// The slots from some slot on.
 pub struct Live {
-    graph: Option<Graph>,
+    graph: OnceLock<Graph>,
     first: Slot,
-    /// Slots from `first` up to here are in the graph.
-    inserted: Slot,
+    inserted: RwLock<Inserted>,
+    /// One insertion at a time.
+    inserting: Mutex<()>,
+}
+
+/// What the graph can be asked for.
+#[derive(Clone)]
+struct Inserted {
+    /// Slots up to here.
+    end: Slot,
+    /// But for these.
     stragglers: RoaringBitmap,
 }
 
 impl Live {
     /// Has the slots from `first` on, none of them in a graph: all are compared exactly.
     pub fn from(first: Slot) -> Live {
-        Live { graph: None, first, inserted: first, stragglers: RoaringBitmap::new() }
+        let inserted = RwLock::new(Inserted { end: first, stragglers: RoaringBitmap::new() });
+        Live { graph: OnceLock::new(), first, inserted, inserting: Mutex::new(()) }
     }
 
     /// How many vectors are in its graph and compared exactly all the same.
     pub fn stragglers(&self) -> usize {
-        self.stragglers.len() as usize
+        self.inserted().stragglers.len() as usize
     }
 
-    /// Inserts the vectors that are not in the graph.
-    pub fn insert(&mut self, vectors: &Vectors) {
-        let new: Vec<Slot> = (self.inserted..vectors.len() as Slot).collect();
+    /// How many of so many vectors are not in the graph.
+    pub fn outside(&self, vectors: usize) -> usize {
+        vectors.saturating_sub(self.inserted().end as usize)
+    }
+
+    fn inserted(&self) -> RwLockReadGuard<'_, Inserted> {
+        self.inserted.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Inserts the vectors that are not in the graph, unless another thread is at it. Searches go on meanwhile;
+    /// they compare the new vectors exactly until all of them are inserted and looked for.
+    pub fn insert(&self, vectors: &Vectors) {
+        let Ok(_inserting) = self.inserting.try_lock() else { return };
+        let Inserted { end, stragglers } = self.inserted().clone();
+        let new = end..vectors.len() as Slot;
         if new.is_empty() {
             return;
         }
-        let graph = self.graph.get_or_insert_with(|| {
-            Graph::new(M, new.len().max(SEQUENTIAL_INSERTS), MAX_LAYER, EF_CONSTRUCTION, UnitCosine)
-        });
-        let before = (self.inserted - self.first) as usize;
-        let one_by_one = SEQUENTIAL_INSERTS.saturating_sub(before).min(new.len());
-        for &slot in &new[..one_by_one] {
+        let graph =
+            self.graph.get_or_init(|| Graph::new(M, CAPACITY, MAX_LAYER, EF_CONSTRUCTION, UnitCosine));
+        for slot in new.clone() {
             graph.insert((vectors.get(slot), slot as usize));
         }
-        let rest = new[one_by_one..].iter().map(|&slot| (vectors.get(slot), slot as usize)).collect();
-        graph.parallel_insert_slice(&rest);
-        let graph = &*graph;
-        let touched = touched(graph, vectors, self.first, self.inserted..vectors.len() as Slot);
-        self.inserted = vectors.len() as Slot;
-        let lost = |slot: &Slot| (!finds_itself(graph, vectors.get(*slot), *slot)).then_some(*slot);
-        let lost: Vec<Slot> = touched.iter().collect::<Vec<_>>().par_iter().filter_map(lost).collect();
-        self.stragglers = &(&self.stragglers - &touched) | &lost.into_iter().collect::<RoaringBitmap>();
+        let touched = touched(graph, vectors, self.first, new.clone());
+        let lost = touched.iter().filter(|slot| !finds_itself(graph, vectors.get(*slot), *slot));
+        let stragglers = &(&stragglers - &touched) | &lost.collect::<RoaringBitmap>();
+        let mut inserted = self.inserted.write().unwrap_or_else(PoisonError::into_inner);
+        *inserted = Inserted { end: new.end, stragglers };
     }
 
     /// Adds candidates for the `k` nearest that pass, in no order: what the graph finds, and every slot that it
@@ -90,32 +109,33 @@ impl Live {
         vectors: &Vectors,
         query: &[f32],
         (k, ef): (usize, usize),
-        passes: impl Fn(Slot) -> bool,
+        passes: impl Fn(Slot) -> bool + Sync,
         found: &mut Vec<Neighbour>,
     ) {
         let score = |slot| Neighbour { slot, score: cosine(query, vectors.get(slot)) };
-        if let Some(graph) = &self.graph {
+        let Inserted { end, stragglers } = self.inserted().clone();
+        if let Some(graph) = self.graph.get().filter(|_| end > self.first) {
             let near = graph.search(query, k.max(ef), ef.max(k).max(EF_SEARCH));
-            let near = near.into_iter().map(|near| near.d_id as Slot).filter(|slot| passes(*slot));
-            found.extend(near.map(score));
+            let near = near.into_iter().map(|near| near.d_id as Slot);
+            found.extend(near.filter(|slot| *slot < end && passes(*slot)).map(score));
         }
-        let outside = self.stragglers.iter().chain(self.inserted..vectors.len() as Slot);
-        found.extend(outside.filter(|slot| passes(*slot)).map(score));
+        found.extend(stragglers.iter().filter(|slot| passes(*slot)).map(score));
+        let outside = (end..vectors.len() as Slot).into_par_iter().with_min_len(SCAN_LEAST);
+        found.par_extend(outside.filter(|slot| passes(*slot)).map(score));
     }
 }
 
 /// The slots whose links an insertion of `new` ones may have changed: those, and the ones that are near to
 /// them, which hnsw_rs gives new links in place of old ones.
 fn touched(graph: &Graph, vectors: &Vectors, first: Slot, new: Range<Slot>) -> RoaringBitmap {
-    const NEAR: usize = 2 * M;
+    const NEAR: usize = 8;
     // Looking for what is near costs as much as looking for a vector itself.
     if new.len() * NEAR >= (new.end - first) as usize {
         return (first..new.end).collect();
     }
     let near =
         |slot| graph.search(vectors.get(slot), NEAR, EF_SEARCH).into_iter().map(|found| found.d_id as Slot);
-    let near: Vec<Slot> = new.clone().into_par_iter().flat_map_iter(near).collect();
-    near.into_iter().chain(new).collect()
+    new.clone().flat_map(near).chain(new).collect()
 }
 
 fn finds_itself(graph: &Graph, vector: &[f32], slot: Slot) -> bool {

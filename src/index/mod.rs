@@ -113,23 +113,26 @@ mod tests {
         Vectors::in_memory(values, DIMENSION)
     }
 
-    /// One segment; and two with a live part after them, inserted in two goes.
+    /// One segment; and two with a live part after them, inserted in two goes, and vectors after that.
     fn segments(vectors: &Vectors) -> [Segments; 2] {
         let part =
             |count: usize| Vectors::in_memory(vectors.values()[..count * DIMENSION].to_vec(), DIMENSION);
-        let segments = |ends: &[usize], vectors: &Vectors| {
+        let saved = |ends: &[usize]| {
             let folder = tempfile::tempdir().unwrap();
             for ends in ends.windows(2).filter(|ends| ends[0] < ends[1]) {
                 let slots = ends[0] as Slot..ends[1] as Slot;
                 Segment::build(vectors, slots, Effort::default()).save(folder.path()).unwrap();
             }
-            Segments::open(folder.path(), vectors.clone()).unwrap()
+            folder
         };
         let count = vectors.len();
-        let mut parts = segments(&[0, count / 4, count / 2], &part(count / 2));
-        parts.insert(part(count * 3 / 4));
-        parts.insert(vectors.clone());
-        [segments(&[0, count], vectors), parts]
+        let folder = saved(&[0, count / 4, count / 2]);
+        let mut parts = Segments::open(folder.path(), part(count * 3 / 4)).unwrap();
+        parts.insert();
+        parts.follow(folder.path(), part(count * 4 / 5)).unwrap();
+        parts.insert();
+        parts.follow(folder.path(), vectors.clone()).unwrap();
+        [Segments::open(saved(&[0, count]).path(), vectors.clone()).unwrap(), parts]
     }
 
     fn every_implementation(vectors: &Vectors) -> Vec<Box<dyn Index>> {
@@ -174,6 +177,19 @@ mod tests {
                 assert!(found[0].score > 0.999_99 && found[0].score <= 1.0);
             }
         }
+    }
+
+    #[test]
+    fn vectors_are_found_before_while_and_after_they_are_inserted() {
+        let vectors = vectors(4000, 5);
+        let index = Segments::empty(vectors.clone());
+        index.insert_in_background();
+        for slot in (0..vectors.len() as Slot).cycle().take(3 * vectors.len()) {
+            let found = index.search(vectors.get(slot), 3, None);
+            assert!(found.iter().any(|neighbour| neighbour.slot == slot), "{slot} not in {found:?}");
+        }
+        index.insert();
+        assert_eq!(index.stats().waiting, 4000, "in no segment, but in a graph");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use roaring::RoaringBitmap;
 use serde::Serialize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Candidates while searching: recall@10 is then above 0.99 on real abstracts.
 pub const EF_SEARCH: usize = 96;
@@ -35,7 +36,7 @@ const RATIO: usize = 8;
 /// Answers by walking graphs.
 pub struct Segments {
     segments: Vec<Segment>,
-    live: Live,
+    live: Arc<Live>,
     vectors: Vectors,
 }
 
@@ -62,7 +63,7 @@ impl Segments {
 
     fn new(segments: Vec<Segment>, vectors: Vectors) -> Segments {
         let end = segments.last().map_or(0, |segment| segment.slots().end);
-        Segments { segments, live: Live::from(end), vectors }
+        Segments { segments, live: Arc::new(Live::from(end)), vectors }
     }
 
     /// Opens the segments in `folder`, for a space's vectors as they are now.
@@ -84,6 +85,11 @@ impl Segments {
             }
         }
         Ok(Segments::new(segments, vectors))
+    }
+
+    /// How many of a space's first vectors are in the segments in `folder`.
+    pub fn frozen_in(folder: &Path, vectors: usize) -> Result<usize> {
+        Ok(in_use(files(folder)?, vectors).last().map_or(0, |(slots, _)| slots.end as usize))
     }
 
     /// The segment files in `folder`.
@@ -110,10 +116,18 @@ impl Segments {
         Ok(())
     }
 
-    /// Takes a space's vectors as they are now; new ones are inserted into the live part.
-    pub fn insert(&mut self, vectors: Vectors) {
-        self.live.insert(&vectors);
-        self.vectors = vectors;
+    /// Inserts the vectors of the live part that are not in its graph, if they are many, on a thread of its own:
+    /// until it has done so they are compared one by one.
+    pub fn insert_in_background(&self) {
+        if self.live.outside(self.vectors.len()) >= LEAST {
+            let (live, vectors) = (Arc::clone(&self.live), self.vectors.clone());
+            std::thread::spawn(move || live.insert(&vectors));
+        }
+    }
+
+    /// The same on this thread, of all.
+    pub fn insert(&self) {
+        self.live.insert(&self.vectors);
     }
 
     /// Builds the vectors of the live part into a segment, together with the segments before it that are not
@@ -135,7 +149,7 @@ impl Segments {
             segment.save(folder)?;
             self.segments.truncate(kept);
             self.segments.push(segment);
-            self.live = Live::from(end);
+            self.live = Arc::new(Live::from(end));
         }
         let used: Vec<Range<Slot>> = self.segments.iter().map(Segment::slots).collect();
         for (slots, path) in files(folder)? {

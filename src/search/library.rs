@@ -75,6 +75,7 @@ impl Derived {
             self.space.vectors().expect_random();
         }
         self.index.follow(self.space.path(), self.space.vectors().clone())?;
+        self.index.insert_in_background();
         self.directory.follow(catalog, &self.space)?;
         self.version = version;
         Ok(())
