@@ -76,17 +76,17 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     check(connection, path)
 }
 
+/// Whether an older version made the file, which [`prepare`] brings up to date.
+pub fn is_old(connection: &Connection) -> Result<bool> {
+    Ok((1..VERSION).contains(&version(connection)?))
+}
+
 /// Refuses a file of another schema.
 pub fn check(connection: &Connection, path: &Path) -> Result<()> {
     connection.busy_timeout(BUSY)?;
     match version(connection)? {
         VERSION => Ok(()),
         0 => Err(Error::Data(format!("{}: no papers here yet; run `likewise ingest` first", path.display()))),
-        1 => Err(Error::Data(format!(
-            "{}: got a catalog of version 1, wanted {VERSION}; run `likewise ingest FILE…` on it once, which brings it up to \
-             date",
-            path.display()
-        ))),
         other => Err(Error::Data(format!(
             "{}: got a catalog of version {other}, wanted {VERSION}; ingest into a new --data folder",
             path.display()
