@@ -215,6 +215,11 @@ impl Directory {
         self.dead.len() as usize
     }
 
+    /// The transaction of the catalog that it is as of.
+    pub fn last(&self) -> i64 {
+        self.last
+    }
+
     /// How many papers there are, with or without a slot.
     pub fn papers(&self) -> usize {
         self.papers

@@ -56,12 +56,20 @@ fn what_is_written_is_answered_by_the_next_query() {
     assert_eq!(first("carbon prices"), "bees");
     assert!(ask(&library, "bees that count", 3).iter().all(|(_, title)| title != "Bees that count"));
 
+    let filter = Filter { ids: Some(vec!["moons".into(), "moons/2".into()]), ..Filter::default() };
+    let filtered = || {
+        let like = Like::Text("oceans".into());
+        library.search(&Query { like, k: 5, exact: false, filter: filter.clone() }).unwrap().hits.len()
+    };
+    assert_eq!((filtered(), filtered()), (1, 1));
     assert!(delete(folder, "moons") && !delete(folder, "moons"));
+    assert_eq!(filtered(), 0);
     assert_eq!(ask(&library, "oceans under the ice of moons", 3).len(), 2);
     assert!(library.paper("moons").is_err());
     // The text is still in the space; the paper comes back without being encoded.
     add(folder, &[paper("moons/2", "Oceans under the ice of moons")]);
     assert_eq!(first("oceans under the ice of moons"), "moons/2");
+    assert_eq!(filtered(), 1);
     let encoder = encoder();
     Writer::open(folder, &encoder).unwrap().finish().unwrap();
     assert_eq!(first("oceans under the ice of moons"), "moons/2");

@@ -4,10 +4,11 @@
 //! folder, by the catalog's own list of changes. So a paper is found by the first query after it was added, and
 //! not found by the first after it was deleted, and no process has to tell another.
 
+use super::filters::Filters;
 use super::plan::Plan;
 use super::{Answer, Hit, Like, Query, Stats, TextRead, unit};
-use crate::catalog::{Catalog, Filter, PaperNumber};
-use crate::directory::{Directory, Numbers};
+use crate::catalog::{Catalog, PaperNumber};
+use crate::directory::Directory;
 use crate::encoder::{Embedding, Encoder};
 use crate::error::{Error, Result};
 use crate::index::{Index, Neighbour, Segments};
@@ -34,6 +35,7 @@ pub struct Library {
     /// Where the space is.
     data: std::path::PathBuf,
     derived: RwLock<Derived>,
+    filters: Filters,
 }
 
 /// What is derived from the catalog, as of one of its states.
@@ -113,7 +115,13 @@ impl Library {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Library { catalog, encoder, data: data.into(), derived: RwLock::new(derived?) })
+        Ok(Library {
+            catalog,
+            encoder,
+            data: data.into(),
+            derived: RwLock::new(derived?),
+            filters: Filters::default(),
+        })
     }
 
     /// What is derived, as of now.
@@ -198,8 +206,7 @@ impl Library {
     pub fn search_encoded(&self, query: &Query, embedding: Option<Embedding>) -> Result<Answer> {
         query.check()?;
         let target = self.target(&query.like, embedding)?;
-        let allowed = self.allowed(&query.filter)?;
-        let hits = self.nearest_papers(&target, query, allowed.as_ref())?;
+        let hits = self.nearest_papers(&target, query)?;
         Ok(Answer { hits, text: target.text })
     }
 
@@ -237,37 +244,35 @@ impl Library {
         }
     }
 
-    /// The papers that a filter leaves; `None` for all.
-    fn allowed(&self, filter: &Filter) -> Result<Option<Numbers>> {
-        if filter.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(Numbers::new(self.catalog.matching(filter)?)))
-    }
-
     /// Papers near to a target and their scores, nearest first; of equal scores, in no order.
-    fn near(&self, target: &Target, query: &Query, allowed: Option<&Numbers>) -> Vec<(f32, PaperNumber)> {
+    fn near(&self, target: &Target, query: &Query) -> Result<Vec<(f32, PaperNumber)>> {
         let Derived { index, directory, .. } = &*self.derived();
-        let slots = directory.slots(allowed);
+        let allowed = if query.filter.is_empty() {
+            None
+        } else {
+            Some(self.filters.allowed(&query.filter, &self.catalog, directory, index.len())?)
+        };
+        let live = if allowed.is_none() { directory.slots(None) } else { None };
+        let slots = allowed.as_ref().map(|allowed| &allowed.slots).or(live.as_ref());
         // The queried papers may be among the nearest, and are then taken out again.
         let k = query.k + target.excluded.len();
-        let neighbours = match Plan::choose(query.exact, slots.as_ref().map(RoaringBitmap::len), index.len())
-        {
-            Plan::Scan => index.scan(&target.vector, k, slots.as_ref()),
-            Plan::Walk => index.search(&target.vector, k, slots.as_ref()),
+        let neighbours = match Plan::choose(query.exact, slots.map(RoaringBitmap::len), index.len()) {
+            Plan::Scan => index.scan(&target.vector, k, slots),
+            Plan::Walk => index.search(&target.vector, k, slots),
         };
         let passes = |number: &PaperNumber| {
-            !target.excluded.contains(number) && allowed.is_none_or(|allowed| allowed.contains(*number))
+            let is_allowed = allowed.as_ref().is_none_or(|allowed| allowed.numbers.contains(*number));
+            is_allowed && !target.excluded.contains(number)
         };
         let mut found = Vec::new();
         for Neighbour { slot, score } in neighbours {
             found.extend(directory.papers_of(slot).filter(passes).map(|number| (score, number)));
         }
-        found
+        Ok(found)
     }
 
-    fn nearest_papers(&self, target: &Target, query: &Query, allowed: Option<&Numbers>) -> Result<Vec<Hit>> {
-        let found = self.near(target, query, allowed);
+    fn nearest_papers(&self, target: &Target, query: &Query) -> Result<Vec<Hit>> {
+        let found = self.near(target, query)?;
         let numbers: Vec<PaperNumber> = found.iter().map(|(_, number)| *number).collect();
         let papers = self.catalog.get(&numbers)?;
         let mut scores = found.into_iter();

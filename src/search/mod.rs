@@ -3,6 +3,7 @@
 //! A [`Library`] is a data folder opened for answering: catalog, encoder, space, index. [`plan`] says
 //! how a query is answered.
 
+mod filters;
 mod library;
 pub mod plan;
 
