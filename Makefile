@@ -41,18 +41,19 @@ bench: setup
 bench-encode: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch sentence-transformers onnx onnxruntime openvino nncf
-	.venv-peers/bin/python benches/encode_peers.py --dump $(firstword $(wildcard $(DUMP))) --fidelity 5000 --results benches/RESULTS.md
+	.venv-peers/bin/python -B benches/encode_peers.py --dump $(firstword $(wildcard $(DUMP))) --fidelity 5000 --results benches/RESULTS.md
 
 # The index beside its peers, over the vectors of DUMP, which are computed once; then over millions.
 VECTORS = target/bench/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1).npy
-BENCH = $(shell ls -t target/release/deps/$(1)-* | grep -v '\.d$$' | head -1)
+SCALE ?= 1000000 2700000
+# The newest of that name, once it is built.
+BENCH = $$(ls -t target/release/deps/$(1)-* | grep -v '\.d$$' | head -1)
 bench-search: setup $(VECTORS)
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet numpy hnswlib faiss-cpu usearch
 	cargo build --release --locked --bench index --bench scale
-	.venv-peers/bin/python -B benches/search_peers.py --vectors $(VECTORS) --program $(call BENCH,index) --results benches/RESULTS.md
-	$(call BENCH,scale) --vectors $(VECTORS) --count 1000000
-	$(call BENCH,scale) --vectors $(VECTORS) --count 2700000
+	.venv-peers/bin/python -B benches/search_peers.py --vectors $(VECTORS) --program $(call BENCH,index) \
+		--scale $(call BENCH,scale) $(SCALE) --results benches/RESULTS.md
 
 $(VECTORS): setup
 	mkdir -p target/bench

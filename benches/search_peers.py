@@ -278,6 +278,7 @@ def main() -> None:
     parser.add_argument("--m", type=int, default=16)
     parser.add_argument("--ef-construction", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", nargs="*", default=[], help="benches/scale.rs, compiled, and numbers of vectors")
     parser.add_argument("--results", type=pathlib.Path)
     options = parser.parse_args()
     every = np.load(options.vectors, mmap_mode="r")
@@ -325,6 +326,10 @@ def main() -> None:
             ],
         ),
     ]
+    for count in options.scale[1:]:
+        command = [options.scale[0], "--vectors", options.vectors, "--count", count]
+        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        lines += ["", f"{int(count):,} vectors made from these (benches/scale.rs):", "", "```", said.strip(), "```"]
     print("\n".join(lines))
     if options.results:
         how = "`make bench-search`; how, and what is fair: benches/search_peers.py.\n\n"

@@ -74,12 +74,12 @@ impl Directory {
         Directory { identity: identity.into(), ..Directory::default() }
     }
 
-    /// Reads what was saved in the folder of a space of so many `slots`; a new one, if that is not there, or of
+    /// Reads what was saved in the folder of a space of `count` slots; a new one, if that is not there, or of
     /// no use.
-    pub fn load(folder: &Path, identity: &str, slots: usize) -> Directory {
+    pub fn load(folder: &Path, identity: &str, count: usize) -> Directory {
         let (path, mut directory) = (folder.join(FILE), Directory::new(identity));
         let Ok(file) = MappedFile::open(&path) else { return directory };
-        let is_here = |slot: &Slot| *slot == NO_PAPER || (*slot as usize) < slots;
+        let is_here = |slot: &Slot| *slot == NO_PAPER || (*slot as usize) < count;
         let parsed = parse(file.bytes(), identity).filter(|(_, slots)| slots.iter().all(is_here));
         let Some((last, slots)) = parsed else {
             tracing::warn!("{}: it is damaged or of another catalog, and is made again", path.display());
@@ -87,9 +87,12 @@ impl Directory {
         };
         directory.last = last;
         directory.slot_of = vec![NO_PAPER; slots.len()];
+        directory.paper_of = vec![NOBODY; count];
         for (number, &slot) in slots.iter().enumerate().filter(|(_, slot)| **slot != NO_PAPER) {
             directory.put(number, slot);
         }
+        let nobodys = (0..).zip(&directory.paper_of).filter(|(_, paper)| **paper == NOBODY);
+        directory.dead = nobodys.map(|(slot, _)| slot).collect();
         directory
     }
 
