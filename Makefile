@@ -6,7 +6,7 @@ DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
 LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
 
-.PHONY: setup demo test check bench bench-encode bench-search golden
+.PHONY: setup demo test check soak bench bench-encode bench-search golden
 
 # The release program, and the model, every file verified.
 setup:
@@ -24,6 +24,11 @@ test: setup
 	cargo test --release --locked --quiet
 	LIKEWISE_CPU=avx2 cargo test --release --locked --quiet golden
 	LIKEWISE_CPU=portable cargo test --release --locked --quiet golden
+
+# For an evening: killed 200 times; readers, a writer, deletes and merges for 30 minutes.
+soak: setup
+	LIKEWISE_KILLS=200 cargo test --release --locked --test tests nothing_acknowledged -- --nocapture
+	LIKEWISE_SOAK=1800 cargo test --release --locked --test tests answers_stay_right -- --nocapture
 
 # Formatting, lints, documentation, imports one way; warnings are errors.
 check:

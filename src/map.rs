@@ -31,8 +31,8 @@ impl MappedFile {
         Ok(MappedFile { map })
     }
 
-    /// Says that it will be read here and there: then only what is read becomes resident, not what stands
-    /// around it.
+    /// Says that it will be read here and there: then the disk is asked for what is read, and not for what
+    /// comes after it.
     pub fn expect_random(&self) {
         #[cfg(unix)]
         if let Err(error) = self.map.advise(memmap2::Advice::Random) {

@@ -25,6 +25,9 @@ mod crash;
 /// A library that is open while another writer adds, replaces and deletes.
 mod follow;
 
+/// Readers, a writer, deletes and merges at once.
+mod soak;
+
 /// Related papers of the sample come back; filters; exactness.
 mod library;
 
