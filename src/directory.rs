@@ -113,6 +113,16 @@ impl Directory {
         disk::remove_if_there(&folder.join(FILE))
     }
 
+    /// Removes what was saved, if it is of later transactions than the catalog has: an older copy of the catalog was
+    /// put back, and the next transactions will have the same numbers.
+    pub fn remove_if_ahead(folder: &Path, catalog: &Catalog) -> Result<()> {
+        let Ok(file) = MappedFile::open(&folder.join(FILE)) else { return Ok(()) };
+        match parse(file.bytes(), &catalog.identity()?) {
+            Some((last, _)) if last <= catalog.last_change()? => Ok(()),
+            _ => Directory::remove(folder),
+        }
+    }
+
     /// Removes what was saved, if it has other than the first so many slots: the rest will be other texts'.
     pub fn remove_beyond(folder: &Path, slots: usize) -> Result<()> {
         let path = folder.join(FILE);

@@ -13,8 +13,9 @@ use crate::index::Segments;
 use crate::index::build::Effort;
 use crate::model::{ModelFolder, Precision};
 use crate::paper::{Paper, PaperId};
-use crate::space::{Generation, Slot, Space, SpaceWriter};
+use crate::space::{Generation, Space, SpaceWriter};
 use crate::text::{TextHash, text_of};
+use roaring::RoaringBitmap;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -119,7 +120,11 @@ impl<'a> Writer<'a> {
         let catalog = Catalog::create(&catalog_path(data))?;
         check_space(&catalog, encoder.model())?;
         Space::create(data, encoder.model())?;
-        let folder = Space::folder(data, &encoder.model().fingerprint);
+        if Space::sweep(data, &encoder.model().fingerprint)? {
+            catalog.touch()?;
+        }
+        let folder = Space::folder(data, &encoder.model().fingerprint)?;
+        Directory::remove_if_ahead(&folder, &catalog)?;
         let forget_derived = |slots| {
             Segments::remove_beyond(&folder, slots)?;
             Directory::remove_beyond(&folder, slots)
@@ -150,11 +155,6 @@ impl<'a> Writer<'a> {
     /// How many vectors there are, those of no paper too.
     pub fn vectors(&self) -> usize {
         self.space.count()
-    }
-
-    /// Makes slots stand for no text: [`Writer::catch_up`] then encodes their papers again.
-    pub fn forget(&mut self, slots: &[Slot]) -> Result<()> {
-        self.space.forget(slots)
     }
 
     /// Entries that [`Writer::add`] is best given at once.
@@ -234,8 +234,14 @@ impl<'a> Writer<'a> {
     /// Writes the space anew without the slots that stand for no paper, and builds its index: it is then as if
     /// only the papers that are here had ever been.
     pub fn compact(self) -> Result<Segments> {
+        self.compact_without(&RoaringBitmap::new())
+    }
+
+    /// The same without some other slots, too: the next [`Writer::catch_up`] encodes their papers again.
+    pub fn compact_without(self, damaged: &RoaringBitmap) -> Result<Segments> {
         let directory = self.directory(&self.open_space()?)?;
-        let generation = Generation::copy(&self.data, &self.encoder.model().fingerprint, directory.live())?;
+        let kept = directory.live().filter(|slot| !damaged.contains(*slot));
+        let generation = Generation::copy(&self.data, &self.encoder.model().fingerprint, kept)?;
         let folder = generation.folder();
         let space = Space::open_in(folder.clone(), self.encoder.dimension())?;
         let mut index = Segments::empty(space.vectors().clone());
@@ -266,7 +272,11 @@ pub fn delete(data: &Path, ids: &[PaperId]) -> Result<Vec<bool>> {
         return Err(nothing_here(data));
     }
     let _lock = WriteLock::take(&data.join(LOCK))?;
-    Catalog::create(&catalog_path(data))?.delete(ids)
+    let catalog = Catalog::create(&catalog_path(data))?;
+    for folder in Space::folders(data)? {
+        Directory::remove_if_ahead(&folder, &catalog)?;
+    }
+    catalog.delete(ids)
 }
 
 /// The error for a data folder that nothing was ever ingested into.

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 /// Something that is not as it was written.
 #[derive(Debug)]
 pub enum Damage {
-    /// A segment's file, and what is wrong with it.
-    Segment(PathBuf, Error),
+    /// What is wrong with a segment's file.
+    Segment(Error),
     /// A vector whose values do not give its checksum: its file, and where.
     Vector(PathBuf, Slot),
 }
@@ -25,7 +25,7 @@ pub enum Damage {
 impl std::fmt::Display for Damage {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
-            Damage::Segment(_, error) => write!(f, "{error}"),
+            Damage::Segment(error) => write!(f, "{error}"),
             Damage::Vector(path, slot) => {
                 write!(f, "{}: the vector in slot {slot} does not give its checksum", path.display())
             }
@@ -48,31 +48,26 @@ pub fn verify(data: &Path, encoder: &Encoder) -> Result<Vec<Damage>> {
     catalog.check()?;
     let space = Space::open(data, &encoder.model().fingerprint)?;
     let vectors = space.damaged().into_iter().map(|slot| Damage::Vector(space.path().into(), slot));
-    let segments = Segments::files(space.path())?.into_iter().filter_map(|path| {
-        let error = Segment::verify(&path).err()?;
-        Some(Damage::Segment(path, error))
-    });
+    let segments = Segments::files(space.path())?.into_iter();
+    // One that is gone meanwhile was merged into another.
+    let segments = segments.filter_map(|path| Segment::verify(&path).err().filter(|_| path.exists()));
+    let segments = segments.map(Damage::Segment);
     Ok(vectors.chain(segments).collect())
 }
 
-/// Mends what is damaged: encodes the texts of damaged vectors again, and no others, and builds the index again
-/// where it is missing.
+/// Mends what is damaged: writes the space anew without the damaged vectors, builds its index again from the others,
+/// and encodes only the papers whose vectors were damaged. What is open goes on with the new files.
 ///
 /// # Errors
 /// [`Error::Data`] if another process is writing.
-pub fn repair(data: &Path, encoder: &Encoder, damage: &[Damage]) -> Result<()> {
-    let folder = Space::folder(data, &encoder.model().fingerprint);
+pub fn repair(data: &Path, encoder: &Encoder) -> Result<()> {
+    let writer = Writer::open(data, encoder)?;
+    // Again, now that nobody writes; a damaged end was cut off just now.
+    let space = Space::open(data, &encoder.model().fingerprint)?;
+    // It says where papers' vectors are; what it says was not compared with anything.
+    Directory::remove(space.path())?;
+    writer.compact_without(&space.damaged().into_iter().collect())?;
     let mut writer = Writer::open(data, encoder)?;
-    // It says where papers' vectors are, and some will be elsewhere.
-    Directory::remove(&folder)?;
-    let mut slots = Vec::new();
-    for damage in damage {
-        match damage {
-            Damage::Vector(_, slot) => slots.push(*slot),
-            Damage::Segment(path, _) => std::fs::remove_file(path).map_err(Error::io(path))?,
-        }
-    }
-    writer.forget(&slots)?;
     writer.catch_up(|_, _| {})?;
     writer.finish().map(drop)
 }

@@ -158,6 +158,53 @@ fn room_comes_back_when_many_papers_are_gone() {
 }
 
 #[test]
+fn an_older_copy_of_the_catalog_may_be_put_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let encoder = encoder();
+    let subject = ["moons", "knots", "bees", "permits", "glaciers", "grammar", "enzymes", "markets"];
+    let write = |range: std::ops::Range<usize>| {
+        range.for_each(|at| add(folder, &[paper(subject[at], &format!("On {}", subject[at]))]));
+        Writer::open(folder, &encoder).unwrap().finish().unwrap();
+    };
+    write(0..2);
+    let (catalog, copy) = (ingest::catalog_path(folder), folder.join("copy"));
+    std::fs::copy(&catalog, &copy).unwrap();
+    write(2..4);
+    std::fs::copy(&copy, &catalog).unwrap();
+    write(4..8);
+    let library = Library::open(folder, encoder.clone()).unwrap();
+    assert_eq!((library.stats().papers, library.stats().without_vector), (6, 0));
+    for (at, subject) in subject.iter().enumerate() {
+        let (id, title) = ask(&library, &format!("On {subject}. About On {subject}."), 1).remove(0);
+        assert_eq!((id == *subject, title == format!("On {subject}")), (at < 2 || at > 3, at < 2 || at > 3));
+    }
+}
+
+#[test]
+fn what_a_killed_compaction_left_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let encoder = encoder();
+    add(folder, &[paper("moons", "Oceans under the ice of moons")]);
+    let space = likewise::space::Space::folder(folder, &encoder.model().fingerprint).unwrap();
+    std::fs::create_dir(space.join("1")).unwrap();
+    std::fs::write(space.join("1/vectors.f32"), "half").unwrap();
+    Writer::open(folder, &encoder).unwrap().compact().unwrap();
+    // As if it had been killed after its last step.
+    std::fs::write(space.join("segment-0-1"), "old").unwrap();
+    add(folder, &[paper("bees", "Bees that count")]);
+    let mut left: Vec<_> =
+        std::fs::read_dir(&space).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["1", "current", "space.json"]);
+    assert_eq!(Library::open(folder, encoder).unwrap().stats().papers, 2);
+    std::fs::write(space.join("current"), "?").unwrap();
+    let error = Library::open(folder, crate::support::encoder()).err().unwrap().to_string();
+    assert!(error.contains("current: got \"?\""), "{error}");
+}
+
+#[test]
 fn papers_are_deleted_from_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();

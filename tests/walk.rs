@@ -85,7 +85,7 @@ fn a_damaged_segment_is_built_again_when_the_library_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     let vectors = vectors(PAPERS + 1, encoder().dimension());
     drop(store(folder.path(), &vectors));
-    let space = Space::folder(folder.path(), &encoder().model().fingerprint);
+    let space = Space::folder(folder.path(), &encoder().model().fingerprint).unwrap();
     let segment = space.join(format!("segment-0-{}", PAPERS + 1));
     let bytes = std::fs::read(&segment).unwrap();
     std::fs::write(&segment, &bytes[..bytes.len() / 2]).unwrap();

@@ -182,6 +182,11 @@ impl Catalog {
         Ok(Changes { last, written, deleted })
     }
 
+    /// The number of the last transaction.
+    pub fn last_change(&self) -> Result<i64> {
+        last_change(&self.lock())
+    }
+
     /// Differs from what it was when somebody else has written since.
     pub fn version(&self) -> Result<i64> {
         Ok(self.lock().pragma_query_value(None, "data_version", |row| row.get(0))?)
@@ -342,12 +347,15 @@ fn upsert_one(connection: &Connection, new: &Paper, change: i64) -> Result<Upser
     }
     let days = new.published.as_deref().map(parse_date).transpose().map_err(Error::Invalid)?;
     let json = |list: &[String]| serde_json::Value::from(list.to_vec()).to_string();
-    let mut write = connection.prepare_cached(
+    // Not one statement for both: an insertion that becomes an update uses up a number.
+    let sql = if old.is_some() {
+        "UPDATE papers SET title = ?2, abstract = ?3, authors = ?4, published = ?5, published_first = ?6, \
+         published_last = ?7, categories = ?8, url = ?9, text_hash = ?10, changed = ?11 WHERE id = ?1 RETURNING number"
+    } else {
         "INSERT INTO papers (id, title, abstract, authors, published, published_first, published_last, categories, \
-         url, text_hash, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO UPDATE \
-         SET title = ?2, abstract = ?3, authors = ?4, published = ?5, published_first = ?6, published_last = ?7, \
-         categories = ?8, url = ?9, text_hash = ?10, changed = ?11 RETURNING number",
-    )?;
+         url, text_hash, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING number"
+    };
+    let mut write = connection.prepare_cached(sql)?;
     let number: PaperNumber = write.query_row(
         params![
             new.id.as_str(),

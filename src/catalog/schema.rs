@@ -65,15 +65,27 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     // In WAL mode readers and the writer do not wait for each other; FULL syncs every commit.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    if version(connection)? == VERSION {
+        return Ok(());
+    }
+    // Another process may be at it, too: the first does it, and the second sees that it was done.
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let done = add_missing(connection);
+    connection.execute_batch(if done.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    done?;
+    check(connection, path)
+}
+
+fn add_missing(connection: &Connection) -> Result<()> {
     let missing = match version(connection)? {
         0 => format!("{TABLES} {CHANGES}"),
         1 => format!("ALTER TABLE papers ADD COLUMN changed INTEGER NOT NULL DEFAULT 0; {CHANGES}"),
         _ => String::new(),
     };
     if !missing.is_empty() {
-        connection.execute_batch(&format!("BEGIN; {missing} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+        connection.execute_batch(&format!("{missing} PRAGMA user_version = {VERSION};"))?;
     }
-    check(connection, path)
+    Ok(())
 }
 
 /// Whether an older version made the file, which [`prepare`] brings up to date.

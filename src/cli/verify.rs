@@ -30,7 +30,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         eprintln!("{} damaged; `likewise verify --repair` mends it, without losing a paper", damage.len());
         return Ok(ExitCode::FAILURE);
     }
-    repair(data, &encoder, &damage)?;
+    repair(data, &encoder)?;
     let left = verify(data, &encoder)?;
     anyhow::ensure!(left.is_empty(), "{} still damaged, the first: {}", left.len(), left[0]);
     print_line(&format!("{} mended", damage.len()))?;

@@ -14,8 +14,8 @@ use std::cell::RefCell;
 /// Nearest candidates that a node must be among: so many are scored again with the vectors, at least.
 pub const AMONG: usize = 12;
 
-/// Candidates of a first look for a node. What it finds, a walk with more finds too: that begins by following
-/// the same candidates in the same order.
+/// Candidates of a first look for a node. What it finds first of all, a walk with more finds too, since that
+/// begins by following the same candidates in the same order.
 const EF_FIRST: usize = 16;
 
 /// Nodes that a lost one is linked from.
@@ -61,13 +61,13 @@ fn lost(graph: &Graph) -> Vec<(u32, Vec<u32>)> {
     let look = |node: u32| {
         ROOM.with_borrow_mut(|(walk, query)| {
             query.set_node(graph.codes(), node);
-            let mut finds = |ef| {
+            let mut finds = |ef, among| {
                 let found = walk.nearest(graph, query, ef);
-                let is_found = found.iter().take(AMONG).any(|candidate| candidate.place() == node);
+                let is_found = found.iter().take(among).any(|candidate| candidate.place() == node);
                 let others = || found.iter().map(|candidate| candidate.place()).collect();
                 if is_found { Ok(()) } else { Err(others()) }
             };
-            let near: Vec<u32> = finds(EF_FIRST).or_else(|_| finds(EF_SEARCH)).err()?;
+            let near: Vec<u32> = finds(EF_FIRST, 1).or_else(|_| finds(EF_SEARCH, AMONG)).err()?;
             Some((node, near))
         })
     };

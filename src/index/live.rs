@@ -1,8 +1,8 @@
 //! The live part of the index, built by hnsw_rs: vectors that are in no segment yet; the only file that names
 //! that crate.
 //!
-//! What is ours here is the promise that no stored vector is lost: after every insertion each vector it
-//! touched must be found by its own values, and one that is not (a *straggler*) is compared exactly with
+//! What is ours here is the promise that no stored vector is lost: after every insertion each vector
+//! must be found by its own values, and one that is not (a *straggler*) is compared exactly with
 //! every query from then on. So are vectors that were not inserted yet.
 
 use super::build::{EF_CONSTRUCTION, M};
@@ -11,7 +11,6 @@ use crate::space::{Slot, Vectors};
 use hnsw_rs::prelude::Distance;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
-use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 /// Candidates while searching, at least.
@@ -85,7 +84,7 @@ impl Live {
     /// they compare the new vectors exactly until all of them are inserted and looked for.
     pub fn insert(&self, vectors: &Vectors) {
         let Ok(_inserting) = self.inserting.try_lock() else { return };
-        let Inserted { end, stragglers } = self.inserted().clone();
+        let end = self.inserted().end;
         let new = end..vectors.len() as Slot;
         if new.is_empty() {
             return;
@@ -95,9 +94,9 @@ impl Live {
         for slot in new.clone() {
             graph.insert((vectors.get(slot), slot as usize));
         }
-        let touched = touched(graph, vectors, self.first, new.clone());
-        let lost = touched.iter().filter(|slot| !finds_itself(graph, vectors.get(*slot), *slot));
-        let stragglers = &(&stragglers - &touched) | &lost.collect::<RoaringBitmap>();
+        // A new point may take the last link to any other: all are looked for.
+        let lost = (self.first..new.end).filter(|slot| !finds_itself(graph, vectors.get(*slot), *slot));
+        let stragglers = lost.collect();
         let mut inserted = self.inserted.write().unwrap_or_else(PoisonError::into_inner);
         *inserted = Inserted { end: new.end, stragglers };
     }
@@ -123,19 +122,6 @@ impl Live {
         let outside = (end..vectors.len() as Slot).into_par_iter().with_min_len(SCAN_LEAST);
         found.par_extend(outside.filter(|slot| passes(*slot)).map(score));
     }
-}
-
-/// The slots whose links an insertion of `new` ones may have changed: those, and the ones that are near to
-/// them, which hnsw_rs gives new links in place of old ones.
-fn touched(graph: &Graph, vectors: &Vectors, first: Slot, new: Range<Slot>) -> RoaringBitmap {
-    const NEAR: usize = 8;
-    // Looking for what is near costs as much as looking for a vector itself.
-    if new.len() * NEAR >= (new.end - first) as usize {
-        return (first..new.end).collect();
-    }
-    let near =
-        |slot| graph.search(vectors.get(slot), NEAR, EF_SEARCH).into_iter().map(|found| found.d_id as Slot);
-    new.clone().flat_map(near).chain(new).collect()
 }
 
 fn finds_itself(graph: &Graph, vector: &[f32], slot: Slot) -> bool {

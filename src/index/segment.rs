@@ -215,6 +215,11 @@ impl Segment {
         })
     }
 
+    /// [`Segment::verify`] of its own file.
+    pub fn verify_in(&self, folder: &Path) -> Result<()> {
+        Segment::verify(&folder.join(name(&self.slots())))
+    }
+
     /// Reads every byte of a file, and compares it with its checksums.
     ///
     /// # Errors

@@ -29,6 +29,10 @@ const MAX_EF: usize = 4096;
 /// Fewer vectors than this stay in the live part, where they are compared one by one.
 const LEAST: usize = 1000;
 
+/// More vectors than this are not inserted into the live part, whose graph has a copy of each: a segment was
+/// damaged, or a folder is of an older version, and somebody is about to build them.
+const MOST_LIVE: usize = 100_000;
+
 /// A segment is built anew together with what comes after it, unless it is so many times as large: then
 /// every vector is built into a segment a few times in all, and there are only a few segments to ask.
 const RATIO: usize = 8;
@@ -36,6 +40,8 @@ const RATIO: usize = 8;
 /// Answers by walking graphs.
 pub struct Segments {
     segments: Vec<Segment>,
+    /// The slots of the files that were in use when it was opened; more than the segments, if one was damaged.
+    files: Vec<Range<Slot>>,
     live: Arc<Live>,
     vectors: Vectors,
 }
@@ -63,7 +69,8 @@ impl Segments {
 
     fn new(segments: Vec<Segment>, vectors: Vectors) -> Segments {
         let end = segments.last().map_or(0, |segment| segment.slots().end);
-        Segments { segments, live: Arc::new(Live::from(end)), vectors }
+        let files = segments.iter().map(Segment::slots).collect();
+        Segments { segments, files, live: Arc::new(Live::from(end)), vectors }
     }
 
     /// Opens the segments in `folder`, for a space's vectors as they are now.
@@ -72,7 +79,9 @@ impl Segments {
     /// builds it again.
     pub fn open(folder: &Path, vectors: Vectors) -> Result<Segments> {
         let mut segments: Vec<Segment> = Vec::new();
-        for (slots, path) in in_use(files(folder)?, vectors.len()) {
+        let used = in_use(files(folder)?, vectors.len());
+        let files = used.iter().map(|(slots, _)| slots.clone()).collect();
+        for (slots, path) in used {
             match Segment::open(&path) {
                 Ok(segment) if segment.slots() == slots && segment.fits(&vectors) => segments.push(segment),
                 Ok(_) => {
@@ -84,7 +93,7 @@ impl Segments {
                 break;
             }
         }
-        Ok(Segments::new(segments, vectors))
+        Ok(Segments { files, ..Segments::new(segments, vectors) })
     }
 
     /// How many of a space's first vectors are in the segments in `folder`.
@@ -108,7 +117,7 @@ impl Segments {
     /// Takes a space's vectors as they are now, and segments that another process built since.
     pub fn follow(&mut self, folder: &Path, vectors: Vectors) -> Result<()> {
         let files = in_use(files(folder)?, vectors.len());
-        if files.iter().map(|(slots, _)| slots.clone()).eq(self.segments.iter().map(Segment::slots)) {
+        if files.iter().map(|(slots, _)| slots).eq(&self.files) {
             self.vectors = vectors;
             return Ok(());
         }
@@ -119,7 +128,9 @@ impl Segments {
     /// Inserts the vectors of the live part that are not in its graph, if they are many, on a thread of its own:
     /// until it has done so they are compared one by one.
     pub fn insert_in_background(&self) {
-        if self.live.outside(self.vectors.len()) >= LEAST {
+        let (waiting, outside) = (self.waiting(), self.live.outside(self.vectors.len()));
+        // Each insertion looks for every vector there is: in growing batches, that is a few times in all.
+        if outside >= LEAST.max(waiting / 4) && waiting <= MOST_LIVE {
             let (live, vectors) = (Arc::clone(&self.live), self.vectors.clone());
             std::thread::spawn(move || live.insert(&vectors));
         }
@@ -142,13 +153,18 @@ impl Segments {
             );
             let first = self.segments.get(kept).map_or(self.frozen(), |segment| segment.slots().start);
             let segment = match self.segments.get(kept) {
-                // Most of the work is done already.
-                Some(old) if 2 * old.slots().len() > (end - first) as usize => old.extend(&self.vectors, end),
+                // Most of the work is done already. Damage would be taken over, and get a right checksum.
+                Some(old)
+                    if 2 * old.slots().len() > (end - first) as usize && old.verify_in(folder).is_ok() =>
+                {
+                    old.extend(&self.vectors, end)
+                }
                 _ => Segment::build(&self.vectors, first..end, effort),
             };
             segment.save(folder)?;
             self.segments.truncate(kept);
             self.segments.push(segment);
+            self.files = self.segments.iter().map(Segment::slots).collect();
             self.live = Arc::new(Live::from(end));
         }
         let used: Vec<Range<Slot>> = self.segments.iter().map(Segment::slots).collect();

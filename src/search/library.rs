@@ -67,13 +67,14 @@ impl Derived {
 
     /// Takes in what was written since.
     fn follow(&mut self, data: &Path, catalog: &Catalog, fingerprint: &Fingerprint) -> Result<()> {
-        if !self.space.is_current(data, fingerprint) {
+        if !self.space.is_current(data, fingerprint)? {
             *self = Derived::open(data, catalog, fingerprint)?;
             return Ok(());
         }
         let version = catalog.version()?;
         if self.space.has_grown() {
-            self.space = Space::open(data, fingerprint)?;
+            // The files it has, and not those that a compaction may just have put in their place.
+            self.space = Space::open_in(self.space.path().into(), fingerprint.dimension)?;
             self.space.vectors().expect_random();
         }
         self.index.follow(self.space.path(), self.space.vectors().clone())?;
@@ -238,10 +239,9 @@ impl Library {
     /// A paper's vector: the stored one, or for a paper that has none yet, a new one.
     fn vector_of(&self, number: PaperNumber, paper: &Paper) -> Result<Vec<f32>> {
         let derived = self.derived();
-        match derived.directory.slot(number) {
-            Some(slot) => Ok(derived.space.vectors().get(slot).to_vec()),
-            None => Ok(self.encoder.encode_one(&text_of(paper))?.vector),
-        }
+        let stored = derived.directory.slot(number).map(|slot| derived.space.vectors().get(slot).to_vec());
+        drop(derived);
+        stored.map_or_else(|| Ok(self.encoder.encode_one(&text_of(paper))?.vector), Ok)
     }
 
     /// Papers near to a target and their scores, nearest first; of equal scores, in no order.

@@ -15,16 +15,50 @@ use std::path::{Path, PathBuf};
 const CURRENT: &str = "current";
 
 /// The folder of the generation in use, in a space's folder.
-pub fn current(space: &Path) -> PathBuf {
-    match number(space) {
-        0 => space.into(),
-        number => space.join(number.to_string()),
-    }
+pub fn current(space: &Path) -> Result<PathBuf> {
+    Ok(folder(space, number(space)?))
 }
 
-fn number(space: &Path) -> u64 {
-    let name = std::fs::read_to_string(space.join(CURRENT)).unwrap_or_default();
-    name.trim().parse().unwrap_or_default()
+fn folder(space: &Path, number: u64) -> PathBuf {
+    if number == 0 { space.into() } else { space.join(number.to_string()) }
+}
+
+fn number(space: &Path) -> Result<u64> {
+    let path = space.join(CURRENT);
+    let name = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        name => name.map_err(Error::io(&path))?,
+    };
+    name.trim().parse().map_err(|_| {
+        let folder = space.display();
+        Error::Data(format!(
+            "{}: got {name:?}, wanted the name of a folder beside it; write that into it, or delete {folder} and run \
+             `likewise ingest` to encode its papers again",
+            path.display()
+        ))
+    })
+}
+
+/// Removes what is of another generation than the one in use: a killed process left it. Gives whether there was
+/// something.
+pub fn sweep(space: &Path) -> Result<bool> {
+    let number = number(space)?;
+    let mut found = false;
+    for entry in std::fs::read_dir(space).map_err(Error::io(space))? {
+        let path = entry.map_err(Error::io(space))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_generation = name.parse::<u64>().is_ok();
+        // The first one's files stand in the space's folder itself.
+        let is_of_first = number > 0 && !is_generation && ![CURRENT, DESCRIPTION].contains(&name.as_str());
+        if name == number.to_string() || !(is_generation || is_of_first) {
+            continue;
+        }
+        let removed =
+            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        removed.map_err(Error::io(&path))?;
+        found = true;
+    }
+    Ok(found)
 }
 
 /// A generation that is not in use yet.
@@ -41,7 +75,8 @@ impl Generation {
         slots: impl Iterator<Item = Slot> + Clone,
     ) -> Result<Generation> {
         let space = Space::base(data, fingerprint);
-        let (old, number) = (current(&space), number(&space) + 1);
+        let used = number(&space)?;
+        let (old, number) = (folder(&space, used), used + 1);
         let made = Generation { space, number };
         let folder = made.folder();
         if folder.exists() {
@@ -68,22 +103,12 @@ impl Generation {
 
     /// Where its files are.
     pub fn folder(&self) -> PathBuf {
-        self.space.join(self.number.to_string())
+        folder(&self.space, self.number)
     }
 
     /// Puts it into use, in one step, and removes the one before. A process that reads that one goes on with it.
     pub fn publish(self) -> Result<()> {
         disk::write_atomically(&self.space.join(CURRENT), self.number.to_string().as_bytes())?;
-        for entry in std::fs::read_dir(&self.space).map_err(Error::io(&self.space))? {
-            let path = entry.map_err(Error::io(&self.space))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if [CURRENT, DESCRIPTION].contains(&name.as_str()) || name == self.number.to_string() {
-                continue;
-            }
-            let removed =
-                if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-            removed.map_err(Error::io(&path))?;
-        }
-        Ok(())
+        sweep(&self.space).map(drop)
     }
 }

@@ -45,8 +45,18 @@ pub struct Space {
 
 impl Space {
     /// The folder of the space with this fingerprint, under a data folder: where the files are that are in use.
-    pub fn folder(data: &Path, fingerprint: &Fingerprint) -> PathBuf {
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the file that names it is damaged.
+    pub fn folder(data: &Path, fingerprint: &Fingerprint) -> Result<PathBuf> {
         generation::current(&Space::base(data, fingerprint))
+    }
+
+    /// The same of every space that a data folder has.
+    pub fn folders(data: &Path) -> Result<Vec<PathBuf>> {
+        let spaces = data.join("spaces");
+        let Ok(entries) = std::fs::read_dir(&spaces) else { return Ok(Vec::new()) };
+        entries.filter_map(|entry| Some(generation::current(&entry.ok()?.path()))).collect()
     }
 
     fn base(data: &Path, fingerprint: &Fingerprint) -> PathBuf {
@@ -74,7 +84,7 @@ impl Space {
     /// # Errors
     /// [`Error::Data`] if a file is not what its header should say.
     pub fn open(data: &Path, fingerprint: &Fingerprint) -> Result<Space> {
-        Space::open_in(Space::folder(data, fingerprint), fingerprint.dimension)
+        Space::open_in(Space::folder(data, fingerprint)?, fingerprint.dimension)
     }
 
     /// Opens the files in a folder.
@@ -90,8 +100,13 @@ impl Space {
     }
 
     /// Whether its files are still those in use.
-    pub fn is_current(&self, data: &Path, fingerprint: &Fingerprint) -> bool {
-        self.folder == Space::folder(data, fingerprint)
+    pub fn is_current(&self, data: &Path, fingerprint: &Fingerprint) -> Result<bool> {
+        Ok(self.folder == Space::folder(data, fingerprint)?)
+    }
+
+    /// Removes what killed processes left; gives whether there was something.
+    pub fn sweep(data: &Path, fingerprint: &Fingerprint) -> Result<bool> {
+        generation::sweep(&Space::base(data, fingerprint))
     }
 
     /// Whether vectors were appended since it was opened.

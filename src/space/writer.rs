@@ -3,7 +3,7 @@
 //! Its own file because it is the only code that changes one. There is one writer at a time: the data
 //! folder's lock sees to it.
 
-use super::{HEADER_BYTES, KEY_BYTES, KEYS, Slot, Space, VECTORS};
+use super::{HEADER_BYTES, KEY_BYTES, KEYS, Space, VECTORS};
 use crate::error::{Error, Result};
 use crate::model::Fingerprint;
 use crate::text::{HASH_BYTES, TextHash};
@@ -33,7 +33,7 @@ impl SpaceWriter {
         fingerprint: &Fingerprint,
         before_cut: impl FnOnce(usize) -> Result<()>,
     ) -> Result<SpaceWriter> {
-        let folder = Space::folder(data, fingerprint);
+        let folder = Space::folder(data, fingerprint)?;
         let dimension = fingerprint.dimension;
         let (vectors_path, keys_path) = (folder.join(VECTORS), folder.join(KEYS));
         let open =
@@ -89,26 +89,6 @@ impl SpaceWriter {
         self.known.extend(entries.iter().map(|(hash, _)| *hash));
         self.count += entries.len();
         Ok(())
-    }
-
-    /// Makes slots stand for no text, so that their texts have no vector any more.
-    pub fn forget(&mut self, slots: &[Slot]) -> Result<()> {
-        slots.iter().try_for_each(|slot| self.forget_one(*slot)).map_err(Error::io(&self.vectors_path))
-    }
-
-    fn forget_one(&mut self, slot: Slot) -> std::io::Result<()> {
-        let (mut text, vector) = ([0; HASH_BYTES], vec![0; 4 * self.dimension]);
-        let key = SeekFrom::Start(HEADER_BYTES as u64 + u64::from(slot) * KEY_BYTES as u64);
-        self.keys.seek(key)?;
-        self.keys.read_exact(&mut text)?;
-        self.known.remove(&TextHash(text));
-        self.vectors.seek(SeekFrom::Start(HEADER_BYTES as u64 + u64::from(slot) * vector.len() as u64))?;
-        self.vectors.write_all(&vector)?;
-        self.vectors.sync_data()?;
-        self.keys.seek(key)?;
-        self.keys.write_all(&[0; HASH_BYTES])?;
-        self.keys.write_all(&crc32fast::hash(&vector).to_le_bytes())?;
-        self.keys.sync_data()
     }
 }
 
@@ -190,21 +170,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_before_the_end_is_found_and_can_be_forgotten() {
+    fn what_is_damaged_before_the_end_is_found_and_stays() {
         let data = tempfile::tempdir().unwrap();
         drop(filled(data.path()));
-        let vectors = Space::folder(data.path(), &model().fingerprint).join(VECTORS);
+        let vectors = Space::folder(data.path(), &model().fingerprint).unwrap().join(VECTORS);
         let mut bytes = std::fs::read(&vectors).unwrap();
         bytes[HEADER_BYTES] ^= 1;
         std::fs::write(&vectors, bytes).unwrap();
         let open = || Space::open(data.path(), &model().fingerprint).unwrap();
         assert_eq!(open().damaged(), [0]);
-        let mut writer = SpaceWriter::open(data.path(), &model().fingerprint, |_| Ok(())).unwrap();
+        let writer = SpaceWriter::open(data.path(), &model().fingerprint, |_| Ok(())).unwrap();
         assert!(writer.has(TextHash::of("a")) && writer.has(TextHash::of("b")), "nothing is cut off");
-        writer.forget(&[0]).unwrap();
-        assert!(!writer.has(TextHash::of("a")));
-        assert!(open().damaged().is_empty());
-        assert_eq!(open().texts().nth(1), Some(TextHash::of("b")));
     }
 
     #[test]
@@ -212,7 +188,7 @@ mod tests {
         for torn in 0..3 {
             let data = tempfile::tempdir().unwrap();
             drop(filled(data.path()));
-            let folder = Space::folder(data.path(), &model().fingerprint);
+            let folder = Space::folder(data.path(), &model().fingerprint).unwrap();
             let (vectors, keys) = (folder.join(VECTORS), folder.join(KEYS));
             let cut = |path: &Path, bytes: u64| {
                 let file = OpenOptions::new().write(true).open(path).unwrap();
