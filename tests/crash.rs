@@ -3,12 +3,12 @@
 //! A child process adds, replaces and deletes papers, and builds the index, until it is killed. It says what it is
 //! about to do, and what was done; a model of the folder is kept from that. `LIKEWISE_KILLS` says how often.
 
-use crate::support::{data, encoder, likewise};
+use crate::support::{Random, data, encoder, likewise, numbered};
 use likewise::Filter;
 use likewise::catalog::Catalog;
 use likewise::index::{Segment, Segments};
 use likewise::ingest::{self, Counts, Writer, catalog_path};
-use likewise::paper::{Paper, PaperId};
+use likewise::paper::PaperId;
 use likewise::search::{Library, Like, Query};
 use likewise::space::Space;
 use likewise::text::text_of;
@@ -26,24 +26,6 @@ const IDS: usize = 6000;
 
 /// Papers that are written in one go.
 const BATCH: usize = 250;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % limit
-    }
-}
-
-fn paper(number: usize, edition: usize) -> Paper {
-    Paper {
-        id: PaperId::parse(&format!("p/{number}")).unwrap(),
-        title: format!("{number}"),
-        r#abstract: format!("{edition}"),
-        ..Paper::default()
-    }
-}
 
 /// What is done: papers by number with the edition they are in afterwards, or none.
 type Act = BTreeMap<usize, Option<usize>>;
@@ -65,7 +47,7 @@ fn writes_until_it_is_killed() {
         match random.below(6) {
             0 => {
                 let act: Act = (0..BATCH).map(|_| (random.below(IDS), None)).collect();
-                let ids: Vec<PaperId> = act.keys().map(|number| paper(*number, 0).id).collect();
+                let ids: Vec<PaperId> = act.keys().map(|number| numbered(*number, 0).id).collect();
                 say("will", &act);
                 ingest::delete(folder, &ids).unwrap();
                 say("did", &act);
@@ -73,7 +55,7 @@ fn writes_until_it_is_killed() {
             1 | 2 => drop(Writer::open(folder, &encoder).unwrap().finish().unwrap()),
             _ => {
                 let act: Act = (0..BATCH).map(|_| (random.below(IDS), Some(random.below(2)))).collect();
-                let papers = act.iter().map(|(number, edition)| Ok(paper(*number, edition.unwrap())));
+                let papers = act.iter().map(|(number, edition)| Ok(numbered(*number, edition.unwrap())));
                 let mut writer = Writer::open(folder, &encoder).unwrap();
                 say("will", &act);
                 writer.add(papers.collect(), &mut Counts::default()).unwrap();
@@ -168,7 +150,7 @@ fn nothing_acknowledged_is_lost_or_doubled_wherever_it_is_killed() {
         assert!(space.damaged().is_empty(), "kill {kill}");
         Segments::files(space.path()).unwrap().iter().for_each(|path| Segment::verify(path).unwrap());
         for (number, edition) in model.iter().step_by((model.len() / 20).max(1)) {
-            let like = Like::Text(text_of(&paper(*number, *edition)));
+            let like = Like::Text(text_of(&numbered(*number, *edition)));
             let query = Query { like, k: 1, exact: false, filter: Filter::default() };
             let hit = library.search(&query).unwrap().hits.remove(0);
             assert!(hit.score > 0.9999, "kill {kill}: {} finds {}", number, hit.paper.title);
@@ -185,7 +167,7 @@ fn damage_is_named_and_mended() {
     let verify = |more: &[&str]| likewise(&[&["verify", "--data", path], more].concat()).output().unwrap();
     let encoder = encoder();
     let mut writer = Writer::open(folder.path(), &encoder).unwrap();
-    writer.add((0..1200).map(|number| Ok(paper(number, 0))).collect(), &mut Counts::default()).unwrap();
+    writer.add((0..1200).map(|number| Ok(numbered(number, 0))).collect(), &mut Counts::default()).unwrap();
     writer.finish().unwrap();
     let output = verify(&[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -215,7 +197,7 @@ fn damage_is_named_and_mended() {
         (1200, 1200, 0)
     );
     for number in [4, 5, 6, 1199] {
-        let like = Like::Text(text_of(&paper(number, 0)));
+        let like = Like::Text(text_of(&numbered(number, 0)));
         let query = Query { like, k: 1, exact: false, filter: Filter::default() };
         for library in [&library, &served] {
             assert_eq!(library.search(&query).unwrap().hits[0].paper.title, number.to_string());

@@ -3,7 +3,7 @@
 //! Some papers are never touched: whatever else happens, each is found first by its own text. The others come and
 //! go; the writer keeps a model of them, and compares.
 
-use crate::support::encoder;
+use crate::support::{Random, encoder, numbered};
 use likewise::Filter;
 use likewise::ingest::{self, Counts, Writer};
 use likewise::paper::{Paper, PaperId};
@@ -21,20 +21,6 @@ const MOVING: usize = 3000;
 
 /// Papers that are written in one go.
 const BATCH: usize = 200;
-
-fn paper(number: usize, edition: usize) -> Paper {
-    Paper {
-        id: PaperId::parse(&format!("p/{number}")).unwrap(),
-        title: format!("{number}"),
-        r#abstract: format!("{edition}"),
-        ..Paper::default()
-    }
-}
-
-fn random(state: &mut u64, limit: usize) -> usize {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 33) as usize % limit
-}
 
 fn resident_kb() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -55,17 +41,17 @@ fn answers_stay_right_while_papers_come_and_go() {
     let folder = folder.path();
     let encoder = encoder();
     let mut writer = Writer::open(folder, &encoder).unwrap();
-    writer.add((0..STABLE).map(|number| Ok(paper(number, 0))).collect(), &mut Counts::default()).unwrap();
+    writer.add((0..STABLE).map(|number| Ok(numbered(number, 0))).collect(), &mut Counts::default()).unwrap();
     writer.finish().unwrap();
     let library = Library::open(folder, encoder.clone()).unwrap();
     let (stop, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mut memory = Vec::new();
     std::thread::scope(|scope| {
         let read = |seed: u64| {
-            let mut state = seed;
+            let mut random = Random(seed);
             while !stop.load(Ordering::Relaxed) {
-                let wanted = paper(random(&mut state, STABLE), 0);
-                let found = ask(&library, &wanted, random(&mut state, 4) == 0);
+                let wanted = numbered(random.below(STABLE), 0);
+                let found = ask(&library, &wanted, random.below(4) == 0);
                 assert_eq!(found[0].0, wanted.title);
                 assert!(found[0].2 > 0.9999 && found.is_sorted_by(|a, b| a.2 >= b.2), "{found:?}");
                 let mut titles: Vec<&String> = found.iter().map(|(title, ..)| title).collect();
@@ -79,20 +65,20 @@ fn answers_stay_right_while_papers_come_and_go() {
             scope.spawn(move || read(seed));
         }
         let stopping = StopWhenDropped(&stop);
-        let (mut state, mut model, started) = (11, BTreeMap::new(), Instant::now());
+        let (mut random, mut model, started) = (Random(11), BTreeMap::new(), Instant::now());
         while started.elapsed() < Duration::from_secs(seconds) {
-            let numbers: Vec<usize> = (0..BATCH).map(|_| STABLE + random(&mut state, MOVING)).collect();
-            match random(&mut state, 5) {
+            let numbers: Vec<usize> = (0..BATCH).map(|_| STABLE + random.below(MOVING)).collect();
+            match random.below(5) {
                 0 | 1 => {
-                    let ids: Vec<PaperId> = numbers.iter().map(|number| paper(*number, 0).id).collect();
+                    let ids: Vec<PaperId> = numbers.iter().map(|number| numbered(*number, 0).id).collect();
                     ingest::delete(folder, &ids).unwrap();
                     model.retain(|number, _| !numbers.contains(number));
                 }
                 2 => drop(Writer::open(folder, &encoder).unwrap().finish().unwrap()),
                 _ => {
-                    let edition = random(&mut state, 1_000_000);
+                    let edition = random.below(1_000_000);
                     let mut writer = Writer::open(folder, &encoder).unwrap();
-                    let papers = numbers.iter().map(|number| Ok(paper(*number, edition)));
+                    let papers = numbers.iter().map(|number| Ok(numbered(*number, edition)));
                     writer.add(papers.collect(), &mut Counts::default()).unwrap();
                     model.extend(numbers.iter().map(|number| (*number, edition)));
                 }
@@ -100,7 +86,7 @@ fn answers_stay_right_while_papers_come_and_go() {
             assert_eq!(library.stats().papers, STABLE + model.len());
             for number in numbers.iter().take(5) {
                 let edition = model.get(number).copied();
-                let found = ask(&library, &paper(*number, edition.unwrap_or_default()), false);
+                let found = ask(&library, &numbered(*number, edition.unwrap_or_default()), false);
                 let there = found.iter().find(|(title, ..)| *title == number.to_string());
                 let got = there.map(|(_, edition, _)| edition.parse::<usize>().unwrap());
                 assert!(

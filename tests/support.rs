@@ -4,6 +4,7 @@ use likewise::dump;
 use likewise::encoder::Encoder;
 use likewise::ingest::{Counts, Writer};
 use likewise::model::{ModelFolder, Precision};
+use likewise::paper::{Paper, PaperId};
 use likewise::search::Library;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -75,4 +76,25 @@ pub fn likewise(arguments: &[&str]) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// Numbers that are the same in every run.
+pub struct Random(pub u64);
+
+impl Random {
+    /// One of the numbers below a limit.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+/// A paper by its number, in an edition: both are all that its text says.
+pub fn numbered(number: usize, edition: usize) -> Paper {
+    Paper {
+        id: PaperId::parse(&format!("p/{number}")).unwrap(),
+        title: number.to_string(),
+        r#abstract: edition.to_string(),
+        ..Paper::default()
+    }
 }

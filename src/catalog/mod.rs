@@ -3,18 +3,23 @@
 //! A paper is acknowledged when [`Catalog::upsert`] returns: its transaction is on the disk. Vectors
 //! and index are derived from what is here and can be rebuilt from it.
 
+mod changes;
+mod filter;
 mod schema;
+
+pub use changes::Changes;
+pub use filter::{DateRange, Filter};
 
 use crate::error::{Error, Result};
 use crate::paper::{Paper, PaperId, parse_date};
 use crate::text::{HASH_BYTES, TextHash, text_of};
+use changes::{last_change, set_last_change};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-/// A paper's number in this catalog: dense, and never used again.
+/// A paper's number in this catalog, from 1; never used again.
 pub type PaperNumber = i64;
 
 /// The papers on disk.
@@ -32,49 +37,6 @@ pub enum Upsert {
     Replaced,
     /// It was here, the same in every field.
     Unchanged,
-}
-
-/// What was written after a transaction.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// The last transaction.
-    pub last: i64,
-    /// Papers that were added or replaced, and their texts.
-    pub written: Vec<(PaperNumber, TextHash)>,
-    /// Papers that were deleted.
-    pub deleted: Vec<PaperNumber>,
-}
-
-/// Which papers may be answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Filter {
-    /// Only these papers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ids: Option<Vec<String>>,
-    /// Only papers published in this range.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub published: Option<DateRange>,
-    /// Only papers with one of these categories; `cs` also means every `cs.…`; case is ignored.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub categories: Option<Vec<String>>,
-}
-
-/// Days from `from` to `to`, both included and both optional; `2021` means its whole year.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DateRange {
-    /// First day.
-    pub from: Option<String>,
-    /// Last day.
-    pub to: Option<String>,
-}
-
-impl Filter {
-    /// Whether every paper passes.
-    pub fn is_empty(&self) -> bool {
-        *self == Filter::default()
-    }
 }
 
 impl Catalog {
@@ -164,40 +126,6 @@ impl Catalog {
         Ok(were_here)
     }
 
-    /// What was written after the transaction `after`; after 0, everything that is here.
-    pub fn changes(&self, after: i64) -> Result<Changes> {
-        let mut connection = self.lock();
-        // One transaction, so that all three are of one state.
-        let transaction = connection.transaction()?;
-        let last = last_change(&transaction)?;
-        // What an older version wrote has no number.
-        let least = if after == 0 { 0 } else { after + 1 };
-        let mut written =
-            transaction.prepare_cached("SELECT number, text_hash FROM papers WHERE changed >= ?1")?;
-        let written = written
-            .query_map([least], |row| Ok((row.get(0)?, TextHash(row.get::<_, [u8; HASH_BYTES]>(1)?))))?
-            .collect::<rusqlite::Result<_>>()?;
-        let mut deleted = transaction.prepare_cached("SELECT number FROM deleted WHERE changed > ?1")?;
-        let deleted = deleted.query_map([after], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        Ok(Changes { last, written, deleted })
-    }
-
-    /// The number of the last transaction.
-    pub fn last_change(&self) -> Result<i64> {
-        last_change(&self.lock())
-    }
-
-    /// Differs from what it was when somebody else has written since.
-    pub fn version(&self) -> Result<i64> {
-        Ok(self.lock().pragma_query_value(None, "data_version", |row| row.get(0))?)
-    }
-
-    /// Tells readers, by [`Catalog::version`], of what changed beside the catalog.
-    pub fn touch(&self) -> Result<()> {
-        let connection = self.lock();
-        set_last_change(&connection, last_change(&connection)? + 1)
-    }
-
     /// How many papers there are.
     pub fn count(&self) -> Result<usize> {
         let count: i64 = self.lock().query_row("SELECT count(*) FROM papers", [], |row| row.get(0))?;
@@ -229,51 +157,6 @@ impl Catalog {
             papers.extend(statement.query_row([number], |row| Ok((*number, paper(row)?))).optional()?);
         }
         Ok(papers)
-    }
-
-    /// The numbers of all papers that pass `filter`, in order.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if a date or id in it cannot be read.
-    pub fn matching(&self, filter: &Filter) -> Result<Vec<PaperNumber>> {
-        let mut sql = String::from("SELECT number FROM papers WHERE 1");
-        let mut values: Vec<String> = Vec::new();
-        if let Some(ids) = &filter.ids {
-            let ids: Vec<String> = ids
-                .iter()
-                .map(|id| PaperId::parse(id).map(|id| id.to_string()))
-                .map(|id| id.map_err(|wrong| Error::Invalid(format!("filter.ids: {wrong}"))))
-                .collect::<Result<_>>()?;
-            values.push(serde_json::Value::from(ids).to_string());
-            sql += &format!(" AND id IN (SELECT value FROM json_each(?{}))", values.len());
-        }
-        if let Some(range) = &filter.published {
-            for (date, is_from) in [(&range.from, true), (&range.to, false)] {
-                let Some(date) = date else { continue };
-                let days =
-                    parse_date(date).map_err(|wrong| Error::Invalid(format!("filter.published: {wrong}")))?;
-                values.push(if is_from { days.first } else { days.last });
-                let test = if is_from { "published_last >=" } else { "published_first <=" };
-                sql += &format!(" AND {test} ?{}", values.len());
-            }
-        }
-        if let Some(categories) = &filter.categories {
-            let categories: Vec<String> = categories.iter().map(|category| category.to_lowercase()).collect();
-            values.push(serde_json::Value::from(categories).to_string());
-            // `/` is the character after `.`: the range holds every name that starts with `archive.`.
-            sql += &format!(
-                " AND number IN (SELECT c.number FROM json_each(?{}) AS wanted JOIN categories AS c ON \
-                 c.category = wanted.value OR (c.category > wanted.value || '.' AND c.category < wanted.value || '/'))",
-                values.len()
-            );
-        }
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
-        let mut numbers = rows.collect::<rusqlite::Result<Vec<PaperNumber>>>()?;
-        // Not in SQL: to have them in order, SQLite would read all papers instead of an index.
-        numbers.sort_unstable();
-        Ok(numbers)
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -312,19 +195,6 @@ fn paper(row: &Row) -> rusqlite::Result<Paper> {
         categories: list(6)?,
         url: row.get(7)?,
     })
-}
-
-/// The number of the last transaction that changed papers.
-fn last_change(connection: &Connection) -> Result<i64> {
-    let sql = "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'changes'";
-    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?.unwrap_or_default())
-}
-
-fn set_last_change(connection: &Connection, change: i64) -> Result<()> {
-    let sql =
-        "INSERT INTO meta (key, value) VALUES ('changes', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1";
-    connection.prepare_cached(sql)?.execute([change.to_string()])?;
-    Ok(())
 }
 
 fn delete_one(connection: &Connection, id: &PaperId, change: i64) -> Result<bool> {
