@@ -24,7 +24,8 @@ impl MappedFile {
     pub fn open(path: &Path) -> Result<MappedFile> {
         let file = File::open(path).map_err(Error::io(path))?;
         // SAFETY: the program only ever appends to, or atomically replaces, the files it maps (model
-        // weights and vector files), so the mapped bytes do not change and the mapped range does not
+        // weights, vector files, segments; a torn end that a power cut left is cut off once, by the next writer),
+        // so the mapped bytes do not change and the mapped range does not
         // shrink. A hostile process with write access to the user's own files could do both; it could
         // as well replace the binary.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
