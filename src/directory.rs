@@ -79,8 +79,7 @@ impl Directory {
     pub fn load(folder: &Path, identity: &str, count: usize) -> Directory {
         let (path, mut directory) = (folder.join(FILE), Directory::new(identity));
         let Ok(file) = MappedFile::open(&path) else { return directory };
-        let is_here = |slot: &Slot| *slot == NO_PAPER || (*slot as usize) < count;
-        let parsed = parse(file.bytes(), identity).filter(|(_, slots)| slots.iter().all(is_here));
+        let parsed = parse(file.bytes(), identity).filter(|(_, saved)| are_below(saved, count));
         let Some((last, slots)) = parsed else {
             tracing::warn!("{}: it is damaged or of another catalog, and is made again", path.display());
             return directory;
@@ -128,8 +127,7 @@ impl Directory {
         let path = folder.join(FILE);
         let Ok(file) = MappedFile::open(&path) else { return Ok(()) };
         let saved = file.bytes().get(HEADER_BYTES..).and_then(|bytes| bytemuck::try_cast_slice(bytes).ok());
-        let is_here = |slot: &Slot| *slot == NO_PAPER || (*slot as usize) < slots;
-        if saved.is_some_and(|saved| saved.iter().all(is_here)) { Ok(()) } else { Directory::remove(folder) }
+        if saved.is_some_and(|saved| are_below(saved, slots)) { Ok(()) } else { Directory::remove(folder) }
     }
 
     /// Takes in what was written to a catalog and its space since.
@@ -269,6 +267,11 @@ impl Directory {
             }
         }
     }
+}
+
+/// Whether papers are in the first so many slots.
+fn are_below(slots: &[Slot], count: usize) -> bool {
+    slots.iter().all(|slot| *slot == NO_PAPER || (*slot as usize) < count)
 }
 
 fn header(identity: &str, last: i64, slots: &[u8]) -> String {

@@ -31,6 +31,12 @@ pub fn remove_if_there(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a file, or a folder with all that is in it.
+pub fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    removed.map_err(Error::io(path))
+}
+
 /// Makes a folder and those above it.
 pub fn create_folder(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(Error::io(path))

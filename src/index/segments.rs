@@ -170,7 +170,7 @@ impl Segments {
         let used: Vec<Range<Slot>> = self.segments.iter().map(Segment::slots).collect();
         for (slots, path) in files(folder)? {
             if !used.contains(&slots) {
-                std::fs::remove_file(&path).map_err(Error::io(&path))?;
+                disk::remove(&path)?;
             }
         }
         Ok(())
@@ -281,10 +281,7 @@ fn remove(folder: &Path, is_left: impl Fn(&str) -> bool) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let entry = entry.map_err(Error::io(folder))?;
         if is_left(&entry.file_name().to_string_lossy()) {
-            let path = entry.path();
-            let removed =
-                if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-            removed.map_err(Error::io(&path))?;
+            disk::remove(&entry.path())?;
         }
     }
     Ok(())

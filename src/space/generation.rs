@@ -53,9 +53,7 @@ pub fn sweep(space: &Path) -> Result<bool> {
         if name == number.to_string() || !(is_generation || is_of_first) {
             continue;
         }
-        let removed =
-            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-        removed.map_err(Error::io(&path))?;
+        disk::remove(&path)?;
         found = true;
     }
     Ok(found)
@@ -80,7 +78,7 @@ impl Generation {
         let made = Generation { space, number };
         let folder = made.folder();
         if folder.exists() {
-            std::fs::remove_dir_all(&folder).map_err(Error::io(&folder))?;
+            disk::remove(&folder)?;
         }
         disk::create_folder(&folder)?;
         for (name, size) in [(VECTORS, 4 * fingerprint.dimension), (KEYS, KEY_BYTES)] {
