@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{Seek, Write};
 use std::path::Path;
 
 /// Writes a file so that a reader sees the old content or the new, whatever happens in between: a
@@ -77,12 +77,15 @@ impl WriteLock {
     /// # Errors
     /// [`Error::Data`] with the other process's number.
     pub fn take(path: &Path) -> Result<WriteLock> {
-        WriteLock::try_take(path)?.ok_or_else(|| {
-            let mut owner = String::new();
-            let read = File::open(path).and_then(|mut file| file.read_to_string(&mut owner));
-            let owner = read.map_or("another process".into(), |_| format!("process {}", owner.trim()));
-            Error::Data(format!("{}: {owner} is writing here; wait for it or stop it", path.display()))
-        })
+        WriteLock::try_take(path)?
+            .ok_or_else(|| Error::Data(format!("{}; wait for it or stop it", WriteLock::owner(path))))
+    }
+
+    /// Says who has the lock at `path`.
+    pub fn owner(path: &Path) -> String {
+        let number = std::fs::read_to_string(path).ok().filter(|number| !number.trim().is_empty());
+        let owner = number.map_or("another process".into(), |number| format!("process {}", number.trim()));
+        format!("{}: {owner} is writing here", path.display())
     }
 }
 

@@ -9,32 +9,14 @@ use crate::disk::{self, WriteLock};
 use crate::dump::Refused;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
+use crate::fill::Filler;
 use crate::index::Segments;
-use crate::index::build::Effort;
-use crate::model::{ModelFolder, Precision};
+use crate::model::{DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use crate::paper::{Paper, PaperId};
-use crate::space::{Generation, Space, SpaceWriter};
-use crate::text::{TextHash, text_of};
-use roaring::RoaringBitmap;
+use crate::space::Space;
 use serde::Serialize;
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-
-/// Papers taken from the dump at once, for every thread that encodes: enough to sort them by length and for
-/// the threads to end together, few enough that a kill costs seconds of work.
-const CHUNK_A_THREAD: usize = 128;
-
-/// Vectors that are built into segments in the middle of a run.
-const FREEZE_EVERY: usize = 32_768;
-
-/// The index is built anew without the slots that stand for no paper when they are more than this share of all…
-const DEAD_SHARE: f64 = 0.2;
-
-/// … and at least so many.
-const LEAST_DEAD: usize = 1000;
-
-const CATALOG: &str = "catalog.sqlite";
-const LOCK: &str = "write.lock";
+use std::sync::Arc;
 
 /// What became of the papers of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -55,16 +37,68 @@ pub struct Counts {
 
 /// The path of a data folder's catalog.
 pub fn catalog_path(data: &Path) -> PathBuf {
-    data.join(CATALOG)
+    data.join("catalog.sqlite")
+}
+
+/// The path of the lock that whoever writes to a data folder holds.
+pub fn lock_path(data: &Path) -> PathBuf {
+    data.join("write.lock")
+}
+
+/// The path of the lock that whoever fills the space of its next model holds.
+pub fn next_lock_path(data: &Path) -> PathBuf {
+    data.join("next.lock")
+}
+
+/// Opens a data folder's catalog for reading.
+///
+/// # Errors
+/// [`Error::Data`] if nothing was ever ingested into it.
+pub fn open_catalog(data: &Path) -> Result<Catalog> {
+    let path = catalog_path(data);
+    if !path.exists() {
+        return Err(Error::Data(format!(
+            "{}: no papers here; run `likewise ingest FILE… --data {0}` first",
+            data.display()
+        )));
+    }
+    Catalog::open(&path)
+}
+
+/// The model whose vectors a data folder is answered by; `None` if nothing was ingested into it yet.
+///
+/// # Errors
+/// [`Error::Model`] if that model is neither where it was nor under `models`.
+pub fn model_of(data: &Path, models: &Path) -> Result<Option<ModelFolder>> {
+    open_model(data, models, Catalog::space)
+}
+
+/// The model that is to take its place, if there is one.
+///
+/// # Errors
+/// As [`model_of`].
+pub fn next_model_of(data: &Path, models: &Path) -> Result<Option<ModelFolder>> {
+    open_model(data, models, Catalog::next_space)
+}
+
+fn open_model(
+    data: &Path,
+    models: &Path,
+    space: impl Fn(&Catalog) -> Result<Option<String>>,
+) -> Result<Option<ModelFolder>> {
+    if !catalog_path(data).exists() {
+        return Ok(None);
+    }
+    let Some(sha256) = space(&open_catalog(data)?)? else { return Ok(None) };
+    Space::description(data, &sha256)?.open_model(models).map(Some)
 }
 
 /// The precision that a data folder's vectors are in; `None` if it has none of this model.
 pub fn precision_of(data: &Path, model: &ModelFolder) -> Result<Option<Precision>> {
-    let path = catalog_path(data);
-    if !path.exists() {
+    if !catalog_path(data).exists() {
         return Ok(None);
     }
-    let space = Catalog::open(&path)?.space()?;
+    let space = open_catalog(data)?.space()?;
     let is_of =
         |precision: &Precision| Some(model.clone().in_precision(*precision).fingerprint.sha256) == space;
     Ok(Precision::ALL.into_iter().find(is_of))
@@ -79,7 +113,8 @@ pub fn check_space(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
     match catalog.space()? {
         Some(got) if got != *wanted => Err(Error::Data(format!(
             "{}: its vectors are of another model or precision: the folder has fingerprint {got}, the model {} in {} has \
-             {wanted}; give --model and --precision as it was filled with, or --data another folder",
+             {wanted}; leave --model and --precision out to use the folder's own, let this one take its place by \
+             `likewise reembed`, or give --data another folder",
             catalog.path().display(),
             model.name,
             model.precision
@@ -89,77 +124,59 @@ pub fn check_space(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
 }
 
 /// The one process that writes to a data folder.
-pub struct Writer<'a> {
-    data: PathBuf,
+pub struct Writer {
     catalog: Catalog,
-    space: SpaceWriter,
-    encoder: &'a Encoder,
-    /// Vectors that are in segments.
-    frozen: usize,
+    /// The space in use.
+    space: Filler,
+    /// The one that is to take its place, if nobody else fills it.
+    next: Option<Next>,
     _lock: WriteLock,
 }
 
-impl<'a> Writer<'a> {
+impl Writer {
     /// Opens a data folder for writing, and makes it if there is none.
     ///
     /// # Errors
     /// [`Error::Data`] if another process is writing, or the folder is another model's.
-    pub fn open(data: &Path, encoder: &'a Encoder) -> Result<Writer<'a>> {
+    pub fn open(data: &Path, encoder: &Arc<Encoder>) -> Result<Writer> {
         disk::create_folder(data)?;
-        let lock = WriteLock::take(&data.join(LOCK))?;
+        let lock = WriteLock::take(&lock_path(data))?;
         Writer::open_locked(data, encoder, lock)
     }
 
     /// Like [`Writer::open`], but `None` if another process is writing.
-    pub fn try_open(data: &Path, encoder: &'a Encoder) -> Result<Option<Writer<'a>>> {
-        let lock = WriteLock::try_take(&data.join(LOCK))?;
+    pub fn try_open(data: &Path, encoder: &Arc<Encoder>) -> Result<Option<Writer>> {
+        let lock = WriteLock::try_take(&lock_path(data))?;
         lock.map(|lock| Writer::open_locked(data, encoder, lock)).transpose()
     }
 
-    fn open_locked(data: &Path, encoder: &'a Encoder, lock: WriteLock) -> Result<Writer<'a>> {
+    fn open_locked(data: &Path, encoder: &Arc<Encoder>, lock: WriteLock) -> Result<Writer> {
         let catalog = Catalog::create(&catalog_path(data))?;
         check_space(&catalog, encoder.model())?;
-        Space::create(data, encoder.model())?;
-        if Space::sweep(data, &encoder.model().fingerprint)? {
-            catalog.touch()?;
-        }
-        let folder = Space::folder(data, &encoder.model().fingerprint)?;
-        Directory::remove_if_ahead(&folder, &catalog)?;
-        let forget_derived = |slots| {
-            Segments::remove_beyond(&folder, slots)?;
-            Directory::remove_beyond(&folder, slots)
-        };
-        let space = SpaceWriter::open(data, &encoder.model().fingerprint, forget_derived)?;
+        let space = Filler::open(data, &catalog, Arc::clone(encoder))?;
         catalog.set_space(&encoder.model().fingerprint.sha256)?;
-        let frozen = Segments::frozen_in(&folder, space.count())?;
-        Ok(Writer { data: data.into(), catalog, space, encoder, frozen, _lock: lock })
+        // It is filled from the catalog in the end, whatever becomes of it here.
+        let next = Next::open(data, &catalog).unwrap_or_else(|error| {
+            tracing::warn!("papers are not encoded by the next model yet: {error}");
+            None
+        });
+        Ok(Writer { catalog, space, next, _lock: lock })
     }
 
     /// Encodes papers that are in the catalog and have no vector: what a killed run left. Calls
     /// `progress` with how many are done and how many there are.
-    pub fn catch_up(&mut self, mut progress: impl FnMut(usize, usize)) -> Result<u64> {
-        let mut seen = HashSet::new();
-        let mut behind = self.catalog.texts()?;
-        behind.retain(|(_, text)| !self.space.has(*text) && seen.insert(*text));
-        let mut encoded = 0;
-        for (chunk, numbers) in behind.chunks(self.chunk()).enumerate() {
-            progress(chunk * self.chunk(), behind.len());
-            let numbers: Vec<_> = numbers.iter().map(|(number, _)| *number).collect();
-            let papers: Vec<Paper> =
-                self.catalog.get(&numbers)?.into_iter().map(|(_, paper)| paper).collect();
-            encoded += self.encode(&papers)?;
-        }
-        Ok(encoded)
+    pub fn catch_up(&mut self, progress: impl FnMut(usize, usize)) -> Result<u64> {
+        self.space.catch_up(&self.catalog, progress)
     }
 
     /// How many vectors there are, those of no paper too.
     pub fn vectors(&self) -> usize {
-        self.space.count()
+        self.space.vectors()
     }
 
     /// Entries that [`Writer::add`] is best given at once.
     pub fn chunk(&self) -> usize {
-        CHUNK_A_THREAD * self.encoder.threads()
+        self.space.chunk()
     }
 
     /// Takes a chunk of a dump's entries: stores, then encodes what is new. Refused entries are only
@@ -176,90 +193,47 @@ impl<'a> Writer<'a> {
                 Upsert::Unchanged => counts.unchanged += 1,
             }
         }
-        counts.encoded += self.encode(&papers)?;
-        if self.space.count() >= self.frozen + FREEZE_EVERY {
-            // Whoever serves this folder would compare all of them one by one until the run is over.
-            self.freeze(&self.open_space()?)?;
-            self.frozen = self.space.count();
+        counts.encoded += self.space.encode(&self.catalog, &papers)?;
+        if let Some(next) = &mut self.next {
+            next.space.encode(&self.catalog, &papers)?;
         }
         Ok(())
     }
 
-    /// Encodes and stores the texts that have no vector yet, each once.
-    fn encode(&mut self, papers: &[Paper]) -> Result<u64> {
-        let mut seen = HashSet::new();
-        let texts: Vec<(TextHash, String, &Paper)> = papers
-            .iter()
-            .map(|paper| (text_of(paper), paper))
-            .map(|(text, paper)| (TextHash::of(&text), text, paper))
-            .filter(|(hash, ..)| !self.space.has(*hash) && seen.insert(*hash))
-            .collect();
-        if texts.is_empty() {
-            return Ok(0);
-        }
-        let read: Vec<&str> = texts.iter().map(|(_, text, _)| text.as_str()).collect();
-        let embeddings = self.encoder.encode(&read)?;
-        let mut entries: Vec<(TextHash, &[f32])> = Vec::with_capacity(texts.len());
-        for ((hash, _, paper), embedding) in texts.iter().zip(&embeddings) {
-            match self.space.check(&embedding.vector) {
-                Ok(()) => entries.push((*hash, &embedding.vector)),
-                // The others need not wait for it; it stays in the catalog, without a vector.
-                Err(error) => tracing::warn!("paper {} cannot be searched for: {error}", paper.id),
-            }
-        }
-        self.space.append(&entries)?;
-        Ok(entries.len() as u64)
-    }
-
-    /// Brings the index up to the vectors, and saves it. If many slots stand for no paper any more, they are
-    /// left out, as by [`Writer::compact`].
+    /// See [`Filler::finish`].
     pub fn finish(self) -> Result<Segments> {
-        let space = self.open_space()?;
-        let directory = self.directory(&space)?;
-        let (dead, all) = (directory.dead(), space.vectors().len());
-        if dead >= LEAST_DEAD && dead as f64 > DEAD_SHARE * all as f64 {
-            return self.compact();
-        }
-        directory.save(space.path())?;
-        self.freeze(&space)
+        self.space.finish(&self.catalog)
     }
 
-    fn freeze(&self, space: &Space) -> Result<Segments> {
-        let mut index = Segments::open(space.path(), space.vectors().clone())?;
-        index.freeze(space.path(), Effort::default())?;
-        self.catalog.touch()?;
-        Ok(index)
-    }
-
-    /// Writes the space anew without the slots that stand for no paper, and builds its index: it is then as if
-    /// only the papers that are here had ever been.
+    /// See [`Filler::compact`].
     pub fn compact(self) -> Result<Segments> {
-        self.compact_without(&RoaringBitmap::new())
+        self.space.compact(&self.catalog)
     }
 
-    /// The same without some other slots, too: the next [`Writer::catch_up`] encodes their papers again.
-    pub fn compact_without(self, damaged: &RoaringBitmap) -> Result<Segments> {
-        let directory = self.directory(&self.open_space()?)?;
-        let kept = directory.live().filter(|slot| !damaged.contains(*slot));
-        let generation = Generation::copy(&self.data, &self.encoder.model().fingerprint, kept)?;
-        let folder = generation.folder();
-        let space = Space::open_in(folder.clone(), self.encoder.dimension())?;
-        let mut index = Segments::empty(space.vectors().clone());
-        index.freeze(&folder, Effort::default())?;
-        self.directory(&space)?.save(&folder)?;
-        generation.publish()?;
-        self.catalog.touch()?;
-        Ok(index)
+    /// See [`Filler::leave_out_damage`].
+    pub fn leave_out_damage(self) -> Result<Segments> {
+        self.space.leave_out_damage(&self.catalog)
     }
+}
 
-    fn open_space(&self) -> Result<Space> {
-        Space::open(&self.data, &self.encoder.model().fingerprint)
-    }
+/// The space of a model that is to take the place of the one in use.
+struct Next {
+    space: Filler,
+    _lock: WriteLock,
+}
 
-    fn directory(&self, space: &Space) -> Result<Directory> {
-        let mut directory = Directory::load(space.path(), &self.catalog.identity()?, space.vectors().len());
-        directory.follow(&self.catalog, space)?;
-        Ok(directory)
+impl Next {
+    /// `None` if there is no such model, or another process fills its space: that takes the papers from the catalog.
+    fn open(data: &Path, catalog: &Catalog) -> Result<Option<Next>> {
+        let Some(sha256) = catalog.next_space()? else { return Ok(None) };
+        let Some(lock) = WriteLock::try_take(&next_lock_path(data))? else { return Ok(None) };
+        let model = Space::description(data, &sha256)?.open_model(Path::new(DEFAULT_MODELS_DIR))?;
+        let space = Filler::open(data, catalog, Arc::new(Encoder::load(&model)?))?;
+        tracing::info!(
+            "papers are encoded by {} too, which is to take the place of the model in use",
+            model.name
+        );
+        Ok(Some(Next { space, _lock: lock }))
     }
 }
 
@@ -268,18 +242,11 @@ impl<'a> Writer<'a> {
 /// # Errors
 /// [`Error::Data`] if there is nothing, or another process is writing.
 pub fn delete(data: &Path, ids: &[PaperId]) -> Result<Vec<bool>> {
-    if !catalog_path(data).exists() {
-        return Err(nothing_here(data));
-    }
-    let _lock = WriteLock::take(&data.join(LOCK))?;
+    open_catalog(data)?;
+    let _lock = WriteLock::take(&lock_path(data))?;
     let catalog = Catalog::create(&catalog_path(data))?;
     for folder in Space::folders(data)? {
         Directory::remove_if_ahead(&folder, &catalog)?;
     }
     catalog.delete(ids)
-}
-
-/// The error for a data folder that nothing was ever ingested into.
-pub fn nothing_here(data: &Path) -> Error {
-    Error::Data(format!("{}: no papers here; run `likewise ingest FILE… --data {0}` first", data.display()))
 }

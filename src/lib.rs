@@ -18,8 +18,10 @@
 //! - [`directory`]: which papers a vector stands for
 //! - [`index`]: vectors → neighbours
 //! - [`eval`]: how good an answer is
+//! - [`fill`]: papers into one space
 //! - [`ingest`]: papers into a data folder
 //! - [`verify`]: is a data folder as it was written; mends it
+//! - [`reembed`]: another model takes the place of the one in use
 //! - [`search`]: a text, papers, or a vector → ranked papers
 //! - [`server`]: the same over HTTP; the only async room
 //! - [`cli`]: the same in a terminal; one file a command
@@ -58,9 +60,13 @@ pub use index::Index;
 
 pub mod eval;
 
+pub mod fill;
+
 pub mod ingest;
 
 pub mod verify;
+
+pub mod reembed;
 
 pub mod search;
 pub use search::{Library, Query};

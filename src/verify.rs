@@ -4,14 +4,13 @@
 //! check, every vector and every segment by its checksum. Mending loses nothing: a segment is built again from
 //! the vectors, and a vector from its paper's text.
 
-use crate::catalog::Catalog;
-use crate::directory::Directory;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::index::{Segment, Segments};
 use crate::ingest::{self, Writer};
 use crate::space::{Slot, Space};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Something that is not as it was written.
 #[derive(Debug)]
@@ -39,14 +38,14 @@ impl std::fmt::Display for Damage {
 /// [`Error::Data`] if the catalog is damaged, since that is the truth and cannot be mended here, or if there is
 /// none.
 pub fn verify(data: &Path, encoder: &Encoder) -> Result<Vec<Damage>> {
-    let path = ingest::catalog_path(data);
-    if !path.exists() {
-        return Err(ingest::nothing_here(data));
-    }
-    let catalog = Catalog::open(&path)?;
+    let catalog = ingest::open_catalog(data)?;
     ingest::check_space(&catalog, encoder.model())?;
     catalog.check()?;
-    let space = Space::open(data, &encoder.model().fingerprint)?;
+    damage_in(&Space::open(data, &encoder.model().fingerprint)?)
+}
+
+/// Reads the whole of a space; gives what is damaged.
+pub fn damage_in(space: &Space) -> Result<Vec<Damage>> {
     let vectors = space.damaged().into_iter().map(|slot| Damage::Vector(space.path().into(), slot));
     let segments = Segments::files(space.path())?.into_iter();
     // One that is gone meanwhile was merged into another.
@@ -60,13 +59,8 @@ pub fn verify(data: &Path, encoder: &Encoder) -> Result<Vec<Damage>> {
 ///
 /// # Errors
 /// [`Error::Data`] if another process is writing.
-pub fn repair(data: &Path, encoder: &Encoder) -> Result<()> {
-    let writer = Writer::open(data, encoder)?;
-    // Again, now that nobody writes; a damaged end was cut off just now.
-    let space = Space::open(data, &encoder.model().fingerprint)?;
-    // It says where papers' vectors are; what it says was not compared with anything.
-    Directory::remove(space.path())?;
-    writer.compact_without(&space.damaged().into_iter().collect())?;
+pub fn repair(data: &Path, encoder: &Arc<Encoder>) -> Result<()> {
+    Writer::open(data, encoder)?.leave_out_damage()?;
     let mut writer = Writer::open(data, encoder)?;
     writer.catch_up(|_, _| {})?;
     writer.finish().map(drop)

@@ -97,13 +97,14 @@ fn mistakes_get_an_error_and_no_panic() {
 }
 
 /// A running server, killed when dropped.
-struct Server {
+pub struct Server {
     child: Child,
-    address: String,
+    /// With `http://`.
+    pub address: String,
 }
 
 impl Server {
-    fn start(folder: &Path) -> Server {
+    pub fn start(folder: &Path) -> Server {
         let mut child = likewise(&["serve", "--listen", "127.0.0.1:0", "--data", folder.to_str().unwrap()])
             .stderr(Stdio::piped())
             .spawn()
@@ -117,7 +118,7 @@ impl Server {
         server
     }
 
-    fn wait_until_ready(&self) {
+    pub fn wait_until_ready(&self) {
         let started = Instant::now();
         while ureq::get(format!("{}/ready", self.address)).call().is_err() {
             assert!(started.elapsed() < Duration::from_secs(30), "not ready after 30 s");

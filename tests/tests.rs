@@ -25,6 +25,9 @@ mod crash;
 /// A library that is open while another writer adds, replaces and deletes.
 mod follow;
 
+/// Another model takes the place of the one in use.
+mod reembed;
+
 /// Readers, a writer, deletes and merges at once.
 mod soak;
 

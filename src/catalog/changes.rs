@@ -3,9 +3,9 @@
 //! Its own file because it is what everything that is derived follows: every transaction has a number, and every
 //! paper the number of the one that wrote it last.
 
-use super::{Catalog, PaperNumber};
+use super::{Catalog, PaperNumber, text_hash};
 use crate::error::Result;
-use crate::text::{HASH_BYTES, TextHash};
+use crate::text::TextHash;
 use rusqlite::{Connection, OptionalExtension};
 
 /// What was written after a transaction.
@@ -30,9 +30,8 @@ impl Catalog {
         let least = if after == 0 { 0 } else { after + 1 };
         let mut written =
             transaction.prepare_cached("SELECT number, text_hash FROM papers WHERE changed >= ?1")?;
-        let written = written
-            .query_map([least], |row| Ok((row.get(0)?, TextHash(row.get::<_, [u8; HASH_BYTES]>(1)?))))?
-            .collect::<rusqlite::Result<_>>()?;
+        let written = written.query_map([least], |row| Ok((row.get(0)?, text_hash(row, 1)?)))?;
+        let written = written.collect::<rusqlite::Result<_>>()?;
         let mut deleted = transaction.prepare_cached("SELECT number FROM deleted WHERE changed > ?1")?;
         let deleted = deleted.query_map([after], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
         Ok(Changes { last, written, deleted })

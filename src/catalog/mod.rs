@@ -6,6 +6,7 @@
 mod changes;
 mod filter;
 mod schema;
+mod spaces;
 
 pub use changes::Changes;
 pub use filter::{DateRange, Filter};
@@ -84,20 +85,6 @@ impl Catalog {
         Ok(self.lock().query_row("SELECT value FROM meta WHERE key = 'identity'", [], |row| row.get(0))?)
     }
 
-    /// The fingerprint of the embedding space that belongs to these papers, if one was set.
-    pub fn space(&self) -> Result<Option<String>> {
-        let sql = "SELECT value FROM meta WHERE key = 'space'";
-        Ok(self.lock().query_row(sql, [], |row| row.get(0)).optional()?)
-    }
-
-    /// Sets it.
-    pub fn set_space(&self, fingerprint: &str) -> Result<()> {
-        let sql =
-            "INSERT INTO meta (key, value) VALUES ('space', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1";
-        self.lock().execute(sql, [fingerprint])?;
-        Ok(())
-    }
-
     /// Adds or replaces papers in one durable transaction: all of them or, on an error, none.
     pub fn upsert(&self, papers: &[Paper]) -> Result<Vec<Upsert>> {
         let mut connection = self.lock();
@@ -136,9 +123,15 @@ impl Catalog {
     pub fn texts(&self) -> Result<Vec<(PaperNumber, TextHash)>> {
         let connection = self.lock();
         let mut statement = connection.prepare("SELECT number, text_hash FROM papers ORDER BY number")?;
-        let rows =
-            statement.query_map([], |row| Ok((row.get(0)?, TextHash(row.get::<_, [u8; HASH_BYTES]>(1)?))))?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, text_hash(row, 1)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The text of the paper with this number.
+    pub fn text(&self, number: PaperNumber) -> Result<Option<TextHash>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT text_hash FROM papers WHERE number = ?1")?;
+        Ok(statement.query_row([number], |row| text_hash(row, 0)).optional()?)
     }
 
     /// The paper with this id, and its number.
@@ -195,6 +188,10 @@ fn paper(row: &Row) -> rusqlite::Result<Paper> {
         categories: list(6)?,
         url: row.get(7)?,
     })
+}
+
+fn text_hash(row: &Row, column: usize) -> rusqlite::Result<TextHash> {
+    Ok(TextHash(row.get::<_, [u8; HASH_BYTES]>(column)?))
 }
 
 fn delete_one(connection: &Connection, id: &PaperId, change: i64) -> Result<bool> {

@@ -1,7 +1,7 @@
 //! `likewise compact`: give back the room of papers that are gone.
 
 use super::{DataOptions, print_line};
-use crate::ingest::{Writer, nothing_here};
+use crate::ingest::{Writer, open_catalog};
 use clap::Args;
 use std::process::ExitCode;
 
@@ -15,9 +15,8 @@ pub struct Options {
 /// Runs it.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let data = &options.data.data;
-    if !crate::ingest::catalog_path(data).exists() {
-        return Err(nothing_here(data).into());
-    }
+    // Nothing is made where nothing was.
+    open_catalog(data)?;
     let encoder = options.data.load()?;
     let mut writer = Writer::open(data, &encoder)?;
     writer.catch_up(|_, _| {})?;

@@ -8,6 +8,7 @@ mod embed;
 mod ingest;
 mod progress;
 mod pull;
+mod reembed;
 mod search;
 mod serve;
 mod verify;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 
 /// Which papers are like this one?
@@ -40,6 +42,9 @@ enum Command {
     Delete(delete::Options),
     /// Give back the room that deleted and replaced papers take, and build the index in one piece.
     Compact(compact::Options),
+    /// Let another model, or precision, take the place of the one in use: while it fills its vectors, the one in use
+    /// answers. Interrupted, run it again: it goes on.
+    Reembed(reembed::Options),
     /// Find the papers that are like a text, a file or other papers.
     Search(search::Options),
     /// Answer over HTTP.
@@ -51,9 +56,10 @@ enum Command {
 /// Options of every command that needs a model.
 #[derive(Args)]
 struct ModelOptions {
-    /// Model name, or a folder as sentence-transformers makes it (BERT family).
-    #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_MODEL", default_value = DEFAULT_MODEL)]
-    model: String,
+    /// Model name, or a folder as sentence-transformers makes it (BERT family); left out, a data folder's own, and
+    /// for a new one all-MiniLM-L6-v2.
+    #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_MODEL")]
+    model: Option<String>,
     /// Where models are kept by name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     models: PathBuf,
@@ -90,7 +96,7 @@ struct DataOptions {
 impl ModelOptions {
     fn open(&self) -> anyhow::Result<ModelFolder> {
         let precision = self.precision.unwrap_or_else(encoder::fastest_precision);
-        Ok(ModelFolder::open(&self.model, &self.models, precision)?)
+        Ok(ModelFolder::open(self.model.as_deref().unwrap_or(DEFAULT_MODEL), &self.models, precision)?)
     }
 
     fn load(&self) -> anyhow::Result<Encoder> {
@@ -99,14 +105,18 @@ impl ModelOptions {
 }
 
 impl DataOptions {
-    fn load(&self) -> anyhow::Result<Encoder> {
-        let mut folder = self.model.open()?;
-        if self.model.precision.is_none()
-            && let Some(precision) = crate::ingest::precision_of(&self.data, &folder)?
-        {
+    /// Loads the model that was named, or the folder's own, in the precision that was named, or the folder's own.
+    fn load(&self) -> anyhow::Result<Arc<Encoder>> {
+        let DataOptions { data, model } = self;
+        let own = if model.model.is_none() { crate::ingest::model_of(data, &model.models)? } else { None };
+        let mut folder = own.map_or_else(|| model.open(), Ok)?;
+        let precision = model
+            .precision
+            .map_or_else(|| crate::ingest::precision_of(data, &folder), |named| Ok(Some(named)))?;
+        if let Some(precision) = precision {
             folder = folder.in_precision(precision);
         }
-        Ok(Encoder::load(&folder)?)
+        Ok(Arc::new(Encoder::load(&folder)?))
     }
 }
 
@@ -137,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::Embed(options) => embed::run(&options),
         Command::Delete(options) => delete::run(&options),
         Command::Compact(options) => compact::run(&options),
+        Command::Reembed(options) => reembed::run(&options),
         Command::Search(options) => search::run(&options),
         Command::Serve(options) => serve::run(options),
         Command::Verify(options) => verify::run(&options),

@@ -8,7 +8,6 @@ use clap::{ArgGroup, Args};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Columns of the answer where there is no terminal to ask.
 const PLAIN_WIDTH: usize = 100;
@@ -45,7 +44,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         (_, Some(path)) => Like::Text(read_text(path)?),
         _ => Like::Papers(options.like.clone()),
     };
-    let encoder = Arc::new(options.data.load()?);
+    let encoder = options.data.load()?;
     let library = Library::open(&options.data.data, encoder)?;
     let query = Query { like, k: options.k, exact: options.exact, filter: Filter::default() };
     let answer = library.search(&query)?;

@@ -1,6 +1,8 @@
 //! `likewise serve`: answer over HTTP.
 
 use super::DataOptions;
+use crate::encoder::Encoder;
+use crate::ingest;
 use crate::search::Library;
 use crate::server::{self, App};
 use anyhow::Context;
@@ -13,6 +15,9 @@ use tokio::sync::oneshot;
 
 /// How long running requests may take to finish once the server was told to stop.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// Between two looks whether another model has taken over.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Options of `likewise serve`.
 #[derive(Args)]
@@ -44,9 +49,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let loading = app.clone();
     let load = tokio::task::spawn_blocking(move || match load(&options.data) {
         Ok(library) => {
-            let stats = library.stats();
-            loading.set_library(Arc::new(library));
-            tracing::info!("ready: {} papers, {}", stats.papers, stats.model);
+            let library = set(&loading, library);
+            std::thread::spawn(move || follow(&loading, library, &options.data));
         }
         // Nobody listens any more if the server was told to stop meanwhile.
         Err(error) => drop(failed.send(error)),
@@ -71,7 +75,46 @@ async fn serve(options: Options) -> anyhow::Result<()> {
 }
 
 fn load(options: &DataOptions) -> anyhow::Result<Library> {
-    let encoder = Arc::new(options.load()?);
+    open(options, options.load()?)
+}
+
+fn open(options: &DataOptions, encoder: Arc<Encoder>) -> anyhow::Result<Library> {
     tracing::info!("{}", encoder.describe());
     Ok(Library::open(&options.data, encoder)?)
+}
+
+fn set(app: &App, library: Library) -> Arc<Library> {
+    let stats = library.stats();
+    let library = Arc::new(library);
+    app.set_library(Arc::clone(&library));
+    tracing::info!("ready: {} papers, {}", stats.papers, stats.model);
+    library
+}
+
+/// When another model takes over in the data folder, serves that, whatever model was named in the beginning: the
+/// one before answers until it is open.
+fn follow(app: &App, mut library: Arc<Library>, options: &DataOptions) {
+    let mut said = None;
+    loop {
+        std::thread::sleep(LOOK_EVERY);
+        let next = || -> anyhow::Result<Option<Library>> {
+            if !library.is_superseded()? {
+                return Ok(None);
+            }
+            let model = ingest::model_of(&options.data, &options.model.models)?;
+            let model = model.context("the folder has no model any more")?;
+            open(options, Arc::new(Encoder::load(&model)?)).map(Some)
+        };
+        match next() {
+            Ok(None) => {}
+            Ok(Some(next)) => library = set(app, next),
+            Err(error) => {
+                let error = format!("the model that took over is not served yet: {error:#}");
+                if said.as_ref() != Some(&error) {
+                    tracing::warn!("{error}");
+                }
+                said = Some(error);
+            }
+        }
+    }
 }

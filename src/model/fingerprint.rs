@@ -52,11 +52,6 @@ impl Fingerprint {
         };
         Fingerprint::of_parts(self.parts.lines().map(line).collect(), self.dimension)
     }
-
-    /// The first 16 digits: enough to tell spaces apart, short enough for a folder's name.
-    pub fn short(&self) -> &str {
-        &self.sha256[..16]
-    }
 }
 
 /// SHA-256 of a file's bytes, in lower-case hexadecimal.

@@ -6,7 +6,7 @@
 
 use super::filters::Filters;
 use super::plan::Plan;
-use super::{Answer, Hit, Like, Query, Stats, TextRead, unit};
+use super::{Answer, Hit, Like, NextStats, Query, Stats, TextRead, unit};
 use crate::catalog::{Catalog, PaperNumber};
 use crate::directory::Directory;
 use crate::encoder::{Embedding, Encoder};
@@ -15,7 +15,7 @@ use crate::index::{Index, Neighbour, Segments};
 use crate::ingest;
 use crate::model::Fingerprint;
 use crate::paper::{Paper, PaperId};
-use crate::space::Space;
+use crate::space::{Description, Space};
 use crate::text::text_of;
 use roaring::RoaringBitmap;
 use std::path::Path;
@@ -53,8 +53,7 @@ impl Derived {
         let space = Space::open(data, fingerprint)?;
         space.vectors().expect_random();
         let index = Segments::open(space.path(), space.vectors().clone())?;
-        let mut directory = Directory::load(space.path(), &catalog.identity()?, space.vectors().len());
-        directory.follow(catalog, &space)?;
+        let directory = Directory::of(catalog, &space)?;
         Ok(Derived { space, index, directory, version })
     }
 
@@ -99,10 +98,7 @@ impl Library {
     /// # Errors
     /// [`Error::Data`] if there is nothing, or it is another model's.
     pub fn open(data: &Path, encoder: Arc<Encoder>) -> Result<Library> {
-        if !ingest::catalog_path(data).exists() {
-            return Err(ingest::nothing_here(data));
-        }
-        let catalog = Catalog::open(&ingest::catalog_path(data))?;
+        let catalog = ingest::open_catalog(data)?;
         ingest::check_space(&catalog, encoder.model())?;
         let fingerprint = &encoder.model().fingerprint;
         let mut derived = Derived::open(data, &catalog, fingerprint);
@@ -168,7 +164,22 @@ impl Library {
             model: model.name.clone(),
             fingerprint: model.fingerprint.sha256.clone(),
             dimension: self.encoder.dimension(),
+            next: self.next().unwrap_or_default(),
         }
+    }
+
+    fn next(&self) -> Result<Option<NextStats>> {
+        let Some(fingerprint) = self.catalog.next_space()? else { return Ok(None) };
+        let Description { model, fingerprint, .. } = Space::description(&self.data, &fingerprint)?;
+        let vectors = Space::open(&self.data, &fingerprint)?.vectors().len();
+        Ok(Some(NextStats { model, fingerprint: fingerprint.sha256, vectors }))
+    }
+
+    /// Whether another model has taken the place of the one that this was opened with: it goes on to answer, but new
+    /// papers do not reach it any more.
+    pub fn is_superseded(&self) -> Result<bool> {
+        let used = self.catalog.space()?;
+        Ok(used.is_some_and(|used| used != self.encoder.model().fingerprint.sha256))
     }
 
     /// The paper with this id, however it is written.
@@ -289,7 +300,7 @@ impl Library {
 }
 
 /// Finishes what a killed ingest left, if no other process is at it.
-fn finish_interrupted(data: &Path, encoder: &Encoder) -> Result<()> {
+fn finish_interrupted(data: &Path, encoder: &Arc<Encoder>) -> Result<()> {
     let Some(mut writer) = ingest::Writer::try_open(data, encoder)? else {
         return Ok(());
     };

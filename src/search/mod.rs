@@ -116,6 +116,20 @@ pub struct Stats {
     pub fingerprint: String,
     /// Length of the vectors.
     pub dimension: usize,
+    /// What is to take the place of this model, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextStats>,
+}
+
+/// How far the space of a next model is.
+#[derive(Debug, Clone, Serialize)]
+pub struct NextStats {
+    /// The model's name.
+    pub model: String,
+    /// The space's fingerprint.
+    pub fingerprint: String,
+    /// Vectors in the space so far, one a distinct text.
+    pub vectors: usize,
 }
 
 /// Scales a caller's vector to length 1.

@@ -22,7 +22,7 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use problem::Problem;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -33,11 +33,10 @@ const MAX_SEARCHES: usize = 256;
 /// What every handler shares.
 #[derive(Clone, Default)]
 pub struct App {
-    service: Arc<OnceLock<Service>>,
+    service: Arc<RwLock<Option<Arc<Service>>>>,
 }
 
-/// A library that is open, and the ways into it.
-#[derive(Clone)]
+/// A library that is open, and the ways into it. A request keeps the one that it began with.
 struct Service {
     library: Arc<Library>,
     queue: EncodeQueue,
@@ -45,17 +44,17 @@ struct Service {
 }
 
 impl App {
-    /// Starts answering from `library`.
+    /// Answers from `library` from now on.
     pub fn set_library(&self, library: Arc<Library>) {
         let queue = EncodeQueue::start(Arc::clone(library.encoder()), QueueLimits::default());
         let searches = Arc::new(Semaphore::new(MAX_SEARCHES));
-        if self.service.set(Service { library, queue, searches }).is_err() {
-            tracing::warn!("a library is being served already; the second one is ignored");
-        }
+        let service = Arc::new(Service { library, queue, searches });
+        *self.service.write().unwrap_or_else(PoisonError::into_inner) = Some(service);
     }
 
-    fn service(&self) -> Result<&Service, Problem> {
-        self.service.get().ok_or_else(Problem::loading)
+    fn service(&self) -> Result<Arc<Service>, Problem> {
+        let service = self.service.read().unwrap_or_else(PoisonError::into_inner);
+        service.clone().ok_or_else(Problem::loading)
     }
 }
 

@@ -49,5 +49,5 @@ async fn paper(
         exact: options.exact,
         filter: Filter::default(),
     };
-    Ok(Json(find(service, query).await?).into_response())
+    Ok(Json(find(&service, query).await?).into_response())
 }

@@ -56,7 +56,8 @@ async fn search(State(app): State<App>, Body(request): Body<Request>) -> Result<
         _ => return Err(Problem::invalid("wanted exactly one of \"text\", \"like\" and \"vector\"")),
     };
     let query = Query { like, k: request.k, exact: request.exact, filter: request.filter };
-    find(app.service()?, query).await.map(Json)
+    let service = app.service()?;
+    find(&service, query).await.map(Json)
 }
 
 /// Answers a query, timed.

@@ -5,10 +5,12 @@
 //! grow by appending, `vectors.f32` first and `keys` after it, so that a slot counts only when both
 //! are on the disk; whatever a crash left half written is cut off by the next writer.
 
+mod description;
 mod generation;
 mod vectors;
 mod writer;
 
+pub use description::Description;
 pub use generation::Generation;
 pub use vectors::Vectors;
 pub use writer::SpaceWriter;
@@ -18,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::map::{Array, MappedFile};
 use crate::model::{Fingerprint, ModelFolder};
 use crate::text::{HASH_BYTES, TextHash};
+use description::short;
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -54,13 +57,11 @@ impl Space {
 
     /// The same of every space that a data folder has.
     pub fn folders(data: &Path) -> Result<Vec<PathBuf>> {
-        let spaces = data.join("spaces");
-        let Ok(entries) = std::fs::read_dir(&spaces) else { return Ok(Vec::new()) };
-        entries.filter_map(|entry| Some(generation::current(&entry.ok()?.path()))).collect()
+        bases(data)?.iter().map(|base| generation::current(base)).collect()
     }
 
     fn base(data: &Path, fingerprint: &Fingerprint) -> PathBuf {
-        data.join("spaces").join(fingerprint.short())
+        spaces(data).join(short(&fingerprint.sha256))
     }
 
     /// Makes an empty space, if there is none.
@@ -75,8 +76,32 @@ impl Space {
         for file in [VECTORS, KEYS] {
             disk::write_atomically(&folder.join(file), &header)?;
         }
-        let text = serde_json::json!({ "model": model.name, "fingerprint": model.fingerprint });
-        disk::write_atomically(&description, format!("{text:#}\n").as_bytes())
+        disk::write_atomically(&description, &Description::of(model)?)
+    }
+
+    /// What the space with this fingerprint says of itself.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there is none, or it cannot be read.
+    pub fn description(data: &Path, sha256: &str) -> Result<Description> {
+        Description::read(&spaces(data).join(short(sha256)))
+    }
+
+    /// Removes every space of a data folder but those with these fingerprints; gives what they said of themselves.
+    pub fn remove_others(data: &Path, kept: &[String]) -> Result<Vec<Description>> {
+        let mut removed = Vec::new();
+        let kept: Vec<&str> = kept.iter().map(|sha256| short(sha256)).collect();
+        for base in bases(data)? {
+            let name = base.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if kept.contains(&name.as_str()) {
+                continue;
+            }
+            removed.extend(Description::read(&base).ok());
+            // Without its description it is none any more, wherever this is cut short.
+            disk::remove_if_there(&base.join(DESCRIPTION))?;
+            disk::remove(&base)?;
+        }
+        Ok(removed)
     }
 
     /// Opens a space for reading; what is appended later is not seen.
@@ -127,12 +152,7 @@ impl Space {
 
     /// The texts that have a vector, by slot.
     pub fn texts(&self) -> impl Iterator<Item = TextHash> {
-        let keys = self.keys.bytes()[HEADER_BYTES..].chunks_exact(KEY_BYTES).take(self.vectors.len());
-        keys.map(|key| {
-            let mut hash = [0; HASH_BYTES];
-            hash.copy_from_slice(&key[..HASH_BYTES]);
-            TextHash(hash)
-        })
+        (0..self.vectors.len()).map(|slot| self.text(slot))
     }
 
     /// The slots whose vectors do not give their checksums. It reads everything.
@@ -147,14 +167,49 @@ impl Space {
         rows.filter_map(is_damaged).collect()
     }
 
-    /// The slots of those of some texts that have a vector. It reads every key, and nothing else.
-    pub fn slots(&self, texts: impl Iterator<Item = TextHash>) -> HashMap<TextHash, Slot> {
-        let wanted: HashSet<TextHash> = texts.collect();
-        if wanted.is_empty() {
-            return HashMap::new();
+    /// The slots of those of some texts that have a vector, from the slot `first` on. It reads keys from the end on
+    /// until all are found: what was just written is there.
+    pub fn slots(&self, texts: impl Iterator<Item = TextHash>, first: usize) -> HashMap<TextHash, Slot> {
+        let mut wanted: HashSet<TextHash> = texts.collect();
+        let mut found = HashMap::new();
+        for slot in (first..self.vectors.len()).rev() {
+            if wanted.is_empty() {
+                break;
+            }
+            let text = self.text(slot);
+            if wanted.remove(&text) {
+                found.insert(text, slot as Slot);
+            }
         }
-        self.texts().zip(0..).filter(|(text, _)| wanted.contains(text)).collect()
+        found
     }
+
+    fn text(&self, slot: usize) -> TextHash {
+        let mut hash = [0; HASH_BYTES];
+        hash.copy_from_slice(&self.keys.bytes()[HEADER_BYTES + slot * KEY_BYTES..][..HASH_BYTES]);
+        TextHash(hash)
+    }
+}
+
+fn spaces(data: &Path) -> PathBuf {
+    data.join("spaces")
+}
+
+/// The folders of a data folder's spaces.
+fn bases(data: &Path) -> Result<Vec<PathBuf>> {
+    let spaces = spaces(data);
+    let entries = match std::fs::read_dir(&spaces) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::io(&spaces))?,
+    };
+    let paths = entries.map(|entry| Ok(entry.map_err(Error::io(&spaces))?.path()));
+    // What else somebody keeps there is none of ours.
+    paths.filter(|path| path.as_ref().is_ok_and(|path: &PathBuf| is_base(path))).collect()
+}
+
+fn is_base(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name == short(name) && name.bytes().all(|byte| byte.is_ascii_hexdigit()) && path.is_dir()
 }
 
 fn header(dimension: usize) -> [u8; HEADER_BYTES] {

@@ -1,0 +1,139 @@
+//! `likewise reembed`: another model takes the place of the one that a data folder was filled with.
+
+use super::{DataOptions, print_line};
+use crate::encoder::Encoder;
+use crate::ingest;
+use crate::model::ModelFolder;
+use crate::reembed::{Step, TookOver, drop_old, reembed};
+use clap::Args;
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Between two lines where there is no terminal.
+const SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// Options of `likewise reembed`.
+#[derive(Args)]
+pub struct Options {
+    /// Remove the vectors of models that are not in use any more: afterwards, or, without a --model, only that.
+    #[arg(long)]
+    drop_old: bool,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+/// Runs it.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let data = &options.data.data;
+    match wanted(options)? {
+        Some(model) => take_its_place(options, &model)?,
+        None if options.drop_old => {}
+        None => anyhow::bail!(
+            "which model? wanted --model, or --precision for the same model in another; none was begun that could be \
+             gone on with"
+        ),
+    }
+    if options.drop_old {
+        for old in drop_old(data)? {
+            print_line(&format!(
+                "dropped the vectors of {}, fingerprint {}",
+                old.model, old.fingerprint.sha256
+            ))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The model that is to take over: the one that was named, or the one that an earlier run had begun with.
+fn wanted(options: &Options) -> anyhow::Result<Option<ModelFolder>> {
+    let DataOptions { data, model } = &options.data;
+    if model.model.is_some() {
+        return Ok(Some(model.open()?));
+    }
+    if let Some(precision) = model.precision {
+        let used = ingest::model_of(data, &model.models)?;
+        return Ok(used.map(|used| used.in_precision(precision)));
+    }
+    Ok(ingest::next_model_of(data, &model.models)?)
+}
+
+fn take_its_place(options: &Options, model: &ModelFolder) -> anyhow::Result<()> {
+    let encoder = Arc::new(Encoder::load(model)?);
+    eprintln!("{}", encoder.describe());
+    let mut progress = Progress::new();
+    let outcome = reembed(&options.data.data, &encoder, |step| progress.show(&step));
+    progress.bar.finish_and_clear();
+    print_line(&match outcome? {
+        None => format!("{} in {} is in use already", model.name, model.precision),
+        Some(TookOver { papers, recall, index }) => format!(
+            "{} in {} took over: {papers} papers, {} vectors in {} segments, recall@10 {recall:.3}; the vectors before \
+             are kept until `likewise reembed --drop-old`",
+            model.name,
+            model.precision,
+            index.indexed + index.waiting,
+            index.segments
+        ),
+    })
+}
+
+/// How far it is: a bar on a terminal, a line now and then elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    started: Instant,
+    said: Option<(Instant, std::mem::Discriminant<Step>)>,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        let bar = ProgressBar::no_length();
+        let template = ProgressStyle::with_template("{msg} {wide_bar} {percent}%");
+        bar.set_style(template.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Progress { bar, started: Instant::now(), said: None }
+    }
+
+    fn show(&mut self, step: &Step) {
+        let line = match step {
+            Step::Waiting(owner) => format!("waiting: {owner}"),
+            Step::Checking => "everything is encoded; checking".into(),
+            Step::Encoding(done, all) => {
+                if *done == 0 {
+                    self.started = Instant::now();
+                }
+                self.bar.set_length(*all as u64);
+                self.bar.set_position(*done as u64);
+                let left = left(self.started.elapsed(), *done, *all);
+                let left = left.map_or(String::new(), |left| format!(", {} left", HumanDuration(left)));
+                format!("{done} of {all} encoded{left}")
+            }
+        };
+        let kind = std::mem::discriminant(step);
+        let is_news = self.said.is_none_or(|(said, before)| before != kind || said.elapsed() >= SAID_EVERY);
+        if self.bar.is_hidden() && is_news {
+            eprintln!("{line}");
+        }
+        if is_news {
+            self.said = Some((Instant::now(), kind));
+        }
+        self.bar.set_message(line);
+    }
+}
+
+/// The time left, if the rest takes as long as what is done.
+fn left(elapsed: Duration, done: usize, all: usize) -> Option<Duration> {
+    Duration::try_from_secs_f64(elapsed.as_secs_f64() / done as f64 * (all - done) as f64).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_told_where_it_can_be_known() {
+        let ten = Duration::from_secs(10);
+        assert_eq!(left(ten, 100, 400), Some(Duration::from_secs(30)));
+        assert_eq!(left(ten, 400, 400), Some(Duration::ZERO));
+        assert_eq!(left(ten, 0, 400), None, "no rate yet");
+    }
+}

@@ -1,0 +1,74 @@
+//! What a space's folder says of itself: which model's it is, and where that was.
+//!
+//! Its own file because it lets a data folder be opened by whoever does not know what it was filled with.
+
+use super::DESCRIPTION;
+use crate::error::{Error, Result};
+use crate::model::{Fingerprint, ModelFolder, Precision};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Says whose a space is.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Description {
+    /// The model's name.
+    pub model: String,
+    /// The model's folder, when the space was made; older versions did not say.
+    #[serde(default)]
+    path: Option<PathBuf>,
+    /// Names the space.
+    pub fingerprint: Fingerprint,
+}
+
+impl Description {
+    /// Of a model's space, as it is written.
+    pub(super) fn of(model: &ModelFolder) -> Result<Vec<u8>> {
+        let description = Description {
+            model: model.name.clone(),
+            path: Some(std::path::absolute(&model.path).map_err(Error::io(&model.path))?),
+            fingerprint: model.fingerprint.clone(),
+        };
+        let mut text = serde_json::to_vec_pretty(&description)
+            .map_err(|error| Error::Data(format!("{}: {error}", model.path.display())))?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// What the space in `base` says.
+    pub(super) fn read(base: &Path) -> Result<Description> {
+        let path = base.join(DESCRIPTION);
+        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Error::Data(format!(
+                "{}: {error}; delete the folder it is in and run `likewise ingest` to encode its papers again",
+                path.display()
+            ))
+        })
+    }
+
+    /// Opens the model whose space it is, where it was or by its name under `models`, in its precision.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if it is not there, or is another one by now.
+    pub fn open_model(&self, models: &Path) -> Result<ModelFolder> {
+        let path = self.path.as_ref().filter(|path| path.is_dir());
+        let name = path.map_or(self.model.clone().into(), |path| path.to_string_lossy());
+        let model = ModelFolder::open(&name, models, Precision::F32)?;
+        let in_precision = |precision| model.clone().in_precision(precision);
+        let is_it = |model: &ModelFolder| model.fingerprint.sha256 == self.fingerprint.sha256;
+        Precision::ALL.into_iter().map(in_precision).find(is_it).ok_or_else(|| {
+            Error::Model(format!(
+                "{}: got another model than the one that the vectors are of, which was {} with fingerprint {}; give \
+                 --model its folder",
+                model.path.display(),
+                self.model,
+                self.fingerprint.sha256
+            ))
+        })
+    }
+}
+
+/// The first 16 digits of a fingerprint: enough to tell spaces apart, short enough for a folder's name.
+pub(super) fn short(sha256: &str) -> &str {
+    sha256.get(..16).unwrap_or(sha256)
+}

@@ -1,0 +1,210 @@
+//! Another model takes the place of the one in use, while papers come and questions are answered.
+
+use crate::support::{data, encoder, ingest, likewise, model_folder, numbered};
+use likewise::Filter;
+use likewise::encoder::Encoder;
+use likewise::ingest::{Counts, Writer, model_of, open_catalog};
+use likewise::model::{Fingerprint, ModelFolder, Precision};
+use likewise::reembed::{Step, drop_old, reembed};
+use likewise::search::{Library, Like, Query};
+use likewise::space::Space;
+use likewise::text::text_of;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+/// The same model in another precision: another space.
+fn other() -> Arc<Encoder> {
+    static ENCODER: LazyLock<Arc<Encoder>> = LazyLock::new(|| {
+        let model = encoder().model().clone().in_precision(Precision::Bf16);
+        Arc::new(Encoder::load(&model).unwrap())
+    });
+    Arc::clone(&ENCODER)
+}
+
+fn small_bert() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small-bert")
+}
+
+fn open(folder: &Path) -> Arc<Encoder> {
+    let model = ModelFolder::open(folder.to_str().unwrap(), Path::new(""), Precision::F32).unwrap();
+    Arc::new(Encoder::load(&model).unwrap())
+}
+
+fn vectors(folder: &Path, fingerprint: &Fingerprint) -> usize {
+    Space::open(folder, fingerprint).map_or(0, |space| space.vectors().len())
+}
+
+fn add(writer: &mut Writer, numbers: std::ops::Range<usize>) {
+    let papers = numbers.map(|number| Ok(numbered(number, 0))).collect();
+    writer.add(papers, &mut Counts::default()).unwrap();
+}
+
+/// Every one of the numbered papers is found first by its own text.
+fn assert_found(library: &Library, numbers: impl Iterator<Item = usize>) {
+    for number in numbers {
+        let like = Like::Text(text_of(&numbered(number, 0)));
+        let query = Query { like, k: 1, exact: false, filter: Filter::default() };
+        let hit = library.search(&query).unwrap().hits.remove(0);
+        assert!(hit.score > 0.9999 && hit.paper.title == number.to_string(), "{number}: {hit:?}");
+    }
+}
+
+#[test]
+fn cut_short_it_goes_on_and_what_came_meanwhile_is_in_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (encoder(), other());
+    let (path, fingerprint) = (folder.path(), &new.model().fingerprint);
+    let mut writer = Writer::open(path, &old).unwrap();
+    add(&mut writer, 0..4000);
+    writer.finish().unwrap();
+    let arguments = ["reembed", "--precision", "bf16", "--data", path.to_str().unwrap()];
+    let mut child = likewise(&arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    while vectors(path, fingerprint) < 500 {
+        assert!(child.try_wait().unwrap().is_none(), "it was over before it could be killed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let before = vectors(path, fingerprint);
+    assert!((500..4000).contains(&before), "{before}");
+    let library = Library::open(path, Arc::clone(&old)).unwrap();
+    let mut writer = Writer::open(path, &old).unwrap();
+    add(&mut writer, 4000..4010);
+    drop(writer);
+    assert_eq!(vectors(path, fingerprint), before + 10, "a new paper goes to both");
+    let next = library.stats().next.unwrap();
+    assert_eq!((next.vectors, &*next.fingerprint), (before + 10, &*fingerprint.sha256));
+    assert_found(&library, (0..4010).step_by(401));
+
+    // What was damaged meanwhile is encoded again.
+    let file = Space::folder(path, fingerprint).unwrap().join("vectors.f32");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[64 + 4 * 384 * 7 + 1] ^= 0x10;
+    std::fs::write(&file, bytes).unwrap();
+    let mut first = None;
+    let took_over = reembed(path, &new, |step| {
+        first.get_or_insert(step);
+    });
+    let took_over = took_over.unwrap().unwrap();
+    assert_eq!(first, Some(Step::Encoding(0, 4000 - before)));
+    assert_eq!((took_over.papers, took_over.index.indexed + took_over.index.waiting), (4010, 4010));
+    assert!(took_over.recall > 0.95);
+
+    assert!(library.is_superseded().unwrap() && library.stats().next.is_none());
+    assert_found(&library, (0..4010).step_by(401));
+    let message = Library::open(path, old).err().unwrap().to_string();
+    assert!(message.contains("likewise reembed"), "{message}");
+    let library = Library::open(path, Arc::clone(&new)).unwrap();
+    assert_eq!((library.stats().papers, library.stats().without_vector), (4010, 0));
+    assert_found(&library, (0..4010).step_by(7));
+    assert!(reembed(path, &new, |_| {}).unwrap().is_none(), "it is in use already");
+}
+
+#[test]
+fn it_waits_for_a_writer_and_takes_what_that_adds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let old = encoder();
+    let mut writer = Writer::open(path, &old).unwrap();
+    add(&mut writer, 0..300);
+    let small = open(&small_bert());
+    std::thread::scope(|scope| {
+        let (tell, told) = mpsc::channel();
+        let run = scope.spawn(|| {
+            reembed(path, &small, move |step| {
+                let _ = tell.send(step);
+            })
+        });
+        let is_waiting =
+            |step: Step| matches!(step, Step::Waiting(owner) if owner.contains("is writing here"));
+        assert!(told.iter().any(is_waiting), "it went on although somebody writes");
+        let fingerprint = &small.model().fingerprint;
+        assert_eq!((vectors(path, fingerprint), vectors(path, &old.model().fingerprint)), (300, 300));
+        add(&mut writer, 300..340);
+        assert_eq!(
+            open_catalog(path).unwrap().space().unwrap().as_ref(),
+            Some(&old.model().fingerprint.sha256)
+        );
+        writer.finish().unwrap();
+        assert_eq!(run.join().unwrap().unwrap().unwrap().papers, 340);
+        assert_eq!(vectors(path, fingerprint), 340);
+    });
+    // A folder knows its model, and the one before is there until it is dropped.
+    let model = model_of(path, Path::new("no-models-here")).unwrap().unwrap();
+    assert_eq!(model.path, small_bert());
+    assert_eq!(Library::open(path, Arc::clone(&small)).unwrap().stats().dimension, 36);
+    assert_eq!(Space::folders(path).unwrap().len(), 2);
+    let dropped = drop_old(path).unwrap();
+    assert_eq!((dropped.len(), &*dropped[0].model), (1, "all-MiniLM-L6-v2"));
+    assert_eq!(Space::folders(path).unwrap().len(), 1);
+    assert_eq!(Library::open(path, small).unwrap().stats().papers, 340);
+}
+
+#[test]
+fn a_model_that_loses_papers_does_not_take_over() {
+    let folder = tempfile::tempdir().unwrap();
+    ingest(folder.path(), &[data("five/plain.jsonl")]);
+    let broken = folder.path().join("broken");
+    std::fs::create_dir_all(broken.join("1_Pooling")).unwrap();
+    for name in [
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "sentence_bert_config.json",
+        "1_Pooling/config.json",
+    ] {
+        std::fs::copy(small_bert().join(name), broken.join(name)).unwrap();
+    }
+    let mut weights = std::fs::read(small_bert().join("model.safetensors")).unwrap();
+    let header = 8 + usize::try_from(u64::from_le_bytes(weights[..8].try_into().unwrap())).unwrap();
+    weights[header..].fill(0xff);
+    std::fs::write(broken.join("model.safetensors"), weights).unwrap();
+    let message = reembed(folder.path(), &open(&broken), |_| {}).unwrap_err().to_string();
+    assert!(message.contains("5 papers have no vector") && message.contains("stays in use"), "{message}");
+    let library = Library::open(folder.path(), encoder()).unwrap();
+    assert_eq!((library.stats().papers, library.stats().without_vector), (5, 0));
+    // It is given up by naming the one in use.
+    assert!(reembed(folder.path(), &encoder(), |_| {}).unwrap().is_none());
+    assert!(library.stats().next.is_none());
+    assert_eq!(drop_old(folder.path()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_server_goes_on_answering_and_changes_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let ingested =
+        likewise(&["ingest", data("sample.jsonl").to_str().unwrap(), "--data", path]).output().unwrap();
+    assert!(ingested.status.success());
+    let server = crate::program::Server::start(folder.path());
+    server.wait_until_ready();
+    let ask = || {
+        let body = serde_json::json!({"text": "knots and volumes", "k": 3});
+        let mut answer = ureq::post(format!("{}/v1/search", server.address)).send_json(&body).unwrap();
+        let answer: serde_json::Value = answer.body_mut().read_json().unwrap();
+        assert_eq!(answer["hits"].as_array().unwrap().len(), 3);
+        answer["model"].as_str().unwrap().to_string()
+    };
+    let change = |model: &Path, name: &str| {
+        let arguments = ["reembed", "--model", model.to_str().unwrap(), "--drop-old", "--data", path];
+        let mut child = likewise(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let started = Instant::now();
+        while ask() != name {
+            assert!(started.elapsed() < Duration::from_secs(60), "{name} is not served");
+        }
+        assert!(child.wait().unwrap().success());
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut said).unwrap();
+        assert!(said.contains("took over: 120 papers") && said.contains("dropped the vectors of"), "{said}");
+    };
+    assert_eq!(ask(), "all-MiniLM-L6-v2");
+    change(&small_bert(), "small-bert");
+    // The server was started before, and this process knows of no model at all.
+    let found = likewise(&["search", "knots", "--json", "--data", path]).output().unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    change(&model_folder(), "all-MiniLM-L6-v2");
+}
