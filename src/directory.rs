@@ -5,13 +5,13 @@
 //! the space, follows what is written to them, and is saved beside the space, so that opening a library of
 //! millions reads four bytes a paper instead of a row of a table.
 
-use crate::catalog::{Catalog, Changes, PaperNumber};
+use crate::catalog::{Catalog, Changes, Numbers, PaperNumber};
 use crate::disk;
 use crate::error::Result;
 use crate::map::MappedFile;
 use crate::space::{Slot, Space};
 use crate::text::TextHash;
-use roaring::{RoaringBitmap, RoaringTreemap};
+use roaring::RoaringBitmap;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -29,25 +29,6 @@ const NO_VECTOR: Slot = Slot::MAX - 1;
 
 /// In place of a paper.
 const NOBODY: u32 = u32::MAX;
-
-/// A set of papers.
-pub struct Numbers(RoaringTreemap);
-
-impl Numbers {
-    /// From numbers in any order.
-    pub fn new(numbers: Vec<PaperNumber>) -> Numbers {
-        Numbers(numbers.into_iter().filter_map(|number| u64::try_from(number).ok()).collect())
-    }
-
-    /// Whether a paper is in it.
-    pub fn contains(&self, number: PaperNumber) -> bool {
-        u64::try_from(number).is_ok_and(|number| self.0.contains(number))
-    }
-
-    fn iter(&self) -> impl Iterator<Item = PaperNumber> {
-        self.0.iter().map(|number| number as PaperNumber)
-    }
-}
 
 /// Papers and their slots, as of a transaction of the catalog.
 #[derive(Default)]
@@ -401,7 +382,7 @@ mod tests {
         let slots = HashMap::from([(text(1), 0), (text(2), 1)]);
         let written = vec![(1, text(1)), (2, text(2)), (3, text(1)), (4, text(9))];
         directory.take_in(&Changes { last: 1, written, deleted: vec![] }, 2, &slots);
-        let of = |numbers: Vec<PaperNumber>| directory.slots(Some(&Numbers::new(numbers))).unwrap();
+        let of = |numbers: Vec<PaperNumber>| directory.slots(Some(&numbers.into_iter().collect())).unwrap();
         assert_eq!(of(vec![3, 4, 7]).iter().collect::<Vec<_>>(), [0]);
         assert_eq!(of(vec![2, 1]).iter().collect::<Vec<_>>(), [0, 1]);
     }

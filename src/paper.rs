@@ -22,8 +22,12 @@ pub struct Paper {
     pub authors: Vec<String>,
     /// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, as exact as the dump has it.
     pub published: Option<String>,
-    /// Categories, venue and keywords: whatever the dump has to filter by.
+    /// Categories and keywords, as the dump has them.
     pub categories: Vec<String>,
+    /// Conference or journal.
+    pub venue: Option<String>,
+    /// Where the dump is from: `arxiv`, `daily-papers`, or what the dump says.
+    pub source: Option<String>,
     /// Where to read it.
     pub url: Option<String>,
 }

@@ -113,7 +113,8 @@ fn apply(model: &mut BTreeMap<usize, usize>, act: &Act) {
 /// The papers of a folder, by number.
 fn papers(folder: &Path) -> BTreeMap<usize, usize> {
     let catalog = Catalog::open(&catalog_path(folder)).unwrap();
-    let papers = catalog.get(&catalog.matching(&Filter::default()).unwrap()).unwrap();
+    let all: Vec<_> = catalog.matching(&Filter::default()).unwrap().iter().collect();
+    let papers = catalog.get(&all).unwrap();
     let count = papers.len();
     let papers: BTreeMap<usize, usize> = papers
         .into_iter()

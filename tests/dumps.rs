@@ -24,6 +24,7 @@ fn every_format_gives_the_same_five_papers() {
             id: PaperId::from_title(&paper.title).unwrap(),
             title: paper.title.clone(),
             r#abstract: paper.r#abstract.clone(),
+            source: Some("daily-papers".into()),
             ..Paper::default()
         });
         assert_eq!(read(&data(page), None), bare.collect::<Vec<_>>(), "{page}");

@@ -20,7 +20,7 @@ fn assert_nothing_lost(folder: &Path, papers: usize) {
     let stats = library.stats();
     assert_eq!((stats.papers, stats.without_vector), (papers, 0));
     let catalog = Catalog::open(&catalog_path(folder)).unwrap();
-    let numbers = catalog.matching(&Filter::default()).unwrap();
+    let numbers: Vec<_> = catalog.matching(&Filter::default()).unwrap().iter().collect();
     for (_, paper) in catalog.get(&numbers).unwrap() {
         let text = likewise::text::text_of(&paper);
         let query = Query { like: Like::Text(text.clone()), k: 1, exact: false, filter: Filter::default() };

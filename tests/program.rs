@@ -40,6 +40,35 @@ fn ingest_then_search() {
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_ne!(answer["hits"][0]["paper"]["id"], "2101.00004");
 
+    let output = search(
+        folder.path(),
+        &[
+            "anything",
+            "--author",
+            "singh",
+            "--from",
+            "2021",
+            "--category",
+            "astro-ph",
+            "--source",
+            "arXiv",
+            "--json",
+        ],
+    );
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (answer["hits"].as_array().unwrap().len(), &answer["hits"][0]["paper"]["id"]),
+        (1, &json!("2101.00001"))
+    );
+    let output = search(folder.path(), &["anything", "--venue", "Nowhere"]);
+    assert_eq!(text(&output.stdout), "no papers\n");
+    let output = search(folder.path(), &["anything", "--author", "?!"]);
+    assert!(
+        text(&output.stderr).contains("filter.authors: got \"?!\", wanted a name"),
+        "{}",
+        text(&output.stderr)
+    );
+
     let file = folder.path().join("question.txt");
     std::fs::write(&file, "moons with oceans").unwrap();
     let output = search(folder.path(), &["--file", file.to_str().unwrap(), "-k", "1"]);

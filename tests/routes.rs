@@ -39,7 +39,7 @@ async fn search_by_text_papers_and_vector() {
     assert_eq!(found["text"], json!({"tokens": 4, "truncated": false}));
     let hit = &found["hits"][0];
     assert_eq!(hit["rank"], 1);
-    for field in ["id", "title", "abstract", "authors", "published", "categories", "url"] {
+    for field in ["id", "title", "abstract", "authors", "published", "categories", "venue", "source", "url"] {
         assert!(hit["paper"].get(field).is_some(), "{field}");
     }
     let id = hit["paper"]["id"].as_str().unwrap();

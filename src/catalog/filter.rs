@@ -1,13 +1,15 @@
 //! Which papers may be answers, and which they are.
 //!
-//! Its own file because it is a filter's shape in requests, and the SQL that it becomes.
+//! Its own file because it is a filter's shape in requests, and the SQL that it becomes: a query for every part of
+//! it, each answered from an index alone, and the papers that are in all of the answers.
 
-use super::{Catalog, PaperNumber};
+use super::labels::{Kind, author_query};
+use super::{Catalog, Numbers};
 use crate::error::{Error, Result};
 use crate::paper::{PaperId, parse_date};
 use serde::{Deserialize, Serialize};
 
-/// Which papers may be answers.
+/// Which papers may be answers: those that pass every part that is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
@@ -20,6 +22,16 @@ pub struct Filter {
     /// Only papers with one of these categories; `cs` also means every `cs.…`; case is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub categories: Option<Vec<String>>,
+    /// Only papers of one of these conferences or journals; case is ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub venues: Option<Vec<String>>,
+    /// Only papers by one of these authors: every word of a name, in any order, with at most one other between them;
+    /// case and accents are ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authors: Option<Vec<String>>,
+    /// Only papers from one of these dumps; case is ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<String>>,
 }
 
 /// Days from `from` to `to`, both included and both optional; `2021` means its whole year.
@@ -32,56 +44,253 @@ pub struct DateRange {
     pub to: Option<String>,
 }
 
+// CROSS JOIN: what is wanted is gone through, and each looked up, in this order and no other.
+const BY_ID: &str =
+    "SELECT number FROM json_each(?1) AS wanted CROSS JOIN papers ON papers.id = wanted.value";
+
+/// A paper without a date has neither end, and is in no range.
+const BY_DATE: &str = "SELECT number FROM papers \
+                       WHERE published_first <= coalesce(?2, '9999') AND published_last >= coalesce(?1, '')";
+
+/// `/` is the character after `.`: the range holds every name that starts with `archive.`.
+const BY_CATEGORY: &str = "SELECT number FROM json_each(?1) AS wanted \
+                           CROSS JOIN labels ON kind = ?2 AND label = wanted.value \
+                           UNION ALL SELECT number FROM json_each(?1) AS wanted \
+                           CROSS JOIN labels ON kind = ?2 AND label > wanted.value || '.' AND label < wanted.value || '/'";
+
+const BY_LABEL: &str =
+    "SELECT number FROM json_each(?1) AS wanted CROSS JOIN labels ON kind = ?2 AND label = wanted.value";
+
+const BY_AUTHOR: &str =
+    "SELECT authors.rowid FROM json_each(?1) AS wanted CROSS JOIN authors ON authors MATCH wanted.value";
+
+/// A query, and its values.
+type Part = (&'static str, Vec<Option<String>>);
+
 impl Filter {
     /// Whether every paper passes.
     pub fn is_empty(&self) -> bool {
         *self == Filter::default()
     }
+
+    /// A query for every part.
+    fn queries(&self) -> Result<Vec<Part>> {
+        let mut queries = Vec::new();
+        if let Some(ids) = &self.ids {
+            let id = |id: &String| PaperId::parse(id).map(|id| id.to_string()).map_err(wrong("ids"));
+            queries.push((BY_ID, vec![Some(json(ids.iter().map(id))?)]));
+        }
+        if let Some(DateRange { from, to }) =
+            self.published.as_ref().filter(|range| **range != DateRange::default())
+        {
+            let day = |date: &Option<String>| {
+                date.as_deref().map(parse_date).transpose().map_err(wrong("published"))
+            };
+            let (from, to) = (day(from)?.map(|days| days.first), day(to)?.map(|days| days.last));
+            queries.push((BY_DATE, vec![from, to]));
+        }
+        let labels = [
+            (BY_CATEGORY, Kind::Category, &self.categories),
+            (BY_LABEL, Kind::Venue, &self.venues),
+            (BY_LABEL, Kind::Source, &self.sources),
+        ];
+        for (sql, kind, labels) in labels {
+            let Some(labels) = labels else { continue };
+            let labels = json(labels.iter().map(|label| Ok(label.to_lowercase())))?;
+            queries.push((sql, vec![Some(labels), Some(kind.name().into())]));
+        }
+        if let Some(authors) = &self.authors {
+            let name = |name: &String| {
+                author_query(name)
+                    .ok_or_else(|| wrong("authors")(format!("got {name:?}, wanted a name, or a word of one")))
+            };
+            queries.push((BY_AUTHOR, vec![Some(json(authors.iter().map(name))?)]));
+        }
+        Ok(queries)
+    }
+}
+
+fn json(values: impl Iterator<Item = Result<String>>) -> Result<String> {
+    Ok(serde_json::Value::from(values.collect::<Result<Vec<_>>>()?).to_string())
+}
+
+fn wrong(field: &str) -> impl Fn(String) -> Error {
+    move |wrong| Error::Invalid(format!("filter.{field}: {wrong}"))
 }
 
 impl Catalog {
-    /// The numbers of all papers that pass `filter`, in order.
+    /// The papers that pass `filter`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a date or id in it cannot be read.
-    pub fn matching(&self, filter: &Filter) -> Result<Vec<PaperNumber>> {
-        let mut sql = String::from("SELECT number FROM papers WHERE 1");
-        let mut values: Vec<String> = Vec::new();
-        if let Some(ids) = &filter.ids {
-            let ids: Vec<String> = ids
-                .iter()
-                .map(|id| PaperId::parse(id).map(|id| id.to_string()))
-                .map(|id| id.map_err(|wrong| Error::Invalid(format!("filter.ids: {wrong}"))))
-                .collect::<Result<_>>()?;
-            values.push(serde_json::Value::from(ids).to_string());
-            sql += &format!(" AND id IN (SELECT value FROM json_each(?{}))", values.len());
+    /// [`Error::Invalid`] if a date, an id or a name in it cannot be read.
+    pub fn matching(&self, filter: &Filter) -> Result<Numbers> {
+        let queries = filter.queries()?;
+        let connection = self.lock();
+        let numbers = |(sql, values): Part| -> Result<Numbers> {
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
+            Ok(rows.collect::<rusqlite::Result<Numbers>>()?)
+        };
+        let mut parts = queries.into_iter().map(numbers);
+        let first = parts.next().unwrap_or_else(|| numbers(("SELECT number FROM papers", Vec::new())))?;
+        parts.try_fold(first, |all, part| Ok(all.and(&part?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paper::Paper;
+    use proptest::prelude::*;
+
+    const CATEGORIES: [&str; 4] = ["cs.LG", "cs", "csx", "Ünïcode Theory"];
+    const VENUES: [&str; 2] = ["ICLR", "Österreich 2020"];
+    const AUTHORS: [&str; 5] = ["Yann LeCun", "Zoë A. Li", "Li Wei", "Jean-Luc Ångström", "李飞飞"];
+    const DATES: [&str; 3] = ["2020", "2021-06", "2021-06-15"];
+
+    /// A paper, by what its bits say.
+    fn paper(number: usize, bits: u32) -> Paper {
+        let some = |list: &[&str], shift: u32| {
+            let is_in = |(place, _): &(usize, &&str)| bits >> (shift + *place as u32) & 1 == 1;
+            list.iter().enumerate().filter(is_in).map(|(_, text)| text.to_string()).collect::<Vec<_>>()
+        };
+        Paper {
+            id: PaperId::parse(&format!("p{number}")).unwrap(),
+            title: "T".into(),
+            r#abstract: "A.".into(),
+            categories: some(&CATEGORIES, 0),
+            authors: some(&AUTHORS, 4),
+            venue: some(&VENUES, 9).pop(),
+            source: some(&["arxiv", "Lab Notes"], 11).pop(),
+            published: some(&DATES, 13).pop(),
+            ..Paper::default()
         }
-        if let Some(range) = &filter.published {
-            for (date, is_from) in [(&range.from, true), (&range.to, false)] {
-                let Some(date) = date else { continue };
-                let days =
-                    parse_date(date).map_err(|wrong| Error::Invalid(format!("filter.published: {wrong}")))?;
-                values.push(if is_from { days.first } else { days.last });
-                let test = if is_from { "published_last >=" } else { "published_first <=" };
-                sql += &format!(" AND {test} ?{}", values.len());
+    }
+
+    /// One part of a filter, and the obvious test of it.
+    type TestedPart = (Filter, fn(&Paper) -> bool);
+
+    fn parts() -> Vec<TestedPart> {
+        let list = |texts: &[&str]| Some(texts.iter().map(|text| text.to_string()).collect());
+        let range = |from: Option<&str>, to: Option<&str>| {
+            Some(DateRange { from: from.map(Into::into), to: to.map(Into::into) })
+        };
+        fn is(paper: &Option<String>, one: &str) -> bool {
+            paper.as_deref() == Some(one)
+        }
+        fn by(paper: &Paper, one: &str) -> bool {
+            paper.authors.iter().any(|author| author == one)
+        }
+        fn of(paper: &Paper, one: &str) -> bool {
+            paper.categories.iter().any(|category| category == one)
+        }
+        let none = Filter::default;
+        vec![
+            (none(), |_| true),
+            (Filter { ids: list(&["p1", "p3", "p4", "nobody"]), ..none() }, |paper| {
+                ["p1", "p3", "p4"].contains(&paper.id.as_str())
+            }),
+            (Filter { ids: list(&[]), ..none() }, |_| false),
+            (Filter { categories: list(&["CS"]), ..none() }, |paper| of(paper, "cs.LG") || of(paper, "cs")),
+            (Filter { categories: list(&["csx", "ünïcode theory"]), ..none() }, |paper| {
+                of(paper, "csx") || of(paper, "Ünïcode Theory")
+            }),
+            (Filter { venues: list(&["österreich 2020"]), ..none() }, |paper| {
+                is(&paper.venue, "Österreich 2020")
+            }),
+            (Filter { venues: list(&["iclr", "ICML"]), ..none() }, |paper| is(&paper.venue, "ICLR")),
+            (Filter { sources: list(&["ARXIV", "lab notes"]), ..none() }, |paper| paper.source.is_some()),
+            (Filter { authors: list(&["lecun, YANN"]), ..none() }, |paper| by(paper, "Yann LeCun")),
+            (Filter { authors: list(&["LeCun Zoe"]), ..none() }, |_| false),
+            (Filter { authors: list(&["li"]), ..none() }, |paper| {
+                by(paper, "Zoë A. Li") || by(paper, "Li Wei")
+            }),
+            (Filter { authors: list(&["Zoe Li", "李飞飞"]), ..none() }, |paper| {
+                by(paper, "Zoë A. Li") || by(paper, "李飞飞")
+            }),
+            (Filter { authors: list(&["Angstrom Jean-Luc"]), ..none() }, |paper| {
+                by(paper, "Jean-Luc Ångström")
+            }),
+            (Filter { published: range(None, None), ..none() }, |_| true),
+            (Filter { published: range(Some("2021"), None), ..none() }, |paper| {
+                is(&paper.published, "2021-06") || is(&paper.published, "2021-06-15")
+            }),
+            (Filter { published: range(None, Some("2021-06-14")), ..none() }, |paper| {
+                is(&paper.published, "2020") || is(&paper.published, "2021-06")
+            }),
+        ]
+    }
+
+    /// Both.
+    fn and(a: &Filter, b: &Filter) -> Filter {
+        let (a, b) = (a.clone(), b.clone());
+        Filter {
+            ids: a.ids.or(b.ids),
+            published: a.published.or(b.published),
+            categories: a.categories.or(b.categories),
+            venues: a.venues.or(b.venues),
+            authors: a.authors.or(b.authors),
+            sources: a.sources.or(b.sources),
+        }
+    }
+
+    /// Whether they are about different things, so that both can be asked for.
+    fn are_apart(a: &Filter, b: &Filter) -> bool {
+        let parts = |filter: &Filter| {
+            let lists = [&filter.ids, &filter.categories, &filter.venues, &filter.authors, &filter.sources];
+            let mut parts: Vec<bool> = lists.iter().map(|list| list.is_some()).collect();
+            parts.push(filter.published.is_some());
+            parts
+        };
+        parts(a).iter().zip(parts(b)).all(|(a, b)| !(*a && b))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        #[test]
+        fn a_filter_leaves_what_the_obvious_test_leaves(bits in proptest::collection::vec(any::<u32>(), 0..40)) {
+            let folder = tempfile::tempdir().unwrap();
+            let catalog = Catalog::create(&folder.path().join("catalog.sqlite")).unwrap();
+            // Written once with other labels, which must be gone.
+            let papers = |turn: u32| -> Vec<Paper> {
+                bits.iter().enumerate().map(|(number, bits)| paper(number, bits.rotate_left(turn))).collect()
+            };
+            catalog.upsert(&papers(7)).unwrap();
+            catalog.upsert(&papers(0)).unwrap();
+            let parts = parts();
+            for (one, passes_one) in &parts {
+                for (other, passes_other) in parts.iter().filter(|(other, _)| are_apart(one, other)) {
+                    let found: Vec<_> = catalog.matching(&and(one, other)).unwrap().iter().collect();
+                    let mut found: Vec<Paper> = catalog.get(&found).unwrap().into_iter().map(|(_, paper)| paper).collect();
+                    let mut wanted = papers(0);
+                    wanted.retain(|paper| passes_one(paper) && passes_other(paper));
+                    for list in [&mut found, &mut wanted] {
+                        list.sort_by(|a, b| a.id.cmp(&b.id));
+                    }
+                    prop_assert_eq!(found, wanted, "{:?} and {:?}", one, other);
+                }
             }
         }
-        if let Some(categories) = &filter.categories {
-            let categories: Vec<String> = categories.iter().map(|category| category.to_lowercase()).collect();
-            values.push(serde_json::Value::from(categories).to_string());
-            // `/` is the character after `.`: the range holds every name that starts with `archive.`.
-            sql += &format!(
-                " AND number IN (SELECT c.number FROM json_each(?{}) AS wanted JOIN categories AS c ON \
-                 c.category = wanted.value OR (c.category > wanted.value || '.' AND c.category < wanted.value || '/'))",
-                values.len()
-            );
+    }
+
+    #[test]
+    fn many_names_can_be_asked_for_and_no_name_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::create(&folder.path().join("catalog.sqlite")).unwrap();
+        catalog.upsert(&[paper(0, 1 << 4)]).unwrap();
+        let by = |names: Vec<String>| {
+            catalog
+                .matching(&Filter { authors: Some(names), ..Filter::default() })
+                .map(|found| found.iter().count())
+        };
+        let many = (0..3000).map(|number| format!("Nobody {number}")).chain(["LeCun".into()]);
+        assert_eq!(by(many.collect()).unwrap(), 1);
+        for hostile in ["\"", "a\" OR names:b", "NEAR(", "*", "LeCun\" NOT \"Yann", "\0", "a AND b", "^LeCun"]
+        {
+            let found = by(vec![hostile.into()]);
+            let is_right = hostile == "^LeCun" || found.as_ref().is_ok_and(|found| *found == 0);
+            assert!(is_right || matches!(found, Err(Error::Invalid(_))), "{hostile}: {found:?}");
         }
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
-        let mut numbers = rows.collect::<rusqlite::Result<Vec<PaperNumber>>>()?;
-        // Not in SQL: to have them in order, SQLite would read all papers instead of an index.
-        numbers.sort_unstable();
-        Ok(numbers)
     }
 }

@@ -2,18 +2,19 @@
 //!
 //! Its own file because the schema outlives the code: a change to it is a new version number here.
 
+use super::labels::BETWEEN_AUTHORS;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
 use std::path::Path;
 use std::time::Duration;
 
 /// Stored as SQLite's `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// How long a reader waits for a writer's lock, and the other way round.
 const BUSY: Duration = Duration::from_secs(30);
 
-const TABLES: &str = "
+const PAPERS: &str = "
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -31,18 +32,12 @@ CREATE TABLE papers (
     categories      TEXT NOT NULL,  -- JSON list
     url             TEXT,
     text_hash       BLOB NOT NULL,  -- of what the model reads
-    changed         INTEGER NOT NULL DEFAULT 0 -- the number of the transaction that wrote it last
+    changed         INTEGER NOT NULL DEFAULT 0, -- the number of the transaction that wrote it last
+    venue           TEXT,
+    source          TEXT
 ) STRICT;
 
 CREATE INDEX papers_by_date ON papers (published_first, published_last);
-
-CREATE TABLE categories (
-    category TEXT NOT NULL,         -- lower case
-    number   INTEGER NOT NULL,
-    PRIMARY KEY (category, number)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX categories_by_paper ON categories (number);
 ";
 
 /// Since version 2: what changed after a transaction can be asked for, and a catalog has a name of its own.
@@ -57,6 +52,35 @@ CREATE TABLE deleted (
 CREATE INDEX deleted_by_change ON deleted (changed);
 
 INSERT INTO meta (key, value) VALUES ('identity', lower(hex(randomblob(16))));
+";
+
+/// Since version 3: what papers are filtered by, beside dates and ids.
+const LABELS: &str = "
+CREATE TABLE labels (
+    kind   TEXT NOT NULL,           -- category, venue or source
+    label  TEXT NOT NULL,           -- lower case
+    number INTEGER NOT NULL,
+    PRIMARY KEY (kind, label, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX labels_by_paper ON labels (number);
+
+-- Each paper's authors, one after the other. Words are found whatever their case and accents.
+CREATE VIRTUAL TABLE authors USING fts5 (
+    names, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
+);
+";
+
+const FROM_1_TO_2: &str = "ALTER TABLE papers ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;";
+
+const FROM_2_TO_3: &str = "
+ALTER TABLE papers ADD COLUMN venue TEXT;
+ALTER TABLE papers ADD COLUMN source TEXT;
+INSERT INTO labels (kind, label, number) SELECT 'category', category, number FROM categories;
+DROP TABLE categories;
+INSERT INTO authors (rowid, names)
+    SELECT number, (SELECT group_concat(value, :between) FROM json_each(papers.authors)) FROM papers
+    WHERE authors <> '[]';
 ";
 
 /// Sets the connection up for durable writing, and makes the tables in an empty file.
@@ -77,9 +101,11 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<()> {
 }
 
 fn add_missing(connection: &Connection) -> Result<()> {
+    let to_3 = FROM_2_TO_3.replace(":between", &format!("'{BETWEEN_AUTHORS}'"));
     let missing = match version(connection)? {
-        0 => format!("{TABLES} {CHANGES}"),
-        1 => format!("ALTER TABLE papers ADD COLUMN changed INTEGER NOT NULL DEFAULT 0; {CHANGES}"),
+        0 => [PAPERS, CHANGES, LABELS].concat(),
+        1 => [FROM_1_TO_2, CHANGES, LABELS, &to_3].concat(),
+        2 => [LABELS, &to_3].concat(),
         _ => String::new(),
     };
     if !missing.is_empty() {
@@ -108,4 +134,64 @@ pub fn check(connection: &Connection, path: &Path) -> Result<()> {
 
 fn version(connection: &Connection) -> Result<i64> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Catalog, Filter};
+    use super::*;
+
+    /// As the first version made it.
+    const VERSION_1: &str = "
+        CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE papers (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
+            abstract TEXT NOT NULL, authors TEXT NOT NULL, published TEXT, published_first TEXT, published_last TEXT,
+            categories TEXT NOT NULL, url TEXT, text_hash BLOB NOT NULL
+        ) STRICT;
+        CREATE INDEX papers_by_date ON papers (published_first, published_last);
+        CREATE TABLE categories (category TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (category, number)) STRICT, WITHOUT ROWID;
+        CREATE INDEX categories_by_paper ON categories (number);
+        INSERT INTO papers VALUES (7, 'a', 'T', 'A.', '[\"Yann LeCun\",\"Eve Li\"]', NULL, NULL, NULL, '[\"cs.LG\"]', NULL, zeroblob(16));
+        INSERT INTO papers VALUES (9, 'b', 'U', 'B.', '[]', NULL, NULL, NULL, '[]', NULL, zeroblob(16));
+        INSERT INTO categories VALUES ('cs.lg', 7);
+        PRAGMA user_version = 1;";
+
+    /// What the second version added.
+    const VERSION_2: &str = "
+        ALTER TABLE papers ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX papers_by_change ON papers (changed);
+        CREATE TABLE deleted (number INTEGER PRIMARY KEY, changed INTEGER NOT NULL) STRICT;
+        CREATE INDEX deleted_by_change ON deleted (changed);
+        INSERT INTO meta (key, value) VALUES ('identity', 'mine');
+        INSERT INTO meta (key, value) VALUES ('changes', '3');
+        PRAGMA user_version = 2;";
+
+    #[test]
+    fn catalogs_of_older_versions_are_brought_up_to_date() {
+        for (old, last) in [(VERSION_1.to_string(), 0), ([VERSION_1, VERSION_2].concat(), 3)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("catalog.sqlite");
+            Connection::open(&path).unwrap().execute_batch(&old).unwrap();
+            // Whoever opens it first does it, a reader too.
+            let catalog = Catalog::open(&path).unwrap();
+            assert_eq!(catalog.changes(0).unwrap().written.len(), 2);
+            assert_eq!((catalog.last_change().unwrap(), catalog.identity().is_ok()), (last, true));
+            let one = |filter: Filter| catalog.matching(&filter).unwrap().iter().collect::<Vec<_>>();
+            assert_eq!(one(Filter { categories: Some(vec!["cs".into()]), ..Filter::default() }), [7]);
+            assert_eq!(one(Filter { authors: Some(vec!["LeCun".into()]), ..Filter::default() }), [7]);
+            assert!(one(Filter { authors: Some(vec!["LeCun Eve".into()]), ..Filter::default() }).is_empty());
+            let paper = catalog.get(&[7]).unwrap().remove(0).1;
+            assert_eq!((paper.venue.as_deref(), &*paper.authors[1]), (None, "Eve Li"));
+            let writer = Catalog::create(&path).unwrap();
+            let changed = crate::Paper { venue: Some("ICLR".into()), ..paper };
+            writer.upsert(std::slice::from_ref(&changed)).unwrap();
+            // After 0 there is everything.
+            let written = if last == 0 { 2 } else { 1 };
+            assert_eq!(catalog.changes(last).unwrap().written.len(), written);
+            assert_eq!(one(Filter { venues: Some(vec!["iclr".into()]), ..Filter::default() }), [7]);
+            writer.delete(&[changed.id]).unwrap();
+            assert!(one(Filter { authors: Some(vec!["LeCun".into()]), ..Filter::default() }).is_empty());
+        }
+    }
 }

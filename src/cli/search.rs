@@ -1,7 +1,7 @@
 //! `likewise search`: the papers that are like a text, a file or other papers.
 
 use super::{DataOptions, print_line};
-use crate::catalog::Filter;
+use crate::catalog::{DateRange, Filter};
 use crate::search::{Answer, DEFAULT_K, Hit, Library, Like, Query};
 use anyhow::Context;
 use clap::{ArgGroup, Args};
@@ -34,7 +34,47 @@ pub struct Options {
     #[arg(long)]
     exact: bool,
     #[command(flatten)]
+    filter: FilterOptions,
+    #[command(flatten)]
     data: DataOptions,
+}
+
+/// Which papers may be answers; what is given several times is one of them.
+#[derive(Args)]
+struct FilterOptions {
+    /// Published on this day or later: YYYY, YYYY-MM or YYYY-MM-DD.
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// Published on this day or earlier.
+    #[arg(long, value_name = "DATE")]
+    to: Option<String>,
+    /// Of this category; `cs` also means every `cs.…`.
+    #[arg(long = "category", value_name = "NAME")]
+    categories: Vec<String>,
+    /// Of this conference or journal.
+    #[arg(long = "venue", value_name = "NAME")]
+    venues: Vec<String>,
+    /// By this author: a name, or a word of one.
+    #[arg(long = "author", value_name = "NAME")]
+    authors: Vec<String>,
+    /// From this dump: arxiv, daily-papers, or what the dump says.
+    #[arg(long = "source", value_name = "NAME")]
+    sources: Vec<String>,
+}
+
+impl FilterOptions {
+    fn filter(&self) -> Filter {
+        let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+        let range = DateRange { from: self.from.clone(), to: self.to.clone() };
+        Filter {
+            ids: None,
+            published: Some(range).filter(|range| *range != DateRange::default()),
+            categories: list(&self.categories),
+            venues: list(&self.venues),
+            authors: list(&self.authors),
+            sources: list(&self.sources),
+        }
+    }
 }
 
 /// Runs it.
@@ -46,7 +86,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     let encoder = options.data.load()?;
     let library = Library::open(&options.data.data, encoder)?;
-    let query = Query { like, k: options.k, exact: options.exact, filter: Filter::default() };
+    let query = Query { like, k: options.k, exact: options.exact, filter: options.filter.filter() };
     let answer = library.search(&query)?;
     if options.json {
         print_line(&serde_json::to_string_pretty(&answer)?)?;

@@ -64,7 +64,8 @@ impl Record {
             authors,
             published: first_version.or(self.update_date),
             categories: categories.split_whitespace().map(str::to_string).collect(),
-            url: None,
+            source: Some("arxiv".into()),
+            ..Fields::default()
         })
     }
 }

@@ -53,8 +53,10 @@ pub fn papers(reader: Box<dyn BufRead + Send>) -> Box<dyn Iterator<Item = Result
         };
         Some(match paragraphs.next() {
             Some(Ok((_, r#abstract))) => {
-                build(Fields { title: Some(title), r#abstract: Some(r#abstract), ..Fields::default() })
-                    .map_err(|reason| Refused { line, reason })
+                let source = Some("daily-papers".into());
+                let fields =
+                    Fields { title: Some(title), r#abstract: Some(r#abstract), source, ..Fields::default() };
+                build(fields).map_err(|reason| Refused { line, reason })
             }
             Some(Err(refused)) => Err(refused),
             None => Err(Refused {

@@ -40,14 +40,14 @@ struct Record {
     year: Value,
     categories: Value,
     venue: Value,
+    source: Value,
     keywords: Value,
     url: Value,
 }
 
 impl Record {
     fn into_paper(self) -> Result<Paper, String> {
-        let categories =
-            [("categories", &self.categories), ("venue", &self.venue), ("keywords", &self.keywords)];
+        let categories = [("categories", &self.categories), ("keywords", &self.keywords)];
         let blank =
             |value: &Value| value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
         let (field, published) =
@@ -63,6 +63,8 @@ impl Record {
                 .map(|(field, value)| list(field, value, &[';', ',']))
                 .collect::<Result<Vec<_>, _>>()?
                 .concat(),
+            venue: text("venue", &self.venue)?,
+            source: text("source", &self.source)?,
             url: text("url", &self.url)?,
         })
     }
@@ -82,8 +84,12 @@ pub struct Fields {
     pub authors: Vec<String>,
     /// A date.
     pub published: Option<String>,
-    /// Categories, venue, keywords.
+    /// Categories, keywords.
     pub categories: Vec<String>,
+    /// Conference or journal.
+    pub venue: Option<String>,
+    /// Where it is from.
+    pub source: Option<String>,
     /// Address.
     pub url: Option<String>,
 }
@@ -106,18 +112,18 @@ pub fn build(fields: Fields) -> Result<Paper, String> {
     let mut categories = tidy(fields.categories);
     let mut seen = std::collections::HashSet::new();
     categories.retain(|category| seen.insert(category.to_lowercase()));
+    let tidy_text =
+        |text: Option<String>| text.map(|text| collapse_whitespace(&text)).filter(|text| !text.is_empty());
     Ok(Paper {
-        url: fields
-            .url
-            .map(|url| collapse_whitespace(&url))
-            .filter(|url| !url.is_empty())
-            .or_else(|| id.url()),
+        url: tidy_text(fields.url).or_else(|| id.url()),
         id,
         title,
         r#abstract,
         authors: tidy(fields.authors),
         published: published.map(|date| parse_date(&date)).transpose()?.map(|range| range.date),
         categories,
+        venue: tidy_text(fields.venue),
+        source: tidy_text(fields.source),
     })
 }
 
@@ -184,10 +190,12 @@ mod tests {
         assert_eq!(paper.title, "A title");
         assert_eq!(paper.authors, ["X Y", "Z"]);
         assert_eq!(paper.published.as_deref(), Some("2021"));
-        assert_eq!(paper.categories, ["ICML", "k one", "k two"]);
-        let line = r#"{"title":"T","abstract":"B","authors":[{"name":"N"}],"published":"2020-01-02","categories":["cs.CL"]}"#;
+        assert_eq!(paper.categories, ["k one", "k two"]);
+        assert_eq!((paper.venue.as_deref(), paper.source.as_deref()), (Some("ICML"), None));
+        let line = r#"{"title":"T","abstract":"B","authors":[{"name":"N"}],"published":"2020-01-02","categories":["cs.CL"],"venue":" ","source":"lab\n notes"}"#;
         let paper = read(line).remove(0).unwrap();
         assert_eq!(paper.id.as_str(), "title:t");
+        assert_eq!((paper.venue.as_deref(), paper.source.as_deref()), (None, Some("lab notes")));
         assert_eq!(
             (&paper.authors[..], &paper.categories[..]),
             (&["N".to_string()][..], &["cs.CL".to_string()][..])

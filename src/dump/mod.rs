@@ -24,7 +24,7 @@ pub enum Format {
     /// arXiv's metadata snapshot: JSON Lines with `authors_parsed`, `versions`, `update_date`.
     Arxiv,
     /// Plain JSON Lines: `id, title, abstract` and optionally authors, published or year,
-    /// categories or venue or keywords, url.
+    /// categories or keywords, venue, source, url.
     Jsonl,
     /// The text of a Daily Papers page: header lines, then titles and abstracts in turn.
     DailyPapers,

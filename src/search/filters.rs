@@ -3,8 +3,8 @@
 //! Its own file because making a set of a filter takes longer than the search that it is for: SQLite has to
 //! name every paper that passes.
 
-use crate::catalog::{Catalog, Filter};
-use crate::directory::{Directory, Numbers};
+use crate::catalog::{Catalog, Filter, Numbers};
+use crate::directory::Directory;
 use crate::error::Result;
 use roaring::RoaringBitmap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,26 +24,26 @@ pub struct Allowed {
 type Time = (i64, usize);
 
 /// The filters that were asked for lately.
-#[derive(Default)]
 pub struct Filters {
+    /// A connection of their own: other queries need not wait until a set is made.
+    catalog: Catalog,
     /// The latest last.
     kept: Mutex<Vec<(Filter, Time, Arc<Allowed>)>>,
 }
 
 impl Filters {
+    /// Of a catalog.
+    pub fn new(catalog: Catalog) -> Filters {
+        Filters { catalog, kept: Mutex::default() }
+    }
+
     /// What passes a filter, as of a directory's last change and so many slots.
-    pub fn allowed(
-        &self,
-        filter: &Filter,
-        catalog: &Catalog,
-        directory: &Directory,
-        slots: usize,
-    ) -> Result<Arc<Allowed>> {
+    pub fn allowed(&self, filter: &Filter, directory: &Directory, slots: usize) -> Result<Arc<Allowed>> {
         let time = (directory.last(), slots);
         if let Some(allowed) = self.find(filter, time) {
             return Ok(allowed);
         }
-        let numbers = Numbers::new(catalog.matching(filter)?);
+        let numbers = self.catalog.matching(filter)?;
         let slots = directory.slots(Some(&numbers)).unwrap_or_default();
         let allowed = Arc::new(Allowed { numbers, slots });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

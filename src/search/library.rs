@@ -112,13 +112,8 @@ impl Library {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Library {
-            catalog,
-            encoder,
-            data: data.into(),
-            derived: RwLock::new(derived?),
-            filters: Filters::default(),
-        })
+        let filters = Filters::new(ingest::open_catalog(data)?);
+        Ok(Library { catalog, encoder, data: data.into(), derived: RwLock::new(derived?), filters })
     }
 
     /// What is derived, as of now.
@@ -261,7 +256,7 @@ impl Library {
         let allowed = if query.filter.is_empty() {
             None
         } else {
-            Some(self.filters.allowed(&query.filter, &self.catalog, directory, index.len())?)
+            Some(self.filters.allowed(&query.filter, directory, index.len())?)
         };
         let live = if allowed.is_none() { directory.slots(None) } else { None };
         let slots = allowed.as_ref().map(|allowed| &allowed.slots).or(live.as_ref());

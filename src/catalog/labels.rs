@@ -1,0 +1,86 @@
+//! What papers are filtered by, beside dates and ids: categories, venues, sources, authors.
+//!
+//! Its own file because these are kept in tables of their own, beside the papers: what goes in, and how it is
+//! asked for, must fit each other.
+
+use super::PaperNumber;
+use crate::error::Result;
+use crate::paper::Paper;
+use rusqlite::{Connection, params};
+
+/// What a label is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A category or keyword.
+    Category,
+    /// A conference or journal.
+    Venue,
+    /// Where the dump is from.
+    Source,
+}
+
+impl Kind {
+    /// As it is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Category => "category",
+            Kind::Venue => "venue",
+            Kind::Source => "source",
+        }
+    }
+}
+
+/// Stands between two authors in the table of their names: characters that no name has, each a word for that table.
+/// They keep the end of one name and the beginning of the next too far apart to be taken for a name.
+pub const BETWEEN_AUTHORS: &str = " \u{e000} \u{e000} \u{e000} ";
+
+/// Stores a paper's labels and authors.
+pub fn add(connection: &Connection, number: PaperNumber, paper: &Paper) -> Result<()> {
+    let mut add = connection
+        .prepare_cached("INSERT OR IGNORE INTO labels (kind, label, number) VALUES (?1, ?2, ?3)")?;
+    let labels = paper.categories.iter().map(|label| (Kind::Category, label));
+    let labels = labels.chain(paper.venue.iter().map(|label| (Kind::Venue, label)));
+    for (kind, label) in labels.chain(paper.source.iter().map(|label| (Kind::Source, label))) {
+        add.execute(params![kind.name(), label.to_lowercase(), number])?;
+    }
+    if !paper.authors.is_empty() {
+        let mut add = connection.prepare_cached("INSERT INTO authors (rowid, names) VALUES (?1, ?2)")?;
+        add.execute(params![number, paper.authors.join(BETWEEN_AUTHORS)])?;
+    }
+    Ok(())
+}
+
+/// Removes them.
+pub fn remove(connection: &Connection, number: PaperNumber) -> Result<()> {
+    for sql in ["DELETE FROM labels WHERE number = ?1", "DELETE FROM authors WHERE rowid = ?1"] {
+        connection.prepare_cached(sql)?.execute([number])?;
+    }
+    Ok(())
+}
+
+/// What the table of authors is asked for a name: all of its words, in any order, with at most one other between
+/// them (`Yann LeCun` also finds `Yann A. LeCun` and `LeCun, Yann`). `None` if there is no word in it.
+pub fn author_query(name: &str) -> Option<String> {
+    let words = name.split(|character: char| !(character.is_alphanumeric() || "-'’.".contains(character)));
+    let words: Vec<String> = words
+        .filter(|word| word.chars().any(char::is_alphanumeric))
+        .map(|word| format!("\"{word}\""))
+        .collect();
+    match &words[..] {
+        [] => None,
+        [word] => Some(word.clone()),
+        words => Some(format!("NEAR({}, {})", words.join(" "), words.len() - 1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_asked_for_by_its_words() {
+        assert_eq!(author_query("LeCun").unwrap(), "\"LeCun\"");
+        assert_eq!(author_query(" LeCun, \"Yann\" A.\0").unwrap(), "NEAR(\"LeCun\" \"Yann\" \"A.\", 2)");
+        assert_eq!(author_query("?! -"), None);
+    }
+}
