@@ -14,6 +14,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct MappedFile {
     map: memmap2::Mmap,
+    #[cfg(unix)]
+    file: File,
 }
 
 impl MappedFile {
@@ -29,7 +31,11 @@ impl MappedFile {
         // shrink. A hostile process with write access to the user's own files could do both; it could
         // as well replace the binary.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
-        Ok(MappedFile { map })
+        Ok(MappedFile {
+            map,
+            #[cfg(unix)]
+            file,
+        })
     }
 
     /// Says that it will be read here and there: then the disk is asked for what is read, and not for what
@@ -44,6 +50,19 @@ impl MappedFile {
     /// The file's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.map
+    }
+
+    /// Copies some of the file's bytes without touching the map: a page of it that was touched counts as the
+    /// process's memory from then on, and so do the fifteen around it that the system maps with it.
+    ///
+    /// # Panics
+    /// If the file is shorter than that.
+    pub fn copy(&self, start: usize, bytes: &mut [u8]) {
+        #[cfg(unix)]
+        if std::os::unix::fs::FileExt::read_exact_at(&self.file, bytes, start as u64).is_ok() {
+            return;
+        }
+        bytes.copy_from_slice(&self.map[start..][..bytes.len()]);
     }
 }
 

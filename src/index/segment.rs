@@ -128,7 +128,9 @@ impl Segment {
             let candidates = walk.nearest(&self.graph, coded, ef.max(rescored(k)));
             let slots = candidates.iter().map(|candidate| self.first + candidate.place());
             let slots = slots.filter(|slot| passes(*slot)).take(rescored(k));
-            let score = |slot| Neighbour { slot, score: cosine(query, vectors.get(slot)) };
+            let mut fetched = Vec::new();
+            let mut score =
+                |slot| Neighbour { slot, score: cosine(query, vectors.fetch(slot, &mut fetched)) };
             let mut slots = slots.inspect(|slot| prefetch(vectors.get(*slot))).peekable();
             while let Some(slot) = slots.next() {
                 // The next one's vector is on its way while this one is compared.
@@ -155,7 +157,9 @@ impl Segment {
         let nodes: Option<Vec<u32>> = nodes;
         let candidates = scan::candidates(&self.graph, fine, k, nodes.as_deref());
         let slots = candidates.into_iter().map(|node| self.first + node);
-        found.extend(slots.map(|slot| Neighbour { slot, score: cosine(query, vectors.get(slot)) }));
+        let mut fetched = Vec::new();
+        let score = |slot| Neighbour { slot, score: cosine(query, vectors.fetch(slot, &mut fetched)) };
+        found.extend(slots.map(score));
     }
 
     /// Writes it into `folder`, where a reader sees all of it or nothing.
