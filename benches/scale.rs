@@ -1,25 +1,33 @@
-//! The index over more papers than there are at hand: 1,000,000 and 2,700,000.
+//! A data folder of more papers than there are at hand: 1,000,000 and 2,700,000.
 //!
-//! Measured: seconds to build a segment on all cores; then, in a fresh process that maps what was saved:
-//! milliseconds to open it and to answer first, microseconds a query on one thread, recall@10 against the exact
-//! scan over the same vectors, and resident memory.
+//! Measured: seconds to build the index on all cores; then, in a fresh process, milliseconds until the folder is open
+//! and has answered first, microseconds a query of the index on one thread, recall@10 against the exact scan over the
+//! same vectors, and resident memory; then through the whole library: queries, filters of every selectivity with
+//! their recall, and the time from a paper's being stored to its being found.
 //! Corpus: `--vectors FILE.npy`, real papers' vectors as `likewise embed` writes them, from which `--count N` others
 //! are made: a paper's vector, moved by a random share of the way to one of its ten nearest, plus noise of a
 //! third of its length in a random direction, made a unit vector again. So neighbourhoods overlap and are as
-//! dense as the papers' own. 500 papers that nothing was made from are the queries.
-//! Fair: nothing is compared here. Resident memory counts the pages that were read of the mapped files,
-//! those of the vectors too.
+//! dense as the papers' own. 500 papers that nothing was made from are the queries. The papers' texts are made up, of
+//! a thousand characters; each is in the categories that are named for the share of papers they have.
+//! With `--keep` the folder stays in `--folder DIR`, and `--ask FOLDER` asks it again.
+//! Fair: nothing is compared here. Resident memory counts the pages that were read of the mapped files.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
+use likewise::catalog::{Catalog, Filter};
+use likewise::encoder::Encoder;
 use likewise::eval::recall;
+use likewise::fill::Filler;
 use likewise::index::build::Effort;
-use likewise::index::{EF_SEARCH, Index, Segment, Segments};
+use likewise::index::{EF_SEARCH, Index, Neighbour, Segment, Segments};
+use likewise::ingest::{Counts, Writer, catalog_path};
 use likewise::map::{Array, MappedFile};
-use likewise::space::Vectors;
+use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
+use likewise::paper::{Paper, PaperId};
+use likewise::search::{Hit, Library, Like, Query};
+use likewise::space::{Space, SpaceWriter, Vectors};
+use likewise::text::{TextHash, text_of};
 use rayon::prelude::*;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -52,30 +60,59 @@ fn main() {
         option("--folder").map_or_else(std::env::temp_dir, PathBuf::from).join(format!("scale-{count}"));
     std::fs::create_dir_all(&folder).unwrap();
     make(&source, count, &folder);
-    let vectors = mapped(&folder.join("vectors"), dimension(&folder));
+    let space = Space::open(&folder, &model().fingerprint).unwrap();
+    let mut index = Segments::empty(space.vectors().clone());
     let started = Instant::now();
-    let segment = Segment::build(&vectors, 0..count as u32, Effort::default());
-    println!(
-        "{count} vectors, built and checked in {:.0} s, {:?}",
-        started.elapsed().as_secs_f64(),
-        segment.repairs()
-    );
-    let path = segment.save(&folder).unwrap();
+    index.freeze(space.path(), Effort::default()).unwrap();
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{count} papers, built, checked and saved in {seconds:.0} s, {:?}", index.stats());
+    let path = Segments::files(space.path()).unwrap().remove(0);
     println!("{} bytes a paper", path.metadata().unwrap().len() as usize / count);
-    drop(segment);
+    let catalog = Catalog::create(&catalog_path(&folder)).unwrap();
+    Filler::open(&folder, &catalog, encoder()).unwrap().finish(&catalog).unwrap();
+    drop((index, space, catalog));
     let status = Command::new(std::env::current_exe().unwrap()).arg("--ask").arg(&folder).status().unwrap();
     assert!(status.success());
-    std::fs::remove_dir_all(&folder).unwrap();
+    if !arguments.contains(&"--keep".to_string()) {
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
+fn model() -> ModelFolder {
+    ModelFolder::open(DEFAULT_MODEL, Path::new(DEFAULT_MODELS_DIR), Precision::F32).unwrap()
+}
+
+fn encoder() -> Arc<Encoder> {
+    Arc::new(Encoder::load(&model()).unwrap())
+}
+
+/// The shares of papers that are in a category of that name.
+const SHARES: [f64; 11] = [0.9, 0.7, 0.5, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.001, 0.0001];
+
+fn paper(number: usize) -> Paper {
+    let mut random = Random(number as u64);
+    random.next();
+    let is_in = random.next();
+    Paper {
+        id: PaperId::parse(&format!("scale/{number}")).unwrap(),
+        title: format!("Paper {number}"),
+        r#abstract: format!("It says {number}, and no more. ").repeat(1000 / 28),
+        authors: vec![format!("Author {}", number % 100_000), format!("Other {}", number % 77_777)],
+        published: Some((1990 + number % 35).to_string()),
+        categories: SHARES
+            .into_iter()
+            .filter(|share| f64::from(is_in) < *share)
+            .map(|share| share.to_string())
+            .collect(),
+        source: Some("scale".into()),
+        ..Paper::default()
+    }
 }
 
 fn mapped(path: &Path, dimension: usize) -> Vectors {
     let file = Arc::new(MappedFile::open(path).unwrap());
     let all = 0..file.bytes().len();
     Vectors::new(Array::mapped(&file, all).unwrap(), dimension)
-}
-
-fn dimension(folder: &Path) -> usize {
-    std::fs::read_to_string(folder.join("dimension")).unwrap().parse().unwrap()
 }
 
 /// Rows of a NumPy array of f32.
@@ -104,11 +141,14 @@ fn unit(vector: &mut [f32]) {
     vector.iter_mut().for_each(|value| *value /= length);
 }
 
-/// Writes vectors and queries.
+/// Writes papers, their vectors, and queries.
 fn make(source: &Path, count: usize, folder: &Path) {
     let all = read_npy(source);
     let dimension = all.dimension();
-    std::fs::write(folder.join("dimension"), dimension.to_string()).unwrap();
+    let (catalog, fingerprint) = (Catalog::create(&catalog_path(folder)).unwrap(), model().fingerprint);
+    Space::create(folder, &model()).unwrap();
+    catalog.set_space(&fingerprint.sha256).unwrap();
+    let mut writer = SpaceWriter::open(folder, &fingerprint, |_| Ok(())).unwrap();
     let step = all.len() / QUERIES;
     let (mut queries, mut base) = (Vec::new(), Vec::new());
     for (place, vector) in all.values().chunks_exact(dimension).enumerate() {
@@ -124,7 +164,6 @@ fn make(source: &Path, count: usize, folder: &Path) {
         found.into_iter().take(K).map(|hit| hit.slot).collect::<Vec<_>>()
     };
     let near: Vec<Vec<u32>> = (0..base.len() as u32).into_par_iter().map(near).collect();
-    let mut file = BufWriter::new(File::create(folder.join("vectors")).unwrap());
     for start in (0..count).step_by(CHUNK) {
         let one = |number: usize| {
             let mut random = Random((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -142,66 +181,128 @@ fn make(source: &Path, count: usize, folder: &Path) {
             vector
         };
         let made: Vec<Vec<f32>> = (start..count.min(start + CHUNK)).into_par_iter().map(one).collect();
-        made.iter().for_each(|vector| file.write_all(bytemuck::cast_slice(vector)).unwrap());
+        let papers: Vec<Paper> = (start..start + made.len()).into_par_iter().map(paper).collect();
+        let texts: Vec<TextHash> = papers.par_iter().map(|paper| TextHash::of(&text_of(paper))).collect();
+        let entries: Vec<_> = texts.into_iter().zip(made.iter().map(Vec::as_slice)).collect();
+        writer.append(&entries).unwrap();
+        catalog.upsert(&papers).unwrap();
     }
-    file.flush().unwrap();
 }
 
 /// Opens what was saved, and asks it.
 fn ask(folder: &Path) {
-    let dimension = dimension(folder);
-    let queries = mapped(&folder.join("queries"), dimension);
-    let started = Instant::now();
-    let vectors = mapped(&folder.join("vectors"), dimension);
-    vectors.expect_random();
-    let index = Segments::open(folder, vectors).unwrap();
-    let open_ms = started.elapsed().as_secs_f64() * 1e3;
-    index.search(queries.get(0), K, None);
-    println!("opened in {open_ms:.1} ms, answered after {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
-    let mut micros = Vec::new();
+    let fingerprint = model().fingerprint;
+    let queries = mapped(&folder.join("queries"), fingerprint.dimension);
+    let space = Space::open(folder, &fingerprint).unwrap();
+    space.vectors().expect_random();
+    let index = Segments::open(space.path(), space.vectors().clone()).unwrap();
     let mut found = Vec::new();
-    for slot in 0..queries.len() as u32 {
-        let started = Instant::now();
-        found.push(index.search(queries.get(slot), K, None));
-        micros.push(started.elapsed().as_secs_f64() * 1e6);
-    }
-    println!("after {} queries: {}", queries.len(), resident(index.len()));
-    micros.sort_unstable_by(f64::total_cmp);
-    println!(
-        "first time: p50 {:.0} µs, p99 {:.0} µs",
-        micros[micros.len() / 2],
-        micros[micros.len() * 99 / 100]
-    );
-    for round in 0..3 {
-        micros.clear();
-        for slot in 0..queries.len() as u32 {
-            let started = Instant::now();
-            index.search(queries.get(slot), K, None);
-            micros.push(started.elapsed().as_secs_f64() * 1e6);
-        }
+    let each = |ask: &mut dyn FnMut(&[f32])| {
+        let mut micros: Vec<f64> = (0..queries.len() as u32)
+            .map(|slot| {
+                let started = Instant::now();
+                ask(queries.get(slot));
+                started.elapsed().as_secs_f64() * 1e6
+            })
+            .collect();
         micros.sort_unstable_by(f64::total_cmp);
+        (micros[micros.len() / 2], micros[micros.len() * 99 / 100])
+    };
+    for round in ["first time", "again", "again", "again"] {
+        found.clear();
+        let (p50, p99) = each(&mut |query| found.push(index.search(query, K, None)));
+        println!("the index, {round}: p50 {p50:.0} µs, p99 {p99:.0} µs");
+    }
+    println!("after {} queries: {}", 4 * queries.len(), resident(index.len()));
+    let mut exact = Vec::new();
+    let (p50, _) = each(&mut |query| exact.push(index.scan(query, K, None)));
+    let sum: f64 = found.iter().zip(&exact).map(|(found, exact)| recall(found, exact)).sum();
+    println!("recall@{K} {:.4}; exact scan {:.1} ms", sum / queries.len() as f64, p50 / 1e3);
+    println!("after the scans: {}", resident(index.len()));
+    drop((index, space));
+
+    let encoder = encoder();
+    let (all, own) = memory();
+    let started = Instant::now();
+    let library = Library::open(folder, Arc::clone(&encoder)).unwrap();
+    let open_ms = started.elapsed().as_secs_f64() * 1e3;
+    let query = |vector: &[f32], exact, filter: &Filter| {
+        let query = Query { like: Like::Vector(vector.to_vec()), k: K, exact, filter: filter.clone() };
+        library.search(&query).unwrap().hits
+    };
+    let none = Filter::default();
+    query(queries.get(0), false, &none);
+    let first_ms = started.elapsed().as_secs_f64() * 1e3;
+    println!("the library: opened in {open_ms:.1} ms, answered after {first_ms:.1} ms");
+    let (p50, p99) = each(&mut |vector| drop(query(vector, false, &none)));
+    let (p50_again, p99_again) = each(&mut |vector| drop(query(vector, false, &none)));
+    println!(
+        "no filter: p50 {p50:.0} µs, p99 {p99:.0} µs; again p50 {p50_again:.0} µs, p99 {p99_again:.0} µs"
+    );
+    let (all_after, own_after) = memory();
+    println!(
+        "it took {} MB, {} MB of them not in files",
+        all_after.saturating_sub(all) / 1_000_000,
+        own_after.saturating_sub(own) / 1_000_000
+    );
+    for share in SHARES {
+        let filter = Filter { categories: Some(vec![share.to_string()]), ..none.clone() };
+        let started = Instant::now();
+        query(queries.get(0), false, &filter);
+        let first = started.elapsed().as_secs_f64() * 1e3;
+        let (mut found, mut exact) = (Vec::new(), Vec::new());
+        let (p50, p99) = each(&mut |vector| found.push(query(vector, false, &filter)));
+        each(&mut |vector| exact.push(query(vector, true, &filter)));
+        let sum: f64 =
+            found.iter().zip(&exact).map(|(found, exact)| recall(&scores(found), &scores(exact))).sum();
         println!(
-            "again {round}: p50 {:.0} µs, p99 {:.0} µs",
-            micros[micros.len() / 2],
-            micros[micros.len() * 99 / 100]
+            "{share} of all: recall@{K} {:.4}, first {first:.1} ms, p50 {p50:.0} µs, p99 {p99:.0} µs, {:.1}x",
+            sum / queries.len() as f64,
+            p50 / p50_again
         );
     }
-    let started = Instant::now();
-    let exact: Vec<_> =
-        (0..queries.len() as u32).map(|slot| index.scan(queries.get(slot), K, None)).collect();
-    let scan_ms = started.elapsed().as_secs_f64() * 1e3 / queries.len() as f64;
-    let sum: f64 = found.iter().zip(&exact).map(|(found, exact)| recall(found, exact)).sum();
-    println!("recall@{K} {:.4}; exact scan {scan_ms:.1} ms a query", sum / queries.len() as f64);
-    println!("after the scans: {}", resident(index.len()));
+    add_and_find(folder, &encoder, &library);
 }
 
-fn resident(papers: usize) -> String {
+fn scores(hits: &[Hit]) -> Vec<Neighbour> {
+    hits.iter().map(|hit| Neighbour { slot: 0, score: hit.score }).collect()
+}
+
+/// Adds papers one at a time, and looks for each.
+fn add_and_find(folder: &Path, encoder: &Arc<Encoder>, library: &Library) {
+    let mut writer = Writer::open(folder, encoder).unwrap();
+    let mut millis = Vec::new();
+    for number in 0..20 {
+        let new = Paper {
+            id: PaperId::parse(&format!("new/{number}")).unwrap(),
+            title: format!("New paper {number}"),
+            r#abstract: "It was not here before.".into(),
+            ..Paper::default()
+        };
+        let like = Like::Vector(encoder.encode_one(&text_of(&new)).unwrap().vector);
+        let query = Query { like, k: 1, exact: false, filter: Filter::default() };
+        writer.add(vec![Ok(new.clone())], &mut Counts::default()).unwrap();
+        let started = Instant::now();
+        let hits = library.search(&query).unwrap().hits;
+        millis.push(started.elapsed().as_secs_f64() * 1e3);
+        assert_eq!(hits[0].paper.id, new.id);
+    }
+    millis.sort_unstable_by(f64::total_cmp);
+    println!("a paper that was just added is found in {:.1} ms, {:.1} ms at most", millis[10], millis[19]);
+}
+
+/// Resident bytes, and those of them that are in no file.
+fn memory() -> (usize, usize) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let field = |name: &str| {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
     };
-    let (all, own) = (field("VmRSS"), field("RssAnon"));
+    (field("VmRSS"), field("RssAnon"))
+}
+
+fn resident(papers: usize) -> String {
+    let (all, own) = memory();
     format!(
         "{} bytes resident a paper ({} MB, {} MB not in files)",
         all / papers,

@@ -66,7 +66,7 @@ fn main() {
     for share in SHARES {
         let passes = |slot: &Slot| f64::from(slot.wrapping_mul(2_654_435_761)) < share * f64::from(u32::MAX);
         let allowed: RoaringBitmap = (0..vectors.len() as Slot).filter(passes).collect();
-        let plan = Plan::choose(false, Some(allowed.len()), vectors.len());
+        let plan = Plan::choose(false, K, Some(allowed.len()), vectors.len());
         let answer = |query: &[f32]| match plan {
             Plan::Scan => index.scan(query, K, Some(&allowed)),
             Plan::Walk => index.search(query, K, Some(&allowed)),

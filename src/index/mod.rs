@@ -20,7 +20,7 @@ pub mod walk;
 pub use dot::dot;
 pub use exact::Exact;
 pub use segment::Segment;
-pub use segments::{EF_SEARCH, IndexStats, Segments};
+pub use segments::{EF_SEARCH, IndexStats, Segments, ef_search};
 
 use crate::space::Slot;
 use roaring::RoaringBitmap;

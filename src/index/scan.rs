@@ -11,7 +11,7 @@ use super::graph::Graph;
 use rayon::prelude::*;
 
 /// Nodes that one task scans: enough to be worth a task, few enough to share out evenly.
-const TASK: usize = 8192;
+const TASK: usize = 2048;
 
 /// Nodes whose codes are multiplied twice, and stay in the core's nearest cache meanwhile.
 const BLOCK: usize = 64;

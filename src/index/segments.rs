@@ -23,6 +23,13 @@ use std::sync::Arc;
 /// Candidates while searching: recall@10 is then above 0.99 on real abstracts.
 pub const EF_SEARCH: usize = 96;
 
+/// Candidates more, when a filter takes away a fifth or more of all: what is left of them is scattered, and is to be
+/// found with a recall@10 of 0.99 among a million papers, too.
+const EF_FILTERED: f64 = 160.0;
+
+/// Candidates more, for every answer that a filter is expected to have taken away.
+const EF_TAKEN: f64 = 1.5;
+
 /// Above so many candidates, walking a graph costs more than scanning a filtered set.
 const MAX_EF: usize = 4096;
 
@@ -36,6 +43,13 @@ const MOST_LIVE: usize = 100_000;
 /// A segment is built anew together with what comes after it, unless it is so many times as large: then
 /// every vector is built into a segment a few times in all, and there are only a few segments to ask.
 const RATIO: usize = 8;
+
+/// Candidates for `k` answers, when a share of all may be among them (benches/scale.rs shows what comes of it).
+pub fn ef_search(k: usize, share: f64) -> usize {
+    let taken_away = k as f64 * (1.0 / share.max(1e-9) - 1.0);
+    let more = EF_FILTERED * ((1.0 - share) / 0.2).clamp(0.0, 1.0) + EF_TAKEN * taken_away;
+    EF_SEARCH.max(k + k / 2) + more as usize
+}
 
 /// Answers by walking graphs.
 pub struct Segments {
@@ -227,8 +241,7 @@ impl Index for Segments {
 
     fn search(&self, query: &[f32], k: usize, allowed: Option<&RoaringBitmap>) -> Vec<Neighbour> {
         let share = allowed.map_or(1.0, |allowed| allowed.len() as f64 / self.len().max(1) as f64);
-        // So that as many that pass are among the candidates as there would be without a filter.
-        let ef = (EF_SEARCH.max(k + k / 2) as f64 / share.max(1e-9)) as usize;
+        let ef = ef_search(k, share);
         if k == 0 || (allowed.is_some() && ef > MAX_EF) {
             return self.scan(query, k, allowed);
         }

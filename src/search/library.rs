@@ -262,7 +262,7 @@ impl Library {
         let slots = allowed.as_ref().map(|allowed| &allowed.slots).or(live.as_ref());
         // The queried papers may be among the nearest, and are then taken out again.
         let k = query.k + target.excluded.len();
-        let neighbours = match Plan::choose(query.exact, slots.map(RoaringBitmap::len), index.len()) {
+        let neighbours = match Plan::choose(query.exact, k, slots.map(RoaringBitmap::len), index.len()) {
             Plan::Scan => index.scan(&target.vector, k, slots),
             Plan::Walk => index.search(&target.vector, k, slots),
         };

@@ -2,10 +2,10 @@
 //!
 //! Its own file because this choice decides both a filtered query's speed and whether it is complete.
 
-use crate::index::EF_SEARCH;
+use crate::index::ef_search;
 
 /// Codes that a scan compares in the time that a walk takes for one of its candidates.
-const SCANNED_A_CANDIDATE: f64 = 25.0;
+const SCANNED_A_CANDIDATE: u64 = 30;
 
 /// A way to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,12 +17,16 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// Chooses for a query that may be answered by `allowed` of `all` vectors (`None`: by all). The fewer are
-    /// allowed, the less there is to scan, and the more a walk meets that is not allowed.
-    pub fn choose(exact: bool, allowed: Option<u64>, all: usize) -> Plan {
-        let allowed = allowed.unwrap_or(all as u64) as f64;
-        let candidates = EF_SEARCH as f64 * all as f64 / allowed.max(1.0);
-        if exact || allowed <= SCANNED_A_CANDIDATE * candidates { Plan::Scan } else { Plan::Walk }
+    /// Chooses for the `k` nearest of `allowed` of `all` vectors (`None`: of all). The fewer are allowed, the less
+    /// there is to scan, and the more a walk meets that is not allowed.
+    pub fn choose(exact: bool, k: usize, allowed: Option<u64>, all: usize) -> Plan {
+        let allowed = allowed.unwrap_or(all as u64);
+        let candidates = ef_search(k, allowed as f64 / all.max(1) as f64) as u64;
+        if exact || allowed <= SCANNED_A_CANDIDATE.saturating_mul(candidates) {
+            Plan::Scan
+        } else {
+            Plan::Walk
+        }
     }
 }
 
@@ -32,12 +36,16 @@ mod tests {
 
     #[test]
     fn small_or_selective_sets_are_scanned() {
-        assert_eq!(Plan::choose(false, None, 1_000_000), Plan::Walk);
-        assert_eq!(Plan::choose(true, None, 1_000_000), Plan::Scan);
-        assert_eq!(Plan::choose(false, None, 317), Plan::Scan);
-        assert_eq!(Plan::choose(false, Some(1500), 10_000), Plan::Scan);
-        assert_eq!(Plan::choose(false, Some(30_000), 1_000_000), Plan::Scan);
-        assert_eq!(Plan::choose(false, Some(500_000), 1_000_000), Plan::Walk);
-        assert_eq!(Plan::choose(false, Some(0), 1_000_000), Plan::Scan);
+        let choose = |exact, allowed, all| Plan::choose(exact, 10, allowed, all);
+        assert_eq!(choose(false, None, 1_000_000), Plan::Walk);
+        assert_eq!(choose(true, None, 1_000_000), Plan::Scan);
+        assert_eq!(choose(false, None, 317), Plan::Scan);
+        assert_eq!(choose(false, None, 0), Plan::Scan);
+        assert_eq!(choose(false, Some(1500), 10_000), Plan::Scan);
+        assert_eq!(choose(false, Some(20_000), 1_000_000), Plan::Scan);
+        assert_eq!(choose(false, Some(30_000), 1_000_000), Plan::Walk);
+        assert_eq!(choose(false, Some(500_000), 1_000_000), Plan::Walk);
+        assert_eq!(choose(false, Some(0), 1_000_000), Plan::Scan);
+        assert_eq!(Plan::choose(false, 1000, Some(30_000), 1_000_000), Plan::Scan);
     }
 }
