@@ -53,6 +53,29 @@ async fn search_by_text_papers_and_vector() {
 }
 
 #[tokio::test]
+async fn what_is_served_is_told_to_people_and_to_prometheus() {
+    let (status, stats) = get("/v1/stats").await;
+    assert_eq!(
+        (status, &stats["papers"], &stats["index"]["stragglers"]),
+        (StatusCode::OK, &json!(120), &json!(0))
+    );
+    let response = app().oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["content-type"]),
+        (StatusCode::OK, &"text/plain; version=0.0.4".parse().unwrap())
+    );
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&text);
+    for line in [
+        "# TYPE likewise_papers gauge",
+        "likewise_papers{model=\"all-MiniLM-L6-v2\"} 120",
+        "likewise_index_repaired{model=\"all-MiniLM-L6-v2\"} 0",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
 async fn papers_by_id_however_it_is_written() {
     for path in
         ["9901.00001", "arXiv:9901.00001v4", "https://arxiv.org/abs/9901.00001v1", "arXiv%3A9901.00001"]

@@ -7,6 +7,7 @@
 mod body;
 mod embeddings;
 mod health;
+mod metrics;
 mod papers;
 mod problem;
 mod queue;
@@ -93,6 +94,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .merge(health::router())
         .merge(stats::router())
+        .merge(metrics::router())
         .merge(search::router())
         .merge(papers::router())
         .merge(embeddings::router())

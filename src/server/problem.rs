@@ -62,7 +62,7 @@ impl Problem {
     /// No such route.
     pub fn no_route() -> Problem {
         let routes = "POST /v1/search, GET /v1/papers/{id}, GET /v1/papers/{id}/similar, POST /v1/embeddings, \
-                      GET /v1/stats, /health, /ready";
+                      GET /v1/stats, /metrics, /health, /ready";
         Problem::new(StatusCode::NOT_FOUND, "no_route", format!("no such route; there are: {routes}"))
     }
 

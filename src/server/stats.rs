@@ -1,12 +1,13 @@
 //! `GET /v1/stats`: what is served.
 
-use super::App;
 use super::problem::Problem;
+use super::{App, blocking};
 use crate::search::Stats;
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
+use std::sync::Arc;
 
 /// The route.
 pub fn router() -> Router<App> {
@@ -14,5 +15,7 @@ pub fn router() -> Router<App> {
 }
 
 async fn stats(State(app): State<App>) -> Result<Json<Stats>, Problem> {
-    Ok(Json(app.service()?.library.stats()))
+    let service = app.service()?;
+    let library = Arc::clone(&service.library);
+    blocking(move || Ok(library.stats())).await.map(Json)
 }
