@@ -132,6 +132,12 @@ impl Filler {
         self.freeze(catalog, &space)
     }
 
+    /// Only saves which papers the vectors stand for: the few that are in no segment are compared one by one.
+    pub fn save_directory(self, catalog: &Catalog) -> Result<()> {
+        let space = self.open_space()?;
+        Directory::of(catalog, &space)?.save(space.path())
+    }
+
     fn freeze(&self, catalog: &Catalog, space: &Space) -> Result<Segments> {
         let mut index = Segments::open(space.path(), space.vectors().clone())?;
         index.freeze(space.path(), Effort::default())?;

@@ -65,7 +65,8 @@ pub fn open_catalog(data: &Path) -> Result<Catalog> {
     Catalog::open(&path)
 }
 
-/// The model whose vectors a data folder is answered by; `None` if nothing was ingested into it yet.
+/// The model whose vectors a data folder is answered by; `None` if nothing was ingested into it yet, or its vectors
+/// were taken away.
 ///
 /// # Errors
 /// [`Error::Model`] if that model is neither where it was nor under `models`.
@@ -90,7 +91,7 @@ fn open_model(
         return Ok(None);
     }
     let Some(sha256) = space(&open_catalog(data)?)? else { return Ok(None) };
-    Space::description(data, &sha256)?.open_model(models).map(Some)
+    Space::description(data, &sha256)?.map(|space| space.open_model(models)).transpose()
 }
 
 /// The precision that a data folder's vectors are in; `None` if it has none of this model.
@@ -128,8 +129,9 @@ pub struct Writer {
     catalog: Catalog,
     /// The space in use.
     space: Filler,
-    /// The one that is to take its place, if nobody else fills it.
-    next: Option<Next>,
+    /// The one that is to take its place, if nobody else fills it; looked for when the first papers come.
+    next: Option<Option<Next>>,
+    data: PathBuf,
     _lock: WriteLock,
 }
 
@@ -155,12 +157,7 @@ impl Writer {
         check_space(&catalog, encoder.model())?;
         let space = Filler::open(data, &catalog, Arc::clone(encoder))?;
         catalog.set_space(&encoder.model().fingerprint.sha256)?;
-        // It is filled from the catalog in the end, whatever becomes of it here.
-        let next = Next::open(data, &catalog).unwrap_or_else(|error| {
-            tracing::warn!("papers are not encoded by the next model yet: {error}");
-            None
-        });
-        Ok(Writer { catalog, space, next, _lock: lock })
+        Ok(Writer { catalog, space, next: None, data: data.into(), _lock: lock })
     }
 
     /// Encodes papers that are in the catalog and have no vector: what a killed run left. Calls
@@ -194,8 +191,20 @@ impl Writer {
             }
         }
         counts.encoded += self.space.encode(&self.catalog, &papers)?;
-        if let Some(next) = &mut self.next {
-            next.space.encode(&self.catalog, &papers)?;
+        if let Err(error) = self.encode_for_next(&papers) {
+            // It is filled from the catalog in the end, whatever becomes of it here.
+            tracing::warn!("papers are not encoded by the next model yet: {error}");
+            self.next = Some(None);
+        }
+        Ok(())
+    }
+
+    fn encode_for_next(&mut self, papers: &[Paper]) -> Result<()> {
+        if self.next.is_none() {
+            self.next = Some(Next::open(&self.data, &self.catalog)?);
+        }
+        if let Some(Some(next)) = &mut self.next {
+            next.space.encode(&self.catalog, papers)?;
         }
         Ok(())
     }
@@ -227,7 +236,8 @@ impl Next {
     fn open(data: &Path, catalog: &Catalog) -> Result<Option<Next>> {
         let Some(sha256) = catalog.next_space()? else { return Ok(None) };
         let Some(lock) = WriteLock::try_take(&next_lock_path(data))? else { return Ok(None) };
-        let model = Space::description(data, &sha256)?.open_model(Path::new(DEFAULT_MODELS_DIR))?;
+        let Some(description) = Space::description(data, &sha256)? else { return Ok(None) };
+        let model = description.open_model(Path::new(DEFAULT_MODELS_DIR))?;
         let space = Filler::open(data, catalog, Arc::new(Encoder::load(&model)?))?;
         tracing::info!(
             "papers are encoded by {} too, which is to take the place of the model in use",

@@ -84,6 +84,15 @@ fn ingest_then_search() {
 }
 
 #[test]
+fn vectors_that_were_taken_away_are_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    ingest(folder.path(), &data("five/plain.jsonl"));
+    std::fs::remove_dir_all(folder.path().join("spaces")).unwrap();
+    let output = search(folder.path(), &["insects and numbers", "-k", "1"]);
+    assert!(text(&output.stdout).contains("Bees that count"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn bad_lines_are_told_counted_and_survived() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mixed.jsonl");

@@ -145,6 +145,30 @@ fn it_waits_for_a_writer_and_takes_what_that_adds() {
 }
 
 #[test]
+fn what_comes_while_it_is_at_work_is_in_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let (old, small) = (encoder(), open(&small_bert()));
+    let mut writer = Writer::open(path, &old).unwrap();
+    add(&mut writer, 0..1000);
+    writer.finish().unwrap();
+    let (mut encodings, mut checks) = (0, 0);
+    // In another process, as far as both can tell.
+    let add_now = |numbers| add(&mut Writer::open(path, &old).unwrap(), numbers);
+    let took_over = reembed(path, &small, |step| {
+        match step {
+            Step::Encoding(..) if encodings == 0 => add_now(1000..1010),
+            Step::Checking if checks == 0 => add_now(1010..1020),
+            _ => {}
+        }
+        encodings += usize::from(matches!(step, Step::Encoding(..)));
+        checks += usize::from(step == Step::Checking);
+    });
+    assert_eq!(took_over.unwrap().unwrap().papers, 1020);
+    assert_eq!(vectors(path, &small.model().fingerprint), 1020);
+}
+
+#[test]
 fn a_model_that_loses_papers_does_not_take_over() {
     let folder = tempfile::tempdir().unwrap();
     ingest(folder.path(), &[data("five/plain.jsonl")]);
@@ -190,16 +214,20 @@ fn a_server_goes_on_answering_and_changes_over() {
         answer["model"].as_str().unwrap().to_string()
     };
     let change = |model: &Path, name: &str| {
-        let arguments = ["reembed", "--model", model.to_str().unwrap(), "--drop-old", "--data", path];
+        let arguments = ["reembed", "--model", model.to_str().unwrap(), "--data", path];
         let mut child = likewise(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let started = Instant::now();
         while ask() != name {
-            assert!(started.elapsed() < Duration::from_secs(60), "{name} is not served");
+            let is_failed = child.try_wait().unwrap().is_some_and(|status| !status.success());
+            assert!(!is_failed && started.elapsed() < Duration::from_secs(60), "{name} is not served");
         }
         assert!(child.wait().unwrap().success());
         let mut said = String::new();
         std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut said).unwrap();
-        assert!(said.contains("took over: 120 papers") && said.contains("dropped the vectors of"), "{said}");
+        assert!(said.contains("took over: 120 papers"), "{said}");
+        let dropped = likewise(&["reembed", "--drop-old", "--data", path]).output().unwrap();
+        assert!(String::from_utf8_lossy(&dropped.stdout).starts_with("dropped the vectors of"));
+        assert_eq!(ask(), name);
     };
     assert_eq!(ask(), "all-MiniLM-L6-v2");
     change(&small_bert(), "small-bert");

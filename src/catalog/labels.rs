@@ -4,7 +4,6 @@
 //! asked for, must fit each other.
 
 use super::PaperNumber;
-use crate::error::Result;
 use crate::paper::Paper;
 use rusqlite::{Connection, params};
 
@@ -34,8 +33,11 @@ impl Kind {
 /// They keep the end of one name and the beginning of the next too far apart to be taken for a name.
 pub const BETWEEN_AUTHORS: &str = " \u{e000} \u{e000} \u{e000} ";
 
+/// Most words of a name that is asked for.
+const MOST_WORDS: usize = 32;
+
 /// Stores a paper's labels and authors.
-pub fn add(connection: &Connection, number: PaperNumber, paper: &Paper) -> Result<()> {
+pub fn add(connection: &Connection, number: PaperNumber, paper: &Paper) -> rusqlite::Result<()> {
     let mut add = connection
         .prepare_cached("INSERT OR IGNORE INTO labels (kind, label, number) VALUES (?1, ?2, ?3)")?;
     let labels = paper.categories.iter().map(|label| (Kind::Category, label));
@@ -51,7 +53,7 @@ pub fn add(connection: &Connection, number: PaperNumber, paper: &Paper) -> Resul
 }
 
 /// Removes them.
-pub fn remove(connection: &Connection, number: PaperNumber) -> Result<()> {
+pub fn remove(connection: &Connection, number: PaperNumber) -> rusqlite::Result<()> {
     for sql in ["DELETE FROM labels WHERE number = ?1", "DELETE FROM authors WHERE rowid = ?1"] {
         connection.prepare_cached(sql)?.execute([number])?;
     }
@@ -59,18 +61,26 @@ pub fn remove(connection: &Connection, number: PaperNumber) -> Result<()> {
 }
 
 /// What the table of authors is asked for a name: all of its words, in any order, with at most one other between
-/// them (`Yann LeCun` also finds `Yann A. LeCun` and `LeCun, Yann`). `None` if there is no word in it.
-pub fn author_query(name: &str) -> Option<String> {
-    let words = name.split(|character: char| !(character.is_alphanumeric() || "-'’.".contains(character)));
-    let words: Vec<String> = words
-        .filter(|word| word.chars().any(char::is_alphanumeric))
-        .map(|word| format!("\"{word}\""))
-        .collect();
+/// them (`Yann LeCun` also finds `Yann A. LeCun` and `LeCun, Yann`).
+///
+/// # Errors
+/// A sentence that says what was got and wanted, if there is no word in it, or very many.
+pub fn author_query(name: &str) -> Result<String, String> {
+    let words: Vec<String> = words(name).map(|word| format!("\"{word}\"")).collect();
     match &words[..] {
-        [] => None,
-        [word] => Some(word.clone()),
-        words => Some(format!("NEAR({}, {})", words.join(" "), words.len() - 1)),
+        [] => Err(format!("got {name:?}, wanted a name, or a word of one")),
+        [word] => Ok(word.clone()),
+        words if words.len() <= MOST_WORDS => Ok(format!("NEAR({}, {})", words.join(" "), words.len() - 1)),
+        words => Err(format!("got a name of {} words, wanted at most {MOST_WORDS}", words.len())),
     }
+}
+
+/// The words of a name, as the table of authors has them: letters and digits, and the accents that stand after them.
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    let is_in_word =
+        |character: char| character.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&character);
+    let words = name.split(move |character| !is_in_word(character));
+    words.filter(|word| word.chars().any(char::is_alphanumeric))
 }
 
 #[cfg(test)]
@@ -80,7 +90,8 @@ mod tests {
     #[test]
     fn a_name_is_asked_for_by_its_words() {
         assert_eq!(author_query("LeCun").unwrap(), "\"LeCun\"");
-        assert_eq!(author_query(" LeCun, \"Yann\" A.\0").unwrap(), "NEAR(\"LeCun\" \"Yann\" \"A.\", 2)");
-        assert_eq!(author_query("?! -"), None);
+        assert_eq!(author_query(" LeCun, \"Yann\" A.\0").unwrap(), "NEAR(\"LeCun\" \"Yann\" \"A\", 2)");
+        assert_eq!(author_query("Jean-Luc").unwrap(), "NEAR(\"Jean\" \"Luc\", 1)");
+        assert!(author_query("?! -").is_err() && author_query(&"a ".repeat(100)).is_err());
     }
 }

@@ -19,7 +19,7 @@ use crate::paper::{Paper, PaperId, parse_date};
 use crate::text::{HASH_BYTES, TextHash, text_of};
 use changes::{last_change, set_last_change};
 use rusqlite::types::Type;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
@@ -91,7 +91,7 @@ impl Catalog {
     /// Adds or replaces papers in one durable transaction: all of them or, on an error, none.
     pub fn upsert(&self, papers: &[Paper]) -> Result<Vec<Upsert>> {
         let mut connection = self.lock();
-        let transaction = connection.transaction()?;
+        let transaction = begin(&mut connection)?;
         let change = last_change(&transaction)? + 1;
         let upsert = |paper| upsert_one(&transaction, paper, change);
         let outcomes = papers.iter().map(upsert).collect::<Result<Vec<_>>>()?;
@@ -105,7 +105,7 @@ impl Catalog {
     /// Deletes papers in one durable transaction; gives which of them were here.
     pub fn delete(&self, ids: &[PaperId]) -> Result<Vec<bool>> {
         let mut connection = self.lock();
-        let transaction = connection.transaction()?;
+        let transaction = begin(&mut connection)?;
         let change = last_change(&transaction)? + 1;
         let delete = |id| delete_one(&transaction, id, change);
         let were_here = ids.iter().map(delete).collect::<Result<Vec<_>>>()?;
@@ -159,6 +159,12 @@ impl Catalog {
         // A panic elsewhere leaves the connection as it was: SQLite rolls an unfinished transaction back.
         self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// Begins a transaction that will write. Begun as one that reads, it would fail where it goes on to write, if another
+/// process has written meanwhile.
+fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
+    Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
 }
 
 /// Names the file, where SQLite only says what is wrong with it.
@@ -322,6 +328,28 @@ mod tests {
         assert!(
             !numbers.contains(&catalog.find(&ids[0]).unwrap().unwrap().0),
             "a number is never used again"
+        );
+    }
+
+    #[test]
+    fn two_processes_may_write_at_once() {
+        let (folder, catalog) = filled();
+        let other = Catalog::create(&folder.path().join("catalog.sqlite")).unwrap();
+        let (before, turns) = (catalog.last_change().unwrap(), 150);
+        std::thread::scope(|scope| {
+            let touching = scope.spawn(|| (0..turns).for_each(|_| other.touch().unwrap()));
+            for turn in 0..turns {
+                // The first of them is there already, and is only read.
+                let papers =
+                    [paper("a", "2020", &["cs.CL", "stat.ML"]), paper(&format!("new {turn}"), "", &[])];
+                assert_eq!(catalog.upsert(&papers).unwrap(), [Upsert::Unchanged, Upsert::Added]);
+            }
+            touching.join().unwrap();
+        });
+        assert_eq!(
+            catalog.last_change().unwrap(),
+            before + 2 * turns,
+            "every transaction has a number of its own"
         );
     }
 

@@ -95,8 +95,9 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     // Another process may be at it, too: the first does it, and the second sees that it was done.
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let done = add_missing(connection);
-    connection.execute_batch(if done.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    let ended = connection.execute_batch(if done.is_ok() { "COMMIT" } else { "ROLLBACK" });
     done?;
+    ended?;
     check(connection, path)
 }
 

@@ -2,12 +2,14 @@
 //!
 //! Its own file because the change from one to the other is a single transaction, here.
 
-use super::Catalog;
+use super::{Catalog, begin};
 use crate::error::Result;
 use rusqlite::OptionalExtension;
 
 const USED: &str = "space";
 const NEXT: &str = "next_space";
+
+const SET: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2";
 
 impl Catalog {
     /// The fingerprint of the space in use, if one was set.
@@ -39,8 +41,8 @@ impl Catalog {
     /// From now on a space is the one in use, and none is to take its place: both or, on an error, neither.
     pub fn take_over(&self, fingerprint: &str) -> Result<()> {
         let mut connection = self.lock();
-        let transaction = connection.transaction()?;
-        transaction.execute("UPDATE meta SET value = ?2 WHERE key = ?1", [USED, fingerprint])?;
+        let transaction = begin(&mut connection)?;
+        transaction.execute(SET, [USED, fingerprint])?;
         transaction.execute("DELETE FROM meta WHERE key = ?1", [NEXT])?;
         Ok(transaction.commit()?)
     }
@@ -51,8 +53,7 @@ impl Catalog {
     }
 
     fn set_meta(&self, key: &str, value: &str) -> Result<()> {
-        let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2";
-        self.lock().execute(sql, [key, value])?;
+        self.lock().execute(SET, [key, value])?;
         Ok(())
     }
 }

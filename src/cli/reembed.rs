@@ -1,12 +1,14 @@
 //! `likewise reembed`: another model takes the place of the one that a data folder was filled with.
 
-use super::{DataOptions, print_line};
-use crate::encoder::Encoder;
+use super::{Wanted, parse_precision, print_line};
+use crate::encoder::{Encoder, fastest_precision};
 use crate::ingest;
-use crate::model::ModelFolder;
+use crate::model::{DEFAULT_MODELS_DIR, ModelFolder};
 use crate::reembed::{Step, TookOver, drop_old, reembed};
+use anyhow::Context;
 use clap::Args;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,56 +16,45 @@ use std::time::{Duration, Instant};
 /// Between two lines where there is no terminal.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
-/// Options of `likewise reembed`.
+/// Options of `likewise reembed`. What is to be changed is never taken from the environment.
 #[derive(Args)]
 pub struct Options {
-    /// Remove the vectors of models that are not in use any more: afterwards, or, without a --model, only that.
-    #[arg(long)]
+    /// The model that is to take over: a name, or a folder. Left out, the one that an interrupted run began with.
+    #[arg(long, value_name = "PATH_OR_NAME")]
+    model: Option<String>,
+    /// The precision: f32, bf16, int8, or auto, the fastest here. Without a --model, of the model in use.
+    #[arg(long, value_parser = parse_precision)]
+    precision: Option<Wanted>,
+    /// Only remove the vectors of models that are neither in use nor about to be.
+    #[arg(long, conflicts_with_all = ["model", "precision"])]
     drop_old: bool,
-    #[command(flatten)]
-    data: DataOptions,
+    /// Where models are kept by name.
+    #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
+    models: PathBuf,
+    /// Data folder: the catalog, the vectors, the index.
+    #[arg(long, value_name = "DIR", env = "LIKEWISE_DATA", default_value = "data")]
+    data: PathBuf,
 }
 
 /// Runs it.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let data = &options.data.data;
-    match wanted(options)? {
-        Some(model) => take_its_place(options, &model)?,
-        None if options.drop_old => {}
-        None => anyhow::bail!(
-            "which model? wanted --model, or --precision for the same model in another; none was begun that could be \
-             gone on with"
-        ),
-    }
     if options.drop_old {
-        for old in drop_old(data)? {
+        for old in drop_old(&options.data)? {
             print_line(&format!(
                 "dropped the vectors of {}, fingerprint {}",
                 old.model, old.fingerprint.sha256
             ))?;
         }
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The model that is to take over: the one that was named, or the one that an earlier run had begun with.
-fn wanted(options: &Options) -> anyhow::Result<Option<ModelFolder>> {
-    let DataOptions { data, model } = &options.data;
-    if model.model.is_some() {
-        return Ok(Some(model.open()?));
-    }
-    if let Some(precision) = model.precision {
-        let used = ingest::model_of(data, &model.models)?;
-        return Ok(used.map(|used| used.in_precision(precision)));
-    }
-    Ok(ingest::next_model_of(data, &model.models)?)
-}
-
-fn take_its_place(options: &Options, model: &ModelFolder) -> anyhow::Result<()> {
-    let encoder = Arc::new(Encoder::load(model)?);
+    let model = wanted(options)?.context(
+        "which model? wanted --model, or --precision for the model in use in another; no run was interrupted that could \
+         be gone on with",
+    )?;
+    let encoder = Arc::new(Encoder::load(&model)?);
     eprintln!("{}", encoder.describe());
     let mut progress = Progress::new();
-    let outcome = reembed(&options.data.data, &encoder, |step| progress.show(&step));
+    let outcome = reembed(&options.data, &encoder, |step| progress.show(&step));
     progress.bar.finish_and_clear();
     print_line(&match outcome? {
         None => format!("{} in {} is in use already", model.name, model.precision),
@@ -75,7 +66,21 @@ fn take_its_place(options: &Options, model: &ModelFolder) -> anyhow::Result<()> 
             index.indexed + index.waiting,
             index.segments
         ),
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The model that is to take over.
+fn wanted(options: &Options) -> anyhow::Result<Option<ModelFolder>> {
+    let Options { model, precision, models, data, .. } = options;
+    let named = precision.map(|precision| precision.unwrap_or_else(fastest_precision));
+    if let Some(model) = model {
+        return Ok(Some(ModelFolder::open(model, models, named.unwrap_or_else(fastest_precision))?));
+    }
+    match named {
+        Some(precision) => Ok(ingest::model_of(data, models)?.map(|used| used.in_precision(precision))),
+        None => Ok(ingest::next_model_of(data, models)?),
+    }
 }
 
 /// How far it is: a bar on a terminal, a line now and then elsewhere.

@@ -19,6 +19,9 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Between two looks whether another model has taken over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The same, after it could not be opened several times: opening one is work.
+const LOOK_SELDOM: Duration = Duration::from_secs(60);
+
 /// Options of `likewise serve`.
 #[derive(Args)]
 pub struct Options {
@@ -94,9 +97,9 @@ fn set(app: &App, library: Library) -> Arc<Library> {
 /// When another model takes over in the data folder, serves that, whatever model was named in the beginning: the
 /// one before answers until it is open.
 fn follow(app: &App, mut library: Arc<Library>, options: &DataOptions) {
-    let mut said = None;
+    let (mut said, mut pause) = (None, LOOK_EVERY);
     loop {
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(pause);
         let next = || -> anyhow::Result<Option<Library>> {
             if !library.is_superseded()? {
                 return Ok(None);
@@ -106,9 +109,10 @@ fn follow(app: &App, mut library: Arc<Library>, options: &DataOptions) {
             open(options, Arc::new(Encoder::load(&model)?)).map(Some)
         };
         match next() {
-            Ok(None) => {}
+            Ok(None) => pause = LOOK_EVERY,
             Ok(Some(next)) => library = set(app, next),
             Err(error) => {
+                pause = LOOK_SELDOM.min(2 * pause);
                 let error = format!("the model that took over is not served yet: {error:#}");
                 if said.as_ref() != Some(&error) {
                     tracing::warn!("{error}");

@@ -63,8 +63,8 @@ impl Record {
                 .map(|(field, value)| list(field, value, &[';', ',']))
                 .collect::<Result<Vec<_>, _>>()?
                 .concat(),
-            venue: text("venue", &self.venue)?,
-            source: text("source", &self.source)?,
+            venue: loose_text(&self.venue),
+            source: loose_text(&self.source),
             url: text("url", &self.url)?,
         })
     }
@@ -139,6 +139,17 @@ fn text(field: &str, value: &Value) -> Result<Option<String>, String> {
     }
 }
 
+/// Text from whatever holds some: what is good to have need not keep a paper out.
+fn loose_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Array(items) => items.iter().find_map(loose_text),
+        Value::Object(fields) => fields.get("name").and_then(loose_text),
+        Value::Null | Value::Bool(_) => None,
+    }
+}
+
 /// Text, or a whole number: years are often written so. A fraction is refused, because as an id it
 /// has lost its zeros (`0704.0010` becomes 704.001).
 fn text_or_number(field: &str, value: &Value) -> Result<Option<String>, String> {
@@ -192,10 +203,10 @@ mod tests {
         assert_eq!(paper.published.as_deref(), Some("2021"));
         assert_eq!(paper.categories, ["k one", "k two"]);
         assert_eq!((paper.venue.as_deref(), paper.source.as_deref()), (Some("ICML"), None));
-        let line = r#"{"title":"T","abstract":"B","authors":[{"name":"N"}],"published":"2020-01-02","categories":["cs.CL"],"venue":" ","source":"lab\n notes"}"#;
+        let line = r#"{"title":"T","abstract":"B","authors":[{"name":"N"}],"published":"2020-01-02","categories":["cs.CL"],"venue":[null,{"name":"V"}],"source":"lab\n notes"}"#;
         let paper = read(line).remove(0).unwrap();
         assert_eq!(paper.id.as_str(), "title:t");
-        assert_eq!((paper.venue.as_deref(), paper.source.as_deref()), (None, Some("lab notes")));
+        assert_eq!((paper.venue.as_deref(), paper.source.as_deref()), (Some("V"), Some("lab notes")));
         assert_eq!(
             (&paper.authors[..], &paper.categories[..]),
             (&["N".to_string()][..], &["cs.CL".to_string()][..])

@@ -7,7 +7,7 @@ use crate::catalog::{Catalog, Filter, Numbers};
 use crate::directory::Directory;
 use crate::error::Result;
 use roaring::RoaringBitmap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Filters that are kept.
 const KEPT: usize = 64;
@@ -15,20 +15,26 @@ const KEPT: usize = 64;
 /// What passes a filter.
 pub struct Allowed {
     /// The papers.
-    pub numbers: Numbers,
+    pub numbers: Arc<Numbers>,
     /// The slots that stand for them.
-    pub slots: RoaringBitmap,
+    pub slots: Arc<RoaringBitmap>,
 }
 
-/// As of when: the last transaction of the catalog, and how many slots there are.
-type Time = (i64, usize);
+/// The sets of one filter, as of a directory's last change.
+struct Kept {
+    filter: Filter,
+    last: i64,
+    numbers: Arc<Numbers>,
+    /// Among so many slots.
+    slots: Option<(usize, Arc<RoaringBitmap>)>,
+}
 
 /// The filters that were asked for lately.
 pub struct Filters {
     /// A connection of their own: other queries need not wait until a set is made.
     catalog: Catalog,
     /// The latest last.
-    kept: Mutex<Vec<(Filter, Time, Arc<Allowed>)>>,
+    kept: Mutex<Vec<Kept>>,
 }
 
 impl Filters {
@@ -37,30 +43,44 @@ impl Filters {
         Filters { catalog, kept: Mutex::default() }
     }
 
-    /// What passes a filter, as of a directory's last change and so many slots.
-    pub fn allowed(&self, filter: &Filter, directory: &Directory, slots: usize) -> Result<Arc<Allowed>> {
-        let time = (directory.last(), slots);
-        if let Some(allowed) = self.find(filter, time) {
-            return Ok(allowed);
+    /// The papers that pass a filter, as of a directory's last change or later. Making the set may take a while.
+    pub fn numbers(&self, filter: &Filter, last: i64) -> Result<Arc<Numbers>> {
+        if let Some(kept) = find(&mut self.lock(), filter, last) {
+            return Ok(Arc::clone(&kept.numbers));
         }
-        let numbers = self.catalog.matching(filter)?;
-        let slots = directory.slots(Some(&numbers)).unwrap_or_default();
-        let allowed = Arc::new(Allowed { numbers, slots });
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|(_, other, _)| *other == time);
+        let numbers = Arc::new(self.catalog.matching(filter)?);
+        let mut kept = self.lock();
+        kept.retain(|other| other.last == last);
         if kept.len() >= KEPT {
             kept.remove(0);
         }
-        kept.push((filter.clone(), time, Arc::clone(&allowed)));
-        Ok(allowed)
+        kept.push(Kept { filter: filter.clone(), last, numbers: Arc::clone(&numbers), slots: None });
+        Ok(numbers)
     }
 
-    fn find(&self, filter: &Filter, time: Time) -> Option<Arc<Allowed>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = kept.iter().position(|(other, as_of, _)| other == filter && *as_of == time)?;
-        let entry = kept.remove(place);
-        let allowed = Arc::clone(&entry.2);
-        kept.push(entry);
-        Some(allowed)
+    /// What passes a filter, by a directory over so many slots.
+    pub fn allowed(&self, filter: &Filter, directory: &Directory, count: usize) -> Result<Allowed> {
+        let numbers = self.numbers(filter, directory.last())?;
+        let known = find(&mut self.lock(), filter, directory.last()).and_then(|kept| kept.slots.clone());
+        if let Some((_, slots)) = known.filter(|(among, _)| *among == count) {
+            return Ok(Allowed { numbers, slots });
+        }
+        let slots = Arc::new(directory.slots(Some(&numbers)).unwrap_or_default());
+        if let Some(kept) = find(&mut self.lock(), filter, directory.last()) {
+            kept.slots = Some((count, Arc::clone(&slots)));
+        }
+        Ok(Allowed { numbers, slots })
     }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sets of a filter, which are the latest from now on.
+fn find<'a>(kept: &'a mut Vec<Kept>, filter: &Filter, last: i64) -> Option<&'a mut Kept> {
+    let place = kept.iter().position(|other| other.filter == *filter && other.last == last)?;
+    let found = kept.remove(place);
+    kept.push(found);
+    kept.last_mut()
 }

@@ -132,9 +132,11 @@ impl Library {
         let mut behind = self.derived.write().unwrap_or_else(PoisonError::into_inner);
         let fingerprint = &self.encoder.model().fingerprint;
         // Another query may have done it meanwhile.
-        let followed = match behind.is_behind(&self.catalog) {
-            Ok(true) => behind.follow(&self.data, &self.catalog, fingerprint),
-            other => other.map(drop),
+        let followed = match (behind.is_behind(&self.catalog), self.is_superseded()) {
+            // What it has stays as it was; its files may be gone.
+            (Ok(true), Ok(true)) => self.catalog.version().map(|version| behind.version = version),
+            (Ok(true), Ok(false)) => behind.follow(&self.data, &self.catalog, fingerprint),
+            (is_behind, _) => is_behind.map(drop),
         };
         if let Err(error) = followed {
             tracing::warn!("what was written since is not served: {error}");
@@ -165,7 +167,8 @@ impl Library {
 
     fn next(&self) -> Result<Option<NextStats>> {
         let Some(fingerprint) = self.catalog.next_space()? else { return Ok(None) };
-        let Description { model, fingerprint, .. } = Space::description(&self.data, &fingerprint)?;
+        let Some(description) = Space::description(&self.data, &fingerprint)? else { return Ok(None) };
+        let Description { model, fingerprint, .. } = description;
         let vectors = Space::open(&self.data, &fingerprint)?.vectors().len();
         Ok(Some(NextStats { model, fingerprint: fingerprint.sha256, vectors }))
     }
@@ -252,6 +255,11 @@ impl Library {
 
     /// Papers near to a target and their scores, nearest first; of equal scores, in no order.
     fn near(&self, target: &Target, query: &Query) -> Result<Vec<(f32, PaperNumber)>> {
+        if !query.filter.is_empty() {
+            // Made before the rest is held on to: whoever takes in what was written would wait, and all others for that.
+            let last = self.derived().directory.last();
+            self.filters.numbers(&query.filter, last)?;
+        }
         let Derived { index, directory, .. } = &*self.derived();
         let allowed = if query.filter.is_empty() {
             None
@@ -259,7 +267,7 @@ impl Library {
             Some(self.filters.allowed(&query.filter, directory, index.len())?)
         };
         let live = if allowed.is_none() { directory.slots(None) } else { None };
-        let slots = allowed.as_ref().map(|allowed| &allowed.slots).or(live.as_ref());
+        let slots = allowed.as_ref().map(|allowed| &*allowed.slots).or(live.as_ref());
         // The queried papers may be among the nearest, and are then taken out again.
         let k = query.k + target.excluded.len();
         let neighbours = match Plan::choose(query.exact, k, slots.map(RoaringBitmap::len), index.len()) {

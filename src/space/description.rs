@@ -34,11 +34,14 @@ impl Description {
         Ok(text)
     }
 
-    /// What the space in `base` says.
-    pub(super) fn read(base: &Path) -> Result<Description> {
+    /// What the space in `base` says, if there is one.
+    pub(super) fn read(base: &Path) -> Result<Option<Description>> {
         let path = base.join(DESCRIPTION);
-        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-        serde_json::from_slice(&bytes).map_err(|error| {
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.map_err(Error::io(&path))?,
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
             Error::Data(format!(
                 "{}: {error}; delete the folder it is in and run `likewise ingest` to encode its papers again",
                 path.display()
@@ -68,7 +71,10 @@ impl Description {
     }
 }
 
-/// The first 16 digits of a fingerprint: enough to tell spaces apart, short enough for a folder's name.
+/// Digits of a fingerprint that make a folder's name: enough to tell spaces apart, few enough to read.
+pub(super) const SHORT: usize = 16;
+
+/// The first of them.
 pub(super) fn short(sha256: &str) -> &str {
-    sha256.get(..16).unwrap_or(sha256)
+    sha256.get(..SHORT).unwrap_or(sha256)
 }

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::map::{Array, MappedFile};
 use crate::model::{Fingerprint, ModelFolder};
 use crate::text::{HASH_BYTES, TextHash};
-use description::short;
+use description::{SHORT, short};
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -38,6 +38,9 @@ const KEY_BYTES: usize = HASH_BYTES + 4;
 const VECTORS: &str = "vectors.f32";
 const KEYS: &str = "keys";
 const DESCRIPTION: &str = "space.json";
+
+/// Begins the names of spaces that are being removed.
+const GONE: &str = ".gone-";
 
 /// A space, as it was when it was opened.
 pub struct Space {
@@ -64,42 +67,49 @@ impl Space {
         spaces(data).join(short(&fingerprint.sha256))
     }
 
-    /// Makes an empty space, if there is none.
+    /// Makes an empty space, if there is none, and notes where its model is.
     pub fn create(data: &Path, model: &ModelFolder) -> Result<()> {
         let folder = Space::base(data, &model.fingerprint);
         disk::create_folder(&folder)?;
-        let description = folder.join(DESCRIPTION);
-        if description.exists() {
+        let (path, description) = (folder.join(DESCRIPTION), Description::of(model)?);
+        if !path.exists() {
+            let header = header(model.fingerprint.dimension);
+            for file in [VECTORS, KEYS] {
+                disk::write_atomically(&folder.join(file), &header)?;
+            }
+        }
+        // The model may have been elsewhere before.
+        if std::fs::read(&path).is_ok_and(|old| old == description) {
             return Ok(());
         }
-        let header = header(model.fingerprint.dimension);
-        for file in [VECTORS, KEYS] {
-            disk::write_atomically(&folder.join(file), &header)?;
-        }
-        disk::write_atomically(&description, &Description::of(model)?)
+        disk::write_atomically(&path, &description)
     }
 
-    /// What the space with this fingerprint says of itself.
+    /// What the space with this fingerprint says of itself, if there is one.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is none, or it cannot be read.
-    pub fn description(data: &Path, sha256: &str) -> Result<Description> {
+    /// [`Error::Data`] if that cannot be read.
+    pub fn description(data: &Path, sha256: &str) -> Result<Option<Description>> {
         Description::read(&spaces(data).join(short(sha256)))
     }
 
     /// Removes every space of a data folder but those with these fingerprints; gives what they said of themselves.
     pub fn remove_others(data: &Path, kept: &[String]) -> Result<Vec<Description>> {
         let mut removed = Vec::new();
-        let kept: Vec<&str> = kept.iter().map(|sha256| short(sha256)).collect();
         for base in bases(data)? {
-            let name = base.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if kept.contains(&name.as_str()) {
+            if kept.iter().any(|sha256| base.ends_with(short(sha256))) {
                 continue;
             }
-            removed.extend(Description::read(&base).ok());
-            // Without its description it is none any more, wherever this is cut short.
-            disk::remove_if_there(&base.join(DESCRIPTION))?;
-            disk::remove(&base)?;
+            removed.extend(Description::read(&base).ok().flatten());
+            // In one step: half a space would be taken for one, by whoever reads it and whoever fills it again.
+            let gone = base.with_file_name(format!("{GONE}{}", removed.len()));
+            if gone.exists() {
+                disk::remove(&gone)?;
+            }
+            std::fs::rename(&base, &gone).map_err(Error::io(&base))?;
+        }
+        for gone in entries(&spaces(data))?.into_iter().filter(|path| name_of(path).starts_with(GONE)) {
+            disk::remove(&gone)?;
         }
         Ok(removed)
     }
@@ -195,21 +205,26 @@ fn spaces(data: &Path) -> PathBuf {
     data.join("spaces")
 }
 
-/// The folders of a data folder's spaces.
+/// The folders of a data folder's spaces; what else somebody keeps there is none of ours.
 fn bases(data: &Path) -> Result<Vec<PathBuf>> {
-    let spaces = spaces(data);
-    let entries = match std::fs::read_dir(&spaces) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(Error::io(&spaces))?,
+    let is_base = |path: &PathBuf| {
+        let name = name_of(path);
+        name.len() == SHORT && name.bytes().all(|byte| byte.is_ascii_hexdigit()) && path.is_dir()
     };
-    let paths = entries.map(|entry| Ok(entry.map_err(Error::io(&spaces))?.path()));
-    // What else somebody keeps there is none of ours.
-    paths.filter(|path| path.as_ref().is_ok_and(|path: &PathBuf| is_base(path))).collect()
+    Ok(entries(&spaces(data))?.into_iter().filter(is_base).collect())
 }
 
-fn is_base(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name == short(name) && name.bytes().all(|byte| byte.is_ascii_hexdigit()) && path.is_dir()
+/// What is in a folder; nothing, if there is no such folder.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::io(folder))?,
+    };
+    entries.map(|entry| Ok(entry.map_err(Error::io(folder))?.path())).collect()
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 fn header(dimension: usize) -> [u8; HEADER_BYTES] {
