@@ -92,7 +92,7 @@ mod tests {
     const DIMENSION: usize = 16;
 
     /// Clustered unit vectors, as papers are: a few centres, noise, and some exact duplicates.
-    fn vectors(count: usize, seed: u64) -> Vectors {
+    pub(super) fn vectors(count: usize, seed: u64) -> Vectors {
         let mut state = seed | 1;
         let mut next = move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     /// The obvious way: score everything, sort.
-    fn obvious(
+    pub(super) fn obvious(
         vectors: &Vectors,
         query: &[f32],
         k: usize,
