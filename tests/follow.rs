@@ -114,6 +114,33 @@ fn answers_are_those_of_a_model_kept_beside_it() {
 }
 
 #[test]
+fn an_answer_is_of_one_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let all: Vec<Paper> =
+        (0..300).map(|number| paper(&format!("p/{number}"), &format!("{number}"))).collect();
+    add(folder, &all);
+    let library = Library::open(folder, encoder()).unwrap();
+    let moving: Vec<PaperId> = all[200..].iter().map(|paper| paper.id.clone()).collect();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let read = || {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let found = ask(&library, "7", 400).len();
+                assert!(found == 300 || found == 200, "{found} papers");
+            }
+        };
+        let readers = [scope.spawn(read), scope.spawn(read)];
+        for _ in 0..40 {
+            ingest::delete(folder, &moving).unwrap();
+            add(folder, &all[200..]);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+}
+
+#[test]
 fn room_comes_back_when_many_papers_are_gone() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -21,6 +21,9 @@ use roaring::RoaringBitmap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+/// How often a query is answered again because somebody wrote meanwhile.
+const TRIES: usize = 8;
+
 /// A query, ready to be answered without the encoder: a unit vector, and who may not be a hit.
 struct Target {
     vector: Vec<f32>,
@@ -285,7 +288,20 @@ impl Library {
         Ok(found)
     }
 
+    /// Hits of one state of the catalog: scores of one and papers of the next would leave some out, if they were deleted
+    /// in between.
     fn nearest_papers(&self, target: &Target, query: &Query) -> Result<Vec<Hit>> {
+        for _ in 0..TRIES {
+            let version = self.catalog.version()?;
+            let hits = self.nearest_papers_now(target, query)?;
+            if self.catalog.version()? == version {
+                return Ok(hits);
+            }
+        }
+        self.nearest_papers_now(target, query)
+    }
+
+    fn nearest_papers_now(&self, target: &Target, query: &Query) -> Result<Vec<Hit>> {
         let found = self.near(target, query)?;
         let numbers: Vec<PaperNumber> = found.iter().map(|(_, number)| *number).collect();
         let papers = self.catalog.get(&numbers)?;
