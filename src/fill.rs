@@ -11,7 +11,7 @@ use crate::index::Segments;
 use crate::index::build::Effort;
 use crate::model::Fingerprint;
 use crate::paper::Paper;
-use crate::space::{Generation, Space, SpaceWriter};
+use crate::space::{Description, Generation, Space, SpaceWriter};
 use crate::text::{TextHash, text_of};
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
@@ -46,6 +46,7 @@ impl Filler {
     pub fn open(data: &Path, catalog: &Catalog, encoder: Arc<Encoder>) -> Result<Filler> {
         let fingerprint = &encoder.model().fingerprint;
         Space::create(data, encoder.model())?;
+        catalog.set_model_of(&fingerprint.sha256, &Description::of(encoder.model())?)?;
         if Space::sweep(data, fingerprint)? {
             catalog.touch()?;
         }

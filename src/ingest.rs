@@ -13,7 +13,7 @@ use crate::fill::Filler;
 use crate::index::Segments;
 use crate::model::{DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use crate::paper::{Paper, PaperId};
-use crate::space::Space;
+use crate::space::{Description, Space};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,8 +65,7 @@ pub fn open_catalog(data: &Path) -> Result<Catalog> {
     Catalog::open(&path)
 }
 
-/// The model whose vectors a data folder is answered by; `None` if nothing was ingested into it yet, or its vectors
-/// were taken away.
+/// The model whose vectors a data folder is answered by; `None` if nothing was ingested into it yet, or nobody knows.
 ///
 /// # Errors
 /// [`Error::Model`] if that model is neither where it was nor under `models`.
@@ -82,21 +81,32 @@ pub fn next_model_of(data: &Path, models: &Path) -> Result<Option<ModelFolder>> 
     open_model(data, models, Catalog::next_space)
 }
 
+/// Whether there is a catalog that is more than a name: a process may have been killed when it had just made it.
+fn has_catalog(data: &Path) -> bool {
+    std::fs::metadata(catalog_path(data)).is_ok_and(|file| file.len() > 0)
+}
+
 fn open_model(
     data: &Path,
     models: &Path,
     space: impl Fn(&Catalog) -> Result<Option<String>>,
 ) -> Result<Option<ModelFolder>> {
-    if !catalog_path(data).exists() {
+    if !has_catalog(data) {
         return Ok(None);
     }
-    let Some(sha256) = space(&open_catalog(data)?)? else { return Ok(None) };
-    Space::description(data, &sha256)?.map(|space| space.open_model(models)).transpose()
+    let catalog = open_catalog(data)?;
+    let Some(sha256) = space(&catalog)? else { return Ok(None) };
+    let description = match Space::description(data, &sha256)? {
+        Some(description) => Some(description),
+        // Its folder was taken away; an older version noted nothing.
+        None => catalog.model_of(&sha256)?.and_then(|text| Description::parse(text.as_bytes()).ok()),
+    };
+    description.map(|description| description.open_model(models)).transpose()
 }
 
 /// The precision that a data folder's vectors are in; `None` if it has none of this model.
 pub fn precision_of(data: &Path, model: &ModelFolder) -> Result<Option<Precision>> {
-    if !catalog_path(data).exists() {
+    if !has_catalog(data) {
         return Ok(None);
     }
     let space = open_catalog(data)?.space()?;

@@ -4,6 +4,7 @@
 //! check, every vector and every segment by its checksum. Mending loses nothing: a segment is built again from
 //! the vectors, and a vector from its paper's text.
 
+use crate::directory::Directory;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::index::{Segment, Segments};
@@ -15,6 +16,10 @@ use std::sync::Arc;
 /// Something that is not as it was written.
 #[derive(Debug)]
 pub enum Damage {
+    /// What is wrong with a paper.
+    Paper(String),
+    /// So many papers have no vector, and cannot be found.
+    Missing(usize),
     /// What is wrong with a segment's file.
     Segment(Error),
     /// A vector whose values do not give its checksum: its file, and where.
@@ -24,6 +29,8 @@ pub enum Damage {
 impl std::fmt::Display for Damage {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
+            Damage::Paper(what) => write!(f, "{what}"),
+            Damage::Missing(count) => write!(f, "{count} papers have no vector"),
             Damage::Segment(error) => write!(f, "{error}"),
             Damage::Vector(path, slot) => {
                 write!(f, "{}: the vector in slot {slot} does not give its checksum", path.display())
@@ -41,7 +48,14 @@ pub fn verify(data: &Path, encoder: &Encoder) -> Result<Vec<Damage>> {
     let catalog = ingest::open_catalog(data)?;
     ingest::check_space(&catalog, encoder.model())?;
     catalog.check()?;
-    damage_in(&Space::open(data, &encoder.model().fingerprint)?)
+    let space = Space::open(data, &encoder.model().fingerprint)?;
+    let mut damage: Vec<Damage> = catalog.damaged()?.into_iter().map(Damage::Paper).collect();
+    // Made from nothing, so that what was saved cannot hide anything.
+    let mut directory = Directory::new(&catalog.identity()?);
+    directory.follow(&catalog, &space)?;
+    damage.extend(Some(directory.without_slot()).filter(|count| *count > 0).map(Damage::Missing));
+    damage.extend(damage_in(&space)?);
+    Ok(damage)
 }
 
 /// Reads the whole of a space; gives what is damaged.
@@ -54,7 +68,7 @@ pub fn damage_in(space: &Space) -> Result<Vec<Damage>> {
     Ok(vectors.chain(segments).collect())
 }
 
-/// Mends what is damaged: writes the space anew without the damaged vectors, builds its index again from the others,
+/// Mends what is damaged, but for papers, which only their dumps can mend: writes the space anew without the damaged vectors, builds its index again from the others,
 /// and encodes only the papers whose vectors were damaged. What is open goes on with the new files.
 ///
 /// # Errors

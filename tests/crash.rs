@@ -205,6 +205,16 @@ fn damage_is_named_and_mended() {
         }
     }
 
+    // What is gone is noticed, too.
+    drop((library, served));
+    let space = Space::folder(folder.path(), &crate::support::encoder().model().fingerprint).unwrap();
+    let keys = std::fs::OpenOptions::new().write(true).open(space.join("keys")).unwrap();
+    keys.set_len(64 + 20 * 1000).unwrap();
+    let output = verify(&[]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("200 papers have no vector"), "{said}");
+    assert!(verify(&["--repair"]).status.success() && verify(&[]).status.success());
+
     std::fs::copy(data("sample.jsonl"), folder.path().join("catalog.sqlite")).unwrap();
     let output = verify(&["--repair"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -84,12 +84,43 @@ fn ingest_then_search() {
 }
 
 #[test]
-fn vectors_that_were_taken_away_are_made_again() {
+fn vectors_that_were_taken_away_are_made_again_by_the_same_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let small = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/small-bert");
+    for model in ["all-MiniLM-L6-v2", small] {
+        let reembedded = likewise(&["reembed", "--model", model, "--data", path]);
+        if model == small {
+            assert!({ reembedded }.output().unwrap().status.success());
+        } else {
+            ingest(folder.path(), &data("five/plain.jsonl"));
+        }
+        let before = search(folder.path(), &["insects and numbers", "--json"]).stdout;
+        std::fs::remove_dir_all(folder.path().join("spaces")).unwrap();
+        let output = search(folder.path(), &["insects and numbers", "--json"]);
+        assert_eq!(text(&output.stdout), text(&before), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_damaged_paper_is_named_and_its_dump_mends_it() {
     let folder = tempfile::tempdir().unwrap();
     ingest(folder.path(), &data("five/plain.jsonl"));
-    std::fs::remove_dir_all(folder.path().join("spaces")).unwrap();
-    let output = search(folder.path(), &["insects and numbers", "-k", "1"]);
-    assert!(text(&output.stdout).contains("Bees that count"), "{}", text(&output.stderr));
+    let path = folder.path().join("catalog.sqlite");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let place = bytes.windows(15).position(|window| window == b"Bees that count").unwrap();
+    bytes[place + 2] ^= 0x80;
+    std::fs::write(&path, bytes).unwrap();
+    let verify = || likewise(&["verify", "--data", folder.path().to_str().unwrap()]).output().unwrap();
+    let output = verify();
+    assert!(output.status.code() == Some(1), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("paper number 4 is damaged"), "{}", text(&output.stdout));
+    let output = search(folder.path(), &["insects and numbers", "--json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["hits"].as_array().unwrap().len(), 4, "the others are answers");
+    let output = ingest(folder.path(), &data("five/plain.jsonl"));
+    assert!(text(&output.stdout).contains("replaced 1, unchanged 4"), "{}", text(&output.stderr));
+    assert!(verify().status.success());
 }
 
 #[test]

@@ -6,9 +6,11 @@
 use super::labels::{Kind, author_query};
 use super::{Catalog, Numbers};
 use crate::error::{Error, Result};
-use crate::paper::{PaperId, parse_date};
+use crate::paper::{PaperId, collapse_whitespace, parse_date};
+use rusqlite::{Connection, ErrorCode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 /// Which papers may be answers: those that pass every part that is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +40,12 @@ pub struct Filter {
 /// Most values in a list.
 const MOST: usize = 10_000;
 
+/// Longest that a filter may take: others wait for it. The largest honest ones take half a second among millions.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// Steps of SQLite's machine between two looks at the clock.
+const STEPS: i32 = 200;
+
 /// Days from `from` to `to`, both included and both optional; `2021` means its whole year.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -54,7 +62,7 @@ const BY_ID: &str =
 
 /// A paper without a date has neither end, and is in no range.
 const BY_DATE: &str = "SELECT number FROM papers \
-                       WHERE published_first <= coalesce(?2, '9999') AND published_last >= coalesce(?1, '')";
+                       WHERE published_first <= coalesce(?2, '9999-99') AND published_last >= coalesce(?1, '')";
 
 /// `/` is the character after `.`: the range holds every name that starts with `archive.`.
 const BY_CATEGORY: &str = "SELECT number FROM json_each(?1) AS wanted \
@@ -100,7 +108,7 @@ impl Filter {
         ];
         for (field, sql, kind, labels) in labels {
             let Some(labels) = labels else { continue };
-            let labels = json(field, labels, |label| Ok(label.to_lowercase()))?;
+            let labels = json(field, labels, |label| Ok(collapse_whitespace(label).to_lowercase()))?;
             queries.push((sql, vec![Some(labels), Some(kind.name().into())]));
         }
         if let Some(authors) = &self.authors {
@@ -128,19 +136,39 @@ impl Catalog {
     /// The papers that pass `filter`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a date, an id or a name in it cannot be read.
+    /// [`Error::Invalid`] if a date, an id or a name in it cannot be read, or it takes too long.
     pub fn matching(&self, filter: &Filter) -> Result<Numbers> {
-        let queries = filter.queries()?;
-        let connection = self.lock();
-        let numbers = |(sql, values): Part| -> Result<Numbers> {
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
-            Ok(rows.collect::<rusqlite::Result<Numbers>>()?)
-        };
-        let mut parts = queries.into_iter().map(numbers);
-        let first = parts.next().unwrap_or_else(|| numbers(("SELECT number FROM papers", Vec::new())))?;
-        parts.try_fold(first, |all, part| Ok(all.and(&part?)))
+        self.matching_within(filter, LONGEST)
     }
+
+    fn matching_within(&self, filter: &Filter, longest: Duration) -> Result<Numbers> {
+        let queries = filter.queries()?;
+        let (mut connection, started) = (self.lock(), Instant::now());
+        connection.progress_handler(STEPS, Some(move || started.elapsed() > longest))?;
+        let numbers = passing(&connection, queries);
+        connection.progress_handler(0, None::<fn() -> bool>)?;
+        numbers.map_err(|error| match error {
+            Error::Catalog(cause) if cause.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+                Error::Invalid(format!(
+                    "filter: it takes longer than {} s; name less in it",
+                    LONGEST.as_secs()
+                ))
+            }
+            other => other,
+        })
+    }
+}
+
+/// The papers that are in the answers to all queries.
+fn passing(connection: &Connection, queries: Vec<Part>) -> Result<Numbers> {
+    let numbers = |(sql, values): Part| -> Result<Numbers> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<Numbers>>()?)
+    };
+    let mut parts = queries.into_iter().map(numbers);
+    let first = parts.next().unwrap_or_else(|| numbers(("SELECT number FROM papers", Vec::new())))?;
+    parts.try_fold(first, |all, part| Ok(all.and(&part?)))
 }
 
 #[cfg(test)]
@@ -151,7 +179,8 @@ mod tests {
 
     const CATEGORIES: [&str; 4] = ["cs.LG", "cs", "csx", "Ünïcode Theory"];
     const VENUES: [&str; 2] = ["ICLR", "Österreich 2020"];
-    const AUTHORS: [&str; 5] = ["Yann LeCun", "Zoë A. Li", "Li Wei", "Jean-Luc Ångström", "李飞飞"];
+    const AUTHORS: [&str; 6] =
+        ["Yann LeCun", "Zoë A. Li", "Li Wei", "Jean-Luc Ångström", "李飞飞", "Łukasz Søren-Strauß"];
     const DATES: [&str; 3] = ["2020", "2021-06", "2021-06-15"];
 
     /// A paper, by what its bits say.
@@ -166,9 +195,9 @@ mod tests {
             r#abstract: "A.".into(),
             categories: some(&CATEGORIES, 0),
             authors: some(&AUTHORS, 4),
-            venue: some(&VENUES, 9).pop(),
-            source: some(&["arxiv", "Lab Notes"], 11).pop(),
-            published: some(&DATES, 13).pop(),
+            venue: some(&VENUES, 10).pop(),
+            source: some(&["arxiv", "Lab Notes"], 12).pop(),
+            published: some(&DATES, 14).pop(),
             ..Paper::default()
         }
     }
@@ -204,7 +233,7 @@ mod tests {
             (Filter { venues: list(&["österreich 2020"]), ..none() }, |paper| {
                 is(&paper.venue, "Österreich 2020")
             }),
-            (Filter { venues: list(&["iclr", "ICML"]), ..none() }, |paper| is(&paper.venue, "ICLR")),
+            (Filter { venues: list(&[" iclr ", "ICML"]), ..none() }, |paper| is(&paper.venue, "ICLR")),
             (Filter { sources: list(&["ARXIV", "lab notes"]), ..none() }, |paper| paper.source.is_some()),
             (Filter { authors: list(&["lecun, YANN"]), ..none() }, |paper| by(paper, "Yann LeCun")),
             (Filter { authors: list(&["LeCun Zoe"]), ..none() }, |_| false),
@@ -216,6 +245,9 @@ mod tests {
             }),
             (Filter { authors: list(&["Angstrom Jean-Luc"]), ..none() }, |paper| {
                 by(paper, "Jean-Luc Ångström")
+            }),
+            (Filter { authors: list(&["lukasz soren STRAUSS", "Łukasz Søren"]), ..none() }, |paper| {
+                by(paper, "Łukasz Søren-Strauß")
             }),
             (Filter { published: range(None, None), ..none() }, |_| true),
             (Filter { published: range(Some("2021"), None), ..none() }, |paper| {
@@ -307,6 +339,11 @@ mod tests {
         };
         let many = (0..3000).map(|number| format!("Nobody {number}")).chain(["LeCun".into()]);
         assert_eq!(by(many.collect()).unwrap(), 1);
+        let many: Vec<String> = (0..3000).map(|number| format!("{number} LeCun")).collect();
+        let filter = Filter { authors: Some(many), ..Filter::default() };
+        let slow = catalog.matching_within(&filter, Duration::ZERO).unwrap_err().to_string();
+        assert!(slow.contains("filter: it takes longer than"), "{slow}");
+        assert_eq!(catalog.matching(&filter).unwrap().iter().count(), 0, "the next one has its own time");
         let too_many = by(vec!["a".into(); MOST + 1]).unwrap_err().to_string();
         assert!(too_many.contains("filter.authors: got 10001 values, wanted at most 10000"), "{too_many}");
         for hostile in ["\"", "a\" OR names:b", "NEAR(", "*", "LeCun\" NOT \"Yann", "\0", "a AND b", "^LeCun"]

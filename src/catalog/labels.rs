@@ -36,6 +36,35 @@ pub const BETWEEN_AUTHORS: &str = " \u{e000} \u{e000} \u{e000} ";
 /// Most words of a name that is asked for.
 const MOST_WORDS: usize = 32;
 
+/// Letters that are no accented others to Unicode, and are written as these where a keyboard has none of them.
+const FOLDED: [(&str, &str); 16] = [
+    ("ł", "l"),
+    ("Ł", "L"),
+    ("ø", "o"),
+    ("Ø", "O"),
+    ("đ", "d"),
+    ("Đ", "D"),
+    ("ð", "d"),
+    ("Ð", "D"),
+    ("ß", "ss"),
+    ("ẞ", "SS"),
+    ("æ", "ae"),
+    ("Æ", "AE"),
+    ("œ", "oe"),
+    ("Œ", "OE"),
+    ("ı", "i"),
+    ("þ", "th"),
+];
+
+fn folded(name: &str) -> String {
+    FOLDED.iter().fold(name.to_string(), |name, (from, to)| name.replace(from, to))
+}
+
+/// The same of an expression in SQL.
+pub fn folded_sql(name: &str) -> String {
+    FOLDED.iter().fold(name.to_string(), |name, (from, to)| format!("replace({name}, '{from}', '{to}')"))
+}
+
 /// Stores a paper's labels and authors.
 pub fn add(connection: &Connection, number: PaperNumber, paper: &Paper) -> rusqlite::Result<()> {
     let mut add = connection
@@ -47,7 +76,7 @@ pub fn add(connection: &Connection, number: PaperNumber, paper: &Paper) -> rusql
     }
     if !paper.authors.is_empty() {
         let mut add = connection.prepare_cached("INSERT INTO authors (rowid, names) VALUES (?1, ?2)")?;
-        add.execute(params![number, paper.authors.join(BETWEEN_AUTHORS)])?;
+        add.execute(params![number, folded(&paper.authors.join(BETWEEN_AUTHORS))])?;
     }
     Ok(())
 }
@@ -66,7 +95,8 @@ pub fn remove(connection: &Connection, number: PaperNumber) -> rusqlite::Result<
 /// # Errors
 /// A sentence that says what was got and wanted, if there is no word in it, or very many.
 pub fn author_query(name: &str) -> Result<String, String> {
-    let words: Vec<String> = words(name).map(|word| format!("\"{word}\"")).collect();
+    let folded = folded(name);
+    let words: Vec<String> = words(&folded).map(|word| format!("\"{word}\"")).collect();
     match &words[..] {
         [] => Err(format!("got {name:?}, wanted a name, or a word of one")),
         [word] => Ok(word.clone()),

@@ -19,7 +19,9 @@ use crate::paper::{Paper, PaperId, parse_date};
 use crate::text::{HASH_BYTES, TextHash, text_of};
 use changes::{last_change, set_last_change};
 use rusqlite::types::Type;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params,
+};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
@@ -150,9 +152,39 @@ impl Catalog {
         let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
         let mut papers = Vec::with_capacity(numbers.len());
         for number in numbers {
-            papers.extend(statement.query_row([number], |row| Ok((*number, paper(row)?))).optional()?);
+            match statement.query_row([number], |row| Ok(paper(row))).optional()? {
+                Some(Ok(paper)) => papers.push((*number, paper)),
+                // The others need not do without an answer.
+                Some(Err(error)) => tracing::error!("{}", self.unreadable(*number, &error)),
+                None => {}
+            }
         }
         Ok(papers)
+    }
+
+    /// What is wrong with papers: fields that cannot be read, texts that do not give their hashes. It reads them all.
+    pub fn damaged(&self) -> Result<Vec<String>> {
+        let mut damaged = Vec::new();
+        for (number, hash) in self.texts()? {
+            let connection = self.lock();
+            let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
+            match statement.query_row([number], |row| Ok(paper(row))).optional()? {
+                Some(Ok(paper)) if TextHash::of(&text_of(&paper)) != hash => {
+                    damaged.push(self.unreadable(number, &"its text does not give its hash"));
+                }
+                Some(Err(error)) => damaged.push(self.unreadable(number, &error)),
+                Some(Ok(_)) | None => {}
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Says what to do about a paper.
+    fn unreadable(&self, number: PaperNumber, what: &dyn std::fmt::Display) -> String {
+        format!(
+            "{}: paper number {number} is damaged: {what}; ingest the dump that it came from again",
+            self.path.display()
+        )
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -170,6 +202,13 @@ fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
 /// Names the file, where SQLite only says what is wrong with it.
 fn unusable(path: &Path, error: Error) -> Error {
     match error {
+        Error::Catalog(cause) if cause.sqlite_error_code() == Some(ErrorCode::ReadOnly) => {
+            Error::Data(format!(
+                "{}: this user cannot write to its folder, which SQLite must even to read it; give write permission, or a \
+             copy",
+                path.display()
+            ))
+        }
         Error::Catalog(cause) => Error::Data(format!(
             "{}: {cause}; wanted a catalog as `likewise ingest` makes it, give --data another folder",
             path.display()
@@ -218,10 +257,9 @@ fn delete_one(connection: &Connection, id: &PaperId, change: i64) -> Result<bool
 
 fn upsert_one(connection: &Connection, new: &Paper, change: i64) -> Result<Upsert> {
     let mut find = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
-    let old = find
-        .query_row([new.id.as_str()], |row| Ok((row.get::<_, PaperNumber>(0)?, paper(row)?)))
-        .optional()?;
-    if old.as_ref().is_some_and(|(_, old)| old == new) {
+    // One that cannot be read is replaced.
+    let old = find.query_row([new.id.as_str()], |row| Ok(paper(row).ok())).optional()?;
+    if old.as_ref().is_some_and(|old| old.as_ref() == Some(new)) {
         return Ok(Upsert::Unchanged);
     }
     let days = new.published.as_deref().map(parse_date).transpose().map_err(Error::Invalid)?;

@@ -2,7 +2,7 @@
 //!
 //! Its own file because the schema outlives the code: a change to it is a new version number here.
 
-use super::labels::BETWEEN_AUTHORS;
+use super::labels::{BETWEEN_AUTHORS, folded_sql};
 use crate::error::{Error, Result};
 use rusqlite::Connection;
 use std::path::Path;
@@ -79,7 +79,7 @@ ALTER TABLE papers ADD COLUMN source TEXT;
 INSERT INTO labels (kind, label, number) SELECT 'category', category, number FROM categories;
 DROP TABLE categories;
 INSERT INTO authors (rowid, names)
-    SELECT number, (SELECT group_concat(value, :between) FROM json_each(papers.authors)) FROM papers
+    SELECT number, (SELECT group_concat(:name, :between) FROM json_each(papers.authors)) FROM papers
     WHERE authors <> '[]';
 ";
 
@@ -103,6 +103,7 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<()> {
 
 fn add_missing(connection: &Connection) -> Result<()> {
     let to_3 = FROM_2_TO_3.replace(":between", &format!("'{BETWEEN_AUTHORS}'"));
+    let to_3 = to_3.replace(":name", &folded_sql("value"));
     let missing = match version(connection)? {
         0 => [PAPERS, CHANGES, LABELS].concat(),
         1 => [FROM_1_TO_2, CHANGES, LABELS, &to_3].concat(),
@@ -153,7 +154,7 @@ mod tests {
         CREATE INDEX papers_by_date ON papers (published_first, published_last);
         CREATE TABLE categories (category TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (category, number)) STRICT, WITHOUT ROWID;
         CREATE INDEX categories_by_paper ON categories (number);
-        INSERT INTO papers VALUES (7, 'a', 'T', 'A.', '[\"Yann LeCun\",\"Eve Li\"]', NULL, NULL, NULL, '[\"cs.LG\"]', NULL, zeroblob(16));
+        INSERT INTO papers VALUES (7, 'a', 'T', 'A.', '[\"Yann LeCun\",\"Eve Li\",\"Łukasz Kaiser\"]', NULL, NULL, NULL, '[\"cs.LG\"]', NULL, zeroblob(16));
         INSERT INTO papers VALUES (9, 'b', 'U', 'B.', '[]', NULL, NULL, NULL, '[]', NULL, zeroblob(16));
         INSERT INTO categories VALUES ('cs.lg', 7);
         PRAGMA user_version = 1;";
@@ -181,6 +182,7 @@ mod tests {
             let one = |filter: Filter| catalog.matching(&filter).unwrap().iter().collect::<Vec<_>>();
             assert_eq!(one(Filter { categories: Some(vec!["cs".into()]), ..Filter::default() }), [7]);
             assert_eq!(one(Filter { authors: Some(vec!["LeCun".into()]), ..Filter::default() }), [7]);
+            assert_eq!(one(Filter { authors: Some(vec!["kaiser lukasz".into()]), ..Filter::default() }), [7]);
             assert!(one(Filter { authors: Some(vec!["LeCun Eve".into()]), ..Filter::default() }).is_empty());
             let paper = catalog.get(&[7]).unwrap().remove(0).1;
             assert_eq!((paper.venue.as_deref(), &*paper.authors[1]), (None, "Eve Li"));

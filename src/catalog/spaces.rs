@@ -47,6 +47,17 @@ impl Catalog {
         Ok(transaction.commit()?)
     }
 
+    /// What is known of the model whose space has a fingerprint, if its own folder does not say so any more.
+    pub fn model_of(&self, fingerprint: &str) -> Result<Option<String>> {
+        self.meta(&format!("model {fingerprint}"))
+    }
+
+    /// Notes it.
+    pub fn set_model_of(&self, fingerprint: &str, model: &str) -> Result<()> {
+        let key = format!("model {fingerprint}");
+        if self.meta(&key)?.as_deref() == Some(model) { Ok(()) } else { self.set_meta(&key, model) }
+    }
+
     fn meta(&self, key: &str) -> Result<Option<String>> {
         let sql = "SELECT value FROM meta WHERE key = ?1";
         Ok(self.lock().prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()?)

@@ -57,7 +57,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let outcome = reembed(&options.data, &encoder, |step| progress.show(&step));
     progress.bar.finish_and_clear();
     print_line(&match outcome? {
-        None => format!("{} in {} is in use already", model.name, model.precision),
+        None => format!("{} in {} is in use, and no other is to take its place", model.name, model.precision),
         Some(TookOver { papers, recall, index }) => format!(
             "{} in {} took over: {papers} papers, {} vectors in {} segments, recall@10 {recall:.3}; the vectors before \
              are kept until `likewise reembed --drop-old`",

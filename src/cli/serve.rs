@@ -109,8 +109,8 @@ fn follow(app: &App, mut library: Arc<Library>, options: &DataOptions) {
             open(options, Arc::new(Encoder::load(&model)?)).map(Some)
         };
         match next() {
-            Ok(None) => pause = LOOK_EVERY,
-            Ok(Some(next)) => library = set(app, next),
+            Ok(None) => (said, pause) = (None, LOOK_EVERY),
+            Ok(Some(next)) => (library, said, pause) = (set(app, next), None, LOOK_EVERY),
             Err(error) => {
                 pause = LOOK_SELDOM.min(2 * pause);
                 let error = format!("the model that took over is not served yet: {error:#}");

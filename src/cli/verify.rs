@@ -23,7 +23,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         print_line(&damage.to_string())?;
     }
     if damage.is_empty() {
-        print_line("every byte is as it was written")?;
+        print_line("nothing is damaged")?;
         return Ok(ExitCode::SUCCESS);
     }
     if !options.repair {
@@ -32,7 +32,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     repair(data, &encoder)?;
     let left = verify(data, &encoder)?;
+    print_line(&format!("{} mended", damage.len() - left.len().min(damage.len())))?;
     anyhow::ensure!(left.is_empty(), "{} still damaged, the first: {}", left.len(), left[0]);
-    print_line(&format!("{} mended", damage.len()))?;
     Ok(ExitCode::SUCCESS)
 }

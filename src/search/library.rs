@@ -135,14 +135,17 @@ impl Library {
         let mut behind = self.derived.write().unwrap_or_else(PoisonError::into_inner);
         let fingerprint = &self.encoder.model().fingerprint;
         // Another query may have done it meanwhile.
-        let followed = match (behind.is_behind(&self.catalog), self.is_superseded()) {
-            // What it has stays as it was; its files may be gone.
-            (Ok(true), Ok(true)) => self.catalog.version().map(|version| behind.version = version),
-            (Ok(true), Ok(false)) => behind.follow(&self.data, &self.catalog, fingerprint),
-            (is_behind, _) => is_behind.map(drop),
+        let followed = match behind.is_behind(&self.catalog) {
+            Ok(true) => behind.follow(&self.data, &self.catalog, fingerprint),
+            other => other.map(drop),
         };
-        if let Err(error) = followed {
-            tracing::warn!("what was written since is not served: {error}");
+        match followed {
+            Ok(()) => {}
+            // Its files may be gone: it goes on with what it has, for as long as it takes to open the next.
+            Err(_) if self.is_superseded().unwrap_or_default() => {
+                behind.version = self.catalog.version().unwrap_or_default();
+            }
+            Err(error) => tracing::warn!("what was written since is not served: {error}"),
         }
         drop(behind);
         read()

@@ -22,16 +22,15 @@ pub struct Description {
 
 impl Description {
     /// Of a model's space, as it is written.
-    pub(super) fn of(model: &ModelFolder) -> Result<Vec<u8>> {
+    pub fn of(model: &ModelFolder) -> Result<String> {
         let description = Description {
             model: model.name.clone(),
             path: Some(std::path::absolute(&model.path).map_err(Error::io(&model.path))?),
             fingerprint: model.fingerprint.clone(),
         };
-        let mut text = serde_json::to_vec_pretty(&description)
-            .map_err(|error| Error::Data(format!("{}: {error}", model.path.display())))?;
-        text.push(b'\n');
-        Ok(text)
+        let text = serde_json::to_string_pretty(&description);
+        let text = text.map_err(|error| Error::Data(format!("{}: {error}", model.path.display())))?;
+        Ok(text + "\n")
     }
 
     /// What the space in `base` says, if there is one.
@@ -41,12 +40,17 @@ impl Description {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             bytes => bytes.map_err(Error::io(&path))?,
         };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+        Description::parse(&bytes).map(Some).map_err(|error| {
             Error::Data(format!(
                 "{}: {error}; delete the folder it is in and run `likewise ingest` to encode its papers again",
                 path.display()
             ))
         })
+    }
+
+    /// As [`Description::of`] wrote it.
+    pub fn parse(text: &[u8]) -> serde_json::Result<Description> {
+        serde_json::from_slice(text)
     }
 
     /// Opens the model whose space it is, where it was or by its name under `models`, in its precision.
@@ -56,7 +60,12 @@ impl Description {
     pub fn open_model(&self, models: &Path) -> Result<ModelFolder> {
         let path = self.path.as_ref().filter(|path| path.is_dir());
         let name = path.map_or(self.model.clone().into(), |path| path.to_string_lossy());
-        let model = ModelFolder::open(&name, models, Precision::F32)?;
+        let model = ModelFolder::open(&name, models, Precision::F32).map_err(|error| match &self.path {
+            Some(path) => {
+                Error::Model(format!("{error}; the vectors are of the model that was in {}", path.display()))
+            }
+            None => error,
+        })?;
         let in_precision = |precision| model.clone().in_precision(precision);
         let is_it = |model: &ModelFolder| model.fingerprint.sha256 == self.fingerprint.sha256;
         Precision::ALL.into_iter().map(in_precision).find(is_it).ok_or_else(|| {

@@ -79,10 +79,10 @@ impl Space {
             }
         }
         // The model may have been elsewhere before.
-        if std::fs::read(&path).is_ok_and(|old| old == description) {
+        if std::fs::read(&path).is_ok_and(|old| old == description.as_bytes()) {
             return Ok(());
         }
-        disk::write_atomically(&path, &description)
+        disk::write_atomically(&path, description.as_bytes())
     }
 
     /// What the space with this fingerprint says of itself, if there is one.
@@ -235,14 +235,24 @@ fn header(dimension: usize) -> [u8; HEADER_BYTES] {
 }
 
 fn open_records(path: &Path, dimension: usize) -> Result<MappedFile> {
-    let file = MappedFile::open(path)?;
+    let file = MappedFile::open(path).map_err(|error| match error {
+        Error::Io { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => {
+            Error::Data(format!("{}: it is gone; {}", path.display(), start_over(path)))
+        }
+        other => other,
+    })?;
     if file.bytes().get(..HEADER_BYTES) != Some(&header(dimension)[..]) {
         return Err(Error::Data(format!(
-            "{}: the header is not that of a space of dimension {dimension}; delete the folder {} and run \
-             `likewise ingest` to encode its papers again",
+            "{}: the header is not that of a space of dimension {dimension}; {}",
             path.display(),
-            path.parent().unwrap_or(path).display()
+            start_over(path)
         )));
     }
     Ok(file)
+}
+
+/// What to do about a file that is of no use.
+fn start_over(path: &Path) -> String {
+    let folder = path.parent().unwrap_or(path).display();
+    format!("delete the folder {folder} and run `likewise ingest` to encode its papers again")
 }
