@@ -68,8 +68,9 @@ pub fn damage_in(space: &Space) -> Result<Vec<Damage>> {
     Ok(vectors.chain(segments).collect())
 }
 
-/// Mends what is damaged, but for papers, which only their dumps can mend: writes the space anew without the damaged vectors, builds its index again from the others,
-/// and encodes only the papers whose vectors were damaged. What is open goes on with the new files.
+/// Mends what is damaged, but for papers, which only their dumps can mend: writes the space anew without the damaged
+/// vectors, builds its index again from the others, and encodes only the papers whose vectors were damaged or missing.
+/// What is open goes on with the new files.
 ///
 /// # Errors
 /// [`Error::Data`] if another process is writing.
