@@ -4,6 +4,7 @@
 //! and index are derived from what is here and can be rebuilt from it.
 
 mod changes;
+mod check;
 mod filter;
 mod labels;
 mod numbers;
@@ -68,21 +69,6 @@ impl Catalog {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Reads the whole file.
-    ///
-    /// # Errors
-    /// [`Error::Data`] with the first thing that is damaged.
-    pub fn check(&self) -> Result<()> {
-        let said: String = self.lock().query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if said == "ok" {
-            return Ok(());
-        }
-        Err(Error::Data(format!(
-            "{}: {said}; wanted an undamaged file: put a copy of it back, or ingest the dumps into a new --data folder",
-            self.path.display()
-        )))
     }
 
     /// A name that no other catalog has.
@@ -160,31 +146,6 @@ impl Catalog {
             }
         }
         Ok(papers)
-    }
-
-    /// What is wrong with papers: fields that cannot be read, texts that do not give their hashes. It reads them all.
-    pub fn damaged(&self) -> Result<Vec<String>> {
-        let mut damaged = Vec::new();
-        for (number, hash) in self.texts()? {
-            let connection = self.lock();
-            let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
-            match statement.query_row([number], |row| Ok(paper(row))).optional()? {
-                Some(Ok(paper)) if TextHash::of(&text_of(&paper)) != hash => {
-                    damaged.push(self.unreadable(number, &"its text does not give its hash"));
-                }
-                Some(Err(error)) => damaged.push(self.unreadable(number, &error)),
-                Some(Ok(_)) | None => {}
-            }
-        }
-        Ok(damaged)
-    }
-
-    /// Says what to do about a paper.
-    fn unreadable(&self, number: PaperNumber, what: &dyn std::fmt::Display) -> String {
-        format!(
-            "{}: paper number {number} is damaged: {what}; ingest the dump that it came from again",
-            self.path.display()
-        )
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
