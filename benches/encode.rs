@@ -35,8 +35,7 @@ fn main() {
     let number = |name, default| option(name).map_or(default, |count| count.parse::<usize>().unwrap());
     let dump = option("--dump").unwrap_or("tests/data/sample.jsonl".into());
     let (count, step) = (number("--count", 512), number("--step", 1));
-    let (papers, _) = likewise::dump::read(Path::new(&dump), None).unwrap();
-    let papers = papers.filter_map(Result::ok).step_by(step).take(count);
+    let papers = likewise::dump::read(Path::new(&dump), None).unwrap().papers().step_by(step).take(count);
     let texts: Vec<String> = papers.map(|paper| text_of(&paper)).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let open =

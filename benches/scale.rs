@@ -15,6 +15,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
 use likewise::catalog::{Catalog, Filter};
+use likewise::dump::Entry;
 use likewise::encoder::Encoder;
 use likewise::eval::recall;
 use likewise::fill::Filler;
@@ -281,7 +282,7 @@ fn add_and_find(folder: &Path, encoder: &Arc<Encoder>, library: &Library) {
         };
         let like = Like::Vector(encoder.encode_one(&text_of(&new)).unwrap().vector);
         let query = Query { like, k: 1, exact: false, filter: Filter::default() };
-        writer.add(vec![Ok(new.clone())], &mut Counts::default()).unwrap();
+        writer.add(vec![Ok(Entry::Paper(new.clone()))], &mut Counts::default()).unwrap();
         let started = Instant::now();
         let hits = library.search(&query).unwrap().hits;
         millis.push(started.elapsed().as_secs_f64() * 1e3);

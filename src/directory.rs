@@ -220,6 +220,11 @@ impl Directory {
         slots.filter(|(_, paper)| **paper != NOBODY).map(|(slot, _)| slot)
     }
 
+    /// How many slots there are.
+    pub fn slot_count(&self) -> Slot {
+        self.paper_of.len() as Slot
+    }
+
     /// How many slots stand for none.
     pub fn dead(&self) -> usize {
         self.dead.len() as usize

@@ -17,6 +17,14 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     path.parent().map_or(Ok(()), sync)
 }
 
+/// Gives a file that was written under another name the one it is looked for by; it is whole from then on.
+pub fn publish(temporary: &Path, path: &Path) -> Result<()> {
+    sync(temporary)?;
+    std::fs::rename(temporary, path).map_err(Error::io(path))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    sync(folder.unwrap_or(Path::new(".")))
+}
+
 /// Makes a file's content, or a folder's list of names, survive a power cut.
 pub fn sync(path: &Path) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path))

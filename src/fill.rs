@@ -14,7 +14,7 @@ use crate::paper::Paper;
 use crate::space::{Description, Generation, Space, SpaceWriter};
 use crate::text::{TextHash, text_of};
 use roaring::RoaringBitmap;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +30,20 @@ const DEAD_SHARE: f64 = 0.2;
 
 /// … and at least so many.
 const LEAST_DEAD: usize = 1000;
+
+/// Vectors that come from elsewhere, by the texts they are of.
+pub type Known = HashMap<TextHash, Vec<f32>>;
+
+/// What became of some papers' texts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// Texts encoded.
+    pub encoded: u64,
+    /// Their tokens.
+    pub tokens: u64,
+    /// Texts whose vectors came from elsewhere.
+    pub taken: u64,
+}
 
 /// A space that is being filled. Whoever has one must hold the lock that sees to it that nobody else has.
 pub struct Filler {
@@ -82,14 +96,14 @@ impl Filler {
             progress(chunk * self.chunk(), behind.len());
             let numbers: Vec<_> = numbers.iter().map(|(number, _)| *number).collect();
             let papers: Vec<Paper> = catalog.get(&numbers)?.into_iter().map(|(_, paper)| paper).collect();
-            encoded += self.encode(catalog, &papers)?;
+            encoded += self.encode(catalog, &papers, &Known::new())?.encoded;
         }
         Ok(encoded)
     }
 
-    /// Encodes and stores the texts that have no vector yet, each once; of many, the first are built into the
-    /// index already.
-    pub fn encode(&mut self, catalog: &Catalog, papers: &[Paper]) -> Result<u64> {
+    /// Encodes and stores the texts that have no vector yet, each once, but for those whose vectors are `known`; of many,
+    /// the first are built into the index already.
+    pub fn encode(&mut self, catalog: &Catalog, papers: &[Paper], known: &Known) -> Result<Filled> {
         let mut seen = HashSet::new();
         let texts: Vec<(TextHash, String, &Paper)> = papers
             .iter()
@@ -98,11 +112,15 @@ impl Filler {
             .filter(|(hash, ..)| !self.space.has(*hash) && seen.insert(*hash))
             .collect();
         if texts.is_empty() {
-            return Ok(0);
+            return Ok(Filled::default());
         }
+        let is_known =
+            |hash: &TextHash| known.get(hash).is_some_and(|vector| self.space.check(vector).is_ok());
+        let (taken, texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(hash, ..)| is_known(hash));
         let read: Vec<&str> = texts.iter().map(|(_, text, _)| text.as_str()).collect();
         let embeddings = self.encoder.encode(&read)?;
-        let mut entries: Vec<(TextHash, &[f32])> = Vec::with_capacity(texts.len());
+        let mut entries: Vec<(TextHash, &[f32])> =
+            taken.iter().map(|(hash, ..)| (*hash, &known[hash][..])).collect();
         for ((hash, _, paper), embedding) in texts.iter().zip(&embeddings) {
             match self.space.check(&embedding.vector) {
                 Ok(()) => entries.push((*hash, &embedding.vector)),
@@ -111,13 +129,17 @@ impl Filler {
             }
         }
         self.space.append(&entries)?;
-        let encoded = entries.len() as u64;
+        let filled = Filled {
+            encoded: (entries.len() - taken.len()) as u64,
+            tokens: embeddings.iter().map(|embedding| embedding.tokens as u64).sum(),
+            taken: taken.len() as u64,
+        };
         if self.space.count() >= self.frozen + FREEZE_EVERY {
             // Whoever serves this folder would compare all of them one by one until the run is over.
             self.freeze(catalog, &self.open_space()?)?;
             self.frozen = self.space.count();
         }
-        Ok(encoded)
+        Ok(filled)
     }
 
     /// Brings the index up to the vectors, and saves it. If many slots stand for no paper any more, they are

@@ -3,36 +3,60 @@
 //! Its own file because the order of these three is the promise: a paper is in the catalog, durably,
 //! before anything is derived from it, so whatever a crash interrupts, [`Writer::catch_up`] finishes.
 
-use crate::catalog::{Catalog, Upsert};
+use crate::catalog::{Act, Catalog, Outcome};
 use crate::directory::Directory;
 use crate::disk::{self, WriteLock};
-use crate::dump::Refused;
+use crate::dump::{Entry, Refused};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::fill::Filler;
+use crate::fill::{Filler, Known};
 use crate::index::Segments;
 use crate::model::{DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use crate::paper::{Paper, PaperId};
 use crate::space::{Description, Space};
+use crate::text::{TextHash, text_of};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What became of the papers of a run.
+/// What became of the entries of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
     /// Entries read from the dumps.
     pub read: u64,
-    /// New ids.
+    /// Papers that were not here.
     pub added: u64,
-    /// Known ids with something changed.
+    /// Records that were here with something changed.
     pub replaced: u64,
-    /// Known ids with nothing changed.
+    /// Records whose papers were here by another.
+    pub folded: u64,
+    /// Records that were here with nothing changed.
     pub unchanged: u64,
+    /// Records that the dumps took out.
+    pub deleted: u64,
+    /// Records left out because they have no abstract.
+    pub without_abstract: u64,
     /// Entries that are no papers.
     pub refused: u64,
     /// Texts encoded.
     pub encoded: u64,
+    /// Their tokens.
+    pub tokens: u64,
+    /// Texts whose vectors came with them.
+    pub taken: u64,
+}
+
+impl Counts {
+    fn count(&mut self, outcome: Outcome) {
+        *match outcome {
+            Outcome::Added => &mut self.added,
+            Outcome::Replaced => &mut self.replaced,
+            Outcome::Folded => &mut self.folded,
+            Outcome::Unchanged | Outcome::NotHere => &mut self.unchanged,
+            Outcome::WithoutAbstract => &mut self.without_abstract,
+            Outcome::Retracted => &mut self.deleted,
+        } += 1;
+    }
 }
 
 /// The path of a data folder's catalog.
@@ -142,6 +166,8 @@ pub struct Writer {
     /// The one that is to take its place, if nobody else fills it; looked for when the first papers come.
     next: Option<Option<Next>>,
     data: PathBuf,
+    /// Whether papers without an abstract are taken, by their titles.
+    pub title_only: bool,
     _lock: WriteLock,
 }
 
@@ -167,7 +193,7 @@ impl Writer {
         check_space(&catalog, encoder.model())?;
         let space = Filler::open(data, &catalog, Arc::clone(encoder))?;
         catalog.set_space(&encoder.model().fingerprint.sha256)?;
-        Ok(Writer { catalog, space, next: None, data: data.into(), _lock: lock })
+        Ok(Writer { catalog, space, next: None, data: data.into(), title_only: false, _lock: lock })
     }
 
     /// Encodes papers that are in the catalog and have no vector: what a killed run left. Calls
@@ -186,22 +212,34 @@ impl Writer {
         self.space.chunk()
     }
 
+    /// The papers.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
     /// Takes a chunk of a dump's entries: stores, then encodes what is new. Refused entries are only
-    /// counted; telling of them is the caller's.
-    pub fn add(&mut self, entries: Vec<Result<Paper, Refused>>, counts: &mut Counts) -> Result<()> {
+    /// counted; telling of them is the caller's. Vectors that come along must be of this space.
+    pub fn add(&mut self, entries: Vec<Result<Entry, Refused>>, counts: &mut Counts) -> Result<()> {
         counts.read += entries.len() as u64;
-        let entered = entries.len();
-        let papers: Vec<Paper> = entries.into_iter().filter_map(Result::ok).collect();
-        counts.refused += (entered - papers.len()) as u64;
-        for outcome in self.catalog.upsert(&papers)? {
-            match outcome {
-                Upsert::Added => counts.added += 1,
-                Upsert::Replaced => counts.replaced += 1,
-                Upsert::Unchanged => counts.unchanged += 1,
+        counts.refused += entries.iter().filter(|entry| entry.is_err()).count() as u64;
+        let mut known = Known::new();
+        let mut entries: Vec<Entry> = entries.into_iter().filter_map(Result::ok).collect();
+        for entry in &mut entries {
+            if let Entry::Encoded(paper, vector) = entry {
+                known.insert(TextHash::of(&text_of(paper)), std::mem::take(vector));
             }
         }
-        counts.encoded += self.space.encode(&self.catalog, &papers)?;
-        if let Err(error) = self.encode_for_next(&papers) {
+        let acts = entries.iter().map(|entry| match entry {
+            Entry::Paper(paper) | Entry::Encoded(paper, _) => Act::Put(paper),
+            Entry::Deleted(gone) => Act::Retract(gone),
+        });
+        let written = self.catalog.apply(&acts.collect::<Vec<_>>(), self.title_only)?;
+        written.outcomes.iter().for_each(|outcome| counts.count(*outcome));
+        let filled = self.space.encode(&self.catalog, &written.papers, &known)?;
+        counts.encoded += filled.encoded;
+        counts.tokens += filled.tokens;
+        counts.taken += filled.taken;
+        if let Err(error) = self.encode_for_next(&written.papers) {
             // It is filled from the catalog in the end, whatever becomes of it here.
             tracing::warn!("papers are not encoded by the next model yet: {error}");
             self.next = Some(None);
@@ -214,7 +252,7 @@ impl Writer {
             self.next = Some(Next::open(&self.data, &self.catalog)?);
         }
         if let Some(Some(next)) = &mut self.next {
-            next.space.encode(&self.catalog, papers)?;
+            next.space.encode(&self.catalog, papers, &Known::new())?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! - [`disk`]: atomic writes, and the writer's lock
 //! - [`map`]: a file as values in memory
 //! - [`cpu`]: which level of instructions is used
+//! - [`latex`]: LaTeX → text that can be read
 //! - [`paper`]: a paper, and its one normalised id
 //! - [`dump`]: dump → papers, one file a format
 //! - [`text`]: paper → the text that the model reads
@@ -18,6 +19,7 @@
 //! - [`directory`]: which papers a vector stands for
 //! - [`index`]: vectors → neighbours
 //! - [`eval`]: how good an answer is
+//! - [`embed`]: papers' vectors into a file
 //! - [`fill`]: papers into one space
 //! - [`ingest`]: papers into a data folder
 //! - [`verify`]: is a data folder as it was written; mends it
@@ -34,6 +36,8 @@ pub mod disk;
 pub mod map;
 
 pub mod cpu;
+
+pub mod latex;
 
 pub mod paper;
 pub use paper::{Paper, PaperId};
@@ -59,6 +63,8 @@ pub mod index;
 pub use index::Index;
 
 pub mod eval;
+
+pub mod embed;
 
 pub mod fill;
 

@@ -30,6 +30,12 @@ pub struct Paper {
     pub source: Option<String>,
     /// Where to read it.
     pub url: Option<String>,
+    /// Other ids of the same paper: its DOI, those of its preprint or its published version.
+    #[serde(default)]
+    pub also: Vec<PaperId>,
+    /// Whether its authors, or who published it, took it back.
+    #[serde(default)]
+    pub withdrawn: bool,
 }
 
 /// A paper's normalised id. The empty id (its default) names no paper.
@@ -42,7 +48,9 @@ impl PaperId {
     ///
     /// arXiv ids lose `arXiv:`, version, URL and subject class (`math.GT/0309136v1` becomes
     /// `math/0309136`), DOIs lose `doi:` and resolver and become lower case, an arXiv DOI becomes the
-    /// arXiv id. Anything else is kept as it is, white space collapsed.
+    /// arXiv id and one of the ACL Anthology that one's. PubMed's, OpenAlex's and Semantic Scholar's numbers,
+    /// which name nothing alone, become `pmid:123`, `openalex:W123`, `corpusid:123`. Anything else is kept as it
+    /// is, white space collapsed.
     ///
     /// # Errors
     /// A sentence that says what was got and wanted, if nothing is left or it is too long.
@@ -54,7 +62,9 @@ impl PaperId {
         if text.len() > MAX_ID_BYTES {
             return Err(format!("got an id of {} bytes, wanted at most {MAX_ID_BYTES}", text.len()));
         }
-        Ok(PaperId(arxiv_id(&text).or_else(|| doi(&text)).unwrap_or(text)))
+        let known =
+            arxiv_id(&text).or_else(|| acl_id(&text)).or_else(|| doi(&text)).or_else(|| numbered_id(&text));
+        Ok(PaperId(known.unwrap_or(text)))
     }
 
     /// The id of a paper that has none: derived from its title's letters and digits, so that the same
@@ -91,14 +101,58 @@ impl PaperId {
 
     /// The address of the paper, where the id says it.
     pub fn url(&self) -> Option<String> {
+        let id = &self.0;
+        Some(match self.kind() {
+            Kind::Arxiv => format!("https://arxiv.org/abs/{id}"),
+            Kind::Acl => format!("https://aclanthology.org/{id}"),
+            Kind::Doi => format!("https://doi.org/{id}"),
+            Kind::Pubmed => format!("https://pubmed.ncbi.nlm.nih.gov/{}", &id["pmid:".len()..]),
+            Kind::Other => match id.split_once(':')? {
+                ("openalex", number) => format!("https://openalex.org/{number}"),
+                ("corpusid", number) => format!("https://api.semanticscholar.org/CorpusID:{number}"),
+                _ => return None,
+            },
+        })
+    }
+
+    /// Whether it names the same paper everywhere: not `n/a`, and not a number in somebody's list.
+    pub fn is_known_everywhere(&self) -> bool {
+        let is_numbered = |prefix: &str| {
+            let number = self.0.strip_prefix(prefix).unwrap_or_default();
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        self.kind() != Kind::Other || ["openalex:W", "corpusid:", "PMC"].into_iter().any(is_numbered)
+    }
+
+    /// Who gave it.
+    pub fn kind(&self) -> Kind {
         if is_arxiv(&self.0) {
-            Some(format!("https://arxiv.org/abs/{}", self.0))
+            Kind::Arxiv
         } else if self.0.starts_with("10.") {
-            Some(format!("https://doi.org/{}", self.0))
+            Kind::Doi
+        } else if self.0.starts_with("pmid:") {
+            Kind::Pubmed
+        } else if is_acl(&self.0) {
+            Kind::Acl
         } else {
-            None
+            Kind::Other
         }
     }
+}
+
+/// Who gave an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// arXiv: one a paper, whatever its versions.
+    Arxiv,
+    /// The ACL Anthology.
+    Acl,
+    /// A publisher or an archive: a paper may have several.
+    Doi,
+    /// PubMed.
+    Pubmed,
+    /// Anybody.
+    Other,
 }
 
 impl fmt::Display for PaperId {
@@ -214,6 +268,92 @@ fn strip_version(id: &str) -> &str {
     }
 }
 
+/// The ACL Anthology's id in `text`, if that is what it is: `P19-1001` or `2020.acl-main.5`.
+fn acl_id(text: &str) -> Option<String> {
+    let doi = strip_prefix_ignore_case(text, &["doi:"])
+        .or_else(|| after_host(text, &["doi.org", "dx.doi.org"]))
+        .unwrap_or(text);
+    let named = strip_prefix_ignore_case(doi, &["10.18653/v1/"])
+        .or_else(|| strip_prefix_ignore_case(text, &["acl:"]))
+        .or_else(|| {
+            let hosts = [
+                "aclanthology.org",
+                "www.aclanthology.org",
+                "aclweb.org",
+                "www.aclweb.org",
+                "aclanthology.info",
+            ];
+            let path = after_host(text, &hosts)?;
+            let path = path.strip_prefix("anthology/").unwrap_or(path);
+            Some(path.trim_end_matches('/').trim_end_matches(".pdf"))
+        });
+    // Alone it has to be written as it is; a DOI may be in any case.
+    let id = named.map_or_else(
+        || text.to_string(),
+        |id| {
+            if id.as_bytes().get(3) == Some(&b'-') {
+                id.to_ascii_uppercase()
+            } else {
+                id.to_ascii_lowercase()
+            }
+        },
+    );
+    is_acl(&id).then_some(id)
+}
+
+/// Whether `id` is a normalised id of the ACL Anthology.
+fn is_acl(id: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_name = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    if let Some((volume, number)) = id.split_once('-')
+        && let Some(year) = volume.strip_prefix(|letter: char| letter.is_ascii_uppercase())
+    {
+        return year.len() == 2 && is_number(year) && number.len() == 4 && is_number(number);
+    }
+    let mut parts = id.split('.');
+    let (Some(year), Some(volume), Some(number), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let is_volume = volume.split_once('-').is_some_and(|(venue, name)| is_name(venue) && is_name(name));
+    year.len() == 4 && is_number(year) && is_volume && is_number(number)
+}
+
+/// An id that is a number of somebody's, with who it is before it.
+fn numbered_id(text: &str) -> Option<String> {
+    const HOSTS: [(&str, &[&str], &[&str]); 4] = [
+        ("pmid:", &["pubmed.ncbi.nlm.nih.gov"], &[""]),
+        ("pmid:", &["www.ncbi.nlm.nih.gov"], &["pubmed/"]),
+        ("openalex:", &["openalex.org", "api.openalex.org"], &["", "works/"]),
+        ("corpusid:", &["api.semanticscholar.org"], &["CorpusID:"]),
+    ];
+    let named = ["pmid:", "openalex:", "corpusid:", "pmcid:"]
+        .into_iter()
+        .find_map(|name| Some((name, strip_prefix_ignore_case(text, &[name])?)))
+        .or_else(|| {
+            HOSTS.iter().find_map(|(name, hosts, starts)| {
+                let path = after_host(text, hosts)?.trim_end_matches('/');
+                // The longest first, though only one has digits after it.
+                starts.iter().rev().find_map(|start| Some((*name, path.strip_prefix(start)?)))
+            })
+        });
+    let (name, number) = named?;
+    let number = number.trim();
+    let digits = number.trim_start_matches(['W', 'w', 'P', 'p', 'M', 'm', 'C', 'c']);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(match name {
+        "openalex:" => format!("openalex:W{digits}"),
+        "pmcid:" => format!("PMC{digits}"),
+        name => format!("{name}{digits}"),
+    })
+}
+
 /// The DOI in `text`, if that is what it is, in lower case: DOIs ignore case.
 fn doi(text: &str) -> Option<String> {
     let bare = strip_prefix_ignore_case(text, &["doi:"])
@@ -270,6 +410,19 @@ mod tests {
             ("doi:10.1002/spe.2984", "10.1002/spe.2984"),
             ("3dv2025/05T81ScPFb", "3dv2025/05T81ScPFb"),
             ("P19-1001", "P19-1001"),
+            ("10.18653/v1/p19-1001", "P19-1001"),
+            ("https://doi.org/10.18653/V1/2020.ACL-main.5", "2020.acl-main.5"),
+            ("https://aclanthology.org/2022.acl-short.96.pdf", "2022.acl-short.96"),
+            ("https://www.aclweb.org/anthology/P19-1001/", "P19-1001"),
+            ("ACL:W17-0001", "W17-0001"),
+            ("PMID: 12345", "pmid:12345"),
+            ("https://pubmed.ncbi.nlm.nih.gov/12345/", "pmid:12345"),
+            ("https://www.ncbi.nlm.nih.gov/pubmed/12345", "pmid:12345"),
+            ("https://openalex.org/W2741809807", "openalex:W2741809807"),
+            ("https://api.openalex.org/works/W2741809807", "openalex:W2741809807"),
+            ("CorpusId:215416146", "corpusid:215416146"),
+            ("PMCID:PMC3531190", "PMC3531190"),
+            ("12345", "12345"),
             ("paper v2", "paper v2"),
             ("1706.03762v7", "1706.03762"),
         ];
@@ -303,6 +456,24 @@ mod tests {
         for wrong in ["2023-02-30", "2023-13", "23", "", "yesterday", "2023-1-1", "+023", "2023-01-01-01"] {
             assert!(parse_date(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_known_id_has_an_address_that_is_the_same_id() {
+        for id in [
+            "2101.11408",
+            "math/0309136",
+            "10.1002/spe.2984",
+            "P19-1001",
+            "2020.acl-main.5",
+            "pmid:1",
+            "openalex:W2",
+            "corpusid:3",
+        ] {
+            let id = PaperId::parse(id).unwrap();
+            assert_eq!(PaperId::parse(&id.url().unwrap()).unwrap(), id);
+        }
+        assert_eq!(PaperId::parse("nobody:1").unwrap().url(), None);
     }
 
     proptest! {

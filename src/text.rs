@@ -26,8 +26,12 @@ impl TextHash {
     }
 }
 
-/// What the model reads of a paper: `title. abstract`, without doubling the title's own full stop.
+/// What the model reads of a paper: `title. abstract`, without doubling the title's own full stop; the title alone, if
+/// there is no abstract.
 pub fn text_of(paper: &Paper) -> String {
+    if paper.r#abstract.is_empty() {
+        return paper.title.clone();
+    }
     let stop = if paper.title.ends_with(['.', '?', '!', ':']) { " " } else { ". " };
     format!("{}{stop}{}", paper.title, paper.r#abstract)
 }
@@ -41,5 +45,6 @@ mod tests {
         let paper = |title: &str| Paper { title: title.into(), r#abstract: "B.".into(), ..Paper::default() };
         assert_eq!(text_of(&paper("A")), "A. B.");
         assert_eq!(text_of(&paper("A?")), "A? B.");
+        assert_eq!(text_of(&Paper { r#abstract: String::new(), ..paper("A") }), "A");
     }
 }

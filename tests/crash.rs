@@ -6,6 +6,7 @@
 use crate::support::{Random, data, encoder, likewise, numbered};
 use likewise::Filter;
 use likewise::catalog::Catalog;
+use likewise::dump::Entry;
 use likewise::index::{Segment, Segments};
 use likewise::ingest::{self, Counts, Writer, catalog_path};
 use likewise::paper::PaperId;
@@ -55,7 +56,8 @@ fn writes_until_it_is_killed() {
             1 | 2 => drop(Writer::open(folder, &encoder).unwrap().finish().unwrap()),
             _ => {
                 let act: Act = (0..BATCH).map(|_| (random.below(IDS), Some(random.below(2)))).collect();
-                let papers = act.iter().map(|(number, edition)| Ok(numbered(*number, edition.unwrap())));
+                let papers =
+                    act.iter().map(|(number, edition)| Ok(Entry::Paper(numbered(*number, edition.unwrap()))));
                 let mut writer = Writer::open(folder, &encoder).unwrap();
                 say("will", &act);
                 writer.add(papers.collect(), &mut Counts::default()).unwrap();
@@ -168,7 +170,9 @@ fn damage_is_named_and_mended() {
     let verify = |more: &[&str]| likewise(&[&["verify", "--data", path], more].concat()).output().unwrap();
     let encoder = encoder();
     let mut writer = Writer::open(folder.path(), &encoder).unwrap();
-    writer.add((0..1200).map(|number| Ok(numbered(number, 0))).collect(), &mut Counts::default()).unwrap();
+    writer
+        .add((0..1200).map(|number| Ok(Entry::Paper(numbered(number, 0)))).collect(), &mut Counts::default())
+        .unwrap();
     writer.finish().unwrap();
     let output = verify(&[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

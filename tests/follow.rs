@@ -2,6 +2,7 @@
 
 use crate::support::{Random, encoder, likewise};
 use likewise::Filter;
+use likewise::dump::Entry;
 use likewise::ingest::{self, Counts, Writer};
 use likewise::paper::{Paper, PaperId};
 use likewise::search::{Library, Like, Query};
@@ -13,6 +14,8 @@ fn paper(id: &str, title: &str) -> Paper {
         id: PaperId::parse(id).unwrap(),
         title: title.into(),
         r#abstract: format!("About {title}."),
+        // Two papers of one text are two by their authors.
+        authors: vec![id.into()],
         ..Paper::default()
     }
 }
@@ -20,7 +23,7 @@ fn paper(id: &str, title: &str) -> Paper {
 fn add(folder: &Path, papers: &[Paper]) {
     let encoder = encoder();
     let mut writer = Writer::open(folder, &encoder).unwrap();
-    writer.add(papers.iter().cloned().map(Ok).collect(), &mut Counts::default()).unwrap();
+    writer.add(papers.iter().cloned().map(Entry::Paper).map(Ok).collect(), &mut Counts::default()).unwrap();
 }
 
 fn delete(folder: &Path, id: &str) -> bool {

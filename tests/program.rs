@@ -252,10 +252,9 @@ fn embed_writes_a_row_a_paper_and_their_ids() {
     let arguments = ["embed", dump.to_str().unwrap(), "--output", vectors.to_str().unwrap()];
     let output = likewise(&[&arguments[..], &["--precision", "f32"]].concat()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).starts_with("read 5, refused 0, encoded 5"));
+    assert!(text(&output.stdout).contains("vectors.npy: read 5, refused 0, without abstract 0, encoded 5"));
     let ids = std::fs::read_to_string(vectors.with_extension("ids")).unwrap();
-    let (papers, _) = likewise::dump::read(&dump, None).unwrap();
-    let papers: Vec<_> = papers.map(Result::unwrap).collect();
+    let papers: Vec<_> = likewise::dump::read(&dump, None).unwrap().papers().collect();
     assert!(ids.lines().eq(papers.iter().map(|paper| paper.id.as_str())));
     let bytes = std::fs::read(&vectors).unwrap();
     let values: Vec<f32> =

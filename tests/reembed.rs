@@ -2,6 +2,7 @@
 
 use crate::support::{data, encoder, ingest, likewise, model_folder, numbered};
 use likewise::Filter;
+use likewise::dump::Entry;
 use likewise::encoder::Encoder;
 use likewise::ingest::{Counts, Writer, model_of, open_catalog};
 use likewise::model::{Fingerprint, ModelFolder, Precision};
@@ -38,7 +39,7 @@ fn vectors(folder: &Path, fingerprint: &Fingerprint) -> usize {
 }
 
 fn add(writer: &mut Writer, numbers: std::ops::Range<usize>) {
-    let papers = numbers.map(|number| Ok(numbered(number, 0))).collect();
+    let papers = numbers.map(|number| Ok(Entry::Paper(numbered(number, 0)))).collect();
     writer.add(papers, &mut Counts::default()).unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! What several test files need.
 
-use likewise::dump;
+use likewise::dump::{self, Dump, Entry};
 use likewise::encoder::Encoder;
 use likewise::ingest::{Counts, Writer};
 use likewise::model::{ModelFolder, Precision};
@@ -37,9 +37,9 @@ pub fn ingest(folder: &Path, files: &[PathBuf]) -> Counts {
     let mut writer = Writer::open(folder, &encoder).unwrap();
     let mut counts = Counts { encoded: writer.catch_up(|_, _| {}).unwrap(), ..Counts::default() };
     for file in files {
-        let (mut papers, _) = dump::read(file, None).unwrap();
+        let mut entries = dump::read(file, None).unwrap().entries;
         loop {
-            let chunk: Vec<_> = papers.by_ref().take(writer.chunk()).collect();
+            let chunk: Vec<_> = entries.by_ref().take(writer.chunk()).collect();
             if chunk.is_empty() {
                 break;
             }
@@ -48,6 +48,15 @@ pub fn ingest(folder: &Path, files: &[PathBuf]) -> Counts {
     }
     writer.finish().unwrap();
     counts
+}
+
+/// The papers of a dump that has nothing else.
+pub fn papers_of(dump: Dump) -> Vec<Paper> {
+    let paper = |entry| match entry {
+        Ok(Entry::Paper(paper) | Entry::Encoded(paper, _)) => paper,
+        other => panic!("{other:?}"),
+    };
+    dump.entries.map(paper).collect()
 }
 
 /// The sample, ingested once for all tests that only read.

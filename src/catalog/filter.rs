@@ -35,6 +35,9 @@ pub struct Filter {
     /// Only papers from one of these dumps; case is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sources: Option<Vec<String>>,
+    /// Papers that were taken back, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
 }
 
 /// Most values in a list.
@@ -57,8 +60,8 @@ pub struct DateRange {
 }
 
 // CROSS JOIN: what is wanted is gone through, and each looked up, in this order and no other.
-const BY_ID: &str =
-    "SELECT number FROM json_each(?1) AS wanted CROSS JOIN papers ON papers.id = wanted.value";
+const BY_ID: &str = "SELECT number FROM json_each(?1) AS wanted CROSS JOIN papers ON papers.id = wanted.value \
+                     UNION ALL SELECT number FROM json_each(?1) AS wanted CROSS JOIN names ON names.name = wanted.value";
 
 /// A paper without a date has neither end, and is in no range.
 const BY_DATE: &str = "SELECT number FROM papers \
@@ -80,9 +83,9 @@ const BY_AUTHOR: &str =
 type Part = (&'static str, Vec<Option<String>>);
 
 impl Filter {
-    /// Whether every paper passes.
+    /// Whether every paper passes, but for those that were taken back.
     pub fn is_empty(&self) -> bool {
-        *self == Filter::default()
+        Filter { withdrawn: false, ..self.clone() } == Filter::default()
     }
 
     /// A query for every part.
@@ -145,7 +148,9 @@ impl Catalog {
         let queries = filter.queries()?;
         let (mut connection, started) = (self.lock(), Instant::now());
         connection.progress_handler(STEPS, Some(move || started.elapsed() > longest))?;
-        let numbers = passing(&connection, queries);
+        let numbers = passing(&connection, queries).and_then(|passing| {
+            Ok(if filter.withdrawn { passing } else { passing.without(&withdrawn(&connection)?) })
+        });
         connection.progress_handler(0, None::<fn() -> bool>)?;
         numbers.map_err(|error| match error {
             Error::Catalog(cause) if cause.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
@@ -157,6 +162,12 @@ impl Catalog {
             other => other,
         })
     }
+}
+
+/// The papers that were taken back.
+pub fn withdrawn(connection: &Connection) -> rusqlite::Result<Numbers> {
+    let mut all = connection.prepare_cached("SELECT number FROM papers WHERE withdrawn <> 0")?;
+    all.query_map([], |row| row.get(0))?.collect()
 }
 
 /// The papers that are in the answers to all queries.
@@ -191,7 +202,7 @@ mod tests {
         };
         Paper {
             id: PaperId::parse(&format!("p{number}")).unwrap(),
-            title: "T".into(),
+            title: format!("T {number}"),
             r#abstract: "A.".into(),
             categories: some(&CATEGORIES, 0),
             authors: some(&AUTHORS, 4),
@@ -269,6 +280,7 @@ mod tests {
             venues: a.venues.or(b.venues),
             authors: a.authors.or(b.authors),
             sources: a.sources.or(b.sources),
+            withdrawn: a.withdrawn || b.withdrawn,
         }
     }
 
@@ -294,7 +306,8 @@ mod tests {
             let papers = |turn: u32| -> Vec<Paper> {
                 bits.iter().enumerate().map(|(number, bits)| paper(number, bits.rotate_left(turn))).collect()
             };
-            catalog.upsert(&papers(7)).unwrap();
+            let by_hand = papers(7).into_iter().map(|paper| Paper { source: None, ..paper });
+            catalog.upsert(&by_hand.collect::<Vec<_>>()).unwrap();
             catalog.upsert(&papers(0)).unwrap();
             let parts = parts();
             for (one, passes_one) in &parts {

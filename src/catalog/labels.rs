@@ -65,18 +65,31 @@ pub fn folded_sql(name: &str) -> String {
     FOLDED.iter().fold(name.to_string(), |name, (from, to)| format!("replace({name}, '{from}', '{to}')"))
 }
 
-/// Stores a paper's labels and authors.
-pub fn add(connection: &Connection, number: PaperNumber, paper: &Paper) -> rusqlite::Result<()> {
+/// Stores a paper's labels and authors, and those that its records have.
+pub fn add(
+    connection: &Connection,
+    number: PaperNumber,
+    paper: &Paper,
+    records: &[&Paper],
+) -> rusqlite::Result<()> {
     let mut add = connection
         .prepare_cached("INSERT OR IGNORE INTO labels (kind, label, number) VALUES (?1, ?2, ?3)")?;
     let labels = paper.categories.iter().map(|label| (Kind::Category, label));
-    let labels = labels.chain(paper.venue.iter().map(|label| (Kind::Venue, label)));
-    for (kind, label) in labels.chain(paper.source.iter().map(|label| (Kind::Source, label))) {
+    let labels =
+        labels.chain(records.iter().flat_map(|record| record.venue.iter().map(|label| (Kind::Venue, label))));
+    let sources = records.iter().flat_map(|record| record.source.iter().map(|label| (Kind::Source, label)));
+    for (kind, label) in labels.chain(sources) {
         add.execute(params![kind.name(), label.to_lowercase(), number])?;
     }
-    if !paper.authors.is_empty() {
+    let mut authors: Vec<&str> = paper.authors.iter().map(String::as_str).collect();
+    for author in records.iter().flat_map(|record| &record.authors) {
+        if !authors.contains(&author.as_str()) {
+            authors.push(author);
+        }
+    }
+    if !authors.is_empty() {
         let mut add = connection.prepare_cached("INSERT INTO authors (rowid, names) VALUES (?1, ?2)")?;
-        add.execute(params![number, folded(&paper.authors.join(BETWEEN_AUTHORS))])?;
+        add.execute(params![number, folded(&authors.join(BETWEEN_AUTHORS))])?;
     }
     Ok(())
 }

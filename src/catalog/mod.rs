@@ -1,28 +1,29 @@
 //! Papers on disk, by id: SQLite, and the truth.
 //!
-//! A paper is acknowledged when [`Catalog::upsert`] returns: its transaction is on the disk. Vectors
+//! A paper is acknowledged when [`Catalog::apply`] returns: its transaction is on the disk. Vectors
 //! and index are derived from what is here and can be rebuilt from it.
 
 mod changes;
 mod check;
+mod files;
 mod filter;
+mod fold;
 mod labels;
 mod numbers;
 mod schema;
 mod spaces;
+mod write;
 
 pub use changes::Changes;
 pub use filter::{DateRange, Filter};
 pub use numbers::Numbers;
+pub use write::{Act, Outcome, Written};
 
 use crate::error::{Error, Result};
-use crate::paper::{Paper, PaperId, parse_date};
-use crate::text::{HASH_BYTES, TextHash, text_of};
-use changes::{last_change, set_last_change};
+use crate::paper::{Paper, PaperId};
+use crate::text::{HASH_BYTES, TextHash};
 use rusqlite::types::Type;
-use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params,
-};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
@@ -33,17 +34,6 @@ pub type PaperNumber = i64;
 pub struct Catalog {
     connection: Mutex<Connection>,
     path: PathBuf,
-}
-
-/// What became of one paper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Upsert {
-    /// It was not here.
-    Added,
-    /// It was here, and something about it was different.
-    Replaced,
-    /// It was here, the same in every field.
-    Unchanged,
 }
 
 impl Catalog {
@@ -76,34 +66,6 @@ impl Catalog {
         Ok(self.lock().query_row("SELECT value FROM meta WHERE key = 'identity'", [], |row| row.get(0))?)
     }
 
-    /// Adds or replaces papers in one durable transaction: all of them or, on an error, none.
-    pub fn upsert(&self, papers: &[Paper]) -> Result<Vec<Upsert>> {
-        let mut connection = self.lock();
-        let transaction = begin(&mut connection)?;
-        let change = last_change(&transaction)? + 1;
-        let upsert = |paper| upsert_one(&transaction, paper, change);
-        let outcomes = papers.iter().map(upsert).collect::<Result<Vec<_>>>()?;
-        if outcomes.iter().any(|outcome| *outcome != Upsert::Unchanged) {
-            set_last_change(&transaction, change)?;
-        }
-        transaction.commit()?;
-        Ok(outcomes)
-    }
-
-    /// Deletes papers in one durable transaction; gives which of them were here.
-    pub fn delete(&self, ids: &[PaperId]) -> Result<Vec<bool>> {
-        let mut connection = self.lock();
-        let transaction = begin(&mut connection)?;
-        let change = last_change(&transaction)? + 1;
-        let delete = |id| delete_one(&transaction, id, change);
-        let were_here = ids.iter().map(delete).collect::<Result<Vec<_>>>()?;
-        if were_here.contains(&true) {
-            set_last_change(&transaction, change)?;
-        }
-        transaction.commit()?;
-        Ok(were_here)
-    }
-
     /// How many papers there are.
     pub fn count(&self) -> Result<usize> {
         let count: i64 = self.lock().query_row("SELECT count(*) FROM papers", [], |row| row.get(0))?;
@@ -125,11 +87,17 @@ impl Catalog {
         Ok(statement.query_row([number], |row| text_hash(row, 0)).optional()?)
     }
 
-    /// The paper with this id, and its number.
+    /// The paper with this id, whichever of its ids it is, and its number.
     pub fn find(&self, id: &PaperId) -> Result<Option<(PaperNumber, Paper)>> {
         let connection = self.lock();
-        let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
-        Ok(statement.query_row([id.as_str()], |row| Ok((row.get(0)?, paper(row)?))).optional()?)
+        let Some(number) = write::numbers_of(&connection, id)?.into_iter().next() else { return Ok(None) };
+        let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
+        Ok(statement.query_row([number], |row| Ok((number, paper(row)?))).optional()?)
+    }
+
+    /// The papers that were taken back.
+    pub fn withdrawn(&self) -> Result<Numbers> {
+        Ok(filter::withdrawn(&self.lock())?)
     }
 
     /// The papers with these numbers, in their order; a number that is not here is left out.
@@ -154,12 +122,6 @@ impl Catalog {
     }
 }
 
-/// Begins a transaction that will write. Begun as one that reads, it would fail where it goes on to write, if another
-/// process has written meanwhile.
-fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
-    Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
-}
-
 /// Names the file, where SQLite only says what is wrong with it.
 fn unusable(path: &Path, error: Error) -> Error {
     match error {
@@ -178,13 +140,12 @@ fn unusable(path: &Path, error: Error) -> Error {
     }
 }
 
-const SELECT: &str =
-    "SELECT number, id, title, abstract, authors, published, categories, url, venue, source FROM papers";
+const SELECT: &str = "SELECT number, id, title, abstract, authors, published, categories, url, venue, source, also, withdrawn FROM papers";
 
 /// A row of [`SELECT`].
 fn paper(row: &Row) -> rusqlite::Result<Paper> {
     let id: String = row.get(1)?;
-    let list = |column| {
+    let list = |column| -> rusqlite::Result<Vec<String>> {
         let json: String = row.get(column)?;
         serde_json::from_str(&json)
             .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
@@ -199,66 +160,13 @@ fn paper(row: &Row) -> rusqlite::Result<Paper> {
         url: row.get(7)?,
         venue: row.get(8)?,
         source: row.get(9)?,
+        also: list(10)?.into_iter().map(PaperId::stored).collect(),
+        withdrawn: row.get(11)?,
     })
 }
 
 fn text_hash(row: &Row, column: usize) -> rusqlite::Result<TextHash> {
     Ok(TextHash(row.get::<_, [u8; HASH_BYTES]>(column)?))
-}
-
-fn delete_one(connection: &Connection, id: &PaperId, change: i64) -> Result<bool> {
-    let mut delete = connection.prepare_cached("DELETE FROM papers WHERE id = ?1 RETURNING number")?;
-    let number: Option<PaperNumber> = delete.query_row([id.as_str()], |row| row.get(0)).optional()?;
-    let Some(number) = number else { return Ok(false) };
-    labels::remove(connection, number)?;
-    let mut note = connection.prepare_cached("INSERT INTO deleted (number, changed) VALUES (?1, ?2)")?;
-    note.execute([number, change])?;
-    Ok(true)
-}
-
-fn upsert_one(connection: &Connection, new: &Paper, change: i64) -> Result<Upsert> {
-    let mut find = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
-    // One that cannot be read is replaced.
-    let old = find.query_row([new.id.as_str()], |row| Ok(paper(row).ok())).optional()?;
-    if old.as_ref().is_some_and(|old| old.as_ref() == Some(new)) {
-        return Ok(Upsert::Unchanged);
-    }
-    let days = new.published.as_deref().map(parse_date).transpose().map_err(Error::Invalid)?;
-    let json = |list: &[String]| serde_json::Value::from(list.to_vec()).to_string();
-    // Not one statement for both: an insertion that becomes an update uses up a number.
-    let sql = if old.is_some() {
-        "UPDATE papers SET title = ?2, abstract = ?3, authors = ?4, published = ?5, published_first = ?6, \
-         published_last = ?7, categories = ?8, url = ?9, text_hash = ?10, changed = ?11, venue = ?12, source = ?13 \
-         WHERE id = ?1 RETURNING number"
-    } else {
-        "INSERT INTO papers (id, title, abstract, authors, published, published_first, published_last, categories, \
-         url, text_hash, changed, venue, source) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING number"
-    };
-    let mut write = connection.prepare_cached(sql)?;
-    let number: PaperNumber = write.query_row(
-        params![
-            new.id.as_str(),
-            new.title,
-            new.r#abstract,
-            json(&new.authors),
-            new.published,
-            days.as_ref().map(|days| &days.first),
-            days.as_ref().map(|days| &days.last),
-            json(&new.categories),
-            new.url,
-            TextHash::of(&text_of(new)).0,
-            change,
-            new.venue,
-            new.source,
-        ],
-        |row| row.get(0),
-    )?;
-    if old.is_some() {
-        labels::remove(connection, number)?;
-    }
-    labels::add(connection, number, new)?;
-    Ok(if old.is_some() { Upsert::Replaced } else { Upsert::Added })
 }
 
 #[cfg(test)]
@@ -285,7 +193,7 @@ mod tests {
             paper("c", "", &["csx"]),
             paper("d", "2021-07", &["Graph Theory"]),
         ];
-        assert_eq!(catalog.upsert(&papers).unwrap(), [Upsert::Added; 4]);
+        assert_eq!(catalog.upsert(&papers).unwrap(), [Outcome::Added; 4]);
         (folder, catalog)
     }
 
@@ -299,8 +207,8 @@ mod tests {
     fn the_same_id_replaces_and_the_same_paper_changes_nothing() {
         let (_folder, catalog) = filled();
         let changed = paper("a", "2020", &["cs.CL"]);
-        assert_eq!(catalog.upsert(std::slice::from_ref(&changed)).unwrap(), [Upsert::Replaced]);
-        assert_eq!(catalog.upsert(std::slice::from_ref(&changed)).unwrap(), [Upsert::Unchanged]);
+        assert_eq!(catalog.upsert(std::slice::from_ref(&changed)).unwrap(), [Outcome::Replaced]);
+        assert_eq!(catalog.upsert(std::slice::from_ref(&changed)).unwrap(), [Outcome::Unchanged]);
         assert_eq!(catalog.count().unwrap(), 4);
         assert_eq!(catalog.find(&changed.id).unwrap().unwrap().1, changed);
         let filter = Filter { categories: Some(vec!["stat.ML".into()]), ..Filter::default() };
@@ -341,7 +249,7 @@ mod tests {
                 // The first of them is there already, and is only read.
                 let papers =
                     [paper("a", "2020", &["cs.CL", "stat.ML"]), paper(&format!("new {turn}"), "", &[])];
-                assert_eq!(catalog.upsert(&papers).unwrap(), [Upsert::Unchanged, Upsert::Added]);
+                assert_eq!(catalog.upsert(&papers).unwrap(), [Outcome::Unchanged, Outcome::Added]);
             }
             touching.join().unwrap();
         });

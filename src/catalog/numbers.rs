@@ -20,6 +20,11 @@ impl Numbers {
         self.0.iter().map(|number| number as PaperNumber)
     }
 
+    /// The papers that are in this one and not in the other.
+    pub fn without(self, other: &Numbers) -> Numbers {
+        Numbers(self.0 - &other.0)
+    }
+
     /// The papers that are in both.
     pub fn and(self, other: &Numbers) -> Numbers {
         Numbers(self.0 & &other.0)

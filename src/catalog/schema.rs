@@ -3,13 +3,14 @@
 //! Its own file because the schema outlives the code: a change to it is a new version number here.
 
 use super::labels::{BETWEEN_AUTHORS, folded_sql};
+use super::write::name_all;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
 use std::path::Path;
 use std::time::Duration;
 
 /// Stored as SQLite's `user_version`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// How long a reader waits for a writer's lock, and the other way round.
 const BUSY: Duration = Duration::from_secs(30);
@@ -71,6 +72,36 @@ CREATE VIRTUAL TABLE authors USING fts5 (
 );
 ";
 
+/// Since version 4: papers that several records speak of, and papers that were taken back.
+const RECORDS: &str = "
+CREATE TABLE names (
+    name   ANY NOT NULL,            -- another id, or the hash of what a record says
+    number INTEGER NOT NULL,
+    PRIMARY KEY (name, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX names_by_paper ON names (number);
+
+-- Of papers that have several; of one that has one, the paper is the record.
+CREATE TABLE records (
+    number INTEGER NOT NULL,
+    place  INTEGER NOT NULL,
+    record TEXT NOT NULL,           -- JSON
+    PRIMARY KEY (number, place)
+) STRICT, WITHOUT ROWID;
+
+-- Files that were taken in from a folder that is watched, as they were then.
+CREATE TABLE files (
+    path  TEXT PRIMARY KEY,
+    state TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE papers ADD COLUMN also TEXT NOT NULL DEFAULT '[]'; -- JSON list
+ALTER TABLE papers ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;
+
+CREATE INDEX papers_withdrawn ON papers (number) WHERE withdrawn <> 0;
+";
+
 const FROM_1_TO_2: &str = "ALTER TABLE papers ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;";
 
 const FROM_2_TO_3: &str = "
@@ -104,14 +135,18 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<()> {
 fn add_missing(connection: &Connection) -> Result<()> {
     let to_3 = FROM_2_TO_3.replace(":between", &format!("'{BETWEEN_AUTHORS}'"));
     let to_3 = to_3.replace(":name", &folded_sql("value"));
-    let missing = match version(connection)? {
-        0 => [PAPERS, CHANGES, LABELS].concat(),
-        1 => [FROM_1_TO_2, CHANGES, LABELS, &to_3].concat(),
-        2 => [LABELS, &to_3].concat(),
-        _ => String::new(),
+    let old = version(connection)?;
+    let missing = match old {
+        0 => [PAPERS, CHANGES, LABELS, RECORDS].concat(),
+        1 => [FROM_1_TO_2, CHANGES, LABELS, &to_3, RECORDS].concat(),
+        2 => [LABELS, &to_3, RECORDS].concat(),
+        3 => RECORDS.into(),
+        _ => return Ok(()),
     };
-    if !missing.is_empty() {
-        connection.execute_batch(&format!("{missing} PRAGMA user_version = {VERSION};"))?;
+    connection.execute_batch(&format!("{missing} PRAGMA user_version = {VERSION};"))?;
+    if old > 0 {
+        tracing::info!("bringing the catalog up to date, once; this reads every paper");
+        name_all(connection)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Its own file because the change from one to the other is a single transaction, here.
 
-use super::{Catalog, begin};
+use super::{Catalog, write::begin};
 use crate::error::Result;
 use rusqlite::OptionalExtension;
 

@@ -1,18 +1,16 @@
-//! `likewise embed`: dumps into a file of vectors, for programs that keep their own index.
+//! `likewise embed`: dumps into a file of vectors, without a data folder.
 
+use super::dumps::{DumpOptions, Dumps};
 use super::progress::Progress;
 use super::{ModelOptions, print_line};
-use crate::disk;
-use crate::dump::{self, Format, Papers};
+use crate::dump::{self, Dump, Entry, Source};
+use crate::embed::{Dtype, Job, Layout, Row, Run, Shard};
 use crate::encoder::Encoder;
 use crate::ingest::Counts;
 use crate::paper::Paper;
 use crate::text::text_of;
-use anyhow::Context;
 use clap::Args;
-use std::fs::File;
-use std::io::{BufWriter, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -20,161 +18,152 @@ use std::time::Instant;
 /// better.
 const CHUNK_A_THREAD: usize = 512;
 
-/// Bytes before the first value of a .npy file; a multiple of 64, as the format asks.
-const NPY_HEADER: usize = 128;
-
 /// Options of `likewise embed`.
 #[derive(Args)]
 pub struct Options {
-    /// Dumps, as `likewise ingest` takes them; `-` is standard input.
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// Where the vectors go, as a NumPy array of one row a paper; their ids go beside it, into
-    /// FILE.ids, one a line.
-    #[arg(long, short, value_name = "FILE.npy")]
-    output: PathBuf,
-    /// The dumps' format; left out, each file is looked into.
+    #[command(flatten)]
+    dumps: DumpOptions,
+    /// Where the vectors go: .parquet (with their papers; `likewise ingest` takes it back), .npy (one row a paper, the
+    /// ids beside it in .ids), or .jsonl.
+    #[arg(long, short, alias = "output", value_name = "FILE")]
+    out: PathBuf,
+    /// How a vector's values are written.
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    dtype: Dtype,
+    /// One of N runs that share the work, counted from 0, as of an array job; its number is put into the file's name.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Take papers without an abstract, too, by their titles alone.
     #[arg(long)]
-    format: Option<Format>,
+    title_only: bool,
     #[command(flatten)]
     model: ModelOptions,
 }
 
 /// Runs it: exit status 0, or 2 if entries were refused.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        !options.dumps.files.is_empty(),
+        "got no dump; name files, folders, patterns, or - for standard input"
+    );
     let encoder = options.model.load()?;
+    let mut dumps = options.dumps.find()?;
+    // A file that lacks one of its dumps looks whole, and is not.
+    anyhow::ensure!(dumps.unreadable == 0, "{} dumps could not be read; see above", dumps.unreadable);
+    let job = Job::open(&options.out, described(options, &encoder, &dumps))?;
     eprintln!("{}", encoder.describe());
-    let started = Instant::now();
-    let mut out = Output::create(&options.output, encoder.dimension())?;
-    let mut counts = Counts::default();
-    for file in &options.files {
-        let (papers, bytes_read) = dump::read(file, options.format)?;
-        let mut progress = Progress::new(file, bytes_read, &counts);
-        embed_file(papers, &encoder, &mut out, &mut counts, &mut progress)?;
-        progress.finish();
+    if job.entries_done() > 0 {
+        eprintln!("going on after {} entries, which an interrupted run has done", job.entries_done());
     }
-    out.finish()?;
+    let started = Instant::now();
+    let mut embedding = Embedding {
+        title_only: options.title_only,
+        encoder,
+        job,
+        papers: Vec::new(),
+        rows: Vec::new(),
+        counts: Counts::default(),
+    };
+    for source in std::mem::take(&mut dumps.sources) {
+        let Some(dump) = dumps.open(&source) else { continue };
+        embedding.add(&source, dump)?;
+    }
+    anyhow::ensure!(dumps.unreadable == 0, "{} dumps could not be read; see above", dumps.unreadable);
+    let (counts, out) = embedding.finish()?;
     let seconds = started.elapsed().as_secs_f64();
-    let Counts { read, refused, encoded, .. } = counts;
+    let Counts { read, refused, encoded, without_abstract, .. } = counts;
     print_line(&format!(
-        "read {read}, refused {refused}, encoded {encoded}, {seconds:.1} s, {:.1} papers/s",
+        "{}: read {read}, refused {refused}, without abstract {without_abstract}, encoded {encoded}, {seconds:.1} s, \
+         {:.1} papers/s",
+        out.display(),
         encoded as f64 / seconds
     ))?;
-    Ok(if refused > 0 { ExitCode::from(super::ingest::REFUSED) } else { ExitCode::SUCCESS })
+    let all_well = refused + dumps.passed_over == 0;
+    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(super::ingest::REFUSED) })
 }
 
-fn embed_file(
-    papers: Papers,
-    encoder: &Encoder,
-    out: &mut Output,
-    counts: &mut Counts,
-    progress: &mut Progress,
-) -> anyhow::Result<()> {
-    for chunk in dump::chunks(papers, CHUNK_A_THREAD * encoder.threads()) {
-        counts.read += chunk.len() as u64;
-        let (kept, refused): (Vec<_>, Vec<_>) = chunk.into_iter().partition(Result::is_ok);
-        for refused in refused.into_iter().filter_map(Result::err) {
-            counts.refused += 1;
-            progress.refuse(&refused);
-        }
-        let kept: Vec<Paper> = kept.into_iter().flatten().collect();
-        let texts: Vec<String> = kept.iter().map(text_of).collect();
-        let embeddings = encoder.encode(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
-        for (paper, embedding) in kept.iter().zip(&embeddings) {
-            out.write(paper.id.as_str(), &embedding.vector)?;
-        }
-        counts.encoded += kept.len() as u64;
-        progress.update(counts);
+/// What makes this run this run.
+fn described(options: &Options, encoder: &Encoder, dumps: &Dumps) -> Run {
+    let fingerprint = encoder.model().fingerprint.sha256.clone();
+    let DumpOptions { format, columns, .. } = &options.dumps;
+    Run {
+        layout: Layout { fingerprint, dimension: encoder.dimension(), dtype: options.dtype },
+        shard: options.shard.unwrap_or(Shard::WHOLE),
+        options: format!("format {format:?}, columns {columns:?}, title only {}", options.title_only),
+        dumps: dumps.identity(),
     }
-    Ok(())
 }
 
-/// A .npy file and its ids, being written under other names until they are whole.
-struct Output {
-    path: PathBuf,
-    vectors: BufWriter<File>,
-    ids: BufWriter<File>,
-    dimension: usize,
-    rows: usize,
+/// A file of vectors that is being made.
+struct Embedding {
+    encoder: Encoder,
+    job: Job,
+    title_only: bool,
+    /// Of the part that is being made: papers that are to be encoded, and those that are.
+    papers: Vec<Paper>,
+    rows: Vec<Row>,
+    counts: Counts,
 }
 
-impl Output {
-    fn create(path: &Path, dimension: usize) -> anyhow::Result<Output> {
-        let open = |path: PathBuf| {
-            File::create(&path).map(BufWriter::new).with_context(|| path.display().to_string())
-        };
-        let (mut vectors, ids) = (open(partial(path))?, open(partial(&ids_path(path)))?);
-        // How many rows there are is known at the end.
-        vectors.write_all(&[0; NPY_HEADER])?;
-        Ok(Output { path: path.into(), vectors, ids, dimension, rows: 0 })
-    }
-
-    fn write(&mut self, id: &str, vector: &[f32]) -> anyhow::Result<()> {
-        for value in vector {
-            self.vectors.write_all(&value.to_le_bytes())?;
+impl Embedding {
+    fn add(&mut self, source: &Source, dump: Dump) -> anyhow::Result<()> {
+        let mut progress = Progress::new(source, dump.bytes_read, &self.counts);
+        for entry in dump::chunks(dump.entries, CHUNK_A_THREAD * self.encoder.threads()).flatten() {
+            match entry {
+                Ok(Entry::Paper(paper) | Entry::Encoded(paper, _)) => self.take(paper),
+                Ok(Entry::Deleted(_)) => {}
+                Err(refused) => {
+                    self.counts.refused += 1;
+                    progress.refuse(&refused);
+                }
+            }
+            self.counts.read += 1;
+            if self.papers.len() == CHUNK_A_THREAD * self.encoder.threads() {
+                self.encode()?;
+                progress.update(&self.counts);
+            }
+            if self.counts.read.is_multiple_of(self.job.part_entries())
+                && self.counts.read > self.job.entries_done()
+            {
+                self.publish()?;
+                progress.update(&self.counts);
+            }
         }
-        writeln!(self.ids, "{id}")?;
-        self.rows += 1;
+        progress.finish();
         Ok(())
     }
 
-    fn finish(mut self) -> anyhow::Result<()> {
-        self.vectors.rewind()?;
-        self.vectors.write_all(&npy_header(self.rows, self.dimension))?;
-        for (file, path) in [(self.vectors, self.path.clone()), (self.ids, ids_path(&self.path))] {
-            file.into_inner()?.sync_all()?;
-            std::fs::rename(partial(&path), &path).with_context(|| path.display().to_string())?;
-        }
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        Ok(disk::sync(folder.unwrap_or(Path::new(".")))?)
-    }
-}
-
-fn ids_path(path: &Path) -> PathBuf {
-    path.with_extension("ids")
-}
-
-fn partial(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".partial");
-    name.into()
-}
-
-/// The header of a .npy file of little-endian f32, version 1.0 of the format.
-fn npy_header(rows: usize, columns: usize) -> Vec<u8> {
-    let shape = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
-    let length = NPY_HEADER - 10;
-    let mut header = b"\x93NUMPY\x01\x00".to_vec();
-    header.extend_from_slice(&(length as u16).to_le_bytes());
-    header.extend_from_slice(format!("{shape:<width$}\n", width = length - 1).as_bytes());
-    header
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_header_has_its_length_whatever_the_shape() {
-        for rows in [0, 1, usize::MAX] {
-            let header = npy_header(rows, 384);
-            assert_eq!(header.len(), NPY_HEADER);
-            assert!(header.ends_with(b"\n"));
+    fn take(&mut self, paper: Paper) {
+        let is_without = paper.r#abstract.is_empty() && !self.title_only;
+        self.counts.without_abstract += u64::from(is_without);
+        if !is_without && self.counts.read >= self.job.entries_done() && self.job.has(&paper.id) {
+            self.papers.push(paper);
         }
     }
 
-    #[test]
-    fn rows_are_written_after_the_header_and_ids_beside_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("v.npy");
-        let mut out = Output::create(&path, 2).unwrap();
-        out.write("a", &[1.0, 2.0]).unwrap();
-        out.write("b/1", &[3.0, 4.0]).unwrap();
-        assert!(!path.exists(), "nobody takes half a file for a whole one");
-        out.finish().unwrap();
-        let bytes = std::fs::read(&path).unwrap();
-        assert_eq!(bytes.len(), NPY_HEADER + 16);
-        assert_eq!(bytes[NPY_HEADER + 12..], 4.0_f32.to_le_bytes());
-        assert_eq!(std::fs::read_to_string(folder.path().join("v.ids")).unwrap(), "a\nb/1\n");
+    fn encode(&mut self) -> anyhow::Result<()> {
+        let papers = std::mem::take(&mut self.papers);
+        let texts: Vec<String> = papers.iter().map(text_of).collect();
+        let embeddings = self.encoder.encode(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
+        self.counts.encoded += papers.len() as u64;
+        self.counts.tokens += embeddings.iter().map(|embedding| embedding.tokens as u64).sum::<u64>();
+        let rows = papers.into_iter().zip(embeddings);
+        self.rows.extend(rows.map(|(paper, embedding)| Row { paper, vector: embedding.vector }));
+        Ok(())
+    }
+
+    fn publish(&mut self) -> anyhow::Result<()> {
+        self.encode()?;
+        Ok(self.job.publish(&std::mem::take(&mut self.rows))?)
+    }
+
+    fn finish(mut self) -> anyhow::Result<(Counts, PathBuf)> {
+        let is_begun = !self.counts.read.is_multiple_of(self.job.part_entries());
+        if is_begun && self.counts.read > self.job.entries_done() {
+            self.publish()?;
+        }
+        let out = self.job.out().to_path_buf();
+        self.job.finish()?;
+        Ok((self.counts, out))
     }
 }

@@ -1,12 +1,15 @@
 //! `likewise ingest`: dumps into a data folder.
 
+use super::dumps::{DumpOptions, Dumps};
 use super::progress::Progress;
-use super::{DataOptions, print_line};
-use crate::dump::{self, BytesRead, Format, Papers};
+use super::{DataOptions, print_line, watch};
+use crate::dump::{self, Dump, Source};
+use crate::encoder::Encoder;
 use crate::ingest::{Counts, Writer};
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Exit status: some papers were refused.
@@ -15,39 +18,59 @@ pub(super) const REFUSED: u8 = 2;
 /// Options of `likewise ingest`.
 #[derive(Args)]
 pub struct Options {
-    /// Dumps: plain, .gz or .zst; `-` is standard input.
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// The dumps' format; left out, each file is looked into.
-    #[arg(long)]
-    format: Option<Format>,
     #[command(flatten)]
-    data: DataOptions,
+    pub(super) dumps: DumpOptions,
+    /// Take papers without an abstract, too, by their titles alone.
+    #[arg(long)]
+    pub(super) title_only: bool,
+    /// A folder whose files are taken in as they are completed, until this is stopped.
+    #[arg(long, value_name = "FOLDER", required_unless_present = "files")]
+    watch: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) data: DataOptions,
 }
 
 /// Runs it: exit status 0, or 2 if entries were refused, or 1 if a whole file could not be read.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let encoder = options.data.load()?;
     eprintln!("{}", encoder.describe());
-    let mut writer = Writer::open(&options.data.data, &encoder)?;
+    let mut exit = ExitCode::SUCCESS;
+    if !options.dumps.files.is_empty() {
+        let mut dumps = options.dumps.find()?;
+        let counts = ingest(options, &encoder, &mut dumps)?;
+        if dumps.unreadable > 0 {
+            anyhow::bail!("{} dumps could not be read; see above", dumps.unreadable);
+        }
+        if counts.refused + dumps.passed_over > 0 {
+            exit = ExitCode::from(REFUSED);
+        }
+    }
+    match &options.watch {
+        Some(folder) => watch::run(options, &encoder, folder),
+        None => Ok(exit),
+    }
+}
+
+/// Takes in dumps, and says what became of them.
+pub(super) fn ingest(options: &Options, encoder: &Arc<Encoder>, dumps: &mut Dumps) -> anyhow::Result<Counts> {
+    let mut writer = Writer::open(&options.data.data, encoder)?;
+    writer.title_only = options.title_only;
     let started = Instant::now();
     let mut counts = Counts::default();
     counts.encoded +=
         writer.catch_up(|done, all| eprintln!("from an interrupted run: {done} of {all} encoded"))?;
-    let mut unreadable = 0;
-    for file in &options.files {
-        match dump::read(file, options.format) {
-            Ok((papers, bytes_read)) => ingest_file(file, papers, &bytes_read, &mut writer, &mut counts)?,
-            Err(error) => {
-                eprintln!("refused: {error}");
-                unreadable += 1;
-            }
+    for source in std::mem::take(&mut dumps.sources) {
+        let Some(dump) = dumps.open(&source) else { continue };
+        if let Err(error) = check_vectors(&source, &dump, encoder) {
+            eprintln!("refused: {error}");
+            dumps.unreadable += 1;
+            continue;
         }
+        ingest_dump(&source, dump, &mut writer, &mut counts)?;
     }
     let encoding = started.elapsed();
     let index = writer.finish()?.stats();
     let seconds = started.elapsed().as_secs_f64();
-    let Counts { read, added, replaced, unchanged, refused, encoded } = counts;
     eprintln!(
         "index: {} vectors in {} segments, {} compared one by one, {:.1} s",
         index.indexed,
@@ -55,26 +78,62 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         index.waiting + index.stragglers,
         seconds - encoding.as_secs_f64()
     );
-    print_line(&format!(
-        "read {read}, added {added}, replaced {replaced}, unchanged {unchanged}, refused {refused}, encoded {encoded}, \
-         {seconds:.1} s, {:.1} papers/s",
-        read as f64 / seconds
-    ))?;
-    if unreadable > 0 {
-        anyhow::bail!("{unreadable} of {} files could not be read; see above", options.files.len());
+    print_line(&format!("{}, {seconds:.1} s, {:.1} papers/s", told(&counts), counts.read as f64 / seconds))?;
+    if counts.without_abstract > 0 {
+        eprintln!(
+            "{} papers have no abstract; --title-only takes them by their titles",
+            counts.without_abstract
+        );
     }
-    Ok(if refused > 0 { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
+    Ok(counts)
 }
 
-fn ingest_file(
-    file: &Path,
-    papers: Papers,
-    bytes_read: &BytesRead,
-    writer: &mut Writer,
-    counts: &mut Counts,
-) -> anyhow::Result<()> {
-    let mut progress = Progress::new(file, bytes_read.clone(), counts);
-    for chunk in dump::chunks(papers, writer.chunk()) {
+/// What was counted; of what there seldom is, only what there was.
+fn told(counts: &Counts) -> String {
+    let Counts {
+        read,
+        added,
+        replaced,
+        folded,
+        unchanged,
+        deleted,
+        without_abstract,
+        refused,
+        encoded,
+        taken,
+        ..
+    } = *counts;
+    let seldom = [
+        ("folded", folded),
+        ("deleted", deleted),
+        ("without abstract", without_abstract),
+        ("vectors taken", taken),
+    ];
+    let seldom =
+        seldom.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!(", {name} {count}"));
+    format!(
+        "read {read}, added {added}, replaced {replaced}, unchanged {unchanged}, refused {refused}, encoded {encoded}{}",
+        seldom.collect::<String>()
+    )
+}
+
+/// Refuses vectors of another space.
+fn check_vectors(source: &Source, dump: &Dump, encoder: &Encoder) -> anyhow::Result<()> {
+    let wanted = &encoder.model().fingerprint.sha256;
+    match &dump.fingerprint {
+        Some(got) if got != wanted => anyhow::bail!(
+            "{source}: its vectors are of another model or precision: got fingerprint {got}, wanted {wanted}, which is {} \
+             in {}; ingest the dump that they were made of, or take the model and precision they were made with",
+            encoder.model().name,
+            encoder.model().precision
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn ingest_dump(source: &Source, dump: Dump, writer: &mut Writer, counts: &mut Counts) -> anyhow::Result<()> {
+    let mut progress = Progress::new(source, dump.bytes_read, counts);
+    for chunk in dump::chunks(dump.entries, writer.chunk()) {
         chunk.iter().filter_map(|entry| entry.as_ref().err()).for_each(|refused| progress.refuse(refused));
         writer.add(chunk, counts)?;
         progress.update(counts);

@@ -4,14 +4,17 @@
 
 mod compact;
 mod delete;
+mod dumps;
 mod embed;
 mod ingest;
+mod inspect;
 mod progress;
 mod pull;
 mod reembed;
 mod search;
 mod serve;
 mod verify;
+mod watch;
 
 use crate::encoder::{self, Encoder};
 use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
@@ -36,8 +39,10 @@ enum Command {
     Pull(pull::Options),
     /// Read dumps, encode what is new, and index it. Interrupted, run it again: it goes on.
     Ingest(ingest::Options),
-    /// Read dumps and write their vectors into a NumPy file, for programs with an index of their own.
+    /// Read dumps and write their vectors into a file: Parquet, NumPy or JSON Lines. Interrupted, run it again: it goes on.
     Embed(embed::Options),
+    /// Read dumps and say what is in them, without a model or a data folder.
+    Inspect(inspect::Options),
     /// Take papers out of a data folder; a server that serves it follows.
     Delete(delete::Options),
     /// Give back the room that deleted and replaced papers take, and build the index in one piece.
@@ -145,6 +150,7 @@ pub fn main() -> ExitCode {
         Command::Pull(options) => pull::run(&options),
         Command::Ingest(options) => ingest::run(&options),
         Command::Embed(options) => embed::run(&options),
+        Command::Inspect(options) => inspect::run(&options),
         Command::Delete(options) => delete::run(&options),
         Command::Compact(options) => compact::run(&options),
         Command::Reembed(options) => reembed::run(&options),

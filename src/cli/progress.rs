@@ -3,10 +3,9 @@
 //! Its own file because it only looks on: what it shows is derived from the counts and from how far the
 //! file has been read.
 
-use crate::dump::{BytesRead, Refused};
+use crate::dump::{BytesRead, Refused, Source};
 use crate::ingest::Counts;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Between two plain lines; also the span that the rate is of, since after an interrupted run the first
@@ -23,13 +22,13 @@ pub struct Progress {
     bytes_read: BytesRead,
     papers_before: u64,
     refused: usize,
-    /// When the last line was said, and how many papers had been read then.
-    said: (Instant, u64),
+    /// When the last line was said, and how many papers had been read, and tokens encoded, then.
+    said: (Instant, u64, u64),
 }
 
 impl Progress {
     /// Of a file that is about to be read, after `counts` in the files before it.
-    pub fn new(file: &Path, bytes_read: BytesRead, counts: &Counts) -> Progress {
+    pub fn new(source: &Source, bytes_read: BytesRead, counts: &Counts) -> Progress {
         // How much comes from standard input is not known.
         let (bar, template) = match bytes_read.total {
             0 => (ProgressBar::no_length(), "{spinner} {msg}"),
@@ -39,8 +38,8 @@ impl Progress {
         bar.set_style(
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        let file = file.display().to_string();
-        let said = (Instant::now(), counts.read);
+        let file = source.to_string();
+        let said = (Instant::now(), counts.read, counts.tokens);
         Progress { bar, file, bytes_read, papers_before: counts.read, refused: 0, said }
     }
 
@@ -64,19 +63,23 @@ impl Progress {
 
     /// Shows where things stand.
     pub fn update(&mut self, counts: &Counts) {
-        let (since, papers) = self.said;
-        let rate = (counts.read - papers) as f64 / since.elapsed().as_secs_f64().max(1e-3);
+        let (since, papers, tokens) = self.said;
+        let a_second = |count: u64| count as f64 / since.elapsed().as_secs_f64().max(1e-3);
+        let (rate, tokens) = (a_second(counts.read - papers), a_second(counts.tokens - tokens));
         let (so_far, total) = (self.bytes_read.so_far(), self.bytes_read.total);
         let left = left(counts.read - self.papers_before, so_far, total, rate)
             .map_or(String::new(), |left| format!(", {} left", HumanDuration(left)));
-        let line = format!("{} papers, {rate:.1}/s, {} refused{left}", counts.read, counts.refused);
+        let line = format!(
+            "{} papers, {rate:.1}/s, {tokens:.0} tokens/s, {} refused{left}",
+            counts.read, counts.refused
+        );
         if self.bar.is_hidden() && since.elapsed() >= SAID_EVERY {
             eprintln!("{}: {line}", self.file);
         }
         self.bar.set_position(so_far.min(total));
         self.bar.set_message(line);
         if since.elapsed() >= SAID_EVERY {
-            self.said = (Instant::now(), counts.read);
+            self.said = (Instant::now(), counts.read, counts.tokens);
         }
     }
 

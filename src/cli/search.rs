@@ -60,6 +60,9 @@ struct FilterOptions {
     /// From this dump: arxiv, daily-papers, or what the dump says.
     #[arg(long = "source", value_name = "NAME")]
     sources: Vec<String>,
+    /// Papers that were withdrawn or retracted, too.
+    #[arg(long)]
+    withdrawn: bool,
 }
 
 impl FilterOptions {
@@ -73,6 +76,7 @@ impl FilterOptions {
             venues: list(&self.venues),
             authors: list(&self.authors),
             sources: list(&self.sources),
+            withdrawn: self.withdrawn,
         }
     }
 }

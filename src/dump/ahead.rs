@@ -2,23 +2,22 @@
 //!
 //! Its own file because it is a thread, and everything else about dumps is plain iteration.
 
-use super::{Papers, Refused};
-use crate::paper::Paper;
+use super::{Entries, Entry, Refused};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 /// A dump's entries in order, in chunks; see [`chunks`].
 pub struct Chunks {
-    chunks: Receiver<Vec<Result<Paper, Refused>>>,
+    chunks: Receiver<Vec<Result<Entry, Refused>>>,
     reader: Option<JoinHandle<()>>,
 }
 
-/// Reads `papers` in chunks of `size` (the last may be smaller), one chunk ahead of whoever asks.
-pub fn chunks(mut papers: Papers, size: usize) -> Chunks {
+/// Reads `entries` in chunks of `size` (the last may be smaller), one chunk ahead of whoever asks.
+pub fn chunks(mut entries: Entries, size: usize) -> Chunks {
     let (send, chunks) = sync_channel(1);
     let read = move || {
         loop {
-            let chunk: Vec<_> = papers.by_ref().take(size).collect();
+            let chunk: Vec<_> = entries.by_ref().take(size).collect();
             // Nobody takes it if the run ended early.
             if chunk.is_empty() || send.send(chunk).is_err() {
                 return;
@@ -29,7 +28,7 @@ pub fn chunks(mut papers: Papers, size: usize) -> Chunks {
 }
 
 impl Iterator for Chunks {
-    type Item = Vec<Result<Paper, Refused>>;
+    type Item = Vec<Result<Entry, Refused>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Ok(chunk) = self.chunks.recv() {
@@ -47,7 +46,7 @@ impl Iterator for Chunks {
 mod tests {
     use super::*;
 
-    fn refused(line: u64) -> Result<Paper, Refused> {
+    fn refused(line: u64) -> Result<Entry, Refused> {
         Err(Refused { line, reason: String::new() })
     }
 

@@ -4,23 +4,24 @@
 //! to be found. It ends with a line about the research community, in one of two variants, after which
 //! one of them has the day (`Jun 5`).
 
-use super::Refused;
-use super::jsonl::{Fields, build};
+use super::fields::{Fields, build};
 use super::lines::lines;
-use crate::paper::Paper;
+use super::{Entries, Entry, Refused};
 use std::io::BufRead;
+
+/// What this dump's papers are from.
+pub const SOURCE: &str = "daily-papers";
 
 /// What the header's last fixed line says in both variants (`byAK and …`, `by AK and …`).
 const HEADER_END: &str = "AK and the research community";
 
 /// Whether the head of a file is such a page's.
-pub fn looks_like(head: &[u8]) -> bool {
-    let head = String::from_utf8_lossy(&head[..head.len().min(4096)]);
-    head.lines().any(|line| line.trim_end().ends_with(HEADER_END))
+pub fn looks_like(head: &str) -> bool {
+    head[..head.floor_char_boundary(4096)].lines().any(|line| line.trim_end().ends_with(HEADER_END))
 }
 
 /// The papers of a page.
-pub fn papers(reader: Box<dyn BufRead + Send>) -> Box<dyn Iterator<Item = Result<Paper, Refused>> + Send> {
+pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
     // Every paragraph is one line, and `lines` leaves the blank ones out.
     let mut paragraphs = lines(reader).peekable();
     let mut header = true;
@@ -53,10 +54,10 @@ pub fn papers(reader: Box<dyn BufRead + Send>) -> Box<dyn Iterator<Item = Result
         };
         Some(match paragraphs.next() {
             Some(Ok((_, r#abstract))) => {
-                let source = Some("daily-papers".into());
+                let source = Some(SOURCE.into());
                 let fields =
                     Fields { title: Some(title), r#abstract: Some(r#abstract), source, ..Fields::default() };
-                build(fields).map_err(|reason| Refused { line, reason })
+                build(fields).map(Entry::Paper).map_err(|reason| Refused { line, reason })
             }
             Some(Err(refused)) => Err(refused),
             None => Err(Refused {
@@ -81,9 +82,16 @@ mod tests {
     use std::io::Cursor;
 
     fn titles(text: &str) -> Vec<Result<String, u64>> {
-        papers(Box::new(Cursor::new(text.to_string().into_bytes())))
-            .map(|paper| paper.map(|paper| paper.title).map_err(|refused| refused.line))
+        entries(Box::new(Cursor::new(text.to_string().into_bytes())))
+            .map(|entry| entry.map(title).map_err(|refused| refused.line))
             .collect()
+    }
+
+    fn title(entry: Entry) -> String {
+        match entry {
+            Entry::Paper(paper) => paper.title,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -98,9 +106,9 @@ mod tests {
     fn what_is_no_page_is_refused_and_a_bad_title_takes_its_abstract_along() {
         assert_eq!(titles("One\n\nAbout one.\n"), [Err(1)]);
         let page = b"by AK and the research community\n\n\xff\n\nAbout one.\n\nTwo\n\nAbout two.\n";
-        let read: Vec<_> = papers(Box::new(Cursor::new(page.to_vec()))).collect();
+        let read: Vec<_> = entries(Box::new(Cursor::new(page.to_vec()))).collect();
         assert!(read[0].is_err() && read.len() == 2, "{read:?}");
-        assert_eq!(read[1].as_ref().unwrap().title, "Two");
+        assert_eq!(title(read[1].clone().unwrap()), "Two");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::io::{BufRead, Read};
 /// UTF-8's byte order mark, which some programs put first.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Longest line that is held; a longer one is refused and skipped.
-const MAX_LINE_BYTES: usize = 16 << 20;
+/// Longest line, or other piece of a dump that is one entry, that is held; a longer one is refused and skipped.
+pub const MAX_ENTRY_BYTES: usize = 16 << 20;
 
 /// The lines of `reader` that are not blank. After an error of the stream itself nothing follows.
 pub fn lines(reader: Box<dyn BufRead + Send>) -> impl Iterator<Item = Result<(u64, String), Refused>> + Send {
@@ -44,9 +44,9 @@ impl Iterator for Lines {
                     ))));
                 }
             };
-            if line.len() > MAX_LINE_BYTES {
+            if line.len() > MAX_ENTRY_BYTES {
                 return Some(Err(
-                    self.refuse(format!("got a line of over {MAX_LINE_BYTES} bytes, wanted a paper"))
+                    self.refuse(format!("got a line of over {MAX_ENTRY_BYTES} bytes, wanted a paper"))
                 ));
             }
             let line =
@@ -74,7 +74,7 @@ impl Lines {
     /// The next line; of one that is too long only as much as shows that it is.
     fn read_line(&mut self) -> std::io::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
-        let limit = MAX_LINE_BYTES as u64 + 1;
+        let limit = MAX_ENTRY_BYTES as u64 + 1;
         let count = (&mut self.reader).take(limit).read_until(b'\n', &mut line)?;
         if count as u64 == limit && !line.ends_with(b"\n") {
             self.reader.skip_until(b'\n')?;
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_line_too_long_to_hold_is_skipped() {
-        let mut bytes = vec![b'x'; MAX_LINE_BYTES + 10];
+        let mut bytes = vec![b'x'; MAX_ENTRY_BYTES + 10];
         bytes.extend_from_slice(b"\nnext");
         assert_eq!(read(&bytes), [Err(1), Ok((2, "next".into()))]);
     }

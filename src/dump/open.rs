@@ -1,10 +1,11 @@
-//! Opens a dump: plain, gzip or zstandard, told by its first bytes, or standard input.
+//! Opens a dump: plain, gzip, zstandard or bzip2, told by its first bytes, a member of a .zip, or standard input.
 //!
 //! Its own file because no format cares how its bytes were packed.
 
+use super::files::Source;
 use crate::error::{Error, Result};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Read};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ const HEAD_BYTES: u64 = 64 * 1024;
 /// How far into a file its reader is, for showing progress while the reader is elsewhere.
 #[derive(Debug, Clone, Default)]
 pub struct BytesRead {
-    read: Arc<AtomicU64>,
+    pub(super) read: Arc<AtomicU64>,
     /// Size of the file in bytes; 0 where it is not known.
     pub total: u64,
 }
@@ -43,37 +44,111 @@ impl<R: Read> Read for Counting<R> {
     }
 }
 
-/// Opens `path`, or standard input for `-`, unpacking as it reads.
+/// Opens a dump, unpacking as it reads.
 ///
 /// # Errors
-/// [`Error::Io`] with the path.
-pub fn open(path: &Path) -> Result<(Box<dyn BufRead + Send>, BytesRead)> {
-    let (file, total): (Box<dyn Read + Send>, u64) = if path == Path::new("-") {
-        (Box::new(std::io::stdin()), 0)
-    } else {
-        let file = File::open(path).map_err(Error::io(path))?;
-        let metadata = file.metadata().map_err(Error::io(path))?;
-        if metadata.is_dir() {
-            let shown = path.display();
-            return Err(Error::Invalid(format!(
-                "{shown}: got a folder, wanted a file; name its files instead"
-            )));
-        }
-        (Box::new(file), metadata.len())
-    };
+/// [`Error::Io`] with the path; [`Error::Invalid`] for a member of an archive that is packed in a way that is not known.
+pub fn open(source: &Source) -> Result<(Box<dyn BufRead + Send>, BytesRead)> {
+    let path = &source.path;
+    if path == Path::new("-") {
+        return counted(path, Box::new(std::io::stdin()), 0);
+    }
+    if let Some(member) = &source.member {
+        return open_member(path, member.index);
+    }
+    let file = File::open(path).map_err(Error::io(path))?;
+    let metadata = file.metadata().map_err(Error::io(path))?;
+    if metadata.is_dir() {
+        return Err(Error::Invalid(format!("{}: got a folder, wanted a file", path.display())));
+    }
+    counted(path, Box::new(file), metadata.len())
+}
+
+fn counted(
+    path: &Path,
+    packed: Box<dyn Read + Send>,
+    total: u64,
+) -> Result<(Box<dyn BufRead + Send>, BytesRead)> {
     let bytes_read = BytesRead { read: Arc::default(), total };
-    let counting = Counting { inner: file, read: Arc::clone(&bytes_read.read) };
+    let counting = Counting { inner: packed, read: Arc::clone(&bytes_read.read) };
     let reader = unpack(BufReader::with_capacity(BUFFER_BYTES, counting)).map_err(Error::io(path))?;
     Ok((reader, bytes_read))
 }
 
-/// Unpacks by magic bytes; a gzip or zstandard file may have several members one after the other.
+/// Whether a file is a .zip; an empty one begins otherwise.
+pub fn is_zip(path: &Path) -> Result<bool> {
+    let mut start = [0; 4];
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    if file.metadata().map_err(Error::io(path))?.len() < 4 {
+        return Ok(false);
+    }
+    file.read_exact(&mut start).map_err(Error::io(path))?;
+    Ok(start == *b"PK\x03\x04" || start == *b"PK\x05\x06")
+}
+
+/// Says that an archive cannot be read.
+pub fn bad_archive(path: &Path, cause: &dyn std::fmt::Display) -> Error {
+    Error::Invalid(format!("{}: {cause}; wanted a .zip that is whole and not encrypted", path.display()))
+}
+
+/// Opens a member of an archive: where it is, and how it is packed, the archive's directory says.
+fn open_member(path: &Path, index: usize) -> Result<(Box<dyn BufRead + Send>, BytesRead)> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    let mut archive = zip::ZipArchive::new(file).map_err(|error| bad_archive(path, &error))?;
+    let member = archive.by_index_raw(index).map_err(|error| bad_archive(path, &error))?;
+    if member.encrypted() {
+        return Err(bad_archive(path, &"got an encrypted member"));
+    }
+    let start = member.data_start().ok_or_else(|| bad_archive(path, &"got a member that is nowhere"))?;
+    let (size, crc, method) = (member.compressed_size(), member.crc32(), member.compression());
+    drop(member);
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    file.seek(SeekFrom::Start(start)).map_err(Error::io(path))?;
+    let bytes_read = BytesRead { read: Arc::default(), total: size };
+    let counting = Counting { inner: file.take(size), read: Arc::clone(&bytes_read.read) };
+    let packed = BufReader::with_capacity(BUFFER_BYTES, counting);
+    let plain: Box<dyn Read + Send> = match method {
+        zip::CompressionMethod::Stored => Box::new(packed),
+        zip::CompressionMethod::DEFLATE => Box::new(flate2::bufread::DeflateDecoder::new(packed)),
+        other => {
+            return Err(bad_archive(
+                path,
+                &format!("got a member packed by {other}, wanted deflate or none"),
+            ));
+        }
+    };
+    let checked = Checked { inner: plain, hasher: crc32fast::Hasher::new(), wanted: crc };
+    Ok((unpack(buffered(checked)).map_err(Error::io(path))?, bytes_read))
+}
+
+/// Fails at the end, if what was read does not give its checksum.
+struct Checked {
+    inner: Box<dyn Read + Send>,
+    hasher: crc32fast::Hasher,
+    wanted: u32,
+}
+
+impl Read for Checked {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        if count == 0 && !buffer.is_empty() && self.hasher.clone().finalize() != self.wanted {
+            return Err(std::io::Error::other("the archive's checksum is another"));
+        }
+        Ok(count)
+    }
+}
+
+/// Unpacks by magic bytes; a packed file may have several members one after the other.
 fn unpack(packed: impl BufRead + Send + 'static) -> std::io::Result<Box<dyn BufRead + Send>> {
     let mut packed = with_head(packed);
     Ok(match packed.fill_buf()? {
         [0x1f, 0x8b, ..] => with_head(buffered(flate2::bufread::MultiGzDecoder::new(packed))),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
             with_head(buffered(zstd::stream::read::Decoder::with_buffer(packed)?))
+        }
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => {
+            with_head(buffered(bzip2::bufread::MultiBzDecoder::new(packed)))
         }
         _ => packed,
     })
@@ -137,5 +212,11 @@ mod tests {
         assert_eq!(unpacked([gz("one "), gz("two")].concat()), "one two");
         let zst = |text: &str| zstd::encode_all(text.as_bytes(), 1).unwrap();
         assert_eq!(unpacked([zst("one "), zst("two")].concat()), "one two");
+        let bz2 = |text: &str| {
+            let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            encoder.write_all(text.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        };
+        assert_eq!(unpacked([bz2("one "), bz2("two")].concat()), "one two");
     }
 }

@@ -7,7 +7,7 @@
 use super::filters::Filters;
 use super::plan::Plan;
 use super::{Answer, Hit, Like, NextStats, Query, Stats, TextRead, unit};
-use crate::catalog::{Catalog, PaperNumber};
+use crate::catalog::{Catalog, Numbers, PaperNumber};
 use crate::directory::Directory;
 use crate::encoder::{Embedding, Encoder};
 use crate::error::{Error, Result};
@@ -46,8 +46,28 @@ struct Derived {
     space: Space,
     index: Segments,
     directory: Directory,
+    withdrawn: Withdrawn,
     /// See [`Catalog::version`].
     version: i64,
+}
+
+/// Papers that are no answers, unless they are asked for: they were taken back.
+struct Withdrawn {
+    numbers: Numbers,
+    /// The slots that stand for such papers only.
+    slots: RoaringBitmap,
+}
+
+impl Withdrawn {
+    fn of(catalog: &Catalog, directory: &Directory) -> Result<Withdrawn> {
+        let numbers = catalog.withdrawn()?;
+        let mut slots = directory.slots(Some(&numbers)).unwrap_or_default();
+        slots = slots
+            .into_iter()
+            .filter(|slot| directory.papers_of(*slot).all(|number| numbers.contains(number)))
+            .collect();
+        Ok(Withdrawn { numbers, slots })
+    }
 }
 
 impl Derived {
@@ -57,7 +77,8 @@ impl Derived {
         space.vectors().expect_random();
         let index = Segments::open(space.path(), space.vectors().clone())?;
         let directory = Directory::of(catalog, &space)?;
-        Ok(Derived { space, index, directory, version })
+        let withdrawn = Withdrawn::of(catalog, &directory)?;
+        Ok(Derived { space, index, directory, withdrawn, version })
     }
 
     /// Whether something was written since.
@@ -82,6 +103,7 @@ impl Derived {
         self.index.follow(self.space.path(), self.space.vectors().clone())?;
         self.index.insert_in_background();
         self.directory.follow(catalog, &self.space)?;
+        self.withdrawn = Withdrawn::of(catalog, &self.directory)?;
         self.version = version;
         Ok(())
     }
@@ -266,13 +288,13 @@ impl Library {
             let last = self.derived().directory.last();
             self.filters.numbers(&query.filter, last)?;
         }
-        let Derived { index, directory, .. } = &*self.derived();
+        let Derived { index, directory, withdrawn, .. } = &*self.derived();
         let allowed = if query.filter.is_empty() {
             None
         } else {
             Some(self.filters.allowed(&query.filter, directory, index.len())?)
         };
-        let live = if allowed.is_none() { directory.slots(None) } else { None };
+        let live = if allowed.is_none() { live(directory, withdrawn, query.filter.withdrawn) } else { None };
         let slots = allowed.as_ref().map(|allowed| &*allowed.slots).or(live.as_ref());
         // The queried papers may be among the nearest, and are then taken out again.
         let k = query.k + target.excluded.len();
@@ -281,7 +303,10 @@ impl Library {
             Plan::Walk => index.search(&target.vector, k, slots),
         };
         let passes = |number: &PaperNumber| {
-            let is_allowed = allowed.as_ref().is_none_or(|allowed| allowed.numbers.contains(*number));
+            let is_allowed = match &allowed {
+                Some(allowed) => allowed.numbers.contains(*number),
+                None => query.filter.withdrawn || !withdrawn.numbers.contains(*number),
+            };
             is_allowed && !target.excluded.contains(number)
         };
         let mut found = Vec::new();
@@ -319,6 +344,20 @@ impl Library {
         let hit = |(rank, (score, paper))| Hit { rank: rank + 1, score, paper };
         Ok(hits.into_iter().enumerate().map(hit).collect())
     }
+}
+
+/// The slots that an unfiltered query may be answered from; `None` if those are all.
+fn live(directory: &Directory, withdrawn: &Withdrawn, also_withdrawn: bool) -> Option<RoaringBitmap> {
+    let live = directory.slots(None);
+    if also_withdrawn || withdrawn.slots.is_empty() {
+        return live;
+    }
+    let all = || {
+        let mut all = RoaringBitmap::new();
+        all.insert_range(0..directory.slot_count());
+        all
+    };
+    Some(live.unwrap_or_else(all) - &withdrawn.slots)
 }
 
 /// Finishes what a killed ingest left, if no other process is at it.

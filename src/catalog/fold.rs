@@ -1,0 +1,232 @@
+//! Which records are one paper, and what that paper is.
+//!
+//! Its own file because it is a question of its own: a preprint, what was published of it, and what others say of
+//! both come as records with ids of their own, and people want one answer.
+
+use crate::paper::{Kind, Paper, PaperId, parse_date};
+use crate::text::{TextHash, text_of};
+use std::collections::HashSet;
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// Fewest letters and digits of a title that tells a paper: `Editorial` is many papers' title.
+const SHORTEST_TITLE: usize = 10;
+
+/// Most years between a preprint and what was published of it.
+const YEARS_APART: i32 = 5;
+
+/// What a record can be found by, beside its ids: hashes of its title with its first author, and of its text.
+pub fn marks(record: &Paper) -> Vec<i64> {
+    let hash = |text: &str| {
+        let hash = TextHash::of(text).0;
+        i64::from_le_bytes(hash[..8].try_into().unwrap_or_default())
+    };
+    let by_title = title_and_author(record).map(|text| hash(&text));
+    let by_text = (!record.r#abstract.is_empty()).then(|| hash(&text_of(record)));
+    by_title.into_iter().chain(by_text).collect()
+}
+
+/// Whether two records are the same record, of which the later replaces the earlier: one id, and one source. A record
+/// that somebody wrote by hand, without a source, is whoever's record.
+pub fn is_same_record(one: &Paper, other: &Paper) -> bool {
+    one.id == other.id && (one.source == other.source || one.source.is_none() || other.source.is_none())
+}
+
+/// Whether two records are of the same paper: by an id that both have, or by title and first author, or, where one of
+/// them has no authors, by every word.
+pub fn is_same_paper(one: &Paper, other: &Paper) -> bool {
+    if ids(one).any(|id| ids(other).any(|other| id == other)) {
+        return true;
+    }
+    let by_title = || title_and_author(one).is_some_and(|title| title_and_author(other) == Some(title));
+    let by_text = || {
+        let unsigned = one.authors.is_empty() || other.authors.is_empty();
+        unsigned && !one.r#abstract.is_empty() && text_of(one) == text_of(other)
+    };
+    !are_told_apart(one, other) && (by_title() || by_text())
+}
+
+/// Whether who gave both an id says that they are two papers, or they are too many years apart.
+fn are_told_apart(one: &Paper, other: &Paper) -> bool {
+    let of = |record: &Paper, kind| -> bool { ids(record).any(|id| id.kind() == kind) };
+    // None that both have, or they would be known to be one.
+    let has_both = |kind| of(one, kind) && of(other, kind);
+    let year = |record: &Paper| {
+        let days = parse_date(record.published.as_deref()?).ok()?;
+        days.first.get(..4)?.parse::<i32>().ok()
+    };
+    let far = year(one).zip(year(other)).is_some_and(|(one, other)| (one - other).abs() > YEARS_APART);
+    far || [Kind::Arxiv, Kind::Pubmed, Kind::Acl].into_iter().any(has_both)
+}
+
+fn ids(record: &Paper) -> impl Iterator<Item = &PaperId> {
+    std::iter::once(&record.id).chain(&record.also)
+}
+
+/// A title's letters and digits and the first author's last name, whatever case, accents and punctuation.
+fn title_and_author(record: &Paper) -> Option<String> {
+    let title = folded(&record.title);
+    let is_long = title.chars().count() >= SHORTEST_TITLE && record.title.split_whitespace().nth(1).is_some();
+    let author = last_name(record.authors.first()?);
+    (is_long && !author.is_empty()).then(|| format!("{title} {author}"))
+}
+
+/// `Ann Bee`, `Bee, Ann`, `A. Bee Jr.` → `bee`.
+fn last_name(author: &str) -> String {
+    let name = author.split_once(',').map_or(author, |(last, _)| last);
+    let words: Vec<String> = name.split_whitespace().map(folded).filter(|word| !word.is_empty()).collect();
+    let is_suffix = |word: &&String| ["jr", "sr", "ii", "iii", "iv"].contains(&word.as_str());
+    words.iter().rev().find(|word| !is_suffix(word)).cloned().unwrap_or_default()
+}
+
+fn folded(text: &str) -> String {
+    let letters = text.nfkd().filter(|letter| !is_combining_mark(*letter) && letter.is_alphanumeric());
+    letters.flat_map(char::to_lowercase).collect()
+}
+
+/// Parts records into papers, each in the order in which its records came.
+pub fn papers_of<T>(records: Vec<(T, Paper)>) -> Vec<Vec<(T, Paper)>> {
+    let mut papers: Vec<Vec<(T, Paper)>> = Vec::new();
+    for record in records {
+        let belongs =
+            |paper: &Vec<(T, Paper)>| paper.iter().any(|(_, other)| is_same_paper(other, &record.1));
+        let (mut same, others): (Vec<_>, Vec<_>) = papers.into_iter().partition(belongs);
+        papers = others;
+        // What was several papers without it is one by it; it stays where the first of them was.
+        same.push(vec![record]);
+        papers.push(same.into_iter().flatten().collect());
+    }
+    papers
+}
+
+/// The paper that records are of. It is called what the first was called; the first that was not taken back and has an
+/// abstract is read; what that lacks, the others fill in.
+pub fn paper_of(records: &[&Paper]) -> Paper {
+    let Some(first) = records.first() else { return Paper::default() };
+    let stands = |record: &&&Paper| !record.withdrawn;
+    let read = records.iter().find(|record| stands(record) && !record.r#abstract.is_empty());
+    let read = read.or_else(|| records.iter().find(stands)).unwrap_or(first);
+    let mut paper = Paper {
+        id: first.id.clone(),
+        withdrawn: records.iter().all(|record| record.withdrawn),
+        ..(**read).clone()
+    };
+    let fill = |field: &mut Option<String>, of: fn(&Paper) -> &Option<String>| {
+        *field = field.take().or_else(|| records.iter().find_map(|record| of(record).clone()));
+    };
+    fill(&mut paper.published, |record| &record.published);
+    fill(&mut paper.venue, |record| &record.venue);
+    fill(&mut paper.url, |record| &record.url);
+    paper.source = records.iter().find_map(|record| record.source.clone());
+    if paper.authors.is_empty() {
+        paper.authors = records
+            .iter()
+            .map(|record| &record.authors)
+            .find(|authors| !authors.is_empty())
+            .cloned()
+            .unwrap_or_default();
+    }
+    let mut seen: HashSet<String> = paper.categories.iter().map(|category| category.to_lowercase()).collect();
+    for category in records.iter().flat_map(|record| &record.categories) {
+        if seen.insert(category.to_lowercase()) {
+            paper.categories.push(category.clone());
+        }
+    }
+    let mut seen = HashSet::from([&first.id]);
+    paper.also =
+        records.iter().flat_map(|record| ids(record)).filter(|id| seen.insert(id)).cloned().collect();
+    paper
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str, title: &str, author: &str) -> Paper {
+        Paper {
+            id: PaperId::parse(id).unwrap(),
+            title: title.into(),
+            r#abstract: format!("About {title}."),
+            authors: if author.is_empty() { vec![] } else { vec![author.into(), "Someone Else".into()] },
+            ..Paper::default()
+        }
+    }
+
+    fn also(record: Paper, id: &str) -> Paper {
+        Paper { also: vec![PaperId::parse(id).unwrap()], ..record }
+    }
+
+    #[test]
+    fn records_of_one_paper_are_told() {
+        let preprint = record("2101.00001", "Attention: Is it all?", "Ann Bée Jr.");
+        let published = record("10.1000/x", "ATTENTION — is it ALL", "Bee, Ann");
+        assert!(is_same_paper(&preprint, &published));
+        assert!(is_same_paper(&also(record("a", "T", ""), "10.1000/x"), &published), "by an id");
+        assert!(
+            is_same_paper(
+                &preprint,
+                &Paper { id: PaperId::parse("b").unwrap(), authors: vec![], ..preprint.clone() }
+            ),
+            "by every word"
+        );
+        let told_apart = [
+            record("2101.00002", "Attention: Is it all?", "Ann Bee"),
+            record("10.1000/x", "Attention: Is it all?", "Cee Bea"),
+            Paper { published: Some("2030".into()), ..published.clone() },
+            record("10.1000/x", "Attention", "Ann Bee"),
+        ];
+        let preprint = Paper { published: Some("2021-01".into()), ..preprint };
+        for other in told_apart {
+            assert!(!is_same_paper(&preprint, &other), "{other:?}");
+        }
+        let short = |id: &str| record(id, "Editorial", "Ann Bee");
+        assert!(!is_same_paper(&short("a"), &short("b")), "a title of many papers");
+    }
+
+    #[test]
+    fn what_a_record_is_found_by_is_what_makes_it_the_same() {
+        let one = record("a", "Attention: is it all?", "Ann Bee");
+        let other = record("b", "Attention is it all", "Bee, A.");
+        assert!(marks(&one).iter().any(|mark| marks(&other).contains(mark)));
+        let unsigned = Paper { authors: vec![], ..one.clone() };
+        assert!(marks(&one).iter().any(|mark| marks(&unsigned).contains(mark)));
+    }
+
+    #[test]
+    fn a_record_may_make_two_papers_one() {
+        let records = vec![record("a", "One", ""), record("b", "Two", ""), record("c", "Three", "")];
+        assert_eq!(papers_of(records.clone().into_iter().map(|record| ((), record)).collect()).len(), 3);
+        let bridge = also(record("c", "Three", ""), "a");
+        let bridge = Paper { also: [bridge.also, vec![PaperId::parse("b").unwrap()]].concat(), ..bridge };
+        let papers = papers_of(vec![((), records[0].clone()), ((), records[1].clone()), ((), bridge)]);
+        let ids: Vec<&str> = papers[0].iter().map(|(_, record)| record.id.as_str()).collect();
+        assert_eq!((papers.len(), &ids[..]), (1, &["a", "b", "c"][..]));
+    }
+
+    #[test]
+    fn a_paper_is_what_its_records_say_together() {
+        let gone = Paper {
+            withdrawn: true,
+            categories: vec!["cs.LG".into()],
+            published: Some("2021".into()),
+            ..record("2101.00001", "Old", "A B")
+        };
+        let title_only =
+            Paper { r#abstract: String::new(), source: Some("acl".into()), ..record("P19-1001", "New", "") };
+        let read = Paper {
+            venue: Some("ACL".into()),
+            categories: vec!["CS.lg".into(), "nlp".into()],
+            ..also(record("10.1000/x", "New", ""), "2101.00001")
+        };
+        let paper = paper_of(&[&gone, &title_only, &read]);
+        assert_eq!((paper.id.as_str(), paper.title.as_str(), paper.withdrawn), ("2101.00001", "New", false));
+        assert_eq!(
+            (paper.venue.as_deref(), paper.published.as_deref(), paper.source.as_deref()),
+            (Some("ACL"), Some("2021"), Some("acl"))
+        );
+        assert_eq!((&paper.authors[0][..], paper.categories.len()), ("A B", 2));
+        assert_eq!(paper.also.iter().map(PaperId::as_str).collect::<Vec<_>>(), ["P19-1001", "10.1000/x"]);
+        assert!(paper_of(&[&gone]).withdrawn);
+        assert_eq!(paper_of(&[&read]), read, "one record is the paper");
+    }
+}

@@ -1,0 +1,525 @@
+//! Writing papers: every record finds its paper, or makes one, or makes one of two.
+//!
+//! Its own file because reading is simple and this is not: a paper may be said by several records (`fold.rs`), each of
+//! which can change, go, and turn out to be another paper's.
+
+use super::changes::{last_change, set_last_change};
+use super::fold::{is_same_record, marks, paper_of, papers_of};
+use super::{Catalog, PaperNumber, SELECT, labels, paper};
+use crate::dump::Deleted;
+use crate::error::{Error, Result};
+use crate::paper::{Paper, PaperId, parse_date};
+use crate::text::{TextHash, text_of};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use std::collections::{BTreeSet, HashSet};
+
+/// Something that is said of a paper.
+#[derive(Debug, Clone, Copy)]
+pub enum Act<'a> {
+    /// A record, added or in place of the one it was.
+    Put(&'a Paper),
+    /// A record is gone; a paper that others speak of stays.
+    Retract(&'a Deleted),
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its paper was not here.
+    Added,
+    /// It was here, and something about it was different.
+    Replaced,
+    /// Its paper was here, by another record.
+    Folded,
+    /// It was here, the same in every field.
+    Unchanged,
+    /// It has no abstract, and its paper is not here: it was left out.
+    WithoutAbstract,
+    /// It was here, and is here no more.
+    Retracted,
+    /// It was not here, or is another's to take out.
+    NotHere,
+}
+
+/// What became of some.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Of each.
+    pub outcomes: Vec<Outcome>,
+    /// The papers that are different now, each once.
+    pub papers: Vec<Paper>,
+}
+
+impl Catalog {
+    /// Does it all in one durable transaction, in order: all of it or, on an error, nothing. A record without an abstract
+    /// makes a paper only if `title_only`.
+    pub fn apply(&self, acts: &[Act], title_only: bool) -> Result<Written> {
+        let mut written = Written::default();
+        self.change(|connection, change| {
+            for act in acts {
+                let outcome = match act {
+                    Act::Put(record) => put(connection, record, title_only, change, &mut written.papers)?,
+                    Act::Retract(gone) => retract(connection, gone, change, &mut written.papers)?,
+                };
+                written.outcomes.push(outcome);
+            }
+            Ok(written.outcomes.iter().any(|outcome| {
+                matches!(outcome, Outcome::Added | Outcome::Replaced | Outcome::Folded | Outcome::Retracted)
+            }))
+        })?;
+        // As each was last.
+        let mut seen = HashSet::new();
+        written.papers.reverse();
+        written.papers.retain(|paper| seen.insert(paper.id.clone()));
+        written.papers.reverse();
+        Ok(written)
+    }
+
+    /// Adds or replaces records, those without an abstract too.
+    pub fn upsert(&self, records: &[Paper]) -> Result<Vec<Outcome>> {
+        let acts: Vec<Act> = records.iter().map(Act::Put).collect();
+        Ok(self.apply(&acts, true)?.outcomes)
+    }
+
+    /// Deletes papers in one durable transaction, by any of their ids; gives which of them were here.
+    pub fn delete(&self, ids: &[PaperId]) -> Result<Vec<bool>> {
+        let mut were_here = Vec::with_capacity(ids.len());
+        self.change(|connection, change| {
+            for id in ids {
+                let numbers = numbers_of(connection, id)?;
+                numbers.iter().try_for_each(|number| delete(connection, *number, change))?;
+                were_here.push(!numbers.is_empty());
+            }
+            Ok(were_here.contains(&true))
+        })?;
+        Ok(were_here)
+    }
+
+    /// One transaction that has a number, if `write` says that it changed something.
+    fn change(&self, write: impl FnOnce(&Connection, i64) -> Result<bool>) -> Result<()> {
+        let mut connection = self.lock();
+        let transaction = begin(&mut connection)?;
+        let change = last_change(&transaction)? + 1;
+        if write(&transaction, change)? {
+            set_last_change(&transaction, change)?;
+        }
+        Ok(transaction.commit()?)
+    }
+}
+
+/// Begins a transaction that will write. Begun as one that reads, it would fail where it goes on to write, if another
+/// process has written meanwhile.
+pub fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
+    Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+}
+
+/// Whether a source that says a paper is gone speaks of this record.
+fn is_gone(record: &Paper, gone: &Deleted) -> bool {
+    let is_its = record.source == gone.source || record.source.is_none() || gone.source.is_none();
+    is_its && (record.id == gone.id || record.also.contains(&gone.id))
+}
+
+fn retract(
+    connection: &Connection,
+    gone: &Deleted,
+    change: i64,
+    written: &mut Vec<Paper>,
+) -> Result<Outcome> {
+    let numbers = numbers_of(connection, &gone.id)?;
+    let records = records_of_all(connection, &numbers)?;
+    let all = records.len();
+    let kept: Vec<_> = records.into_iter().filter(|(_, record)| !is_gone(record, gone)).collect();
+    if kept.len() == all {
+        return Ok(Outcome::NotHere);
+    }
+    assign(connection, papers_of(kept), numbers, change, written)?;
+    Ok(Outcome::Retracted)
+}
+
+fn put(
+    connection: &Connection,
+    record: &Paper,
+    title_only: bool,
+    change: i64,
+    written: &mut Vec<Paper>,
+) -> Result<Outcome> {
+    let mut find = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
+    // One that cannot be read is replaced.
+    let known = find.query_row([record.id.as_str()], |row| Ok(paper(row).ok())).optional()?;
+    let is_unreadable = matches!(known, Some(None));
+    if known.flatten().as_ref() == Some(&paper_of(&[record])) {
+        return Ok(Outcome::Unchanged);
+    }
+    let numbers = candidates(connection, record)?;
+    let mut records = records_of_all(connection, &numbers)?;
+    let place = records.iter().position(|(_, other)| is_same_record(other, record));
+    let mut new = record.clone();
+    if let Some(place) = place.filter(|_| new.r#abstract.is_empty()) {
+        // That it is not said again does not mean that it is no more.
+        new.r#abstract = records[place].1.r#abstract.clone();
+    }
+    if records.iter().any(|(_, record)| *record == new) {
+        return Ok(Outcome::Unchanged);
+    }
+    match place {
+        Some(place) => records[place].1 = new.clone(),
+        None => records.push((None, new.clone())),
+    }
+    let papers = papers_of(records);
+    let is_alone = place.is_none() && papers.iter().any(|paper| matches!(&paper[..], [(None, _)]));
+    if is_alone && !title_only && new.r#abstract.is_empty() {
+        return Ok(Outcome::WithoutAbstract);
+    }
+    assign(connection, papers, numbers, change, written)?;
+    Ok(match place {
+        Some(_) => Outcome::Replaced,
+        None if is_unreadable => Outcome::Replaced,
+        None if is_alone => Outcome::Added,
+        None => Outcome::Folded,
+    })
+}
+
+/// The numbers of the papers that a record may be of.
+fn candidates(connection: &Connection, record: &Paper) -> Result<BTreeSet<PaperNumber>> {
+    let mut numbers = BTreeSet::new();
+    for id in std::iter::once(&record.id).chain(&record.also) {
+        numbers.append(&mut numbers_of(connection, id)?);
+    }
+    let mut find = connection.prepare_cached("SELECT number FROM names WHERE name = ?1")?;
+    for mark in marks(record) {
+        for number in find.query_map([mark], |row| row.get(0))? {
+            numbers.insert(number?);
+        }
+    }
+    Ok(numbers)
+}
+
+/// The numbers of the papers with this id, as the one they are called by or another one.
+pub fn numbers_of(connection: &Connection, id: &PaperId) -> Result<BTreeSet<PaperNumber>> {
+    let sql = "SELECT number FROM papers WHERE id = ?1 UNION SELECT number FROM names WHERE name = ?1";
+    let mut find = connection.prepare_cached(sql)?;
+    let numbers = find.query_map([id.as_str()], |row| row.get(0))?;
+    Ok(numbers.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A record, and the number of the paper that it is of so far.
+type Numbered = (Option<PaperNumber>, Paper);
+
+fn records_of_all(connection: &Connection, numbers: &BTreeSet<PaperNumber>) -> Result<Vec<Numbered>> {
+    let mut all = Vec::new();
+    for number in numbers {
+        all.extend(records_of(connection, *number)?.into_iter().map(|record| (Some(*number), record)));
+    }
+    Ok(all)
+}
+
+/// The records of a paper: those that are kept beside it or, where there is one only, the paper itself. What cannot be
+/// read is left out, and replaced.
+fn records_of(connection: &Connection, number: PaperNumber) -> Result<Vec<Paper>> {
+    let mut several =
+        connection.prepare_cached("SELECT record FROM records WHERE number = ?1 ORDER BY place")?;
+    let rows = several.query_map([number], |row| row.get::<_, String>(0))?;
+    let records = rows.collect::<rusqlite::Result<Vec<String>>>()?;
+    if !records.is_empty() {
+        return Ok(records.iter().filter_map(|json| serde_json::from_str(json).ok()).collect());
+    }
+    let mut one = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
+    let record = one.query_row([number], |row| Ok(paper(row).ok())).optional()?;
+    Ok(record.flatten().into_iter().collect())
+}
+
+/// Gives each paper a number: one that one of its records had, if it is free, or a new one. Of the numbers that were
+/// theirs, those that are left over are deleted.
+fn assign(
+    connection: &Connection,
+    papers: Vec<Vec<Numbered>>,
+    mut free: BTreeSet<PaperNumber>,
+    change: i64,
+    written: &mut Vec<Paper>,
+) -> Result<()> {
+    if free.len() > 1 {
+        // Papers may take over each other's ids, and no two may have one, not even for a moment.
+        let mut aside =
+            connection.prepare_cached("UPDATE papers SET id = char(0) || number WHERE number = ?1")?;
+        free.iter().try_for_each(|number| aside.execute([number]).map(drop))?;
+    }
+    // What cannot be read any more is written over.
+    let is_read = |number: &PaperNumber| papers.iter().flatten().any(|(of, _)| *of == Some(*number));
+    let mut unread: Vec<PaperNumber> = free.iter().copied().filter(|number| !is_read(number)).collect();
+    for paper in &papers {
+        let own = paper.iter().filter_map(|(number, _)| *number).find(|number| free.remove(number));
+        let number = own.or_else(|| unread.pop().filter(|number| free.remove(number)));
+        let records: Vec<&Paper> = paper.iter().map(|(_, record)| record).collect();
+        written.push(write(connection, number, &records, change)?);
+    }
+    free.iter().try_for_each(|number| delete(connection, *number, change))
+}
+
+/// Writes a paper and all that it is found by.
+fn write(
+    connection: &Connection,
+    number: Option<PaperNumber>,
+    records: &[&Paper],
+    change: i64,
+) -> Result<Paper> {
+    let paper = paper_of(records);
+    let number = write_row(connection, number, &paper, change)?;
+    forget(connection, number)?;
+    labels::add(connection, number, &paper, records)?;
+    let mut add = connection.prepare_cached("INSERT OR IGNORE INTO names (name, number) VALUES (?1, ?2)")?;
+    for id in &paper.also {
+        add.execute(params![id.as_str(), number])?;
+    }
+    for mark in records.iter().flat_map(|record| marks(record)) {
+        add.execute([mark, number])?;
+    }
+    if records.len() > 1 {
+        let mut add =
+            connection.prepare_cached("INSERT INTO records (number, place, record) VALUES (?1, ?2, ?3)")?;
+        for (place, record) in records.iter().enumerate() {
+            add.execute(params![number, place as i64, serde_json::json!(record).to_string()])?;
+        }
+    }
+    Ok(paper)
+}
+
+fn write_row(
+    connection: &Connection,
+    number: Option<PaperNumber>,
+    paper: &Paper,
+    change: i64,
+) -> Result<PaperNumber> {
+    let days = paper.published.as_deref().map(parse_date).transpose().map_err(Error::Invalid)?;
+    let json = |list: &[String]| serde_json::Value::from(list.to_vec()).to_string();
+    // Not one statement for both: an insertion that becomes an update uses up a number.
+    let sql = if number.is_some() {
+        "UPDATE papers SET id = ?2, title = ?3, abstract = ?4, authors = ?5, published = ?6, published_first = ?7, \
+         published_last = ?8, categories = ?9, url = ?10, text_hash = ?11, changed = ?12, venue = ?13, source = ?14, \
+         also = ?15, withdrawn = ?16 WHERE number = ?1 RETURNING number"
+    } else {
+        "INSERT INTO papers (number, id, title, abstract, authors, published, published_first, published_last, \
+         categories, url, text_hash, changed, venue, source, also, withdrawn) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) RETURNING number"
+    };
+    let also: Vec<String> = paper.also.iter().map(PaperId::to_string).collect();
+    let mut write = connection.prepare_cached(sql)?;
+    Ok(write.query_row(
+        params![
+            number,
+            paper.id.as_str(),
+            paper.title,
+            paper.r#abstract,
+            json(&paper.authors),
+            paper.published,
+            days.as_ref().map(|days| &days.first),
+            days.as_ref().map(|days| &days.last),
+            json(&paper.categories),
+            paper.url,
+            TextHash::of(&text_of(paper)).0,
+            change,
+            paper.venue,
+            paper.source,
+            json(&also),
+            paper.withdrawn,
+        ],
+        |row| row.get(0),
+    )?)
+}
+
+/// Removes what a paper is found by, and its records.
+fn forget(connection: &Connection, number: PaperNumber) -> Result<()> {
+    labels::remove(connection, number)?;
+    for sql in ["DELETE FROM names WHERE number = ?1", "DELETE FROM records WHERE number = ?1"] {
+        connection.prepare_cached(sql)?.execute([number])?;
+    }
+    Ok(())
+}
+
+fn delete(connection: &Connection, number: PaperNumber, change: i64) -> Result<()> {
+    connection.prepare_cached("DELETE FROM papers WHERE number = ?1")?.execute([number])?;
+    forget(connection, number)?;
+    let mut note = connection.prepare_cached("INSERT INTO deleted (number, changed) VALUES (?1, ?2)")?;
+    note.execute([number, change])?;
+    Ok(())
+}
+
+/// Notes what the papers that are here are found by, as an older version did not.
+pub fn name_all(connection: &Connection) -> Result<()> {
+    let mut all = connection.prepare(SELECT)?;
+    let mut add = connection.prepare("INSERT OR IGNORE INTO names (name, number) VALUES (?1, ?2)")?;
+    let mut rows = all.query([])?;
+    while let Some(row) = rows.next()? {
+        let number: PaperNumber = row.get(0)?;
+        let Ok(paper) = paper(row) else { continue };
+        for mark in marks(&paper) {
+            add.execute([mark, number])?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Catalog, Filter};
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn catalog() -> (tempfile::TempDir, Catalog) {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::create(&folder.path().join("catalog.sqlite")).unwrap();
+        (folder, catalog)
+    }
+
+    fn id(text: &str) -> PaperId {
+        PaperId::parse(text).unwrap()
+    }
+
+    fn record(name: &str, title: &str, source: &str, also: &[&str]) -> Paper {
+        Paper {
+            id: id(name),
+            title: title.into(),
+            r#abstract: format!("About {title}, says {source}."),
+            authors: vec!["Ann Bee".into()],
+            source: (!source.is_empty()).then(|| source.into()),
+            also: also.iter().map(|other| id(other)).collect(),
+            ..Paper::default()
+        }
+    }
+
+    #[test]
+    fn a_preprint_and_what_was_published_are_one_paper_until_one_goes() {
+        let (_folder, catalog) = catalog();
+        let preprint = record("2101.00001", "Attention for all", "arxiv", &[]);
+        let published = record("P19-1001", "Attention for All.", "acl", &["10.1000/x"]);
+        assert_eq!(
+            catalog.upsert(&[preprint.clone(), published.clone()]).unwrap(),
+            [Outcome::Added, Outcome::Folded]
+        );
+        assert_eq!(catalog.upsert(&[preprint.clone(), published.clone()]).unwrap(), [Outcome::Unchanged; 2]);
+        assert_eq!(catalog.count().unwrap(), 1);
+        for name in ["2101.00001", "P19-1001", "10.1000/X"] {
+            let (_, paper) = catalog.find(&id(name)).unwrap().unwrap();
+            assert_eq!(
+                (paper.id.as_str(), paper.r#abstract.as_str()),
+                ("2101.00001", preprint.r#abstract.as_str())
+            );
+            assert_eq!(paper.also, [id("P19-1001"), id("10.1000/x")]);
+        }
+        let by = |filter: Filter| catalog.matching(&filter).unwrap().iter().count();
+        assert_eq!(by(Filter { sources: Some(vec!["acl".into()]), ..Filter::default() }), 1);
+        assert_eq!(by(Filter { ids: Some(vec!["10.1000/x".into()]), ..Filter::default() }), 1);
+
+        // Another version of one of them.
+        let revised = Paper { title: "Attention for all, revised".into(), ..published.clone() };
+        assert_eq!(catalog.upsert(std::slice::from_ref(&revised)).unwrap(), [Outcome::Replaced]);
+        assert_eq!(catalog.count().unwrap(), 2, "another title, and no id in common");
+        assert_eq!(catalog.upsert(std::slice::from_ref(&published)).unwrap(), [Outcome::Replaced]);
+        assert_eq!(catalog.count().unwrap(), 1);
+
+        let retract = |name: &str, source: Option<&str>| {
+            let gone = Deleted { id: id(name), source: source.map(Into::into) };
+            catalog.apply(&[Act::Retract(&gone)], false).unwrap()
+        };
+        assert_eq!(retract("2101.00001", Some("acl")).outcomes, [Outcome::NotHere], "not theirs");
+        let written = retract("2101.00001", Some("arxiv"));
+        assert_eq!(
+            (&written.outcomes[..], &written.papers[..]),
+            (&[Outcome::Retracted][..], std::slice::from_ref(&published))
+        );
+        let (_, paper) = catalog.find(&published.id).unwrap().unwrap();
+        assert_eq!(paper, published);
+        assert_eq!(retract("10.1000/x", None).outcomes, [Outcome::Retracted]);
+        assert_eq!(catalog.count().unwrap(), 0);
+    }
+
+    #[test]
+    fn the_same_id_from_another_source_adds_to_the_paper_and_by_hand_replaces_it() {
+        let (_folder, catalog) = catalog();
+        let arxiv = Paper { categories: vec!["cs.LG".into()], ..record("2101.00001", "One", "arxiv", &[]) };
+        let daily = Paper {
+            categories: vec!["agents".into()],
+            ..record("2101.00001", "One again", "daily-papers", &[])
+        };
+        assert_eq!(
+            catalog.upsert(&[arxiv.clone(), daily.clone()]).unwrap(),
+            [Outcome::Added, Outcome::Folded]
+        );
+        assert_eq!(catalog.upsert(&[arxiv, daily]).unwrap(), [Outcome::Unchanged; 2]);
+        let paper = || catalog.find(&id("2101.00001")).unwrap().unwrap().1;
+        assert_eq!((paper().title.as_str(), paper().categories.len()), ("One", 2));
+        let by_hand = record("2101.00001", "By hand", "", &[]);
+        assert_eq!(catalog.upsert(&[by_hand]).unwrap(), [Outcome::Replaced]);
+        assert_eq!(paper().title, "By hand");
+    }
+
+    #[test]
+    fn a_record_without_an_abstract_takes_none_away_and_makes_a_paper_only_if_asked() {
+        let (_folder, catalog) = catalog();
+        let whole = record("a", "Attention for all", "s", &[]);
+        let bare = |name: &str, source: &str| Paper {
+            r#abstract: String::new(),
+            ..record(name, "Attention for all", source, &[])
+        };
+        let apply =
+            |record: &Paper, title_only| catalog.apply(&[Act::Put(record)], title_only).unwrap().outcomes[0];
+        assert_eq!(apply(&bare("b", "t"), false), Outcome::WithoutAbstract);
+        assert_eq!(apply(&whole, false), Outcome::Added);
+        assert_eq!(apply(&bare("a", "s"), false), Outcome::Unchanged);
+        assert_eq!(apply(&bare("b", "t"), false), Outcome::Folded, "it is known now what it is of");
+        assert_eq!(catalog.find(&id("b")).unwrap().unwrap().1.r#abstract, whole.r#abstract);
+        let other = Paper { title: "Quite another title".into(), ..bare("c", "t") };
+        assert_eq!(apply(&other, true), Outcome::Added);
+    }
+
+    #[test]
+    fn a_deleted_paper_is_deleted_by_any_of_its_ids() {
+        let (_folder, catalog) = catalog();
+        catalog
+            .upsert(&[
+                record("a", "Attention for all", "s", &["10.1000/x"]),
+                record("b", "Attention for all", "t", &[]),
+            ])
+            .unwrap();
+        assert_eq!(catalog.delete(&[id("10.1000/X"), id("a")]).unwrap(), [true, false]);
+        assert_eq!(catalog.count().unwrap(), 0);
+        assert_eq!(catalog.upsert(&[record("b", "Attention for all", "t", &[])]).unwrap(), [Outcome::Added]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn whatever_comes_and_goes_every_record_is_in_one_paper(
+            acts in proptest::collection::vec((0..6_usize, 0..3_usize, 0..3_usize, 0..4_usize, 0..5_usize), 1..40),
+        ) {
+            let (_folder, catalog) = catalog();
+            let mut model: BTreeMap<(String, usize), Paper> = BTreeMap::new();
+            for (name, source, title, also, act) in acts {
+                let (name, source_name) = (format!("p{name}"), ["s", "t", "u"][source]);
+                if act == 0 {
+                    let gone = Deleted { id: id(&name), source: Some(source_name.into()) };
+                    catalog.apply(&[Act::Retract(&gone)], false).unwrap();
+                    model.retain(|(_, by), record| *by != source || !(record.id.as_str() == name || record.also.contains(&id(&name))));
+                } else {
+                    let titles = ["The first of titles", "The second of titles", "The third of titles"];
+                    let others = format!("p{also}");
+                    let others: Vec<&str> = if act > 2 && others != name { vec![&others] } else { vec![] };
+                    let record = record(&name, titles[title], source_name, &others);
+                    catalog.upsert(std::slice::from_ref(&record)).unwrap();
+                    model.insert((name, source), record);
+                }
+                let wanted = papers_of(model.values().map(|record| ((), record.clone())).collect());
+                prop_assert_eq!(catalog.count().unwrap(), wanted.len());
+                for paper in wanted {
+                    let ids: BTreeSet<&PaperId> = paper.iter().flat_map(|(_, record)| std::iter::once(&record.id).chain(&record.also)).collect();
+                    for id in &ids {
+                        let found = catalog.find(id).unwrap().unwrap().1;
+                        let got: BTreeSet<&PaperId> = std::iter::once(&found.id).chain(&found.also).collect();
+                        prop_assert_eq!(&got, &ids);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! A BEIR corpus: JSON Lines with `_id`, `title`, `text`.
+//!
+//! Its own file, like every format: a corpus's `text` is a paper's abstract, and its id is nobody else's.
+
+use super::fields::{Fields, build};
+use super::json::records;
+use super::{Entries, Entry};
+use serde::Deserialize;
+use std::io::BufRead;
+
+/// Whether a first line has a corpus's keys.
+pub fn looks_like(line: &str) -> bool {
+    line.contains("\"_id\"") && line.contains("\"text\"")
+}
+
+/// The papers of a corpus.
+pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
+    records(reader, |record: Record| {
+        build(Fields {
+            ids: vec![record.id],
+            title: record.title,
+            r#abstract: record.text,
+            url: record.metadata.and_then(|metadata| metadata.url),
+            ..Fields::default()
+        })
+        .map(Entry::Paper)
+    })
+}
+
+#[derive(Deserialize)]
+struct Record {
+    #[serde(rename = "_id")]
+    id: String,
+    title: Option<String>,
+    text: Option<String>,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    url: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    #[test]
+    fn a_query_is_no_paper() {
+        let text = "{\"_id\":\"4983\",\"title\":\"T\",\"text\":\"S.\",\"metadata\":{}}\n{\"_id\":\"q\",\"text\":\"why?\"}";
+        let got: Vec<_> = entries(Box::new(Cursor::new(text))).collect();
+        assert!(matches!(&got[0], Ok(Entry::Paper(paper)) if paper.id.as_str() == "4983"), "{got:?}");
+        assert!(got[1].as_ref().unwrap_err().reason.contains("no title"));
+    }
+}

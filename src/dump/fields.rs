@@ -1,0 +1,214 @@
+//! The raw fields of any format → a checked [`Paper`].
+//!
+//! Its own file because it is where all formats meet: LaTeX becomes readable, white space collapses, ids fold, dates
+//! are read, and what is wanted of a paper is asked for.
+
+use super::Deleted;
+use crate::latex::readable;
+use crate::paper::{Kind, Paper, PaperId, collapse_whitespace, parse_date};
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// The fields of a paper, as a format has found them: nothing is normalised yet, and what is absent
+/// is `None` or empty.
+#[derive(Default, Debug)]
+pub struct Fields {
+    /// The paper's ids: arXiv's, if there is one, is what it is called; or else the first. Of the others, those count
+    /// that are known everywhere.
+    pub ids: Vec<String>,
+    /// Other ids, of whatever kind, from who means them as that.
+    pub also: Vec<String>,
+    /// Title.
+    pub title: Option<String>,
+    /// Abstract.
+    pub r#abstract: Option<String>,
+    /// Authors.
+    pub authors: Vec<String>,
+    /// A date.
+    pub published: Option<String>,
+    /// Categories, keywords.
+    pub categories: Vec<String>,
+    /// Conference or journal.
+    pub venue: Option<String>,
+    /// Where it is from.
+    pub source: Option<String>,
+    /// Address.
+    pub url: Option<String>,
+    /// Whether it was taken back.
+    pub withdrawn: bool,
+}
+
+/// Checks and normalises a paper's fields. It may have no abstract: whoever takes it decides.
+pub fn build(fields: Fields) -> Result<Paper, String> {
+    let title = tidy(fields.title.as_deref().unwrap_or_default());
+    if title.is_empty() {
+        return Err("the paper has no title; wanted title and abstract".into());
+    }
+    let (id, also) = ids(&fields.ids, &fields.also, &title)?;
+    let published = fields.published.filter(|date| !date.trim().is_empty());
+    let mut categories = tidy_all(&fields.categories);
+    let mut seen = HashSet::new();
+    categories.retain(|category| seen.insert(category.to_lowercase()));
+    let tidy_text = |text: Option<String>| text.map(|text| tidy(&text)).filter(|text| !text.is_empty());
+    let url = fields.url.map(|url| collapse_whitespace(&url)).filter(|url| !url.is_empty());
+    Ok(Paper {
+        url: url.or_else(|| id.url()),
+        id,
+        title,
+        r#abstract: tidy(fields.r#abstract.as_deref().unwrap_or_default()),
+        authors: tidy_all(&fields.authors),
+        published: published.map(|date| parse_date(&date)).transpose()?.map(|range| range.date),
+        categories,
+        venue: tidy_text(fields.venue),
+        source: tidy_text(fields.source),
+        also,
+        withdrawn: fields.withdrawn,
+    })
+}
+
+/// What a paper is called, and its other ids. One of those that cannot be read is nobody's loss.
+fn ids(written: &[String], also: &[String], title: &str) -> Result<(PaperId, Vec<PaperId>), String> {
+    let mut ids: Vec<PaperId> = Vec::new();
+    for (place, id) in written.iter().enumerate() {
+        match PaperId::parse(id) {
+            Ok(id) if ids.is_empty() || id.is_known_everywhere() => ids.push(id),
+            Err(wrong) if place == 0 => return Err(wrong),
+            _ => {}
+        }
+    }
+    let first = ids.iter().position(|id| id.kind() == Kind::Arxiv).unwrap_or_default();
+    let id = if ids.is_empty() { PaperId::from_title(title)? } else { ids.remove(first) };
+    ids.extend(also.iter().filter_map(|id| PaperId::parse(id).ok()));
+    let mut seen = HashSet::from([id.clone()]);
+    ids.retain(|other| seen.insert(other.clone()));
+    Ok((id, ids))
+}
+
+/// Says that a source has taken a paper out.
+pub fn deleted(id: &str, source: Option<&str>) -> Result<Deleted, String> {
+    Ok(Deleted { id: PaperId::parse(id)?, source: source.map(str::to_string) })
+}
+
+fn tidy(text: &str) -> String {
+    collapse_whitespace(&readable(text))
+}
+
+fn tidy_all(list: &[String]) -> Vec<String> {
+    list.iter().map(|item| tidy(item)).filter(|item| !item.is_empty()).collect()
+}
+
+/// A date, as far as one can be read: what an archive has written oddly need not keep its paper out.
+pub fn date_if_readable(date: &str) -> Option<String> {
+    let date = date.trim();
+    let year = date.get(..4).filter(|_| date.len() > 4);
+    [Some(date), year].into_iter().flatten().find(|date| parse_date(date).is_ok()).map(str::to_string)
+}
+
+/// The year of a time that a name says, such as `2021` of `nips2021`.
+pub fn year_in(text: &str) -> Option<String> {
+    let digits = text.split(|character: char| !character.is_ascii_digit());
+    let is_year = |digits: &&str| digits.len() == 4 && (digits.starts_with("19") || digits.starts_with("20"));
+    digits.rev().find(is_year).map(str::to_string)
+}
+
+/// Whether what authors say of their paper, beside it, is that they took it back.
+pub fn says_withdrawn(comments: &str) -> bool {
+    let comments = comments.to_lowercase();
+    comments.contains("withdrawn") && !comments.contains("not withdrawn")
+}
+
+/// Whether an abstract only says that there is none any more. One about medicines may say that they were withdrawn.
+pub fn is_withdrawal(r#abstract: &str) -> bool {
+    let start: String = r#abstract.trim_start().chars().take(120).collect::<String>().to_lowercase();
+    let about = [
+        "this paper",
+        "this article",
+        "this submission",
+        "this manuscript",
+        "this work",
+        "this preprint",
+        "this version",
+    ];
+    let about_itself =
+        about.iter().chain(&["the paper", "the author", "withdrawn", "paper withdrawn", "article withdrawn"]);
+    let starts = |about: &&&str| start.trim_start_matches(['*', '(', '[', ' ']).starts_with(**about);
+    about_itself.into_iter().any(|about| starts(&about)) && start.contains("withdrawn")
+}
+
+/// Authors in one text: `A. One, B. Two and C. Three (Somewhere, Far)`.
+pub fn split_authors(text: &str) -> Vec<String> {
+    let mut depth = 0_usize;
+    let without_places: String = text
+        .chars()
+        .filter(|character| {
+            match character {
+                '(' => depth += 1,
+                ')' => {
+                    depth = depth.saturating_sub(1);
+                    return false;
+                }
+                _ => {}
+            }
+            depth == 0
+        })
+        .collect();
+    let text = collapse_whitespace(&without_places);
+    text.split([',', ';']).flat_map(|part| part.split(" and ")).map(|name| name.trim().to_string()).collect()
+}
+
+/// What a value is, as JSON calls it.
+pub fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paper_is_called_by_arxivs_id_or_else_its_first() {
+        let ids = |written: &[&str]| {
+            let written: Vec<String> = written.iter().map(|id| id.to_string()).collect();
+            let (id, also) = ids(&written, &["b".into()], "A title").unwrap();
+            (id.to_string(), also.iter().map(PaperId::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(ids(&["n/a", "N/A", "-", "7"]), ("n/a".into(), vec!["b".into()]));
+        assert_eq!(
+            ids(&["10.1000/X", "arXiv:2101.00001v2", "10.1000/x"]),
+            ("2101.00001".into(), vec!["10.1000/x".into(), "b".into()])
+        );
+        assert_eq!(
+            ids(&["pmid:1", "", "10.1000/x"]),
+            ("pmid:1".into(), vec!["10.1000/x".into(), "b".into()])
+        );
+        assert_eq!(ids(&[]).0, "title:a-title");
+    }
+
+    #[test]
+    fn withdrawals_are_told_from_papers_about_them() {
+        assert!(says_withdrawn("This paper has been WITHDRAWN by the author due to an error in Lemma 2"));
+        assert!(!says_withdrawn("12 pages, 3 figures"));
+        assert!(is_withdrawal(" This paper has been withdrawn by the author."));
+        assert!(is_withdrawal("Withdrawn due to a crucial sign error"));
+        assert!(!is_withdrawal("The drug was withdrawn from the market. This paper asks why."));
+        assert!(!is_withdrawal("This paper studies why troops stayed."));
+    }
+
+    #[test]
+    fn authors_and_dates_are_read_as_far_as_they_can_be() {
+        assert_eq!(
+            split_authors("A. One (MIT, Boston), B. Two and C. Three"),
+            ["A. One", "B. Two", "C. Three"]
+        );
+        assert_eq!(date_if_readable("2021-13-45").as_deref(), Some("2021"));
+        assert_eq!(date_if_readable("soon"), None);
+        assert_eq!((year_in("nips2018"), year_in("v12")), (Some("2018".into()), None));
+    }
+}

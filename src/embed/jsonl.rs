@@ -1,0 +1,32 @@
+//! Vectors as JSON Lines: `id`, `title`, `published`, `embedding`.
+//!
+//! Its own file, like every format.
+
+use super::{Dtype, Layout, Row, append_all};
+use crate::error::{Error, Result};
+use serde_json::json;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes a part.
+pub fn write(path: &Path, rows: &[Row], layout: &Layout) -> Result<()> {
+    let file = File::create(path).map_err(Error::io(path))?;
+    let mut file = BufWriter::new(file);
+    for Row { paper, vector } in rows {
+        let vector: Vec<f32> = match layout.dtype {
+            Dtype::F32 => vector.clone(),
+            Dtype::F16 => vector.iter().map(|value| half::f16::from_f32(*value).to_f32()).collect(),
+        };
+        let line =
+            json!({"id": paper.id, "title": paper.title, "published": paper.published, "embedding": vector});
+        writeln!(file, "{line}").map_err(Error::io(path))?;
+    }
+    file.flush().map_err(Error::io(path))
+}
+
+/// Joins parts.
+pub fn join(parts: &[PathBuf], out: &Path) -> Result<()> {
+    let mut file = File::create(out).map_err(Error::io(out))?;
+    append_all(parts, &mut file, out)
+}
