@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, Write};
 use std::path::Path;
+use std::time::Duration;
 
 /// Writes a file so that a reader sees the old content or the new, whatever happens in between: a
 /// temporary file, synced, renamed over the old one, and the folder synced.
@@ -50,6 +51,12 @@ pub fn create_folder(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(Error::io(path))
 }
 
+/// How often a lock is asked for. Somebody may only look whether it is taken, or be a process that was just forked from
+/// one that had it.
+const TRIES: usize = 10;
+
+const BETWEEN_TRIES: Duration = Duration::from_millis(25);
+
 /// Held by the one process that writes to a data folder; the system lets go of it when that process
 /// ends, however it ends.
 #[derive(Debug)]
@@ -85,8 +92,13 @@ impl WriteLock {
     /// # Errors
     /// [`Error::Data`] with the other process's number.
     pub fn take(path: &Path) -> Result<WriteLock> {
-        WriteLock::try_take(path)?
-            .ok_or_else(|| Error::Data(format!("{}; wait for it or stop it", WriteLock::owner(path))))
+        for _ in 0..TRIES {
+            if let Some(lock) = WriteLock::try_take(path)? {
+                return Ok(lock);
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+        Err(Error::Data(format!("{}; wait for it or stop it", WriteLock::owner(path))))
     }
 
     /// Says who has the lock at `path`.

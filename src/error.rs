@@ -25,7 +25,7 @@ pub enum Error {
     #[error("{0}")]
     Data(String),
     /// The operating system refused something about this path.
-    #[error("{path}: {cause}", path = .path.display())]
+    #[error("{path}: {cause}{advice}", path = .path.display(), advice = advice(.cause.kind() == std::io::ErrorKind::StorageFull))]
     Io {
         /// The file or folder that was being used.
         path: PathBuf,
@@ -33,11 +33,16 @@ pub enum Error {
         cause: std::io::Error,
     },
     /// The catalog's database refused something.
-    #[error("catalog: {0}")]
+    #[error("catalog: {0}{advice}", advice = advice(.0.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)))]
     Catalog(rusqlite::Error),
     /// The tensor library refused something.
     #[error("encoder: {0}")]
     Tensor(candle_core::Error),
+}
+
+/// What to do about a full disk.
+fn advice(is_full: bool) -> &'static str {
+    if is_full { "; make room and run the same command again: it goes on where it was" } else { "" }
 }
 
 impl Error {

@@ -3,8 +3,10 @@
 //! Its own file because the recipe is part of the space's fingerprint: change one word of it and
 //! every vector changes.
 
+use crate::latex::readable;
 use crate::paper::Paper;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 /// Names the recipe of [`text_of`]; part of the space's fingerprint.
 pub const RECIPE: &str = "title. abstract/1";
@@ -34,6 +36,11 @@ pub fn text_of(paper: &Paper) -> String {
     }
     let stop = if paper.title.ends_with(['.', '?', '!', ':']) { " " } else { ". " };
     format!("{}{stop}{}", paper.title, paper.r#abstract)
+}
+
+/// What the model reads of a query: its LaTeX is made readable, as that of papers was.
+pub fn text_of_query(text: &str) -> Cow<'_, str> {
+    readable(text)
 }
 
 #[cfg(test)]

@@ -116,6 +116,15 @@ fn answers_are_those_of_a_model_kept_beside_it() {
     }
 }
 
+/// Stops readers.
+struct Stop<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn an_answer_is_of_one_state() {
     let folder = tempfile::tempdir().unwrap();
@@ -134,11 +143,13 @@ fn an_answer_is_of_one_state() {
             }
         };
         let readers = [scope.spawn(read), scope.spawn(read)];
+        // Also where this fails: they would be waited for.
+        let stopping = Stop(&stop);
         for _ in 0..40 {
             ingest::delete(folder, &moving).unwrap();
             add(folder, &all[200..]);
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        drop(stopping);
         readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
 }

@@ -1,14 +1,16 @@
 //! Ingest: counts, interruption, replacement, another model.
 
-use crate::support::{data, encoder, ingest, likewise};
+use crate::support::{Random, data, encoder, ingest, likewise};
 use likewise::Filter;
 use likewise::catalog::Catalog;
 use likewise::ingest::{Writer, catalog_path};
 use likewise::paper::{Paper, PaperId};
 use likewise::search::{Library, Like, Query};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 fn like(id: &str, k: usize) -> Query {
     Query { like: Like::Papers(vec![id.into()]), k, exact: false, filter: Filter::default() }
@@ -121,43 +123,202 @@ fn a_second_writer_is_told_to_wait() {
     assert!(message.contains("is writing here"), "{message}");
 }
 
-#[test]
-fn killed_anywhere_and_started_again_it_loses_nothing() {
-    let papers = 1500;
-    let work = tempfile::tempdir().unwrap();
-    let dump = work.path().join("many.jsonl");
-    let lines = (0..papers).fold(String::new(), |mut lines, number| {
+/// Lines of a dump in which papers are added, replaced, said twice and deleted; and the papers that are there at the
+/// end, each with its text.
+fn eventful_dump(papers: usize) -> (String, BTreeMap<String, String>) {
+    let (mut lines, mut wanted) = (String::new(), BTreeMap::new());
+    let mut say = |wanted: &mut BTreeMap<String, String>, number: usize, item: &str| {
         let _ = writeln!(
             lines,
-            r#"{{"id":"p{number}","title":"Paper {number}","abstract":"On item {number}."}}"#
+            r#"{{"id":"p{number}","title":"Paper {number}","abstract":"On item {item}.","doi":"10.1000/{number}"}}"#
         );
-        lines
-    });
-    std::fs::write(&dump, lines).unwrap();
-    let folder = work.path().join("data");
-    let [dump, data] = [&dump, &folder].map(|path| path.to_str().unwrap());
-    let arguments = ["ingest", dump, "--data", data, "--precision", "f32"];
-    let mut kills = 0;
-    for attempt in 0.. {
-        let mut child = likewise(&arguments)
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(150 + attempt * 97 % 700));
-        if child.try_wait().unwrap().is_none() && attempt < 8 {
-            child.kill().unwrap();
-            kills += 1;
+        wanted.insert(format!("p{number}"), format!("Paper {number}. On item {item}."));
+    };
+    let mut others = String::new();
+    for number in 0..papers {
+        say(&mut wanted, number, &number.to_string());
+        match number % 40 {
+            7 => say(&mut wanted, number - 3, "of another edition"),
+            21 => {
+                let _ = writeln!(others, r#"{{"id":"p{}","deleted":true}}"#, number - 5);
+                wanted.remove(&format!("p{}", number - 5));
+            }
+            33 => {
+                let _ = writeln!(
+                    others,
+                    r#"{{"id":"q{number}","title":"The same","abstract":"In other words: {number}.","doi":"10.1000/{number}"}}"#
+                );
+            }
+            _ => {}
         }
-        let output = child.wait_with_output().unwrap();
-        if output.status.success() {
+    }
+    (lines + &others, wanted)
+}
+
+#[test]
+fn killed_anywhere_and_started_again_it_loses_nothing() {
+    let wanted_kills: usize = std::env::var("LIKEWISE_KILLS").map_or(10, |kills| kills.parse().unwrap());
+    let work = tempfile::tempdir().unwrap();
+    let (dump, folder) = (work.path().join("many.jsonl"), work.path().join("data"));
+    let (lines, wanted) = eventful_dump(700 * wanted_kills);
+    std::fs::write(&dump, lines).unwrap();
+    let arguments =
+        ["ingest", dump.to_str().unwrap(), "--data", folder.to_str().unwrap(), "--precision", "f32"];
+    let (mut kills, mut random) = (0, Random(5));
+    loop {
+        let mut command = likewise(&arguments);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        if kills < wanted_kills {
+            std::thread::sleep(Duration::from_millis(100 + random.below(600) as u64));
+            if child.try_wait().unwrap().is_none() {
+                child.kill().unwrap();
+                kills += 1;
+            }
+        }
+        if child.wait().unwrap().success() {
             break;
         }
     }
-    assert!(kills > 0, "the run was over before it could be killed");
+    assert!(kills >= wanted_kills.min(3), "the run was over after {kills} kills");
     let model = encoder().model().clone();
     assert_eq!(likewise::ingest::precision_of(&folder, &model).unwrap(), Some(model.precision));
     let space = likewise::space::Space::open(&folder, &model.fingerprint).unwrap();
-    assert_eq!(space.vectors().len(), papers, "each text once");
-    assert_nothing_lost(&folder, papers);
+    let texts: BTreeSet<_> = space.texts().collect();
+    assert_eq!((texts.len(), space.damaged().len()), (space.vectors().len(), 0), "each text once, and whole");
+    assert_is(&folder, &wanted);
+    println!("{kills} kills, {} papers", wanted.len());
+}
+
+/// A folder has these papers, each with the vector of its text, by which it is found.
+fn assert_is(folder: &Path, wanted: &BTreeMap<String, String>) {
+    let library = Library::open(folder, encoder()).unwrap();
+    assert_eq!((library.stats().papers, library.stats().without_vector), (wanted.len(), 0));
+    let (ids, texts): (Vec<_>, Vec<_>) = wanted.iter().map(|(id, text)| (id, text.as_str())).unzip();
+    for (ids, texts) in ids.chunks(4096).zip(texts.chunks(4096)) {
+        for (id, embedding) in ids.iter().zip(encoder().encode(texts).unwrap()) {
+            let query =
+                Query { like: Like::Vector(embedding.vector), k: 1, exact: false, filter: Filter::default() };
+            let hit = library.search(&query).unwrap().hits.remove(0);
+            assert!(
+                hit.paper.id.as_str() == *id && hit.score > 0.9999,
+                "{id}: {} {}",
+                hit.paper.id,
+                hit.score
+            );
+        }
+    }
+}
+
+#[test]
+fn what_was_torn_off_the_last_writes_is_done_again() {
+    let work = tempfile::tempdir().unwrap();
+    let (dump, folder) = (work.path().join("many.jsonl"), work.path().join("data"));
+    let (lines, wanted) = eventful_dump(3000);
+    std::fs::write(&dump, lines).unwrap();
+    let arguments =
+        ["ingest", dump.to_str().unwrap(), "--data", folder.to_str().unwrap(), "--precision", "f32"];
+    let start = || likewise(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    for torn in [7, 1000, 5000] {
+        let mut child = start();
+        std::thread::sleep(Duration::from_millis(700));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let space = likewise::space::Space::folder(&folder, &encoder().model().fingerprint).unwrap();
+        for path in [folder.join("catalog.sqlite-wal"), space.join("vectors.f32"), space.join("keys")] {
+            let Ok(file) = std::fs::OpenOptions::new().write(true).open(&path) else { continue };
+            let length = file.metadata().unwrap().len();
+            // A page or less: what was written last, and not synced.
+            file.set_len(length.saturating_sub(torn.min(length.saturating_sub(64)))).unwrap();
+        }
+    }
+    let output = start().wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_is(&folder, &wanted);
+}
+
+/// Fills a small disk, then makes room: in a namespace of its own, where anybody may mount one.
+const ON_A_SMALL_DISK: &str = r#"
+    mount -t tmpfs -o size=2500k none "$DISK" || exit 99
+    "$LIKEWISE" ingest "$DUMP" --data "$DISK/data" --precision f32 2>"$WORK/full.err"; echo "full: $?"
+    "$LIKEWISE" search "item 17" --data "$DISK/data" -k 1 >/dev/null 2>"$WORK/search.err"; echo "search: $?"
+    mount -o remount,size=64m "$DISK"
+    "$LIKEWISE" ingest "$DUMP" --data "$DISK/data" --precision f32 2>"$WORK/room.err"; echo "room: $?"
+    "$LIKEWISE" verify --data "$DISK/data" 2>&1; echo "verify: $?"
+    cp -r "$DISK/data" "$WORK/data"
+"#;
+
+#[test]
+fn a_full_disk_is_said_and_with_room_it_goes_on() {
+    let work = tempfile::tempdir().unwrap();
+    let (dump, disk) = (work.path().join("many.jsonl"), work.path().join("disk"));
+    let (lines, wanted) = eventful_dump(3000);
+    std::fs::write(&dump, lines).unwrap();
+    std::fs::create_dir(&disk).unwrap();
+    let output = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK])
+        .env("LIKEWISE", env!("CARGO_BIN_EXE_likewise"))
+        .env("DUMP", &dump)
+        .env("DISK", &disk)
+        .env("WORK", work.path())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let read = |name: &str| std::fs::read_to_string(work.path().join(name)).unwrap_or_default();
+    let full = read("full.err");
+    assert!(
+        said.contains("full: 1") && full.contains("make room and run the same command again"),
+        "{said}{full}"
+    );
+    assert!(said.contains("room: 0") && said.contains("verify: 0"), "{said}{}", read("room.err"));
+    assert_is(&work.path().join("data"), &wanted);
+}
+
+#[test]
+fn a_watched_folder_is_taken_in_as_its_files_are_completed() {
+    let work = tempfile::tempdir().unwrap();
+    let (inbox, folder) = (work.path().join("inbox"), work.path().join("data"));
+    std::fs::create_dir(&inbox).unwrap();
+    let start = || {
+        let arguments = ["ingest", "--watch", inbox.to_str().unwrap(), "--data", folder.to_str().unwrap()];
+        likewise(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let wait_for = |papers: usize| {
+        let has =
+            || Catalog::open(&catalog_path(&folder)).and_then(|catalog| catalog.count()).unwrap_or_default();
+        let started = Instant::now();
+        while has() != papers
+            || Catalog::open(&catalog_path(&folder)).unwrap().files_taken().unwrap().is_empty()
+        {
+            assert!(started.elapsed() < Duration::from_secs(60), "{} papers", has());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let mut child = start();
+    std::fs::copy(data("five/plain.jsonl"), inbox.join("one.jsonl.partial")).unwrap();
+    std::fs::write(inbox.join("notes.md"), "# No dump").unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(
+        !Catalog::open(&catalog_path(&folder)).is_ok_and(|catalog| catalog.count().unwrap() > 0),
+        "half a file"
+    );
+    std::fs::rename(inbox.join("one.jsonl.partial"), inbox.join("one.jsonl")).unwrap();
+    wait_for(5);
+    // While nothing comes, others may write; and what they have taken out stays out.
+    let gone = likewise(&["delete", "2101.00001", "--data", folder.to_str().unwrap()]).output().unwrap();
+    assert!(gone.status.success(), "{}", String::from_utf8_lossy(&gone.stderr));
+    let line = r#"{"id":"six","title":"A sixth paper","abstract":"It came the next day."}"#;
+    std::fs::write(inbox.join("two.jsonl"), line).unwrap();
+    wait_for(5);
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said.matches("one.jsonl").count(), 1, "{said}");
+    assert!(said.contains("passed over") || said.contains("notes.md"), "{said}");
+
+    let mut child = start();
+    std::thread::sleep(Duration::from_secs(4));
+    child.kill().unwrap();
+    let said = String::from_utf8_lossy(&child.wait_with_output().unwrap().stderr).into_owned();
+    assert!(!said.contains("taking in"), "they were taken in before: {said}");
 }

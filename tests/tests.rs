@@ -19,6 +19,9 @@ mod models;
 /// Ingest: counts, interruption, replacement, another model.
 mod ingest;
 
+/// Vectors into files: in parts, in shards, interrupted, and back.
+mod embed;
+
 /// Killed at any moment, a data folder opens again with everything that was acknowledged, once.
 mod crash;
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// Between two looks: a file that is the same in both is complete. One that goes on growing later is taken in again,
 /// and only what is new in it counts.
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY: Duration = Duration::from_secs(1);
 
 /// Files, and how each is.
 type States = HashMap<PathBuf, String>;

@@ -16,7 +16,7 @@ use crate::ingest;
 use crate::model::Fingerprint;
 use crate::paper::{Paper, PaperId};
 use crate::space::{Description, Space};
-use crate::text::text_of;
+use crate::text::{text_of, text_of_query};
 use roaring::RoaringBitmap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -230,7 +230,7 @@ impl Library {
     pub fn search(&self, query: &Query) -> Result<Answer> {
         query.check()?;
         let embedding = match &query.like {
-            Like::Text(text) => Some(self.encoder.encode_one(text)?),
+            Like::Text(text) => Some(self.encoder.encode_one(&text_of_query(text))?),
             _ => None,
         };
         self.search_encoded(query, embedding)

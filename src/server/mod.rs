@@ -18,6 +18,7 @@ pub use queue::{EncodeQueue, QueueLimits};
 
 use crate::encoder::Embedding;
 use crate::search::{Answer, Library, Like, Query};
+use crate::text::text_of_query;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
@@ -65,7 +66,7 @@ impl Service {
         query.check()?;
         let permit = Arc::clone(&self.searches).try_acquire_owned().map_err(|_| Problem::busy())?;
         let embedding = match &query.like {
-            Like::Text(text) => Some(self.encode_one(text.clone()).await?),
+            Like::Text(text) => Some(self.encode_one(text_of_query(text).into_owned()).await?),
             _ => None,
         };
         let library = Arc::clone(&self.library);
