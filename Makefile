@@ -6,7 +6,7 @@ DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
 LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
 
-.PHONY: setup demo test check soak bench bench-encode bench-search golden
+.PHONY: setup demo test check soak bench bench-encode bench-search bench-dumps golden
 
 # The release program, and the model, every file verified.
 setup:
@@ -19,14 +19,19 @@ demo: setup
 	@scripts/demo $(LIKEWISE) $(DATA) $(LISTEN)
 
 # The suite runs optimised, and shares the program's dependencies: it uses the real model. Then the
-# vectors once more with the instructions of lesser machines.
+# vectors once more with the instructions of lesser machines. Then files of vectors, in the programs people have.
 test: setup
 	cargo test --release --locked --quiet
 	LIKEWISE_CPU=avx2 cargo test --release --locked --quiet golden
 	LIKEWISE_CPU=portable cargo test --release --locked --quiet golden
+	python3 -m venv .venv-vectors
+	.venv-vectors/bin/pip install --quiet numpy pandas pyarrow duckdb
+	.venv-vectors/bin/python -B scripts/read-vectors $(LIKEWISE) tests/data/sample.jsonl
 
-# For an evening: killed 200 times; readers, a writer, deletes and merges for 30 minutes.
+# For an evening: an ingest and a writer killed 200 times each; dumps with 20,000 spoiled bytes; readers, a writer, deletes and merges for 30 minutes.
 soak: setup
+	LIKEWISE_KILLS=200 cargo test --release --locked --test tests killed_anywhere -- --nocapture
+	LIKEWISE_FUZZ=20000 cargo test --release --locked --test tests spoiled_dumps -- --nocapture
 	LIKEWISE_KILLS=200 cargo test --release --locked --test tests nothing_acknowledged -- --nocapture
 	LIKEWISE_SOAK=1800 cargo test --release --locked --test tests answers_stay_right -- --nocapture
 
@@ -37,9 +42,10 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --document-private-items --quiet
 	python3 tests/one_way.py
 
-# Recall and speed of the index over DATA, and the encoder's rate over DUMP.
+# Recall and speed of the index over DATA, the encoder's rate over DUMP, and ingest's beside it.
 bench: setup
 	cargo bench --locked --bench encode -- --dump $(firstword $(wildcard $(DUMP)))
+	cargo bench --locked --bench ingest -- --dump $(firstword $(wildcard $(DUMP)))
 	cargo bench --locked --bench search -- --data $(DATA)
 
 # The encoder beside its peers, which are installed first; writes benches/RESULTS.md.
@@ -60,9 +66,15 @@ bench-search: setup $(VECTORS)
 	.venv-peers/bin/python -B benches/search_peers.py --vectors $(VECTORS) --program $(call BENCH,index) \
 		--scale $(call BENCH,scale) $(SCALE) --results benches/RESULTS.md
 
+# Every dump format, parsed: MB/s, and memory as the file grows.
+bench-dumps: setup
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet pyarrow
+	.venv-peers/bin/python -B benches/dumps.py --dump $(firstword $(wildcard $(DUMP))) --results benches/RESULTS.md
+
 $(VECTORS): setup
 	mkdir -p target/bench
-	test -e $@ || $(LIKEWISE) embed $(firstword $(wildcard $(DUMP))) --output $@ || [ $$? -eq 2 ]
+	test -e $@ || $(LIKEWISE) embed $(firstword $(wildcard $(DUMP))) --out $@ || [ $$? -eq 2 ]
 
 # Makes the golden vectors again, with the reference library.
 golden: setup

@@ -160,7 +160,7 @@ fn killed_anywhere_and_started_again_it_loses_nothing() {
     let wanted_kills: usize = std::env::var("LIKEWISE_KILLS").map_or(10, |kills| kills.parse().unwrap());
     let work = tempfile::tempdir().unwrap();
     let (dump, folder) = (work.path().join("many.jsonl"), work.path().join("data"));
-    let (lines, wanted) = eventful_dump(700 * wanted_kills);
+    let (lines, wanted) = eventful_dump(500 * wanted_kills);
     std::fs::write(&dump, lines).unwrap();
     let arguments =
         ["ingest", dump.to_str().unwrap(), "--data", folder.to_str().unwrap(), "--precision", "f32"];
@@ -169,7 +169,8 @@ fn killed_anywhere_and_started_again_it_loses_nothing() {
         let mut command = likewise(&arguments);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         if kills < wanted_kills {
-            std::thread::sleep(Duration::from_millis(100 + random.below(600) as u64));
+            // What was done is passed over first, and takes longer each time.
+            std::thread::sleep(Duration::from_millis(100 + random.below(600 + 12 * kills) as u64));
             if child.try_wait().unwrap().is_none() {
                 child.kill().unwrap();
                 kills += 1;

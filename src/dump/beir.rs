@@ -13,6 +13,11 @@ pub fn looks_like(line: &str) -> bool {
     line.contains("\"_id\"") && line.contains("\"text\"")
 }
 
+/// Whether it has those of the corpus's queries.
+pub fn has_queries(line: &str) -> bool {
+    looks_like(line) && !line.contains("\"title\"")
+}
+
 /// The papers of a corpus.
 pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
     records(reader, |record: Record| {

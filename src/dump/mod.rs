@@ -153,7 +153,8 @@ impl Reader {
         if self.format.is_some_and(|format| format != Format::SemanticScholar) {
             return Ok(taken);
         }
-        for source in sources.iter().filter(|source| source.path != Path::new("-")) {
+        // A pipe can be read once.
+        for source in sources.iter().filter(|source| source.path.is_file()) {
             // What cannot be opened is told where it is read.
             let Ok((mut reader, _)) = open(source) else { continue };
             if !reader.fill_buf().is_ok_and(|head| semantic_scholar::has_abstracts(first_line(head).as_ref()))
@@ -276,6 +277,7 @@ fn looks_like(head: &[u8], columns: &Columns) -> Option<Format> {
         (Format::ArxivAtom, atom::looks_like),
     ];
     match head.first()? {
+        b'{' if beir::has_queries(&line) => None,
         b'{' => told_by(&by_line, &line),
         b'[' => told_by(&by_array, &text),
         b'<' => told_by(&by_tags, &text),
@@ -320,7 +322,7 @@ mod tests {
         ] {
             assert_eq!(told(head), Some(wanted), "{head}");
         }
-        for head in ["%PDF-1.5", "<html>", "", "name,body\n"] {
+        for head in ["%PDF-1.5", "<html>", "", "name,body\n", r#"{"_id":"1","text":"why?"}"#] {
             assert_eq!(told(head), None, "{head}");
         }
         assert_eq!(looks_like(b"name,body\n", &"title=name".parse().unwrap()), Some(Format::Csv));

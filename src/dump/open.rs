@@ -77,6 +77,10 @@ fn counted(
 
 /// Whether a file is a .zip; an empty one begins otherwise.
 pub fn is_zip(path: &Path) -> Result<bool> {
+    // Looking into a pipe would take from it.
+    if !path.is_file() && path.exists() {
+        return Ok(false);
+    }
     let mut start = [0; 4];
     let mut file = File::open(path).map_err(Error::io(path))?;
     if file.metadata().map_err(Error::io(path))?.len() < 4 {

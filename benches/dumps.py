@@ -1,0 +1,245 @@
+"""Every dump format, parsed and not encoded: megabytes a second, and memory as the file grows.
+
+    make bench-dumps            # installs pyarrow, runs, writes benches/RESULTS.md
+    .venv-peers/bin/python benches/dumps.py --dump FILE.jsonl.gz --megabytes 100 2000
+
+Corpus: 5,000 real papers of a dump, written in each format as its source writes it, and repeated until the file has the
+size wanted, as one file: one document of XML, one array of JSON.
+
+Measured: `likewise inspect` reads the file to its end, and builds every paper: ids, dates, LaTeX, white space. The rate
+is of the whole process, over the bytes of the plain file; the peak is its resident memory. It uses one core, and decoding
+of .gz, .zst, .bz2 or .zip comes on top.
+
+Unfair to nobody: there is no peer here. Repeated papers make files that compress better than real ones, which matters
+to Parquet alone; its bytes are as packed.
+"""
+
+import argparse
+import csv
+import gzip
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from xml.sax.saxutils import escape
+
+import pyarrow
+import pyarrow.parquet
+
+import results
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAPERS = 5000
+
+
+def papers(path):
+    opened = gzip.open(path, "rt") if str(path).endswith(".gz") else open(path)
+    with opened as lines:
+        for number, line in zip(range(PAPERS), lines):
+            paper = json.loads(line)
+            paper["id"] = f"{2000 + number // 90000:04}.{10000 + number:05}"
+            paper["authors"] = [name.strip() for name in paper.get("authors", "").split(";") if name.strip()]
+            paper["year"] = str(paper.get("year") or 2020)
+            yield paper
+
+
+def names(author):
+    first, _, last = author.rpartition(" ")
+    return first, last
+
+
+def jsonl(make):
+    return lambda all: ("", "".join(json.dumps(make(paper)) + "\n" for paper in all), "")
+
+
+def array(make):
+    # One element more at the end, so that blocks can follow each other.
+    return lambda all: ("[", "".join(json.dumps(make(paper)) + ",\n" for paper in all), json.dumps(make(all[0])) + "]")
+
+
+def xml(head, make, foot):
+    return lambda all: (head, "".join(make(paper) + "\n" for paper in all), foot)
+
+
+def authors(paper, one):
+    return "".join(one(*(escape(name) for name in names(author))) for author in paper["authors"])
+
+
+def arxiv(paper):
+    return {
+        "id": paper["id"], "submitter": "S", "authors": ", ".join(paper["authors"]), "title": paper["title"], "comments": "9 pages",
+        "journal-ref": None, "doi": None, "report-no": None, "categories": "cs.LG stat.ML", "license": None,
+        "abstract": "  " + paper["abstract"] + "\n", "versions": [{"version": "v1", "created": "Mon, 11 Jan 2021 20:31:27 GMT"}],
+        "update_date": "2021-01-12", "authors_parsed": [[names(author)[1], names(author)[0], ""] for author in paper["authors"]],
+    }  # fmt: skip
+
+
+def oai(paper):
+    people = authors(paper, lambda first, last: f"<author><keyname>{last}</keyname><forenames>{first}</forenames></author>")
+    return (
+        f"<record><header><identifier>oai:arXiv.org:{paper['id']}</identifier><datestamp>2021-02-01</datestamp></header><metadata>"
+        f'<arXiv xmlns="http://arxiv.org/OAI/arXiv/"><id>{paper["id"]}</id><created>2021-01-11</created><authors>{people}</authors>'
+        f"<title>{escape(paper['title'])}</title><categories>cs.LG</categories><abstract>{escape(paper['abstract'])}</abstract></arXiv></metadata></record>"
+    )
+
+
+def atom(paper):
+    people = "".join(f"<author><name>{escape(author)}</name></author>" for author in paper["authors"])
+    return (
+        f"<entry><id>http://arxiv.org/abs/{paper['id']}v1</id><published>2021-01-11T00:00:00Z</published><title>{escape(paper['title'])}</title>"
+        f'<summary>{escape(paper["abstract"])}</summary>{people}<category term="cs.LG"/></entry>'
+    )
+
+
+def openalex(paper):
+    index = {}
+    for place, word in enumerate(paper["abstract"].split()):
+        index.setdefault(word, []).append(place)
+    return {
+        "id": f"https://openalex.org/W{paper['id'].replace('.', '')}", "doi": None, "title": paper["title"], "display_name": paper["title"],
+        "publication_date": f"{paper['year']}-01-01", "ids": {}, "abstract_inverted_index": index,
+        "authorships": [{"author": {"id": "https://openalex.org/A1", "display_name": author}} for author in paper["authors"]],
+        "primary_topic": {"display_name": "Learning"}, "topics": [{"display_name": "Learning"}],
+        "primary_location": {"landing_page_url": "https://example.org", "source": {"display_name": "J"}},
+    }  # fmt: skip
+
+
+def scholar(paper):
+    return {
+        "corpusid": int(paper["id"].replace(".", "")), "externalids": {"ArXiv": paper["id"], "DOI": None}, "title": paper["title"],
+        "authors": [{"authorId": "1", "name": author} for author in paper["authors"]], "venue": "J", "year": int(paper["year"]),
+        "s2fieldsofstudy": [{"category": "Computer Science", "source": "x"}], "publicationdate": None, "abstract": paper["abstract"],
+    }  # fmt: skip
+
+
+def pubmed(paper):
+    people = authors(paper, lambda first, last: f"<Author><LastName>{last}</LastName><ForeName>{first}</ForeName></Author>")
+    return (
+        f"<PubmedArticle><MedlineCitation><PMID>{paper['id'].replace('.', '')}</PMID><Article><Journal><JournalIssue><PubDate><Year>{paper['year']}</Year>"
+        f"</PubDate></JournalIssue><Title>J</Title></Journal><ArticleTitle>{escape(paper['title'])}.</ArticleTitle><Abstract><AbstractText>"
+        f"{escape(paper['abstract'])}</AbstractText></Abstract><AuthorList>{people}</AuthorList></Article></MedlineCitation></PubmedArticle>"
+    )
+
+
+def acl(paper):
+    people = authors(paper, lambda first, last: f"<author><first>{first}</first><last>{last}</last></author>")
+    number = paper["id"].split(".")[1]
+    return f'<paper id="{number}"><title>{escape(paper["title"])}</title>{people}<abstract>{escape(paper["abstract"])}</abstract></paper>'
+
+
+def daily(paper):
+    return {
+        "paper": {"id": paper["id"], "authors": [{"name": author, "hidden": False} for author in paper["authors"]],
+                  "publishedAt": "2021-01-11T00:00:00.000Z", "title": paper["title"], "summary": paper["abstract"]},
+        "publishedAt": "2021-01-12T00:00:00.000Z", "title": paper["title"], "summary": paper["abstract"],
+    }  # fmt: skip
+
+
+def papercopilot(paper):
+    return {"title": paper["title"], "status": "Poster", "track": "main", "site": "https://example.org", "id": paper["id"],
+            "author": "; ".join(paper["authors"]), "abstract": paper["abstract"], "keywords": "a;b"}  # fmt: skip
+
+
+def page(all):
+    head = "Daily Papers\n\nby AK and the research community\n\n"
+    flat = lambda text: " ".join(text.split())  # noqa: E731
+    return head, "".join(f"{flat(paper['title'])}\n\n{flat(paper['abstract'])}\n\n" for paper in all), ""
+
+
+def table(separator):
+    def write(all):
+        out = io.StringIO()
+        rows = csv.writer(out, delimiter=separator)
+        for paper in all:
+            rows.writerow([paper["id"], paper["title"], paper["abstract"], "; ".join(paper["authors"]), paper["year"]])
+        return separator.join(["id", "title", "abstract", "authors", "year"]) + "\n", out.getvalue(), ""
+
+    return write
+
+
+XML = '<?xml version="1.0"?>\n'
+FORMATS = {
+    "arXiv snapshot": ("a.json", jsonl(arxiv)),
+    "arXiv OAI-PMH": ("a.xml", xml(XML + "<OAI-PMH><ListRecords>", oai, "</ListRecords></OAI-PMH>")),
+    "arXiv API Atom": ("a.atom", xml(XML + "<feed>", atom, "</feed>")),
+    "Semantic Scholar": ("s2.jsonl", jsonl(scholar)),
+    "OpenAlex": ("works.jsonl", jsonl(openalex)),
+    "PubMed": ("pubmed.xml", xml(XML + "<PubmedArticleSet>", pubmed, "</PubmedArticleSet>")),
+    "ACL Anthology": ("acl.xml", xml(XML + '<collection id="2020.x"><volume id="v">', acl, "</volume></collection>")),
+    "daily papers JSON": ("daily.json", array(daily)),
+    "Daily Papers page": ("page.txt", page),
+    "papercopilot": ("nips2020.json", array(papercopilot)),
+    "BEIR": ("corpus.jsonl", jsonl(lambda paper: {"_id": paper["id"], "title": paper["title"], "text": paper["abstract"], "metadata": {}})),
+    "plain JSON Lines": ("p.jsonl", jsonl(lambda paper: paper)),
+    "CSV": ("t.csv", table(",")),
+    "TSV": ("t.tsv", table("\t")),
+}  # fmt: skip
+
+
+def write(path, make, all, size):
+    head, block, foot = (text.encode() for text in make(all))
+    with open(path, "wb") as out:
+        out.write(head)
+        while out.tell() < size:
+            out.write(block)
+        out.write(foot)
+
+
+def write_parquet(path, _make, all, size):
+    columns = {name: [paper[name] for paper in all] for name in ("id", "title", "abstract", "authors", "year")}
+    block = pyarrow.table(columns)
+    with pyarrow.parquet.ParquetWriter(path, block.schema, compression="zstd") as out:
+        while path.stat().st_size < size:
+            out.write_table(block)
+
+
+def inspect(path):
+    """Papers, seconds, peak in megabytes."""
+    started = time.monotonic()
+    command = [str(ROOT / "target/release/likewise"), "inspect", str(path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - started
+    assert status == 0, said
+    count = int(said.split("papers ")[1].split(",")[0])
+    return count, seconds, usage.ru_maxrss / 1024
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dump", default=str(ROOT / "tests/data/sample.jsonl"))
+    parser.add_argument("--megabytes", type=int, nargs=2, default=[100, 2000])
+    parser.add_argument("--results")
+    options = parser.parse_args()
+    all = list(papers(options.dump))
+    small, large = options.megabytes
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (file, make) in {**FORMATS, "Parquet, zstd": ("t.parquet", None)}.items():
+            path, row = pathlib.Path(folder) / file, [name]
+            peaks = []
+            for megabytes in (small, large):
+                (write if make else write_parquet)(path, make, all, megabytes * 1_000_000)
+                size = path.stat().st_size
+                count, seconds, peak = inspect(path)
+                peaks.append(f"{peak:.0f}")
+                path.unlink()
+            rows.append([name, f"{size / 1e6 / seconds:.0f}", f"{count / seconds:,.0f}", *peaks])
+            print(rows[-1], file=sys.stderr, flush=True)
+    columns = ["format", "MB/s", "papers/s", f"peak, MB, of {small} MB", f"peak, MB, of {large:,} MB"]
+    text = f"""\
+Written by `make bench-dumps`, {results.today()}, on {results.machine()}; see `benches/dumps.py` for what is measured.
+
+{results.table(columns, rows)}
+"""
+    print(text)
+    if options.results:
+        results.write_section(options.results, "Dumps, parsed", text)
+
+
+main()
