@@ -16,7 +16,7 @@ const DEEPEST: usize = 16;
 const LONGEST_FORMULA: usize = 1000;
 
 /// Longest group, in bytes, whose end is looked for: a footnote, an abstract in one font.
-const LONGEST_GROUP: usize = 8000;
+const LONGEST_GROUP: usize = 4000;
 
 /// Makes LaTeX readable: `Erd\H{o}s` becomes Erdős, `$O(n\log n)$` O(n log n), `$x^2 \le \alpha$` x² ≤ α.
 pub fn readable(text: &str) -> Cow<'_, str> {
@@ -222,7 +222,7 @@ fn read_command<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -
     }
     let (name, rest) = text.split_at(end);
     if let Some(mark) = accent(name).filter(|_| !math || name.len() > 1) {
-        return put_accent(mark, rest, out, depth, math);
+        return put_accent(name, mark, rest, out, depth, math);
     }
     if let Some(symbol) = symbol(name) {
         let is_word = symbol.starts_with(|first: char| first.is_ascii_alphabetic());
@@ -305,7 +305,7 @@ fn read_sign<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -> &
     };
     let rest = &text[sign.len_utf8()..];
     if let (false, Some(mark)) = (math, accent(&text[..sign.len_utf8()])) {
-        return put_accent(mark, rest, out, depth, math);
+        return put_accent(&text[..sign.len_utf8()], mark, rest, out, depth, math);
     }
     match sign {
         '%' | '&' | '_' | '#' | '$' | '{' | '}' => out.push(sign),
@@ -331,14 +331,22 @@ fn read_sign<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -> &
     rest
 }
 
-/// Puts an accent on what follows; where that is no letter which has such an accent, there was none.
-fn put_accent<'a>(mark: char, rest: &'a str, out: &mut String, depth: usize, math: bool) -> &'a str {
+/// Puts the accent that is called `name` on what follows; where that is no letter which has such an accent, there was
+/// none.
+fn put_accent<'a>(
+    name: &str,
+    mark: char,
+    rest: &'a str,
+    out: &mut String,
+    depth: usize,
+    math: bool,
+) -> &'a str {
     let (base, after) = argument(rest, depth, math);
+    let is_sign = !name.starts_with(|first: char| first.is_alphabetic());
     let mut letters = base.chars();
     let first = letters.next().filter(|first| first.is_alphabetic());
-    let fits = |first: &char| {
-        math || (letters.as_str().is_empty() && !rest.starts_with(' ') && is_letter(*first, mark))
-    };
+    let is_near = !(is_sign && rest.starts_with(' '));
+    let fits = |first: &char| math || (letters.as_str().is_empty() && is_near && is_letter(*first, mark));
     match first.filter(fits) {
         Some(first) => {
             out.extend(accented(first, mark));
@@ -346,8 +354,15 @@ fn put_accent<'a>(mark: char, rest: &'a str, out: &mut String, depth: usize, mat
         }
         None if math || depth > 0 => out.push_str(&base),
         None => {
-            // A quotation mark that somebody escaped.
-            out.push(if mark == '\u{308}' { '"' } else { '\'' });
+            // A quotation mark that somebody escaped, or no LaTeX.
+            match name {
+                "\"" => out.push('"'),
+                "'" => out.push('\''),
+                name => {
+                    out.push('\\');
+                    out.push_str(name);
+                }
+            }
             return rest;
         }
     }
@@ -379,6 +394,8 @@ mod tests {
                 "Gödel, Müller, Škoda, François, Ørsted, Straße",
             ),
             (r#"Na\"{\i}ve \aa ngstr\"om, {\L}ukasz"#, "Naïve ångström, Łukasz"),
+            (r"Fran\c cois Erd\H os", "François Erdős"),
+            (r"a\d+ and \~ here", r"a\d+ and \~ here"),
             (r"an $O(n \log n)$ algorithm", "an O(n log n) algorithm"),
             (r"$x^2 \leq \alpha_1$ in $\mathbb{R}^d$", "x² ≤ α₁ in ℝᵈ"),
             (

@@ -192,12 +192,14 @@ pub fn parse_date(text: &str) -> Result<PublishedRange, String> {
         }
         _ => return Err(wrong()),
     };
-    let day = |month, day| {
-        time::Date::from_calendar_date(year, month, day)
-            .map(|date| format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day()))
-            .map_err(|_| wrong())
-    };
+    let day =
+        |month, day| time::Date::from_calendar_date(year, month, day).map(written_day).map_err(|_| wrong());
     Ok(PublishedRange { first: day(range.0, range.1)?, last: day(range.2, range.3)?, date: date.into() })
+}
+
+/// A day as it is written here: `YYYY-MM-DD`.
+pub fn written_day(date: time::Date) -> String {
+    format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
 /// Collapses every run of white space and control characters into one space, and trims the ends.

@@ -3,17 +3,21 @@
 //! Its own file because it is a question of its own: a preprint, what was published of it, and what others say of
 //! both come as records with ids of their own, and people want one answer.
 
+use super::labels::folded;
 use crate::paper::{Kind, Paper, PaperId, parse_date};
 use crate::text::{TextHash, text_of};
 use std::collections::HashSet;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// Fewest letters and digits of a title that tells a paper: `Editorial` is many papers' title.
-const SHORTEST_TITLE: usize = 10;
+/// Fewest letters and digits, and words, of a title that tells a paper: `Book Review` is many papers' title.
+const SHORTEST_TITLE: (usize, usize) = (10, 3);
 
 /// Most years between a preprint and what was published of it.
 const YEARS_APART: i32 = 5;
+
+/// Sources whose records of published papers say that a paper stands, even if its preprint was taken back.
+const PUBLISHED: [&str; 3] = ["acl", "pubmed", "papercopilot"];
 
 /// What a record can be found by, beside its ids: hashes of its title with its first author, and of its text.
 pub fn marks(record: &Paper) -> Vec<i64> {
@@ -26,37 +30,72 @@ pub fn marks(record: &Paper) -> Vec<i64> {
     by_title.into_iter().chain(by_text).collect()
 }
 
-/// Whether two records are the same record, of which the later replaces the earlier: one id, and one source. A record
-/// that somebody wrote by hand, without a source, is whoever's record.
+/// Whether two records are the same record, of which the later replaces the earlier: of one source, with its own number
+/// or, where it has none, one id. A record that somebody wrote by hand, without a source, is whoever's record.
 pub fn is_same_record(one: &Paper, other: &Paper) -> bool {
-    one.id == other.id && (one.source == other.source || one.source.is_none() || other.source.is_none())
+    match (&one.source, &other.source) {
+        (Some(source), Some(of)) if source == of => {
+            match (own_number(one, source), own_number(other, source)) {
+                (Some(number), Some(of)) => number == of,
+                _ => one.id == other.id,
+            }
+        }
+        (Some(_), Some(_)) => false,
+        _ => one.id == other.id,
+    }
+}
+
+/// The number that a source itself has for a record: the ids that it knows of may change.
+fn own_number<'a>(record: &'a Paper, source: &str) -> Option<&'a PaperId> {
+    let begins = match source {
+        "openalex" => "openalex:",
+        "semantic-scholar" => "corpusid:",
+        "pubmed" => "pmid:",
+        _ => return None,
+    };
+    ids(record).find(|id| id.as_str().starts_with(begins))
 }
 
 /// Whether two records are of the same paper: by an id that both have, or by title and first author, or, where one of
 /// them has no authors, by every word.
 pub fn is_same_paper(one: &Paper, other: &Paper) -> bool {
-    if ids(one).any(|id| ids(other).any(|other| id == other)) {
-        return true;
+    if has_two_ids(one, other) {
+        return false;
     }
-    let by_title = || title_and_author(one).is_some_and(|title| title_and_author(other) == Some(title));
-    let by_text = || {
-        let unsigned = one.authors.is_empty() || other.authors.is_empty();
-        unsigned && !one.r#abstract.is_empty() && text_of(one) == text_of(other)
-    };
-    !are_told_apart(one, other) && (by_title() || by_text())
+    let by_id = ids(one).any(|id| ids(other).any(|other| id == other));
+    by_id || (are_near(one, other) && (have_same_title(one, other) || have_same_text(one, other)))
 }
 
-/// Whether who gave both an id says that they are two papers, or they are too many years apart.
-fn are_told_apart(one: &Paper, other: &Paper) -> bool {
-    let of = |record: &Paper, kind| -> bool { ids(record).any(|id| id.kind() == kind) };
-    // None that both have, or they would be known to be one.
-    let has_both = |kind| of(one, kind) && of(other, kind);
+fn have_same_title(one: &Paper, other: &Paper) -> bool {
+    let initials = |record: &Paper| record.authors.first().and_then(|author| initial(author));
+    let differ = initials(one).zip(initials(other)).is_some_and(|(one, other)| one != other);
+    !differ && title_and_author(one).is_some_and(|title| title_and_author(other) == Some(title))
+}
+
+fn have_same_text(one: &Paper, other: &Paper) -> bool {
+    let unsigned = one.authors.is_empty() || other.authors.is_empty();
+    unsigned && !one.r#abstract.is_empty() && text_of(one) == text_of(other)
+}
+
+/// Whether who gives a paper one id gave them two: a DOI that both have is that of a volume, or a mistake.
+fn has_two_ids(one: &Paper, other: &Paper) -> bool {
+    let of = |record, kind| ids(record).filter(move |id: &&PaperId| id.kind() == kind);
+    let two = |kind| {
+        let mut of_one = of(one, kind).peekable();
+        of_one.peek().is_some()
+            && of(other, kind).next().is_some()
+            && !of_one.any(|id| of(other, kind).any(|other| id == other))
+    };
+    [Kind::Arxiv, Kind::Pubmed, Kind::Acl].into_iter().any(two)
+}
+
+/// Whether a few years are between them at most, as far as that is known.
+fn are_near(one: &Paper, other: &Paper) -> bool {
     let year = |record: &Paper| {
         let days = parse_date(record.published.as_deref()?).ok()?;
         days.first.get(..4)?.parse::<i32>().ok()
     };
-    let far = year(one).zip(year(other)).is_some_and(|(one, other)| (one - other).abs() > YEARS_APART);
-    far || [Kind::Arxiv, Kind::Pubmed, Kind::Acl].into_iter().any(has_both)
+    year(one).zip(year(other)).is_none_or(|(one, other)| (one - other).abs() <= YEARS_APART)
 }
 
 fn ids(record: &Paper) -> impl Iterator<Item = &PaperId> {
@@ -65,8 +104,9 @@ fn ids(record: &Paper) -> impl Iterator<Item = &PaperId> {
 
 /// A title's letters and digits and the first author's last name, whatever case, accents and punctuation.
 fn title_and_author(record: &Paper) -> Option<String> {
-    let title = folded(&record.title);
-    let is_long = title.chars().count() >= SHORTEST_TITLE && record.title.split_whitespace().nth(1).is_some();
+    let title = letters(&record.title);
+    let (fewest, words) = SHORTEST_TITLE;
+    let is_long = title.chars().count() >= fewest && record.title.split_whitespace().count() >= words;
     let author = last_name(record.authors.first()?);
     (is_long && !author.is_empty()).then(|| format!("{title} {author}"))
 }
@@ -74,27 +114,47 @@ fn title_and_author(record: &Paper) -> Option<String> {
 /// `Ann Bee`, `Bee, Ann`, `A. Bee Jr.` → `bee`.
 fn last_name(author: &str) -> String {
     let name = author.split_once(',').map_or(author, |(last, _)| last);
-    let words: Vec<String> = name.split_whitespace().map(folded).filter(|word| !word.is_empty()).collect();
+    let words: Vec<String> = name.split_whitespace().map(letters).filter(|word| !word.is_empty()).collect();
     let is_suffix = |word: &&String| ["jr", "sr", "ii", "iii", "iv"].contains(&word.as_str());
     words.iter().rev().find(|word| !is_suffix(word)).cloned().unwrap_or_default()
 }
 
-fn folded(text: &str) -> String {
+/// `Ann Bee`, `Bee, Ann`, `A. Bee` → `a`; none, if there is a last name only.
+fn initial(author: &str) -> Option<char> {
+    let given = match author.split_once(',') {
+        Some((_, given)) => given,
+        None => author.trim().rsplit_once(char::is_whitespace)?.0,
+    };
+    letters(given).chars().next()
+}
+
+fn letters(text: &str) -> String {
+    let text = folded(text);
     let letters = text.nfkd().filter(|letter| !is_combining_mark(*letter) && letter.is_alphanumeric());
     letters.flat_map(char::to_lowercase).collect()
 }
 
-/// Parts records into papers, each in the order in which its records came.
+/// Parts records into papers; the records of each are in the order in which they came. What would make one paper of two
+/// that are told apart, joins the first of them only.
 pub fn papers_of<T>(records: Vec<(T, Paper)>) -> Vec<Vec<(T, Paper)>> {
     let mut papers: Vec<Vec<(T, Paper)>> = Vec::new();
     for record in records {
-        let belongs =
-            |paper: &Vec<(T, Paper)>| paper.iter().any(|(_, other)| is_same_paper(other, &record.1));
-        let (mut same, others): (Vec<_>, Vec<_>) = papers.into_iter().partition(belongs);
+        let mut joined: Vec<(T, Paper)> = Vec::new();
+        let mut others = Vec::with_capacity(papers.len());
+        for paper in papers {
+            let belongs = paper.iter().any(|(_, other)| is_same_paper(other, &record.1));
+            let fits = |other: &Paper| {
+                let by_id = ids(other).any(|id| ids(&record.1).any(|other| id == other));
+                !has_two_ids(other, &record.1) && (by_id || are_near(other, &record.1))
+            };
+            let fits = belongs && paper.iter().all(|(_, other)| fits(other));
+            let fits =
+                fits && paper.iter().all(|(_, one)| joined.iter().all(|(_, other)| !has_two_ids(one, other)));
+            if fits { joined.extend(paper) } else { others.push(paper) }
+        }
+        joined.push(record);
+        others.push(joined);
         papers = others;
-        // What was several papers without it is one by it; it stays where the first of them was.
-        same.push(vec![record]);
-        papers.push(same.into_iter().flatten().collect());
     }
     papers
 }
@@ -106,11 +166,7 @@ pub fn paper_of(records: &[&Paper]) -> Paper {
     let stands = |record: &&&Paper| !record.withdrawn;
     let read = records.iter().find(|record| stands(record) && !record.r#abstract.is_empty());
     let read = read.or_else(|| records.iter().find(stands)).unwrap_or(first);
-    let mut paper = Paper {
-        id: first.id.clone(),
-        withdrawn: records.iter().all(|record| record.withdrawn),
-        ..(**read).clone()
-    };
+    let mut paper = Paper { id: first.id.clone(), withdrawn: is_withdrawn(records), ..(**read).clone() };
     let fill = |field: &mut Option<String>, of: fn(&Paper) -> &Option<String>| {
         *field = field.take().or_else(|| records.iter().find_map(|record| of(record).clone()));
     };
@@ -136,6 +192,15 @@ pub fn paper_of(records: &[&Paper]) -> Paper {
     paper.also =
         records.iter().flat_map(|record| ids(record)).filter(|id| seen.insert(id)).cloned().collect();
     paper
+}
+
+/// Whether a paper was taken back: one record says so, and none of what was published of it does not. Others say nothing
+/// of that.
+fn is_withdrawn(records: &[&Paper]) -> bool {
+    let is_published =
+        |record: &Paper| record.source.as_deref().is_some_and(|source| PUBLISHED.contains(&source));
+    let stands = records.iter().any(|record| !record.withdrawn && is_published(record));
+    !stands && records.iter().any(|record| record.withdrawn)
 }
 
 #[cfg(test)]
@@ -174,7 +239,10 @@ mod tests {
             record("10.1000/x", "Attention: Is it all?", "Cee Bea"),
             Paper { published: Some("2030".into()), ..published.clone() },
             record("10.1000/x", "Attention", "Ann Bee"),
+            record("10.1000/x", "Attention: is it all?", "Zoë Bee"),
+            also(record("2101.00002", "Attention: is it all?", "Ann Bee"), "10.1000/v"),
         ];
+        let preprint = also(preprint, "10.1000/v");
         let preprint = Paper { published: Some("2021-01".into()), ..preprint };
         for other in told_apart {
             assert!(!is_same_paper(&preprint, &other), "{other:?}");
@@ -204,8 +272,29 @@ mod tests {
     }
 
     #[test]
+    fn a_record_between_two_that_are_told_apart_joins_one() {
+        let (one, two) = (record("2101.00001", "One", ""), record("2101.00002", "Two", ""));
+        let both = also(record("2101.00001", "Both", ""), "2101.00002");
+        let papers = papers_of(vec![((), one), ((), two), ((), both)]);
+        assert_eq!(papers.iter().map(Vec::len).sum::<usize>(), 3);
+        assert_eq!(papers.len(), 2);
+    }
+
+    #[test]
+    fn a_record_is_known_by_its_sources_own_number() {
+        let of = |source: &str, record: Paper| Paper { source: Some(source.into()), ..record };
+        let before = of("semantic-scholar", record("corpusid:5", "T", ""));
+        let after = of("semantic-scholar", also(record("2101.00001", "T", ""), "corpusid:5"));
+        assert!(is_same_record(&before, &after));
+        let other = of("openalex", also(record("10.1000/x", "T", ""), "openalex:W1"));
+        let its_twin = of("openalex", also(record("10.1000/x", "T", ""), "openalex:W2"));
+        assert!(!is_same_record(&other, &its_twin) && is_same_paper(&other, &its_twin));
+    }
+
+    #[test]
     fn a_paper_is_what_its_records_say_together() {
         let gone = Paper {
+            source: Some("arxiv".into()),
             withdrawn: true,
             categories: vec!["cs.LG".into()],
             published: Some("2021".into()),
@@ -222,11 +311,13 @@ mod tests {
         assert_eq!((paper.id.as_str(), paper.title.as_str(), paper.withdrawn), ("2101.00001", "New", false));
         assert_eq!(
             (paper.venue.as_deref(), paper.published.as_deref(), paper.source.as_deref()),
-            (Some("ACL"), Some("2021"), Some("acl"))
+            (Some("ACL"), Some("2021"), Some("arxiv"))
         );
         assert_eq!((&paper.authors[0][..], paper.categories.len()), ("A B", 2));
         assert_eq!(paper.also.iter().map(PaperId::as_str).collect::<Vec<_>>(), ["P19-1001", "10.1000/x"]);
-        assert!(paper_of(&[&gone]).withdrawn);
+        let said_elsewhere =
+            Paper { source: Some("semantic-scholar".into()), ..record("2101.00001", "Old", "A B") };
+        assert!(paper_of(&[&gone]).withdrawn && paper_of(&[&gone, &said_elsewhere]).withdrawn);
         assert_eq!(paper_of(&[&read]), read, "one record is the paper");
     }
 }

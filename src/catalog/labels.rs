@@ -56,7 +56,8 @@ const FOLDED: [(&str, &str); 16] = [
     ("þ", "th"),
 ];
 
-fn folded(name: &str) -> String {
+/// A name with those letters as others write them.
+pub fn folded(name: &str) -> String {
     FOLDED.iter().fold(name.to_string(), |name, (from, to)| name.replace(from, to))
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::paper::{Paper, PaperId, parse_date};
 use crate::text::{TextHash, text_of};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Something that is said of a paper.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +40,9 @@ pub enum Outcome {
     /// It was not here, or is another's to take out.
     NotHere,
 }
+
+/// Most papers of one title and author that are compared with a new one.
+const MOST_ALIKE: i64 = 50;
 
 /// What became of some.
 #[derive(Debug, Default)]
@@ -115,7 +118,7 @@ pub fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
 
 /// Whether a source that says a paper is gone speaks of this record.
 fn is_gone(record: &Paper, gone: &Deleted) -> bool {
-    let is_its = record.source == gone.source || record.source.is_none() || gone.source.is_none();
+    let is_its = record.source == gone.source || gone.source.is_none();
     is_its && (record.id == gone.id || record.also.contains(&gone.id))
 }
 
@@ -127,12 +130,12 @@ fn retract(
 ) -> Result<Outcome> {
     let numbers = numbers_of(connection, &gone.id)?;
     let records = records_of_all(connection, &numbers)?;
-    let all = records.len();
+    let (all, counts) = (records.len(), counts_of(&numbers, &records));
     let kept: Vec<_> = records.into_iter().filter(|(_, record)| !is_gone(record, gone)).collect();
     if kept.len() == all {
         return Ok(Outcome::NotHere);
     }
-    assign(connection, papers_of(kept), numbers, change, written)?;
+    assign(connection, papers_of(kept), &counts, None, change, written)?;
     Ok(Outcome::Retracted)
 }
 
@@ -152,6 +155,7 @@ fn put(
     }
     let numbers = candidates(connection, record)?;
     let mut records = records_of_all(connection, &numbers)?;
+    let counts = counts_of(&numbers, &records);
     let place = records.iter().position(|(_, other)| is_same_record(other, record));
     let mut new = record.clone();
     if let Some(place) = place.filter(|_| new.r#abstract.is_empty()) {
@@ -170,7 +174,7 @@ fn put(
     if is_alone && !title_only && new.r#abstract.is_empty() {
         return Ok(Outcome::WithoutAbstract);
     }
-    assign(connection, papers, numbers, change, written)?;
+    assign(connection, papers, &counts, Some(&new), change, written)?;
     Ok(match place {
         Some(_) => Outcome::Replaced,
         None if is_unreadable => Outcome::Replaced,
@@ -185,10 +189,13 @@ fn candidates(connection: &Connection, record: &Paper) -> Result<BTreeSet<PaperN
     for id in std::iter::once(&record.id).chain(&record.also) {
         numbers.append(&mut numbers_of(connection, id)?);
     }
-    let mut find = connection.prepare_cached("SELECT number FROM names WHERE name = ?1")?;
+    let mut find = connection.prepare_cached("SELECT number FROM names WHERE name = ?1 LIMIT ?2")?;
     for mark in marks(record) {
-        for number in find.query_map([mark], |row| row.get(0))? {
-            numbers.insert(number?);
+        let found = find.query_map([mark, MOST_ALIKE + 1], |row| row.get(0))?;
+        let found = found.collect::<rusqlite::Result<Vec<PaperNumber>>>()?;
+        // What so many have tells none of them.
+        if found.len() as i64 <= MOST_ALIKE {
+            numbers.extend(found);
         }
     }
     Ok(numbers)
@@ -228,15 +235,38 @@ fn records_of(connection: &Connection, number: PaperNumber) -> Result<Vec<Paper>
     Ok(record.flatten().into_iter().collect())
 }
 
-/// Gives each paper a number: one that one of its records had, if it is free, or a new one. Of the numbers that were
+/// How many records each paper has.
+type CountsOf = BTreeMap<PaperNumber, usize>;
+
+fn counts_of(numbers: &BTreeSet<PaperNumber>, records: &[Numbered]) -> CountsOf {
+    let count = |number: &PaperNumber| records.iter().filter(|(of, _)| of.as_ref() == Some(number)).count();
+    numbers.iter().map(|number| (*number, count(number))).collect()
+}
+
+/// Writes papers, but for those whose records are as they were: `before` has how many each had, and `new` is the one that
+/// is different. Each has a number that one of its records had, if that is free, or a new one; of the numbers that were
 /// theirs, those that are left over are deleted.
 fn assign(
     connection: &Connection,
     papers: Vec<Vec<Numbered>>,
-    mut free: BTreeSet<PaperNumber>,
+    before: &CountsOf,
+    new: Option<&Paper>,
     change: i64,
     written: &mut Vec<Paper>,
 ) -> Result<()> {
+    let mut free: BTreeSet<PaperNumber> = before.keys().copied().collect();
+    let is_as_before = |paper: &Vec<Numbered>| {
+        let number = paper.first().and_then(|(number, _)| *number);
+        let is_its = |(of, record): &Numbered| *of == number && Some(record) != new;
+        number.filter(|number| paper.iter().all(is_its) && before.get(number) == Some(&paper.len()))
+    };
+    let mut different = Vec::with_capacity(papers.len());
+    for paper in papers {
+        match is_as_before(&paper) {
+            Some(number) => drop(free.remove(&number)),
+            None => different.push(paper),
+        }
+    }
     if free.len() > 1 {
         // Papers may take over each other's ids, and no two may have one, not even for a moment.
         let mut aside =
@@ -244,9 +274,9 @@ fn assign(
         free.iter().try_for_each(|number| aside.execute([number]).map(drop))?;
     }
     // What cannot be read any more is written over.
-    let is_read = |number: &PaperNumber| papers.iter().flatten().any(|(of, _)| *of == Some(*number));
-    let mut unread: Vec<PaperNumber> = free.iter().copied().filter(|number| !is_read(number)).collect();
-    for paper in &papers {
+    let is_unread = |number: &PaperNumber| before.get(number) == Some(&0);
+    let mut unread: Vec<PaperNumber> = free.iter().copied().filter(is_unread).collect();
+    for paper in &different {
         let own = paper.iter().filter_map(|(number, _)| *number).find(|number| free.remove(number));
         let number = own.or_else(|| unread.pop().filter(|number| free.remove(number)));
         let records: Vec<&Paper> = paper.iter().map(|(_, record)| record).collect();
@@ -363,7 +393,6 @@ mod tests {
     use super::super::{Catalog, Filter};
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
 
     fn catalog() -> (tempfile::TempDir, Catalog) {
         let folder = tempfile::tempdir().unwrap();
@@ -429,6 +458,7 @@ mod tests {
         );
         let (_, paper) = catalog.find(&published.id).unwrap().unwrap();
         assert_eq!(paper, published);
+        assert_eq!(retract("10.1000/x", Some("arxiv")).outcomes, [Outcome::NotHere]);
         assert_eq!(retract("10.1000/x", None).outcomes, [Outcome::Retracted]);
         assert_eq!(catalog.count().unwrap(), 0);
     }

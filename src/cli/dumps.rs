@@ -3,6 +3,7 @@
 //! Its own file because `ingest`, `embed` and `inspect` read the same things in the same way.
 
 use crate::dump::{self, Columns, Dump, Format, Reader, Source};
+use crate::error::Error;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,15 @@ pub struct Dumps {
 }
 
 impl DumpOptions {
+    /// Refuses to read nothing.
+    pub fn check_named(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !self.files.is_empty(),
+            "got no dump; name files, folders, patterns, or - for standard input"
+        );
+        Ok(())
+    }
+
     /// Finds them; says what is not there.
     pub fn find(&self) -> anyhow::Result<Dumps> {
         self.find_in(&self.files)
@@ -66,7 +76,8 @@ impl Dumps {
     pub fn open(&mut self, source: &Source) -> Option<Dump> {
         match self.reader.read(source) {
             Ok(dump) => Some(dump),
-            Err(error) if source.found => {
+            // That it is none of ours is one thing, that the disk fails is another.
+            Err(error) if source.found && matches!(error, Error::Invalid(_)) => {
                 eprintln!("passed over: {error}");
                 self.passed_over += 1;
                 None
@@ -77,6 +88,17 @@ impl Dumps {
                 None
             }
         }
+    }
+
+    /// Fails if something that was named could not be read.
+    pub fn check_all_readable(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.unreadable == 0, "{} dumps could not be read; see above", self.unreadable);
+        Ok(())
+    }
+
+    /// Whether one of them is what comes from standard input.
+    pub fn reads_standard_input(&self) -> bool {
+        self.sources.iter().any(|source| source.path == Path::new("-"))
     }
 
     /// What each is, and how large and from when: what another run must find to go on with this one.

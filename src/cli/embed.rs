@@ -42,17 +42,21 @@ pub struct Options {
 
 /// Runs it: exit status 0, or 2 if entries were refused.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
-        !options.dumps.files.is_empty(),
-        "got no dump; name files, folders, patterns, or - for standard input"
-    );
+    options.dumps.check_named()?;
     let encoder = options.model.load()?;
     let mut dumps = options.dumps.find()?;
     // A file that lacks one of its dumps looks whole, and is not.
-    anyhow::ensure!(dumps.unreadable == 0, "{} dumps could not be read; see above", dumps.unreadable);
+    dumps.check_all_readable()?;
     let job = Job::open(&options.out, described(options, &encoder, &dumps))?;
     eprintln!("{}", encoder.describe());
     if job.entries_done() > 0 {
+        // What comes there now may be another dump.
+        anyhow::ensure!(
+            !dumps.reads_standard_input(),
+            "{}: an interrupted run left parts, and of standard input nobody knows whether it is the same; name the dump as a \
+             file, or delete that folder",
+            job.folder().display()
+        );
         eprintln!("going on after {} entries, which an interrupted run has done", job.entries_done());
     }
     let started = Instant::now();
@@ -65,19 +69,27 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         counts: Counts::default(),
     };
     for source in std::mem::take(&mut dumps.sources) {
-        let Some(dump) = dumps.open(&source) else { continue };
-        embedding.add(&source, dump)?;
+        let dump = dumps.open(&source);
+        // The parts that follow would be others than those of the next run.
+        dumps.check_all_readable()?;
+        if let Some(dump) = dump {
+            embedding.add(&source, dump)?;
+        }
     }
-    anyhow::ensure!(dumps.unreadable == 0, "{} dumps could not be read; see above", dumps.unreadable);
     let (counts, out) = embedding.finish()?;
     let seconds = started.elapsed().as_secs_f64();
-    let Counts { read, refused, encoded, without_abstract, .. } = counts;
+    let Counts { read, refused, encoded, without_abstract, deleted, .. } = counts;
     print_line(&format!(
         "{}: read {read}, refused {refused}, without abstract {without_abstract}, encoded {encoded}, {seconds:.1} s, \
          {:.1} papers/s",
         out.display(),
         encoded as f64 / seconds
     ))?;
+    if deleted > 0 {
+        eprintln!(
+            "{deleted} papers are deleted by the dumps; the vectors of those that came before are left in"
+        );
+    }
     let all_well = refused + dumps.passed_over == 0;
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(super::ingest::REFUSED) })
 }
@@ -111,7 +123,7 @@ impl Embedding {
         for entry in dump::chunks(dump.entries, CHUNK_A_THREAD * self.encoder.threads()).flatten() {
             match entry {
                 Ok(Entry::Paper(paper) | Entry::Encoded(paper, _)) => self.take(paper),
-                Ok(Entry::Deleted(_)) => {}
+                Ok(Entry::Deleted(_)) => self.counts.deleted += 1,
                 Err(refused) => {
                     self.counts.refused += 1;
                     progress.refuse(&refused);

@@ -38,9 +38,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if !options.dumps.files.is_empty() {
         let mut dumps = options.dumps.find()?;
         let counts = ingest(options, &encoder, &mut dumps)?;
-        if dumps.unreadable > 0 {
-            anyhow::bail!("{} dumps could not be read; see above", dumps.unreadable);
-        }
+        dumps.check_all_readable()?;
         if counts.refused + dumps.passed_over > 0 {
             exit = ExitCode::from(REFUSED);
         }

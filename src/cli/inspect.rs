@@ -33,10 +33,7 @@ struct Found {
 
 /// Runs it: exit status 0, or 2 if entries were refused, or 1 if a whole file could not be read.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
-        !options.dumps.files.is_empty(),
-        "got no dump; name files, folders, patterns, or - for standard input"
-    );
+    options.dumps.check_named()?;
     let mut dumps = options.dumps.find()?;
     let mut refused = 0;
     for source in std::mem::take(&mut dumps.sources) {
@@ -59,9 +56,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         refused += found.refused;
         found.tell(&source, &name, bytes_read.so_far(), started.elapsed().as_secs_f64());
     }
-    if dumps.unreadable > 0 {
-        anyhow::bail!("{} dumps could not be read; see above", dumps.unreadable);
-    }
+    dumps.check_all_readable()?;
     let all_well = refused + dumps.passed_over == 0;
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(super::ingest::REFUSED) })
 }

@@ -40,7 +40,7 @@ pub fn run(options: &Options, encoder: &Arc<Encoder>, folder: &Path) -> anyhow::
                 is_waiting = true;
             } else {
                 is_waiting = false;
-                take(options, encoder, &complete)?;
+                take(options, encoder, folder, &complete)?;
                 continue;
             }
         }
@@ -79,12 +79,22 @@ fn writes(data: &Path) -> anyhow::Result<Option<String>> {
 }
 
 /// Takes files in, and notes that they were; one that cannot be read is not tried again until it changes.
-fn take(options: &Options, encoder: &Arc<Encoder>, files: &[(PathBuf, String)]) -> anyhow::Result<()> {
+fn take(
+    options: &Options,
+    encoder: &Arc<Encoder>,
+    folder: &Path,
+    files: &[(PathBuf, String)],
+) -> anyhow::Result<()> {
     let paths: Vec<PathBuf> = files.iter().map(|(path, _)| path.clone()).collect();
     for path in &paths {
         eprintln!("taking in {}", path.display());
     }
-    ingest(options, encoder, &mut options.dumps.find_in(&paths)?)?;
+    // Of all files, since papers are joined with abstracts that came before them; and of those, the new ones.
+    let mut all = Vec::new();
+    in_folder(folder, &mut all)?;
+    let mut dumps = options.dumps.find_in(&all)?;
+    dumps.sources.retain(|source| paths.contains(&source.path));
+    ingest(options, encoder, &mut dumps)?;
     let catalog = Catalog::create(&catalog_path(&options.data.data))?;
     for (path, state) in files {
         catalog.set_file_taken(&name(path), state)?;

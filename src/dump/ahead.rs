@@ -12,12 +12,27 @@ pub struct Chunks {
     reader: Option<JoinHandle<()>>,
 }
 
+/// Bytes of text after which a chunk is full, whatever it was to hold: entries may be as long as they like.
+const MOST_BYTES: usize = 32 << 20;
+
+fn bytes_of(entry: &Entry) -> usize {
+    match entry {
+        Entry::Paper(paper) | Entry::Encoded(paper, _) => paper.title.len() + paper.r#abstract.len(),
+        Entry::Deleted(_) => 0,
+    }
+}
+
 /// Reads `entries` in chunks of `size` (the last may be smaller), one chunk ahead of whoever asks.
 pub fn chunks(mut entries: Entries, size: usize) -> Chunks {
     let (send, chunks) = sync_channel(1);
     let read = move || {
         loop {
-            let chunk: Vec<_> = entries.by_ref().take(size).collect();
+            let (mut chunk, mut bytes) = (Vec::new(), 0);
+            while chunk.len() < size && bytes < MOST_BYTES {
+                let Some(entry) = entries.next() else { break };
+                bytes += entry.as_ref().map_or(0, bytes_of);
+                chunk.push(entry);
+            }
             // Nobody takes it if the run ended early.
             if chunk.is_empty() || send.send(chunk).is_err() {
                 return;

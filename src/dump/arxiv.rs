@@ -7,7 +7,9 @@
 use super::fields::{Fields, build, is_withdrawal, says_withdrawn, split_authors};
 use super::json::records;
 use super::{Entries, Entry};
+use crate::paper::written_day;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::io::BufRead;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
@@ -70,6 +72,31 @@ impl Record {
     }
 }
 
+/// Whether a table's columns are the snapshot's keys.
+pub fn has_columns(names: &[&str]) -> bool {
+    let has = |name| names.contains(&name);
+    has("id")
+        && has("abstract")
+        && has("categories")
+        && (has("update_date") || has("authors_parsed") || has("versions"))
+}
+
+/// A row of such a table. What became of lists in it, nobody knows: those that are none are left out.
+pub fn row(mut row: Map<String, Value>) -> Result<Entry, String> {
+    let is_list_of =
+        |value: &Value, is: fn(&Value) -> bool| value.as_array().is_some_and(|list| list.iter().all(is));
+    row.retain(|name, value| match name.as_str() {
+        "authors_parsed" => is_list_of(value, Value::is_array),
+        "versions" => is_list_of(value, |version| version.get("created").is_some_and(Value::is_string)),
+        _ => !value.is_null() && value.as_str() != Some(""),
+    });
+    if let Some(Value::String(date)) = row.get_mut("update_date") {
+        date.truncate(date.floor_char_boundary(10));
+    }
+    let record: Record = serde_json::from_value(Value::Object(row)).map_err(|error| error.to_string())?;
+    record.into_metadata()?.into_entry()
+}
+
 /// What arXiv says of a paper, in whichever of its formats.
 #[derive(Default)]
 pub struct Metadata {
@@ -124,12 +151,10 @@ fn author(parts: &[String]) -> String {
 
 /// The day of an RFC 2822 date such as `Mon, 11 Jan 2021 20:31:27 GMT`.
 pub fn day_of(created: &str) -> Result<String, String> {
-    let date = OffsetDateTime::parse(created.trim(), &Rfc2822)
-        .map_err(|_| {
-            format!("versions: got the date {created:?}, wanted one like Mon, 11 Jan 2021 20:31:27 GMT")
-        })?
-        .date();
-    Ok(format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day()))
+    let time = OffsetDateTime::parse(created.trim(), &Rfc2822);
+    time.map(|time| written_day(time.date())).map_err(|_| {
+        format!("versions: got the date {created:?}, wanted one like Mon, 11 Jan 2021 20:31:27 GMT")
+    })
 }
 
 #[cfg(test)]

@@ -163,8 +163,9 @@ fn id(field: &str, value: &Value) -> Result<String, String> {
 /// A date, or what [`crate::paper::parse_date`] says is none, with the field's name.
 fn date(field: &str, value: &Value) -> Result<String, String> {
     let written = match value {
-        Value::Number(number) => number.to_string(),
-        other => text(field, other)?.unwrap_or_default(),
+        // A year beside which another one is missing: some programs make fractions of all.
+        Value::Number(number) => number.to_string().trim_end_matches(".0").to_string(),
+        other => text(field, other)?.unwrap_or_default().trim_end_matches(".0").to_string(),
     };
     crate::paper::parse_date(&written).map(|_| written).map_err(|wrong| format!("{field}: {wrong}"))
 }

@@ -6,6 +6,7 @@
 
 use super::fields::{Fields, build};
 use super::lines::lines;
+use super::pubmed::month_number;
 use super::{Entries, Entry, Refused};
 use std::io::BufRead;
 
@@ -70,10 +71,10 @@ pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
 
 /// Whether a paragraph is a day such as `Jun 5`.
 fn is_day(text: &str) -> bool {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let Some((month, day)) = text.split_once(' ') else { return false };
-    MONTHS.contains(&month) && day.parse().is_ok_and(|day: u8| (1..=31).contains(&day))
+    month.len() == 3
+        && month_number(month).is_some()
+        && day.parse().is_ok_and(|day: u8| (1..=31).contains(&day))
 }
 
 #[cfg(test)]

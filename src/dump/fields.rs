@@ -9,6 +9,12 @@ use crate::paper::{Kind, Paper, PaperId, collapse_whitespace, parse_date};
 use serde_json::Value;
 use std::collections::HashSet;
 
+/// Longest text, in bytes, whose LaTeX is made readable: a longer one is no abstract, and takes time.
+const LONGEST_READABLE: usize = 100_000;
+
+/// Most other ids that a paper has.
+const MOST_IDS: usize = 100;
+
 /// The fields of a paper, as a format has found them: nothing is normalised yet, and what is absent
 /// is `None` or empty.
 #[derive(Default, Debug)]
@@ -40,6 +46,18 @@ pub struct Fields {
 
 /// Checks and normalises a paper's fields. It may have no abstract: whoever takes it decides.
 pub fn build(fields: Fields) -> Result<Paper, String> {
+    build_with(fields, tidy)
+}
+
+/// The same of fields that were made readable before: read twice, what stands for itself in them would be taken for LaTeX.
+pub fn build_again(fields: Fields) -> Result<Paper, String> {
+    build_with(fields, collapse_whitespace)
+}
+
+fn build_with(fields: Fields, tidy: fn(&str) -> String) -> Result<Paper, String> {
+    let tidy_all = |list: &[String]| -> Vec<String> {
+        list.iter().map(|item| tidy(item)).filter(|item| !item.is_empty()).collect()
+    };
     let title = tidy(fields.title.as_deref().unwrap_or_default());
     if title.is_empty() {
         return Err("the paper has no title; wanted title and abstract".into());
@@ -81,6 +99,7 @@ fn ids(written: &[String], also: &[String], title: &str) -> Result<(PaperId, Vec
     ids.extend(also.iter().filter_map(|id| PaperId::parse(id).ok()));
     let mut seen = HashSet::from([id.clone()]);
     ids.retain(|other| seen.insert(other.clone()));
+    ids.truncate(MOST_IDS);
     Ok((id, ids))
 }
 
@@ -90,11 +109,11 @@ pub fn deleted(id: &str, source: Option<&str>) -> Result<Deleted, String> {
 }
 
 fn tidy(text: &str) -> String {
-    collapse_whitespace(&readable(text))
-}
-
-fn tidy_all(list: &[String]) -> Vec<String> {
-    list.iter().map(|item| tidy(item)).filter(|item| !item.is_empty()).collect()
+    if text.len() > LONGEST_READABLE {
+        collapse_whitespace(text)
+    } else {
+        collapse_whitespace(&readable(text))
+    }
 }
 
 /// A date, as far as one can be read: what an archive has written oddly need not keep its paper out.
@@ -113,26 +132,33 @@ pub fn year_in(text: &str) -> Option<String> {
 
 /// Whether what authors say of their paper, beside it, is that they took it back.
 pub fn says_withdrawn(comments: &str) -> bool {
-    let comments = comments.to_lowercase();
-    comments.contains("withdrawn") && !comments.contains("not withdrawn")
+    comments.split(['.', ';', ',']).any(is_withdrawal)
 }
 
-/// Whether an abstract only says that there is none any more. One about medicines may say that they were withdrawn.
-pub fn is_withdrawal(r#abstract: &str) -> bool {
-    let start: String = r#abstract.trim_start().chars().take(120).collect::<String>().to_lowercase();
-    let about = [
-        "this paper",
-        "this article",
-        "this submission",
-        "this manuscript",
-        "this work",
-        "this preprint",
-        "this version",
+/// Whether a sentence, such as an abstract's first, says that its paper was taken back. One about medicines may say that
+/// they were withdrawn, and one about a paper that it supersedes one that was.
+pub fn is_withdrawal(text: &str) -> bool {
+    const ABOUT: [&str; 5] = ["this", "the", "paper", "article", "submission"];
+    const SAID: [&str; 6] = [
+        "been withdrawn",
+        "is withdrawn",
+        "was withdrawn",
+        "have withdrawn",
+        "paper withdrawn",
+        "being withdrawn",
     ];
-    let about_itself =
-        about.iter().chain(&["the paper", "the author", "withdrawn", "paper withdrawn", "article withdrawn"]);
-    let starts = |about: &&&str| start.trim_start_matches(['*', '(', '[', ' ']).starts_with(**about);
-    about_itself.into_iter().any(|about| starts(&about)) && start.contains("withdrawn")
+    const ITSELF: [&str; 8] =
+        ["paper", "article", "submission", "manuscript", "work", "preprint", "author", "version"];
+    let text = text.trim_start_matches(|first: char| !first.is_alphanumeric());
+    let sentence: String =
+        text.split('.').next().unwrap_or_default().chars().take(200).collect::<String>().to_lowercase();
+    if sentence.starts_with("withdrawn") {
+        return true;
+    }
+    let first_words: Vec<&str> = sentence.split_whitespace().take(3).collect();
+    let is_about = first_words.first().is_some_and(|first| ABOUT.contains(first))
+        && first_words.iter().any(|word| ITSELF.iter().any(|itself| word.starts_with(itself)));
+    is_about && SAID.iter().any(|said| sentence.contains(said))
 }
 
 /// Authors in one text: `A. One, B. Two and C. Three (Somewhere, Far)`.
@@ -194,7 +220,11 @@ mod tests {
     #[test]
     fn withdrawals_are_told_from_papers_about_them() {
         assert!(says_withdrawn("This paper has been WITHDRAWN by the author due to an error in Lemma 2"));
+        assert!(says_withdrawn("12 pages. Withdrawn: Lemma 2 is wrong") && says_withdrawn("paper withdrawn"));
         assert!(!says_withdrawn("12 pages, 3 figures"));
+        assert!(!says_withdrawn("Corrected proof; supersedes the withdrawn arXiv:1901.00001"));
+        assert!(!is_withdrawal("This paper analyses withdrawn arXiv submissions."));
+        assert!(!is_withdrawal("The committee was withdrawn."));
         assert!(is_withdrawal(" This paper has been withdrawn by the author."));
         assert!(is_withdrawal("Withdrawn due to a crucial sign error"));
         assert!(!is_withdrawal("The drug was withdrawn from the market. This paper asks why."));

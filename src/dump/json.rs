@@ -72,6 +72,7 @@ impl Iterator for Elements {
                 Ok([]) if element.depth > 0 || !element.bytes.is_empty() => {
                     return Some(Err(self.refuse("the file ends in the middle of an element")));
                 }
+                Ok([]) if !self.begun => return None,
                 Ok([]) => return Some(Err(self.refuse("the file ends before its array does"))),
                 Ok(bytes) => bytes,
                 Err(error) => return Some(Err(self.refuse(&format!("the file ends badly here ({error})")))),
@@ -80,15 +81,9 @@ impl Iterator for Elements {
             self.reader.consume(used);
             match end {
                 None => {}
-                Some(end) => {
-                    self.ended = matches!(end, End::Array);
-                    if element.length > 0 {
-                        break;
-                    }
-                    if self.ended {
-                        return None;
-                    }
-                }
+                Some(End::Nonsense) => return Some(Err(self.refuse("got something else after an array"))),
+                Some(End::Element | End::Array) if element.length > 0 => break,
+                Some(End::Element | End::Array) => {}
             }
         }
         let line = element.first_line;
@@ -104,6 +99,7 @@ impl Iterator for Elements {
 enum End {
     Element,
     Array,
+    Nonsense,
 }
 
 /// An element, as far as it has been read.
@@ -131,14 +127,21 @@ impl Element {
                 }
             } else {
                 match byte {
-                    b'"' => self.in_text = true,
-                    b'{' => self.depth += 1,
                     b'[' if !*begun => {
                         *begun = true;
                         continue;
                     }
+                    b'"' if *begun => self.in_text = true,
+                    b'{' if *begun => self.depth += 1,
                     b'[' => self.depth += 1,
-                    b']' if self.depth == 0 => return (place + 1, Some(End::Array)),
+                    _ if !*begun && !byte.is_ascii_whitespace() && !BYTE_ORDER_MARK.contains(&byte) => {
+                        return (place + 1, Some(End::Nonsense));
+                    }
+                    b']' if self.depth == 0 => {
+                        // Another one may follow: answers of several pages, one after the other.
+                        *begun = false;
+                        return (place + 1, Some(End::Array));
+                    }
                     b'}' | b']' => self.depth = self.depth.saturating_sub(1),
                     b',' if self.depth == 0 => return (place + 1, Some(End::Element)),
                     _ => {}
@@ -177,7 +180,8 @@ mod tests {
         let text = "\u{feff}[\n {\"a\": \"},]\\\"\", \"b\": [1, {}]},\n\n {\"c\": 2}\n]";
         let wanted = [(2, "{\"a\": \"},]\\\"\", \"b\": [1, {}]}"), (4, "{\"c\": 2}\n")];
         assert_eq!(elements(text), wanted.map(|(line, text)| Ok((line, text.to_string()))));
-        assert!(elements("[]").is_empty() && elements(" [ ] x").is_empty());
+        assert!(elements("[]").is_empty() && elements(" [ ] \n").is_empty());
+        assert_eq!(elements("[1]\n[2] {}"), [Ok((1, "1".into())), Ok((2, "2".into())), Err(2)]);
         assert!(elements(&format!("[{}]", ",".repeat(100_000))).is_empty());
         assert_eq!(elements("[[1],[]]"), [Ok((1, "[1]".into())), Ok((1, "[]".into()))]);
         assert_eq!(elements("[1,2"), [Ok((1, "1".into())), Err(1)]);

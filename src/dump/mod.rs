@@ -30,7 +30,7 @@ pub use ahead::{Chunks, chunks};
 pub use columns::Columns;
 pub use files::{Member, Source, in_folder, sources};
 pub use open::{BytesRead, open};
-pub use parquet::{FINGERPRINT, PAPER_COLUMNS};
+pub use parquet::{EMBEDDING, FINGERPRINT, PAPER_COLUMNS};
 
 use crate::error::{Error, Result};
 use crate::paper::{Paper, PaperId};
@@ -179,7 +179,9 @@ impl Reader {
     pub fn read(&self, source: &Source) -> Result<Dump> {
         let (mut reader, bytes_read) = open(source)?;
         let head = reader.fill_buf().map_err(Error::io(&source.path))?;
-        if self.format.is_none() && semantic_scholar::has_abstracts(&first_line(head)) {
+        if self.format.is_none_or(|format| format == Format::SemanticScholar)
+            && semantic_scholar::has_abstracts(&first_line(head))
+        {
             let entries = self.taken(source)?;
             return Ok(Dump { format: Format::SemanticScholar, entries, bytes_read, fingerprint: None });
         }

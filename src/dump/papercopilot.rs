@@ -55,7 +55,9 @@ impl Record {
     fn into_entry(self, stem: &str, venue: &str, year: Option<&str>) -> Result<Entry, String> {
         let own = self.id.as_ref().and_then(super::columns::loose_text).filter(|id| !id.trim().is_empty());
         // Its number is another paper's at the next conference.
+        let is_number = |id: &String| id.bytes().all(|byte| byte.is_ascii_digit());
         let own = own
+            .filter(|id| year.is_some() || !is_number(id))
             .map(|id| if id.contains(['.', '/']) || stem.is_empty() { id } else { format!("{stem}/{id}") });
         let status = self.status.unwrap_or_default().to_lowercase();
         let is_in = !(status.contains("reject") || status.contains("withdraw"));
@@ -87,6 +89,14 @@ impl Record {
 mod tests {
     use super::*;
     use std::io::Cursor;
+
+    #[test]
+    fn a_number_names_nothing_where_nobody_knows_the_conference() {
+        let text =
+            r#"[{"title":"T","status":"Poster","track":"main","id":"11127","author":"A B","abstract":"S."}]"#;
+        let got = entries(Box::new(Cursor::new(text)), "-").next().unwrap().unwrap();
+        assert!(matches!(&got, Entry::Paper(paper) if paper.id.as_str() == "title:t"), "{got:?}");
+    }
 
     #[test]
     fn a_list_is_of_the_conference_that_its_file_is_named_after() {

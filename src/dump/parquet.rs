@@ -3,10 +3,12 @@
 //! Its own file because it is the one format that is not read from its beginning: a file's last bytes say where its
 //! columns are. It is read a few rows at a time, and only the columns that a paper has.
 
+use super::arxiv;
 use super::columns::Columns;
-use super::fields::build;
+use super::fields::{build, build_again};
 use super::{BytesRead, Dump, Entry, Format, Refused, Source};
 use crate::error::{Error, Result};
+use crate::paper::written_day;
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use ::parquet::errors::ParquetError;
@@ -70,21 +72,29 @@ pub fn open(source: &Source, columns: &Columns) -> Result<Dump> {
     let fingerprint = keys.filter(|pair| pair.key == FINGERPRINT).find_map(|pair| pair.value.clone());
     let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     columns.check(&names.iter().map(String::as_str).collect::<Vec<_>>()).map_err(|wrong| invalid(&wrong))?;
-    let wanted = |name: &str| columns.wants(name) || (fingerprint.is_some() && name == EMBEDDING);
+    let name_list: Vec<&str> = names.iter().map(String::as_str).collect();
+    let kind = match fingerprint {
+        Some(_) => Kind::Vectors,
+        None if *columns == Columns::default() && arxiv::has_columns(&name_list) => Kind::Arxiv,
+        None => Kind::Table(columns.clone()),
+    };
+    let wanted = |name: &str| match &kind {
+        Kind::Vectors => columns.wants(name) || name == EMBEDDING,
+        Kind::Arxiv => true,
+        Kind::Table(columns) => columns.wants(name),
+    };
     let roots = (0..names.len()).filter(|place| wanted(&names[*place]));
     let projection = ProjectionMask::roots(metadata.schema_descr(), roots);
     let rows = metadata.num_rows().max(0) as u64;
     let reader =
         caught(|| builder.with_projection(projection).with_batch_size(ROWS).build()).map_err(cannot)?;
     let bytes_read = BytesRead { total: size, ..BytesRead::default() };
-    let columns = columns.clone();
     let batches = Batches { reader, row: 0, rows, bytes_read: bytes_read.clone(), ended: false };
     let entries = batches.flat_map(move |batch| match batch {
         Err(refused) => vec![Err(refused)],
         Ok((first, batch)) => {
             let entry = |row: usize| {
-                entry(&batch, row, &columns)
-                    .map_err(|reason| Refused { line: first + row as u64 + 1, reason })
+                entry(&batch, row, &kind).map_err(|reason| Refused { line: first + row as u64 + 1, reason })
             };
             (0..batch.num_rows()).map(entry).collect()
         }
@@ -138,17 +148,31 @@ impl Iterator for Batches {
     }
 }
 
-fn entry(batch: &RecordBatch, row: usize, columns: &Columns) -> std::result::Result<Entry, String> {
-    let (mut values, mut vector) = (Map::new(), None);
+/// What a file is.
+enum Kind {
+    /// Papers and their vectors, as `likewise embed` writes them.
+    Vectors,
+    /// arXiv's snapshot.
+    Arxiv,
+    /// Any table.
+    Table(Columns),
+}
+
+fn entry(batch: &RecordBatch, row: usize, kind: &Kind) -> std::result::Result<Entry, String> {
+    let mut values = Map::new();
+    let mut vector = Vec::new();
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        if field.name() == EMBEDDING && !columns.wants(EMBEDDING) {
-            vector = Some(floats(column, row)?);
+        if field.name() == EMBEDDING && matches!(kind, Kind::Vectors) {
+            vector = floats(column, row)?;
         } else {
             values.insert(field.name().clone(), value(column, row));
         }
     }
-    let paper = build(columns.fields(&values)?)?;
-    Ok(vector.map_or(Entry::Paper(paper.clone()), |vector| Entry::Encoded(paper, vector)))
+    match kind {
+        Kind::Vectors => Ok(Entry::Encoded(build_again(Columns::default().fields(&values)?)?, vector)),
+        Kind::Arxiv => arxiv::row(values),
+        Kind::Table(columns) => build(columns.fields(&values)?).map(Entry::Paper),
+    }
 }
 
 /// The numbers in a row's list.
@@ -223,8 +247,6 @@ fn value(column: &ArrayRef, row: usize) -> Value {
 
 /// The day of a time in seconds since 1970.
 fn day(seconds: i64) -> Value {
-    time::OffsetDateTime::from_unix_timestamp(seconds).map_or(Value::Null, |time| {
-        let date = time.date();
-        format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day()).into()
-    })
+    let time = time::OffsetDateTime::from_unix_timestamp(seconds);
+    time.map_or(Value::Null, |time| written_day(time.date()).into())
 }

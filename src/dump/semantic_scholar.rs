@@ -42,7 +42,7 @@ impl Abstracts {
     pub fn new() -> Result<Abstracts> {
         let connection = Connection::open("")?;
         connection.execute_batch(
-            "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF;
+            "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF; PRAGMA cache_size = -65536;
              CREATE TABLE abstracts (number INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;",
         )?;
         Ok(Abstracts(Arc::new(Mutex::new(connection))))

@@ -2,6 +2,7 @@
 //!
 //! Its own file because a row may go over several lines, and every value is text: an id keeps its zeros.
 
+use super::arxiv;
 use super::columns::Columns;
 use super::fields::build;
 use super::lines::{BYTE_ORDER_MARK, MAX_ENTRY_BYTES};
@@ -142,6 +143,11 @@ fn paper(row: &ByteRecord, names: &[String], columns: &Columns) -> Result<Entry,
             .map_err(|_| format!("{name}: it is not UTF-8; convert the file to UTF-8"))?;
         values.insert(name.clone(), Value::String(value.to_string()));
     }
+    if *columns == Columns::default()
+        && arxiv::has_columns(&names.iter().map(String::as_str).collect::<Vec<_>>())
+    {
+        return arxiv::row(values);
+    }
     build(columns.fields(&values)?).map(Entry::Paper)
 }
 
@@ -172,6 +178,10 @@ mod tests {
         }
         let got = read("name;body\nT;S", "title=name,abstract=body");
         assert!(matches!(&got[..], [Ok(Entry::Paper(_))]), "{got:?}");
+        let snapshot = "id,authors,title,abstract,categories,update_date,comments\n0704.0010,A One and B Two,T,S,cs.LG stat.ML,2007-05-23,withdrawn\n";
+        let got = read(snapshot, "");
+        let Ok(Entry::Paper(paper)) = &got[0] else { panic!("{got:?}") };
+        assert_eq!((paper.categories.len(), paper.authors.len(), paper.withdrawn), (2, 2, true));
         assert!(read("a,b\n1,2\n", "")[0].as_ref().unwrap_err().reason.contains("it has a, b"));
     }
 

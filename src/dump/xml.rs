@@ -12,6 +12,9 @@ use std::io::BufRead;
 /// Most elements and texts that one entry may have: each takes memory.
 const MAX_NODES: u32 = 200_000;
 
+/// Longest tag: attributes are compared with each other.
+const LONGEST_TAG: usize = 64 << 10;
+
 /// Elements within elements whose text is read.
 const DEEPEST: usize = 64;
 
@@ -40,6 +43,10 @@ pub fn entries(
 }
 
 fn parse<T>(xml: &str, read: impl FnOnce(Node) -> T) -> Result<T, String> {
+    let tags = || xml.split('<').map(|tag| tag.split('>').next().unwrap_or_default());
+    if tags().any(|tag| tag.len() > LONGEST_TAG) {
+        return Err(format!("got a tag of over {LONGEST_TAG} bytes, wanted a paper"));
+    }
     // What stands around it declared its prefixes.
     let declared: String =
         prefixes(xml).into_iter().map(|prefix| format!(" xmlns:{prefix}=\"{prefix}\"")).collect();
@@ -112,6 +119,10 @@ impl Elements {
         bytes.clear();
         bytes.push(b'<');
         let is_whole = self.read_to(b'>', &mut bytes, MAX_ENTRY_BYTES)?;
+        if bytes.starts_with(b"<!--") {
+            self.skip_comment(bytes)?;
+            return Ok(None);
+        }
         let Some(name) = name(&bytes).filter(|name| self.is_cut(name)).map(str::to_string) else {
             return Ok(None);
         };
@@ -121,7 +132,7 @@ impl Elements {
             return refused("the file ends in the middle of a tag; get the file again".into());
         }
         let is_empty = bytes.ends_with(b"/>");
-        if self.cut.starts.contains(&name.as_str()) && !is_empty {
+        if self.cut.starts.contains(&local(&name)) && !is_empty {
             bytes.truncate(bytes.len() - 1);
             bytes.extend_from_slice(b"/>");
         } else if !is_empty {
@@ -155,7 +166,19 @@ impl Elements {
     }
 
     fn is_cut(&self, name: &str) -> bool {
-        self.cut.whole.contains(&name) || self.cut.starts.contains(&name)
+        self.cut.whole.contains(&local(name)) || self.cut.starts.contains(&local(name))
+    }
+
+    /// Skips a comment whose beginning was read.
+    fn skip_comment(&mut self, mut read: Vec<u8>) -> std::io::Result<()> {
+        while !read.ends_with(b"-->") {
+            let kept = read.len().saturating_sub(8);
+            read.drain(..kept);
+            if !self.read_to(b'>', &mut read, MAX_ENTRY_BYTES)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Reads up to and including a byte; keeps no more than `most` bytes in all. Gives whether the byte was there.
@@ -194,7 +217,12 @@ impl Elements {
     }
 }
 
-/// The name of a start tag, without its prefix.
+/// A name without its prefix.
+fn local(name: &str) -> &str {
+    name.rsplit(':').next().unwrap_or(name)
+}
+
+/// The name of a start tag.
 fn name(tag: &[u8]) -> Option<&str> {
     let name = tag.strip_prefix(b"<")?;
     let end = name.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'))?;
@@ -277,6 +305,9 @@ mod tests {
         let got = elements(text.as_bytes());
         assert_eq!(got[..4], wanted.map(|(line, xml)| Ok((line, xml.to_string()))));
         assert_eq!(got[4..], [Err(4)], "the last one has no end");
+        let text = "<!-- <p>no</p> --><x:p><x:b/></x:p><!----><p/>";
+        let got: Vec<_> = elements(text.as_bytes()).into_iter().map(|element| element.unwrap().1).collect();
+        assert_eq!(got, ["<x:p><x:b/></x:p>", "<p/>"]);
         assert_eq!(elements(b"<p>\xff</p><p>a</p>"), [Err(1), Ok((1, "<p>a</p>".into()))]);
     }
 

@@ -8,11 +8,10 @@ mod jsonl;
 mod npy;
 mod parquet;
 
-use crate::disk;
+use crate::disk::{self, WriteLock};
 use crate::error::{Error, Result};
 use crate::paper::{Paper, PaperId};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -133,18 +132,24 @@ pub struct Run {
     pub dumps: Vec<String>,
 }
 
-impl fmt::Display for Run {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Run { layout, shard, options, dumps } = self;
-        write!(
-            f,
-            "{} as {:?}, shard {}/{}, {options}, of {}",
-            layout.fingerprint,
-            layout.dtype,
-            shard.index,
-            shard.count,
-            dumps.join(", ")
-        )
+impl Run {
+    /// What is another's in this one: the first such thing.
+    fn differs_from(&self, other: &Run) -> Option<(String, String)> {
+        let list = |run: &Run| {
+            let Run { layout, shard, options, dumps } = run;
+            let Layout { fingerprint, dtype, .. } = layout;
+            let all = [
+                format!("fingerprint {fingerprint}"),
+                format!("{dtype:?}"),
+                format!("shard {}/{}", shard.index, shard.count),
+            ];
+            [&all[..], std::slice::from_ref(options), dumps].concat()
+        };
+        let (one, other) = (list(self), list(other));
+        let nothing = || "nothing".to_string();
+        let place = (0..one.len().max(other.len())).find(|place| one.get(*place) != other.get(*place))?;
+        let at = |list: &[String]| list.get(place).cloned().unwrap_or_else(nothing);
+        Some((at(&one), at(&other)))
     }
 }
 
@@ -156,6 +161,7 @@ pub struct Job {
     run: Run,
     /// Parts that are there.
     done: u64,
+    _lock: WriteLock,
 }
 
 impl Job {
@@ -168,17 +174,18 @@ impl Job {
         let out = sharded(out, run.shard);
         let folder = with_end(&out, ".parts");
         disk::create_folder(&folder)?;
+        let lock = WriteLock::take(&folder.join("lock"))?;
         let path = folder.join(RUN);
         let describe =
             |run: &Run| serde_json::to_vec_pretty(run).map_err(|error| Error::Invalid(error.to_string()));
         match std::fs::read(&path) {
             Ok(bytes) => check(&path, &bytes, &run)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                disk::write_atomically(&path, &describe(&run)?)?
+                disk::write_atomically(&path, &describe(&run)?)?;
             }
             Err(error) => return Err(Error::io(&path)(error)),
         }
-        let mut job = Job { out, folder, kind, run, done: 0 };
+        let mut job = Job { out, folder, kind, run, done: 0, _lock: lock };
         while job.part(job.done).exists() {
             job.done += 1;
         }
@@ -188,6 +195,11 @@ impl Job {
     /// Where the vectors will be.
     pub fn out(&self) -> &Path {
         &self.out
+    }
+
+    /// Where its parts are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Entries in one part.
@@ -228,7 +240,13 @@ impl Job {
             disk::publish(&npy::ids(&partial), &npy::ids(&self.out))?;
         }
         disk::publish(&partial, &self.out)?;
-        disk::remove(&self.folder)
+        // Under another name first: killed meanwhile, it would leave parts of which nobody knows what they are of.
+        let gone = with_end(&self.folder, ".gone");
+        if gone.exists() {
+            disk::remove(&gone)?;
+        }
+        std::fs::rename(&self.folder, &gone).map_err(Error::io(&self.folder))?;
+        disk::remove(&gone)
     }
 
     fn part(&self, number: u64) -> PathBuf {
@@ -240,12 +258,13 @@ fn check(path: &Path, bytes: &[u8], run: &Run) -> Result<()> {
     let folder = path.parent().unwrap_or(path).display();
     let undo =
         "give that run's options to go on with it, delete the folder to begin anew, or give another --out";
-    match serde_json::from_slice::<Run>(bytes) {
-        Ok(there) if there == *run => Ok(()),
-        Ok(there) => {
-            Err(Error::Data(format!("{folder}: got parts of another run ({there}), wanted {run}; {undo}")))
+    let there: Run = serde_json::from_slice(bytes)
+        .map_err(|error| Error::Data(format!("{}: {error}; {undo}", path.display())))?;
+    match there.differs_from(run) {
+        Some((got, wanted)) => {
+            Err(Error::Data(format!("{folder}: got parts of another run ({got}), wanted {wanted}; {undo}")))
         }
-        Err(error) => Err(Error::Data(format!("{}: {error}; {undo}", path.display()))),
+        None => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Its own file because a part is a row group: parts are joined by copying them, byte for byte.
 
 use super::{Dtype, Layout, Row};
-use crate::dump::{FINGERPRINT, PAPER_COLUMNS};
+use crate::dump::{EMBEDDING, FINGERPRINT, PAPER_COLUMNS};
 use crate::error::{Error, Result};
 use crate::paper::Paper;
 use ::parquet::arrow::ArrowWriter;
@@ -24,8 +24,6 @@ use arrow_schema::{DataType, Field, Schema};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-const EMBEDDING: &str = "embedding";
 
 /// Writes a part.
 pub fn write(path: &Path, rows: &[Row], layout: &Layout) -> Result<()> {
