@@ -6,7 +6,7 @@
 //!
 //! Corpus: the first `--count` papers of `--dump` (2,000), spread over it by `--step`.
 //!
-//! Unfair to ingest: it encodes 128 papers a thread at a time, so that a kill costs seconds, and batches them less well.
+//! Unfair to ingest: it encodes 512 papers a thread at a time, so that a kill costs seconds, and batches them less well.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]
 

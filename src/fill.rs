@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// Papers encoded at once, for every thread that encodes: enough to sort them by length and for the threads to
 /// end together, few enough that a kill costs seconds of work.
-const CHUNK_A_THREAD: usize = 128;
+const CHUNK_A_THREAD: usize = 512;
 
 /// Vectors that are built into segments in the middle of a run.
 const FREEZE_EVERY: usize = 32_768;

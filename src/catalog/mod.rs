@@ -10,6 +10,7 @@ mod filter;
 mod fold;
 mod labels;
 mod numbers;
+mod row;
 mod schema;
 mod spaces;
 mod write;
@@ -90,17 +91,9 @@ impl Catalog {
     /// The paper with this id, whichever of its ids it is, and its number.
     pub fn find(&self, id: &PaperId) -> Result<Option<(PaperNumber, Paper)>> {
         let connection = self.lock();
-        let numbers = write::numbers_of(&connection, id)?;
+        let Some(number) = row::number_of(&connection, id)? else { return Ok(None) };
         let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
-        let mut found = None;
-        for number in numbers {
-            let paper = statement.query_row([number], |row| paper(row)).optional()?;
-            // Another paper may have it as an id that was told apart: what is called so is meant.
-            if let Some(paper) = paper.filter(|paper| found.is_none() || paper.id == *id) {
-                found = Some((number, paper));
-            }
-        }
-        Ok(found)
+        Ok(statement.query_row([number], |row| Ok((number, paper(row)?))).optional()?)
     }
 
     /// The papers that were taken back.

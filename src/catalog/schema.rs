@@ -3,7 +3,7 @@
 //! Its own file because the schema outlives the code: a change to it is a new version number here.
 
 use super::labels::{BETWEEN_AUTHORS, folded_sql};
-use super::write::name_all;
+use super::row::name_all;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
 use std::path::Path;
