@@ -128,7 +128,7 @@ impl PaperId {
     pub fn kind(&self) -> Kind {
         if is_arxiv(&self.0) {
             Kind::Arxiv
-        } else if self.0.starts_with("10.") {
+        } else if is_doi(&self.0) {
             Kind::Doi
         } else if self.0.starts_with("pmid:") {
             Kind::Pubmed
@@ -362,10 +362,17 @@ fn doi(text: &str) -> Option<String> {
         .or_else(|| after_host(text, &["doi.org", "dx.doi.org", "www.doi.org"]))
         .unwrap_or(text)
         .trim();
-    let (registrant, suffix) = bare.strip_prefix("10.")?.split_once('/')?;
+    is_doi(bare).then(|| bare.to_lowercase())
+}
+
+/// Whether `id` is a DOI: a registrant's number of four digits or more, and something after it.
+fn is_doi(id: &str) -> bool {
+    let Some((registrant, suffix)) = id.strip_prefix("10.").and_then(|id| id.split_once('/')) else {
+        return false;
+    };
     let numeric =
         registrant.len() >= 4 && registrant.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    (numeric && !suffix.is_empty()).then(|| bare.to_lowercase())
+    numeric && !suffix.is_empty()
 }
 
 fn strip_prefix_ignore_case<'a>(text: &'a str, prefixes: &[&str]) -> Option<&'a str> {

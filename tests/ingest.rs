@@ -284,13 +284,13 @@ fn a_watched_folder_is_taken_in_as_its_files_are_completed() {
         let arguments = ["ingest", "--watch", inbox.to_str().unwrap(), "--data", folder.to_str().unwrap()];
         likewise(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
-    let wait_for = |papers: usize| {
+    let wait_for = |papers: usize, files: usize| {
         let has =
             || Catalog::open(&catalog_path(&folder)).and_then(|catalog| catalog.count()).unwrap_or_default();
         let started = Instant::now();
-        while has() != papers
-            || Catalog::open(&catalog_path(&folder)).unwrap().files_taken().unwrap().is_empty()
-        {
+        let taken =
+            || Catalog::open(&catalog_path(&folder)).and_then(|catalog| Ok(catalog.files_taken()?.len()));
+        while has() != papers || taken().unwrap_or_default() != files {
             assert!(started.elapsed() < Duration::from_secs(60), "{} papers", has());
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -304,13 +304,13 @@ fn a_watched_folder_is_taken_in_as_its_files_are_completed() {
         "half a file"
     );
     std::fs::rename(inbox.join("one.jsonl.partial"), inbox.join("one.jsonl")).unwrap();
-    wait_for(5);
+    wait_for(5, 2);
     // While nothing comes, others may write; and what they have taken out stays out.
     let gone = likewise(&["delete", "2101.00001", "--data", folder.to_str().unwrap()]).output().unwrap();
     assert!(gone.status.success(), "{}", String::from_utf8_lossy(&gone.stderr));
     let line = r#"{"id":"six","title":"A sixth paper","abstract":"It came the next day."}"#;
     std::fs::write(inbox.join("two.jsonl"), line).unwrap();
-    wait_for(5);
+    wait_for(5, 3);
     child.kill().unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

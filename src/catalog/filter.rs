@@ -306,8 +306,9 @@ mod tests {
             let papers = |turn: u32| -> Vec<Paper> {
                 bits.iter().enumerate().map(|(number, bits)| paper(number, bits.rotate_left(turn))).collect()
             };
-            let by_hand = papers(7).into_iter().map(|paper| Paper { source: None, ..paper });
-            catalog.upsert(&by_hand.collect::<Vec<_>>()).unwrap();
+            let before = papers(7).into_iter().zip(papers(0));
+            let before = before.map(|(before, paper)| Paper { source: paper.source, ..before });
+            catalog.upsert(&before.collect::<Vec<_>>()).unwrap();
             catalog.upsert(&papers(0)).unwrap();
             let parts = parts();
             for (one, passes_one) in &parts {
@@ -327,7 +328,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_finds_its_paper(names in proptest::collection::vec("[\\p{L}\\p{N} .'’,-]{1,20}", 1..4)) {
+        // Letters that have been letters for long: SQLite knows those of Unicode 6.1.
+        fn every_name_finds_its_paper(
+            names in proptest::collection::vec("[a-zA-Z0-9À-ÖØ-öø-ɏΑ-ΡΣ-ωА-я一-龥가-힣ぁ-ん .'’,-]{1,20}", 1..4),
+        ) {
             let folder = tempfile::tempdir().unwrap();
             let catalog = Catalog::create(&folder.path().join("catalog.sqlite")).unwrap();
             catalog.upsert(&[Paper { authors: names.clone(), ..paper(0, 0) }]).unwrap();

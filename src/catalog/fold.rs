@@ -67,8 +67,11 @@ pub fn is_same_paper(one: &Paper, other: &Paper) -> bool {
 }
 
 fn have_same_title(one: &Paper, other: &Paper) -> bool {
-    let initials = |record: &Paper| record.authors.first().and_then(|author| initial(author));
-    let differ = initials(one).zip(initials(other)).is_some_and(|(one, other)| one != other);
+    let given = |record: &Paper| record.authors.first().and_then(|author| given_name(author));
+    // One may be the first letter of the other.
+    let are_two =
+        |one: &String, other: &String| !one.starts_with(other.as_str()) && !other.starts_with(one.as_str());
+    let differ = given(one).zip(given(other)).is_some_and(|(one, other)| are_two(&one, &other));
     !differ && title_and_author(one).is_some_and(|title| title_and_author(other) == Some(title))
 }
 
@@ -119,13 +122,13 @@ fn last_name(author: &str) -> String {
     words.iter().rev().find(|word| !is_suffix(word)).cloned().unwrap_or_default()
 }
 
-/// `Ann Bee`, `Bee, Ann`, `A. Bee` → `a`; none, if there is a last name only.
-fn initial(author: &str) -> Option<char> {
+/// `Ann Bee`, `Bee, Ann` → `ann`, `A. Bee` → `a`; none, if there is a last name only.
+fn given_name(author: &str) -> Option<String> {
     let given = match author.split_once(',') {
         Some((_, given)) => given,
         None => author.trim().rsplit_once(char::is_whitespace)?.0,
     };
-    letters(given).chars().next()
+    given.split_whitespace().map(letters).find(|name| !name.is_empty())
 }
 
 fn letters(text: &str) -> String {

@@ -158,9 +158,8 @@ fn put(
     let counts = counts_of(&numbers, &records);
     let place = records.iter().position(|(_, other)| is_same_record(other, record));
     let mut new = record.clone();
-    if let Some(place) = place.filter(|_| new.r#abstract.is_empty()) {
-        // That it is not said again does not mean that it is no more.
-        new.r#abstract = records[place].1.r#abstract.clone();
+    if let Some(place) = place {
+        fill_in(&mut new, &records[place].1);
     }
     if records.iter().any(|(_, record)| *record == new) {
         return Ok(Outcome::Unchanged);
@@ -181,6 +180,31 @@ fn put(
         None if is_alone => Outcome::Added,
         None => Outcome::Folded,
     })
+}
+
+/// What is not said again is no less so: an abstract, and where another source speaks, all that it does not have.
+fn fill_in(new: &mut Paper, old: &Paper) {
+    if new.r#abstract.is_empty() {
+        new.r#abstract.clone_from(&old.r#abstract);
+    }
+    if new.source == old.source {
+        return;
+    }
+    let fill =
+        |field: &mut Option<String>, old: &Option<String>| *field = field.take().or_else(|| old.clone());
+    fill(&mut new.published, &old.published);
+    fill(&mut new.venue, &old.venue);
+    fill(&mut new.source, &old.source);
+    fill(&mut new.url, &old.url);
+    let fill = |list: &mut Vec<String>, old: &[String]| {
+        if list.is_empty() {
+            *list = old.to_vec();
+        }
+    };
+    fill(&mut new.authors, &old.authors);
+    fill(&mut new.categories, &old.categories);
+    let more: Vec<PaperId> = old.also.iter().filter(|id| !new.also.contains(id)).cloned().collect();
+    new.also.extend(more);
 }
 
 /// The numbers of the papers that a record may be of.

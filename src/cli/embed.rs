@@ -10,7 +10,7 @@ use crate::ingest::Counts;
 use crate::paper::Paper;
 use crate::text::text_of;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -47,6 +47,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut dumps = options.dumps.find()?;
     // A file that lacks one of its dumps looks whole, and is not.
     dumps.check_all_readable()?;
+    if let Some(source) = dumps.sources.iter().find(|source| is_same_file(&source.path, &options.out)) {
+        anyhow::bail!("--out: got {source}, which is a dump that is to be read; give another name");
+    }
     let job = Job::open(&options.out, described(options, &encoder, &dumps))?;
     eprintln!("{}", encoder.describe());
     if job.entries_done() > 0 {
@@ -92,6 +95,11 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let all_well = refused + dumps.passed_over == 0;
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(super::ingest::REFUSED) })
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let absolute = |path: &Path| path.canonicalize().ok();
+    absolute(one).is_some_and(|one| absolute(other) == Some(one))
 }
 
 /// What makes this run this run.

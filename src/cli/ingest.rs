@@ -24,7 +24,7 @@ pub struct Options {
     #[arg(long)]
     pub(super) title_only: bool,
     /// A folder whose files are taken in as they are completed, until this is stopped.
-    #[arg(long, value_name = "FOLDER", required_unless_present = "files")]
+    #[arg(long, value_name = "FOLDER")]
     watch: Option<PathBuf>,
     #[command(flatten)]
     pub(super) data: DataOptions,
@@ -32,6 +32,9 @@ pub struct Options {
 
 /// Runs it: exit status 0, or 2 if entries were refused, or 1 if a whole file could not be read.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    if options.watch.is_none() {
+        options.dumps.check_named()?;
+    }
     let encoder = options.data.load()?;
     eprintln!("{}", encoder.describe());
     let mut exit = ExitCode::SUCCESS;

@@ -123,7 +123,10 @@ impl Columns {
             venue: first("venue").and_then(|(_, value)| loose_text(value)),
             source: first("source").and_then(|(_, value)| loose_text(value)),
             url: text("url")?,
-            withdrawn: first("withdrawn").is_some_and(|(_, value)| is_true(value)),
+            withdrawn: first("withdrawn")
+                .map(|(name, value)| truth(&name, value))
+                .transpose()?
+                .unwrap_or_default(),
         })
     }
 }
@@ -132,10 +135,17 @@ fn is_blank(value: &Value) -> bool {
     value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
-fn is_true(value: &Value) -> bool {
-    value.as_bool().unwrap_or_else(|| {
-        value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true") || text == "1")
-    })
+fn truth(field: &str, value: &Value) -> Result<bool, String> {
+    let written = match value {
+        Value::Bool(truth) => return Ok(*truth),
+        Value::String(text) => text.trim().to_lowercase(),
+        other => other.to_string(),
+    };
+    match written.as_str() {
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => Err(format!("{field}: got {written:?}, wanted true or false")),
+    }
 }
 
 fn text(field: &str, value: &Value) -> Result<Option<String>, String> {
@@ -242,6 +252,7 @@ mod tests {
             (json!({"year": -1}), "year: got the date \"-1\", wanted YYYY"),
             (json!({"year": 2021.5}), "year: got the date \"2021.5\", wanted YYYY"),
             (json!({"title": ["T"]}), "title: got a list, wanted text"),
+            (json!({"withdrawn": "maybe"}), "withdrawn: got \"maybe\", wanted true or false"),
             (json!({"authors": [1]}), "authors: got a list with a number, wanted texts"),
         ] {
             let wrong = fields("", row).unwrap_err();

@@ -86,7 +86,8 @@ pub fn in_folder(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         }
         // A link to a folder may lead back here.
         let is_link = path.is_symlink();
-        if path.is_dir() && !is_link {
+        // A data folder may lie among the dumps.
+        if path.is_dir() && !is_link && !path.join("catalog.sqlite").exists() {
             in_folder(&path, files)?;
         } else if path.is_file() {
             files.push(path);

@@ -220,7 +220,7 @@ impl Reader {
             return Ok(Box::new(std::iter::empty()));
         }
         Err(Error::Invalid(format!(
-            "{source}: got Semantic Scholar's abstracts alone, wanted its papers in the same run: name both datasets' files"
+            "{source}: got Semantic Scholar's abstracts alone, wanted its papers in the same run: name both datasets' files, which cannot be pipes"
         )))
     }
 }
@@ -294,6 +294,11 @@ fn unknown_format(source: &Source, head: &[u8]) -> Error {
         .filter_map(|format| format.to_possible_value())
         .map(|value| value.get_name().to_string())
         .collect();
+    if head.starts_with(b"PK\x03\x04") {
+        return Error::Invalid(format!(
+            "{source}: got a .zip in a pipe or in another archive; unpack it, or name it as a file"
+        ));
+    }
     let start = String::from_utf8_lossy(&head[..head.len().min(40)]).into_owned();
     Error::Invalid(format!(
         "{source}: starts with {start:?}, which looks like no known dump; name its format with --format ({}), or of a \

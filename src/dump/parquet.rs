@@ -23,7 +23,6 @@ use arrow_schema::{DataType, TimeUnit};
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 /// What such a file begins with.
@@ -59,7 +58,7 @@ const ROWS: usize = 512;
 /// [`Error::Invalid`] if it is no such file, lacks columns, or is packed in another one.
 pub fn open(source: &Source, columns: &Columns) -> Result<Dump> {
     let invalid = |what: &dyn std::fmt::Display| Error::Invalid(format!("{source}: {what}"));
-    if source.member.is_some() || source.path == Path::new("-") {
+    if source.member.is_some() || !source.path.is_file() {
         return Err(invalid(&"Parquet is read from a file of its own; unpack it, and name the file"));
     }
     let file = File::open(&source.path).map_err(Error::io(&source.path))?;

@@ -11,14 +11,15 @@ use csv::{ByteRecord, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
 use std::io::{BufRead, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Whether the head of a file is a table's: its first line has a title among its names.
 pub fn looks_like(head: &str, columns: &Columns) -> bool {
     let first = head.lines().next().unwrap_or_default();
     let Some(separator) = separator(first) else { return false };
     let names: Vec<&str> = first.split(separator).map(|name| name.trim().trim_matches('"')).collect();
-    columns.check(&names).is_ok()
+    // Whoever says what columns are called says that it is a table.
+    *columns != Columns::default() || columns.check(&names).is_ok()
 }
 
 /// What stands between a line's names most often.
@@ -36,20 +37,32 @@ pub fn entries(mut reader: Box<dyn BufRead + Send>, columns: Columns) -> Entries
         String::from_utf8_lossy(head.split(|byte| *byte == b'\n').next().unwrap_or_default()).into_owned();
     let separator = separator(&first).unwrap_or(',');
     let left = Arc::new(AtomicUsize::new(MAX_ENTRY_BYTES));
-    let limited = Limited { reader, left: Arc::clone(&left) };
+    let quotes = Arc::new(AtomicUsize::new(0));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let limited = Limited {
+        reader,
+        left: Arc::clone(&left),
+        quotes: Arc::clone(&quotes),
+        is_over: Arc::clone(&is_over),
+    };
     let rows = ReaderBuilder::new().delimiter(separator as u8).flexible(true).from_reader(limited);
-    Box::new(Rows { rows, names: None, columns, left, ended: false })
+    Box::new(Rows { rows, names: None, columns, left, quotes, is_over, ended: false })
 }
 
 /// Fails where one row is longer than is held: a quotation mark that is never closed makes the rest of a file one row.
 struct Limited {
     reader: Box<dyn BufRead + Send>,
     left: Arc<AtomicUsize>,
+    /// Quotation marks read: each that is opened is closed.
+    quotes: Arc<AtomicUsize>,
+    /// Whether its end was met.
+    is_over: Arc<AtomicBool>,
 }
 
 impl Read for Limited {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.reader.read(buffer)?;
+        self.is_over.store(count == 0 && !buffer.is_empty(), Ordering::Relaxed);
         let left = self.left.load(Ordering::Relaxed);
         if count > left {
             return Err(std::io::Error::other(format!(
@@ -57,6 +70,7 @@ impl Read for Limited {
             )));
         }
         self.left.store(left - count, Ordering::Relaxed);
+        self.quotes.fetch_add(memchr::memchr_iter(b'"', &buffer[..count]).count(), Ordering::Relaxed);
         Ok(count)
     }
 }
@@ -66,6 +80,8 @@ struct Rows {
     names: Option<Vec<String>>,
     columns: Columns,
     left: Arc<AtomicUsize>,
+    quotes: Arc<AtomicUsize>,
+    is_over: Arc<AtomicBool>,
     ended: bool,
 }
 
@@ -76,6 +92,16 @@ impl Rows {
         match self.rows.read_byte_record(&mut row) {
             Ok(true) => {
                 self.left.store(MAX_ENTRY_BYTES, Ordering::Relaxed);
+                let lines = self.rows.position().line() - line;
+                if self.is_over.load(Ordering::Relaxed)
+                    && lines > 1
+                    && !self.quotes.load(Ordering::Relaxed).is_multiple_of(2)
+                {
+                    self.ended = true;
+                    let reason = "a quotation mark is opened here and never closed, so that the rest of the file is one \
+                                  row; mend it and read the file again";
+                    return Err(Refused { line, reason: reason.into() });
+                }
                 Ok(Some(row))
             }
             Ok(false) => Ok(None),
@@ -183,6 +209,17 @@ mod tests {
         let Ok(Entry::Paper(paper)) = &got[0] else { panic!("{got:?}") };
         assert_eq!((paper.categories.len(), paper.authors.len(), paper.withdrawn), (2, 2, true));
         assert!(read("a,b\n1,2\n", "")[0].as_ref().unwrap_err().reason.contains("it has a, b"));
+    }
+
+    #[test]
+    fn a_quotation_mark_that_is_not_closed_is_said() {
+        let row =
+            |number: usize| format!("{number},Title {number},{}A\n", if number == 10 { "\"" } else { "" });
+        let text: String = std::iter::once("id,title,abstract\n".into()).chain((0..100).map(row)).collect();
+        let got = read(&text, "");
+        assert_eq!((got.len(), got[10].as_ref().unwrap_err().line), (11, 12), "{got:?}");
+        let quoted = "id,title,abstract\n1,T,\"A\nB\"\n2,5\" disks,\"C\nD\"\n";
+        assert!(read(quoted, "").iter().all(Result::is_ok) || read(quoted, "").len() == 2);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub fn entries(
     cut: Cut,
     mut read: impl FnMut(Node) -> Vec<Result<Entry, String>> + Send + 'static,
 ) -> Entries {
-    let elements = Elements { reader, cut, line: 1, ended: false };
+    let elements = Elements { reader, cut, line: 1, root: None, ended: false };
     Box::new(elements.flat_map(move |element| match element {
         Err(refused) => vec![Err(refused)],
         Ok((line, xml)) => {
@@ -83,6 +83,8 @@ struct Elements {
     reader: Box<dyn BufRead + Send>,
     cut: Cut,
     line: u64,
+    /// The element that all others stand in, while it is open.
+    root: Option<String>,
     ended: bool,
 }
 
@@ -113,7 +115,14 @@ impl Elements {
         let mut bytes = Vec::new();
         if !self.read_to(b'<', &mut bytes, 0)? {
             self.ended = true;
-            return Ok(None);
+            let line = self.line;
+            let is_cut_off = |root| {
+                let reason = format!(
+                    "the file ends before its <{root}> does; everything before was read, get the file again"
+                );
+                Err(Refused { line, reason })
+            };
+            return Ok(self.root.take().map(is_cut_off));
         }
         let line = self.line;
         bytes.clear();
@@ -123,6 +132,7 @@ impl Elements {
             self.skip_comment(bytes)?;
             return Ok(None);
         }
+        self.follow_root(&bytes);
         let Some(name) = name(&bytes).filter(|name| self.is_cut(name)).map(str::to_string) else {
             return Ok(None);
         };
@@ -167,6 +177,26 @@ impl Elements {
 
     fn is_cut(&self, name: &str) -> bool {
         self.cut.whole.contains(&local(name)) || self.cut.starts.contains(&local(name))
+    }
+
+    /// Takes note of where the outermost element begins and ends.
+    fn follow_root(&mut self, tag: &[u8]) {
+        match &self.root {
+            Some(root) => {
+                let is_end = tag.strip_prefix(b"</").is_some_and(|tag| {
+                    tag.strip_suffix(b">").map(<[u8]>::trim_ascii_end) == Some(root.as_bytes())
+                });
+                if is_end {
+                    self.root = None;
+                }
+            }
+            None => {
+                let is_start =
+                    |name: &&str| name.starts_with(|first: char| first.is_alphabetic() || first == '_');
+                let name = name(tag).filter(is_start).filter(|name| !self.cut.whole.contains(&local(name)));
+                self.root = name.filter(|_| !tag.ends_with(b"/>")).map(str::to_string);
+            }
+        }
     }
 
     /// Skips a comment whose beginning was read.
@@ -294,7 +324,7 @@ mod tests {
     fn elements(text: &[u8]) -> Vec<Result<(u64, String), u64>> {
         // A byte at a time: nothing may depend on where a buffer ends.
         let reader = BufReader::with_capacity(1, Cursor::new(text.to_vec()));
-        let elements = Elements { reader: Box::new(reader), cut: CUT, line: 1, ended: false };
+        let elements = Elements { reader: Box::new(reader), cut: CUT, line: 1, root: None, ended: false };
         elements.map(|element| element.map_err(|refused| refused.line)).collect()
     }
 
@@ -305,6 +335,8 @@ mod tests {
         let got = elements(text.as_bytes());
         assert_eq!(got[..4], wanted.map(|(line, xml)| Ok((line, xml.to_string()))));
         assert_eq!(got[4..], [Err(4)], "the last one has no end");
+        let cut_off = "<v><p/>\n<p/>\n";
+        assert_eq!(elements(cut_off.as_bytes()).last(), Some(&Err(3)));
         let text = "<!-- <p>no</p> --><x:p><x:b/></x:p><!----><p/>";
         let got: Vec<_> = elements(text.as_bytes()).into_iter().map(|element| element.unwrap().1).collect();
         assert_eq!(got, ["<x:p><x:b/></x:p>", "<p/>"]);

@@ -21,6 +21,8 @@ const PART_ENTRIES: u64 = 4096;
 
 const RUN: &str = "run.json";
 
+const LOCK: &str = "lock";
+
 /// A paper and its vector.
 pub struct Row {
     /// The paper.
@@ -172,15 +174,22 @@ impl Job {
     pub fn open(out: &Path, run: Run) -> Result<Job> {
         let kind = Kind::of(out)?;
         let out = sharded(out, run.shard);
+        if out.is_dir() {
+            return Err(Error::Invalid(format!(
+                "--out: got the folder {}, wanted a file's name",
+                out.display()
+            )));
+        }
         let folder = with_end(&out, ".parts");
         disk::create_folder(&folder)?;
-        let lock = WriteLock::take(&folder.join("lock"))?;
+        let lock = WriteLock::take(&folder.join(LOCK))?;
         let path = folder.join(RUN);
         let describe =
             |run: &Run| serde_json::to_vec_pretty(run).map_err(|error| Error::Invalid(error.to_string()));
         match std::fs::read(&path) {
             Ok(bytes) => check(&path, &bytes, &run)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                check_is_new(&folder)?;
                 disk::write_atomically(&path, &describe(&run)?)?;
             }
             Err(error) => return Err(Error::io(&path)(error)),
@@ -265,6 +274,19 @@ fn check(path: &Path, bytes: &[u8], run: &Run) -> Result<()> {
             Err(Error::Data(format!("{folder}: got parts of another run ({got}), wanted {wanted}; {undo}")))
         }
         None => Ok(()),
+    }
+}
+
+/// Refuses a folder with files that no run is known to have written.
+fn check_is_new(folder: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
+    match entries.filter_map(std::result::Result::ok).find(|entry| entry.file_name() != LOCK) {
+        None => Ok(()),
+        Some(other) => Err(Error::Data(format!(
+            "{}: nobody knows what it is of, since {} is not here; move the folder away, or give another --out",
+            other.path().display(),
+            RUN
+        ))),
     }
 }
 
