@@ -137,29 +137,39 @@ fn letters(text: &str) -> String {
     letters.flat_map(char::to_lowercase).collect()
 }
 
-/// Parts records into papers; the records of each are in the order in which they came. What would make one paper of two
-/// that are told apart, joins the first of them only.
+/// Parts records into papers; these, and the records of each, are in the order in which they came. What would make one
+/// paper of two that are told apart, joins the first of them only.
 pub fn papers_of<T>(records: Vec<(T, Paper)>) -> Vec<Vec<(T, Paper)>> {
-    let mut papers: Vec<Vec<(T, Paper)>> = Vec::new();
-    for record in records {
-        let mut joined: Vec<(T, Paper)> = Vec::new();
-        let mut others = Vec::with_capacity(papers.len());
-        for paper in papers {
-            let belongs = paper.iter().any(|(_, other)| is_same_paper(other, &record.1));
-            let fits = |other: &Paper| {
-                let by_id = ids(other).any(|id| ids(&record.1).any(|other| id == other));
-                !has_two_ids(other, &record.1) && (by_id || are_near(other, &record.1))
-            };
-            let fits = belongs && paper.iter().all(|(_, other)| fits(other));
-            let fits =
-                fits && paper.iter().all(|(_, one)| joined.iter().all(|(_, other)| !has_two_ids(one, other)));
-            if fits { joined.extend(paper) } else { others.push(paper) }
-        }
-        joined.push(record);
-        others.push(joined);
-        papers = others;
+    let mut papers: Vec<Vec<usize>> = Vec::new();
+    let record = |place: &usize| &records[*place].1;
+    for (place, (_, new)) in records.iter().enumerate() {
+        let mut joined: Vec<usize> = Vec::new();
+        papers.retain(|paper| {
+            let others = || paper.iter().map(record);
+            let goes_with = |other: &Paper| joined.iter().map(record).all(|one| !has_two_ids(one, other));
+            let joins = belongs(new, others()) && others().all(goes_with);
+            if joins {
+                joined.extend(paper);
+            }
+            !joins
+        });
+        joined.push(place);
+        joined.sort_unstable();
+        papers.push(joined);
     }
-    papers
+    papers.sort_unstable();
+    let mut records: Vec<Option<(T, Paper)>> = records.into_iter().map(Some).collect();
+    let taken = |paper: Vec<usize>| paper.into_iter().filter_map(|place| records[place].take()).collect();
+    papers.into_iter().map(taken).collect()
+}
+
+/// Whether a record is of the paper that others are of: it is the same as one of them, and none is told apart from it.
+fn belongs<'a>(record: &Paper, mut others: impl Iterator<Item = &'a Paper> + Clone) -> bool {
+    let fits = |other: &Paper| {
+        let by_id = ids(other).any(|id| ids(record).any(|other| id == other));
+        !has_two_ids(other, record) && (by_id || are_near(other, record))
+    };
+    others.clone().all(fits) && others.any(|other| is_same_paper(other, record))
 }
 
 /// The paper that records are of. It is called what the first was called; the first that was not taken back and has an
@@ -272,6 +282,16 @@ mod tests {
         let papers = papers_of(vec![((), records[0].clone()), ((), records[1].clone()), ((), bridge)]);
         let ids: Vec<&str> = papers[0].iter().map(|(_, record)| record.id.as_str()).collect();
         assert_eq!((papers.len(), &ids[..]), (1, &["a", "b", "c"][..]));
+        // Whatever joined first.
+        let late = also(record("d", "Four", ""), "a");
+        let last = Paper {
+            also: vec![PaperId::parse("b").unwrap(), PaperId::parse("a").unwrap()],
+            ..record("e", "Five", "")
+        };
+        let records = [&records[..2], &[late, last]].concat();
+        let papers = papers_of(records.into_iter().map(|record| ((), record)).collect());
+        let ids: Vec<&str> = papers[0].iter().map(|(_, record)| record.id.as_str()).collect();
+        assert_eq!(ids, ["a", "b", "d", "e"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Its own file because no format cares how its files were found.
 
-use super::open::is_zip;
+use super::open::{bad_archive, is_zip};
 use crate::error::{Error, Result};
 use std::fmt;
 use std::fs::File;
@@ -98,31 +98,24 @@ pub fn in_folder(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 
 /// A file, or of an archive its members.
 fn members_of(path: &Path, found: bool) -> Vec<Result<Source>> {
-    match is_zip(path).and_then(|is_zip| if is_zip { members(path) } else { Ok(None) }) {
-        Ok(None) => vec![Ok(Source { found, ..Source::file(path) })],
-        Ok(Some(members)) => members
-            .into_iter()
-            .map(|member| Ok(Source { path: path.into(), member: Some(member), found: true }))
-            .collect(),
-        Err(error) => vec![Err(error)],
-    }
+    let file = Source { found, ..Source::file(path) };
+    let sources = is_zip(path).and_then(|is_zip| if is_zip { members(path) } else { Ok(vec![file]) });
+    sources.map_or_else(|error| vec![Err(error)], |sources| sources.into_iter().map(Ok).collect())
 }
 
-fn members(path: &Path) -> Result<Option<Vec<Member>>> {
+fn members(path: &Path) -> Result<Vec<Source>> {
     let file = File::open(path).map_err(Error::io(path))?;
-    let mut archive = zip::ZipArchive::new(file).map_err(|error| super::open::bad_archive(path, &error))?;
+    let mut archive = zip::ZipArchive::new(file).map_err(|error| bad_archive(path, &error))?;
     let mut members = Vec::new();
     for index in 0..archive.len() {
-        let member = archive.by_index_raw(index).map_err(|error| super::open::bad_archive(path, &error))?;
+        let member = archive.by_index_raw(index).map_err(|error| bad_archive(path, &error))?;
         let name = member.name().map_or_else(|_| format!("member {index}"), |name| name.into_owned());
-        if member.is_file()
-            && !name.starts_with("__MACOSX/")
-            && !name.rsplit('/').next().is_some_and(|name| name.starts_with('.'))
-        {
-            members.push(Member { index, name });
+        let is_hidden = name.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
+        if member.is_file() && !is_hidden && !name.starts_with("__MACOSX/") {
+            members.push(Source { path: path.into(), member: Some(Member { index, name }), found: true });
         }
     }
-    Ok(Some(members))
+    Ok(members)
 }
 
 #[cfg(test)]

@@ -1,42 +1,14 @@
-//! A paper, and the id that names it.
+//! The id that names a paper.
 //!
-//! Its own file because ids are where papers get lost: one paper's id comes as `arXiv:2101.11408v2`,
-//! as a URL, as a DOI. All of them fold into one [`PaperId`] here, and nowhere else.
+//! Its own file because ids are where papers get lost: one paper's id comes as `arXiv:2101.11408v2`, as a URL, as a
+//! DOI. All of them fold into one [`PaperId`] here, and nowhere else.
 
+use super::collapse_whitespace;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Longest id that is taken, in bytes.
 pub const MAX_ID_BYTES: usize = 300;
-
-/// One paper, as every dump format gives it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Paper {
-    /// Normalised id.
-    pub id: PaperId,
-    /// Title, white space collapsed.
-    pub title: String,
-    /// Abstract, white space collapsed.
-    pub r#abstract: String,
-    /// Authors, in order.
-    pub authors: Vec<String>,
-    /// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, as exact as the dump has it.
-    pub published: Option<String>,
-    /// Categories and keywords, as the dump has them.
-    pub categories: Vec<String>,
-    /// Conference or journal.
-    pub venue: Option<String>,
-    /// Where the dump is from: `arxiv`, `daily-papers`, or what the dump says.
-    pub source: Option<String>,
-    /// Where to read it.
-    pub url: Option<String>,
-    /// Other ids of the same paper: its DOI, those of its preprint or its published version.
-    #[serde(default)]
-    pub also: Vec<PaperId>,
-    /// Whether its authors, or who published it, took it back.
-    #[serde(default)]
-    pub withdrawn: bool,
-}
 
 /// A paper's normalised id. The empty id (its default) names no paper.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -159,66 +131,6 @@ impl fmt::Display for PaperId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Reads a publication date: `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, or the last with a time after it.
-/// Gives the first and the last day it may mean, and the date as exact as it was.
-///
-/// # Errors
-/// A sentence that says what was got and wanted.
-pub fn parse_date(text: &str) -> Result<PublishedRange, String> {
-    let wrong = || format!("got the date {text:?}, wanted YYYY, YYYY-MM or YYYY-MM-DD");
-    let date = text.trim().split(['T', ' ']).next().unwrap_or_default();
-    let parts: Vec<&str> = date.split('-').collect();
-    let digits = |part: &str, count: usize| {
-        (part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit()))
-            .then(|| part.parse::<u16>().ok())?
-    };
-    let year = i32::from(parts.first().and_then(|year| digits(year, 4)).ok_or_else(wrong)?);
-    let month = |part: &str| {
-        let number = digits(part, 2).and_then(|month| u8::try_from(month).ok()).ok_or_else(wrong)?;
-        time::Month::try_from(number).map_err(|_| wrong())
-    };
-    let range = match parts[1..] {
-        [] => (time::Month::January, 1, time::Month::December, 31),
-        [part] => {
-            let month = month(part)?;
-            (month, 1, month, month.length(year))
-        }
-        [part, day] => {
-            let month = month(part)?;
-            let day = digits(day, 2).and_then(|day| u8::try_from(day).ok()).ok_or_else(wrong)?;
-            (month, day, month, day)
-        }
-        _ => return Err(wrong()),
-    };
-    let day =
-        |month, day| time::Date::from_calendar_date(year, month, day).map(written_day).map_err(|_| wrong());
-    Ok(PublishedRange { first: day(range.0, range.1)?, last: day(range.2, range.3)?, date: date.into() })
-}
-
-/// A day as it is written here: `YYYY-MM-DD`.
-pub fn written_day(date: time::Date) -> String {
-    format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
-}
-
-/// Collapses every run of white space and control characters into one space, and trims the ends.
-pub fn collapse_whitespace(text: &str) -> String {
-    text.split(|character: char| character.is_whitespace() || character.is_control())
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// The days that a date may mean: all of a year for `2021`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublishedRange {
-    /// `YYYY-MM-DD`.
-    pub first: String,
-    /// `YYYY-MM-DD`.
-    pub last: String,
-    /// The date itself, as exact as it was given.
-    pub date: String,
 }
 
 /// The arXiv id in `text`, if that is what it is.
@@ -395,12 +307,6 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn whitespace_and_control_characters_collapse() {
-        assert_eq!(collapse_whitespace("  a\n  b\u{0}\tc\u{a0} d \r\n"), "a b c d");
-        assert_eq!(collapse_whitespace("\n \t"), "");
-    }
-
-    #[test]
     fn many_ways_to_write_an_id_fold_into_one() {
         let cases = [
             ("2101.11408", "2101.11408"),
@@ -454,17 +360,6 @@ mod tests {
         assert_eq!(id, PaperId::from_title("bam: just like THAT.").unwrap());
         let long = "a very long title indeed ".repeat(8);
         assert_ne!(PaperId::from_title(&long), PaperId::from_title(&format!("{long} two")));
-    }
-
-    #[test]
-    fn dates_are_as_exact_as_they_are() {
-        let range = |text| parse_date(text).map(|range| (range.first, range.last));
-        assert_eq!(range("2024"), Ok(("2024-01-01".into(), "2024-12-31".into())));
-        assert_eq!(range("2024-02"), Ok(("2024-02-01".into(), "2024-02-29".into())));
-        assert_eq!(range("2023-07-09T10:00:00Z"), Ok(("2023-07-09".into(), "2023-07-09".into())));
-        for wrong in ["2023-02-30", "2023-13", "23", "", "yesterday", "2023-1-1", "+023", "2023-01-01-01"] {
-            assert!(parse_date(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]
