@@ -10,11 +10,14 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
+mod options;
+
 use likewise::encoder::{Embedding, Encoder, Engine};
 use likewise::index::{Exact, Index, dot};
 use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use likewise::space::{Slot, Vectors};
 use likewise::text::text_of;
+use options::option;
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Instant;
@@ -27,11 +30,6 @@ const ROUNDS: usize = 3;
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let option = |name: &str| {
-        let place = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(place + 1).cloned()
-    };
     let number = |name, default| option(name).map_or(default, |count| count.parse::<usize>().unwrap());
     let dump = option("--dump").unwrap_or("tests/data/sample.jsonl".into());
     let (count, step) = (number("--count", 512), number("--step", 1));

@@ -10,11 +10,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]
 
+mod options;
+
 use likewise::dump::{self, Entry};
 use likewise::encoder::{Encoder, fastest_precision};
 use likewise::ingest::{Counts, Writer};
 use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder};
 use likewise::text::text_of;
+use options::option;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,11 +25,6 @@ use std::time::Instant;
 const ROUNDS: usize = 3;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let option = |name: &str| {
-        let place = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(place + 1).cloned()
-    };
     let number = |name, default| option(name).map_or(default, |count| count.parse::<usize>().unwrap());
     let dump = option("--dump").unwrap_or("tests/data/sample.jsonl".into());
     let (count, step) = (number("--count", 2000), number("--step", 1));

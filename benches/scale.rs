@@ -14,6 +14,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
+mod options;
+
 use likewise::catalog::{Catalog, Filter};
 use likewise::dump::Entry;
 use likewise::encoder::Encoder;
@@ -28,6 +30,7 @@ use likewise::paper::{Paper, PaperId};
 use likewise::search::{Hit, Library, Like, Query};
 use likewise::space::{Space, SpaceWriter, Vectors};
 use likewise::text::{TextHash, text_of};
+use options::option;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,11 +50,6 @@ const CHUNK: usize = 100_000;
 const NOISE: f32 = 0.33;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let option = |name: &str| {
-        let place = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(place + 1).cloned()
-    };
     if let Some(folder) = option("--ask") {
         return ask(Path::new(&folder));
     }
@@ -74,7 +72,7 @@ fn main() {
     drop((index, space, catalog));
     let status = Command::new(std::env::current_exe().unwrap()).arg("--ask").arg(&folder).status().unwrap();
     assert!(status.success());
-    if !arguments.contains(&"--keep".to_string()) {
+    if !std::env::args().any(|argument| argument == "--keep") {
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

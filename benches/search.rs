@@ -11,12 +11,15 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
+mod options;
+
 use likewise::eval::recall;
 use likewise::index::{Index, Neighbour, Segments};
 use likewise::ingest::precision_of;
 use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use likewise::search::plan::Plan;
 use likewise::space::{Slot, Space, Vectors};
+use options::option;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 use std::path::{Path, PathBuf};
@@ -31,11 +34,6 @@ const K: usize = 10;
 const SHARES: [f64; 12] = [0.001, 0.003, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.0];
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let option = |name: &str| {
-        let place = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(place + 1).cloned()
-    };
     let data = PathBuf::from(option("--data").unwrap_or("data".into()));
     let queries: usize = option("--queries").map_or(1000, |count| count.parse().unwrap());
     let folder = ModelFolder::open(DEFAULT_MODEL, Path::new(DEFAULT_MODELS_DIR), Precision::F32).unwrap();

@@ -53,7 +53,7 @@ fn own_number<'a>(record: &'a Paper, source: &str) -> Option<&'a PaperId> {
         "pubmed" => "pmid:",
         _ => return None,
     };
-    ids(record).find(|id| id.as_str().starts_with(begins))
+    record.ids().find(|id| id.as_str().starts_with(begins))
 }
 
 /// Whether two records are of the same paper: by an id that both have, or by title and first author, or, where one of
@@ -62,7 +62,7 @@ pub fn is_same_paper(one: &Paper, other: &Paper) -> bool {
     if has_two_ids(one, other) {
         return false;
     }
-    let by_id = ids(one).any(|id| ids(other).any(|other| id == other));
+    let by_id = one.ids().any(|id| other.ids().any(|other| id == other));
     by_id || (are_near(one, other) && (have_same_title(one, other) || have_same_text(one, other)))
 }
 
@@ -82,7 +82,9 @@ fn have_same_text(one: &Paper, other: &Paper) -> bool {
 
 /// Whether who gives a paper one id gave them two: a DOI that both have is that of a volume, or a mistake.
 fn has_two_ids(one: &Paper, other: &Paper) -> bool {
-    let of = |record, kind| ids(record).filter(move |id: &&PaperId| id.kind() == kind);
+    fn of(record: &Paper, kind: Kind) -> impl Iterator<Item = &PaperId> {
+        record.ids().filter(move |id| id.kind() == kind)
+    }
     let two = |kind| {
         let mut of_one = of(one, kind).peekable();
         of_one.peek().is_some()
@@ -99,10 +101,6 @@ fn are_near(one: &Paper, other: &Paper) -> bool {
         days.first.get(..4)?.parse::<i32>().ok()
     };
     year(one).zip(year(other)).is_none_or(|(one, other)| (one - other).abs() <= YEARS_APART)
-}
-
-fn ids(record: &Paper) -> impl Iterator<Item = &PaperId> {
-    std::iter::once(&record.id).chain(&record.also)
 }
 
 /// A title's letters and digits and the first author's last name, whatever case, accents and punctuation.
@@ -166,7 +164,7 @@ pub fn papers_of<T>(records: Vec<(T, Paper)>) -> Vec<Vec<(T, Paper)>> {
 /// Whether a record is of the paper that others are of: it is the same as one of them, and none is told apart from it.
 fn belongs<'a>(record: &Paper, mut others: impl Iterator<Item = &'a Paper> + Clone) -> bool {
     let fits = |other: &Paper| {
-        let by_id = ids(other).any(|id| ids(record).any(|other| id == other));
+        let by_id = other.ids().any(|id| record.ids().any(|other| id == other));
         !has_two_ids(other, record) && (by_id || are_near(other, record))
     };
     others.clone().all(fits) && others.any(|other| is_same_paper(other, record))
@@ -203,7 +201,7 @@ pub fn paper_of(records: &[&Paper]) -> Paper {
     }
     let mut seen = HashSet::from([&first.id]);
     paper.also =
-        records.iter().flat_map(|record| ids(record)).filter(|id| seen.insert(id)).cloned().collect();
+        records.iter().flat_map(|record| record.ids()).filter(|id| seen.insert(id)).cloned().collect();
     paper
 }
 

@@ -210,7 +210,7 @@ fn fill_in(new: &mut Paper, old: &Paper) {
 /// The numbers of the papers that a record may be of.
 fn candidates(connection: &Connection, record: &Paper) -> Result<BTreeSet<PaperNumber>> {
     let mut numbers = BTreeSet::new();
-    for id in std::iter::once(&record.id).chain(&record.also) {
+    for id in record.ids() {
         numbers.append(&mut numbers_of(connection, id)?);
     }
     let mut find = connection.prepare_cached("SELECT number FROM names WHERE name = ?1 LIMIT ?2")?;
@@ -440,7 +440,7 @@ mod tests {
                 let wanted = papers_of(model.values().map(|record| ((), record.clone())).collect());
                 prop_assert_eq!(catalog.count().unwrap(), wanted.len());
                 for paper in wanted {
-                    let ids: BTreeSet<&PaperId> = paper.iter().flat_map(|(_, record)| std::iter::once(&record.id).chain(&record.also)).collect();
+                    let ids: BTreeSet<&PaperId> = paper.iter().flat_map(|(_, record)| record.ids()).collect();
                     for id in &ids {
                         let found = catalog.find(id).unwrap().unwrap().1;
                         let got: BTreeSet<&PaperId> = std::iter::once(&found.id).chain(&found.also).collect();

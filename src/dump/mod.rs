@@ -211,9 +211,7 @@ impl Reader {
         };
         Ok(Dump { format, entries, bytes_read, fingerprint: None })
     }
-}
 
-impl Reader {
     /// What is left of a dump that [`Reader::gather`] took in: nothing.
     fn taken(&self, source: &Source) -> Result<Entries> {
         if self.abstracts.is_some() {

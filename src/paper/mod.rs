@@ -39,6 +39,13 @@ pub struct Paper {
     pub withdrawn: bool,
 }
 
+impl Paper {
+    /// All its ids, first the one it is called by.
+    pub fn ids(&self) -> impl Iterator<Item = &PaperId> {
+        std::iter::once(&self.id).chain(&self.also)
+    }
+}
+
 /// Collapses every run of white space and control characters into one space, and trims the ends.
 pub fn collapse_whitespace(text: &str) -> String {
     text.split(|character: char| character.is_whitespace() || character.is_control())
