@@ -2,7 +2,9 @@
 //!
 //! Its own file because tests, benchmarks and the program's own self-check must mean the same by them.
 
-use crate::index::Neighbour;
+use crate::index::{Index, Neighbour, Segments};
+use crate::space::{Slot, Vectors};
+use rayon::prelude::*;
 
 /// recall@k of an approximate answer against the exact one: the share of the `k` nearest that it has.
 ///
@@ -11,6 +13,18 @@ pub fn recall(found: &[Neighbour], exact: &[Neighbour]) -> f64 {
     let Some(worst) = exact.last() else { return 1.0 };
     let right = found.iter().take(exact.len()).filter(|hit| hit.score >= worst.score - 1e-6).count();
     right as f64 / exact.len() as f64
+}
+
+/// recall@10 of an index's walks against its own exact scan, over about `asked` of its vectors, as queries; 1 if it has
+/// none.
+pub fn probe(index: &Segments, vectors: &Vectors, asked: usize) -> f64 {
+    let step = (index.len() / asked.max(1)).max(1);
+    let asked: Vec<Slot> = (0..index.len() as Slot).step_by(step).collect();
+    let ask = |slot: &Slot| {
+        let query = vectors.get(*slot);
+        recall(&index.search(query, 10, None), &index.scan(query, 10, None))
+    };
+    if asked.is_empty() { 1.0 } else { asked.par_iter().map(ask).sum::<f64>() / asked.len() as f64 }
 }
 
 #[cfg(test)]

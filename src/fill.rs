@@ -5,7 +5,7 @@
 
 use crate::catalog::Catalog;
 use crate::directory::Directory;
-use crate::encoder::Encoder;
+use crate::encoder::{Embedding, Encoder};
 use crate::error::Result;
 use crate::index::Segments;
 use crate::index::build::Effort;
@@ -34,6 +34,9 @@ const LEAST_DEAD: usize = 1000;
 /// Vectors that come from elsewhere, by the texts they are of.
 pub type Known = HashMap<TextHash, Vec<f32>>;
 
+/// Texts to vectors, in their order, by whoever does that.
+pub type Encode = Box<dyn Fn(&[&str]) -> Result<Vec<Embedding>> + Send>;
+
 /// What became of some papers' texts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Filled {
@@ -49,6 +52,8 @@ pub struct Filled {
 pub struct Filler {
     data: PathBuf,
     encoder: Arc<Encoder>,
+    /// In place of the encoder itself.
+    encode_by: Option<Encode>,
     space: SpaceWriter,
     /// Vectors that are in segments.
     frozen: usize,
@@ -72,7 +77,12 @@ impl Filler {
         };
         let space = SpaceWriter::open(data, fingerprint, forget_derived)?;
         let frozen = Segments::frozen_in(&folder, space.count())?;
-        Ok(Filler { data: data.into(), encoder, space, frozen })
+        Ok(Filler { data: data.into(), encoder, encode_by: None, space, frozen })
+    }
+
+    /// Encodes by somebody else from now on, who has the same encoder, and others who wait for it.
+    pub fn encode_by(&mut self, encode: Encode) {
+        self.encode_by = Some(encode);
     }
 
     /// How many vectors there are, those of no paper too.
@@ -118,7 +128,8 @@ impl Filler {
             |hash: &TextHash| known.get(hash).is_some_and(|vector| self.space.check(vector).is_ok());
         let (taken, texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(hash, ..)| is_known(hash));
         let read: Vec<&str> = texts.iter().map(|(_, text, _)| text.as_str()).collect();
-        let embeddings = self.encoder.encode(&read)?;
+        let embeddings =
+            self.encode_by.as_ref().map_or_else(|| self.encoder.encode(&read), |encode| encode(&read))?;
         let mut entries: Vec<(TextHash, &[f32])> =
             taken.iter().map(|(hash, ..)| (*hash, &known[hash][..])).collect();
         for ((hash, _, paper), embedding) in texts.iter().zip(&embeddings) {

@@ -9,7 +9,7 @@ use crate::disk::{self, WriteLock};
 use crate::dump::{Entry, Refused};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::fill::{Filler, Known};
+use crate::fill::{Encode, Filler, Known};
 use crate::index::Segments;
 use crate::model::{DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use crate::paper::{Paper, PaperId};
@@ -47,6 +47,21 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Adds another run's.
+    pub fn add(&mut self, other: Counts) {
+        self.read += other.read;
+        self.added += other.added;
+        self.replaced += other.replaced;
+        self.folded += other.folded;
+        self.unchanged += other.unchanged;
+        self.deleted += other.deleted;
+        self.without_abstract += other.without_abstract;
+        self.refused += other.refused;
+        self.encoded += other.encoded;
+        self.tokens += other.tokens;
+        self.taken += other.taken;
+    }
+
     fn count(&mut self, outcome: Outcome) {
         *match outcome {
             Outcome::Added => &mut self.added,
@@ -200,6 +215,11 @@ impl Writer {
     /// `progress` with how many are done and how many there are.
     pub fn catch_up(&mut self, progress: impl FnMut(usize, usize)) -> Result<u64> {
         self.space.catch_up(&self.catalog, progress)
+    }
+
+    /// See [`Filler::encode_by`].
+    pub fn encode_by(&mut self, encode: Encode) {
+        self.space.encode_by(encode);
     }
 
     /// How many vectors there are, those of no paper too.

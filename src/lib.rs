@@ -5,6 +5,7 @@
 //! Data flows one way, and a module imports only what stands above it here:
 //!
 //! - [`error`]: got what, wanted what, do what
+//! - [`object`]: JSON objects that are objects
 //! - [`disk`]: atomic writes, and the writer's lock
 //! - [`map`]: a file as values in memory
 //! - [`cpu`]: which level of instructions is used
@@ -25,11 +26,14 @@
 //! - [`verify`]: is a data folder as it was written; mends it
 //! - [`reembed`]: another model takes the place of the one in use
 //! - [`search`]: a text, papers, or a vector → ranked papers
+//! - [`cite`]: papers in the formats of reference managers and spreadsheets
 //! - [`server`]: the same over HTTP; the only async room
 //! - [`cli`]: the same in a terminal; one file a command
 
 pub mod error;
 pub use error::{Error, Result};
+
+pub mod object;
 
 pub mod disk;
 
@@ -76,6 +80,8 @@ pub mod reembed;
 
 pub mod search;
 pub use search::{Library, Query};
+
+pub mod cite;
 
 pub mod server;
 

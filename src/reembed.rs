@@ -10,13 +10,12 @@ use crate::directory::Directory;
 use crate::disk::WriteLock;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::eval::recall;
+use crate::eval::probe;
 use crate::fill::Filler;
-use crate::index::{Index, IndexStats, Segments};
+use crate::index::{IndexStats, Segments};
 use crate::ingest::{lock_path, next_lock_path, open_catalog};
-use crate::space::{Description, Slot, Space};
+use crate::space::{Description, Space};
 use crate::verify::damage_in;
-use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -167,14 +166,8 @@ impl<T: FnMut(Step)> Run<'_, T> {
             space = self.mend()?;
         }
         let index = Segments::open(space.path(), space.vectors().clone())?;
-        let step = (index.len() / ASKED).max(1);
-        let asked: Vec<Slot> = (0..index.len() as Slot).step_by(step).collect();
-        let ask = |slot: &Slot| {
-            let query = space.vectors().get(*slot);
-            recall(&index.search(query, 10, None), &index.scan(query, 10, None))
-        };
-        let recall = asked.par_iter().map(ask).sum::<f64>() / asked.len().max(1) as f64;
-        if recall >= LEAST_RECALL || asked.is_empty() {
+        let recall = probe(&index, space.vectors(), ASKED);
+        if recall >= LEAST_RECALL {
             return Ok(recall);
         }
         Err(self.failed(format!("got recall@10 {recall:.3} by walks, wanted {LEAST_RECALL}")))

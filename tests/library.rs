@@ -17,7 +17,7 @@ fn family(id: &str) -> &str {
 }
 
 fn ask(like: Like, k: usize, exact: bool, filter: Filter) -> Vec<Hit> {
-    sample().search(&Query { like, k, exact, filter }).unwrap().hits
+    sample().search(&Query { k, exact, filter, ..Query::of(like) }).unwrap().hits
 }
 
 fn every_paper() -> Vec<Hit> {
@@ -103,8 +103,7 @@ fn filters_leave_only_what_passes_and_all_of_it() {
 
 #[test]
 fn long_texts_are_cut_and_said_to_be() {
-    let query =
-        |text: String| Query { like: Like::Text(text), k: 1, exact: false, filter: Filter::default() };
+    let query = |text: String| Query { k: 1, ..Query::of(Like::Text(text)) };
     let read = sample().search(&query("glacier ".repeat(1000))).unwrap().text.unwrap();
     assert_eq!((read.tokens, read.truncated), (256, true));
     let read = sample().search(&query("glacier".into())).unwrap().text.unwrap();
@@ -113,9 +112,7 @@ fn long_texts_are_cut_and_said_to_be() {
 
 #[test]
 fn what_cannot_be_asked_is_refused() {
-    let refuse = |like: Like, k: usize| {
-        sample().search(&Query { like, k, exact: false, filter: Filter::default() }).unwrap_err()
-    };
+    let refuse = |like: Like, k: usize| sample().search(&Query { k, ..Query::of(like) }).unwrap_err();
     for (like, k) in [
         (Like::Text(" \n".into()), 10),
         (Like::Text("a".into()), 0),

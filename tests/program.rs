@@ -1,11 +1,11 @@
 //! The program from outside, as its users run it.
 
-use crate::support::{data, likewise};
+use crate::support::{Server, data, likewise};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn ingest(folder: &Path, file: &Path) -> Output {
     let arguments = ["ingest", file.to_str().unwrap(), "--data", folder.to_str().unwrap()];
@@ -163,44 +163,6 @@ fn mistakes_get_an_error_and_no_panic() {
         "{}",
         text(&output.stderr)
     );
-}
-
-/// A running server, killed when dropped.
-pub struct Server {
-    child: Child,
-    /// With `http://`.
-    pub address: String,
-}
-
-impl Server {
-    pub fn start(folder: &Path) -> Server {
-        let mut child = likewise(&["serve", "--listen", "127.0.0.1:0", "--data", folder.to_str().unwrap()])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let first = lines.next().unwrap().unwrap();
-        let address = first.split("http://").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
-        let server = Server { address: format!("http://{address}"), child };
-        // Somebody has to read what it says, or it stops when the pipe is full.
-        std::thread::spawn(move || lines.map_while(Result::ok).count());
-        server
-    }
-
-    pub fn wait_until_ready(&self) {
-        let started = Instant::now();
-        while ureq::get(format!("{}/ready", self.address)).call().is_err() {
-            assert!(started.elapsed() < Duration::from_secs(30), "not ready after 30 s");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn signal(child: &Child, name: &str) {

@@ -1,7 +1,6 @@
 //! Another model takes the place of the one in use, while papers come and questions are answered.
 
 use crate::support::{data, encoder, ingest, likewise, model_folder, numbered};
-use likewise::Filter;
 use likewise::dump::Entry;
 use likewise::encoder::Encoder;
 use likewise::ingest::{Counts, Writer, model_of, open_catalog};
@@ -47,7 +46,7 @@ fn add(writer: &mut Writer, numbers: std::ops::Range<usize>) {
 fn assert_found(library: &Library, numbers: impl Iterator<Item = usize>) {
     for number in numbers {
         let like = Like::Text(text_of(&numbered(number, 0)));
-        let query = Query { like, k: 1, exact: false, filter: Filter::default() };
+        let query = Query { k: 1, ..Query::of(like) };
         let hit = library.search(&query).unwrap().hits.remove(0);
         assert!(hit.score > 0.9999 && hit.paper.title == number.to_string(), "{number}: {hit:?}");
     }
@@ -205,7 +204,7 @@ fn a_server_goes_on_answering_and_changes_over() {
     let ingested =
         likewise(&["ingest", data("sample.jsonl").to_str().unwrap(), "--data", path]).output().unwrap();
     assert!(ingested.status.success());
-    let server = crate::program::Server::start(folder.path());
+    let server = crate::support::Server::start(folder.path());
     server.wait_until_ready();
     let ask = || {
         let body = serde_json::json!({"text": "knots and volumes", "k": 3});

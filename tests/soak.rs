@@ -4,7 +4,6 @@
 //! go; the writer keeps a model of them, and compares.
 
 use crate::support::{Random, encoder, numbered};
-use likewise::Filter;
 use likewise::dump::Entry;
 use likewise::ingest::{self, Counts, Writer};
 use likewise::paper::{Paper, PaperId};
@@ -30,7 +29,7 @@ fn resident_kb() -> usize {
 }
 
 fn ask(library: &Library, paper: &Paper, exact: bool) -> Vec<(String, String, f32)> {
-    let query = Query { like: Like::Text(text_of(paper)), k: 10, exact, filter: Filter::default() };
+    let query = Query { k: 10, exact, ..Query::of(Like::Text(text_of(paper))) };
     let hits = library.search(&query).unwrap().hits;
     hits.into_iter().map(|hit| (hit.paper.title, hit.paper.r#abstract, hit.score)).collect()
 }

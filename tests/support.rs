@@ -6,9 +6,11 @@ use likewise::ingest::{Counts, Writer};
 use likewise::model::{ModelFolder, Precision};
 use likewise::paper::{Paper, PaperId};
 use likewise::search::Library;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, LazyLock};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 /// The model's folder.
 pub fn model_folder() -> PathBuf {
@@ -74,17 +76,74 @@ pub fn sample() -> Arc<Library> {
 pub fn likewise(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_likewise"));
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
-    for name in [
-        "LIKEWISE_DATA",
-        "LIKEWISE_MODEL",
-        "LIKEWISE_MODELS",
-        "LIKEWISE_LISTEN",
-        "LIKEWISE_LOG",
-        "LIKEWISE_PRECISION",
-    ] {
+    for (name, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("LIKEWISE_") && name != "LIKEWISE_CPU")
+    {
         command.env_remove(name);
     }
     command
+}
+
+/// A running server, killed when dropped.
+pub struct Server {
+    pub child: Child,
+    /// With `http://`.
+    pub address: String,
+    /// What it has said, by lines.
+    said: Arc<Mutex<String>>,
+}
+
+impl Server {
+    /// Serves a data folder at a free port.
+    pub fn start(folder: &Path) -> Server {
+        Server::start_with(folder, &[], &[])
+    }
+
+    /// The same with other arguments, and with something in the environment.
+    pub fn start_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
+        let own = ["serve", "--listen", "127.0.0.1:0", "--data", folder.to_str().unwrap()];
+        let mut child = likewise(&[&own, arguments].concat())
+            .envs(environment.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut first = String::new();
+        while !first.contains("listening on") {
+            first = lines.next().expect("it listens").unwrap();
+        }
+        let address = first.split("://").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+        let said = Arc::new(Mutex::new(format!("{first}\n")));
+        let server = Server { address: format!("http://{address}"), child, said: Arc::clone(&said) };
+        // Somebody has to read what it says, or it stops when the pipe is full.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                said.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        server
+    }
+
+    /// Waits until it answers questions.
+    pub fn wait_until_ready(&self) {
+        let started = Instant::now();
+        while ureq::get(format!("{}/ready", self.address)).call().is_err() {
+            assert!(started.elapsed() < Duration::from_secs(30), "not ready after 30 s");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What it has said so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Numbers that are the same in every run.

@@ -43,5 +43,14 @@ mod walk;
 /// Routes, without a socket.
 mod routes;
 
+/// What is refused, with which status and what message: a table.
+mod refused;
+
+/// Papers that are written over HTTP, and who may.
+mod writes;
+
+/// The server from outside: sockets, keys, TLS, files of options.
+mod served;
+
 /// The program from outside.
 mod program;

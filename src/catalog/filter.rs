@@ -6,6 +6,7 @@
 use super::labels::{Kind, author_query};
 use super::{Catalog, Numbers};
 use crate::error::{Error, Result};
+use crate::object::object_or_null;
 use crate::paper::{PaperId, collapse_whitespace, parse_date};
 use rusqlite::{Connection, ErrorCode};
 use serde::{Deserialize, Serialize};
@@ -13,14 +14,14 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Which papers may be answers: those that pass every part that is there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
     /// Only these papers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<String>>,
     /// Only papers published in this range.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object_or_null")]
     pub published: Option<DateRange>,
     /// Only papers with one of these categories; `cs` also means every `cs.…`; case is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +51,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 const STEPS: i32 = 200;
 
 /// Days from `from` to `to`, both included and both optional; `2021` means its whole year.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DateRange {
     /// First day.

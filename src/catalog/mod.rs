@@ -9,6 +9,7 @@ mod files;
 mod filter;
 mod fold;
 mod labels;
+mod list;
 mod numbers;
 mod row;
 mod schema;
@@ -17,6 +18,7 @@ mod write;
 
 pub use changes::Changes;
 pub use filter::{DateRange, Filter};
+pub use list::{Listed, Place};
 pub use numbers::Numbers;
 pub use write::{Act, Outcome, Written};
 
@@ -34,6 +36,9 @@ pub type PaperNumber = i64;
 /// The papers on disk.
 pub struct Catalog {
     connection: Mutex<Connection>,
+    /// More connections that papers are read by, so that queries do not wait for each other. Empty where one process
+    /// writes: it would not see what it has not committed.
+    readers: Vec<Mutex<Connection>>,
     path: PathBuf,
 }
 
@@ -42,19 +47,27 @@ impl Catalog {
     pub fn create(path: &Path) -> Result<Catalog> {
         let connection = Connection::open(path)?;
         schema::prepare(&connection, path).map_err(|error| unusable(path, error))?;
-        Ok(Catalog { connection: Mutex::new(connection), path: path.into() })
+        Ok(Catalog { connection: Mutex::new(connection), readers: Vec::new(), path: path.into() })
     }
 
     /// Opens the catalog at `path` for reading; a process that writes to it is not disturbed. One that an older
     /// version made is brought up to date first.
     pub fn open(path: &Path) -> Result<Catalog> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let open = || Connection::open_with_flags(path, flags);
+        let connection = open()?;
         if schema::is_old(&connection).map_err(|error| unusable(path, error))? {
             Catalog::create(path)?;
         }
         schema::check(&connection, path).map_err(|error| unusable(path, error))?;
-        Ok(Catalog { connection: Mutex::new(connection), path: path.into() })
+        let cores = std::thread::available_parallelism().map_or(1, |count| count.get());
+        let reader = |_| -> Result<_> {
+            let connection = open()?;
+            schema::prepare_reader(&connection)?;
+            Ok(Mutex::new(connection))
+        };
+        let readers = (0..cores).map(reader).collect::<Result<_>>()?;
+        Ok(Catalog { connection: Mutex::new(connection), readers, path: path.into() })
     }
 
     /// Where it is.
@@ -90,7 +103,7 @@ impl Catalog {
 
     /// The paper with this id, whichever of its ids it is, and its number.
     pub fn find(&self, id: &PaperId) -> Result<Option<(PaperNumber, Paper)>> {
-        let connection = self.lock();
+        let connection = self.reader();
         let Some(number) = row::number_of(&connection, id)? else { return Ok(None) };
         let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
         Ok(statement.query_row([number], |row| Ok((number, paper(row)?))).optional()?)
@@ -103,7 +116,7 @@ impl Catalog {
 
     /// The papers with these numbers, in their order; a number that is not here is left out.
     pub fn get(&self, numbers: &[PaperNumber]) -> Result<Vec<(PaperNumber, Paper)>> {
-        let connection = self.lock();
+        let connection = self.reader();
         let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
         let mut papers = Vec::with_capacity(numbers.len());
         for number in numbers {
@@ -115,6 +128,11 @@ impl Catalog {
             }
         }
         Ok(papers)
+    }
+
+    /// A connection that nobody uses, or else the first.
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.readers.iter().find_map(|reader| reader.try_lock().ok()).unwrap_or_else(|| self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

@@ -15,6 +15,11 @@ impl Numbers {
         u64::try_from(number).is_ok_and(|number| self.0.contains(number))
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        usize::try_from(self.0.len()).unwrap_or(usize::MAX)
+    }
+
     /// The papers, by number.
     pub fn iter(&self) -> impl Iterator<Item = PaperNumber> {
         self.0.iter().map(|number| number as PaperNumber)

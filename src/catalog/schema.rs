@@ -151,6 +151,12 @@ fn add_missing(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
+/// Sets a connection up for reading papers beside others.
+pub fn prepare_reader(connection: &Connection) -> Result<()> {
+    // Not mapped: the system would bring 64 KiB around every paper that is read into the process's memory.
+    Ok(connection.busy_timeout(BUSY)?)
+}
+
 /// Whether an older version made the file, which [`prepare`] brings up to date.
 pub fn is_old(connection: &Connection) -> Result<bool> {
     Ok((1..VERSION).contains(&version(connection)?))

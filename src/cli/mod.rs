@@ -3,11 +3,14 @@
 //! Errors are `anyhow` here and nowhere else: at this end they are only printed.
 
 mod compact;
+mod config;
 mod delete;
 mod dumps;
 mod embed;
 mod ingest;
 mod inspect;
+mod logging;
+mod mcp;
 mod progress;
 mod pull;
 mod reembed;
@@ -18,12 +21,11 @@ mod watch;
 
 use crate::encoder::{self, Encoder};
 use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tracing_subscriber::EnvFilter;
 
 /// Which papers are like this one?
 #[derive(Parser)]
@@ -54,6 +56,10 @@ enum Command {
     Search(search::Options),
     /// Answer over HTTP.
     Serve(serve::Options),
+    /// Say which options of `serve` are in force, and where each value came from.
+    Config(config::Options),
+    /// Give agents tools, by the Model Context Protocol, on standard input and output.
+    Mcp(mcp::Options),
     /// Read a whole data folder and say what is damaged; with --repair, mend it.
     Verify(verify::Options),
 }
@@ -133,20 +139,27 @@ fn print_line(line: &str) -> anyhow::Result<()> {
     }
 }
 
+fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Parses the arguments, runs one command, prints the error chain.
 ///
 /// Exit status: 0, or 1 on an error, or 2 if the arguments are wrong or some papers were refused.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let filter =
-        EnvFilter::try_from_env("LIKEWISE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,likewise=info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(console::colors_enabled_stderr())
-        .with_target(false)
-        .init();
-    let outcome = match cli.command {
+    run().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let matches = config::matches(command())?;
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let own = logging::Options::default();
+    let _traces =
+        logging::start(if let Command::Serve(options) = &cli.command { &options.logging } else { &own })?;
+    match cli.command {
         Command::Pull(options) => pull::run(&options),
         Command::Ingest(options) => ingest::run(&options),
         Command::Embed(options) => embed::run(&options),
@@ -156,10 +169,10 @@ pub fn main() -> ExitCode {
         Command::Reembed(options) => reembed::run(&options),
         Command::Search(options) => search::run(&options),
         Command::Serve(options) => serve::run(options),
+        Command::Config(options) => {
+            config::run(&options, matches.subcommand().map_or(&matches, |(_, matches)| matches))
+        }
+        Command::Mcp(options) => mcp::run(&options),
         Command::Verify(options) => verify::run(&options),
-    };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    }
 }

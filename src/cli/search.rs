@@ -90,7 +90,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     let encoder = options.data.load()?;
     let library = Library::open(&options.data.data, encoder)?;
-    let query = Query { like, k: options.k, exact: options.exact, filter: options.filter.filter() };
+    let query =
+        Query { k: options.k, exact: options.exact, filter: options.filter.filter(), ..Query::of(like) };
     let answer = library.search(&query)?;
     if options.json {
         print_line(&serde_json::to_string_pretty(&answer)?)?;

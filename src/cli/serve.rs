@@ -1,12 +1,14 @@
-//! `likewise serve`: answer over HTTP.
+//! `likewise serve`: answer over HTTP. `likewise config`: what that would do.
 
-use super::DataOptions;
+use super::{DataOptions, config, logging};
 use crate::encoder::Encoder;
 use crate::ingest;
-use crate::search::Library;
-use crate::server::{self, App};
+use crate::search::{Library, MAX_K};
+use crate::server::{self, App, Keys, QueueLimits, ServerOptions, Tls};
 use anyhow::Context;
 use clap::Args;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,14 +24,170 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The same, after it could not be opened several times: opening one is work.
 const LOOK_SELDOM: Duration = Duration::from_secs(60);
 
-/// Options of `likewise serve`.
+/// Options of `likewise serve`. Each can be given by a flag, in the environment, or in a file (`--config`), in this order.
 #[derive(Args)]
 pub struct Options {
+    #[command(flatten)]
+    pub file: config::FileOption,
     /// Address and port to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", env = "LIKEWISE_LISTEN", default_value = "127.0.0.1:8080")]
     listen: String,
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    pub logging: logging::Options,
+    /// Seconds between two looks how good the index's answers are, told in /metrics; 0 for none.
+    #[arg(long, value_name = "SECONDS", env = "LIKEWISE_PROBE_EVERY", default_value_t = 300)]
+    probe_every: u64,
+}
+
+/// How much is taken.
+#[derive(Args)]
+#[command(next_help_heading = "Limits")]
+struct Limits {
+    /// Longest body, in bytes.
+    #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_BODY_BYTES", default_value_t = 4 << 20)]
+    max_body_bytes: usize,
+    /// Longest upload of papers, in bytes; it is never in memory as a whole.
+    #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_UPLOAD_BYTES", default_value_t = 1 << 30)]
+    max_upload_bytes: usize,
+    /// Longest text of a query or of an input, in bytes.
+    #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_TEXT_BYTES", default_value_t = 1 << 20)]
+    max_text_bytes: usize,
+    /// Most texts, or queries, in one request.
+    #[arg(long, value_name = "N", env = "LIKEWISE_MAX_BATCH", default_value_t = 2048)]
+    max_batch: usize,
+    /// Most hits of one query, up to 1000.
+    #[arg(long, value_name = "N", env = "LIKEWISE_MAX_K", default_value_t = MAX_K, value_parser = parse_max_k)]
+    max_k: usize,
+    /// Searches that may run or wait; one more is told to come back.
+    #[arg(long, value_name = "N", env = "LIKEWISE_MAX_SEARCHES", default_value_t = 2048)]
+    max_searches: usize,
+    /// Open connections; more are closed at once.
+    #[arg(long, value_name = "N", env = "LIKEWISE_MAX_CONNECTIONS", default_value_t = 4096)]
+    max_connections: usize,
+    /// Tokens of questions that may wait to be encoded; more are told to come back.
+    #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS", default_value_t = QueueLimits::default().interactive)]
+    queue_tokens: usize,
+    /// The same from when something was told to come back until nothing waits: who is let in then is answered soon.
+    #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS_FLOODED", default_value_t = QueueLimits::default().flooded)]
+    queue_tokens_flooded: usize,
+    /// Tokens of requests with many texts that may wait, behind all questions.
+    #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS_BULK", default_value_t = QueueLimits::default().bulk)]
+    queue_tokens_bulk: usize,
+    /// Tokens that are encoded at once: a question waits for no more than these.
+    #[arg(long, value_name = "TOKENS", env = "LIKEWISE_BATCH_TOKENS", default_value_t = QueueLimits::default().batch)]
+    batch_tokens: usize,
+    /// Seconds that a client may take to send a request's head; also, how long an idle connection is kept.
+    #[arg(long, value_name = "SECONDS", env = "LIKEWISE_HEADER_TIMEOUT", default_value_t = 30.0, value_parser = parse_seconds)]
+    header_timeout: f64,
+    /// Seconds that it may take to send a body or, of an upload, the next piece.
+    #[arg(long, value_name = "SECONDS", env = "LIKEWISE_BODY_TIMEOUT", default_value_t = 30.0, value_parser = parse_seconds)]
+    body_timeout: f64,
+    /// Seconds that an answer may take.
+    #[arg(long, value_name = "SECONDS", env = "LIKEWISE_REQUEST_TIMEOUT", default_value_t = 60.0, value_parser = parse_seconds)]
+    request_timeout: f64,
+}
+
+/// Who may in. A key is sent as `Authorization: Bearer KEY` or `x-api-key: KEY`.
+#[derive(Args)]
+#[command(
+    next_help_heading = "Who may in (LIKEWISE_READ_KEY and LIKEWISE_WRITE_KEY are keys, several with commas)"
+)]
+struct Access {
+    /// File of keys: tables called key, with key, may = "read" or "write", per_second and name. Without a read key, all may ask;
+    /// without a write key, papers are written from this machine only.
+    #[arg(long, value_name = "FILE", env = "LIKEWISE_KEYS")]
+    keys: Option<PathBuf>,
+    /// How often a second each key may be used that does not say so itself.
+    #[arg(long, value_name = "N", env = "LIKEWISE_KEY_RATE")]
+    key_rate: Option<NonZeroU32>,
+    /// Another site whose pages may ask from a browser, such as `https://example.org`; `*` for all. Several times, or with commas.
+    #[arg(long, value_name = "ORIGIN", env = "LIKEWISE_CORS_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
+    cors_origin: Vec<String>,
+    /// A name that this server is reached by, beside localhost: /mcp answers requests for its own names only.
+    #[arg(long, value_name = "NAME", env = "LIKEWISE_HOST", value_delimiter = ',')]
+    host: Vec<String>,
+    /// Certificate, in PEM: HTTPS instead of HTTP.
+    #[arg(long, value_name = "FILE", env = "LIKEWISE_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, in PEM.
+    #[arg(long, value_name = "FILE", env = "LIKEWISE_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+fn parse_max_k(text: &str) -> Result<usize, String> {
+    let wanted = || format!("wanted 1 to {MAX_K}");
+    text.parse().ok().filter(|k| (1..=MAX_K).contains(k)).ok_or_else(wanted)
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let is_time = |seconds: &f64| (0.001..=86_400.0).contains(seconds);
+    text.parse().ok().filter(is_time).ok_or_else(|| "wanted seconds, 0.001 to 86400".into())
+}
+
+fn parse_origin(text: &str) -> Result<String, String> {
+    let is_origin = text == "*"
+        || text.split_once("://").is_some_and(|(scheme, host)| {
+            ["http", "https"].contains(&scheme) && !host.is_empty() && !host.contains(['/', ' ', ','])
+        });
+    if is_origin { Ok(text.into()) } else { Err("wanted * or an origin such as https://example.org".into()) }
+}
+
+impl Options {
+    fn server(&self) -> anyhow::Result<ServerOptions> {
+        let Options { limits, access, .. } = self;
+        Ok(ServerOptions {
+            max_body_bytes: limits.max_body_bytes,
+            max_upload_bytes: limits.max_upload_bytes,
+            max_text_bytes: limits.max_text_bytes,
+            max_batch: limits.max_batch,
+            max_k: limits.max_k,
+            max_searches: limits.max_searches,
+            max_connections: limits.max_connections,
+            queue: QueueLimits {
+                interactive: limits.queue_tokens,
+                flooded: limits.queue_tokens_flooded,
+                bulk: limits.queue_tokens_bulk,
+                batch: limits.batch_tokens,
+            },
+            header_timeout: Duration::from_secs_f64(limits.header_timeout),
+            body_timeout: Duration::from_secs_f64(limits.body_timeout),
+            request_timeout: Duration::from_secs_f64(limits.request_timeout),
+            keys: access.keys()?,
+            cors_origins: access.cors_origin.clone(),
+            hosts: access.host.clone(),
+        })
+    }
+}
+
+impl Access {
+    /// From the environment, which other users of the machine do not see as they see arguments, and from a file.
+    fn keys(&self) -> anyhow::Result<Keys> {
+        let mut keys = Keys::default();
+        for (name, right) in config::KEYS {
+            for key in std::env::var(name).unwrap_or_default().split(',').filter(|key| !key.trim().is_empty())
+            {
+                keys.add(key, right, None).with_context(|| name.to_string())?;
+            }
+        }
+        if let Some(path) = &self.keys {
+            keys.add_file(path)?;
+        }
+        if let Some(rate) = self.key_rate {
+            keys.limit_others(rate);
+        }
+        Ok(keys)
+    }
+
+    fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        let files = self.tls_cert.as_ref().zip(self.tls_key.as_ref());
+        Ok(files.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?)
+    }
 }
 
 /// Runs it, until SIGTERM or SIGINT; running requests finish.
@@ -43,23 +201,31 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
 
 async fn serve(options: Options) -> anyhow::Result<()> {
     let listen = &options.listen;
+    let (server_options, tls) = (options.server()?, options.access.tls()?);
     let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| {
         format!("cannot listen on {listen}; is something else there? give --listen another address")
     })?;
-    tracing::info!("listening on http://{}, loading", listener.local_addr()?);
-    let app = App::default();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tracing::info!("listening on {scheme}://{}, loading", listener.local_addr()?);
+    let app = App::new(server_options);
     let (failed, load_failed) = oneshot::channel();
     let loading = app.clone();
+    let probe_every = options.probe_every;
     let load = tokio::task::spawn_blocking(move || match load(&options.data) {
         Ok(library) => {
             let library = set(&loading, library);
+            let probed = loading.clone();
             std::thread::spawn(move || follow(&loading, library, &options.data));
+            if probe_every > 0 {
+                std::thread::spawn(move || probe(&probed, Duration::from_secs(probe_every)));
+            }
         }
         // Nobody listens any more if the server was told to stop meanwhile.
         Err(error) => drop(failed.send(error)),
     });
     let (tell, told) = oneshot::channel::<()>();
-    let serving = tokio::spawn(server::run(listener, app, async { drop(told.await) }));
+    let serving = server::serve(listener.into_std()?, app, tls, async { drop(told.await) }, GRACE);
+    let serving = tokio::spawn(serving);
     let (mut terminated, mut interrupted) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let failure = tokio::select! {
@@ -92,6 +258,14 @@ fn set(app: &App, library: Library) -> Arc<Library> {
     app.set_library(Arc::clone(&library));
     tracing::info!("ready: {} papers, {}", stats.papers, stats.model);
     library
+}
+
+/// Looks from time to time how good the index's answers are.
+fn probe(app: &App, every: Duration) {
+    loop {
+        app.probe_recall();
+        std::thread::sleep(every);
+    }
 }
 
 /// When another model takes over in the data folder, serves that, whatever model was named in the beginning: the

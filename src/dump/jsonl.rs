@@ -11,14 +11,17 @@ use std::io::BufRead;
 
 /// The papers of a file of plain JSON.
 pub fn entries(reader: Box<dyn BufRead + Send>, columns: Columns) -> Entries {
-    records(reader, move |row: Map<String, Value>| {
-        if row.get("deleted") == Some(&Value::Bool(true)) {
-            let fields = columns.fields(&row)?;
-            let id = fields.ids.first().ok_or("got deleted without an id, wanted the paper's id")?;
-            return deleted(id, fields.source.as_deref()).map(Entry::Deleted);
-        }
-        build(columns.fields(&row)?).map(Entry::Paper)
-    })
+    records(reader, move |row: Map<String, Value>| entry(&row, &columns))
+}
+
+/// What one object says: a paper, or that one is gone.
+pub fn entry(row: &Map<String, Value>, columns: &Columns) -> Result<Entry, String> {
+    if row.get("deleted") == Some(&Value::Bool(true)) {
+        let fields = columns.fields(row)?;
+        let id = fields.ids.first().ok_or("got deleted without an id, wanted the paper's id")?;
+        return deleted(id, fields.source.as_deref()).map(Entry::Deleted);
+    }
+    build(columns.fields(row)?).map(Entry::Paper)
 }
 
 #[cfg(test)]

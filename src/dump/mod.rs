@@ -102,6 +102,14 @@ pub struct Refused {
     pub reason: String,
 }
 
+/// What one JSON object says, with the names people use for a paper's fields.
+///
+/// # Errors
+/// A sentence that says what was got and wanted.
+pub fn entry_of_json(object: &serde_json::Map<String, serde_json::Value>) -> Result<Entry, String> {
+    jsonl::entry(object, &Columns::default())
+}
+
 /// Every entry of a dump, in order, or why it is none.
 pub type Entries = Box<dyn Iterator<Item = Result<Entry, Refused>> + Send>;
 

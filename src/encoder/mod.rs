@@ -20,6 +20,7 @@ use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokenize::Keep;
 
 /// Tokens in one batch: what a layer takes of them then stays in the core's own cache.
 const BATCH_TOKENS: usize = 1024;
@@ -120,15 +121,24 @@ impl Encoder {
 
     /// Splits texts into tokens, as [`Encoder::encode`] does first.
     pub fn tokenize(&self, texts: &[&str]) -> Result<Vec<Tokenized>> {
-        self.tokenizer.tokenize(texts)
+        self.tokenizer.tokenize(texts, Keep::Beginning)
+    }
+
+    /// The same, keeping the end of what is longer than the model reads.
+    pub fn tokenize_ends(&self, texts: &[&str]) -> Result<Vec<Tokenized>> {
+        self.tokenizer.tokenize(texts, Keep::End)
     }
 
     /// Encodes texts; the answer has their order. A text's vector does not depend on the others'
     /// beyond rounding (1e-6).
     pub fn encode(&self, texts: &[&str]) -> Result<Vec<Embedding>> {
-        let tokenized = self.tokenize(texts)?;
+        self.embed(self.tokenize(texts)?)
+    }
+
+    /// The second half of [`Encoder::encode`]: what was split into tokens becomes vectors, in its order.
+    pub fn embed(&self, tokenized: Vec<Tokenized>) -> Result<Vec<Embedding>> {
         let batches = tokenize::pack(&tokenized, BATCH_TOKENS);
-        let vectors = Mutex::new(vec![Vec::new(); texts.len()]);
+        let vectors = Mutex::new(vec![Vec::new(); tokenized.len()]);
         let encode_batch = |batch: &Batch| -> Result<()> {
             let ids: Vec<&[u32]> = batch.iter().map(|&text| &tokenized[text].ids[..]).collect();
             let encoded = self.architecture.embed(&ids)?;

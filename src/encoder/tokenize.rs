@@ -6,7 +6,8 @@
 
 use crate::error::{Error, Result};
 use crate::model::{ModelFolder, TOKENIZER};
-use tokenizers::{TruncationParams, TruncationStrategy};
+use std::sync::OnceLock;
+use tokenizers::{TruncationDirection, TruncationParams, TruncationStrategy};
 
 /// Bytes of a text that are looked at for each token that is read. Words are shorter, and nobody who
 /// waits for an answer should wait for the tokens of a whole book, of which all but the first are cut.
@@ -24,9 +25,21 @@ pub struct Tokenized {
 /// Texts of similar length: their places in the list that was packed.
 pub type Batch = Vec<usize>;
 
+/// Which part of a text is read, if the model cannot read all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// The first tokens.
+    Beginning,
+    /// The last tokens.
+    End,
+}
+
 /// A model's tokenizer, reading as much as the model does.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// The same, cutting at the other end; made when somebody asks for it.
+    ends: OnceLock<tokenizers::Tokenizer>,
+    max_length: usize,
     max_bytes: usize,
 }
 
@@ -40,22 +53,25 @@ impl Tokenizer {
         };
         let mut inner = tokenizers::Tokenizer::from_file(&path).map_err(refused)?;
         inner
-            .with_truncation(Some(TruncationParams {
-                max_length: folder.max_length,
-                strategy: TruncationStrategy::LongestFirst,
-                ..TruncationParams::default()
-            }))
+            .with_truncation(Some(truncation(folder.max_length, TruncationDirection::Right)))
             .map_err(refused)?
             .with_padding(None);
-        Ok(Tokenizer { inner, max_bytes: folder.max_length * MAX_BYTES_A_TOKEN })
+        let (ends, max_length) = (OnceLock::new(), folder.max_length);
+        Ok(Tokenizer { inner, ends, max_length, max_bytes: max_length * MAX_BYTES_A_TOKEN })
     }
 
     /// Tokenises texts, in parallel; the answer has their order.
-    pub fn tokenize(&self, texts: &[&str]) -> Result<Vec<Tokenized>> {
-        let heads = texts.iter().map(|text| &text[..text.floor_char_boundary(self.max_bytes)]);
-        let encodings = self
-            .inner
-            .encode_batch_fast(heads.collect(), true)
+    pub fn tokenize(&self, texts: &[&str], keep: Keep) -> Result<Vec<Tokenized>> {
+        let head = |text: &'_ str| text.floor_char_boundary(self.max_bytes);
+        let (inner, parts): (_, Vec<&str>) = match keep {
+            Keep::Beginning => (&self.inner, texts.iter().map(|text| &text[..head(text)]).collect()),
+            Keep::End => {
+                let tail = |text: &str| text.ceil_char_boundary(text.len().saturating_sub(self.max_bytes));
+                (self.ends()?, texts.iter().map(|text| &text[tail(text)..]).collect())
+            }
+        };
+        let encodings = inner
+            .encode_batch_fast(parts, true)
             .map_err(|error| Error::Invalid(format!("the text cannot be tokenised: {error}")))?;
         let read = |(encoding, text): (tokenizers::Encoding, &&str)| Tokenized {
             truncated: !encoding.get_overflowing().is_empty() || text.len() > self.max_bytes,
@@ -63,6 +79,23 @@ impl Tokenizer {
         };
         Ok(encodings.into_iter().zip(texts).map(read).collect())
     }
+
+    fn ends(&self) -> Result<&tokenizers::Tokenizer> {
+        if self.ends.get().is_none() {
+            let mut inner = self.inner.clone();
+            inner.with_truncation(Some(truncation(self.max_length, TruncationDirection::Left))).map_err(
+                |error| Error::Model(format!("the tokenizer cannot cut at the beginning: {error}")),
+            )?;
+            // Whoever else made one meanwhile made the same.
+            let _ = self.ends.set(inner);
+        }
+        Ok(self.ends.get().expect("it was set above"))
+    }
+}
+
+fn truncation(max_length: usize, direction: TruncationDirection) -> TruncationParams {
+    let strategy = TruncationStrategy::LongestFirst;
+    TruncationParams { max_length, strategy, direction, ..TruncationParams::default() }
 }
 
 /// Packs texts, longest first, into batches of at most `budget` tokens; a text that is longer than the

@@ -9,11 +9,13 @@ pub use date::{PublishedRange, parse_date, written_day};
 pub use id::{Kind, MAX_ID_BYTES, PaperId};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One paper, as every dump format gives it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Paper {
     /// Normalised id.
+    #[schema(value_type = String, example = "2101.11408")]
     pub id: PaperId,
     /// Title, white space collapsed.
     pub title: String,
@@ -33,6 +35,7 @@ pub struct Paper {
     pub url: Option<String>,
     /// Other ids of the same paper: its DOI, those of its preprint or its published version.
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     pub also: Vec<PaperId>,
     /// Whether its authors, or who published it, took it back.
     #[serde(default)]

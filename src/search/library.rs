@@ -7,10 +7,11 @@
 use super::filters::Filters;
 use super::plan::Plan;
 use super::{Answer, Hit, Like, NextStats, Query, Stats, TextRead, unit};
-use crate::catalog::{Catalog, Numbers, PaperNumber};
+use crate::catalog::{Catalog, Filter, Listed, Numbers, PaperNumber, Place};
 use crate::directory::Directory;
 use crate::encoder::{Embedding, Encoder};
 use crate::error::{Error, Result};
+use crate::eval::probe;
 use crate::index::{Index, Neighbour, Segments};
 use crate::ingest;
 use crate::model::Fingerprint;
@@ -20,6 +21,9 @@ use crate::text::{text_of, text_of_query};
 use roaring::RoaringBitmap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+/// Stored vectors that a probe of the recall asks for.
+const PROBED: usize = 20;
 
 /// How often a query is answered again because somebody wrote meanwhile.
 const TRIES: usize = 8;
@@ -178,6 +182,37 @@ impl Library {
         &self.encoder
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.data
+    }
+
+    /// The newest papers that pass a filter, a page at a time; see [`Catalog::list`].
+    pub fn list(&self, filter: &Filter, after: Option<&Place>, limit: usize) -> Result<Listed> {
+        self.catalog.list(filter, after, limit)
+    }
+
+    /// See [`Catalog::published_within`].
+    pub fn published_within(&self, days: (&str, &str), offset: usize, limit: usize) -> Result<Vec<Paper>> {
+        self.catalog.published_within(days, offset, limit)
+    }
+
+    /// The vector of the paper with this id.
+    ///
+    /// # Errors
+    /// As [`Library::paper`].
+    pub fn vector(&self, id: &str) -> Result<Vec<f32>> {
+        let (number, paper) = self.find(id)?;
+        self.vector_of(number, &paper)
+    }
+
+    /// recall@10 of walks against the exact scan, over stored vectors that are asked for: whether the index still finds
+    /// what it should. 1 where there is nothing.
+    pub fn probe_recall(&self) -> f64 {
+        let derived = self.derived();
+        probe(&derived.index, derived.space.vectors(), PROBED)
+    }
+
     /// What it holds.
     pub fn stats(&self) -> Stats {
         let (model, derived) = (self.encoder.model(), self.derived());
@@ -243,7 +278,8 @@ impl Library {
     /// As [`Library::search`]; also if a query by text comes without its embedding.
     pub fn search_encoded(&self, query: &Query, embedding: Option<Embedding>) -> Result<Answer> {
         query.check()?;
-        let target = self.target(&query.like, embedding)?;
+        let mut target = self.target(&query.like, embedding)?;
+        self.turn_away(&mut target, &query.unlike)?;
         let hits = self.nearest_papers(&target, query)?;
         Ok(Answer { hits, text: target.text })
     }
@@ -261,16 +297,36 @@ impl Library {
                 text: None,
             }),
             Like::Papers(ids) => {
-                let papers = ids.iter().map(|id| self.find(id)).collect::<Result<Vec<_>>>()?;
-                let mut sum = vec![0.0; self.encoder.dimension()];
-                for (number, paper) in &papers {
-                    let vector = self.vector_of(*number, paper)?;
-                    sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
-                }
-                let excluded = papers.into_iter().map(|(number, _)| number).collect();
-                Ok(Target { vector: unit(&sum, sum.len())?, excluded, text: None })
+                let (vector, excluded) = self.mean(ids)?;
+                Ok(Target { vector, excluded, text: None })
             }
         }
+    }
+
+    /// Turns a target away from papers: by Rocchio's rule (1971) with equal weights, `2 target - mean`, as far beyond
+    /// the target as they lie behind it.
+    fn turn_away(&self, target: &mut Target, unlike: &[String]) -> Result<()> {
+        if unlike.is_empty() {
+            return Ok(());
+        }
+        let (mean, mut numbers) = self.mean(unlike)?;
+        let turned: Vec<f32> = target.vector.iter().zip(&mean).map(|(to, from)| 2.0 * to - from).collect();
+        target.vector = unit(&turned, turned.len())?;
+        target.excluded.append(&mut numbers);
+        Ok(())
+    }
+
+    /// The mean direction of papers, and their numbers.
+    fn mean(&self, ids: &[String]) -> Result<(Vec<f32>, Vec<PaperNumber>)> {
+        let mut sum = vec![0.0; self.encoder.dimension()];
+        let mut numbers = Vec::with_capacity(ids.len());
+        for id in ids {
+            let (number, paper) = self.find(id)?;
+            let vector = self.vector_of(number, &paper)?;
+            sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+            numbers.push(number);
+        }
+        Ok((unit(&sum, sum.len())?, numbers))
     }
 
     /// A paper's vector: the stored one, or for a paper that has none yet, a new one.
@@ -297,7 +353,7 @@ impl Library {
         let live = if allowed.is_none() { live(directory, withdrawn, query.filter.withdrawn) } else { None };
         let slots = allowed.as_ref().map(|allowed| &*allowed.slots).or(live.as_ref());
         // The queried papers may be among the nearest, and are then taken out again.
-        let k = query.k + target.excluded.len();
+        let k = query.offset + query.k + target.excluded.len();
         let neighbours = match Plan::choose(query.exact, k, slots.map(RoaringBitmap::len), index.len()) {
             Plan::Scan => index.scan(&target.vector, k, slots),
             Plan::Walk => index.search(&target.vector, k, slots),
@@ -340,9 +396,10 @@ impl Library {
             .filter_map(|(number, paper)| Some((scores.find(|(_, scored)| *scored == number)?.0, paper)))
             .collect();
         hits.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
-        hits.truncate(query.k);
+        hits.truncate(query.offset + query.k);
+        hits.retain(|(score, _)| query.min_score.is_none_or(|least| *score >= least));
         let hit = |(rank, (score, paper))| Hit { rank: rank + 1, score, paper };
-        Ok(hits.into_iter().enumerate().map(hit).collect())
+        Ok(hits.into_iter().enumerate().skip(query.offset).map(hit).collect())
     }
 }
 

@@ -18,6 +18,12 @@ use serde::Serialize;
 /// Most hits that can be asked for at once.
 pub const MAX_K: usize = 1000;
 
+/// Most hits that can be passed over.
+pub const MAX_OFFSET: usize = 9000;
+
+/// Most papers that can be asked about at once, on either side.
+pub const MAX_PAPERS: usize = 1000;
+
 /// Hits when nobody says how many.
 pub const DEFAULT_K: usize = 10;
 
@@ -37,8 +43,14 @@ pub enum Like {
 pub struct Query {
     /// What the answers should be like.
     pub like: Like,
+    /// Papers that the answers should be unlike, and are not themselves.
+    pub unlike: Vec<String>,
     /// How many, 1 to [`MAX_K`].
     pub k: usize,
+    /// How many of the best are passed over, 0 to [`MAX_OFFSET`].
+    pub offset: usize,
+    /// Hits of a lower score are left out.
+    pub min_score: Option<f32>,
     /// Compare with every paper instead of walking the graph.
     pub exact: bool,
     /// Which papers may be answers.
@@ -46,6 +58,12 @@ pub struct Query {
 }
 
 impl Query {
+    /// The [`DEFAULT_K`] papers that are most like something.
+    pub fn of(like: Like) -> Query {
+        let (unlike, filter) = (Vec::new(), Filter::default());
+        Query { like, unlike, k: DEFAULT_K, offset: 0, min_score: None, exact: false, filter }
+    }
+
     /// Refuses what can be seen to be wrong without looking at any paper.
     ///
     /// # Errors
@@ -59,13 +77,24 @@ impl Query {
             Like::Papers(ids) if ids.is_empty() => {
                 return wrong("like: got an empty list, wanted at least one id".into());
             }
+            Like::Papers(ids) if ids.len() > MAX_PAPERS => {
+                return wrong(format!("like: got {} ids, wanted at most {MAX_PAPERS}", ids.len()));
+            }
             _ => {}
         }
-        if (1..=MAX_K).contains(&self.k) {
-            Ok(())
-        } else {
-            wrong(format!("k: got {}, wanted 1 to {MAX_K}", self.k))
+        if self.unlike.len() > MAX_PAPERS {
+            return wrong(format!("unlike: got {} ids, wanted at most {MAX_PAPERS}", self.unlike.len()));
         }
+        if self.min_score.is_some_and(|score| !score.is_finite()) {
+            return wrong("min_score: got no number, wanted a cosine from -1 to 1".into());
+        }
+        if self.offset > MAX_OFFSET {
+            return wrong(format!("offset: got {}, wanted 0 to {MAX_OFFSET}", self.offset));
+        }
+        if !(1..=MAX_K).contains(&self.k) {
+            return wrong(format!("k: got {}, wanted 1 to {MAX_K}", self.k));
+        }
+        Ok(())
     }
 }
 
@@ -81,7 +110,7 @@ pub struct Hit {
 }
 
 /// How much of a query's text was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TextRead {
     /// Tokens that the model read.
     pub tokens: usize,
@@ -100,7 +129,7 @@ pub struct Answer {
 }
 
 /// What a library holds.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Stats {
     /// Papers in the catalog.
     pub papers: usize,
@@ -122,7 +151,7 @@ pub struct Stats {
 }
 
 /// How far the space of a next model is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct NextStats {
     /// The model's name.
     pub model: String,

@@ -1,50 +1,113 @@
-//! Reads a request's JSON body, whatever its content type says.
+//! What a request says: its body, its query string, its path.
 //!
-//! Its own file because axum's own extractor answers in plain text, and refuses `curl -d` without a
-//! header.
+//! Its own file because axum's own extractors answer in plain text, and refuse `curl -d` without a header.
 
+use super::App;
+use super::list::FilterParams;
+use super::options::ServerOptions;
 use super::problem::Problem;
+use crate::object::Object;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
+use serde_json::Value;
 
-/// Longest body that is taken, in bytes.
-pub const MAX_BODY_BYTES: usize = 4 << 20;
-
-/// A body that was understood.
+/// A JSON body that was understood, whatever its content type says.
 pub struct Body<T>(pub T);
 
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &S) -> Result<Body<T>, Problem> {
-        let bytes: Bytes =
-            axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES).await.map_err(unreadable)?;
-        parse(&bytes)
+    async fn from_request(request: Request, app: &App) -> Result<Body<T>, Problem> {
+        parse(&bytes(request, app.options()).await?).map(Body)
     }
 }
 
-/// Parses JSON; what is wrong is told with the field it is wrong in.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let message = format!("body: {error}");
-        match error.inner().classify() {
-            Category::Data => Problem::invalid(message),
-            Category::Io | Category::Syntax | Category::Eof => Problem::malformed(message),
-        }
-    })?;
-    deserializer.end().map_err(|error| Problem::malformed(format!("body: {error}")))?;
-    Ok(Body(value))
+async fn bytes(request: Request, options: &ServerOptions) -> Result<Bytes, Problem> {
+    let read = axum::body::to_bytes(request.into_body(), options.max_body_bytes);
+    let read = tokio::time::timeout(options.body_timeout, read).await;
+    read.map_err(|_| Problem::slow(options.body_timeout))?
+        .map_err(|error| unreadable(&error, options.max_body_bytes, "--max-body-bytes"))
 }
 
-fn unreadable(error: axum::Error) -> Problem {
+/// Parses a JSON object; what is wrong is told with the field it is wrong in.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer);
+    // Whatever was met first: what is no JSON at all is told as that.
+    let malformed = |error| Problem::malformed(format!("body: {error}"));
+    match read {
+        Ok(Object(value)) => deserializer.end().map(|()| value).map_err(malformed),
+        Err(error) => {
+            serde_json::from_slice::<Value>(bytes).map_err(malformed)?;
+            Err(wrong("body", &error))
+        }
+    }
+}
+
+/// Says what is wrong with a field, or with the whole.
+fn wrong<E: std::fmt::Display>(whole: &str, error: &serde_path_to_error::Error<E>) -> Problem {
+    Problem::invalid(match error.path().to_string() {
+        path if path == "." || path == "?" => format!("{whole}: {}", error.inner()),
+        path => format!("{path}: {}", error.inner()),
+    })
+}
+
+/// A body that could not be read to its end.
+pub fn unreadable(error: &axum::Error, limit: usize, option: &str) -> Problem {
     use std::error::Error;
-    let over_limit = error.source().is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
-    if over_limit {
-        Problem::too_large(MAX_BODY_BYTES)
+    if error.source().is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
+        Problem::too_large(limit, option)
     } else {
         Problem::malformed(format!("body: it could not be read: {error}"))
+    }
+}
+
+/// A query string that was understood.
+pub struct Params<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params<T>, Problem> {
+        read_params(parts, |_| true).map(Params)
+    }
+}
+
+/// A query string in two parts: what is said of the answer, and which papers may be in it. (serde's `flatten` would do,
+/// but loses numbers and lists.)
+pub struct WithFilter<T>(pub T, pub FilterParams);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for WithFilter<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<WithFilter<T>, Problem> {
+        let is_filter = |name: &str| FilterParams::NAMES.contains(&name);
+        Ok(WithFilter(read_params(parts, |name| !is_filter(name))?, read_params(parts, is_filter)?))
+    }
+}
+
+/// Reads the fields that are wanted. Lists are written by naming a field several times.
+fn read_params<T: DeserializeOwned>(parts: &Parts, is_wanted: impl Fn(&str) -> bool) -> Result<T, Problem> {
+    let text = parts.uri.query().unwrap_or_default();
+    let mut wanted = form_urlencoded::Serializer::new(String::new());
+    wanted.extend_pairs(form_urlencoded::parse(text.as_bytes()).filter(|(name, _)| is_wanted(name)));
+    let wanted = wanted.finish();
+    let fields = serde_html_form::Deserializer::new(form_urlencoded::parse(wanted.as_bytes()));
+    serde_path_to_error::deserialize(fields).map_err(|error| wrong("query string", &error))
+}
+
+/// The rest of the path: ids have slashes in them.
+pub struct Rest(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Rest {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Rest, Problem> {
+        let Path(rest) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|error| Problem::malformed_path(format!("path: {}", error.body_text())))?;
+        Ok(Rest(rest))
     }
 }

@@ -1,23 +1,42 @@
 //! `GET /health`: the process is alive. `GET /ready`: the model and the index are loaded.
 
 use super::App;
+use super::dialect::ErrorBody;
 use super::problem::Problem;
 use axum::Json;
-use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-/// The routes.
-pub fn router() -> Router<App> {
-    Router::new().route("/health", get(health)).route("/ready", get(ready))
+/// How the server is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Status {
+    /// `alive` or `ready`.
+    #[schema(example = "ready")]
+    status: &'static str,
+    /// The program's.
+    #[schema(example = "0.1.0")]
+    version: &'static str,
 }
 
-async fn health() -> Json<Value> {
-    Json(json!({ "status": "alive" }))
+fn status(status: &'static str) -> Json<Status> {
+    Json(Status { status, version: env!("CARGO_PKG_VERSION") })
 }
 
-async fn ready(State(app): State<App>) -> Result<Json<Value>, Problem> {
+/// The process is alive.
+#[utoipa::path(get, path = "/health", tag = "operations", responses(
+    (status = 200, description = "It is", body = Status),
+))]
+pub async fn health() -> Json<Status> {
+    status("alive")
+}
+
+/// The model and the index are loaded.
+#[utoipa::path(get, path = "/ready", tag = "operations", responses(
+    (status = 200, description = "They are", body = Status),
+    (status = 503, description = "Not yet", body = ErrorBody),
+))]
+pub async fn ready(State(app): State<App>) -> Result<Json<Status>, Problem> {
     app.service()?;
-    Ok(Json(json!({ "status": "ready" })))
+    Ok(status("ready"))
 }

@@ -1,85 +1,99 @@
 //! The same over HTTP: the only async room, and a thin one.
 //!
-//! The socket answers at once; the library is opened beside it, and `/ready` says when it is there.
-//! Encoding goes through one [`queue`], searching runs on blocking threads, and when either is full
-//! the answer is 429 at once. One file a group of routes, named by its URL.
+//! The socket answers at once; the library is opened beside it, and `/ready` says when it is there. Encoding goes through
+//! one [`queue`], searching through [`searches`], writing through [`writes`], and when one of them is full the answer is
+//! 429 at once. [`around`] stands before every route. One file a group of routes, named by its URL: our own under `/v1`,
+//! and those of the APIs whose clients people have.
 
+mod access;
+mod around;
 mod body;
-mod embeddings;
-mod health;
-mod metrics;
-mod papers;
+mod connections;
+mod dialect;
+mod options;
 mod problem;
 mod queue;
+mod searches;
+mod service;
+mod shapes;
+mod stages;
+mod view;
+mod writes;
+
+mod api;
+mod docs;
+mod embed;
+mod embeddings;
+mod graph;
+mod health;
+mod list;
+mod mcp;
+mod metrics;
+mod papers;
+mod recommendations;
+mod rerank;
 mod search;
 mod stats;
+mod upload;
 
-pub use queue::{EncodeQueue, QueueLimits};
+pub use access::{Keys, Right};
+pub use connections::{Tls, serve};
+pub use mcp::over_stdio;
+pub use options::ServerOptions;
+pub use queue::QueueLimits;
 
-use crate::encoder::Embedding;
-use crate::search::{Answer, Library, Like, Query};
-use crate::text::text_of_query;
+use crate::search::Library;
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::middleware;
+use metrics::Metrics;
 use problem::Problem;
+use service::Service;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-
-/// Searches that run or wait at the same time; one more is told to come back.
-const MAX_SEARCHES: usize = 256;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// What every handler shares.
 #[derive(Clone, Default)]
-pub struct App {
-    service: Arc<RwLock<Option<Arc<Service>>>>,
-}
+pub struct App(Arc<Shared>);
 
-/// A library that is open, and the ways into it. A request keeps the one that it began with.
-struct Service {
-    library: Arc<Library>,
-    queue: EncodeQueue,
-    searches: Arc<Semaphore>,
+#[derive(Default)]
+struct Shared {
+    options: ServerOptions,
+    metrics: Arc<Metrics>,
+    service: RwLock<Option<Arc<Service>>>,
 }
 
 impl App {
+    /// A server that has nothing to answer from yet.
+    pub fn new(options: ServerOptions) -> App {
+        App(Arc::new(Shared { options, ..Shared::default() }))
+    }
+
     /// Answers from `library` from now on.
     pub fn set_library(&self, library: Arc<Library>) {
-        let queue = EncodeQueue::start(Arc::clone(library.encoder()), QueueLimits::default());
-        let searches = Arc::new(Semaphore::new(MAX_SEARCHES));
-        let service = Arc::new(Service { library, queue, searches });
-        *self.service.write().unwrap_or_else(PoisonError::into_inner) = Some(service);
+        let service = Service::start(library, &self.0.options, &self.0.metrics);
+        *self.0.service.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(service));
+    }
+
+    /// Looks how good walks are now, and tells `/metrics`; takes a few milliseconds.
+    pub fn probe_recall(&self) {
+        if let Ok(service) = self.service() {
+            self.0.metrics.set_recall(service.library.probe_recall());
+        }
+    }
+
+    fn options(&self) -> &ServerOptions {
+        &self.0.options
+    }
+
+    fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
     }
 
     fn service(&self) -> Result<Arc<Service>, Problem> {
-        let service = self.service.read().unwrap_or_else(PoisonError::into_inner);
+        let service = self.0.service.read().unwrap_or_else(PoisonError::into_inner);
         service.clone().ok_or_else(Problem::loading)
-    }
-}
-
-impl Service {
-    /// Encodes through the queue, searches on a blocking thread.
-    async fn search(&self, query: Query) -> Result<Answer, Problem> {
-        query.check()?;
-        let permit = Arc::clone(&self.searches).try_acquire_owned().map_err(|_| Problem::busy())?;
-        let embedding = match &query.like {
-            Like::Text(text) => Some(self.encode_one(text_of_query(text).into_owned()).await?),
-            _ => None,
-        };
-        let library = Arc::clone(&self.library);
-        blocking(move || {
-            let _permit = permit;
-            library.search_encoded(&query, embedding)
-        })
-        .await
-    }
-
-    async fn encode_one(&self, text: String) -> Result<Embedding, Problem> {
-        let mut embeddings = self.queue.encode(vec![text], queue::Priority::Interactive).await?;
-        embeddings.pop().ok_or_else(|| Problem::internal("the queue gave no embedding"))
     }
 }
 
@@ -90,36 +104,53 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(Problem::internal)?.map_err(Problem::from)
 }
 
-/// All routes.
+/// All routes, and what stands around them.
 pub fn router(app: App) -> Router {
-    Router::new()
-        .merge(health::router())
-        .merge(stats::router())
-        .merge(metrics::router())
-        .merge(search::router())
-        .merge(papers::router())
-        .merge(embeddings::router())
+    let (router, api) = documented().split_for_parts();
+    router
+        .merge(docs::router(api))
+        .merge(mcp::router(&app))
         .fallback(async || Problem::no_route())
         .method_not_allowed_fallback(async || Problem::wrong_method())
-        .layer(middleware::from_fn(log))
+        .layer(cors(&app.options().cors_origins))
+        .layer(middleware::from_fn_with_state(app.clone(), around::around))
         .with_state(app)
 }
 
-/// Serves until `shutdown` ends, then lets the running requests finish.
-pub async fn run(
-    listener: TcpListener,
-    app: App,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router(app)).with_graceful_shutdown(shutdown).await
+/// The routes that `/openapi.json` has.
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(docs::about())
+        .routes(routes!(search::search))
+        .routes(routes!(search::batch))
+        .routes(routes!(list::list, upload::upload))
+        .routes(routes!(papers::paper, papers::delete))
+        .routes(routes!(embeddings::embeddings))
+        .routes(routes!(embeddings::models))
+        .routes(routes!(embeddings::model))
+        .routes(routes!(stats::stats))
+        .routes(routes!(embed::embed))
+        .routes(routes!(embed::info))
+        .routes(routes!(rerank::tei))
+        .routes(routes!(rerank::cohere))
+        .routes(routes!(rerank::cohere_v2))
+        .routes(routes!(recommendations::for_paper))
+        .routes(routes!(recommendations::for_papers))
+        .routes(routes!(graph::paper))
+        .routes(routes!(graph::batch))
+        .routes(routes!(api::search))
+        .routes(routes!(api::daily))
+        .routes(routes!(api::paper))
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        .routes(routes!(metrics::metrics))
 }
 
-/// One line a request: what was asked for and what became of it, never what it said.
-async fn log(request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_string());
-    let started = Instant::now();
-    let response = next.run(request).await;
-    let millis = started.elapsed().as_secs_f64() * 1e3;
-    tracing::debug!("{method} {path} {} {millis:.1} ms", response.status().as_u16());
-    response
+/// Which other sites' pages may ask, from a browser; none but those that are named.
+fn cors(origins: &[String]) -> CorsLayer {
+    let layer = CorsLayer::new().allow_methods(Any).allow_headers(Any).expose_headers(Any);
+    match origins {
+        [] => CorsLayer::new(),
+        [all] if all == "*" => layer.allow_origin(Any),
+        some => layer.allow_origin(AllowOrigin::list(some.iter().filter_map(|origin| origin.parse().ok()))),
+    }
 }

@@ -1,53 +1,163 @@
-//! `GET /v1/papers/{id}` and `GET /v1/papers/{id}/similar?k=`.
+//! `GET` and `DELETE /v1/papers/{id}`, `GET /v1/papers/{id}/similar`.
 //!
 //! Ids have slashes in them, so one route takes the whole rest of the path and looks at its end.
 
+use super::App;
+use super::body::{Params, Rest, WithFilter};
+use super::dialect::ErrorBody;
+use super::list::FilterParams;
 use super::problem::Problem;
-use super::search::{default_k, find};
-use super::{App, blocking};
-use crate::catalog::Filter;
+use super::view::{Field, Fields, FormatParam, Found, ViewSchema, as_text, default_k, shown_answer};
+use super::writes::{Write, Wrote};
+use crate::cite::Format;
+use crate::paper::PaperId;
 use crate::search::{Like, Query};
 use axum::Json;
-use axum::Router;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Instant;
+use utoipa::{IntoParams, ToSchema};
 
-/// The routes.
-pub fn router() -> Router<App> {
-    Router::new().route("/v1/papers/{*id}", get(paper))
-}
-
-#[derive(Deserialize)]
+/// What may be said about one paper.
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-struct Options {
-    #[serde(default = "default_k")]
-    k: usize,
-    #[serde(default)]
-    exact: bool,
+#[into_params(parameter_in = Query)]
+pub struct PaperParams {
+    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON.
+    #[param(inline)]
+    format: Option<Format>,
+    /// Which fields are shown; all but the embedding, if none is named.
+    #[param(inline)]
+    fields: Option<Vec<Field>>,
 }
 
-async fn paper(
-    State(app): State<App>,
-    path: Result<Path<String>, PathRejection>,
-    options: Result<axum::extract::Query<Options>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Path(path) = path.map_err(|error| Problem::malformed_path(format!("path: {}", error.body_text())))?;
-    let service = app.service()?;
-    let Some(id) = path.strip_suffix("/similar") else {
-        let library = Arc::clone(&service.library);
-        return Ok(Json(blocking(move || library.paper(&path)).await?).into_response());
-    };
-    let axum::extract::Query(options) =
-        options.map_err(|error| Problem::invalid(format!("query string: {}", error.body_text())))?;
-    let query = Query {
-        like: Like::Papers(vec![id.to_string()]),
-        k: options.k,
-        exact: options.exact,
-        filter: Filter::default(),
-    };
-    Ok(Json(find(&service, query).await?).into_response())
+/// What may be said about those that are like it.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SimilarParams {
+    /// How many answers.
+    #[serde(default = "default_k")]
+    #[param(minimum = 1, maximum = 1000, default = 10)]
+    k: usize,
+    /// How many of the best are passed over.
+    #[serde(default)]
+    #[param(minimum = 0, maximum = 9000, default = 0)]
+    offset: usize,
+    /// Answers of a lower score are left out.
+    min_score: Option<f32>,
+    /// Compare with every paper instead of walking the graph.
+    #[serde(default)]
+    #[param(default = false)]
+    exact: bool,
+    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON.
+    #[param(inline)]
+    format: Option<Format>,
+    /// Which fields of papers are shown; all but the embedding, if none is named.
+    #[param(inline)]
+    fields: Option<Vec<Field>>,
 }
+
+/// One paper, by any of its ids, however that is written.
+#[utoipa::path(get, path = "/v1/papers/{*id}", tag = "papers",
+    params(("id" = String, Path, description = "An arXiv id, a DOI, any id the paper has; also its URL", example = "2101.11408"), PaperParams),
+    responses(
+        (status = 200, description = "The paper", content(
+            (ViewSchema = "application/json"), (String = "application/x-bibtex"),
+            (String = "application/x-research-info-systems"), (String = "text/csv"), (String = "application/x-ndjson"),
+        )),
+        (status = 400, description = "The path is no text", body = ErrorBody),
+        (status = 404, description = "It is not here", body = ErrorBody),
+        (status = 422, description = "That cannot be an id, or a parameter is wrong", body = ErrorBody),
+    ))]
+pub async fn paper(
+    State(app): State<App>,
+    Rest(path): Rest,
+    request: axum::extract::Request,
+) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    match path.strip_suffix("/similar") {
+        Some(id) => similar(app, id, WithFilter::from_request_parts(&mut parts, &()).await?).await,
+        None => one(app, path, Params::from_request_parts(&mut parts, &()).await?).await,
+    }
+}
+
+async fn one(app: App, id: String, Params(params): Params<PaperParams>) -> Result<Response, Problem> {
+    let service = app.service()?;
+    let library = Arc::clone(&service.library);
+    let paper = service.searches.run(move || library.paper(&id)).await?;
+    if let Some(format) = params.format {
+        return Ok(as_text(format, format.write([&paper].into_iter())));
+    }
+    let mut views = service.views(vec![paper], &Fields::of(params.fields)).await?;
+    Ok(Json(views.pop()).into_response())
+}
+
+/// The papers that are like one.
+#[utoipa::path(get, path = "/v1/papers/{id}/similar", tag = "search",
+    params(("id" = String, Path, description = "Any id the paper has", example = "2101.11408"), SimilarParams, FilterParams),
+    responses(
+        (status = 200, description = "The nearest papers, best first", content(
+            (Found = "application/json"), (String = "application/x-bibtex"),
+            (String = "application/x-research-info-systems"), (String = "text/csv"), (String = "application/x-ndjson"),
+        )),
+        (status = 400, description = "The path is no text", body = ErrorBody),
+        (status = 404, description = "It is not here", body = ErrorBody),
+        (status = 422, description = "That cannot be an id, or a parameter is wrong", body = ErrorBody),
+    ))]
+async fn similar(
+    app: App,
+    id: &str,
+    WithFilter(params, filter): WithFilter<SimilarParams>,
+) -> Result<Response, Problem> {
+    let started = Instant::now();
+    let service = app.service()?;
+    let SimilarParams { k, offset, min_score, exact, format, fields } = params;
+    let like = Like::Papers(vec![id.to_string()]);
+    let query = Query { k, offset, min_score, exact, filter: filter.filter(), ..Query::of(like) };
+    let answer = service.search(query).await?;
+    let found = service.found(answer, &Fields::of(fields), started).await?;
+    Ok(shown_answer(Params(FormatParam { format }), found))
+}
+
+/// What was deleted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Deleted {
+    /// The id it was asked for by, normalised.
+    #[schema(example = "2101.11408")]
+    deleted: String,
+}
+
+/// Takes a paper out, by any of its ids. It is no answer from now on.
+#[utoipa::path(delete, path = "/v1/papers/{*id}", tag = "papers",
+    params(("id" = String, Path, description = "Any id the paper has", example = "2101.11408")),
+    security(("key" = [])),
+    responses(
+        (status = 200, description = "It was here, and is no more", body = Deleted),
+        (status = 400, description = "The path is no text", body = ErrorBody),
+        (status = 401, description = "The key is missing or not known", body = ErrorBody),
+        (status = 403, description = "The key may only read, or there is none and the request is from elsewhere", body = ErrorBody),
+        (status = 404, description = "It is not here", body = ErrorBody),
+        (status = 409, description = "Another process is writing", body = ErrorBody),
+        (status = 422, description = "That cannot be an id", body = ErrorBody),
+    ))]
+pub async fn delete(State(app): State<App>, Rest(id): Rest) -> Result<Json<Deleted>, Problem> {
+    let service = app.service()?;
+    let id = PaperId::parse(&id).map_err(Problem::invalid)?;
+    match service.writes.write(Write::Delete(vec![id.clone()])).await? {
+        Wrote::Deleted(were_here) if were_here.contains(&true) => {
+            Ok(Json(Deleted { deleted: id.to_string() }))
+        }
+        _ => Err(Problem::not_found(format!(
+            "no paper {:?} here; it may have been deleted before",
+            id.as_str()
+        ))),
+    }
+}
+
+/// For `/openapi.json`: the path that [`paper`] answers too.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(similar))]
+pub struct Similar;

@@ -1,32 +1,39 @@
-//! What a caller is told when something is wrong: `{"error": {"code", "message"}}` and a status.
+//! What a caller is told when something is wrong.
 //!
-//! Its own file so that one match decides every status. The cause of a 500 is logged, never sent.
+//! Its own file so that one match decides every status. How it is written down depends on whose API the caller speaks
+//! (`dialect.rs`). The cause of a 500 is logged, never sent.
 
+use super::dialect::Dialect;
 use crate::error::Error;
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use std::time::Duration;
 
-/// Seconds after which a caller who was told 429 or 503 may come back.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
-
-/// A refusal, as it is sent.
-#[derive(Debug)]
+/// A refusal.
+#[derive(Debug, Clone)]
 pub struct Problem {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// What kind it is, for programs.
+    pub code: &'static str,
+    /// What was got, what was wanted, and what to do.
+    pub message: String,
+    /// Seconds after which to try again.
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Problem {
-        Problem { status, code, message: message.into() }
+        Problem { status, code, message: message.into(), retry_after: None }
+    }
+
+    fn later(self, seconds: u64) -> Problem {
+        Problem { retry_after: Some(seconds), ..self }
     }
 
     /// The body is no JSON.
     pub fn malformed(message: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::BAD_REQUEST, "malformed_json", message)
+        Problem::new(StatusCode::BAD_REQUEST, "malformed_body", message)
     }
 
     /// The path is no text.
@@ -34,52 +41,118 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, "malformed_path", message)
     }
 
-    /// It is JSON, but does not ask for something that can be.
+    /// It can be read, but does not ask for something that can be.
     pub fn invalid(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message)
     }
 
+    /// The same, of whoever answers 400 to it.
+    pub fn refused(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+    }
+
+    /// What was named is not here.
+    pub fn not_found(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
     /// The body is longer than is taken.
-    pub fn too_large(limit: usize) -> Problem {
-        let message = format!("the body is longer than {limit} bytes; send less at once");
+    pub fn too_large(limit: usize, option: &str) -> Problem {
+        let message = format!("body: it is longer than {limit} bytes ({option}); send less at once");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
+    /// The body did not come.
+    pub fn slow(limit: Duration) -> Problem {
+        let message = format!(
+            "body: nothing more came for {} s (--body-timeout); send it faster, or in smaller requests",
+            limit.as_secs_f64()
+        );
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", message)
+    }
+
+    /// The answer took too long.
+    pub fn timeout(limit: Duration) -> Problem {
+        let message = format!(
+            "the answer took longer than {} s (--request-timeout); ask for less at once",
+            limit.as_secs_f64()
+        );
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message).later(1)
+    }
+
     /// Too much is waiting.
-    pub fn busy() -> Problem {
-        Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "busy",
-            "too many requests are waiting; try again in a second",
-        )
+    pub fn busy(what: impl std::fmt::Display) -> Problem {
+        let message = format!("too much is waiting: {what}; try again in a second");
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", message).later(1)
+    }
+
+    /// A key was used more often than it may.
+    pub fn too_often(per_second: u32, wait: Duration) -> Problem {
+        let seconds = wait.as_secs() + 1;
+        let message = format!("this key may ask {per_second} times a second; try again in {seconds} s");
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_often", message).later(seconds)
+    }
+
+    /// Another process writes.
+    pub fn conflict(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::CONFLICT, "conflict", message).later(5)
+    }
+
+    /// There is no key, or a wrong one.
+    pub fn unauthorized(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    /// Who asks may not do this.
+    pub fn forbidden(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
     /// The model or the index is not there yet.
     pub fn loading() -> Problem {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "loading", "the model and the index are being loaded")
+        let message = "the model and the index are being loaded; try again in a second";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "loading", message).later(1)
     }
 
     /// No such route.
     pub fn no_route() -> Problem {
-        let routes = "POST /v1/search, GET /v1/papers/{id}, GET /v1/papers/{id}/similar, POST /v1/embeddings, \
-                      GET /v1/stats, /metrics, /health, /ready";
-        Problem::new(StatusCode::NOT_FOUND, "no_route", format!("no such route; there are: {routes}"))
+        let message =
+            "no such route; /docs has them all, for example POST /v1/search and GET /v1/papers/{id}";
+        Problem::new(StatusCode::NOT_FOUND, "no_route", message)
     }
 
     /// The route is there, for another method.
     pub fn wrong_method() -> Problem {
-        Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "wrong_method",
-            "got a method that this route does not take, wanted GET, or POST with a body for /v1/search and /v1/embeddings",
-        )
+        let message =
+            "this route does not take that method; the header Allow says which it takes, /docs what for";
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message)
     }
 
     /// Our own mistake; the cause goes into the log.
     pub fn internal(cause: impl std::fmt::Display) -> Problem {
         tracing::error!("{cause}");
-        let message = "something went wrong here; the server's log says what";
+        let message =
+            "something went wrong here; the server's log says what, under this answer's x-request-id";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+
+    /// The field that is wrong, where the message begins with it.
+    pub fn field(&self) -> Option<&str> {
+        let (field, _) = self.message.split_once(": ")?;
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.[]".contains(&byte);
+        (self.code == "invalid_request" && field.bytes().all(is_name)).then_some(field)
+    }
+
+    /// As an answer in somebody's language.
+    pub fn answer(&self, dialect: Dialect) -> Response {
+        let mut response = (self.status, axum::Json(dialect.body(self))).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 }
 
@@ -87,7 +160,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         match error {
             Error::Invalid(message) => Problem::invalid(message),
-            Error::NotFound(message) => Problem::new(StatusCode::NOT_FOUND, "not_found", message),
+            Error::NotFound(message) => Problem::not_found(message),
             Error::Model(_) | Error::Data(_) | Error::Io { .. } | Error::Catalog(_) | Error::Tensor(_) => {
                 Problem::internal(error)
             }
@@ -97,11 +170,9 @@ impl From<Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({ "error": { "code": self.code, "message": self.message } });
-        let mut response = (self.status, Json(body)).into_response();
-        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-        }
+        let mut response = self.answer(Dialect::Own);
+        // For the layer that knows whom it is said to.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -1,14 +1,22 @@
 //! The one queue into the encoder: whatever waits is encoded together, interactive texts first.
 //!
-//! Its own file because it is where load is met. It is bounded: what does not fit is refused at once
-//! ([`Problem::busy`]), and an entry whose caller has left is dropped without being encoded.
+//! Its own file because it is where load is met. Room is counted in tokens, which is what encoding costs. What does not
+//! fit is refused at once ([`Problem::busy`]), one text and many by the same rule; an entry whose caller has left is
+//! dropped without being encoded. A large request is taken a piece at a time, in turn with others, so that nobody waits
+//! for all of it.
+//!
+//! A burst is queued. Once something had to be refused, the queue is kept short until it has been empty: in a flood a
+//! long queue serves nobody more, and makes everybody wait for all of it (Nichols & Jacobson 2012, "Controlling Queue
+//! Delay", on good and bad queues).
 
 use super::problem::Problem;
-use crate::encoder::{Embedding, Encoder};
+use super::stages::{Stage, record};
+use crate::encoder::{Embedding, Encoder, Tokenized};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use tokio::sync::oneshot;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 
 /// Who waits for a text's vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,51 +27,82 @@ pub enum Priority {
     Bulk,
 }
 
-/// How much may wait.
+/// How much may wait, and how much is taken at once, in tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueLimits {
-    /// Bytes of text that may wait for each priority.
-    pub waiting_bytes: usize,
-    /// Bytes of text taken at once, about 4 a token, if more than one entry is: what arrives meanwhile waits
-    /// for no more, or for one large request.
-    pub batch_bytes: usize,
+    /// Tokens that may wait of interactive requests.
+    pub interactive: usize,
+    /// The same in a flood.
+    pub flooded: usize,
+    /// Tokens that may wait of bulk requests.
+    pub bulk: usize,
+    /// Tokens encoded at once: what arrives meanwhile waits for no more.
+    pub batch: usize,
 }
 
 impl Default for QueueLimits {
     fn default() -> QueueLimits {
-        QueueLimits { waiting_bytes: 16 << 20, batch_bytes: 32 << 10 }
+        QueueLimits { interactive: 8 << 10, flooded: 512, bulk: 1 << 20, batch: 2048 }
     }
 }
 
-type Reply = oneshot::Sender<Result<Vec<Embedding>, crate::Error>>;
+/// What became of one text.
+struct Done {
+    /// Its place in the request.
+    place: usize,
+    embedding: Result<Embedding, String>,
+    /// What its batch took.
+    took: Duration,
+}
 
 struct Entry {
-    texts: Vec<String>,
-    reply: Reply,
+    texts: VecDeque<(usize, Tokenized)>,
+    reply: mpsc::UnboundedSender<Done>,
 }
 
 impl Entry {
-    fn bytes(&self) -> usize {
-        // An empty text still takes a place.
-        self.texts.iter().map(|text| text.len() + 1).sum()
+    fn tokens(&self) -> usize {
+        self.texts.iter().map(|(_, text)| text.ids.len()).sum()
     }
+}
+
+/// The entries of one priority.
+#[derive(Default)]
+struct Line {
+    entries: VecDeque<Entry>,
+    tokens: usize,
 }
 
 #[derive(Default)]
 struct Waiting {
-    interactive: VecDeque<Entry>,
-    bulk: VecDeque<Entry>,
+    interactive: Line,
+    bulk: Line,
+    /// Something was refused, and the queue has not been empty since.
+    is_flooded: bool,
     closed: bool,
 }
 
 struct Shared {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
+    watch: Watch,
+}
+
+/// What is told of every batch.
+pub type Watch = Box<dyn Fn(&BatchSeen) + Send + Sync>;
+
+/// A batch that was encoded.
+pub struct BatchSeen {
+    /// Its tokens.
+    pub tokens: usize,
+    /// What encoding it took.
+    pub took: Duration,
 }
 
 /// The way into the encoder. When the last clone is dropped, its thread ends.
 #[derive(Clone)]
 pub struct EncodeQueue {
+    encoder: Arc<Encoder>,
     shared: Arc<Shared>,
     limits: QueueLimits,
     _closer: Arc<Closer>,
@@ -86,58 +125,137 @@ impl Shared {
     }
 }
 
+/// Texts of up to so many bytes are tokenised where they are: a thread would take longer to be woken.
+const SHORT_BYTES: usize = 4096;
+
 impl EncodeQueue {
-    /// Starts the queue's thread.
-    pub fn start(encoder: Arc<Encoder>, limits: QueueLimits) -> EncodeQueue {
-        let shared = Arc::new(Shared { waiting: Mutex::default(), arrived: Condvar::new() });
-        let thread_shared = Arc::clone(&shared);
+    /// Starts the queue's thread; `watch` is told of every batch.
+    pub fn start(encoder: Arc<Encoder>, limits: QueueLimits, watch: Watch) -> EncodeQueue {
+        let shared = Arc::new(Shared { waiting: Mutex::default(), arrived: Condvar::new(), watch });
+        let (thread_shared, thread_encoder) = (Arc::clone(&shared), Arc::clone(&encoder));
         std::thread::spawn(move || {
-            while let Some(entries) = take_batch(&thread_shared, limits.batch_bytes) {
-                let encode = AssertUnwindSafe(|| encode_batch(&encoder, entries));
-                // Its callers are told by their dropped replies; those who come later are served.
-                if catch_unwind(encode).is_err() {
-                    tracing::error!("the encoder panicked; the requests of one batch got no answer");
-                }
+            while let Some(batch) = take_batch(&thread_shared, limits.batch) {
+                encode_batch(&thread_encoder, batch, &thread_shared.watch);
             }
         });
-        EncodeQueue { limits, _closer: Arc::new(Closer(Arc::clone(&shared))), shared }
+        EncodeQueue { encoder, limits, _closer: Arc::new(Closer(Arc::clone(&shared))), shared }
     }
 
     /// Encodes texts, together with what else waits; the answer has their order.
+    ///
+    /// # Errors
+    /// [`Problem::busy`], if there is no room.
     pub async fn encode(&self, texts: Vec<String>, priority: Priority) -> Result<Vec<Embedding>, Problem> {
-        let (reply, answer) = oneshot::channel();
-        self.push(Entry { texts, reply }, priority)?;
-        let embeddings =
-            answer.await.map_err(|_| Problem::internal("the encoder's thread dropped a request"))?;
-        embeddings.map_err(Problem::from)
+        let tokenized = self.tokenize(texts, Encoder::tokenize).await?;
+        self.embed(tokenized, priority).await
     }
 
-    fn push(&self, entry: Entry, priority: Priority) -> Result<(), Problem> {
-        let mut waiting = self.shared.lock();
-        let queue = match priority {
-            Priority::Interactive => &mut waiting.interactive,
-            Priority::Bulk => &mut waiting.bulk,
+    /// Splits texts into tokens by one of the encoder's ways to do so.
+    pub async fn tokenize(
+        &self,
+        texts: Vec<String>,
+        tokenize: fn(&Encoder, &[&str]) -> crate::Result<Vec<Tokenized>>,
+    ) -> Result<Vec<Tokenized>, Problem> {
+        let started = Instant::now();
+        let bytes: usize = texts.iter().map(String::len).sum();
+        let encoder = Arc::clone(&self.encoder);
+        let split = move || {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            tokenize(&encoder, &texts)
         };
-        let bytes: usize = queue.iter().map(Entry::bytes).sum();
-        // One entry is always taken into an empty queue, whatever its size: it could never be later.
-        if !queue.is_empty() && bytes + entry.bytes() > self.limits.waiting_bytes {
-            return Err(Problem::busy());
+        let tokenized = if bytes <= SHORT_BYTES { split()? } else { super::blocking(split).await? };
+        record(Stage::Tokenize, started.elapsed());
+        Ok(tokenized)
+    }
+
+    /// Encodes texts that are split into tokens already.
+    ///
+    /// # Errors
+    /// [`Problem::busy`], if there is no room.
+    pub async fn embed(&self, texts: Vec<Tokenized>, priority: Priority) -> Result<Vec<Embedding>, Problem> {
+        let started = Instant::now();
+        let count = texts.len();
+        let (reply, mut answers) = mpsc::unbounded_channel();
+        let entry = Entry { texts: texts.into_iter().enumerate().collect(), reply };
+        push_into(&self.shared, &self.limits, entry, priority)?;
+        let mut embeddings: Vec<Option<Embedding>> = vec![None; count];
+        let mut last = Duration::ZERO;
+        while let Some(Done { place, embedding, took }) = answers.recv().await {
+            embeddings[place] = Some(embedding.map_err(Problem::internal)?);
+            last = took;
         }
-        queue.push_back(entry);
+        record(Stage::Queue, started.elapsed().saturating_sub(last));
+        record(Stage::Encode, last);
+        let all: Option<Vec<Embedding>> = embeddings.into_iter().collect();
+        all.ok_or_else(|| Problem::internal("the encoder's thread dropped a request"))
+    }
+
+    /// Encodes texts for whoever writes papers, from a thread that may wait: they were accepted already, so they are
+    /// never refused.
+    pub fn encode_accepted(&self, texts: &[&str]) -> crate::Result<Vec<Embedding>> {
+        let texts = self.encoder.tokenize(texts)?;
+        let mut embeddings: Vec<Option<Embedding>> = vec![None; texts.len()];
+        let (reply, mut answers) = mpsc::unbounded_channel();
+        let entry = Entry { texts: texts.into_iter().enumerate().collect(), reply };
+        let mut waiting = self.shared.lock();
+        waiting.bulk.tokens += entry.tokens();
+        waiting.bulk.entries.push_back(entry);
         drop(waiting);
         self.shared.arrived.notify_one();
-        Ok(())
+        while let Some(Done { place, embedding, .. }) = answers.blocking_recv() {
+            embeddings[place] = Some(embedding.map_err(crate::Error::Model)?);
+        }
+        let all: Option<Vec<Embedding>> = embeddings.into_iter().collect();
+        all.ok_or_else(|| crate::Error::Model("the encoder's thread dropped some texts".into()))
+    }
+
+    /// Tokens that wait.
+    pub fn waiting(&self) -> usize {
+        let waiting = self.shared.lock();
+        waiting.interactive.tokens + waiting.bulk.tokens
     }
 }
 
-/// Waits for entries and takes what fits into a batch, at least one; `None` when the queue is closed.
-fn take_batch(shared: &Shared, batch_bytes: usize) -> Option<Vec<Entry>> {
+fn push_into(shared: &Shared, limits: &QueueLimits, entry: Entry, priority: Priority) -> Result<(), Problem> {
+    let tokens = entry.tokens();
+    let mut waiting = shared.lock();
+    let is_flooded = waiting.is_flooded;
+    let (line, limit, name) = match priority {
+        Priority::Interactive if is_flooded => {
+            (&mut waiting.interactive, limits.flooded, "--queue-tokens-flooded")
+        }
+        Priority::Interactive => (&mut waiting.interactive, limits.interactive, "--queue-tokens"),
+        Priority::Bulk => (&mut waiting.bulk, limits.bulk, "--queue-tokens-bulk"),
+    };
+    // One entry is always taken into an empty line, whatever its size: it could never be later.
+    if !line.entries.is_empty() && line.tokens + tokens > limit {
+        let waits = line.tokens;
+        waiting.is_flooded |= priority == Priority::Interactive;
+        return Err(Problem::busy(format!("{waits} tokens wait to be encoded, and {limit} may ({name})")));
+    }
+    line.tokens += tokens;
+    line.entries.push_back(entry);
+    drop(waiting);
+    shared.arrived.notify_one();
+    Ok(())
+}
+
+/// One text of a batch, and who waits for it.
+struct Taken {
+    place: usize,
+    text: Tokenized,
+    reply: mpsc::UnboundedSender<Done>,
+}
+
+/// Waits for entries and takes what fits into a batch, at least one text; `None` when the queue is closed.
+fn take_batch(shared: &Shared, batch_tokens: usize) -> Option<Vec<Taken>> {
     let mut waiting = shared.lock();
     loop {
-        let batch = waiting.take(batch_bytes);
+        let batch = waiting.take(batch_tokens);
         if !batch.is_empty() {
             return Some(batch);
         }
+        waiting.is_flooded = false;
         if waiting.closed {
             return None;
         }
@@ -146,88 +264,151 @@ fn take_batch(shared: &Shared, batch_bytes: usize) -> Option<Vec<Entry>> {
 }
 
 impl Waiting {
-    fn take(&mut self, batch_bytes: usize) -> Vec<Entry> {
+    fn take(&mut self, batch_tokens: usize) -> Vec<Taken> {
         let mut batch = Vec::new();
-        let mut bytes = 0;
-        while let Some(queue) =
-            [&mut self.interactive, &mut self.bulk].into_iter().find(|queue| !queue.is_empty())
-        {
-            let next = queue.front().map_or(0, Entry::bytes);
-            if !batch.is_empty() && bytes + next > batch_bytes {
-                break;
-            }
-            bytes += next;
-            batch.extend(queue.pop_front().filter(|entry| !entry.reply.is_closed()));
-        }
+        let mut room = batch_tokens;
+        self.interactive.take(&mut room, &mut batch);
+        self.bulk.take(&mut room, &mut batch);
         batch
     }
 }
 
-fn encode_batch(encoder: &Encoder, entries: Vec<Entry>) {
-    let texts: Vec<&str> = entries.iter().flat_map(|entry| &entry.texts).map(String::as_str).collect();
-    match encoder.encode(&texts) {
-        Ok(embeddings) => {
-            let mut embeddings = embeddings.into_iter();
-            for entry in entries {
-                let share = embeddings.by_ref().take(entry.texts.len()).collect();
-                // A caller who left meanwhile needs no answer.
-                let _ = entry.reply.send(Ok(share));
+impl Line {
+    /// Takes texts for as long as there is room, of each entry as many as fit; what is left of one goes to the end.
+    fn take(&mut self, room: &mut usize, batch: &mut Vec<Taken>) {
+        let mut put_back = Vec::new();
+        while let Some(mut entry) = self.entries.pop_front() {
+            if entry.reply.is_closed() {
+                self.tokens -= entry.tokens();
+                continue;
+            }
+            while let Some((_, next)) = entry.texts.front() {
+                let tokens = next.ids.len();
+                // A text that is longer than a batch goes alone.
+                if tokens > *room && !batch.is_empty() {
+                    break;
+                }
+                *room = room.saturating_sub(tokens);
+                self.tokens -= tokens;
+                let (place, text) = entry.texts.pop_front().expect("it was looked at above");
+                batch.push(Taken { place, text, reply: entry.reply.clone() });
+            }
+            if !entry.texts.is_empty() {
+                put_back.push(entry);
+                break;
             }
         }
-        // One text's trouble is not the others': each entry is tried by itself.
+        self.entries.extend(put_back);
+    }
+}
+
+fn encode_batch(encoder: &Encoder, batch: Vec<Taken>, watch: &Watch) {
+    let started = Instant::now();
+    let tokens = batch.iter().map(|taken| taken.text.ids.len()).sum();
+    let embed = |texts: Vec<Tokenized>| {
+        catch_unwind(AssertUnwindSafe(|| encoder.embed(texts).map_err(|error| error.to_string())))
+            .unwrap_or_else(|_| Err("the encoder panicked".into()))
+    };
+    let texts = batch.iter().map(|taken| taken.text.clone()).collect();
+    let embedded = embed(texts);
+    let took = started.elapsed();
+    match embedded {
+        Ok(embeddings) => {
+            for (Taken { place, reply, .. }, embedding) in batch.into_iter().zip(embeddings) {
+                // A caller who left meanwhile needs no answer.
+                let _ = reply.send(Done { place, embedding: Ok(embedding), took });
+            }
+        }
+        // One text's trouble is not the others': each is tried by itself.
         Err(_) => {
-            for entry in entries {
-                let texts: Vec<&str> = entry.texts.iter().map(String::as_str).collect();
-                let _ = entry.reply.send(encoder.encode(&texts));
+            for Taken { place, text, reply } in batch {
+                let embedding = embed(vec![text]).map(|mut embeddings| embeddings.remove(0));
+                let _ = reply.send(Done { place, embedding, took });
             }
         }
     }
+    watch(&BatchSeen { tokens, took });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(text: &str) -> (Entry, oneshot::Receiver<Result<Vec<Embedding>, crate::Error>>) {
-        let (reply, answer) = oneshot::channel();
-        (Entry { texts: vec![text.into()], reply }, answer)
+    type Answers = mpsc::UnboundedReceiver<Done>;
+
+    /// A request for texts of so many tokens each, whose first is its name.
+    fn entry(name: u32, lengths: &[usize]) -> (Entry, Answers) {
+        let (reply, answers) = mpsc::unbounded_channel();
+        let text = |length: &usize| Tokenized { ids: vec![name; *length], truncated: false };
+        (Entry { texts: lengths.iter().map(text).enumerate().collect(), reply }, answers)
     }
 
-    fn texts(batch: &[Entry]) -> Vec<&str> {
-        batch.iter().flat_map(|entry| &entry.texts).map(String::as_str).collect()
+    fn push(line: &mut Line, name: u32, lengths: &[usize]) -> Answers {
+        let (entry, answers) = entry(name, lengths);
+        line.tokens += entry.tokens();
+        line.entries.push_back(entry);
+        answers
+    }
+
+    fn taken(waiting: &mut Waiting, tokens: usize) -> Vec<(u32, usize)> {
+        waiting.take(tokens).iter().map(|taken| (taken.text.ids[0], taken.place)).collect()
     }
 
     #[test]
     fn interactive_texts_go_first_and_callers_who_left_are_dropped() {
         let mut waiting = Waiting::default();
-        let (bulk, _bulk_answer) = entry("bulk");
-        let (first, _first_answer) = entry("first");
-        let (left, left_answer) = entry("left");
-        drop(left_answer);
-        waiting.bulk.push_back(bulk);
-        waiting.interactive.extend([left, first]);
-        assert_eq!(texts(&waiting.take(100)), ["first", "bulk"]);
+        let _bulk = push(&mut waiting.bulk, 1, &[5]);
+        drop(push(&mut waiting.interactive, 2, &[5]));
+        let _first = push(&mut waiting.interactive, 3, &[5]);
+        assert_eq!(taken(&mut waiting, 100), [(3, 0), (1, 0)]);
+        assert_eq!((waiting.interactive.tokens, waiting.bulk.tokens), (0, 0));
     }
 
     #[test]
-    fn a_batch_is_bounded_but_a_long_text_still_goes() {
+    fn a_large_request_is_taken_in_pieces_in_turn_with_others() {
         let mut waiting = Waiting::default();
-        let long = "x".repeat(50);
-        let (one, _one_answer) = entry(&long);
-        let (two, _two_answer) = entry("two");
-        waiting.bulk.extend([one, two]);
-        assert_eq!(texts(&waiting.take(10)), [long.as_str()]);
-        assert_eq!(texts(&waiting.take(10)), ["two"]);
-        assert!(waiting.take(10).is_empty());
+        let _large = push(&mut waiting.bulk, 1, &[4, 4, 4, 4, 4]);
+        let _other = push(&mut waiting.bulk, 2, &[4, 4]);
+        assert_eq!(taken(&mut waiting, 8), [(1, 0), (1, 1)]);
+        assert_eq!(taken(&mut waiting, 9), [(2, 0), (2, 1)]);
+        let _question = push(&mut waiting.interactive, 3, &[4]);
+        assert_eq!(taken(&mut waiting, 8), [(3, 0), (1, 2)]);
+        assert_eq!(waiting.bulk.tokens, 8);
+        assert_eq!(taken(&mut waiting, 100), [(1, 3), (1, 4)]);
+        assert!(taken(&mut waiting, 100).is_empty());
     }
 
     #[test]
-    fn a_full_queue_refuses() {
-        let shared = Arc::new(Shared { waiting: Mutex::default(), arrived: Condvar::new() });
-        let limits = QueueLimits { waiting_bytes: 10, batch_bytes: 10 };
-        let queue = EncodeQueue { limits, _closer: Arc::new(Closer(Arc::clone(&shared))), shared };
-        assert!(queue.push(entry(&"x".repeat(20)).0, Priority::Bulk).is_ok());
-        assert!(queue.push(entry("y").0, Priority::Bulk).is_err());
-        assert!(queue.push(entry("y").0, Priority::Interactive).is_ok());
+    fn a_text_that_is_longer_than_a_batch_goes_alone() {
+        let mut waiting = Waiting::default();
+        let _answers = push(&mut waiting.bulk, 1, &[50, 1]);
+        assert_eq!(taken(&mut waiting, 10), [(1, 0)]);
+        assert_eq!(taken(&mut waiting, 10), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_burst_waits_a_flood_is_kept_short_until_it_is_over() {
+        let shared =
+            Arc::new(Shared { waiting: Mutex::default(), arrived: Condvar::new(), watch: Box::new(|_| {}) });
+        let limits = QueueLimits { interactive: 40, flooded: 10, bulk: 10, batch: 20 };
+        let push = |name, length, priority| {
+            let (entry, answers) = entry(name, &[length]);
+            push_into(&shared, &limits, entry, priority)
+                .map(|()| answers)
+                .map_err(|problem| problem.status.as_u16())
+        };
+        let mut kept = vec![push(1, 100, Priority::Bulk).unwrap()];
+        assert_eq!(push(2, 1, Priority::Bulk).unwrap_err(), 429);
+        kept.extend((0..4).map(|name| push(name, 10, Priority::Interactive).unwrap()));
+        assert_eq!(push(9, 1, Priority::Interactive).unwrap_err(), 429, "full");
+        take_batch(&shared, 20).unwrap();
+        assert_eq!(push(9, 1, Priority::Interactive).unwrap_err(), 429, "flooded");
+        take_batch(&shared, 20).unwrap();
+        kept.push(push(9, 1, Priority::Interactive).unwrap());
+        while !shared.lock().take(1000).is_empty() {}
+        assert!(shared.lock().is_flooded, "until it was looked whether anything waits");
+        shared.lock().closed = true;
+        assert!(take_batch(&shared, 20).is_none());
+        assert!(!shared.lock().is_flooded);
     }
 }

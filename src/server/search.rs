@@ -1,69 +1,163 @@
-//! `POST /v1/search`: papers like a text, like papers, or near a vector.
+//! `POST /v1/search`: papers like a text, like papers, or near a vector. `POST /v1/search/batch`: many such questions.
 
-use super::body::Body;
+use super::App;
+use super::body::{Body, Params};
+use super::dialect::{ErrorBody, ErrorDetail};
 use super::problem::Problem;
-use super::{App, Service};
+use super::shapes;
+use super::view::{Field, Fields, FormatParam, Found, default_k, shown_answer};
 use crate::catalog::Filter;
-use crate::search::{Answer, DEFAULT_K, Hit, Like, Query, TextRead};
+use crate::object::{Object, object};
+use crate::search::{Like, Query};
 use axum::Json;
-use axum::Router;
 use axum::extract::State;
-use axum::routing::post;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
+use utoipa::ToSchema;
 
-/// The route.
-pub fn router() -> Router<App> {
-    Router::new().route("/v1/search", post(search))
-}
-
-/// Exactly one of `text`, `like` and `vector`.
-#[derive(Deserialize)]
+/// A question: exactly one of `text`, `like` and `vector`.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Request {
+#[schema(example = json!({"text": "superconductivity in twisted graphene", "k": 3}))]
+pub struct SearchRequest {
+    /// A title, an abstract, a question.
+    #[schema(schema_with = shapes::text, required = false)]
     text: Option<String>,
+    /// Ids of papers; of several, their mean is asked for. They are not answers themselves.
+    #[schema(schema_with = shapes::ids, required = false)]
     like: Option<Vec<String>>,
+    /// A vector of the model that is served, of any length but 0.
     vector: Option<Vec<f32>>,
+    /// Ids of papers that the answers should be unlike.
+    #[serde(default)]
+    #[schema(schema_with = shapes::ids_or_none, required = false)]
+    unlike: Vec<String>,
+    /// How many answers.
     #[serde(default = "default_k")]
+    #[schema(schema_with = shapes::k, required = false)]
     k: usize,
+    /// How many of the best are passed over.
+    #[serde(default)]
+    #[schema(schema_with = shapes::offset, required = false)]
+    offset: usize,
+    /// Answers of a lower score are left out.
+    min_score: Option<f32>,
+    /// Compare with every paper instead of walking the graph.
     #[serde(default)]
     exact: bool,
-    #[serde(default)]
+    /// Which papers may be answers.
+    #[serde(default, deserialize_with = "object")]
     filter: Filter,
+    /// Which fields of papers are shown; all but the embedding, if none is named.
+    fields: Option<Vec<Field>>,
 }
 
-/// For requests that do not say.
-pub(super) fn default_k() -> usize {
-    DEFAULT_K
+impl SearchRequest {
+    fn query(self) -> Result<(Query, Fields), Problem> {
+        let like = match (self.text, self.like, self.vector) {
+            (Some(text), None, None) => Like::Text(text),
+            (None, Some(ids), None) => Like::Papers(ids),
+            (None, None, Some(vector)) => Like::Vector(vector),
+            _ => {
+                return Err(Problem::invalid(
+                    "body: wanted exactly one of \"text\", \"like\" and \"vector\"",
+                ));
+            }
+        };
+        let SearchRequest { unlike, k, offset, min_score, exact, filter, .. } = self;
+        Ok((Query { like, unlike, k, offset, min_score, exact, filter }, Fields::of(self.fields)))
+    }
 }
 
-/// The answer of this route and of `/v1/papers/{id}/similar`.
-#[derive(Serialize)]
-pub struct Found {
-    model: String,
-    took_ms: f64,
-    hits: Vec<Hit>,
-    /// Of a query by text, how much of it was read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<TextRead>,
-}
-
-async fn search(State(app): State<App>, Body(request): Body<Request>) -> Result<Json<Found>, Problem> {
-    let like = match (request.text, request.like, request.vector) {
-        (Some(text), None, None) => Like::Text(text),
-        (None, Some(ids), None) => Like::Papers(ids),
-        (None, None, Some(vector)) => Like::Vector(vector),
-        _ => return Err(Problem::invalid("wanted exactly one of \"text\", \"like\" and \"vector\"")),
-    };
-    let query = Query { like, k: request.k, exact: request.exact, filter: request.filter };
-    let service = app.service()?;
-    find(&service, query).await.map(Json)
-}
-
-/// Answers a query, timed.
-pub(super) async fn find(service: &Service, query: Query) -> Result<Found, Problem> {
+/// Papers like a text, like papers, or near a vector.
+#[utoipa::path(post, path = "/v1/search", tag = "search", params(FormatParam), request_body = SearchRequest, responses(
+    (status = 200, description = "The nearest papers, best first", content(
+        (Found = "application/json"), (String = "application/x-bibtex"),
+        (String = "application/x-research-info-systems"), (String = "text/csv"), (String = "application/x-ndjson"),
+    )),
+    (status = 400, description = "The body is no JSON", body = ErrorBody),
+    (status = 404, description = "A paper that was named is not here", body = ErrorBody),
+    (status = 422, description = "It does not ask for something that can be", body = ErrorBody),
+))]
+pub async fn search(
+    State(app): State<App>,
+    format: Params<FormatParam>,
+    Body(request): Body<SearchRequest>,
+) -> Result<Response, Problem> {
     let started = Instant::now();
-    let Answer { hits, text } = service.search(query).await?;
-    let model = service.library.encoder().model().name.clone();
-    Ok(Found { model, took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3, hits, text })
+    let (query, fields) = request.query()?;
+    let service = app.service()?;
+    let answer = service.search(query).await?;
+    Ok(shown_answer(format, service.found(answer, &fields, started).await?))
+}
+
+/// Many questions.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"queries": [{"text": "knots", "k": 2}, {"text": "bees that count", "k": 2}]}))]
+pub struct BatchRequest {
+    #[schema(value_type = Vec<SearchRequest>, min_items = 1, max_items = 2048)]
+    queries: Vec<Object<SearchRequest>>,
+}
+
+/// The answers to many questions, in their order.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchFound {
+    answers: Vec<BatchAnswer>,
+}
+
+/// What was found, or why nothing was looked for: what is wrong with one question does not keep the others from theirs.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum BatchAnswer {
+    /// What was found.
+    Found(Found),
+    /// What is wrong.
+    Wrong {
+        /// As in an answer of its own.
+        error: ErrorDetail,
+    },
+}
+
+/// Many questions at once; their texts are encoded together.
+#[utoipa::path(post, path = "/v1/search/batch", tag = "search", request_body = BatchRequest, responses(
+    (status = 200, description = "An answer for each, in their order", body = BatchFound),
+    (status = 400, description = "The body is no JSON", body = ErrorBody),
+    (status = 422, description = "It has no questions, or too many, or they have other fields", body = ErrorBody),
+))]
+pub async fn batch(
+    State(app): State<App>,
+    Body(request): Body<BatchRequest>,
+) -> Result<Json<BatchFound>, Problem> {
+    let started = Instant::now();
+    let service = app.service()?;
+    let count = request.queries.len();
+    service.check_count("queries", count)?;
+    let mut answers: Vec<Option<BatchAnswer>> = (0..count).map(|_| None).collect();
+    let (mut queries, mut places) = (Vec::new(), Vec::new());
+    for (place, request) in request.queries.into_iter().enumerate() {
+        match request.0.query() {
+            Ok((query, fields)) => {
+                queries.push(query);
+                places.push((place, fields));
+            }
+            Err(problem) => answers[place] = Some(wrong(&problem)),
+        }
+    }
+    for ((place, fields), answer) in places.into_iter().zip(service.search_all(queries).await?) {
+        answers[place] = Some(match answer {
+            Ok(answer) => BatchAnswer::Found(service.found(answer, &fields, started).await?),
+            // The rest would only take its turn in vain.
+            Err(problem) if problem.status.is_server_error() || problem.retry_after.is_some() => {
+                return Err(problem);
+            }
+            Err(problem) => wrong(&problem),
+        });
+    }
+    Ok(Json(BatchFound { answers: answers.into_iter().flatten().collect() }))
+}
+
+fn wrong(problem: &Problem) -> BatchAnswer {
+    BatchAnswer::Wrong { error: ErrorDetail::of(problem) }
 }

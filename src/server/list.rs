@@ -1,0 +1,132 @@
+//! `GET /v1/papers`: what is here, the newest first.
+
+use super::App;
+use super::body::WithFilter;
+use super::dialect::ErrorBody;
+use super::problem::Problem;
+use super::view::{Field, Fields, View, ViewSchema, as_text};
+use crate::catalog::{DateRange, Filter, Place};
+use crate::cite::Format;
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+/// Papers on a page, when nobody says how many.
+const DEFAULT_LIMIT: usize = 50;
+
+/// Most papers on a page.
+const MAX_LIMIT: usize = 1000;
+
+fn default_limit() -> usize {
+    DEFAULT_LIMIT
+}
+
+/// A filter, in a query string: lists are written by naming a field several times.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct FilterParams {
+    /// Published on this day or later; `2021` and `2021-06` too.
+    #[param(example = "2021-01-01")]
+    from: Option<String>,
+    /// Published on this day or before.
+    to: Option<String>,
+    /// Of this category; `cs` also means every `cs.…`.
+    #[serde(default)]
+    category: Vec<String>,
+    /// Of this conference or journal.
+    #[serde(default)]
+    venue: Vec<String>,
+    /// By this author.
+    #[serde(default)]
+    author: Vec<String>,
+    /// From this dump.
+    #[serde(default)]
+    source: Vec<String>,
+    /// Papers that were taken back, too.
+    #[serde(default)]
+    withdrawn: bool,
+}
+
+impl FilterParams {
+    /// Its fields.
+    pub const NAMES: [&str; 7] = ["from", "to", "category", "venue", "author", "source", "withdrawn"];
+
+    /// As the catalog takes it.
+    pub fn filter(self) -> Filter {
+        let list = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        let range = DateRange { from: self.from, to: self.to };
+        Filter {
+            ids: None,
+            published: Some(range).filter(|range| *range != DateRange::default()),
+            categories: list(self.category),
+            venues: list(self.venue),
+            authors: list(self.author),
+            sources: list(self.source),
+            withdrawn: self.withdrawn,
+        }
+    }
+}
+
+/// What may be said about a page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListParams {
+    /// How many papers.
+    #[serde(default = "default_limit")]
+    #[param(minimum = 1, maximum = 1000, default = 50)]
+    limit: usize,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON.
+    #[param(inline)]
+    format: Option<Format>,
+    /// Which fields of papers are shown; all but the embedding, if none is named.
+    #[param(inline)]
+    fields: Option<Vec<Field>>,
+}
+
+/// A page of papers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page {
+    /// Newest first; those without a date are the last.
+    #[schema(value_type = Vec<ViewSchema>)]
+    papers: Vec<View>,
+    /// Papers on all pages.
+    total: usize,
+    /// The `cursor` of the next page; null on the last.
+    #[schema(example = "2021-01-11_2021-01-11_7")]
+    next: Option<String>,
+}
+
+/// What is here, the newest first, a page at a time.
+#[utoipa::path(get, path = "/v1/papers", tag = "papers", params(ListParams, FilterParams), responses(
+    (status = 200, description = "A page", content(
+        (Page = "application/json"), (String = "application/x-bibtex"),
+        (String = "application/x-research-info-systems"), (String = "text/csv"), (String = "application/x-ndjson"),
+    )),
+    (status = 422, description = "A parameter is wrong", body = ErrorBody),
+))]
+pub async fn list(
+    State(app): State<App>,
+    WithFilter(params, filter): WithFilter<ListParams>,
+) -> Result<Response, Problem> {
+    let service = app.service()?;
+    let ListParams { limit, cursor, format, fields } = params;
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(Problem::invalid(format!("limit: got {limit}, wanted 1 to {MAX_LIMIT}")));
+    }
+    let after: Option<Place> = cursor.map(|cursor| cursor.parse()).transpose()?;
+    let (library, filter) = (Arc::clone(&service.library), filter.filter());
+    let listed = service.searches.run(move || library.list(&filter, after.as_ref(), limit)).await?;
+    if let Some(format) = format {
+        return Ok(as_text(format, format.write(listed.papers.iter())));
+    }
+    let papers = service.views(listed.papers, &Fields::of(fields)).await?;
+    let next = listed.next.map(|next| next.to_string());
+    Ok(Json(Page { papers, total: listed.total, next }).into_response())
+}

@@ -1,0 +1,119 @@
+//! `/recommendations/v1/papers/…`: Semantic Scholar's recommendations, over the papers that are here.
+//!
+//! Their two pools, of recent papers and of all in computer science, are one here: all there are.
+
+use super::App;
+use super::body::{Body, Params, Rest};
+use super::dialect::PlainError;
+use super::graph::{ToldSchema, Wanted, plain_id};
+use super::problem::Problem;
+use super::shapes;
+use crate::search::{Like, Query};
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+/// Recommendations, when nobody says how many, and the most.
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 500;
+
+fn default_limit() -> usize {
+    DEFAULT_LIMIT
+}
+
+/// What may be said about recommendations.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Wishes {
+    /// Names, with commas between them.
+    #[param(example = "title,year")]
+    fields: Option<String>,
+    /// How many.
+    #[serde(default = "default_limit")]
+    #[param(minimum = 1, maximum = 500, default = 100)]
+    limit: usize,
+    /// `recent` or `all-cs`: here, both are all papers.
+    #[serde(rename = "from")]
+    #[param(rename = "from", inline)]
+    _from: Option<Pool>,
+}
+
+/// A pool of Semantic Scholar's.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pool {
+    Recent,
+    AllCs,
+}
+
+/// What is recommended.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Recommended {
+    #[serde(rename = "recommendedPapers")]
+    #[schema(value_type = Vec<ToldSchema>)]
+    recommended_papers: Vec<Value>,
+}
+
+/// Papers like one.
+#[utoipa::path(get, path = "/recommendations/v1/papers/forpaper/{*id}", tag = "Semantic Scholar",
+    params(("id" = String, Path, description = "An id as there: `ARXIV:…`, `DOI:…`, `CorpusId:…`, `PMID:…`, `ACL:…`, `URL:…`", example = "ARXIV:2101.11408"), Wishes),
+    responses(
+        (status = 200, description = "The nearest papers, best first", body = Recommended),
+        (status = 400, description = "A field is not known, or the path is no text", body = PlainError),
+        (status = 404, description = "It is not here", body = PlainError),
+        (status = 422, description = "That cannot be an id, or a parameter is wrong", body = PlainError),
+    ))]
+pub async fn for_paper(
+    State(app): State<App>,
+    Rest(id): Rest,
+    Params(wishes): Params<Wishes>,
+) -> Result<Json<Recommended>, Problem> {
+    recommend(&app, Examples { positive: vec![id], negative: None }, wishes).await
+}
+
+/// Papers that those to be found are like, and unlike.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"positivePaperIds": ["ARXIV:2101.11408"], "negativePaperIds": []}))]
+pub struct Examples {
+    #[serde(rename = "positivePaperIds")]
+    #[schema(schema_with = shapes::ids)]
+    positive: Vec<String>,
+    #[serde(rename = "negativePaperIds")]
+    #[schema(schema_with = shapes::ids_or_none)]
+    negative: Option<Vec<String>>,
+}
+
+/// Papers like some, and unlike others.
+#[utoipa::path(post, path = "/recommendations/v1/papers/", tag = "Semantic Scholar", params(Wishes),
+    request_body = Examples,
+    responses(
+        (status = 200, description = "The nearest papers, best first", body = Recommended),
+        (status = 400, description = "A field is not known, or the body is no JSON", body = PlainError),
+        (status = 404, description = "One of the papers is not here", body = PlainError),
+        (status = 422, description = "There are no ids, or too many, or one cannot be one, or a parameter is wrong", body = PlainError),
+    ))]
+pub async fn for_papers(
+    State(app): State<App>,
+    Params(wishes): Params<Wishes>,
+    Body(examples): Body<Examples>,
+) -> Result<Json<Recommended>, Problem> {
+    recommend(&app, examples, wishes).await
+}
+
+async fn recommend(app: &App, examples: Examples, wishes: Wishes) -> Result<Json<Recommended>, Problem> {
+    let service = app.service()?;
+    let wanted = Wanted::read(wishes.fields.as_deref())?;
+    if !(1..=MAX_LIMIT).contains(&wishes.limit) {
+        return Err(Problem::refused(format!("limit: got {}, wanted 1 to {MAX_LIMIT}", wishes.limit)));
+    }
+    let ids = |ids: Vec<String>| ids.iter().map(|id| plain_id(id).to_string()).collect::<Vec<_>>();
+    let like = Like::Papers(ids(examples.positive));
+    let unlike = ids(examples.negative.unwrap_or_default());
+    let answer = service.search(Query { k: wishes.limit, unlike, ..Query::of(like) }).await?;
+    let papers = answer.hits.into_iter().map(|hit| hit.paper).collect();
+    Ok(Json(Recommended { recommended_papers: service.told(papers, &wanted).await? }))
+}

@@ -1,0 +1,101 @@
+//! How many searches run at once, and how many may wait.
+//!
+//! Its own file because it is the other place where load is met (`queue.rs` is the first): a search is a few hundred
+//! microseconds of one core, so as many run as there are cores, in the order in which they came. One more than may wait
+//! is told to come back; one whose caller has left is not run.
+
+use super::problem::Problem;
+use super::stages::{Stage, record};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+use tokio::sync::Semaphore;
+
+/// The searches of a server.
+pub struct Searches {
+    running: Arc<Semaphore>,
+    /// Those that wait, too.
+    here: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+/// One that is here.
+struct Here(Arc<AtomicUsize>);
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Searches {
+    /// At most `limit` wait.
+    pub fn new(limit: usize) -> Searches {
+        let cores = std::thread::available_parallelism().map_or(1, |count| count.get());
+        Searches { running: Arc::new(Semaphore::new(cores)), here: Arc::default(), limit }
+    }
+
+    /// Searches that run or wait.
+    pub fn busy(&self) -> usize {
+        self.here.load(Ordering::Relaxed)
+    }
+
+    /// Runs a search on a thread that may block, when it is its turn.
+    ///
+    /// # Errors
+    /// [`Problem::busy`] if too many wait; what the search itself says.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        search: impl FnOnce() -> crate::Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let started = Instant::now();
+        let waiting = self.here.fetch_add(1, Ordering::Relaxed);
+        let _here = Here(Arc::clone(&self.here));
+        if waiting >= self.limit {
+            let limit = self.limit;
+            return Err(Problem::busy(format!(
+                "{waiting} searches run or wait, and {limit} may (--max-searches)"
+            )));
+        }
+        let turn = Arc::clone(&self.running).acquire_owned().await.map_err(Problem::internal)?;
+        record(Stage::Wait, started.elapsed());
+        let started = Instant::now();
+        // The turn is over when the search is, whether or not its caller still waits.
+        let answer = super::blocking(move || {
+            let _turn = turn;
+            search()
+        });
+        let answer = answer.await;
+        record(Stage::Search, started.elapsed());
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn what_may_not_wait_is_refused_and_what_left_makes_room() {
+        let searches = Searches { running: Arc::new(Semaphore::new(1)), here: Arc::default(), limit: 2 };
+        let slow = || {
+            std::thread::sleep(Duration::from_millis(200));
+            Ok(())
+        };
+        let first = searches.run(slow);
+        let second = tokio::time::timeout(Duration::from_millis(20), searches.run(slow));
+        let third = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            searches.run(|| Ok(())).await.map_err(|problem| problem.status.as_u16())
+        };
+        let fourth = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            searches.run(|| Ok(4)).await.unwrap()
+        };
+        let (first, second, third, fourth) = tokio::join!(first, second, third, fourth);
+        assert!(first.is_ok() && second.is_err());
+        assert_eq!((third, fourth), (Err(429), 4));
+        assert_eq!(searches.busy(), 0);
+    }
+}

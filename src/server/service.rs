@@ -1,0 +1,168 @@
+//! A library that is open, and the ways into it.
+//!
+//! Its own file because this is what a handler speaks to, whichever API it speaks itself: every one of them answers from
+//! the same search, the same queue and the same writer. A request keeps the service that it began with.
+
+use super::metrics::Metrics;
+use super::options::ServerOptions;
+use super::problem::Problem;
+use super::queue::{EncodeQueue, Priority};
+use super::searches::Searches;
+use super::writes::Writes;
+use crate::encoder::Embedding;
+use crate::search::{Answer, Library, Like, Query};
+use crate::text::{TextHash, text_of_query};
+use hashlink::LruCache;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Texts whose vectors are kept: whoever turns a page asks by the same one.
+const KEPT_TEXTS: usize = 1024;
+
+/// A library that is open, and the ways into it.
+pub struct Service {
+    /// What answers.
+    pub library: Arc<Library>,
+    /// The way to the encoder.
+    pub queue: EncodeQueue,
+    /// The way to the index.
+    pub searches: Searches,
+    /// The way into the catalog.
+    pub writes: Writes,
+    metrics: Arc<Metrics>,
+    /// By their hashes, so that nobody's text is kept.
+    kept: Mutex<LruCache<TextHash, Embedding>>,
+    max_text_bytes: usize,
+    max_batch: usize,
+    max_k: usize,
+}
+
+impl Service {
+    /// Opens the ways into a library.
+    pub fn start(library: Arc<Library>, options: &ServerOptions, metrics: &Arc<Metrics>) -> Service {
+        let watched = Arc::clone(metrics);
+        let watch = Box::new(move |batch: &_| watched.encoded(batch));
+        let queue = EncodeQueue::start(Arc::clone(library.encoder()), options.queue, watch);
+        Service {
+            writes: Writes::start(Arc::clone(&library), queue.clone()),
+            searches: Searches::new(options.max_searches),
+            metrics: Arc::clone(metrics),
+            kept: Mutex::new(LruCache::new(KEPT_TEXTS)),
+            max_text_bytes: options.max_text_bytes,
+            max_batch: options.max_batch,
+            max_k: options.max_k,
+            library,
+            queue,
+        }
+    }
+
+    /// The model's name.
+    pub fn model(&self) -> &str {
+        &self.library.encoder().model().name
+    }
+
+    /// Answers a query: encodes through the queue, then searches.
+    pub async fn search(&self, query: Query) -> Result<Answer, Problem> {
+        self.check(&query)?;
+        let embedding = match &query.like {
+            Like::Text(text) => Some(self.embedding_of(text).await?),
+            _ => None,
+        };
+        let library = Arc::clone(&self.library);
+        self.searches.run(move || library.search_encoded(&query, embedding)).await
+    }
+
+    /// Answers many queries, whose texts are encoded together. What is wrong with one is its own answer.
+    pub async fn search_all(&self, queries: Vec<Query>) -> Result<Vec<Result<Answer, Problem>>, Problem> {
+        let (mut texts, mut embeddings) = (Vec::new(), vec![None; queries.len()]);
+        let checked: Vec<Result<(), Problem>> = queries.iter().map(|query| self.check(query)).collect();
+        for (place, (query, checked)) in queries.iter().zip(&checked).enumerate() {
+            if let (Like::Text(text), Ok(())) = (&query.like, checked) {
+                match self.known(text) {
+                    Some(embedding) => embeddings[place] = Some(embedding),
+                    None => texts.push((place, text_of_query(text).into_owned())),
+                }
+            }
+        }
+        let (places, texts): (Vec<usize>, Vec<String>) = texts.into_iter().unzip();
+        if !texts.is_empty() {
+            for (place, embedding) in places.into_iter().zip(self.embed(texts).await?) {
+                embeddings[place] = Some(embedding);
+            }
+        }
+        let mut answers = Vec::with_capacity(queries.len());
+        for ((query, embedding), checked) in queries.into_iter().zip(embeddings).zip(checked) {
+            let library = Arc::clone(&self.library);
+            answers.push(match checked {
+                Err(problem) => Err(problem),
+                Ok(()) => self.searches.run(move || library.search_encoded(&query, embedding)).await,
+            });
+        }
+        Ok(answers)
+    }
+
+    /// The vectors of texts, one or many.
+    pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Embedding>, Problem> {
+        let priority = if texts.len() == 1 { Priority::Interactive } else { Priority::Bulk };
+        self.queue.encode(texts, priority).await
+    }
+
+    /// The vector of a query's text, which may be known from before.
+    async fn embedding_of(&self, text: &str) -> Result<Embedding, Problem> {
+        let known = self.known(text);
+        self.metrics.looked_up("embedding", known.is_some());
+        if let Some(embedding) = known {
+            return Ok(embedding);
+        }
+        let read = text_of_query(text).into_owned();
+        let mut embeddings = self.queue.encode(vec![read], Priority::Interactive).await?;
+        let embedding = embeddings.pop().ok_or_else(|| Problem::internal("the queue gave no embedding"))?;
+        self.kept().insert(TextHash::of(text), embedding.clone());
+        Ok(embedding)
+    }
+
+    fn known(&self, text: &str) -> Option<Embedding> {
+        self.kept().get(&TextHash::of(text)).cloned()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, LruCache<TextHash, Embedding>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self, query: &Query) -> Result<(), Problem> {
+        query.check()?;
+        if query.k > self.max_k {
+            let (got, most) = (query.k, self.max_k);
+            return Err(Problem::invalid(format!("k: got {got}, wanted 1 to {most} (--max-k)")));
+        }
+        match &query.like {
+            Like::Text(text) => self.check_text("text", text),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses texts that are too long, and those with nothing in them.
+    pub fn check_text(&self, field: &str, text: &str) -> Result<(), Problem> {
+        let (got, most) = (text.len(), self.max_text_bytes);
+        if got > most {
+            return Err(Problem::invalid(format!(
+                "{field}: got {got} bytes, wanted at most {most} (--max-text-bytes)"
+            )));
+        }
+        if text.trim().is_empty() {
+            return Err(Problem::invalid(format!("{field}: got an empty text, wanted one with words in it")));
+        }
+        Ok(())
+    }
+
+    /// Refuses lists that are too long, and empty ones.
+    pub fn check_count(&self, field: &str, got: usize) -> Result<(), Problem> {
+        let most = self.max_batch;
+        match got {
+            0 => Err(Problem::invalid(format!("{field}: got an empty list, wanted at least one"))),
+            got if got > most => {
+                Err(Problem::invalid(format!("{field}: got {got}, wanted at most {most} (--max-batch)")))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! `POST /v1/papers`: papers that are added, or replace those they were.
+//!
+//! Its own file because a body may be larger than memory: it is read a line at a time, and written a chunk at a time, so
+//! neither a long dump nor a slow client costs more than a chunk. What was written stays written, whatever follows.
+
+use super::App;
+use super::body::{Params, unreadable};
+use super::dialect::ErrorBody;
+use super::options::ServerOptions;
+use super::problem::Problem;
+use super::service::Service;
+use super::writes::{TitleOnly, Write, Wrote};
+use crate::dump::{Entry, entry_of_json};
+use crate::ingest::Counts;
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use http_body_util::{BodyExt, Limited};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use utoipa::{IntoParams, ToSchema};
+
+/// Papers written at once.
+const CHUNK: usize = 256;
+
+/// Between two tries to write while others do.
+const TURN: Duration = Duration::from_millis(100);
+
+/// Refused entries that are told of one by one; all are counted.
+const MOST_TOLD: usize = 100;
+
+/// What may be said about an upload.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct UploadParams {
+    /// Take papers without an abstract too, by their titles.
+    #[serde(default)]
+    #[param(default = false)]
+    title_only: bool,
+}
+
+/// A paper, with the names people use for its fields; `title` and `abstract` are wanted.
+#[derive(ToSchema)]
+#[schema(example = json!({"id": "2101.11408", "title": "Number Parsing at a Gigabyte per Second",
+    "abstract": "With disks and networks providing gigabytes per second …", "authors": ["Daniel Lemire"], "published": "2021-01-11"}))]
+#[expect(dead_code, reason = "it is the schema of what `dump::jsonl` reads")]
+pub struct PaperIn {
+    /// Any id; left out, one is made of the title.
+    id: Option<String>,
+    title: String,
+    r#abstract: Option<String>,
+    authors: Option<Vec<String>>,
+    /// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
+    published: Option<String>,
+    categories: Option<Vec<String>>,
+    venue: Option<String>,
+    source: Option<String>,
+    url: Option<String>,
+    doi: Option<String>,
+}
+
+/// What became of an upload's entries.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct Uploaded {
+    /// Entries there were.
+    read: u64,
+    /// Papers that were not here.
+    added: u64,
+    /// Papers that were here, and something about them was different.
+    replaced: u64,
+    /// Papers that were here by another record.
+    folded: u64,
+    /// Papers that were here, the same in every field.
+    unchanged: u64,
+    /// Papers that an entry with `"deleted": true` took out.
+    deleted: u64,
+    /// Papers left out because they have no abstract.
+    without_abstract: u64,
+    /// Entries that are no papers.
+    refused: u64,
+    /// The first of them, and why.
+    problems: Vec<Refusal>,
+}
+
+/// An entry that is no paper.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Refusal {
+    /// Its number among all, from 1: of JSON Lines, its line.
+    entry: u64,
+    /// What was got and wanted.
+    reason: String,
+}
+
+/// Adds papers, or replaces those they were: a JSON object, a list of them, or JSON Lines of any length. When the answer
+/// comes, they are on the disk and are found. Entries that are no papers are told of and left out.
+#[utoipa::path(post, path = "/v1/papers", tag = "papers", params(UploadParams), security(("key" = [])),
+    request_body(content((PaperIn = "application/json"), (String = "application/x-ndjson"))),
+    responses(
+        (status = 200, description = "What became of them", body = Uploaded),
+        (status = 400, description = "The body ended too early", body = ErrorBody),
+        (status = 401, description = "The key is missing or not known", body = ErrorBody),
+        (status = 403, description = "The key may only read, or there is none and the request is from elsewhere", body = ErrorBody),
+        (status = 409, description = "Another process is writing", body = ErrorBody),
+        (status = 422, description = "There is no paper in it, or a parameter is wrong", body = ErrorBody),
+    ))]
+pub async fn upload(
+    State(app): State<App>,
+    Params(params): Params<UploadParams>,
+    body: Body,
+) -> Result<Json<Uploaded>, Problem> {
+    let service = app.service()?;
+    let mut upload = Upload::new(&service, app.options(), params.title_only);
+    let mut lines = Lines::new(body, app.options());
+    while let Some(line) = lines.next().await? {
+        upload.line(&line).await?;
+    }
+    upload.finish().await.map(Json)
+}
+
+/// The lines of a body, as they come.
+struct Lines<'a> {
+    body: Limited<Body>,
+    options: &'a ServerOptions,
+    /// What has come of the next lines.
+    rest: Vec<u8>,
+    /// How much of it was looked at for the end of a line, and how much was taken.
+    seen: usize,
+    taken: usize,
+    is_over: bool,
+}
+
+impl<'a> Lines<'a> {
+    fn new(body: Body, options: &'a ServerOptions) -> Lines<'a> {
+        let body = Limited::new(body, options.max_upload_bytes);
+        Lines { body, options, rest: Vec::new(), seen: 0, taken: 0, is_over: false }
+    }
+
+    /// The next line, or what is left at the end.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, Problem> {
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.rest[self.seen..]) {
+                let line = self.rest[self.taken..self.seen + end].to_vec();
+                self.taken = self.seen + end + 1;
+                self.seen = self.taken;
+                return Ok(Some(line));
+            }
+            self.rest.drain(..self.taken);
+            (self.taken, self.seen) = (0, self.rest.len());
+            if self.rest.len() > self.options.max_body_bytes {
+                return Err(Problem::too_large(self.options.max_body_bytes, "--max-body-bytes, of one line"));
+            }
+            if self.is_over {
+                let rest = std::mem::take(&mut self.rest);
+                self.seen = 0;
+                return Ok((!rest.is_empty()).then_some(rest));
+            }
+            match self.piece().await? {
+                Some(piece) => self.rest.extend_from_slice(&piece),
+                None => self.is_over = true,
+            }
+        }
+    }
+
+    async fn piece(&mut self) -> Result<Option<Bytes>, Problem> {
+        let limit = self.options.body_timeout;
+        let frame = tokio::time::timeout(limit, self.body.frame()).await.map_err(|_| Problem::slow(limit))?;
+        let wrong =
+            |error| unreadable(&axum::Error::new(error), self.options.max_upload_bytes, "--max-upload-bytes");
+        Ok(frame.transpose().map_err(wrong)?.and_then(|frame| frame.into_data().ok()))
+    }
+}
+
+/// An upload, as far as it has come.
+struct Upload<'a> {
+    service: &'a Service,
+    options: &'a ServerOptions,
+    title_only: TitleOnly,
+    waiting: Vec<Entry>,
+    answer: Uploaded,
+    /// Lines that are no JSON alone: a body that is one object or list over several lines.
+    several: Vec<u8>,
+}
+
+impl<'a> Upload<'a> {
+    fn new(service: &'a Service, options: &'a ServerOptions, title_only: TitleOnly) -> Upload<'a> {
+        let (waiting, answer, several) = (Vec::new(), Uploaded::default(), Vec::new());
+        Upload { service, options, title_only, waiting, answer, several }
+    }
+
+    async fn line(&mut self, line: &[u8]) -> Result<(), Problem> {
+        let line = line.trim_ascii();
+        if line.is_empty() && self.several.is_empty() {
+            return Ok(());
+        }
+        if self.answer.read == 0 && !self.several.is_empty() {
+            return self.one_of_several(line);
+        }
+        match serde_json::from_slice(line) {
+            Ok(Value::Array(list)) if self.answer.read == 0 => {
+                for value in list {
+                    self.value(value).await?;
+                }
+                Ok(())
+            }
+            Ok(value) => self.value(value).await,
+            Err(error) if error.is_eof() && self.answer.read == 0 => self.one_of_several(line),
+            Err(error) => {
+                self.refuse(format!("no JSON: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn one_of_several(&mut self, line: &[u8]) -> Result<(), Problem> {
+        self.several.extend_from_slice(line);
+        self.several.push(b'\n');
+        let most = self.options.max_body_bytes;
+        if self.several.len() > most {
+            return Err(Problem::too_large(
+                most,
+                "--max-body-bytes, of one JSON value; JSON Lines may be longer",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn value(&mut self, value: Value) -> Result<(), Problem> {
+        let entry = match value {
+            Value::Object(fields) => entry_of_json(&fields),
+            other => Err(format!("got {}, wanted an object", kind(&other))),
+        };
+        match entry {
+            Ok(entry) => {
+                self.answer.read += 1;
+                self.waiting.push(entry);
+                if self.waiting.len() >= CHUNK { self.write().await } else { Ok(()) }
+            }
+            Err(reason) => {
+                self.refuse(reason);
+                Ok(())
+            }
+        }
+    }
+
+    fn refuse(&mut self, reason: String) {
+        self.answer.read += 1;
+        self.answer.refused += 1;
+        if self.answer.problems.len() < MOST_TOLD {
+            self.answer.problems.push(Refusal { entry: self.answer.read, reason });
+        }
+    }
+
+    async fn write(&mut self) -> Result<(), Problem> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let entries = std::mem::take(&mut self.waiting);
+        if let Wrote::Put(counts) = self.write_in_time(entries).await? {
+            self.count(counts);
+        }
+        Ok(())
+    }
+
+    /// Whoever has begun is not sent away in the middle because others write, too: they take turns.
+    async fn write_in_time(&self, entries: Vec<Entry>) -> Result<Wrote, Problem> {
+        let has_begun = self.answer.read > (entries.len() as u64 + self.answer.refused);
+        let started = Instant::now();
+        loop {
+            let write = Write::Put(entries.clone(), self.title_only);
+            match self.service.writes.write(write).await {
+                Err(problem)
+                    if has_begun
+                        && problem.retry_after.is_some()
+                        && started.elapsed() < self.options.body_timeout =>
+                {
+                    tokio::time::sleep(TURN).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn count(&mut self, counts: Counts) {
+        let answer = &mut self.answer;
+        answer.added += counts.added;
+        answer.replaced += counts.replaced;
+        answer.folded += counts.folded;
+        answer.unchanged += counts.unchanged;
+        answer.deleted += counts.deleted;
+        answer.without_abstract += counts.without_abstract;
+    }
+
+    async fn finish(mut self) -> Result<Uploaded, Problem> {
+        if !self.several.is_empty() {
+            let several = std::mem::take(&mut self.several);
+            match serde_json::from_slice(&several) {
+                Ok(Value::Array(list)) => {
+                    for value in list {
+                        self.value(value).await?;
+                    }
+                }
+                Ok(value) => self.value(value).await?,
+                Err(error) => return Err(Problem::malformed(format!("body: {error}"))),
+            }
+        }
+        self.write().await?;
+        let answer = self.answer;
+        match answer.problems.first() {
+            // Nothing was written, so this is no success; of several, each has its reason.
+            Some(first) if answer.refused == answer.read => {
+                let (entry, reason) = (first.entry, &first.reason);
+                Err(Problem::invalid(format!(
+                    "body: no paper in {} entries; entry {entry}: {reason}",
+                    answer.read
+                )))
+            }
+            None if answer.read == 0 => Err(Problem::invalid(
+                "body: got no papers, wanted a JSON object with title and abstract, a list of them, or JSON Lines",
+            )),
+            _ => Ok(answer),
+        }
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

@@ -1,0 +1,222 @@
+//! Answers as they are shown: which fields of each paper, and in which format.
+//!
+//! Its own file because every route of ours that answers with papers shows them alike.
+
+use super::body::Params;
+use super::problem::Problem;
+use super::service::Service;
+use crate::cite::Format;
+use crate::paper::Paper;
+use crate::search::{Answer, DEFAULT_K, Hit, TextRead};
+use axum::Json;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use std::time::Instant;
+use utoipa::{IntoParams, ToSchema};
+
+/// For requests that do not say how many.
+pub fn default_k() -> usize {
+    DEFAULT_K
+}
+
+/// A field of a paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Field {
+    Id,
+    Title,
+    Abstract,
+    Authors,
+    Published,
+    Categories,
+    Venue,
+    Source,
+    Url,
+    Also,
+    Withdrawn,
+    /// Its vector, which no answer has unless it is named.
+    Embedding,
+}
+
+const ALL: [Field; 11] = [
+    Field::Id,
+    Field::Title,
+    Field::Abstract,
+    Field::Authors,
+    Field::Published,
+    Field::Categories,
+    Field::Venue,
+    Field::Source,
+    Field::Url,
+    Field::Also,
+    Field::Withdrawn,
+];
+
+/// The fields of papers that are wanted; all, if none is named.
+#[derive(Debug, Clone, Default)]
+pub struct Fields(Vec<Field>);
+
+impl Fields {
+    /// Those that are named.
+    pub fn of(named: Option<Vec<Field>>) -> Fields {
+        Fields(named.unwrap_or_else(|| ALL.into()))
+    }
+
+    fn have(&self, field: Field) -> bool {
+        self.0.contains(&field)
+    }
+}
+
+/// A paper, with the fields that were asked for.
+#[derive(Debug)]
+pub struct View {
+    paper: Paper,
+    fields: Vec<Field>,
+    embedding: Option<Vec<f32>>,
+}
+
+impl Serialize for View {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.fields.len()))?;
+        let paper = &self.paper;
+        for field in &self.fields {
+            match field {
+                Field::Id => map.serialize_entry("id", &paper.id)?,
+                Field::Title => map.serialize_entry("title", &paper.title)?,
+                Field::Abstract => map.serialize_entry("abstract", &paper.r#abstract)?,
+                Field::Authors => map.serialize_entry("authors", &paper.authors)?,
+                Field::Published => map.serialize_entry("published", &paper.published)?,
+                Field::Categories => map.serialize_entry("categories", &paper.categories)?,
+                Field::Venue => map.serialize_entry("venue", &paper.venue)?,
+                Field::Source => map.serialize_entry("source", &paper.source)?,
+                Field::Url => map.serialize_entry("url", &paper.url)?,
+                Field::Also => map.serialize_entry("also", &paper.also)?,
+                Field::Withdrawn => map.serialize_entry("withdrawn", &paper.withdrawn)?,
+                Field::Embedding => map.serialize_entry("embedding", &self.embedding)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// A paper; fields that were not asked for are absent.
+#[derive(ToSchema)]
+#[schema(as = PaperView)]
+#[expect(dead_code, reason = "it is the schema of `View`, which writes itself")]
+pub struct ViewSchema {
+    /// Normalised id.
+    #[schema(example = "2101.11408")]
+    id: Option<String>,
+    /// Title.
+    title: Option<String>,
+    /// Abstract.
+    r#abstract: Option<String>,
+    /// Authors, in order.
+    authors: Option<Vec<String>>,
+    /// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
+    #[schema(example = "2021-01-11")]
+    published: Option<String>,
+    /// Categories and keywords.
+    categories: Option<Vec<String>>,
+    /// Conference or journal.
+    venue: Option<String>,
+    /// Which dump it is from.
+    source: Option<String>,
+    /// Where to read it.
+    url: Option<String>,
+    /// Other ids of the same paper.
+    also: Option<Vec<String>>,
+    /// Whether it was taken back.
+    withdrawn: Option<bool>,
+    /// Its vector, of length 1.
+    embedding: Option<Vec<f32>>,
+}
+
+impl Service {
+    /// Shows papers.
+    pub async fn views(&self, papers: Vec<Paper>, fields: &Fields) -> Result<Vec<View>, Problem> {
+        let mut embeddings = vec![None; papers.len()];
+        if fields.have(Field::Embedding) {
+            let library = std::sync::Arc::clone(&self.library);
+            let ids: Vec<String> = papers.iter().map(|paper| paper.id.to_string()).collect();
+            // One that was deleted meanwhile has none.
+            let vectors = move || Ok(ids.iter().map(|id| library.vector(id).ok()).collect());
+            embeddings = self.searches.run(vectors).await?;
+        }
+        let view = |(paper, embedding)| View { paper, embedding, fields: fields.0.clone() };
+        Ok(papers.into_iter().zip(embeddings).map(view).collect())
+    }
+
+    /// Shows an answer.
+    pub async fn found(&self, answer: Answer, fields: &Fields, started: Instant) -> Result<Found, Problem> {
+        let (ranks, papers): (Vec<(usize, f32)>, Vec<Paper>) =
+            answer.hits.into_iter().map(|Hit { rank, score, paper }| ((rank, score), paper)).unzip();
+        let views = self.views(papers, fields).await?;
+        let hit = |((rank, score), paper)| FoundHit { rank, score, paper };
+        Ok(Found {
+            model: self.model().into(),
+            took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
+            hits: ranks.into_iter().zip(views).map(hit).collect(),
+            text: answer.text,
+        })
+    }
+}
+
+/// What was found.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Found {
+    /// The model whose vectors were compared.
+    #[schema(example = "all-MiniLM-L6-v2")]
+    model: String,
+    /// Milliseconds from the query to the answer.
+    took_ms: f64,
+    /// Best first; of equal scores, by id.
+    hits: Vec<FoundHit>,
+    /// Of a query by text, how much of it was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<TextRead>,
+}
+
+impl Found {
+    /// Its papers, without their scores.
+    pub fn papers(&self) -> impl Iterator<Item = &Paper> {
+        self.hits.iter().map(|hit| &hit.paper.paper)
+    }
+}
+
+/// One answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FoundHit {
+    /// From 1, or from one more than `offset`.
+    rank: usize,
+    /// Cosine similarity, -1 to 1.
+    score: f32,
+    /// The paper.
+    #[schema(value_type = ViewSchema)]
+    paper: View,
+}
+
+/// In which format papers are wanted.
+#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct FormatParam {
+    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON.
+    #[param(inline)]
+    pub format: Option<Format>,
+}
+
+/// What was found, in the format that was asked for, or else as JSON.
+pub fn shown_answer(Params(FormatParam { format }): Params<FormatParam>, found: Found) -> Response {
+    match format {
+        Some(format) => as_text(format, format.write(found.papers())),
+        None => Json(found).into_response(),
+    }
+}
+
+/// A text in a format.
+pub fn as_text(format: Format, text: String) -> Response {
+    ([(header::CONTENT_TYPE, format.media_type())], text).into_response()
+}

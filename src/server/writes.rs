@@ -1,0 +1,121 @@
+//! The one writer of a server: papers that are added and deleted over HTTP.
+//!
+//! Its own file because a data folder has one writer at a time, and opening it takes a while: a thread opens it when
+//! somebody writes, keeps it while more comes, and closes it soon after, so that `likewise ingest` need not wait for a
+//! server. What it encodes goes through the server's queue, behind whoever waits for an answer.
+
+use super::problem::Problem;
+use super::queue::EncodeQueue;
+use crate::dump::{Entry, Refused};
+use crate::error::Result;
+use crate::ingest::{Counts, Writer};
+use crate::paper::PaperId;
+use crate::search::Library;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Writes that may wait, of at most a chunk of papers each.
+const MAX_WAITING: usize = 16;
+
+/// How long the folder is kept open for the next write.
+const KEEP_OPEN: Duration = Duration::from_millis(500);
+
+/// Something to be written.
+pub enum Write {
+    /// Records, added or in place of those they were; those without an abstract only if that is said.
+    Put(Vec<Entry>, TitleOnly),
+    /// Papers, by any of their ids.
+    Delete(Vec<PaperId>),
+}
+
+/// Whether papers without an abstract are taken, by their titles.
+pub type TitleOnly = bool;
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Wrote {
+    /// How many were what.
+    Put(Counts),
+    /// Which were here.
+    Deleted(Vec<bool>),
+}
+
+struct Job {
+    write: Write,
+    reply: oneshot::Sender<Outcome>,
+}
+
+/// Done, or another process is writing.
+type Outcome = Result<Option<Wrote>>;
+
+/// The way to the writer. When it is dropped, the writer finishes what it has and ends.
+pub struct Writes {
+    sender: SyncSender<Job>,
+}
+
+impl Writes {
+    /// Starts the writer of a library's folder.
+    pub fn start(library: Arc<Library>, queue: EncodeQueue) -> Writes {
+        let (sender, jobs) = sync_channel(MAX_WAITING);
+        std::thread::spawn(move || run(&jobs, &library, &queue));
+        Writes { sender }
+    }
+
+    /// Writes; what is written is on the disk, and found by the next query.
+    ///
+    /// # Errors
+    /// 429 if too much waits, 409 if another process is writing.
+    pub async fn write(&self, write: Write) -> Result<Wrote, Problem> {
+        let (reply, outcome) = oneshot::channel();
+        self.sender.try_send(Job { write, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => Problem::busy(format!("{MAX_WAITING} writes")),
+            TrySendError::Disconnected(_) => Problem::internal("the writer is gone"),
+        })?;
+        let outcome = outcome.await.map_err(|_| Problem::internal("the writer dropped a request"))?;
+        outcome?.ok_or_else(|| {
+            Problem::conflict("another process is writing to this data folder; try again when it is done")
+        })
+    }
+}
+
+fn run(jobs: &Receiver<Job>, library: &Library, queue: &EncodeQueue) {
+    while let Ok(job) = jobs.recv() {
+        match open(library, queue) {
+            Ok(Some(mut writer)) => {
+                perform(&mut writer, job);
+                while let Ok(job) = jobs.recv_timeout(KEEP_OPEN) {
+                    perform(&mut writer, job);
+                }
+                // The papers are in the catalog already; whoever opens the folder next would do this.
+                if let Err(error) = writer.finish() {
+                    tracing::warn!("the index is not brought up to date yet: {error}");
+                }
+            }
+            Ok(None) => drop(job.reply.send(Ok(None))),
+            Err(error) => drop(job.reply.send(Err(error))),
+        }
+    }
+}
+
+fn open(library: &Library, queue: &EncodeQueue) -> Result<Option<Writer>> {
+    let Some(mut writer) = Writer::try_open(library.folder(), library.encoder())? else { return Ok(None) };
+    let queue = queue.clone();
+    writer.encode_by(Box::new(move |texts| queue.encode_accepted(texts)));
+    Ok(Some(writer))
+}
+
+fn perform(writer: &mut Writer, job: Job) {
+    let wrote = match job.write {
+        Write::Put(entries, title_only) => {
+            writer.title_only = title_only;
+            let mut counts = Counts::default();
+            let entries: Vec<Result<Entry, Refused>> = entries.into_iter().map(Ok).collect();
+            writer.add(entries, &mut counts).map(|()| Wrote::Put(counts))
+        }
+        Write::Delete(ids) => writer.catalog().delete(&ids).map(Wrote::Deleted),
+    };
+    // Whoever asked may have left; it is written all the same.
+    let _ = job.reply.send(wrote.map(Some));
+}
