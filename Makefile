@@ -6,7 +6,7 @@ DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
 LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
 
-.PHONY: setup demo test check soak bench bench-encode bench-search bench-dumps golden
+.PHONY: setup demo test check soak bench bench-encode bench-search bench-dumps bench-serve golden
 
 # The release program, and the model, every file verified.
 setup:
@@ -19,7 +19,8 @@ demo: setup
 	@scripts/demo $(LIKEWISE) $(DATA) $(LISTEN)
 
 # The suite runs optimised, and shares the program's dependencies: it uses the real model. Then the
-# vectors once more with the instructions of lesser machines. Then files of vectors, in the programs people have.
+# vectors once more with the instructions of lesser machines. Then files of vectors, in the programs people have. Then
+# the server, asked by the clients people have, and held to every word of its OpenAPI document.
 test: setup
 	cargo test --release --locked --quiet
 	LIKEWISE_CPU=avx2 cargo test --release --locked --quiet golden
@@ -27,6 +28,10 @@ test: setup
 	python3 -m venv .venv-vectors
 	.venv-vectors/bin/pip install --quiet numpy pandas pyarrow duckdb
 	.venv-vectors/bin/python -B scripts/read-vectors $(LIKEWISE) tests/data/sample.jsonl
+	python3 -m venv .venv-clients
+	.venv-clients/bin/pip install --quiet -r tests/clients/requirements.txt
+	.venv-clients/bin/python -B tests/clients/clients.py
+	.venv-clients/bin/python -B tests/clients/spec.py --max-examples 30
 
 # For an evening: an ingest and a writer killed 200 times each; dumps with 20,000 spoiled bytes; readers, a writer, deletes and merges for 30 minutes.
 soak: setup
@@ -71,6 +76,15 @@ bench-dumps: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet pyarrow
 	.venv-peers/bin/python -B benches/dumps.py --dump $(firstword $(wildcard $(DUMP))) --results benches/RESULTS.md
+
+# The server under load, over the papers of DUMP; oha is built first.
+OHA = target/oha/bin/oha
+bench-serve: setup $(OHA)
+	$(LIKEWISE) ingest $(firstword $(wildcard $(DUMP))) --data $(DATA) || [ $$? -eq 2 ]
+	python3 -B benches/serve.py --oha $(OHA) --data $(DATA) --dump $(firstword $(wildcard $(DUMP))) --results benches/RESULTS.md
+
+$(OHA):
+	cargo install oha --version 1.16.0 --locked --no-default-features --features rustls --root target/oha
 
 $(VECTORS): setup
 	mkdir -p target/bench

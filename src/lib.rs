@@ -5,7 +5,7 @@
 //! Data flows one way, and a module imports only what stands above it here:
 //!
 //! - [`error`]: got what, wanted what, do what
-//! - [`object`]: JSON objects that are objects
+//! - [`json`]: JSON, where serde takes too much or too little
 //! - [`disk`]: atomic writes, and the writer's lock
 //! - [`map`]: a file as values in memory
 //! - [`cpu`]: which level of instructions is used
@@ -33,7 +33,7 @@
 pub mod error;
 pub use error::{Error, Result};
 
-pub mod object;
+pub mod json;
 
 pub mod disk;
 

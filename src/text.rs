@@ -38,9 +38,12 @@ pub fn text_of(paper: &Paper) -> String {
     format!("{}{stop}{}", paper.title, paper.r#abstract)
 }
 
+/// Longest query whose LaTeX is made readable, in bytes: somebody waits for it, and a longer one is no abstract.
+const LONGEST_READABLE: usize = 20_000;
+
 /// What the model reads of a query: its LaTeX is made readable, as that of papers was.
 pub fn text_of_query(text: &str) -> Cow<'_, str> {
-    readable(text)
+    if text.len() > LONGEST_READABLE { Cow::Borrowed(text) } else { readable(text) }
 }
 
 #[cfg(test)]

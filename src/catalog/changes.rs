@@ -44,7 +44,8 @@ impl Catalog {
 
     /// Differs from what it was when somebody else has written since.
     pub fn version(&self) -> Result<i64> {
-        Ok(self.lock().pragma_query_value(None, "data_version", |row| row.get(0))?)
+        let connection = self.lock();
+        Ok(connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
 
     /// Tells readers, by [`Catalog::version`], of what changed beside the catalog.

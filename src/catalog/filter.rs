@@ -6,7 +6,7 @@
 use super::labels::{Kind, author_query};
 use super::{Catalog, Numbers};
 use crate::error::{Error, Result};
-use crate::object::object_or_null;
+use crate::json::object_or_null;
 use crate::paper::{PaperId, collapse_whitespace, parse_date};
 use rusqlite::{Connection, ErrorCode};
 use serde::{Deserialize, Serialize};

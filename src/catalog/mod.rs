@@ -103,7 +103,9 @@ impl Catalog {
 
     /// The paper with this id, whichever of its ids it is, and its number.
     pub fn find(&self, id: &PaperId) -> Result<Option<(PaperNumber, Paper)>> {
-        let connection = self.reader();
+        let reader = self.reader();
+        // One transaction for all: each takes and gives back the file's locks.
+        let connection = reader.unchecked_transaction()?;
         let Some(number) = row::number_of(&connection, id)? else { return Ok(None) };
         let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
         Ok(statement.query_row([number], |row| Ok((number, paper(row)?))).optional()?)
@@ -116,7 +118,8 @@ impl Catalog {
 
     /// The papers with these numbers, in their order; a number that is not here is left out.
     pub fn get(&self, numbers: &[PaperNumber]) -> Result<Vec<(PaperNumber, Paper)>> {
-        let connection = self.reader();
+        let reader = self.reader();
+        let connection = reader.unchecked_transaction()?;
         let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
         let mut papers = Vec::with_capacity(numbers.len());
         for number in numbers {

@@ -39,12 +39,12 @@ fn entry(paper: &Paper, key: &str) -> String {
     if let Some(year) = year {
         field("year", &escaped(year));
     }
-    let texts = [("booktitle", paper.venue.as_deref()), ("doi", doi(paper)), ("url", paper.url.as_deref())];
-    for (name, value) in texts {
-        value.into_iter().for_each(|value| field(name, &escaped(value)));
+    paper.venue.iter().for_each(|venue| field("booktitle", &escaped(venue)));
+    for (name, value) in [("doi", doi(paper)), ("url", paper.url.as_deref())] {
+        value.into_iter().for_each(|value| field(name, &verbatim(value)));
     }
     if let Some(id) = arxiv(paper) {
-        field("eprint", &escaped(id));
+        field("eprint", &verbatim(id));
         field("archiveprefix", "arXiv");
     }
     if !paper.r#abstract.is_empty() {
@@ -67,14 +67,28 @@ fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in collapse_whitespace(text).chars() {
         match character {
-            '\\' => escaped.push_str("\\textbackslash{}"),
-            '~' => escaped.push_str("\\textasciitilde{}"),
-            '^' => escaped.push_str("\\textasciicircum{}"),
-            '{' | '}' | '%' | '#' | '$' | '&' | '_' => escaped.extend(['\\', character]),
+            '\\' => escaped.push_str("\\textbackslash "),
+            '~' => escaped.push_str("\\textasciitilde "),
+            '^' => escaped.push_str("\\textasciicircum "),
+            // BibTeX counts braces whether or not something stands before them.
+            '{' => escaped.push_str("\\textbraceleft "),
+            '}' => escaped.push_str("\\textbraceright "),
+            '%' | '#' | '$' | '&' | '_' => escaped.extend(['\\', character]),
             other => escaped.push(other),
         }
     }
     escaped
+}
+
+/// What is read as it stands, but for what would end the field.
+fn verbatim(text: &str) -> String {
+    let escaped = |character: char| match character {
+        '{' => "%7B".into(),
+        '}' => "%7D".into(),
+        '\\' => "%5C".into(),
+        other => other.to_string(),
+    };
+    collapse_whitespace(text).replace(' ', "%20").chars().map(escaped).collect()
 }
 
 /// `angstrom2021number`: letters and digits of ASCII, as every TeX reads them.

@@ -5,7 +5,7 @@ use crate::encoder::Encoder;
 use crate::ingest;
 use crate::search::{Library, MAX_K};
 use crate::server::{self, App, Keys, QueueLimits, ServerOptions, Tls};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ struct Limits {
     /// Tokens of questions that may wait to be encoded; more are told to come back.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS", default_value_t = QueueLimits::default().interactive)]
     queue_tokens: usize,
-    /// The same from when something was told to come back until nothing waits: who is let in then is answered soon.
+    /// The same for a second after something was told to come back: who is let in then is answered soon.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS_FLOODED", default_value_t = QueueLimits::default().flooded)]
     queue_tokens_flooded: usize,
     /// Tokens of requests with many texts that may wait, behind all questions.
@@ -100,7 +100,7 @@ struct Limits {
 )]
 struct Access {
     /// File of keys: tables called key, with key, may = "read" or "write", per_second and name. Without a read key, all may ask;
-    /// without a write key, papers are written from this machine only.
+    /// without a write key, papers are written from this machine only; behind a proxy on this machine, give one.
     #[arg(long, value_name = "FILE", env = "LIKEWISE_KEYS")]
     keys: Option<PathBuf>,
     /// How often a second each key may be used that does not say so itself.
@@ -113,10 +113,10 @@ struct Access {
     #[arg(long, value_name = "NAME", env = "LIKEWISE_HOST", value_delimiter = ',')]
     host: Vec<String>,
     /// Certificate, in PEM: HTTPS instead of HTTP.
-    #[arg(long, value_name = "FILE", env = "LIKEWISE_TLS_CERT", requires = "tls_key")]
+    #[arg(long, value_name = "FILE", env = "LIKEWISE_TLS_CERT")]
     tls_cert: Option<PathBuf>,
     /// Its private key, in PEM.
-    #[arg(long, value_name = "FILE", env = "LIKEWISE_TLS_KEY", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = "LIKEWISE_TLS_KEY")]
     tls_key: Option<PathBuf>,
 }
 
@@ -185,8 +185,11 @@ impl Access {
     }
 
     fn tls(&self) -> anyhow::Result<Option<Tls>> {
-        let files = self.tls_cert.as_ref().zip(self.tls_key.as_ref());
-        Ok(files.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?)
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Ok(Some(Tls::load(certificate, key)?)),
+            (None, None) => Ok(None),
+            _ => bail!("got one of --tls-cert and --tls-key, wanted both, or neither for HTTP"),
+        }
     }
 }
 

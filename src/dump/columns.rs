@@ -160,7 +160,7 @@ fn text(field: &str, value: &Value) -> Result<Option<String>, String> {
 /// 704.001). A number says nothing of whose it is, but where the column does.
 fn id(field: &str, value: &Value) -> Result<String, String> {
     let written = match value {
-        Value::Number(number) if number.is_u64() => number.to_string(),
+        Value::Number(number) if is_whole(number) => format!("{:.0}", number.as_f64().unwrap_or_default()),
         Value::Number(number) => {
             return Err(format!("{field}: got the number {number}, wanted text in quotes"));
         }
@@ -168,6 +168,11 @@ fn id(field: &str, value: &Value) -> Result<String, String> {
     };
     let is_number = !written.is_empty() && written.bytes().all(|byte| byte.is_ascii_digit());
     Ok(if field == "pmid" && is_number { format!("pmid:{written}") } else { written })
+}
+
+/// Whether a number is whole, 0 or more, and as it was written: larger ones are not, in some programs.
+fn is_whole(number: &serde_json::Number) -> bool {
+    number.as_f64().is_some_and(|number| (0.0..=1e15).contains(&number) && number.fract() == 0.0)
 }
 
 /// A date, or what [`crate::paper::parse_date`] says is none, with the field's name.

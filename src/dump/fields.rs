@@ -109,11 +109,10 @@ pub fn deleted(id: &str, source: Option<&str>) -> Result<Deleted, String> {
 }
 
 fn tidy(text: &str) -> String {
-    if text.len() > LONGEST_READABLE {
-        collapse_whitespace(text)
-    } else {
-        collapse_whitespace(&readable(text))
-    }
+    let tidy =
+        if text.len() > LONGEST_READABLE { String::new() } else { collapse_whitespace(&readable(text)) };
+    // One that is nothing but LaTeX is better than none.
+    if tidy.is_empty() { collapse_whitespace(text) } else { tidy }
 }
 
 /// A date, as far as one can be read: what an archive has written oddly need not keep its paper out.

@@ -43,6 +43,11 @@ impl Filters {
         Filters { catalog, kept: Mutex::default() }
     }
 
+    /// The catalog, by a connection that nobody waits for who does not filter.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
     /// The papers that pass a filter, as of a directory's last change or later. Making the set may take a while.
     pub fn numbers(&self, filter: &Filter, last: i64) -> Result<Arc<Numbers>> {
         if let Some(kept) = find(&mut self.lock(), filter, last) {

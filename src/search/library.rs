@@ -189,7 +189,8 @@ impl Library {
 
     /// The newest papers that pass a filter, a page at a time; see [`Catalog::list`].
     pub fn list(&self, filter: &Filter, after: Option<&Place>, limit: usize) -> Result<Listed> {
-        self.catalog.list(filter, after, limit)
+        // By a connection of its own: every query asks the other what has changed.
+        self.filters.catalog().list(filter, after, limit)
     }
 
     /// See [`Catalog::published_within`].

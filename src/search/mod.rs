@@ -85,8 +85,8 @@ impl Query {
         if self.unlike.len() > MAX_PAPERS {
             return wrong(format!("unlike: got {} ids, wanted at most {MAX_PAPERS}", self.unlike.len()));
         }
-        if self.min_score.is_some_and(|score| !score.is_finite()) {
-            return wrong("min_score: got no number, wanted a cosine from -1 to 1".into());
+        if let Some(score) = self.min_score.filter(|score| !(-1.0..=1.0).contains(score)) {
+            return wrong(format!("min_score: got {score}, wanted a cosine from -1 to 1"));
         }
         if self.offset > MAX_OFFSET {
             return wrong(format!("offset: got {}, wanted 0 to {MAX_OFFSET}", self.offset));
@@ -161,6 +161,9 @@ pub struct NextStats {
     pub vectors: usize,
 }
 
+/// Largest values of vectors that are directions.
+const SIZES: std::ops::RangeInclusive<f32> = 1e-30..=1e30;
+
 /// Scales a caller's vector to length 1.
 fn unit(vector: &[f32], dimension: usize) -> Result<Vec<f32>> {
     if vector.len() != dimension {
@@ -169,8 +172,10 @@ fn unit(vector: &[f32], dimension: usize) -> Result<Vec<f32>> {
     }
     // Scaled by the largest value first, so that squares neither overflow nor vanish.
     let largest = vector.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    if !vector.iter().all(|value| value.is_finite()) || largest < f32::MIN_POSITIVE {
-        return Err(Error::Invalid("vector: got NaN, infinity or only zeros, wanted a direction".into()));
+    if !vector.iter().all(|value| value.is_finite()) || !SIZES.contains(&largest) {
+        return Err(Error::Invalid(
+            "vector: got NaN, infinity, only zeros, or values beyond 1e30, wanted a direction".into(),
+        ));
     }
     let scaled: Vec<f32> = vector.iter().map(|value| value / largest).collect();
     let length = dot(&scaled, &scaled).sqrt();
@@ -184,9 +189,9 @@ mod tests {
     #[test]
     fn vectors_of_any_length_but_zero_become_unit_vectors() {
         assert_eq!(unit(&[3.0, 4.0], 2).unwrap(), [0.6, 0.8]);
-        assert_eq!(unit(&[3e38, 0.0], 2).unwrap(), [1.0, 0.0]);
+        assert_eq!(unit(&[1e30, 0.0], 2).unwrap(), [1.0, 0.0]);
         assert_eq!(unit(&[0.0, -3e-30], 2).unwrap(), [0.0, -1.0]);
-        for wrong in [&[0.0, 0.0][..], &[f32::NAN, 1.0], &[f32::INFINITY, 1.0], &[1.0]] {
+        for wrong in [&[0.0, 0.0][..], &[f32::NAN, 1.0], &[f32::INFINITY, 1.0], &[1.0], &[1e31, 1.0]] {
             assert!(unit(wrong, 2).is_err(), "{wrong:?}");
         }
     }

@@ -122,7 +122,8 @@ impl Keys {
         found
     }
 
-    fn has(&self, right: Right) -> bool {
+    /// Whether there is a key of this right.
+    pub fn has(&self, right: Right) -> bool {
         self.0.iter().any(|key| key.right == right)
     }
 
@@ -143,6 +144,9 @@ impl Keys {
                 Err(Problem::unauthorized(format!(
                     "{got}, wanted Authorization: Bearer KEY, or x-api-key: KEY"
                 )))
+            }
+            (Right::Write, Some(key)) if key.right < Right::Write && !self.has(Right::Write) => {
+                may_write_without_key(headers, peer).map_err(Problem::forbidden)
             }
             (Right::Write, Some(key)) if key.right < Right::Write => {
                 Err(Problem::forbidden("got a key that may only read, wanted one that may write"))
@@ -165,7 +169,7 @@ fn sent_key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Without any write key, whoever sits at this machine may write: not what a page in their browser sends in their name,
-/// nor what a proxy on this machine brings from elsewhere.
+/// nor what a proxy on this machine brings from elsewhere, as far as it says so: some do not, and need a key.
 fn may_write_without_key(headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), String> {
     let refused = |got: &str| {
         Err(format!(

@@ -6,6 +6,7 @@ use super::App;
 use super::body::{Params, Rest};
 use super::dialect::PlainError;
 use super::problem::Problem;
+use super::shapes;
 use crate::paper::{Paper, parse_date, written_day};
 use crate::search::{Like, Query};
 use axum::Json;
@@ -23,7 +24,7 @@ const DEFAULT_DAILY: usize = 50;
 const MAX_DAILY: usize = 100;
 
 /// Pages of a daily list.
-const MAX_PAGE: usize = 100_000;
+const MAX_PAGE: usize = 1000;
 
 fn default_found() -> usize {
     DEFAULT_FOUND
@@ -51,7 +52,7 @@ pub struct Item {
 #[serde(rename_all = "camelCase")]
 pub struct Inner {
     /// Its arXiv id, if it has one; else what it is called here.
-    #[schema(example = "2101.11408")]
+    #[schema(example = "9901.00001")]
     id: String,
     title: String,
     summary: String,
@@ -104,7 +105,7 @@ impl Item {
 #[into_params(parameter_in = Query)]
 pub struct Search {
     /// A text: what papers are about.
-    #[param(min_length = 1, pattern = "\\S", example = "knots")]
+    #[param(pattern = "[^\\s\\u0085\\uFEFF]", example = "knots")]
     q: String,
     /// How many.
     #[serde(default = "default_found")]
@@ -137,7 +138,7 @@ fn within(field: &str, got: usize, most: usize) -> Result<usize, Problem> {
 
 /// One paper.
 #[utoipa::path(get, path = "/api/papers/{*id}", tag = "Hugging Face papers",
-    params(("id" = String, Path, description = "Any id the paper has", example = "2101.11408")),
+    params(("id" = String, Path, description = "Any id the paper has", example = "9901.00001")),
     responses(
         (status = 200, description = "The paper", body = Inner),
         (status = 400, description = "The path is no text", body = PlainError),
@@ -157,17 +158,17 @@ pub async fn paper(State(app): State<App>, Rest(id): Rest) -> Result<Json<Inner>
 #[into_params(parameter_in = Query)]
 pub struct Days {
     /// One day.
-    #[param(format = Date, example = "2021-01-11")]
+    #[param(schema_with = shapes::day)]
     date: Option<String>,
     /// A week: `YYYY-Www`.
-    #[param(pattern = "^[0-9]{4}-W(0[1-9]|[1-4][0-9]|5[0-2])$", example = "2021-W02")]
+    #[param(pattern = "^[0-9]{4}-W(0[1-9]|[1-4][0-9]|5[0-3])$", example = "2021-W02")]
     week: Option<String>,
     /// A month: `YYYY-MM`.
     #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$", example = "2021-01")]
     month: Option<String>,
     /// Page, from 0.
     #[serde(default)]
-    #[param(minimum = 0, maximum = 100000, default = 0)]
+    #[param(minimum = 0, maximum = 1000, default = 0)]
     p: usize,
     /// Papers on a page.
     #[serde(default = "default_daily")]

@@ -8,7 +8,7 @@ use super::dialect::Dialect;
 use super::problem::Problem;
 use super::stages::{gather, server_timing};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::SocketAddr;
@@ -32,18 +32,22 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
     let id = id_of(&request);
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let id_text = id.to_str().unwrap_or_default().to_string();
-    let span = tracing::info_span!("request", id = %id_text, %method, route = %route, status = tracing::field::Empty);
+    let span = tracing::info_span!("request", id = %id_text, method = known(&method), route = %route, status = tracing::field::Empty);
     let answered = async { answer(&app, request, &path, next).await };
     let (response, stages) = gather(answered).instrument(span.clone()).await;
     let mut response = in_dialect(response, &path);
     let (status, took) = (response.status().as_u16(), started.elapsed());
     span.record("status", status);
-    app.metrics().answered(&route, method.as_str(), status, took, &stages);
+    app.metrics().answered(&route, known(&method), status, took, &stages);
     // Never what it said: abstracts may be unpublished. Nor its query string, which may have one in it.
     tracing::debug!(
         parent: &span, path = %path, status, ms = took.as_secs_f64() * 1e3, "answered"
     );
     let headers = response.headers_mut();
+    if status == StatusCode::METHOD_NOT_ALLOWED.as_u16() && path.ends_with("/similar") {
+        // Its route is that of the paper, which can be deleted, too.
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+    }
     headers.insert(REQUEST_ID, id);
     if let Ok(timing) = HeaderValue::from_str(&server_timing(&stages, took)) {
         headers.insert(SERVER_TIMING, timing);
@@ -81,9 +85,23 @@ fn right_for(method: &Method, path: &str) -> Option<Right> {
     }
 }
 
-/// An upload takes as long as pieces of it come, and a stream of events as long as somebody listens.
+/// An upload takes as long as pieces of it come.
 fn has_no_limit(method: &Method, path: &str) -> bool {
-    (method == Method::POST && path == "/v1/papers") || path == "/mcp"
+    method == Method::POST && path == "/v1/papers"
+}
+
+/// A method as metrics have it: anybody can send any word for one.
+fn known(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
 }
 
 /// Its caller's, if that can be one, or a new one.

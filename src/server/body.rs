@@ -6,7 +6,7 @@ use super::App;
 use super::list::FilterParams;
 use super::options::ServerOptions;
 use super::problem::Problem;
-use crate::object::Object;
+use crate::json::Object;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;

@@ -26,7 +26,7 @@ impl Dialect {
     /// By a request's path.
     pub fn of(path: &str) -> Dialect {
         match path {
-            "/embed" | "/info" | "/rerank" => Dialect::Tei,
+            "/" | "/embed" | "/info" | "/rerank" => Dialect::Tei,
             "/v1/rerank" | "/v2/rerank" => Dialect::Cohere,
             _ if ["/recommendations/", "/graph/", "/api/"].iter().any(|start| path.starts_with(start)) => {
                 Dialect::Plain

@@ -2,15 +2,22 @@
 //! people, to be tried in a browser; its files are in the program.
 
 use super::App;
+use super::access::{Keys, Right};
 use super::dialect::{CohereError, Dialect, ErrorBody, PlainError, TeiError};
+use super::options::ServerOptions;
 use super::papers::Similar;
-use axum::Router;
+use super::shapes;
+use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::Response;
-use utoipa::openapi::path::{HttpMethod, Operation, Paths};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn, Paths};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{OpenApi as _, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -49,69 +56,78 @@ pub fn about() -> OpenApi {
 }
 
 /// The routes, for an API that is known by now.
-pub fn router(api: OpenApi) -> Router<App> {
-    let api = finished(api);
-    // Nothing is sent elsewhere to be validated.
+pub fn router(api: OpenApi, options: &ServerOptions) -> Router<App> {
+    let api = json!(finished(api, &options.keys));
     let config = Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true);
-    let pages: Router<App> = SwaggerUi::new("/docs").url("/openapi.json", api).config(config).into();
-    pages.layer(axum::middleware::map_response(async |mut response: Response| {
+    let pages: Router<App> = SwaggerUi::new("/docs").config(config).into();
+    let pages = pages.layer(axum::middleware::map_response(async |mut response: Response| {
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         response
-    }))
+    }));
+    let document = async |State(app): State<App>, Extension(api): Extension<Arc<Value>>| {
+        let dimension = app.service().ok().map(|service| service.library.encoder().dimension());
+        Json(with_questions((*api).clone(), dimension))
+    };
+    let document = get(document).layer(Extension(Arc::new(api)));
+    pages.route("/openapi.json", document)
 }
 
 /// Adds what is true of every route, and writes paths as OpenAPI does.
-fn finished(mut api: OpenApi) -> OpenApi {
+fn finished(mut api: OpenApi, keys: &Keys) -> OpenApi {
     api.merge(Similar::openapi());
     let paths = std::mem::replace(&mut api.paths, Paths::new());
     for (path, mut item) in paths.paths {
         let path = path.replace("{*", "{");
-        let dialect = Dialect::of(&path);
         let operations = [
             (HttpMethod::Get, &mut item.get),
             (HttpMethod::Post, &mut item.post),
             (HttpMethod::Delete, &mut item.delete),
         ];
         for (method, operation) in operations {
-            operation.iter_mut().for_each(|operation| finish(operation, &path, &method, dialect));
+            operation.iter_mut().for_each(|operation| finish(operation, &path, &method, keys));
         }
         api.paths.paths.insert(path, item);
     }
     let key = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A key of the server's, where it has some"))
+        .description(Some("A key of this server; `x-api-key` is taken, too"))
         .build();
     api.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(key));
     api
 }
 
-/// What every route may answer. Keys are asked for only where a server has some, so they may also be left out.
-fn finish(operation: &mut Operation, path: &str, method: &HttpMethod, dialect: Dialect) {
+/// What every route may answer, and which of them ask for a key here.
+fn finish(operation: &mut Operation, path: &str, method: &HttpMethod, keys: &Keys) {
     let is_open = ["/health", "/ready", "/metrics"].contains(&path);
-    let mut more = vec![
-        ("429", "Too much is waiting, or the key was used too often"),
-        ("503", "Loading, or it took too long"),
-    ];
+    let is_write = path.starts_with("/v1/papers") && *method != HttpMethod::Get;
+    let needs_key = !is_open && keys.has(if is_write { Right::Write } else { Right::Read });
+    let mut more = vec![("503", "Loading, or it took too long")];
+    if !is_open {
+        more.push(("429", "Too much is waiting, or the key was used too often"));
+    }
     if *method == HttpMethod::Post {
         more.push(("408", "The body came too slowly"));
         more.push(("413", "The body is too long"));
     }
-    if !is_open {
+    if needs_key {
         more.push(("401", "The key is missing or not known"));
     }
-    if path == "/health" {
-        more.clear();
-    }
-    for (status, what) in more {
+    for (status, what) in more.into_iter().filter(|_| path != "/health") {
         operation.responses.responses.entry(status.into()).or_insert_with(|| {
-            let content = ContentBuilder::new().schema(Some(schema_of(dialect))).build();
+            let content = ContentBuilder::new().schema(Some(schema_of(Dialect::of(path)))).build();
             ResponseBuilder::new().description(what).content("application/json", content).build().into()
         });
     }
-    if !is_open && operation.security.is_none() {
-        let none: [&str; 0] = [];
-        operation.security =
-            Some(vec![SecurityRequirement::default(), SecurityRequirement::new("key", none)]);
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && matches!(parameter.parameter_in, ParameterIn::Path)
+        {
+            parameter.schema = Some(shapes::id().into());
+        }
+    }
+    if needs_key {
+        let whole: [&str; 0] = [];
+        operation.security = Some(vec![SecurityRequirement::new("key", whole)]);
     }
 }
 
@@ -123,4 +139,56 @@ fn schema_of(dialect: Dialect) -> Ref {
         Dialect::Plain => PlainError::name(),
     };
     Ref::from_schema_name(name)
+}
+
+/// Says what a Rust type cannot: a question has exactly one of three fields, and a vector the model's length.
+fn with_questions(mut api: Value, dimension: Option<usize>) -> Value {
+    let schemas = &mut api["components"]["schemas"];
+    if let Some(dimension) = dimension {
+        for name in ["EmbeddingsRequest", "EmbedRequest"] {
+            schemas[name]["properties"]["dimensions"]["maximum"] = json!(dimension);
+        }
+    }
+    let filter = &mut schemas["Filter"]["properties"];
+    filter["ids"]["items"] = json!(shapes::id());
+    filter["authors"]["items"] = json!(shapes::name());
+    for end in ["from", "to"] {
+        schemas["DateRange"]["properties"][end]["pattern"] = json!(shapes::date().pattern);
+    }
+    let whole = schemas["SearchRequest"].take();
+    let mut names = Vec::new();
+    for (name, own) in [("SearchByText", "text"), ("SearchByPapers", "like"), ("SearchByVector", "vector")] {
+        let mut one = whole.clone();
+        for other in ["text", "like", "vector"].into_iter().filter(|other| *other != own) {
+            one["properties"][other] = json!({ "type": "null" });
+        }
+        one["required"] = json!([own]);
+        one["description"] = json!(format!("A question by `{own}`."));
+        if own != "text" {
+            one.as_object_mut().map(|one| one.remove("example"));
+        }
+        if own == "vector" {
+            one["properties"]["vector"] = vector(dimension);
+        }
+        schemas[name] = one;
+        names.push(json!({ "$ref": format!("#/components/schemas/{name}") }));
+    }
+    schemas["SearchRequest"] =
+        json!({ "description": whole["description"], "oneOf": names, "example": whole["example"] });
+    api
+}
+
+/// A direction: not all values are 0.
+fn vector(dimension: Option<usize>) -> Value {
+    let mut vector = json!({
+        "type": "array",
+        "description": "A vector of the model that is served, of any length but 0.",
+        "items": { "type": "number", "minimum": -1e30, "maximum": 1e30 },
+        "contains": { "anyOf": [{ "minimum": 1e-30 }, { "maximum": -1e-30 }] },
+    });
+    if let Some(dimension) = dimension {
+        vector["minItems"] = json!(dimension);
+        vector["maxItems"] = json!(dimension);
+    }
+    vector
 }

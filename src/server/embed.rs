@@ -1,4 +1,4 @@
-//! `POST /embed`, `GET /info`: those of text-embeddings-inference, which its clients and Hugging Face's speak.
+//! `POST /embed`, `POST /`, `GET /info`: those of text-embeddings-inference, which its clients and Hugging Face's speak.
 
 use super::App;
 use super::body::Body;
@@ -8,6 +8,7 @@ use super::problem::Problem;
 use super::queue::Priority;
 use super::shapes;
 use crate::encoder::Encoder;
+use crate::json::whole_or_null;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,10 @@ pub struct EmbedRequest {
     #[schema(inline)]
     truncation_direction: Option<Direction>,
     /// The model's prompt of this name; this model has none.
+    #[schema(max_length = 0)]
     prompt_name: Option<String>,
     /// The first so many values of each vector, scaled to length 1 again.
+    #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(minimum = 1)]
     dimensions: Option<usize>,
 }
@@ -83,6 +86,16 @@ pub async fn embed(
     }
     let embeddings = service.queue.embed(tokenized, priority).await?;
     Ok(Json(embeddings.into_iter().map(|embedding| shortened(embedding.vector, dimensions)).collect()))
+}
+
+/// The same, for clients that are given this server's address as a model's.
+#[utoipa::path(post, path = "/", tag = "text-embeddings-inference", request_body = EmbedRequest, responses(
+    (status = 200, description = "A vector for each text", body = Vec<Vec<f32>>),
+    (status = 400, description = "The body is no JSON", body = TeiError),
+    (status = 422, description = "It has no texts, or one is too long", body = TeiError),
+))]
+pub async fn embed_here(app: State<App>, body: Body<EmbedRequest>) -> Result<Json<Vec<Vec<f32>>>, Problem> {
+    embed(app, body).await
 }
 
 /// What is served, in the words of text-embeddings-inference.

@@ -6,6 +6,7 @@ use super::dialect::ErrorBody;
 use super::problem::Problem;
 use super::shapes;
 use crate::encoder::Embedding;
+use crate::json::whole_or_null;
 use axum::Json;
 use axum::extract::State;
 use base64::Engine;
@@ -29,6 +30,7 @@ pub struct EmbeddingsRequest {
     #[schema(inline)]
     encoding_format: Encoding,
     /// The first so many values of each vector, scaled to length 1 again.
+    #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(minimum = 1)]
     dimensions: Option<usize>,
 }

@@ -8,6 +8,7 @@ use super::body::{Body, Params, Rest};
 use super::dialect::PlainError;
 use super::problem::Problem;
 use super::service::Service;
+use super::shapes;
 use crate::error::Error;
 use crate::paper::{Kind, Paper};
 use axum::Json;
@@ -21,7 +22,7 @@ use utoipa::{IntoParams, ToSchema};
 const MAX_BATCH: usize = 500;
 
 /// Fields that a client may ask for; `authors.name` and the like are taken for their beginnings.
-const KNOWN: [&str; 25] = [
+pub const KNOWN: [&str; 25] = [
     "paperId",
     "corpusId",
     "externalIds",
@@ -158,7 +159,7 @@ fn external_ids(paper: &Paper) -> Map<String, Value> {
 #[expect(dead_code, reason = "it is the schema of what `told` makes")]
 pub struct ToldSchema {
     #[serde(rename = "paperId")]
-    #[schema(example = "2101.11408", rename = "paperId")]
+    #[schema(example = "9901.00001", rename = "paperId")]
     paper_id: String,
     title: Option<String>,
     r#abstract: Option<String>,
@@ -173,13 +174,13 @@ pub struct ToldSchema {
 #[into_params(parameter_in = Query)]
 pub struct FieldsParam {
     /// Names, with commas between them.
-    #[param(example = "title,abstract,year,authors,externalIds")]
+    #[param(schema_with = shapes::told_fields)]
     fields: Option<String>,
 }
 
 /// A paper, as Semantic Scholar tells of it.
 #[utoipa::path(get, path = "/graph/v1/paper/{*id}", tag = "Semantic Scholar",
-    params(("id" = String, Path, description = "An id as there: `ARXIV:…`, `DOI:…`, `CorpusId:…`, `PMID:…`, `ACL:…`, `URL:…`", example = "ARXIV:2101.11408"), FieldsParam),
+    params(("id" = String, Path, description = "An id as there: `ARXIV:…`, `DOI:…`, `CorpusId:…`, `PMID:…`, `ACL:…`, `URL:…`", example = "ARXIV:9901.00001"), FieldsParam),
     responses(
         (status = 200, description = "The paper", body = ToldSchema),
         (status = 400, description = "A field is not known, or the path is no text", body = PlainError),
@@ -201,15 +202,15 @@ pub async fn paper(
 /// Ids of papers.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"ids": ["ARXIV:2101.11408"]}))]
-pub struct BatchRequest {
+#[schema(example = json!({"ids": ["ARXIV:9901.00001"]}))]
+pub struct PaperIds {
     #[schema(min_items = 1, max_items = 500)]
     ids: Vec<String>,
 }
 
 /// Papers, as Semantic Scholar tells of them; null for one that is not here.
 #[utoipa::path(post, path = "/graph/v1/paper/batch", tag = "Semantic Scholar", params(FieldsParam),
-    request_body = BatchRequest,
+    request_body = PaperIds,
     responses(
         (status = 200, description = "The papers, in the order of their ids", body = Vec<Option<ToldSchema>>),
         (status = 400, description = "A field is not known, or the body is no JSON", body = PlainError),
@@ -218,7 +219,7 @@ pub struct BatchRequest {
 pub async fn batch(
     State(app): State<App>,
     Params(params): Params<FieldsParam>,
-    Body(request): Body<BatchRequest>,
+    Body(request): Body<PaperIds>,
 ) -> Result<Json<Vec<Value>>, Problem> {
     let service = app.service()?;
     let wanted = Wanted::read(params.fields.as_deref())?;

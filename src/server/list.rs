@@ -4,6 +4,7 @@ use super::App;
 use super::body::WithFilter;
 use super::dialect::ErrorBody;
 use super::problem::Problem;
+use super::shapes;
 use super::view::{Field, Fields, View, ViewSchema, as_text};
 use crate::catalog::{DateRange, Filter, Place};
 use crate::cite::Format;
@@ -30,9 +31,10 @@ fn default_limit() -> usize {
 #[into_params(parameter_in = Query)]
 pub struct FilterParams {
     /// Published on this day or later; `2021` and `2021-06` too.
-    #[param(example = "2021-01-01")]
+    #[param(schema_with = shapes::date)]
     from: Option<String>,
     /// Published on this day or before.
+    #[param(schema_with = shapes::date)]
     to: Option<String>,
     /// Of this category; `cs` also means every `cs.…`.
     #[serde(default)]
@@ -42,6 +44,7 @@ pub struct FilterParams {
     venue: Vec<String>,
     /// By this author.
     #[serde(default)]
+    #[param(schema_with = shapes::names, required = false)]
     author: Vec<String>,
     /// From this dump.
     #[serde(default)]
@@ -81,6 +84,7 @@ pub struct ListParams {
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: usize,
     /// The `next` of the page before.
+    #[param(schema_with = shapes::cursor)]
     cursor: Option<String>,
     /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON.
     #[param(inline)]

@@ -28,12 +28,11 @@ const SECONDS: [f64; 14] =
 /// The same of tokens.
 const TOKENS: [f64; 9] = [16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 16384.0];
 
-const COUNTERS: [(&str, &str); 5] = [
+const COUNTERS: [(&str, &str); 4] = [
     ("likewise_requests_total", "Answers, by route, method and status."),
     ("likewise_tokens_total", "Tokens that were encoded."),
     ("likewise_cache_hits_total", "What was asked for and known from before."),
     ("likewise_cache_misses_total", "What was asked for and had to be made."),
-    ("likewise_writes_total", "Papers that were written, by what became of them."),
 ];
 
 const HISTOGRAMS: [(&str, &str); 4] = [

@@ -49,7 +49,7 @@ use metrics::Metrics;
 use problem::Problem;
 use service::Service;
 use std::sync::{Arc, PoisonError, RwLock};
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -108,12 +108,13 @@ async fn blocking<T: Send + 'static>(
 pub fn router(app: App) -> Router {
     let (router, api) = documented().split_for_parts();
     router
-        .merge(docs::router(api))
+        .merge(docs::router(api, app.options()))
         .merge(mcp::router(&app))
         .fallback(async || Problem::no_route())
         .method_not_allowed_fallback(async || Problem::wrong_method())
-        .layer(cors(&app.options().cors_origins))
         .layer(middleware::from_fn_with_state(app.clone(), around::around))
+        // Outermost: a browser asks whether it may without a key, and reads refusals only if it may.
+        .layer(tower::util::option_layer(cors(&app.options().cors_origins)))
         .with_state(app)
 }
 
@@ -129,6 +130,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(embeddings::model))
         .routes(routes!(stats::stats))
         .routes(routes!(embed::embed))
+        .routes(routes!(embed::embed_here))
         .routes(routes!(embed::info))
         .routes(routes!(rerank::tei))
         .routes(routes!(rerank::cohere))
@@ -146,11 +148,13 @@ fn documented() -> OpenApiRouter<App> {
 }
 
 /// Which other sites' pages may ask, from a browser; none but those that are named.
-fn cors(origins: &[String]) -> CorsLayer {
-    let layer = CorsLayer::new().allow_methods(Any).allow_headers(Any).expose_headers(Any);
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let layer =
+        CorsLayer::new().allow_methods(Any).allow_headers(AllowHeaders::mirror_request()).expose_headers(Any);
+    let named = || AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()));
     match origins {
-        [] => CorsLayer::new(),
-        [all] if all == "*" => layer.allow_origin(Any),
-        some => layer.allow_origin(AllowOrigin::list(some.iter().filter_map(|origin| origin.parse().ok()))),
+        [] => None,
+        some if some.iter().any(|origin| origin == "*") => Some(layer.allow_origin(Any)),
+        _ => Some(layer.allow_origin(named())),
     }
 }

@@ -7,6 +7,7 @@ use super::body::{Params, Rest, WithFilter};
 use super::dialect::ErrorBody;
 use super::list::FilterParams;
 use super::problem::Problem;
+use super::shapes;
 use super::view::{Field, Fields, FormatParam, Found, ViewSchema, as_text, default_k, shown_answer};
 use super::writes::{Write, Wrote};
 use crate::cite::Format;
@@ -40,13 +41,14 @@ pub struct PaperParams {
 pub struct SimilarParams {
     /// How many answers.
     #[serde(default = "default_k")]
-    #[param(minimum = 1, maximum = 1000, default = 10)]
+    #[param(schema_with = shapes::k, required = false)]
     k: usize,
     /// How many of the best are passed over.
     #[serde(default)]
-    #[param(minimum = 0, maximum = 9000, default = 0)]
+    #[param(schema_with = shapes::offset, required = false)]
     offset: usize,
     /// Answers of a lower score are left out.
+    #[param(minimum = -1, maximum = 1)]
     min_score: Option<f32>,
     /// Compare with every paper instead of walking the graph.
     #[serde(default)]
@@ -62,7 +64,7 @@ pub struct SimilarParams {
 
 /// One paper, by any of its ids, however that is written.
 #[utoipa::path(get, path = "/v1/papers/{*id}", tag = "papers",
-    params(("id" = String, Path, description = "An arXiv id, a DOI, any id the paper has; also its URL", example = "2101.11408"), PaperParams),
+    params(("id" = String, Path, description = "An arXiv id, a DOI, any id the paper has; also its URL", example = "9901.00001"), PaperParams),
     responses(
         (status = 200, description = "The paper", content(
             (ViewSchema = "application/json"), (String = "application/x-bibtex"),
@@ -97,7 +99,7 @@ async fn one(app: App, id: String, Params(params): Params<PaperParams>) -> Resul
 
 /// The papers that are like one.
 #[utoipa::path(get, path = "/v1/papers/{id}/similar", tag = "search",
-    params(("id" = String, Path, description = "Any id the paper has", example = "2101.11408"), SimilarParams, FilterParams),
+    params(("id" = String, Path, description = "Any id the paper has", example = "9901.00001"), SimilarParams, FilterParams),
     responses(
         (status = 200, description = "The nearest papers, best first", content(
             (Found = "application/json"), (String = "application/x-bibtex"),
@@ -126,14 +128,13 @@ async fn similar(
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Deleted {
     /// The id it was asked for by, normalised.
-    #[schema(example = "2101.11408")]
+    #[schema(example = "9901.00001")]
     deleted: String,
 }
 
 /// Takes a paper out, by any of its ids. It is no answer from now on.
 #[utoipa::path(delete, path = "/v1/papers/{*id}", tag = "papers",
-    params(("id" = String, Path, description = "Any id the paper has", example = "2101.11408")),
-    security(("key" = [])),
+    params(("id" = String, Path, description = "Any id the paper has", example = "9901.00001")),
     responses(
         (status = 200, description = "It was here, and is no more", body = Deleted),
         (status = 400, description = "The path is no text", body = ErrorBody),
@@ -144,6 +145,9 @@ pub struct Deleted {
         (status = 422, description = "That cannot be an id", body = ErrorBody),
     ))]
 pub async fn delete(State(app): State<App>, Rest(id): Rest) -> Result<Json<Deleted>, Problem> {
+    if id.ends_with("/similar") {
+        return Err(Problem::wrong_method());
+    }
     let service = app.service()?;
     let id = PaperId::parse(&id).map_err(Problem::invalid)?;
     match service.writes.write(Write::Delete(vec![id.clone()])).await? {

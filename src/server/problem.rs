@@ -136,6 +136,16 @@ impl Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 
+    /// As a part of many questions: which of them is wrong.
+    pub fn of(self, place: usize) -> Problem {
+        let message = match self.message.strip_prefix("body: ") {
+            Some(message) => format!("queries[{place}]: {message}"),
+            None if self.code == "invalid_request" => format!("queries[{place}].{}", self.message),
+            None => self.message,
+        };
+        Problem { message, ..self }
+    }
+
     /// The field that is wrong, where the message begins with it.
     pub fn field(&self) -> Option<&str> {
         let (field, _) = self.message.split_once(": ")?;

@@ -5,9 +5,9 @@
 //! dropped without being encoded. A large request is taken a piece at a time, in turn with others, so that nobody waits
 //! for all of it.
 //!
-//! A burst is queued. Once something had to be refused, the queue is kept short until it has been empty: in a flood a
-//! long queue serves nobody more, and makes everybody wait for all of it (Nichols & Jacobson 2012, "Controlling Queue
-//! Delay", on good and bad queues).
+//! A burst is queued. For a second after something had to be refused, the queue is kept short: in a flood a long queue
+//! serves nobody more, and makes everybody wait for all of it (Nichols & Jacobson 2012, "Controlling Queue Delay", on good
+//! and bad queues).
 
 use super::problem::Problem;
 use super::stages::{Stage, record};
@@ -42,7 +42,7 @@ pub struct QueueLimits {
 
 impl Default for QueueLimits {
     fn default() -> QueueLimits {
-        QueueLimits { interactive: 8 << 10, flooded: 512, bulk: 1 << 20, batch: 2048 }
+        QueueLimits { interactive: 4 << 10, flooded: 256, bulk: 1 << 20, batch: 2048 }
     }
 }
 
@@ -77,8 +77,8 @@ struct Line {
 struct Waiting {
     interactive: Line,
     bulk: Line,
-    /// Something was refused, and the queue has not been empty since.
-    is_flooded: bool,
+    /// When something was refused last.
+    refused: Option<Instant>,
     closed: bool,
 }
 
@@ -125,6 +125,12 @@ impl Shared {
     }
 }
 
+/// How long after something was refused the queue is kept short.
+const FLOOD: Duration = Duration::from_secs(1);
+
+/// A text of so many bytes has a token at least, as far as papers go.
+const BYTES_A_TOKEN: usize = 16;
+
 /// Texts of up to so many bytes are tokenised where they are: a thread would take longer to be woken.
 const SHORT_BYTES: usize = 4096;
 
@@ -146,6 +152,10 @@ impl EncodeQueue {
     /// # Errors
     /// [`Problem::busy`], if there is no room.
     pub async fn encode(&self, texts: Vec<String>, priority: Priority) -> Result<Vec<Embedding>, Problem> {
+        // In a flood, finding out how many tokens there are would take more than saying no.
+        let most = self.encoder.model().max_length;
+        let least = texts.iter().map(|text| (text.len() / BYTES_A_TOKEN).clamp(1, most)).sum();
+        drop(admit(&self.shared, &self.limits, least, priority)?);
         let tokenized = self.tokenize(texts, Encoder::tokenize).await?;
         self.embed(tokenized, priority).await
     }
@@ -218,26 +228,39 @@ impl EncodeQueue {
 
 fn push_into(shared: &Shared, limits: &QueueLimits, entry: Entry, priority: Priority) -> Result<(), Problem> {
     let tokens = entry.tokens();
-    let mut waiting = shared.lock();
-    let is_flooded = waiting.is_flooded;
-    let (line, limit, name) = match priority {
-        Priority::Interactive if is_flooded => {
-            (&mut waiting.interactive, limits.flooded, "--queue-tokens-flooded")
-        }
-        Priority::Interactive => (&mut waiting.interactive, limits.interactive, "--queue-tokens"),
-        Priority::Bulk => (&mut waiting.bulk, limits.bulk, "--queue-tokens-bulk"),
-    };
-    // One entry is always taken into an empty line, whatever its size: it could never be later.
-    if !line.entries.is_empty() && line.tokens + tokens > limit {
-        let waits = line.tokens;
-        waiting.is_flooded |= priority == Priority::Interactive;
-        return Err(Problem::busy(format!("{waits} tokens wait to be encoded, and {limit} may ({name})")));
-    }
+    let mut waiting = admit(shared, limits, tokens, priority)?;
+    let line = waiting.line(priority);
     line.tokens += tokens;
     line.entries.push_back(entry);
     drop(waiting);
     shared.arrived.notify_one();
     Ok(())
+}
+
+/// Refuses what there is no room for.
+fn admit<'a>(
+    shared: &'a Shared,
+    limits: &QueueLimits,
+    tokens: usize,
+    priority: Priority,
+) -> Result<MutexGuard<'a, Waiting>, Problem> {
+    let mut waiting = shared.lock();
+    let is_flooded = waiting.refused.is_some_and(|refused| refused.elapsed() < FLOOD);
+    let (limit, name) = match priority {
+        Priority::Interactive if is_flooded => (limits.flooded, "--queue-tokens-flooded"),
+        Priority::Interactive => (limits.interactive, "--queue-tokens"),
+        Priority::Bulk => (limits.bulk, "--queue-tokens-bulk"),
+    };
+    let line = waiting.line(priority);
+    let waits = line.tokens;
+    // One entry is always taken into an empty line, whatever its size: it could never be later.
+    if line.entries.is_empty() || waits + tokens <= limit {
+        return Ok(waiting);
+    }
+    if priority == Priority::Interactive {
+        waiting.refused = Some(Instant::now());
+    }
+    Err(Problem::busy(format!("{waits} tokens wait to be encoded, and {limit} may ({name})")))
 }
 
 /// One text of a batch, and who waits for it.
@@ -255,7 +278,6 @@ fn take_batch(shared: &Shared, batch_tokens: usize) -> Option<Vec<Taken>> {
         if !batch.is_empty() {
             return Some(batch);
         }
-        waiting.is_flooded = false;
         if waiting.closed {
             return None;
         }
@@ -264,6 +286,13 @@ fn take_batch(shared: &Shared, batch_tokens: usize) -> Option<Vec<Taken>> {
 }
 
 impl Waiting {
+    fn line(&mut self, priority: Priority) -> &mut Line {
+        match priority {
+            Priority::Interactive => &mut self.interactive,
+            Priority::Bulk => &mut self.bulk,
+        }
+    }
+
     fn take(&mut self, batch_tokens: usize) -> Vec<Taken> {
         let mut batch = Vec::new();
         let mut room = batch_tokens;
@@ -276,12 +305,12 @@ impl Waiting {
 impl Line {
     /// Takes texts for as long as there is room, of each entry as many as fit; what is left of one goes to the end.
     fn take(&mut self, room: &mut usize, batch: &mut Vec<Taken>) {
-        let mut put_back = Vec::new();
         while let Some(mut entry) = self.entries.pop_front() {
             if entry.reply.is_closed() {
                 self.tokens -= entry.tokens();
                 continue;
             }
+            let waiting = entry.texts.len();
             while let Some((_, next)) = entry.texts.front() {
                 let tokens = next.ids.len();
                 // A text that is longer than a batch goes alone.
@@ -293,12 +322,13 @@ impl Line {
                 let (place, text) = entry.texts.pop_front().expect("it was looked at above");
                 batch.push(Taken { place, text, reply: entry.reply.clone() });
             }
-            if !entry.texts.is_empty() {
-                put_back.push(entry);
-                break;
+            match entry.texts.len() {
+                0 => {}
+                // Who got nothing is not behind those who came later.
+                left if left == waiting => return self.entries.push_front(entry),
+                _ => return self.entries.push_back(entry),
             }
         }
-        self.entries.extend(put_back);
     }
 }
 
@@ -405,10 +435,10 @@ mod tests {
         assert_eq!(push(9, 1, Priority::Interactive).unwrap_err(), 429, "flooded");
         take_batch(&shared, 20).unwrap();
         kept.push(push(9, 1, Priority::Interactive).unwrap());
+        shared.lock().refused = Instant::now().checked_sub(FLOOD);
+        kept.extend((0..3).map(|name| push(name, 10, Priority::Interactive).unwrap()));
         while !shared.lock().take(1000).is_empty() {}
-        assert!(shared.lock().is_flooded, "until it was looked whether anything waits");
         shared.lock().closed = true;
         assert!(take_batch(&shared, 20).is_none());
-        assert!(!shared.lock().is_flooded);
     }
 }

@@ -29,7 +29,7 @@ fn default_limit() -> usize {
 #[into_params(parameter_in = Query)]
 pub struct Wishes {
     /// Names, with commas between them.
-    #[param(example = "title,year")]
+    #[param(schema_with = shapes::told_fields)]
     fields: Option<String>,
     /// How many.
     #[serde(default = "default_limit")]
@@ -59,7 +59,7 @@ pub struct Recommended {
 
 /// Papers like one.
 #[utoipa::path(get, path = "/recommendations/v1/papers/forpaper/{*id}", tag = "Semantic Scholar",
-    params(("id" = String, Path, description = "An id as there: `ARXIV:…`, `DOI:…`, `CorpusId:…`, `PMID:…`, `ACL:…`, `URL:…`", example = "ARXIV:2101.11408"), Wishes),
+    params(("id" = String, Path, description = "An id as there: `ARXIV:…`, `DOI:…`, `CorpusId:…`, `PMID:…`, `ACL:…`, `URL:…`", example = "ARXIV:9901.00001"), Wishes),
     responses(
         (status = 200, description = "The nearest papers, best first", body = Recommended),
         (status = 400, description = "A field is not known, or the path is no text", body = PlainError),
@@ -77,7 +77,7 @@ pub async fn for_paper(
 /// Papers that those to be found are like, and unlike.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"positivePaperIds": ["ARXIV:2101.11408"], "negativePaperIds": []}))]
+#[schema(example = json!({"positivePaperIds": ["ARXIV:9901.00001"], "negativePaperIds": []}))]
 pub struct Examples {
     #[serde(rename = "positivePaperIds")]
     #[schema(schema_with = shapes::ids)]

@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::service::Service;
 use super::shapes;
 use crate::index::dot;
+use crate::json::whole_or_null;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -105,7 +106,8 @@ pub struct CohereRerankRequest {
     #[schema(schema_with = shapes::documents)]
     documents: Vec<Value>,
     /// How many of the best; all, if it is left out.
-    #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "whole_or_null")]
+    #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     top_n: Option<usize>,
     /// Documents are given back.
     #[serde(default)]

@@ -7,10 +7,11 @@ use super::problem::Problem;
 use super::shapes;
 use super::view::{Field, Fields, FormatParam, Found, default_k, shown_answer};
 use crate::catalog::Filter;
-use crate::object::{Object, object};
+use crate::json::{Object, object, whole};
 use crate::search::{Like, Query};
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -28,20 +29,22 @@ pub struct SearchRequest {
     #[schema(schema_with = shapes::ids, required = false)]
     like: Option<Vec<String>>,
     /// A vector of the model that is served, of any length but 0.
+    #[schema(required = false, value_type = Vec<f32>)]
     vector: Option<Vec<f32>>,
     /// Ids of papers that the answers should be unlike.
     #[serde(default)]
     #[schema(schema_with = shapes::ids_or_none, required = false)]
     unlike: Vec<String>,
     /// How many answers.
-    #[serde(default = "default_k")]
+    #[serde(default = "default_k", deserialize_with = "whole")]
     #[schema(schema_with = shapes::k, required = false)]
     k: usize,
     /// How many of the best are passed over.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(schema_with = shapes::offset, required = false)]
     offset: usize,
     /// Answers of a lower score are left out.
+    #[schema(minimum = -1, maximum = 1)]
     min_score: Option<f32>,
     /// Compare with every paper instead of walking the graph.
     #[serde(default)]
@@ -96,7 +99,7 @@ pub async fn search(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"queries": [{"text": "knots", "k": 2}, {"text": "bees that count", "k": 2}]}))]
-pub struct BatchRequest {
+pub struct SearchBatch {
     #[schema(value_type = Vec<SearchRequest>, min_items = 1, max_items = 2048)]
     queries: Vec<Object<SearchRequest>>,
 }
@@ -107,7 +110,7 @@ pub struct BatchFound {
     answers: Vec<BatchAnswer>,
 }
 
-/// What was found, or why nothing was looked for: what is wrong with one question does not keep the others from theirs.
+/// What was found, or that a paper that was named is not here, which does not keep the others from their answers.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum BatchAnswer {
@@ -121,43 +124,34 @@ pub enum BatchAnswer {
 }
 
 /// Many questions at once; their texts are encoded together.
-#[utoipa::path(post, path = "/v1/search/batch", tag = "search", request_body = BatchRequest, responses(
+#[utoipa::path(post, path = "/v1/search/batch", tag = "search", request_body = SearchBatch, responses(
     (status = 200, description = "An answer for each, in their order", body = BatchFound),
     (status = 400, description = "The body is no JSON", body = ErrorBody),
     (status = 422, description = "It has no questions, or too many, or they have other fields", body = ErrorBody),
 ))]
 pub async fn batch(
     State(app): State<App>,
-    Body(request): Body<BatchRequest>,
+    Body(request): Body<SearchBatch>,
 ) -> Result<Json<BatchFound>, Problem> {
     let started = Instant::now();
     let service = app.service()?;
     let count = request.queries.len();
     service.check_count("queries", count)?;
-    let mut answers: Vec<Option<BatchAnswer>> = (0..count).map(|_| None).collect();
-    let (mut queries, mut places) = (Vec::new(), Vec::new());
+    let (mut queries, mut fields) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for (place, request) in request.queries.into_iter().enumerate() {
-        match request.0.query() {
-            Ok((query, fields)) => {
-                queries.push(query);
-                places.push((place, fields));
-            }
-            Err(problem) => answers[place] = Some(wrong(&problem)),
-        }
+        let (query, shown) = request.0.query().map_err(|problem| problem.of(place))?;
+        queries.push(query);
+        fields.push(shown);
     }
-    for ((place, fields), answer) in places.into_iter().zip(service.search_all(queries).await?) {
-        answers[place] = Some(match answer {
-            Ok(answer) => BatchAnswer::Found(service.found(answer, &fields, started).await?),
-            // The rest would only take its turn in vain.
-            Err(problem) if problem.status.is_server_error() || problem.retry_after.is_some() => {
-                return Err(problem);
+    let mut answers = Vec::with_capacity(count);
+    for (place, answer) in service.search_all(queries).await?.into_iter().enumerate() {
+        answers.push(match answer {
+            Ok(answer) => BatchAnswer::Found(service.found(answer, &fields[place], started).await?),
+            Err(problem) if problem.status == StatusCode::NOT_FOUND => {
+                BatchAnswer::Wrong { error: ErrorDetail::of(&problem) }
             }
-            Err(problem) => wrong(&problem),
+            Err(problem) => return Err(problem.of(place)),
         });
     }
-    Ok(Json(BatchFound { answers: answers.into_iter().flatten().collect() }))
-}
-
-fn wrong(problem: &Problem) -> BatchAnswer {
-    BatchAnswer::Wrong { error: ErrorDetail::of(problem) }
+    Ok(Json(BatchFound { answers }))
 }

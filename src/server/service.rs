@@ -18,6 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Texts whose vectors are kept: whoever turns a page asks by the same one.
 const KEPT_TEXTS: usize = 1024;
 
+/// Most hits of all questions of one request: they are in memory together.
+const MAX_HITS: usize = 50_000;
+
 /// A library that is open, and the ways into it.
 pub struct Service {
     /// What answers.
@@ -67,16 +70,21 @@ impl Service {
             Like::Text(text) => Some(self.embedding_of(text).await?),
             _ => None,
         };
-        let library = Arc::clone(&self.library);
-        self.searches.run(move || library.search_encoded(&query, embedding)).await
+        self.searches.answer(&self.library, query, embedding).await
     }
 
-    /// Answers many queries, whose texts are encoded together. What is wrong with one is its own answer.
+    /// Answers many queries, whose texts are encoded together. What becomes of one is its own answer.
     pub async fn search_all(&self, queries: Vec<Query>) -> Result<Vec<Result<Answer, Problem>>, Problem> {
+        let hits = queries.iter().fold(0_usize, |sum, query| sum.saturating_add(query.k));
+        if hits > MAX_HITS {
+            return Err(Problem::invalid(format!(
+                "queries: got k of {hits} in all, wanted at most {MAX_HITS}"
+            )));
+        }
         let (mut texts, mut embeddings) = (Vec::new(), vec![None; queries.len()]);
-        let checked: Vec<Result<(), Problem>> = queries.iter().map(|query| self.check(query)).collect();
-        for (place, (query, checked)) in queries.iter().zip(&checked).enumerate() {
-            if let (Like::Text(text), Ok(())) = (&query.like, checked) {
+        for (place, query) in queries.iter().enumerate() {
+            self.check(query).map_err(|problem| problem.of(place))?;
+            if let Like::Text(text) = &query.like {
                 match self.known(text) {
                     Some(embedding) => embeddings[place] = Some(embedding),
                     None => texts.push((place, text_of_query(text).into_owned())),
@@ -90,12 +98,8 @@ impl Service {
             }
         }
         let mut answers = Vec::with_capacity(queries.len());
-        for ((query, embedding), checked) in queries.into_iter().zip(embeddings).zip(checked) {
-            let library = Arc::clone(&self.library);
-            answers.push(match checked {
-                Err(problem) => Err(problem),
-                Ok(()) => self.searches.run(move || library.search_encoded(&query, embedding)).await,
-            });
+        for (query, embedding) in queries.into_iter().zip(embeddings) {
+            answers.push(self.searches.answer(&self.library, query, embedding).await);
         }
         Ok(answers)
     }

@@ -2,9 +2,14 @@
 //!
 //! Its own file because `/openapi.json` is held to every word: what it allows is taken, and what it does not is refused.
 
+use super::graph::KNOWN;
 use crate::paper::MAX_ID_BYTES;
 use crate::search::{MAX_K, MAX_OFFSET, MAX_PAPERS};
-use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type};
+use serde_json::json;
+use utoipa::openapi::schema::{
+    AnyOfBuilder, ArrayBuilder, KnownFormat, Object, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat,
+    SchemaType, Type,
+};
 
 /// Most texts in one request, if no option says otherwise.
 const MAX_BATCH: usize = 2048;
@@ -13,6 +18,72 @@ const MAX_BATCH: usize = 2048;
 pub fn text() -> Object {
     // JavaScript's white space, which is Rust's but for these two.
     ObjectBuilder::new().schema_type(Type::String).pattern(Some("[^\\s\\u0085\\uFEFF]")).build()
+}
+
+/// Where texts are tidied: control characters are no words, either.
+fn words() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("[^\\s\\u0000-\\u001F\\u007F-\\u009F\\uFEFF]"))
+        .build()
+}
+
+/// A paper as it is uploaded, as far as that can be said: names that are not here are taken, too.
+pub fn paper() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(nullable(Type::String));
+    let item = || {
+        OneOfBuilder::new().item(ObjectBuilder::new().schema_type(nullable(Type::String))).item(
+            ObjectBuilder::new()
+                .property("name", ObjectBuilder::new().schema_type(Type::String))
+                .required("name"),
+        )
+    };
+    let list = || AnyOfBuilder::new().item(text()).item(ArrayBuilder::new().items(item()));
+    let anything = || ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+    let id = AnyOfBuilder::new()
+        .item(text().max_length(Some(MAX_ID_BYTES)))
+        .item(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0.0)).maximum(Some(MAX_NUMBER)));
+    let published = AnyOfBuilder::new()
+        .item(text().pattern(Some(format!("^\\s*(({})([T ][\\s\\S]*)?(\\.0)*)?\\s*$", date_pattern()))))
+        .item(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1000.0)).maximum(Some(9999.0)));
+    ObjectBuilder::new()
+        .description(Some("A paper, with the names people use for its fields."))
+        .property("id", id)
+        .property("title", words())
+        .required("title")
+        .property("abstract", text())
+        .property("authors", list())
+        .property("published", published)
+        .property("categories", list())
+        .property("venue", anything())
+        .property("source", anything())
+        .property("url", text())
+        .property("doi", anything())
+        .examples([json!({
+            "id": "2101.11408",
+            "title": "Number Parsing at a Gigabyte per Second",
+            "abstract": "With disks and networks providing gigabytes per second …",
+            "authors": ["Daniel Lemire"],
+            "published": "2021-01-11",
+        })])
+        .into()
+}
+
+/// Largest number that is an id.
+const MAX_NUMBER: f64 = 1e15;
+
+fn nullable(kind: Type) -> SchemaType {
+    SchemaType::from_iter([kind, Type::Null])
+}
+
+/// Fields of a paper of Semantic Scholar's, with commas between them.
+pub fn told_fields() -> Object {
+    let one = format!("\\s*(({})(\\.[^,]*)?)?\\s*", KNOWN.join("|"));
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(format!("^{one}(,{one})*$")))
+        .examples(["title,year,authors"])
+        .build()
 }
 
 /// A list of such texts.
@@ -32,16 +103,56 @@ pub fn documents() -> Schema {
     ArrayBuilder::new().items(document).min_items(Some(1)).max_items(Some(MAX_BATCH)).into()
 }
 
+fn date_pattern() -> String {
+    const DAYS: &str = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])";
+    const LEAP_YEARS: &str = "[0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00";
+    format!("[0-9]{{4}}(-(0[1-9]|1[0-2]|{DAYS}))?|({LEAP_YEARS})-02-29")
+}
+
+/// A day, a month or a year that there is.
+pub fn date() -> Object {
+    let pattern = format!("^({})$", date_pattern());
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).examples(["2021-01-11"]).build()
+}
+
+/// One day that there is.
+pub fn day() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
+        .examples(["2021-01-11"])
+        .build()
+}
+
+/// Where a page begins.
+pub fn cursor() -> Object {
+    let pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2}_[0-9]{4}-[0-9]{2}-[0-9]{2}|_)_[1-9][0-9]{0,17}$";
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build()
+}
+
+/// Names of authors: each has a letter or a digit.
+pub fn names() -> Schema {
+    ArrayBuilder::new().items(name()).into()
+}
+
+/// A name of an author.
+pub fn name() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some("[^\\W_]")).build()
+}
+
+/// An id of a paper.
+pub fn id() -> Object {
+    ObjectBuilder::from(words()).max_length(Some(MAX_ID_BYTES)).build()
+}
+
 /// Ids of papers.
 pub fn ids() -> Schema {
-    let id = ObjectBuilder::from(text()).max_length(Some(MAX_ID_BYTES)).build();
-    ArrayBuilder::new().items(id).min_items(Some(1)).max_items(Some(MAX_PAPERS)).into()
+    ArrayBuilder::new().items(id()).min_items(Some(1)).max_items(Some(MAX_PAPERS)).into()
 }
 
 /// Ids of papers, or none.
 pub fn ids_or_none() -> Schema {
-    let id = ObjectBuilder::from(text()).max_length(Some(MAX_ID_BYTES)).build();
-    ArrayBuilder::new().items(id).max_items(Some(MAX_PAPERS)).into()
+    ArrayBuilder::new().items(id()).max_items(Some(MAX_PAPERS)).into()
 }
 
 /// How many answers.

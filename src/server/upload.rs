@@ -9,6 +9,7 @@ use super::dialect::ErrorBody;
 use super::options::ServerOptions;
 use super::problem::Problem;
 use super::service::Service;
+use super::shapes;
 use super::writes::{TitleOnly, Write, Wrote};
 use crate::dump::{Entry, entry_of_json};
 use crate::ingest::Counts;
@@ -19,7 +20,9 @@ use http_body_util::{BodyExt, Limited};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::{Duration, Instant};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 /// Papers written at once.
 const CHUNK: usize = 256;
@@ -41,25 +44,16 @@ pub struct UploadParams {
     title_only: bool,
 }
 
-/// A paper, with the names people use for its fields; `title` and `abstract` are wanted.
-#[derive(ToSchema)]
-#[schema(example = json!({"id": "2101.11408", "title": "Number Parsing at a Gigabyte per Second",
-    "abstract": "With disks and networks providing gigabytes per second …", "authors": ["Daniel Lemire"], "published": "2021-01-11"}))]
-#[expect(dead_code, reason = "it is the schema of what `dump::jsonl` reads")]
-pub struct PaperIn {
-    /// Any id; left out, one is made of the title.
-    id: Option<String>,
-    title: String,
-    r#abstract: Option<String>,
-    authors: Option<Vec<String>>,
-    /// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
-    published: Option<String>,
-    categories: Option<Vec<String>>,
-    venue: Option<String>,
-    source: Option<String>,
-    url: Option<String>,
-    doi: Option<String>,
+/// A paper, as [`shapes::paper`] has it.
+pub struct PaperIn;
+
+impl PartialSchema for PaperIn {
+    fn schema() -> RefOr<Schema> {
+        shapes::paper().into()
+    }
 }
+
+impl ToSchema for PaperIn {}
 
 /// What became of an upload's entries.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -87,7 +81,7 @@ pub struct Uploaded {
 /// An entry that is no paper.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Refusal {
-    /// Its number among all, from 1: of JSON Lines, its line.
+    /// Its number among all that are not blank, from 1.
     entry: u64,
     /// What was got and wanted.
     reason: String,
@@ -95,7 +89,7 @@ pub struct Refusal {
 
 /// Adds papers, or replaces those they were: a JSON object, a list of them, or JSON Lines of any length. When the answer
 /// comes, they are on the disk and are found. Entries that are no papers are told of and left out.
-#[utoipa::path(post, path = "/v1/papers", tag = "papers", params(UploadParams), security(("key" = [])),
+#[utoipa::path(post, path = "/v1/papers", tag = "papers", params(UploadParams),
     request_body(content((PaperIn = "application/json"), (String = "application/x-ndjson"))),
     responses(
         (status = 200, description = "What became of them", body = Uploaded),

@@ -61,7 +61,13 @@ pub struct Fields(Vec<Field>);
 impl Fields {
     /// Those that are named.
     pub fn of(named: Option<Vec<Field>>) -> Fields {
-        Fields(named.unwrap_or_else(|| ALL.into()))
+        let mut fields: Vec<Field> = Vec::new();
+        for field in named.unwrap_or_default() {
+            if !fields.contains(&field) {
+                fields.push(field);
+            }
+        }
+        Fields(if fields.is_empty() { ALL.into() } else { fields })
     }
 
     fn have(&self, field: Field) -> bool {
@@ -107,7 +113,7 @@ impl Serialize for View {
 #[expect(dead_code, reason = "it is the schema of `View`, which writes itself")]
 pub struct ViewSchema {
     /// Normalised id.
-    #[schema(example = "2101.11408")]
+    #[schema(example = "9901.00001")]
     id: Option<String>,
     /// Title.
     title: Option<String>,

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::ingest::{Counts, Writer};
 use crate::paper::PaperId;
 use crate::search::Library;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
@@ -83,14 +84,10 @@ impl Writes {
 fn run(jobs: &Receiver<Job>, library: &Library, queue: &EncodeQueue) {
     while let Ok(job) = jobs.recv() {
         match open(library, queue) {
-            Ok(Some(mut writer)) => {
-                perform(&mut writer, job);
-                while let Ok(job) = jobs.recv_timeout(KEEP_OPEN) {
-                    perform(&mut writer, job);
-                }
-                // The papers are in the catalog already; whoever opens the folder next would do this.
-                if let Err(error) = writer.finish() {
-                    tracing::warn!("the index is not brought up to date yet: {error}");
+            Ok(Some(writer)) => {
+                // A panic is one request's; the next opens the folder anew.
+                if catch_unwind(AssertUnwindSafe(|| write_all(writer, job, jobs))).is_err() {
+                    tracing::error!("the writer panicked; the requests it had got no answer");
                 }
             }
             Ok(None) => drop(job.reply.send(Ok(None))),
@@ -99,14 +96,35 @@ fn run(jobs: &Receiver<Job>, library: &Library, queue: &EncodeQueue) {
     }
 }
 
+/// Does what comes until nothing does for a while. After an error the writer is not used any more: its files may end in
+/// the middle of something, which is cut off when they are opened.
+fn write_all(mut writer: Writer, first: Job, jobs: &Receiver<Job>) {
+    let mut next = Ok(first);
+    while let Ok(job) = next {
+        if !perform(&mut writer, job) {
+            return;
+        }
+        next = jobs.recv_timeout(KEEP_OPEN);
+    }
+    // The papers are in the catalog already; whoever opens the folder next would do this.
+    if let Err(error) = writer.finish() {
+        tracing::warn!("the index is not brought up to date yet: {error}");
+    }
+}
+
 fn open(library: &Library, queue: &EncodeQueue) -> Result<Option<Writer>> {
     let Some(mut writer) = Writer::try_open(library.folder(), library.encoder())? else { return Ok(None) };
     let queue = queue.clone();
     writer.encode_by(Box::new(move |texts| queue.encode_accepted(texts)));
+    if library.stats().without_vector > 0 {
+        // A write that failed half-way: its papers are here, and would be unchanged if they came again.
+        writer.catch_up(|_, _| {})?;
+    }
     Ok(Some(writer))
 }
 
-fn perform(writer: &mut Writer, job: Job) {
+/// Does one thing; gives whether that went well.
+fn perform(writer: &mut Writer, job: Job) -> bool {
     let wrote = match job.write {
         Write::Put(entries, title_only) => {
             writer.title_only = title_only;
@@ -116,6 +134,8 @@ fn perform(writer: &mut Writer, job: Job) {
         }
         Write::Delete(ids) => writer.catalog().delete(&ids).map(Wrote::Deleted),
     };
+    let is_well = wrote.is_ok();
     // Whoever asked may have left; it is written all the same.
     let _ = job.reply.send(wrote.map(Some));
+    is_well
 }

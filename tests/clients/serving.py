@@ -1,0 +1,39 @@
+"""A server of the sample for the clients in this folder: started at a free port, with keys, and stopped at the end."""
+
+import contextlib
+import pathlib
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+LIKEWISE = pathlib.Path("target/release/likewise").resolve()
+SAMPLE = pathlib.Path("tests/data/sample.jsonl").resolve()
+READ, WRITE = "clients-may-read-by-this", "clients-may-write-by-this"
+
+
+@contextlib.contextmanager
+def serving(*arguments, keys=True):
+    """Ingests the sample and serves it; gives the address and the data folder."""
+    with tempfile.TemporaryDirectory() as data:
+        subprocess.run([LIKEWISE, "ingest", SAMPLE, "--data", data], check=True, capture_output=True)
+        environment = {"LIKEWISE_READ_KEY": READ, "LIKEWISE_WRITE_KEY": WRITE} if keys else {}
+        command = [LIKEWISE, "serve", "--data", data, "--listen", "127.0.0.1:0", *arguments]
+        server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        try:
+            first = server.stderr.readline()
+            assert "listening on" in first, first
+            address = first.split("listening on ")[1].split(",")[0]
+            while "ready" not in (line := server.stderr.readline()):
+                assert line, "the server stopped"
+            yield address, data
+        finally:
+            server.terminate()
+            server.wait(timeout=60)
+
+
+def get(address, path):
+    """The text at a path, with the key to read by."""
+    request = urllib.request.Request(address + path, headers={"x-api-key": READ})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.read().decode()
