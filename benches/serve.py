@@ -2,7 +2,8 @@
 
 What is measured: whole answers over loopback, ten papers with their abstracts each, by oha (HTTP/1.1, keep-alive), which
 shares the machine's cores with the server. `by id` asks for papers like one of 2,000; `by text` asks by the whole
-abstracts of 20,000 others, each once, so that no vector is known from before; `short` by their titles.
+abstracts of 20,000 others, `by title` by the titles of 40,000: no vector is known from before, until a flood has gone
+    through all of them and begins again (where many are told to come back, the answers a second are then of known ones).
   - Steady, after a warm-up: 1, 8, 64 and 512 connections for 10 s each; oha asks again as soon as it is answered.
   - Added: what a search by text takes at the server beyond its own encoder's stages, from `Server-Timing` headers.
   - Flood: 10 times as many questions a second as are answered at the most, for 60 s; the p99 of those that were let in

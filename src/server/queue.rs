@@ -42,7 +42,7 @@ pub struct QueueLimits {
 
 impl Default for QueueLimits {
     fn default() -> QueueLimits {
-        QueueLimits { interactive: 4 << 10, flooded: 256, bulk: 1 << 20, batch: 2048 }
+        QueueLimits { interactive: 2048, flooded: 256, bulk: 1 << 20, batch: 2048 }
     }
 }
 
