@@ -7,10 +7,15 @@ clients, versions and calls; fails at the first answer that is not as its client
 import asyncio
 import importlib.metadata
 import json
+import pathlib
+import ssl
 import subprocess
 import sys
+import tempfile
+import urllib.request
 
 import numpy
+import trustme
 
 from serving import LIKEWISE, READ, get, serving
 
@@ -204,19 +209,15 @@ def mcp_client(address, data):
 
 def tls_client():
     """HTTPS by a certificate made for this run, checked by Python's own ssl."""
-    import pathlib
-    import ssl
-    import tempfile
-    import urllib.request
-
     folder = pathlib.Path(tempfile.mkdtemp())
-    certificate, key = folder / "cert.pem", folder / "key.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    make += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(make, check=True, capture_output=True)
+    certificate, key, authority = folder / "cert.pem", folder / "key.pem", trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(key)
     with serving("--tls-cert", certificate, "--tls-key", key, keys=False) as (address, _):
         assert address.startswith("https://"), address
-        context = ssl.create_default_context(cafile=str(certificate))
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
         with urllib.request.urlopen(f"{address}/v1/stats", timeout=60, context=context) as answer:
             assert json.load(answer)["papers"] == 120
     swapped = [LIKEWISE, "serve", "--tls-cert", key, "--tls-key", certificate, "--listen", "127.0.0.1:0"]
