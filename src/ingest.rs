@@ -47,21 +47,6 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Adds another run's.
-    pub fn add(&mut self, other: Counts) {
-        self.read += other.read;
-        self.added += other.added;
-        self.replaced += other.replaced;
-        self.folded += other.folded;
-        self.unchanged += other.unchanged;
-        self.deleted += other.deleted;
-        self.without_abstract += other.without_abstract;
-        self.refused += other.refused;
-        self.encoded += other.encoded;
-        self.tokens += other.tokens;
-        self.taken += other.taken;
-    }
-
     fn count(&mut self, outcome: Outcome) {
         *match outcome {
             Outcome::Added => &mut self.added,

@@ -1,6 +1,6 @@
 //! Another model takes the place of the one in use, while papers come and questions are answered.
 
-use crate::support::{data, encoder, ingest, likewise, model_folder, numbered};
+use crate::support::{data, encoder, ingest, likewise, model_folder, numbered, other};
 use likewise::dump::Entry;
 use likewise::encoder::Encoder;
 use likewise::ingest::{Counts, Writer, model_of, open_catalog};
@@ -11,18 +11,8 @@ use likewise::space::Space;
 use likewise::text::text_of;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::mpsc;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
-
-/// The same model in another precision: another space.
-fn other() -> Arc<Encoder> {
-    static ENCODER: LazyLock<Arc<Encoder>> = LazyLock::new(|| {
-        let model = encoder().model().clone().in_precision(Precision::Bf16);
-        Arc::new(Encoder::load(&model).unwrap())
-    });
-    Arc::clone(&ENCODER)
-}
 
 fn small_bert() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small-bert")

@@ -174,7 +174,7 @@ fn traces_are_sent_to_a_collector() {
 fn options_come_from_flags_the_environment_and_a_file_in_this_order() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("likewise.toml");
-    let options = "listen = \"127.0.0.1:9\"\nmax-k = 50\nmax-batch = 7\nbody-timeout = 2.5\ncors-origin = [\"https://a.example\", \"https://b.example\"]\n";
+    let options = "listen = \"127.0.0.1:9\"\nmax-k = 50\nmax-batch = 7\nhost = \"007\"\nbody-timeout = 2.5\ncors-origin = [\"https://a.example\", \"https://b.example\"]\n";
     std::fs::write(&file, options).unwrap();
     let path = file.to_str().unwrap();
     let config = |arguments: &[&str]| {
@@ -198,6 +198,7 @@ fn options_come_from_flags_the_environment_and_a_file_in_this_order() {
         &format!("body-timeout = 2.5 # {path}"),
         &format!("cors-origin = [\"https://a.example\", \"https://b.example\"] # {path}"),
         "header-timeout = 30 # default",
+        &format!("host = [\"007\"] # {path}"),
         "# 1 keys in LIKEWISE_WRITE_KEY",
     ] {
         assert!(words.iter().any(|word| word == line), "{line} is not in\n{}", words.join("\n"));

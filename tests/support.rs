@@ -33,6 +33,15 @@ pub fn encoder() -> Arc<Encoder> {
     Arc::clone(&ENCODER)
 }
 
+/// The same model in another precision: another space.
+pub fn other() -> Arc<Encoder> {
+    static ENCODER: LazyLock<Arc<Encoder>> = LazyLock::new(|| {
+        let model = encoder().model().clone().in_precision(Precision::Bf16);
+        Arc::new(Encoder::load(&model).unwrap())
+    });
+    Arc::clone(&ENCODER)
+}
+
 /// Ingests dumps into a data folder.
 pub fn ingest(folder: &Path, files: &[PathBuf]) -> Counts {
     let encoder = encoder();

@@ -1,12 +1,13 @@
 //! Papers that are written over HTTP: what becomes of them, and who may.
 
-use crate::support::{data, encoder, ingest};
+use crate::support::{data, encoder, ingest, other};
 use axum::Extension;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use likewise::reembed::reembed;
 use likewise::search::Library;
 use likewise::server::{App, Keys, Right, ServerOptions, router};
 use serde_json::{Value, json};
@@ -116,6 +117,45 @@ async fn lists_and_lines_are_taken_and_what_is_no_paper_is_told() {
         (&json!(5 + 3 + 600 - 1 + 1), &json!(0)),
         "{stats}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_line_is_no_loss_to_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = here(folder.path());
+    let lines = "\n{\"title\": \"Torn\", \"abst\n{\"title\":\"Twice\n{\"title\":\"Whole\",\"abstract\":\"A.\"}\n{\"title\":\"Also\",\"abstract\":\"B.\"}";
+    let (status, answer) = post(&app, "/v1/papers", lines).await;
+    assert_eq!(
+        (status, &answer["added"], &answer["refused"]),
+        (StatusCode::OK, &json!(2), &json!(2)),
+        "{answer}"
+    );
+    assert!(answer["problems"][1]["reason"].as_str().unwrap().starts_with("no JSON: EOF"), "{answer}");
+    // Inside of one paper, what looks like a line is none.
+    let authors =
+        "{\"title\": \"Nested\", \"abstract\": \"C.\", \"authors\": [\n{\"name\": \"A. One\"}\n]\n}";
+    let (_, answer) = post(&app, "/v1/papers", authors).await;
+    assert_eq!((&answer["added"], &answer["read"]), (&json!(1), &json!(1)), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_another_model_takes_over_writers_are_told_to_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    ingest(folder.path(), &[data("five/plain.jsonl")]);
+    let app = App::new(ServerOptions::default());
+    app.set_library(Arc::new(Library::open(folder.path(), encoder()).unwrap()));
+    let router = router(app.clone()).layer(Extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4)))));
+    let other = other();
+    reembed(folder.path(), &other, |_| {}).unwrap();
+    let paper = json!({"id": "m/1", "title": "Met", "abstract": "A."}).to_string();
+    let (status, answer) = post(&router, "/v1/papers", paper.clone()).await;
+    assert_eq!(
+        (status, &answer["error"]["code"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("loading")),
+        "{answer}"
+    );
+    app.set_library(Arc::new(Library::open(folder.path(), other).unwrap()));
+    assert_eq!(post(&router, "/v1/papers", paper).await.0, StatusCode::OK);
 }
 
 /// A stream of what is there already.

@@ -99,10 +99,11 @@ impl Filter {
         if let Some(DateRange { from, to }) =
             self.published.as_ref().filter(|range| **range != DateRange::default())
         {
-            let day = |date: &Option<String>| {
-                date.as_deref().map(parse_date).transpose().map_err(wrong("published"))
+            let day = |date: &Option<String>, field| {
+                date.as_deref().map(parse_date).transpose().map_err(wrong(field))
             };
-            let (from, to) = (day(from)?.map(|days| days.first), day(to)?.map(|days| days.last));
+            let from = day(from, "published.from")?.map(|days| days.first);
+            let to = day(to, "published.to")?.map(|days| days.last);
             queries.push((BY_DATE, vec![from, to]));
         }
         let labels = [

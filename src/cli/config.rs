@@ -133,8 +133,10 @@ pub fn run(_: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A value as TOML has it: numbers and truths bare.
+/// A value as TOML has it: truths bare, and numbers that TOML writes alike.
 fn written(value: &str) -> String {
-    let is_bare = value.parse::<f64>().is_ok_and(f64::is_finite) || ["true", "false"].contains(&value);
+    let is_number =
+        value.parse::<f64>().is_ok_and(|number| number.is_finite() && number.to_string() == value);
+    let is_bare = is_number || ["true", "false"].contains(&value);
     if is_bare { value.into() } else { Value::String(value.into()).to_string() }
 }

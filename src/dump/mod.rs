@@ -102,11 +102,12 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// What one JSON object says, with the names people use for a paper's fields.
+/// What a JSON object says, with the names people use for a paper's fields.
 ///
 /// # Errors
 /// A sentence that says what was got and wanted.
-pub fn entry_of_json(object: &serde_json::Map<String, serde_json::Value>) -> Result<Entry, String> {
+pub fn entry_of_json(value: &serde_json::Value) -> Result<Entry, String> {
+    let object = value.as_object().ok_or_else(|| format!("got {}, wanted an object", fields::kind(value)))?;
     jsonl::entry(object, &Columns::default())
 }
 

@@ -198,13 +198,18 @@ impl Library {
         self.catalog.published_within(days, offset, limit)
     }
 
-    /// The vector of the paper with this id.
+    /// The vector of the paper with this id; `None` if it is not here, or has none yet.
     ///
     /// # Errors
-    /// As [`Library::paper`].
-    pub fn vector(&self, id: &str) -> Result<Vec<f32>> {
-        let (number, paper) = self.find(id)?;
-        self.vector_of(number, &paper)
+    /// What the catalog says.
+    pub fn vector(&self, id: &PaperId) -> Result<Option<Vec<f32>>> {
+        let Some((number, _)) = self.catalog.find(id)? else { return Ok(None) };
+        Ok(self.stored_vector(number))
+    }
+
+    /// Whether papers have no vector yet, as far as is known: asking about one of them takes the encoder.
+    pub fn lacks_vectors(&self) -> bool {
+        self.derived.read().unwrap_or_else(PoisonError::into_inner).directory.without_slot() > 0
     }
 
     /// recall@10 of walks against the exact scan, over stored vectors that are asked for: whether the index still finds
@@ -332,10 +337,13 @@ impl Library {
 
     /// A paper's vector: the stored one, or for a paper that has none yet, a new one.
     fn vector_of(&self, number: PaperNumber, paper: &Paper) -> Result<Vec<f32>> {
+        let encode = || Ok(self.encoder.encode_one(&text_of(paper))?.vector);
+        self.stored_vector(number).map_or_else(encode, Ok)
+    }
+
+    fn stored_vector(&self, number: PaperNumber) -> Option<Vec<f32>> {
         let derived = self.derived();
-        let stored = derived.directory.slot(number).map(|slot| derived.space.vectors().get(slot).to_vec());
-        drop(derived);
-        stored.map_or_else(|| Ok(self.encoder.encode_one(&text_of(paper))?.vector), Ok)
+        derived.directory.slot(number).map(|slot| derived.space.vectors().get(slot).to_vec())
     }
 
     /// Papers near to a target and their scores, nearest first; of equal scores, in no order.

@@ -125,7 +125,8 @@ pub async fn search(
 ) -> Result<Json<Vec<Item>>, Problem> {
     let service = app.service()?;
     let limit = within("limit", search.limit, MAX_FOUND)?;
-    let answer = service.search(Query { k: limit, ..Query::of(Like::Text(search.q)) }).await?;
+    let answer = service.search(Query { k: limit, ..Query::of(Like::Text(search.q)) }).await;
+    let answer = answer.map_err(|problem| problem.named(&[("text", "q"), ("k", "limit")]))?;
     Ok(Json(answer.hits.into_iter().map(|hit| Item::of(hit.paper)).collect()))
 }
 

@@ -58,7 +58,7 @@ pub fn about() -> OpenApi {
 /// The routes, for an API that is known by now.
 pub fn router(api: OpenApi, options: &ServerOptions) -> Router<App> {
     let api = json!(finished(api, &options.keys));
-    let config = Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true);
+    let config = Config::from("/openapi.json").validator_url("none");
     let pages: Router<App> = SwaggerUi::new("/docs").config(config).into();
     let pages = pages.layer(axum::middleware::map_response(async |mut response: Response| {
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));

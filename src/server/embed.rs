@@ -69,7 +69,7 @@ pub async fn embed(
     let texts = texts("inputs", request.inputs)?;
     service.check_count("inputs", texts.len())?;
     texts.iter().try_for_each(|text| service.check_text("inputs", text))?;
-    let priority = if texts.len() == 1 { Priority::Interactive } else { Priority::Bulk };
+    let priority = Priority::of(texts.len());
     let tokenize = if request.truncation_direction == Some(Direction::Left) {
         Encoder::tokenize_ends
     } else {
@@ -88,7 +88,7 @@ pub async fn embed(
     Ok(Json(embeddings.into_iter().map(|embedding| shortened(embedding.vector, dimensions)).collect()))
 }
 
-/// The same, for clients that are given this server's address as a model's.
+/// The vectors of texts, for clients that are given this server's address as a model's.
 #[utoipa::path(post, path = "/", tag = "text-embeddings-inference", request_body = EmbedRequest, responses(
     (status = 200, description = "A vector for each text", body = Vec<Vec<f32>>),
     (status = 400, description = "The body is no JSON", body = TeiError),

@@ -85,13 +85,8 @@ pub fn plain_id(id: &str) -> &str {
 impl Service {
     /// Papers with the wanted fields, in their order.
     pub async fn told(&self, papers: Vec<Paper>, wanted: &Wanted) -> Result<Vec<Value>, Problem> {
-        let mut vectors = vec![None; papers.len()];
-        if wanted.has("embedding") {
-            let library = Arc::clone(&self.library);
-            let ids: Vec<String> = papers.iter().map(|paper| paper.id.to_string()).collect();
-            let find = move || Ok(ids.iter().map(|id| library.vector(id).ok()).collect());
-            vectors = self.searches.run(find).await?;
-        }
+        let vectors =
+            if wanted.has("embedding") { self.vectors(&papers).await? } else { vec![None; papers.len()] };
         let model = self.model();
         let tell = |(paper, vector): (&Paper, Option<Vec<f32>>)| {
             let field = |name: &&'static str| {

@@ -58,6 +58,16 @@ impl FilterParams {
     /// Its fields.
     pub const NAMES: [&str; 7] = ["from", "to", "category", "venue", "author", "source", "withdrawn"];
 
+    /// A filter's fields, and what they are called here.
+    pub const CALLED: [(&str, &str); 6] = [
+        ("filter.published.from", "from"),
+        ("filter.published.to", "to"),
+        ("filter.categories", "category"),
+        ("filter.venues", "venue"),
+        ("filter.authors", "author"),
+        ("filter.sources", "source"),
+    ];
+
     /// As the catalog takes it.
     pub fn filter(self) -> Filter {
         let list = |list: Vec<String>| (!list.is_empty()).then_some(list);
@@ -126,7 +136,8 @@ pub async fn list(
     }
     let after: Option<Place> = cursor.map(|cursor| cursor.parse()).transpose()?;
     let (library, filter) = (Arc::clone(&service.library), filter.filter());
-    let listed = service.searches.run(move || library.list(&filter, after.as_ref(), limit)).await?;
+    let listed = service.searches.run(move || library.list(&filter, after.as_ref(), limit)).await;
+    let listed = listed.map_err(|problem| problem.named(&FilterParams::CALLED))?;
     if let Some(format) = format {
         return Ok(as_text(format, format.write(listed.papers.iter())));
     }

@@ -5,9 +5,9 @@
 
 use super::App;
 use super::problem::Problem;
-use super::view::{Field, Fields};
+use super::view::{Field, Fields, default_k};
 use crate::catalog::{DateRange, Filter};
-use crate::search::{DEFAULT_K, Like, Query};
+use crate::search::{Like, Query};
 use axum::Router;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{CallToolResult, ContentBlock};
@@ -23,14 +23,19 @@ use std::time::Instant;
 /// Most papers that a tool gives: an agent reads all of them.
 const MAX_K: usize = 100;
 
+/// A query's fields, and what they are called here.
+const CALLED: [(&str, &str); 5] = [
+    ("like", "paper_ids"),
+    ("unlike", "negative_ids"),
+    ("filter.published.from", "date_from"),
+    ("filter.published.to", "date_to"),
+    ("filter.categories", "categories"),
+];
+
 /// The tools.
 #[derive(Clone)]
 struct Tools {
     app: App,
-}
-
-fn default_k() -> usize {
-    DEFAULT_K
 }
 
 /// What to find.
@@ -173,7 +178,8 @@ impl Tools {
             categories: Some(categories).filter(|categories| !categories.is_empty()),
             ..Filter::default()
         };
-        let answer = service.search(Query { unlike: negative_ids, k, filter, ..Query::of(like) }).await?;
+        let answer = service.search(Query { unlike: negative_ids, k, filter, ..Query::of(like) }).await;
+        let answer = answer.map_err(|problem| problem.named(&CALLED))?;
         let shown = [
             Field::Id,
             Field::Title,

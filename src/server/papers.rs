@@ -43,7 +43,7 @@ pub struct SimilarParams {
     #[serde(default = "default_k")]
     #[param(schema_with = shapes::k, required = false)]
     k: usize,
-    /// How many of the best are passed over.
+    /// How many of the best are passed over. Where pages meet, a paper may come twice or not at all, unless `exact` is true.
     #[serde(default)]
     #[param(schema_with = shapes::offset, required = false)]
     offset: usize,
@@ -119,7 +119,7 @@ async fn similar(
     let SimilarParams { k, offset, min_score, exact, format, fields } = params;
     let like = Like::Papers(vec![id.to_string()]);
     let query = Query { k, offset, min_score, exact, filter: filter.filter(), ..Query::of(like) };
-    let answer = service.search(query).await?;
+    let answer = service.search(query).await.map_err(|problem| problem.named(&FilterParams::CALLED))?;
     let found = service.found(answer, &Fields::of(fields), started).await?;
     Ok(shown_answer(Params(FormatParam { format }), found))
 }

@@ -114,6 +114,12 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "loading", message).later(1)
     }
 
+    /// Another model is taking over.
+    pub fn superseded() -> Problem {
+        let message = "another model is taking over in this data folder; try again in a second";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "loading", message).later(1)
+    }
+
     /// No such route.
     pub fn no_route() -> Problem {
         let message =
@@ -144,6 +150,18 @@ impl Problem {
             None => self.message,
         };
         Problem { message, ..self }
+    }
+
+    /// With a field's name as it is in the request: one API's is not another's.
+    pub fn named(self, names: &[(&str, &str)]) -> Problem {
+        let name = |(ours, theirs): &(&str, &str)| {
+            let rest = self.message.strip_prefix(ours).filter(|rest| rest.starts_with(": "))?;
+            Some(format!("{theirs}{rest}"))
+        };
+        match names.iter().find_map(name) {
+            Some(message) => Problem { message, ..self },
+            None => self,
+        }
     }
 
     /// The field that is wrong, where the message begins with it.

@@ -27,6 +27,13 @@ pub enum Priority {
     Bulk,
 }
 
+impl Priority {
+    /// Of a request for so many texts.
+    pub fn of(texts: usize) -> Priority {
+        if texts == 1 { Priority::Interactive } else { Priority::Bulk }
+    }
+}
+
 /// How much may wait, and how much is taken at once, in tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueLimits {
@@ -123,6 +130,13 @@ impl Shared {
         // Nothing that holds this lock can leave the queues half changed.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Puts a request at the end of its line.
+    fn push(&self, mut waiting: MutexGuard<'_, Waiting>, entry: Entry, priority: Priority) {
+        waiting.line(priority).push(entry);
+        drop(waiting);
+        self.arrived.notify_one();
+    }
 }
 
 /// How long after something was refused the queue is kept short.
@@ -184,39 +198,26 @@ impl EncodeQueue {
     /// [`Problem::busy`], if there is no room.
     pub async fn embed(&self, texts: Vec<Tokenized>, priority: Priority) -> Result<Vec<Embedding>, Problem> {
         let started = Instant::now();
-        let count = texts.len();
-        let (reply, mut answers) = mpsc::unbounded_channel();
-        let entry = Entry { texts: texts.into_iter().enumerate().collect(), reply };
-        push_into(&self.shared, &self.limits, entry, priority)?;
-        let mut embeddings: Vec<Option<Embedding>> = vec![None; count];
-        let mut last = Duration::ZERO;
-        while let Some(Done { place, embedding, took }) = answers.recv().await {
-            embeddings[place] = Some(embedding.map_err(Problem::internal)?);
-            last = took;
+        let (entry, mut answers, mut gathered) = asked(texts);
+        let waiting = admit(&self.shared, &self.limits, entry.tokens(), priority)?;
+        self.shared.push(waiting, entry, priority);
+        while let Some(done) = answers.recv().await {
+            gathered.take(done).map_err(Problem::internal)?;
         }
-        record(Stage::Queue, started.elapsed().saturating_sub(last));
-        record(Stage::Encode, last);
-        let all: Option<Vec<Embedding>> = embeddings.into_iter().collect();
-        all.ok_or_else(|| Problem::internal("the encoder's thread dropped a request"))
+        record(Stage::Queue, started.elapsed().saturating_sub(gathered.took));
+        record(Stage::Encode, gathered.took);
+        gathered.all().map_err(Problem::internal)
     }
 
     /// Encodes texts for whoever writes papers, from a thread that may wait: they were accepted already, so they are
     /// never refused.
     pub fn encode_accepted(&self, texts: &[&str]) -> crate::Result<Vec<Embedding>> {
-        let texts = self.encoder.tokenize(texts)?;
-        let mut embeddings: Vec<Option<Embedding>> = vec![None; texts.len()];
-        let (reply, mut answers) = mpsc::unbounded_channel();
-        let entry = Entry { texts: texts.into_iter().enumerate().collect(), reply };
-        let mut waiting = self.shared.lock();
-        waiting.bulk.tokens += entry.tokens();
-        waiting.bulk.entries.push_back(entry);
-        drop(waiting);
-        self.shared.arrived.notify_one();
-        while let Some(Done { place, embedding, .. }) = answers.blocking_recv() {
-            embeddings[place] = Some(embedding.map_err(crate::Error::Model)?);
+        let (entry, mut answers, mut gathered) = asked(self.encoder.tokenize(texts)?);
+        self.shared.push(self.shared.lock(), entry, Priority::Bulk);
+        while let Some(done) = answers.blocking_recv() {
+            gathered.take(done).map_err(crate::Error::Model)?;
         }
-        let all: Option<Vec<Embedding>> = embeddings.into_iter().collect();
-        all.ok_or_else(|| crate::Error::Model("the encoder's thread dropped some texts".into()))
+        gathered.all().map_err(|wrong| crate::Error::Model(wrong.into()))
     }
 
     /// Tokens that wait.
@@ -226,15 +227,31 @@ impl EncodeQueue {
     }
 }
 
-fn push_into(shared: &Shared, limits: &QueueLimits, entry: Entry, priority: Priority) -> Result<(), Problem> {
-    let tokens = entry.tokens();
-    let mut waiting = admit(shared, limits, tokens, priority)?;
-    let line = waiting.line(priority);
-    line.tokens += tokens;
-    line.entries.push_back(entry);
-    drop(waiting);
-    shared.arrived.notify_one();
-    Ok(())
+/// A request for texts, where its answers come, and what they are gathered in.
+fn asked(texts: Vec<Tokenized>) -> (Entry, mpsc::UnboundedReceiver<Done>, Gathered) {
+    let (reply, answers) = mpsc::unbounded_channel();
+    let gathered = Gathered { embeddings: vec![None; texts.len()], took: Duration::ZERO };
+    (Entry { texts: texts.into_iter().enumerate().collect(), reply }, answers, gathered)
+}
+
+/// The answers to a request, as far as they have come.
+struct Gathered {
+    embeddings: Vec<Option<Embedding>>,
+    /// What the last batch took.
+    took: Duration,
+}
+
+impl Gathered {
+    fn take(&mut self, Done { place, embedding, took }: Done) -> Result<(), String> {
+        self.embeddings[place] = Some(embedding?);
+        self.took = took;
+        Ok(())
+    }
+
+    fn all(self) -> Result<Vec<Embedding>, &'static str> {
+        let all: Option<Vec<Embedding>> = self.embeddings.into_iter().collect();
+        all.ok_or("the encoder's thread dropped some texts")
+    }
 }
 
 /// Refuses what there is no room for.
@@ -303,6 +320,11 @@ impl Waiting {
 }
 
 impl Line {
+    fn push(&mut self, entry: Entry) {
+        self.tokens += entry.tokens();
+        self.entries.push_back(entry);
+    }
+
     /// Takes texts for as long as there is room, of each entry as many as fit; what is left of one goes to the end.
     fn take(&mut self, room: &mut usize, batch: &mut Vec<Taken>) {
         while let Some(mut entry) = self.entries.pop_front() {
@@ -375,8 +397,7 @@ mod tests {
 
     fn push(line: &mut Line, name: u32, lengths: &[usize]) -> Answers {
         let (entry, answers) = entry(name, lengths);
-        line.tokens += entry.tokens();
-        line.entries.push_back(entry);
+        line.push(entry);
         answers
     }
 
@@ -423,7 +444,8 @@ mod tests {
         let limits = QueueLimits { interactive: 40, flooded: 10, bulk: 10, batch: 20 };
         let push = |name, length, priority| {
             let (entry, answers) = entry(name, &[length]);
-            push_into(&shared, &limits, entry, priority)
+            admit(&shared, &limits, entry.tokens(), priority)
+                .map(|waiting| shared.push(waiting, entry, priority))
                 .map(|()| answers)
                 .map_err(|problem| problem.status.as_u16())
         };

@@ -15,6 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+/// A query's fields, and what they are called here.
+const CALLED: [(&str, &str); 3] =
+    [("like", "positivePaperIds"), ("unlike", "negativePaperIds"), ("k", "limit")];
+
 /// Recommendations, when nobody says how many, and the most.
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 500;
@@ -113,7 +117,8 @@ async fn recommend(app: &App, examples: Examples, wishes: Wishes) -> Result<Json
     let ids = |ids: Vec<String>| ids.iter().map(|id| plain_id(id).to_string()).collect::<Vec<_>>();
     let like = Like::Papers(ids(examples.positive));
     let unlike = ids(examples.negative.unwrap_or_default());
-    let answer = service.search(Query { k: wishes.limit, unlike, ..Query::of(like) }).await?;
+    let answer = service.search(Query { k: wishes.limit, unlike, ..Query::of(like) }).await;
+    let answer = answer.map_err(|problem| problem.named(&CALLED))?;
     let papers = answer.hits.into_iter().map(|hit| hit.paper).collect();
     Ok(Json(Recommended { recommended_papers: service.told(papers, &wanted).await? }))
 }

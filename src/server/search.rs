@@ -39,7 +39,7 @@ pub struct SearchRequest {
     #[serde(default = "default_k", deserialize_with = "whole")]
     #[schema(schema_with = shapes::k, required = false)]
     k: usize,
-    /// How many of the best are passed over.
+    /// How many of the best are passed over. Where pages meet, a paper may come twice or not at all, unless `exact` is true.
     #[serde(default, deserialize_with = "whole")]
     #[schema(schema_with = shapes::offset, required = false)]
     offset: usize,

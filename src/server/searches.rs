@@ -57,7 +57,7 @@ impl Searches {
         query: Query,
         embedding: Option<Embedding>,
     ) -> Result<Answer, Problem> {
-        if !is_quick(&query) {
+        if !is_quick(&query, library) {
             let library = Arc::clone(library);
             return self.run(move || library.search_encoded(&query, embedding)).await;
         }
@@ -108,13 +108,14 @@ impl Searches {
 /// Most hits, and most papers asked about, of a search that takes a few hundred microseconds.
 const FEW: usize = 50;
 
-fn is_quick(query: &Query) -> bool {
+fn is_quick(query: &Query, library: &Library) -> bool {
     let papers = match &query.like {
-        Like::Papers(ids) => ids.len(),
-        _ => 0,
+        Like::Papers(ids) => ids.len() + query.unlike.len(),
+        _ => query.unlike.len(),
     };
-    let is_small = query.k + query.offset <= FEW && papers + query.unlike.len() <= FEW;
-    is_small && !query.exact && query.filter == Filter::default()
+    let is_small = query.k + query.offset <= FEW && papers <= FEW;
+    let is_encoded = papers == 0 || !library.lacks_vectors();
+    is_small && is_encoded && !query.exact && query.filter == Filter::default()
 }
 
 #[cfg(test)]

@@ -10,13 +10,14 @@ use super::queue::{EncodeQueue, Priority};
 use super::searches::Searches;
 use super::writes::Writes;
 use crate::encoder::Embedding;
+use crate::paper::{Paper, PaperId};
 use crate::search::{Answer, Library, Like, Query};
 use crate::text::{TextHash, text_of_query};
 use hashlink::LruCache;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Texts whose vectors are kept: whoever turns a page asks by the same one.
-const KEPT_TEXTS: usize = 1024;
+const KEPT_TEXTS: usize = 4096;
 
 /// Most hits of all questions of one request: they are in memory together.
 const MAX_HITS: usize = 50_000;
@@ -66,10 +67,7 @@ impl Service {
     /// Answers a query: encodes through the queue, then searches.
     pub async fn search(&self, query: Query) -> Result<Answer, Problem> {
         self.check(&query)?;
-        let embedding = match &query.like {
-            Like::Text(text) => Some(self.embedding_of(text).await?),
-            _ => None,
-        };
+        let embedding = self.embeddings_of(std::slice::from_ref(&query)).await?.remove(0);
         self.searches.answer(&self.library, query, embedding).await
     }
 
@@ -81,22 +79,10 @@ impl Service {
                 "queries: got k of {hits} in all, wanted at most {MAX_HITS}"
             )));
         }
-        let (mut texts, mut embeddings) = (Vec::new(), vec![None; queries.len()]);
         for (place, query) in queries.iter().enumerate() {
             self.check(query).map_err(|problem| problem.of(place))?;
-            if let Like::Text(text) = &query.like {
-                match self.known(text) {
-                    Some(embedding) => embeddings[place] = Some(embedding),
-                    None => texts.push((place, text_of_query(text).into_owned())),
-                }
-            }
         }
-        let (places, texts): (Vec<usize>, Vec<String>) = texts.into_iter().unzip();
-        if !texts.is_empty() {
-            for (place, embedding) in places.into_iter().zip(self.embed(texts).await?) {
-                embeddings[place] = Some(embedding);
-            }
-        }
+        let embeddings = self.embeddings_of(&queries).await?;
         let mut answers = Vec::with_capacity(queries.len());
         for (query, embedding) in queries.into_iter().zip(embeddings) {
             answers.push(self.searches.answer(&self.library, query, embedding).await);
@@ -106,26 +92,41 @@ impl Service {
 
     /// The vectors of texts, one or many.
     pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Embedding>, Problem> {
-        let priority = if texts.len() == 1 { Priority::Interactive } else { Priority::Bulk };
+        let priority = Priority::of(texts.len());
         self.queue.encode(texts, priority).await
     }
 
-    /// The vector of a query's text, which may be known from before.
-    async fn embedding_of(&self, text: &str) -> Result<Embedding, Problem> {
-        let known = self.known(text);
-        self.metrics.looked_up("embedding", known.is_some());
-        if let Some(embedding) = known {
-            return Ok(embedding);
-        }
-        let read = text_of_query(text).into_owned();
-        let mut embeddings = self.queue.encode(vec![read], Priority::Interactive).await?;
-        let embedding = embeddings.pop().ok_or_else(|| Problem::internal("the queue gave no embedding"))?;
-        self.kept().insert(TextHash::of(text), embedding.clone());
-        Ok(embedding)
+    /// The vectors of papers, in their order; one that was just added, or deleted, has none.
+    pub async fn vectors(&self, papers: &[Paper]) -> Result<Vec<Option<Vec<f32>>>, Problem> {
+        let library = Arc::clone(&self.library);
+        let ids: Vec<PaperId> = papers.iter().map(|paper| paper.id.clone()).collect();
+        self.searches.run(move || ids.iter().map(|id| library.vector(id)).collect()).await
     }
 
-    fn known(&self, text: &str) -> Option<Embedding> {
-        self.kept().get(&TextHash::of(text)).cloned()
+    /// The vectors of the texts that are asked by, which may be known from before; of other queries, none.
+    async fn embeddings_of(&self, queries: &[Query]) -> Result<Vec<Option<Embedding>>, Problem> {
+        let (mut places, mut hashes, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut embeddings = vec![None; queries.len()];
+        for (place, query) in queries.iter().enumerate() {
+            let Like::Text(text) = &query.like else { continue };
+            let hash = TextHash::of(text);
+            embeddings[place] = self.kept().get(&hash).cloned();
+            self.metrics.looked_up("embedding", embeddings[place].is_some());
+            if embeddings[place].is_none() {
+                places.push(place);
+                hashes.push(hash);
+                texts.push(text_of_query(text).into_owned());
+            }
+        }
+        if texts.is_empty() {
+            return Ok(embeddings);
+        }
+        let encoded = self.embed(texts).await?;
+        for ((place, hash), embedding) in places.into_iter().zip(hashes).zip(encoded) {
+            embeddings[place] = Some(embedding.clone());
+            self.kept().insert(hash, embedding);
+        }
+        Ok(embeddings)
     }
 
     fn kept(&self) -> MutexGuard<'_, LruCache<TextHash, Embedding>> {

@@ -8,7 +8,6 @@ use super::body::{Params, unreadable};
 use super::dialect::ErrorBody;
 use super::options::ServerOptions;
 use super::problem::Problem;
-use super::service::Service;
 use super::shapes;
 use super::writes::{TitleOnly, Write, Wrote};
 use crate::dump::{Entry, entry_of_json};
@@ -104,8 +103,8 @@ pub async fn upload(
     Params(params): Params<UploadParams>,
     body: Body,
 ) -> Result<Json<Uploaded>, Problem> {
-    let service = app.service()?;
-    let mut upload = Upload::new(&service, app.options(), params.title_only);
+    app.service()?;
+    let mut upload = Upload::new(&app, params.title_only);
     let mut lines = Lines::new(body, app.options());
     while let Some(line) = lines.next().await? {
         upload.line(&line).await?;
@@ -168,8 +167,7 @@ impl<'a> Lines<'a> {
 
 /// An upload, as far as it has come.
 struct Upload<'a> {
-    service: &'a Service,
-    options: &'a ServerOptions,
+    app: &'a App,
     title_only: TitleOnly,
     waiting: Vec<Entry>,
     answer: Uploaded,
@@ -178,9 +176,9 @@ struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    fn new(service: &'a Service, options: &'a ServerOptions, title_only: TitleOnly) -> Upload<'a> {
+    fn new(app: &'a App, title_only: TitleOnly) -> Upload<'a> {
         let (waiting, answer, several) = (Vec::new(), Uploaded::default(), Vec::new());
-        Upload { service, options, title_only, waiting, answer, several }
+        Upload { app, title_only, waiting, answer, several }
     }
 
     async fn line(&mut self, line: &[u8]) -> Result<(), Problem> {
@@ -188,8 +186,28 @@ impl<'a> Upload<'a> {
         if line.is_empty() && self.several.is_empty() {
             return Ok(());
         }
-        if self.answer.read == 0 && !self.several.is_empty() {
-            return self.one_of_several(line);
+        if !self.several.is_empty() {
+            if !self.are_lines(line) {
+                return self.one_of_several(line);
+            }
+            for torn in std::mem::take(&mut self.several).split(|byte| *byte == b'\n') {
+                self.json(torn, false).await?;
+            }
+        }
+        self.json(line, true).await
+    }
+
+    /// Whether what looked like one object over several lines is a line that was torn, with others after it: no part of an
+    /// object is a paper itself.
+    fn are_lines(&self, next: &[u8]) -> bool {
+        let is_entry = |value: Value| entry_of_json(&value).is_ok();
+        self.several.starts_with(b"{") && serde_json::from_slice(next).is_ok_and(is_entry)
+    }
+
+    /// What a line says, which is more than one line if it `may_go_on`.
+    async fn json(&mut self, line: &[u8], may_go_on: bool) -> Result<(), Problem> {
+        if line.is_empty() {
+            return Ok(());
         }
         match serde_json::from_slice(line) {
             Ok(Value::Array(list)) if self.answer.read == 0 => {
@@ -199,7 +217,7 @@ impl<'a> Upload<'a> {
                 Ok(())
             }
             Ok(value) => self.value(value).await,
-            Err(error) if error.is_eof() && self.answer.read == 0 => self.one_of_several(line),
+            Err(error) if error.is_eof() && may_go_on && self.answer.read == 0 => self.one_of_several(line),
             Err(error) => {
                 self.refuse(format!("no JSON: {error}"));
                 Ok(())
@@ -210,7 +228,7 @@ impl<'a> Upload<'a> {
     fn one_of_several(&mut self, line: &[u8]) -> Result<(), Problem> {
         self.several.extend_from_slice(line);
         self.several.push(b'\n');
-        let most = self.options.max_body_bytes;
+        let most = self.app.options().max_body_bytes;
         if self.several.len() > most {
             return Err(Problem::too_large(
                 most,
@@ -221,11 +239,7 @@ impl<'a> Upload<'a> {
     }
 
     async fn value(&mut self, value: Value) -> Result<(), Problem> {
-        let entry = match value {
-            Value::Object(fields) => entry_of_json(&fields),
-            other => Err(format!("got {}, wanted an object", kind(&other))),
-        };
-        match entry {
+        match entry_of_json(&value) {
             Ok(entry) => {
                 self.answer.read += 1;
                 self.waiting.push(entry);
@@ -263,14 +277,11 @@ impl<'a> Upload<'a> {
         let started = Instant::now();
         loop {
             let write = Write::Put(entries.clone(), self.title_only);
-            match self.service.writes.write(write).await {
-                Err(problem)
-                    if has_begun
-                        && problem.retry_after.is_some()
-                        && started.elapsed() < self.options.body_timeout =>
-                {
-                    tokio::time::sleep(TURN).await;
-                }
+            // Another model may have taken over since the last chunk.
+            let outcome = self.app.service()?.writes.write(write).await;
+            let may_wait = has_begun && started.elapsed() < self.app.options().body_timeout;
+            match outcome {
+                Err(problem) if may_wait && problem.retry_after.is_some() => tokio::time::sleep(TURN).await,
                 outcome => return outcome,
             }
         }
@@ -315,16 +326,5 @@ impl<'a> Upload<'a> {
             )),
             _ => Ok(answer),
         }
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
     }
 }

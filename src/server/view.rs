@@ -143,14 +143,11 @@ pub struct ViewSchema {
 impl Service {
     /// Shows papers.
     pub async fn views(&self, papers: Vec<Paper>, fields: &Fields) -> Result<Vec<View>, Problem> {
-        let mut embeddings = vec![None; papers.len()];
-        if fields.have(Field::Embedding) {
-            let library = std::sync::Arc::clone(&self.library);
-            let ids: Vec<String> = papers.iter().map(|paper| paper.id.to_string()).collect();
-            // One that was deleted meanwhile has none.
-            let vectors = move || Ok(ids.iter().map(|id| library.vector(id).ok()).collect());
-            embeddings = self.searches.run(vectors).await?;
-        }
+        let embeddings = if fields.have(Field::Embedding) {
+            self.vectors(&papers).await?
+        } else {
+            vec![None; papers.len()]
+        };
         let view = |(paper, embedding)| View { paper, embedding, fields: fields.0.clone() };
         Ok(papers.into_iter().zip(embeddings).map(view).collect())
     }

@@ -7,7 +7,6 @@
 use super::problem::Problem;
 use super::queue::EncodeQueue;
 use crate::dump::{Entry, Refused};
-use crate::error::Result;
 use crate::ingest::{Counts, Writer};
 use crate::paper::PaperId;
 use crate::search::Library;
@@ -45,11 +44,8 @@ pub enum Wrote {
 
 struct Job {
     write: Write,
-    reply: oneshot::Sender<Outcome>,
+    reply: oneshot::Sender<Result<Wrote, Problem>>,
 }
-
-/// Done, or another process is writing.
-type Outcome = Result<Option<Wrote>>;
 
 /// The way to the writer. When it is dropped, the writer finishes what it has and ends.
 pub struct Writes {
@@ -67,31 +63,27 @@ impl Writes {
     /// Writes; what is written is on the disk, and found by the next query.
     ///
     /// # Errors
-    /// 429 if too much waits, 409 if another process is writing.
+    /// 429 if too much waits, 409 if another process is writing, 503 if another model has just taken over.
     pub async fn write(&self, write: Write) -> Result<Wrote, Problem> {
         let (reply, outcome) = oneshot::channel();
         self.sender.try_send(Job { write, reply }).map_err(|error| match error {
             TrySendError::Full(_) => Problem::busy(format!("{MAX_WAITING} writes")),
             TrySendError::Disconnected(_) => Problem::internal("the writer is gone"),
         })?;
-        let outcome = outcome.await.map_err(|_| Problem::internal("the writer dropped a request"))?;
-        outcome?.ok_or_else(|| {
-            Problem::conflict("another process is writing to this data folder; try again when it is done")
-        })
+        outcome.await.map_err(|_| Problem::internal("the writer dropped a request"))?
     }
 }
 
 fn run(jobs: &Receiver<Job>, library: &Library, queue: &EncodeQueue) {
     while let Ok(job) = jobs.recv() {
         match open(library, queue) {
-            Ok(Some(writer)) => {
+            Ok(writer) => {
                 // A panic is one request's; the next opens the folder anew.
                 if catch_unwind(AssertUnwindSafe(|| write_all(writer, job, jobs))).is_err() {
                     tracing::error!("the writer panicked; the requests it had got no answer");
                 }
             }
-            Ok(None) => drop(job.reply.send(Ok(None))),
-            Err(error) => drop(job.reply.send(Err(error))),
+            Err(problem) => drop(job.reply.send(Err(problem))),
         }
     }
 }
@@ -112,15 +104,21 @@ fn write_all(mut writer: Writer, first: Job, jobs: &Receiver<Job>) {
     }
 }
 
-fn open(library: &Library, queue: &EncodeQueue) -> Result<Option<Writer>> {
-    let Some(mut writer) = Writer::try_open(library.folder(), library.encoder())? else { return Ok(None) };
+fn open(library: &Library, queue: &EncodeQueue) -> Result<Writer, Problem> {
+    let opened = Writer::try_open(library.folder(), library.encoder());
+    // The server is opening the folder with that one.
+    if opened.is_err() && library.is_superseded().unwrap_or_default() {
+        return Err(Problem::superseded());
+    }
+    let busy = "another process is writing to this data folder; try again when it is done";
+    let mut writer = opened?.ok_or_else(|| Problem::conflict(busy))?;
     let queue = queue.clone();
     writer.encode_by(Box::new(move |texts| queue.encode_accepted(texts)));
     if library.stats().without_vector > 0 {
         // A write that failed half-way: its papers are here, and would be unchanged if they came again.
         writer.catch_up(|_, _| {})?;
     }
-    Ok(Some(writer))
+    Ok(writer)
 }
 
 /// Does one thing; gives whether that went well.
@@ -136,6 +134,6 @@ fn perform(writer: &mut Writer, job: Job) -> bool {
     };
     let is_well = wrote.is_ok();
     // Whoever asked may have left; it is written all the same.
-    let _ = job.reply.send(wrote.map(Some));
+    let _ = job.reply.send(wrote.map_err(Problem::from));
     is_well
 }
