@@ -51,9 +51,9 @@ pub fn create_folder(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(Error::io(path))
 }
 
-/// How often a lock is asked for. Somebody may only look whether it is taken, or be a process that was just forked from
-/// one that had it.
-const TRIES: usize = 10;
+/// How often a lock is asked for. Somebody may only look whether it is taken, or be a server that keeps it for half a second
+/// after somebody wrote.
+const TRIES: usize = 80;
 
 const BETWEEN_TRIES: Duration = Duration::from_millis(25);
 

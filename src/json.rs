@@ -52,6 +52,23 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OfObject<T> {
     }
 }
 
+/// Reads what is given and does not take nothing for something: serde takes an empty field for one that is left out; for
+/// `deserialize_with`.
+///
+/// # Errors
+/// The deserializer's own.
+pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// The same of a whole number.
+///
+/// # Errors
+/// As [`whole`].
+pub fn whole_if_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    whole(deserializer).map(Some)
+}
+
 /// Largest whole number that every JSON parser reads as what it is.
 const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 

@@ -17,6 +17,7 @@ fn app() -> Router {
         max_text_bytes: 100_000,
         max_batch: 64,
         max_body_bytes: 200_000,
+        max_hits: 5000,
         ..ServerOptions::default()
     };
     let app = App::new(options);
@@ -54,7 +55,6 @@ fn no_json(path: &'static str) -> Vec<Case> {
             ("3", 422, "body: invalid type"),
             ("null", 422, "body: invalid type"),
             ("\"text\"", 422, "body: invalid type"),
-            ("\u{feff}{}", 400, "body: "),
             (&"[".repeat(1000), 400, "recursion limit"),
             (&format!("{{\"x\":{}", "[".repeat(1000)), 400, "recursion limit"),
         ],
@@ -169,6 +169,9 @@ fn searches() -> Vec<Case> {
 
 fn batches() -> Vec<Case> {
     let many = json!({ "queries": vec![json!({"text": "a"}); 65] }).to_string();
+    let deep = json!({ "queries": vec![json!({"text": "a", "k": 1000}); 6] }).to_string();
+    let wide =
+        json!({ "queries": vec![json!({"text": "a", "k": 1000, "fields": ["embedding"]}); 2] }).to_string();
     post(
         "POST /v1/search/batch",
         &[
@@ -181,6 +184,12 @@ fn batches() -> Vec<Case> {
             (r#"{"queries":[{"text":"a","kk":1}]}"#, 422, "unknown field `kk`"),
             (r#"{"queries":[{"text":"a"}],"k":3}"#, 422, "unknown field `k`"),
             (&many, 422, "queries: got 65, wanted at most 64 (--max-batch)"),
+            (
+                &deep,
+                422,
+                "queries: got k of 6000 in all (with embeddings, times 4), wanted at most 5000 (--max-hits)",
+            ),
+            (&wide, 422, "queries: got k of 8000 in all"),
         ],
     )
 }
@@ -310,7 +319,11 @@ fn papers() -> Vec<Case> {
         ("GET /v1/papers?author=%3F", 422, "author: got \"?\""),
         ("GET /v1/papers/9901.00001/similar?from=2021-02-30", 422, "from: got"),
         ("GET /v1/papers?withdrawn=1", 422, "withdrawn: "),
-        ("GET /v1/papers?page=2", 422, "unknown field `page`"),
+        ("GET /v1/papers?page=2", 422, "or of a filter: from, to, category"),
+        ("GET /v1/papers?limit=-1", 422, "limit: wanted a whole number, 0 or more"),
+        ("GET /v1/papers?limit=1&limit=2", 422, "limit: wanted it once"),
+        ("GET /graph/v1/paper/search?query=x", 404, "no such route"),
+        ("GET /graph/v1/paper/9901.00001/citations", 404, "no such route"),
         ("GET /v1/papers?format=pdf", 422, "format: unknown variant `pdf`"),
         ("PUT /v1/papers", 405, "does not take that method"),
         ("PATCH /v1/papers/9901.00001", 405, "does not take that method"),
@@ -463,6 +476,37 @@ async fn bodies_that_are_no_text_or_too_long() {
 }
 
 #[tokio::test]
+async fn a_packed_body_is_refused_and_a_message_that_is_none_is_told_as_json_rpc_has_it() {
+    let app = app();
+    for path in ["/v1/search", "/v1/papers", "/embed"] {
+        let request = Request::post(path).header("content-encoding", "gzip");
+        let response = app.clone().oneshot(request.body(Body::from("\x1f")).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path}");
+    }
+    for (body, code) in [("not json", -32700), ("[]", -32600), ("{\"id\":1}", -32600)] {
+        let (status, answer) = send(&app, "POST", "/mcp", body.into()).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!(code)), "{body}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn who_names_no_k_gets_as_many_as_there_may_be() {
+    let app = App::new(ServerOptions { max_k: 7, ..ServerOptions::default() });
+    app.set_library(sample());
+    let app = router(app);
+    for (method, path, body, hits) in [
+        ("POST", "/v1/search", r#"{"text":"a"}"#, "/hits"),
+        ("GET", "/v1/papers/9901.00001/similar", "", "/hits"),
+        ("GET", "/recommendations/v1/papers/forpaper/9901.00001", "", "/recommendedPapers"),
+        ("GET", "/api/papers/search?q=a", "", ""),
+    ] {
+        let (status, answer) = send(&app, method, path, body.into()).await;
+        let count = answer.pointer(hits).and_then(Value::as_array).map(Vec::len);
+        assert_eq!((status, count), (200, Some(7)), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn each_api_says_it_in_its_own_words() {
     let app = app();
     let (_, answer) = send(&app, "POST", "/v1/embeddings", b"{\"input\":\"\"}".to_vec()).await;
@@ -484,6 +528,9 @@ async fn what_is_odd_but_right_is_answered() {
     let app = app();
     for (request, body) in [
         ("POST /v1/search", r#"{"text":"a\u0000b"}"#),
+        ("POST /v1/search", "\u{feff}{\"text\":\"a\"}"),
+        ("POST /v1/embeddings", r#"{"input":"a","encoding_format":null}"#),
+        ("POST /recommendations/v1/papers", r#"{"positivePaperIds":["9901.00001"]}"#),
         ("POST /v1/search", r#"{"text":"💥 ελληνικά 漢字 \u202e"}"#),
         ("POST /v1/search", r#"{"text":"a","k":1000,"offset":9000}"#),
         ("POST /v1/search", r#"{"text":"a","filter":{}}"#),

@@ -148,3 +148,19 @@ async fn many_at_once_get_the_answers_they_get_alone() {
         assert_eq!(answer["hits"][0]["paper"]["id"], alone["hits"][0]["paper"]["id"]);
     }
 }
+
+#[tokio::test]
+async fn a_list_says_where_its_next_page_is_in_any_format() {
+    let (mut path, mut lines) = (Some("/v1/papers?format=jsonl&limit=50".to_string()), Vec::new());
+    while let Some(next) = path.take() {
+        let response = app().oneshot(Request::get(next).body(Body::empty()).unwrap()).await.unwrap();
+        let link = response.headers().get("link").map(|link| link.to_str().unwrap().to_string());
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        lines.extend(String::from_utf8(bytes.to_vec()).unwrap().lines().map(str::to_string));
+        path = link.map(|link| link.trim_start_matches('<').split('>').next().unwrap().to_string());
+    }
+    let count = lines.len();
+    lines.sort();
+    lines.dedup();
+    assert_eq!((lines.len(), count), (120, 120));
+}

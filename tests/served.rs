@@ -117,7 +117,7 @@ fn an_answer_that_takes_too_long_is_given_up() {
 #[test]
 fn neither_keys_nor_questions_are_logged() {
     let folder = folder();
-    let environment = [("LIKEWISE_READ_KEY", "a-secret-key-of-somebody"), ("LIKEWISE_LOG", "likewise=trace")];
+    let environment = [("LIKEWISE_READ_KEY", "a-secret-key-of-somebody"), ("LIKEWISE_LOG", "trace")];
     let server = Server::start_with(folder.path(), &["--log-format", "json"], &environment);
     server.wait_until_ready();
     let key = "Authorization: Bearer a-secret-key-of-somebody\r\nx-request-id: my-own-id\r\n";
@@ -127,6 +127,11 @@ fn neither_keys_nor_questions_are_logged() {
         answer.contains("x-request-id: my-own-id") && answer.contains("server-timing: tokenize;dur="),
         "{answer}"
     );
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"find_similar_papers","arguments":{"text":"unpublished"}}}"#;
+    let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAccept: application/json, text/event-stream\r\n";
+    let head = format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n", call.len());
+    let answer = raw(&server, format!("{head}{key}\r\n{call}").as_bytes());
+    assert!(answer.contains("structuredContent"), "{answer}");
     let hidden = "GET /api/papers/search?q=unpublished HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
     raw(&server, format!("{hidden}{key}\r\n").as_bytes());
     let answer = raw(
@@ -220,6 +225,13 @@ fn options_come_from_flags_the_environment_and_a_file_in_this_order() {
         assert!(text == "max-k = 0" || !is_fine, "{text}");
         assert!(text == "max-k = 0" || said.contains(part), "{text}: {said}");
     }
+    for name in ["LIKEWISE_READ_KEY", "LIKEWISE_WRITE_KEY"] {
+        let output = likewise(&["serve"]).env(name, " ,").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("no key in it"), "{said}");
+    }
+    let output = likewise(&["serve", "--max-connections", "0"]).output().unwrap();
+    assert!(!output.status.success(), "it would serve nobody");
     std::fs::write(&file, "max-k = 0").unwrap();
     let output = likewise(&["serve", "--config", path]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

@@ -139,6 +139,29 @@ async fn a_torn_line_is_no_loss_to_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn marks_and_long_lines_cost_no_paper_and_a_broken_upload_says_what_it_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = here(folder.path());
+    let paper = |name: &str| format!("{{\"id\":\"{name}\",\"title\":\"{name}\",\"abstract\":\"A.\"}}\n");
+    let long = format!("{{\"title\":\"long\",\"abstract\":\"{}\"}}\n", "x".repeat(5 << 20));
+    let body = format!("\u{feff}{}{long}{}", paper("l/1"), paper("l/2"));
+    let (status, answer) = post(&app, "/v1/papers", body).await;
+    assert_eq!(
+        (status, &answer["added"], &answer["refused"]),
+        (StatusCode::OK, &json!(2), &json!(1)),
+        "{answer}"
+    );
+    assert_eq!(answer["problems"][0]["entry"], 2, "{answer}");
+    let mut pieces: Vec<Result<Vec<u8>, std::io::Error>> =
+        (0..300).map(|number| Ok(paper(&format!("b/{number}")).into_bytes())).collect();
+    pieces.push(Err(std::io::Error::other("it was cut")));
+    let (status, answer) = post(&app, "/v1/papers", Body::from_stream(futures_stream(pieces))).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+    assert!(message.contains("of 300 entries that came before, 256 were added"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_another_model_takes_over_writers_are_told_to_come_back() {
     let folder = tempfile::tempdir().unwrap();
     ingest(folder.path(), &[data("five/plain.jsonl")]);

@@ -128,8 +128,14 @@ fn retract(
     change: i64,
     written: &mut Vec<Paper>,
 ) -> Result<Outcome> {
-    let numbers = numbers_of(connection, &gone.id)?;
-    let records = records_of_all(connection, &numbers)?;
+    let mut numbers = numbers_of(connection, &gone.id)?;
+    let mut records = records_of_all(connection, &numbers)?;
+    let lost =
+        records.iter().filter(|(_, record)| is_gone(record, gone)).flat_map(|(_, record)| record.ids());
+    let lost: Vec<PaperId> = lost.cloned().collect();
+    if with_others_of(connection, &mut numbers, &lost)? {
+        records = records_of_all(connection, &numbers)?;
+    }
     let (all, counts) = (records.len(), counts_of(&numbers, &records));
     let kept: Vec<_> = records.into_iter().filter(|(_, record)| !is_gone(record, gone)).collect();
     if kept.len() == all {
@@ -153,10 +159,16 @@ fn put(
     if known.flatten().as_ref() == Some(&paper_of(&[record])) {
         return Ok(Outcome::Unchanged);
     }
-    let numbers = candidates(connection, record)?;
+    let mut numbers = candidates(connection, record)?;
     let mut records = records_of_all(connection, &numbers)?;
+    let is_it = |(_, other): &Numbered| is_same_record(other, record);
+    let lost = records.iter().find(|other| is_it(other)).into_iter().flat_map(|(_, old)| old.ids());
+    let lost: Vec<PaperId> = lost.filter(|id| !record.ids().any(|kept| kept == *id)).cloned().collect();
+    if with_others_of(connection, &mut numbers, &lost)? {
+        records = records_of_all(connection, &numbers)?;
+    }
     let counts = counts_of(&numbers, &records);
-    let place = records.iter().position(|(_, other)| is_same_record(other, record));
+    let place = records.iter().position(is_it);
     let mut new = record.clone();
     if let Some(place) = place {
         fill_in(&mut new, &records[place].1);
@@ -223,6 +235,20 @@ fn candidates(connection: &Connection, record: &Paper) -> Result<BTreeSet<PaperN
         }
     }
     Ok(numbers)
+}
+
+/// Adds the papers that have ids which a record is about to lose: what that one held together may be of one of them. Says
+/// whether there are any.
+fn with_others_of(
+    connection: &Connection,
+    numbers: &mut BTreeSet<PaperNumber>,
+    lost: &[PaperId],
+) -> Result<bool> {
+    let before = numbers.len();
+    for id in lost {
+        numbers.append(&mut numbers_of(connection, id)?);
+    }
+    Ok(numbers.len() > before)
 }
 
 /// A record, and the number of the paper that it is of so far.
@@ -359,6 +385,27 @@ mod tests {
         assert_eq!(retract("10.1000/x", Some("arxiv")).outcomes, [Outcome::NotHere]);
         assert_eq!(retract("10.1000/x", None).outcomes, [Outcome::Retracted]);
         assert_eq!(catalog.count().unwrap(), 0);
+    }
+
+    #[test]
+    fn what_a_record_held_together_goes_to_others_that_claim_it() {
+        let (_folder, catalog) = catalog();
+        let claims = |name: &str, title: &str| record(name, title, "", &["10.5555/aa"]);
+        let (one, two) = (claims("2201.00001", "One thing"), claims("2201.00002", "Two things"));
+        let published = record("10.5555/aa", "Published", "acl", &[]);
+        catalog.upsert(&[one.clone(), two.clone(), published]).unwrap();
+        assert_eq!(catalog.count().unwrap(), 2);
+        let paper_of = |name: &str| catalog.find(&id(name)).unwrap().unwrap().1.id;
+        assert_eq!(paper_of("10.5555/aa"), id("2201.00001"));
+        // It says that no more.
+        let without = Paper { also: Vec::new(), ..one };
+        assert_eq!(catalog.upsert(&[without]).unwrap(), [Outcome::Replaced]);
+        assert_eq!((catalog.count().unwrap(), paper_of("10.5555/aa")), (2, paper_of("2201.00002")));
+        // The same when it is taken back altogether.
+        catalog.upsert(&[claims("2201.00001", "One thing")]).unwrap();
+        let gone = Deleted { id: two.id, source: None };
+        catalog.apply(&[Act::Retract(&gone)], false).unwrap();
+        assert_eq!((catalog.count().unwrap(), paper_of("10.5555/aa")), (1, paper_of("2201.00001")));
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn text(key: &str, value: &Value) -> anyhow::Result<String> {
 }
 
 /// Prints every option of `serve` as a file would have it, and where its value came from.
-pub fn run(_: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+pub fn run(options: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let file = matches.get_one::<PathBuf>("config");
     let from_file: BTreeMap<String, Value> = match file {
         Some(path) => toml::from_str(&std::fs::read_to_string(path)?)?,
@@ -130,6 +130,7 @@ pub fn run(_: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             std::env::var(name).unwrap_or_default().split(',').filter(|key| !key.trim().is_empty()).count();
         print_line(&format!("# {count} keys in {name}"))?;
     }
+    options.serve.check()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -57,6 +57,8 @@ impl Drop for Traces {
 pub fn start(options: &Options) -> anyhow::Result<Traces> {
     let filter =
         EnvFilter::try_from_env("LIKEWISE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,likewise=info"));
+    // It writes down what it is sent, which is questions.
+    let filter = filter.add_directive("rmcp=off".parse()?);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match options.log_format {
         Format::Text => lines.with_ansi(console::colors_enabled_stderr()).with_target(false).boxed(),

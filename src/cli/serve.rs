@@ -50,25 +50,31 @@ pub struct Options {
 #[command(next_help_heading = "Limits")]
 struct Limits {
     /// Longest body, in bytes.
-    #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_BODY_BYTES", default_value_t = 4 << 20)]
+    #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_BODY_BYTES", default_value_t = 4 << 20, value_parser = parse_count)]
     max_body_bytes: usize,
     /// Longest upload of papers, in bytes; it is never in memory as a whole.
-    #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_UPLOAD_BYTES", default_value_t = 1 << 30)]
+    #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_UPLOAD_BYTES", default_value_t = 1 << 30, value_parser = parse_count)]
     max_upload_bytes: usize,
     /// Longest text of a query or of an input, in bytes.
-    #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_TEXT_BYTES", default_value_t = 1 << 20)]
+    #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_TEXT_BYTES", default_value_t = 1 << 20, value_parser = parse_count)]
     max_text_bytes: usize,
     /// Most texts, or queries, in one request.
-    #[arg(long, value_name = "N", env = "LIKEWISE_MAX_BATCH", default_value_t = 2048)]
+    #[arg(long, value_name = "N", env = "LIKEWISE_MAX_BATCH", default_value_t = 2048, value_parser = parse_count)]
     max_batch: usize,
     /// Most hits of one query, up to 1000.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_K", default_value_t = MAX_K, value_parser = parse_max_k)]
     max_k: usize,
+    /// Most hits of all queries of one request; one with its embedding counts as four.
+    #[arg(long, value_name = "N", env = "LIKEWISE_MAX_HITS", default_value_t = 20_480, value_parser = parse_count)]
+    max_hits: usize,
+    /// Bytes of answers that clients have not read yet; who asks for more is told to come back.
+    #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_UNREAD_BYTES", default_value_t = 256 << 20, value_parser = parse_count)]
+    max_unread_bytes: usize,
     /// Searches that may run or wait; one more is told to come back.
-    #[arg(long, value_name = "N", env = "LIKEWISE_MAX_SEARCHES", default_value_t = 2048)]
+    #[arg(long, value_name = "N", env = "LIKEWISE_MAX_SEARCHES", default_value_t = 2048, value_parser = parse_count)]
     max_searches: usize,
     /// Open connections; more are closed at once.
-    #[arg(long, value_name = "N", env = "LIKEWISE_MAX_CONNECTIONS", default_value_t = 4096)]
+    #[arg(long, value_name = "N", env = "LIKEWISE_MAX_CONNECTIONS", default_value_t = 4096, value_parser = parse_count)]
     max_connections: usize,
     /// Tokens of questions that may wait to be encoded; more are told to come back.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS", default_value_t = QueueLimits::default().interactive)]
@@ -80,7 +86,7 @@ struct Limits {
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS_BULK", default_value_t = QueueLimits::default().bulk)]
     queue_tokens_bulk: usize,
     /// Tokens that are encoded at once: a question waits for no more than these.
-    #[arg(long, value_name = "TOKENS", env = "LIKEWISE_BATCH_TOKENS", default_value_t = QueueLimits::default().batch)]
+    #[arg(long, value_name = "TOKENS", env = "LIKEWISE_BATCH_TOKENS", default_value_t = QueueLimits::default().batch, value_parser = parse_count)]
     batch_tokens: usize,
     /// Seconds that a client may take to send a request's head; also, how long an idle connection is kept.
     #[arg(long, value_name = "SECONDS", env = "LIKEWISE_HEADER_TIMEOUT", default_value_t = 30.0, value_parser = parse_seconds)]
@@ -125,6 +131,11 @@ fn parse_max_k(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|k| (1..=MAX_K).contains(k)).ok_or_else(wanted)
 }
 
+fn parse_count(text: &str) -> Result<usize, String> {
+    const MOST: usize = 1 << 40;
+    text.parse().ok().filter(|count| (1..=MOST).contains(count)).ok_or_else(|| format!("wanted 1 to {MOST}"))
+}
+
 fn parse_seconds(text: &str) -> Result<f64, String> {
     let is_time = |seconds: &f64| (0.001..=86_400.0).contains(seconds);
     text.parse().ok().filter(is_time).ok_or_else(|| "wanted seconds, 0.001 to 86400".into())
@@ -139,6 +150,12 @@ fn parse_origin(text: &str) -> Result<String, String> {
 }
 
 impl Options {
+    /// Refuses what a server would refuse when it starts.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.server()?;
+        self.access.tls().map(drop)
+    }
+
     fn server(&self) -> anyhow::Result<ServerOptions> {
         let Options { limits, access, .. } = self;
         Ok(ServerOptions {
@@ -147,6 +164,8 @@ impl Options {
             max_text_bytes: limits.max_text_bytes,
             max_batch: limits.max_batch,
             max_k: limits.max_k,
+            max_hits: limits.max_hits,
+            max_unread_bytes: limits.max_unread_bytes,
             max_searches: limits.max_searches,
             max_connections: limits.max_connections,
             queue: QueueLimits {
@@ -170,10 +189,13 @@ impl Access {
     fn keys(&self) -> anyhow::Result<Keys> {
         let mut keys = Keys::default();
         for (name, right) in config::KEYS {
-            for key in std::env::var(name).unwrap_or_default().split(',').filter(|key| !key.trim().is_empty())
-            {
-                keys.add(key, right, None).with_context(|| name.to_string())?;
+            let Ok(text) = std::env::var(name) else { continue };
+            let mut given = text.split(',').filter(|key| !key.trim().is_empty()).peekable();
+            // A secret that did not come must not open the door.
+            if given.peek().is_none() {
+                bail!("{name}: it is set and has no key in it; unset it to let everybody in");
             }
+            given.try_for_each(|key| keys.add(key, right, None).with_context(|| name.to_string()))?;
         }
         if let Some(path) = &self.keys {
             keys.add_file(path)?;

@@ -18,6 +18,19 @@ use subtle::ConstantTimeEq;
 /// Shortest key that is taken: shorter ones are guessed.
 const MIN_KEY_BYTES: usize = 16;
 
+/// What proxies add to what they pass on.
+const PROXIES: [&str; 9] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-client-ip",
+    "cf-connecting-ip",
+    "true-client-ip",
+];
+
 /// What a key allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -96,6 +109,9 @@ impl Keys {
                 path.display()
             ))
         })?;
+        if file.key.is_empty() {
+            return Err(Error::Invalid(format!("{}: got no key, wanted [[key]] tables", path.display())));
+        }
         file.key.iter().try_for_each(|entry| {
             self.add(&entry.key, entry.may, entry.per_second)
                 .map_err(|error| Error::Invalid(format!("{}: {error}", path.display())))
@@ -179,11 +195,11 @@ fn may_write_without_key(headers: &HeaderMap, peer: Option<IpAddr>) -> Result<()
     if !peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {
         return refused("a request from elsewhere");
     }
-    if ["forwarded", "x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name)) {
+    if PROXIES.iter().any(|name| headers.contains_key(*name)) {
         return refused("a request through a proxy");
     }
     let is_here = |value: &axum::http::HeaderValue| value.to_str().is_ok_and(is_this_machine);
-    if !headers.get(header::HOST).is_none_or(is_here) {
+    if !headers.get_all(header::HOST).iter().all(is_here) {
         return refused("a request for another host's name");
     }
     let is_own_page = |value: &axum::http::HeaderValue| {
@@ -268,6 +284,7 @@ mod tests {
             (&[("host", "papers.example")], "127.0.0.1", 403),
             (&[("host", "localhost.papers.example")], "127.0.0.1", 403),
             (&[("x-forwarded-for", "8.8.8.8")], "127.0.0.1", 403),
+            (&[("via", "1.1 proxy")], "127.0.0.1", 403),
             (&[("host", "localhost:8080"), ("origin", "http://localhost:8080")], "127.0.0.1", 200),
             (&[("host", "localhost:8080"), ("origin", "http://localhost:3000")], "127.0.0.1", 403),
             (&[("host", "localhost:8080"), ("origin", "https://evil.example")], "127.0.0.1", 403),

@@ -7,6 +7,7 @@ use super::body::{Params, Rest};
 use super::dialect::PlainError;
 use super::problem::Problem;
 use super::shapes;
+use crate::json::given;
 use crate::paper::{Paper, parse_date, written_day};
 use crate::search::{Like, Query};
 use axum::Json;
@@ -25,10 +26,6 @@ const MAX_DAILY: usize = 100;
 
 /// Pages of a daily list.
 const MAX_PAGE: usize = 1000;
-
-fn default_found() -> usize {
-    DEFAULT_FOUND
-}
 
 fn default_daily() -> usize {
     DEFAULT_DAILY
@@ -108,9 +105,9 @@ pub struct Search {
     #[param(pattern = "[^\\s\\u0085\\uFEFF]", example = "knots")]
     q: String,
     /// How many.
-    #[serde(default = "default_found")]
+    #[serde(default, deserialize_with = "given")]
     #[param(minimum = 1, maximum = 120, default = 100)]
-    limit: usize,
+    limit: Option<usize>,
 }
 
 /// Papers about something.
@@ -124,7 +121,8 @@ pub async fn search(
     Params(search): Params<Search>,
 ) -> Result<Json<Vec<Item>>, Problem> {
     let service = app.service()?;
-    let limit = within("limit", search.limit, MAX_FOUND)?;
+    let limit = search.limit.unwrap_or_else(|| service.default_k(DEFAULT_FOUND));
+    let limit = within("limit", limit, MAX_FOUND)?;
     let answer = service.search(Query { k: limit, ..Query::of(Like::Text(search.q)) }).await;
     let answer = answer.map_err(|problem| problem.named(&[("text", "q"), ("k", "limit")]))?;
     Ok(Json(answer.hits.into_iter().map(|hit| Item::of(hit.paper)).collect()))

@@ -33,7 +33,11 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let id_text = id.to_str().unwrap_or_default().to_string();
     let span = tracing::info_span!("request", id = %id_text, method = known(&method), route = %route, status = tracing::field::Empty);
-    let answered = async { answer(&app, request, &path, next).await };
+    let answered = async {
+        let response = answer(&app, request, &path, next).await;
+        let held = app.unread().hold(response, app.options().max_unread_bytes).await;
+        held.unwrap_or_else(IntoResponse::into_response)
+    };
     let (response, stages) = gather(answered).instrument(span.clone()).await;
     let mut response = in_dialect(response, &path);
     let (status, took) = (response.status().as_u16(), started.elapsed());

@@ -10,6 +10,7 @@ use crate::json::Object;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -24,15 +25,29 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     }
 }
 
+/// Refuses a body that is packed: a few bytes can be any number.
+pub fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let encodings = headers.get_all(header::CONTENT_ENCODING);
+    let packed = encodings.iter().find(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    packed.map_or(Ok(()), |value| Err(Problem::packed(&String::from_utf8_lossy(value.as_bytes()))))
+}
+
+/// Without the mark of the byte order that some programs begin files with.
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 async fn bytes(request: Request, options: &ServerOptions) -> Result<Bytes, Problem> {
+    check_encoding(request.headers())?;
     let read = axum::body::to_bytes(request.into_body(), options.max_body_bytes);
     let read = tokio::time::timeout(options.body_timeout, read).await;
-    read.map_err(|_| Problem::slow(options.body_timeout))?
+    read.map_err(|_| Problem::slow(options.body_timeout, "it did not come within"))?
         .map_err(|error| unreadable(&error, options.max_body_bytes, "--max-body-bytes"))
 }
 
 /// Parses a JSON object; what is wrong is told with the field it is wrong in.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let bytes = without_mark(bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer);
     // Whatever was met first: what is no JSON at all is told as that.
@@ -48,9 +63,18 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// Says what is wrong with a field, or with the whole.
 fn wrong<E: std::fmt::Display>(whole: &str, error: &serde_path_to_error::Error<E>) -> Problem {
+    // What Rust's and the form's parsers say helps nobody.
+    let inner = match error.inner().to_string() {
+        said if said == "unsupported value" => "wanted it once".into(),
+        said if said.contains("invalid digit") || said.contains("cannot parse integer") => {
+            "wanted a whole number, 0 or more".into()
+        }
+        said if said.contains("too large to fit") => "wanted a smaller number".into(),
+        said => said,
+    };
     Problem::invalid(match error.path().to_string() {
-        path if path == "." || path == "?" => format!("{whole}: {}", error.inner()),
-        path => format!("{path}: {}", error.inner()),
+        path if path == "." || path == "?" => format!("{whole}: {inner}"),
+        path => format!("{path}: {inner}"),
     })
 }
 
@@ -84,7 +108,15 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for WithFilter<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<WithFilter<T>, Problem> {
         let is_filter = |name: &str| FilterParams::NAMES.contains(&name);
-        Ok(WithFilter(read_params(parts, |name| !is_filter(name))?, read_params(parts, is_filter)?))
+        let rest = read_params(parts, |name| !is_filter(name)).map_err(|problem| {
+            let is_unknown = problem.message.contains("unknown field");
+            if is_unknown {
+                problem.and(&format!("or of a filter: {}", FilterParams::NAMES.join(", ")))
+            } else {
+                problem
+            }
+        })?;
+        Ok(WithFilter(rest, read_params(parts, is_filter)?))
     }
 }
 

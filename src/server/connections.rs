@@ -87,7 +87,8 @@ pub async fn serve(
     });
     let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
     let server = axum_server::from_tcp(listener)?.handle(handle);
-    let few = Few { here: Arc::new(Semaphore::new(options.max_connections)), inner: NoDelayAcceptor::new() };
+    let most = options.max_connections.min(Semaphore::MAX_PERMITS);
+    let few = Few { here: Arc::new(Semaphore::new(most)), inner: NoDelayAcceptor::new() };
     let served = match tls {
         Some(Tls(config)) => {
             let tls = RustlsAcceptor::new(config).handshake_timeout(options.header_timeout).acceptor(few);

@@ -108,6 +108,7 @@ fn finish(operation: &mut Operation, path: &str, method: &HttpMethod, keys: &Key
     if *method == HttpMethod::Post {
         more.push(("408", "The body came too slowly"));
         more.push(("413", "The body is too long"));
+        more.push(("415", "The body is packed"));
     }
     if needs_key {
         more.push(("401", "The key is missing or not known"));

@@ -26,9 +26,8 @@ pub struct EmbeddingsRequest {
     #[serde(default, rename = "model")]
     _model: Option<String>,
     /// `float`, or `base64`: little-endian 32-bit floats.
-    #[serde(default)]
     #[schema(inline)]
-    encoding_format: Encoding,
+    encoding_format: Option<Encoding>,
     /// The first so many values of each vector, scaled to length 1 again.
     #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(minimum = 1)]
@@ -104,7 +103,7 @@ pub async fn embeddings(
     let embeddings = service.embed(texts).await?;
     let tokens: usize = embeddings.iter().map(|embedding| embedding.tokens).sum();
     let item = |(index, Embedding { vector, tokens, truncated }): (usize, Embedding)| {
-        let embedding = shown(shortened(vector, dimensions), request.encoding_format);
+        let embedding = shown(shortened(vector, dimensions), request.encoding_format.unwrap_or_default());
         EmbeddingItem { object: "embedding", index, embedding, tokens, truncated }
     };
     Ok(Json(EmbeddingsAnswer {

@@ -185,9 +185,15 @@ pub struct FieldsParam {
 pub async fn paper(
     State(app): State<App>,
     Rest(id): Rest,
-    Params(params): Params<FieldsParam>,
+    params: Result<Params<FieldsParam>, Problem>,
 ) -> Result<Json<Value>, Problem> {
-    let service = app.service()?;
+    // Theirs, of what is not known here.
+    if id.starts_with("search")
+        || ["/citations", "/references", "/authors"].iter().any(|end| id.ends_with(end))
+    {
+        return Err(Problem::no_route());
+    }
+    let (service, Params(params)) = (app.service()?, params?);
     let wanted = Wanted::read(params.fields.as_deref())?;
     let library = Arc::clone(&service.library);
     let paper = service.searches.run(move || library.paper(plain_id(&id))).await?;

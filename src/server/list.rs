@@ -10,6 +10,7 @@ use crate::catalog::{DateRange, Filter, Place};
 use crate::cite::Format;
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -96,7 +97,7 @@ pub struct ListParams {
     /// The `next` of the page before.
     #[param(schema_with = shapes::cursor)]
     cursor: Option<String>,
-    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON.
+    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON; each has fields of its own.
     #[param(inline)]
     format: Option<Format>,
     /// Which fields of papers are shown; all but the embedding, if none is named.
@@ -117,7 +118,15 @@ pub struct Page {
     next: Option<String>,
 }
 
-/// What is here, the newest first, a page at a time.
+/// The next page, for programs that read a format which has no room to say it (RFC 8288).
+fn link_to(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
+    let asked = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(asked.filter(|(name, _)| name != "cursor")).append_pair("cursor", cursor);
+    HeaderValue::from_str(&format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish())).ok()
+}
+
+/// What is here, the newest first, a page at a time; the header `Link` has the next one's address.
 #[utoipa::path(get, path = "/v1/papers", tag = "papers", params(ListParams, FilterParams), responses(
     (status = 200, description = "A page", content(
         (Page = "application/json"), (String = "application/x-bibtex"),
@@ -127,6 +136,7 @@ pub struct Page {
 ))]
 pub async fn list(
     State(app): State<App>,
+    uri: Uri,
     WithFilter(params, filter): WithFilter<ListParams>,
 ) -> Result<Response, Problem> {
     let service = app.service()?;
@@ -138,10 +148,15 @@ pub async fn list(
     let (library, filter) = (Arc::clone(&service.library), filter.filter());
     let listed = service.searches.run(move || library.list(&filter, after.as_ref(), limit)).await;
     let listed = listed.map_err(|problem| problem.named(&FilterParams::CALLED))?;
-    if let Some(format) = format {
-        return Ok(as_text(format, format.write(listed.papers.iter())));
-    }
-    let papers = service.views(listed.papers, &Fields::of(fields)).await?;
     let next = listed.next.map(|next| next.to_string());
-    Ok(Json(Page { papers, total: listed.total, next }).into_response())
+    let link = next.as_deref().and_then(|next| link_to(&uri, next));
+    let mut response = match format {
+        Some(format) => as_text(format, format.write(listed.papers.iter())),
+        None => {
+            let papers = service.views(listed.papers, &Fields::of(fields)).await?;
+            Json(Page { papers, total: listed.total, next }).into_response()
+        }
+    };
+    link.map(|link| response.headers_mut().insert(header::LINK, link));
+    Ok(response)
 }

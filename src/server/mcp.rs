@@ -5,10 +5,14 @@
 
 use super::App;
 use super::problem::Problem;
-use super::view::{Field, Fields, default_k};
+use super::view::{Field, Fields};
 use crate::catalog::{DateRange, Filter};
-use crate::search::{Like, Query};
+use crate::search::{DEFAULT_K, Like, Query};
 use axum::Router;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{CallToolResult, ContentBlock};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -51,9 +55,9 @@ struct Find {
     #[serde(default)]
     negative_ids: Vec<String>,
     /// How many papers, 1 to 100.
-    #[serde(default = "default_k")]
+    #[serde(default)]
     #[schemars(range(min = 1, max = 100))]
-    k: usize,
+    k: Option<usize>,
     /// Published on this day or later: YYYY, YYYY-MM or YYYY-MM-DD.
     date_from: Option<String>,
     /// Published on this day or before.
@@ -169,6 +173,7 @@ impl Tools {
             (None, false) => Like::Papers(paper_ids),
             _ => return Err(Problem::invalid("wanted either text or paper_ids")),
         };
+        let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
         if !(1..=MAX_K).contains(&k) {
             return Err(Problem::invalid(format!("k: got {k}, wanted 1 to {MAX_K}")));
         }
@@ -237,10 +242,35 @@ pub fn router(app: &App) -> Router<App> {
         .with_max_request_body_bytes(options.max_body_bytes);
     let app = app.clone();
     let tools = move || Ok(Tools { app: app.clone() });
-    Router::new().route_service(
-        "/mcp",
-        StreamableHttpService::new(tools, Arc::new(LocalSessionManager::default()), config),
-    )
+    let service = StreamableHttpService::new(tools, Arc::new(LocalSessionManager::default()), config);
+    let most = options.max_body_bytes;
+    Router::new()
+        .route_service("/mcp", service)
+        .layer(axum::middleware::from_fn(move |request, next| checked(request, next, most)))
+}
+
+/// Answers what is no message at all as JSON-RPC 2.0 (section 5.1) has it; the library answers that it is of another type.
+async fn checked(request: Request, next: Next, most: usize) -> Response {
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(bytes) = axum::body::to_bytes(body, most).await else {
+        return Problem::too_large(most, "--max-body-bytes").into_response();
+    };
+    let wrong = match serde_json::from_slice::<Value>(&bytes) {
+        Err(error) => Some((-32700, format!("got no JSON: {error}"))),
+        Ok(Value::Object(message)) if message.get("jsonrpc") == Some(&json!("2.0")) => None,
+        Ok(_) => Some((-32600, "wanted an object with \"jsonrpc\": \"2.0\"; batches are not taken".into())),
+    };
+    match wrong {
+        None => next.run(Request::from_parts(parts, axum::body::Body::from(bytes))).await,
+        Some((code, message)) => {
+            let error =
+                json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code, "message": message } });
+            (StatusCode::BAD_REQUEST, axum::Json(error)).into_response()
+        }
+    }
 }
 
 fn bracketed(host: &str) -> String {

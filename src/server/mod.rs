@@ -17,6 +17,7 @@ mod searches;
 mod service;
 mod shapes;
 mod stages;
+mod unread;
 mod view;
 mod writes;
 
@@ -50,6 +51,7 @@ use problem::Problem;
 use service::Service;
 use std::sync::{Arc, PoisonError, RwLock};
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
+use unread::Unread;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -61,6 +63,7 @@ pub struct App(Arc<Shared>);
 struct Shared {
     options: ServerOptions,
     metrics: Arc<Metrics>,
+    unread: Unread,
     service: RwLock<Option<Arc<Service>>>,
 }
 
@@ -87,6 +90,10 @@ impl App {
         &self.0.options
     }
 
+    fn unread(&self) -> &Unread {
+        &self.0.unread
+    }
+
     fn metrics(&self) -> &Arc<Metrics> {
         &self.0.metrics
     }
@@ -110,6 +117,8 @@ pub fn router(app: App) -> Router {
     router
         .merge(docs::router(api, app.options()))
         .merge(mcp::router(&app))
+        // Without the slash, as some clients write it.
+        .route("/recommendations/v1/papers", axum::routing::post(recommendations::for_papers))
         .fallback(async || Problem::no_route())
         .method_not_allowed_fallback(async || Problem::wrong_method())
         .layer(middleware::from_fn_with_state(app.clone(), around::around))

@@ -7,6 +7,9 @@ use super::queue::QueueLimits;
 use crate::search::MAX_K;
 use std::time::Duration;
 
+/// How many hits one with its embedding is as large as.
+pub const EMBEDDED: usize = 4;
+
 /// What a server takes and whom it serves.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -20,6 +23,10 @@ pub struct ServerOptions {
     pub max_batch: usize,
     /// Most hits of one query.
     pub max_k: usize,
+    /// Hits of all queries of one request; one with its embedding counts as [`EMBEDDED`] of them.
+    pub max_hits: usize,
+    /// Bytes of answers that may not be read yet.
+    pub max_unread_bytes: usize,
     /// Searches that may wait for a thread.
     pub max_searches: usize,
     /// What may wait for the encoder.
@@ -48,6 +55,8 @@ impl Default for ServerOptions {
             max_text_bytes: 1 << 20,
             max_batch: 2048,
             max_k: MAX_K,
+            max_hits: 20_480,
+            max_unread_bytes: 256 << 20,
             max_searches: 2048,
             queue: QueueLimits::default(),
             header_timeout: Duration::from_secs(30),

@@ -8,11 +8,12 @@ use super::dialect::ErrorBody;
 use super::list::FilterParams;
 use super::problem::Problem;
 use super::shapes;
-use super::view::{Field, Fields, FormatParam, Found, ViewSchema, as_text, default_k, shown_answer};
+use super::view::{Field, Fields, FormatParam, Found, ViewSchema, as_text, shown_answer};
 use super::writes::{Write, Wrote};
 use crate::cite::Format;
+use crate::json::given;
 use crate::paper::PaperId;
-use crate::search::{Like, Query};
+use crate::search::{DEFAULT_K, Like, Query};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
@@ -26,7 +27,7 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PaperParams {
-    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON.
+    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON; each has fields of its own.
     #[param(inline)]
     format: Option<Format>,
     /// Which fields are shown; all but the embedding, if none is named.
@@ -40,9 +41,9 @@ pub struct PaperParams {
 #[into_params(parameter_in = Query)]
 pub struct SimilarParams {
     /// How many answers.
-    #[serde(default = "default_k")]
+    #[serde(default, deserialize_with = "given")]
     #[param(schema_with = shapes::k, required = false)]
-    k: usize,
+    k: Option<usize>,
     /// How many of the best are passed over. Where pages meet, a paper may come twice or not at all, unless `exact` is true.
     #[serde(default)]
     #[param(schema_with = shapes::offset, required = false)]
@@ -54,7 +55,7 @@ pub struct SimilarParams {
     #[serde(default)]
     #[param(default = false)]
     exact: bool,
-    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON.
+    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON; each has fields of its own.
     #[param(inline)]
     format: Option<Format>,
     /// Which fields of papers are shown; all but the embedding, if none is named.
@@ -117,6 +118,7 @@ async fn similar(
     let started = Instant::now();
     let service = app.service()?;
     let SimilarParams { k, offset, min_score, exact, format, fields } = params;
+    let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
     let like = Like::Papers(vec![id.to_string()]);
     let query = Query { k, offset, min_score, exact, filter: filter.filter(), ..Query::of(like) };
     let answer = service.search(query).await.map_err(|problem| problem.named(&FilterParams::CALLED))?;

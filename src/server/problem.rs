@@ -56,16 +56,22 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
+    /// The body is packed.
+    pub fn packed(encoding: &str) -> Problem {
+        let message = format!("body: got Content-Encoding: {encoding}, wanted none; send it unpacked");
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "packed_body", message)
+    }
+
     /// The body is longer than is taken.
     pub fn too_large(limit: usize, option: &str) -> Problem {
         let message = format!("body: it is longer than {limit} bytes ({option}); send less at once");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
-    /// The body did not come.
-    pub fn slow(limit: Duration) -> Problem {
+    /// The body did not come, or nothing more of an upload did.
+    pub fn slow(limit: Duration, what: &str) -> Problem {
         let message = format!(
-            "body: nothing more came for {} s (--body-timeout); send it faster, or in smaller requests",
+            "body: {what} {} s (--body-timeout); send it faster, or in smaller requests",
             limit.as_secs_f64()
         );
         Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", message)
@@ -150,6 +156,11 @@ impl Problem {
             None => self.message,
         };
         Problem { message, ..self }
+    }
+
+    /// With more said.
+    pub fn and(self, more: &str) -> Problem {
+        Problem { message: format!("{}; {more}", self.message), ..self }
     }
 
     /// With a field's name as it is in the request: one API's is not another's.

@@ -8,6 +8,7 @@ use super::dialect::PlainError;
 use super::graph::{ToldSchema, Wanted, plain_id};
 use super::problem::Problem;
 use super::shapes;
+use crate::json::given;
 use crate::search::{Like, Query};
 use axum::Json;
 use axum::extract::State;
@@ -23,10 +24,6 @@ const CALLED: [(&str, &str); 3] =
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 500;
 
-fn default_limit() -> usize {
-    DEFAULT_LIMIT
-}
-
 /// What may be said about recommendations.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -36,9 +33,9 @@ pub struct Wishes {
     #[param(schema_with = shapes::told_fields)]
     fields: Option<String>,
     /// How many.
-    #[serde(default = "default_limit")]
+    #[serde(default, deserialize_with = "given")]
     #[param(minimum = 1, maximum = 500, default = 100)]
-    limit: usize,
+    limit: Option<usize>,
     /// `recent` or `all-cs`: here, both are all papers.
     #[serde(rename = "from")]
     #[param(rename = "from", inline)]
@@ -111,13 +108,14 @@ pub async fn for_papers(
 async fn recommend(app: &App, examples: Examples, wishes: Wishes) -> Result<Json<Recommended>, Problem> {
     let service = app.service()?;
     let wanted = Wanted::read(wishes.fields.as_deref())?;
-    if !(1..=MAX_LIMIT).contains(&wishes.limit) {
-        return Err(Problem::refused(format!("limit: got {}, wanted 1 to {MAX_LIMIT}", wishes.limit)));
+    let limit = wishes.limit.unwrap_or_else(|| service.default_k(DEFAULT_LIMIT));
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(Problem::refused(format!("limit: got {limit}, wanted 1 to {MAX_LIMIT}")));
     }
     let ids = |ids: Vec<String>| ids.iter().map(|id| plain_id(id).to_string()).collect::<Vec<_>>();
     let like = Like::Papers(ids(examples.positive));
     let unlike = ids(examples.negative.unwrap_or_default());
-    let answer = service.search(Query { k: wishes.limit, unlike, ..Query::of(like) }).await;
+    let answer = service.search(Query { k: limit, unlike, ..Query::of(like) }).await;
     let answer = answer.map_err(|problem| problem.named(&CALLED))?;
     let papers = answer.hits.into_iter().map(|hit| hit.paper).collect();
     Ok(Json(Recommended { recommended_papers: service.told(papers, &wanted).await? }))

@@ -3,12 +3,14 @@
 use super::App;
 use super::body::{Body, Params};
 use super::dialect::{ErrorBody, ErrorDetail};
+use super::options::EMBEDDED;
 use super::problem::Problem;
+use super::service::Service;
 use super::shapes;
-use super::view::{Field, Fields, FormatParam, Found, default_k, shown_answer};
+use super::view::{Field, Fields, FormatParam, Found, shown_answer};
 use crate::catalog::Filter;
-use crate::json::{Object, object, whole};
-use crate::search::{Like, Query};
+use crate::json::{Object, object, whole, whole_if_there};
+use crate::search::{DEFAULT_K, Like, Query};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -36,9 +38,9 @@ pub struct SearchRequest {
     #[schema(schema_with = shapes::ids_or_none, required = false)]
     unlike: Vec<String>,
     /// How many answers.
-    #[serde(default = "default_k", deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "whole_if_there")]
     #[schema(schema_with = shapes::k, required = false)]
-    k: usize,
+    k: Option<usize>,
     /// How many of the best are passed over. Where pages meet, a paper may come twice or not at all, unless `exact` is true.
     #[serde(default, deserialize_with = "whole")]
     #[schema(schema_with = shapes::offset, required = false)]
@@ -57,7 +59,7 @@ pub struct SearchRequest {
 }
 
 impl SearchRequest {
-    fn query(self) -> Result<(Query, Fields), Problem> {
+    fn query(self, service: &Service) -> Result<(Query, Fields), Problem> {
         let like = match (self.text, self.like, self.vector) {
             (Some(text), None, None) => Like::Text(text),
             (None, Some(ids), None) => Like::Papers(ids),
@@ -69,6 +71,7 @@ impl SearchRequest {
             }
         };
         let SearchRequest { unlike, k, offset, min_score, exact, filter, .. } = self;
+        let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
         Ok((Query { like, unlike, k, offset, min_score, exact, filter }, Fields::of(self.fields)))
     }
 }
@@ -89,8 +92,8 @@ pub async fn search(
     Body(request): Body<SearchRequest>,
 ) -> Result<Response, Problem> {
     let started = Instant::now();
-    let (query, fields) = request.query()?;
     let service = app.service()?;
+    let (query, fields) = request.query(&service)?;
     let answer = service.search(query).await?;
     Ok(shown_answer(format, service.found(answer, &fields, started).await?))
 }
@@ -137,12 +140,14 @@ pub async fn batch(
     let service = app.service()?;
     let count = request.queries.len();
     service.check_count("queries", count)?;
-    let (mut queries, mut fields) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let (mut queries, mut fields, mut hits) = (Vec::with_capacity(count), Vec::with_capacity(count), 0_usize);
     for (place, request) in request.queries.into_iter().enumerate() {
-        let (query, shown) = request.0.query().map_err(|problem| problem.of(place))?;
+        let (query, shown) = request.0.query(&service).map_err(|problem| problem.of(place))?;
+        hits += query.k.saturating_mul(if shown.have(Field::Embedding) { EMBEDDED } else { 1 });
         queries.push(query);
         fields.push(shown);
     }
+    let _turn = service.batch_turn(hits).await?;
     let mut answers = Vec::with_capacity(count);
     for (place, answer) in service.search_all(queries).await?.into_iter().enumerate() {
         answers.push(match answer {

@@ -4,7 +4,7 @@
 //! the same search, the same queue and the same writer. A request keeps the service that it began with.
 
 use super::metrics::Metrics;
-use super::options::ServerOptions;
+use super::options::{EMBEDDED, ServerOptions};
 use super::problem::Problem;
 use super::queue::{EncodeQueue, Priority};
 use super::searches::Searches;
@@ -15,12 +15,13 @@ use crate::search::{Answer, Library, Like, Query};
 use crate::text::{TextHash, text_of_query};
 use hashlink::LruCache;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Texts whose vectors are kept: whoever turns a page asks by the same one.
 const KEPT_TEXTS: usize = 4096;
 
-/// Most hits of all questions of one request: they are in memory together.
-const MAX_HITS: usize = 50_000;
+/// Requests with many questions that are answered at once; others wait.
+const MAX_BATCHES: usize = 2;
 
 /// A library that is open, and the ways into it.
 pub struct Service {
@@ -38,6 +39,9 @@ pub struct Service {
     max_text_bytes: usize,
     max_batch: usize,
     max_k: usize,
+    max_hits: usize,
+    /// Requests with many questions: their answers are in memory until all are there.
+    batches: Semaphore,
 }
 
 impl Service {
@@ -54,6 +58,8 @@ impl Service {
             max_text_bytes: options.max_text_bytes,
             max_batch: options.max_batch,
             max_k: options.max_k,
+            max_hits: options.max_hits,
+            batches: Semaphore::new(MAX_BATCHES),
             library,
             queue,
         }
@@ -73,12 +79,6 @@ impl Service {
 
     /// Answers many queries, whose texts are encoded together. What becomes of one is its own answer.
     pub async fn search_all(&self, queries: Vec<Query>) -> Result<Vec<Result<Answer, Problem>>, Problem> {
-        let hits = queries.iter().fold(0_usize, |sum, query| sum.saturating_add(query.k));
-        if hits > MAX_HITS {
-            return Err(Problem::invalid(format!(
-                "queries: got k of {hits} in all, wanted at most {MAX_HITS}"
-            )));
-        }
         for (place, query) in queries.iter().enumerate() {
             self.check(query).map_err(|problem| problem.of(place))?;
         }
@@ -157,6 +157,25 @@ impl Service {
             return Err(Problem::invalid(format!("{field}: got an empty text, wanted one with words in it")));
         }
         Ok(())
+    }
+
+    /// How many hits are wanted, if nobody says: no more than may be.
+    pub fn default_k(&self, default: usize) -> usize {
+        default.min(self.max_k)
+    }
+
+    /// Waits until a request with many questions may be answered.
+    ///
+    /// # Errors
+    /// 422 if they want too many `hits` together.
+    pub async fn batch_turn(&self, hits: usize) -> Result<SemaphorePermit<'_>, Problem> {
+        if hits > self.max_hits {
+            let most = self.max_hits;
+            return Err(Problem::invalid(format!(
+                "queries: got k of {hits} in all (with embeddings, times {EMBEDDED}), wanted at most {most} (--max-hits)"
+            )));
+        }
+        self.batches.acquire().await.map_err(Problem::internal)
     }
 
     /// Refuses lists that are too long, and empty ones.

@@ -4,7 +4,7 @@
 //! neither a long dump nor a slow client costs more than a chunk. What was written stays written, whatever follows.
 
 use super::App;
-use super::body::{Params, unreadable};
+use super::body::{Params, check_encoding, unreadable, without_mark};
 use super::dialect::ErrorBody;
 use super::options::ServerOptions;
 use super::problem::Problem;
@@ -15,6 +15,7 @@ use crate::ingest::Counts;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::http::HeaderMap;
 use http_body_util::{BodyExt, Limited};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -101,15 +102,33 @@ pub struct Refusal {
 pub async fn upload(
     State(app): State<App>,
     Params(params): Params<UploadParams>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Uploaded>, Problem> {
     app.service()?;
+    check_encoding(&headers)?;
     let mut upload = Upload::new(&app, params.title_only);
-    let mut lines = Lines::new(body, app.options());
-    while let Some(line) = lines.next().await? {
-        upload.line(&line).await?;
+    let lines = Lines::new(body, app.options());
+    match upload.all(lines).await {
+        Ok(()) => upload.finish().await.map(Json),
+        // What was written stays, and whoever sent it has to know.
+        Err(problem) if upload.answer.read > 0 => {
+            let Uploaded { read, added, replaced, .. } = &upload.answer;
+            let waiting = upload.waiting.len();
+            Err(problem.and(&format!(
+                "of {read} entries that came before, {added} were added and {replaced} replaced, and the last {waiting} not \
+                 written; sending all again changes nothing twice"
+            )))
+        }
+        Err(problem) => Err(problem),
     }
-    upload.finish().await.map(Json)
+}
+
+/// A line of a body.
+enum Line {
+    Whole(Vec<u8>),
+    /// It has more bytes than one may have.
+    TooLong,
 }
 
 /// The lines of a body, as they come.
@@ -122,32 +141,38 @@ struct Lines<'a> {
     seen: usize,
     taken: usize,
     is_over: bool,
+    /// Whether what comes belongs to a line that is too long.
+    is_long: bool,
 }
 
 impl<'a> Lines<'a> {
     fn new(body: Body, options: &'a ServerOptions) -> Lines<'a> {
         let body = Limited::new(body, options.max_upload_bytes);
-        Lines { body, options, rest: Vec::new(), seen: 0, taken: 0, is_over: false }
+        Lines { body, options, rest: Vec::new(), seen: 0, taken: 0, is_over: false, is_long: false }
     }
 
     /// The next line, or what is left at the end.
-    async fn next(&mut self) -> Result<Option<Vec<u8>>, Problem> {
+    async fn next(&mut self) -> Result<Option<Line>, Problem> {
         loop {
             if let Some(end) = memchr::memchr(b'\n', &self.rest[self.seen..]) {
                 let line = self.rest[self.taken..self.seen + end].to_vec();
                 self.taken = self.seen + end + 1;
                 self.seen = self.taken;
-                return Ok(Some(line));
+                let is_long = std::mem::take(&mut self.is_long) || line.len() > self.options.max_body_bytes;
+                return Ok(Some(if is_long { Line::TooLong } else { Line::Whole(line) }));
             }
             self.rest.drain(..self.taken);
             (self.taken, self.seen) = (0, self.rest.len());
             if self.rest.len() > self.options.max_body_bytes {
-                return Err(Problem::too_large(self.options.max_body_bytes, "--max-body-bytes, of one line"));
+                (self.rest, self.seen, self.is_long) = (Vec::new(), 0, true);
             }
             if self.is_over {
                 let rest = std::mem::take(&mut self.rest);
                 self.seen = 0;
-                return Ok((!rest.is_empty()).then_some(rest));
+                return Ok(match std::mem::take(&mut self.is_long) {
+                    true => Some(Line::TooLong),
+                    false => (!rest.is_empty()).then_some(Line::Whole(rest)),
+                });
             }
             match self.piece().await? {
                 Some(piece) => self.rest.extend_from_slice(&piece),
@@ -158,7 +183,8 @@ impl<'a> Lines<'a> {
 
     async fn piece(&mut self) -> Result<Option<Bytes>, Problem> {
         let limit = self.options.body_timeout;
-        let frame = tokio::time::timeout(limit, self.body.frame()).await.map_err(|_| Problem::slow(limit))?;
+        let frame = tokio::time::timeout(limit, self.body.frame()).await;
+        let frame = frame.map_err(|_| Problem::slow(limit, "nothing more came for"))?;
         let wrong =
             |error| unreadable(&axum::Error::new(error), self.options.max_upload_bytes, "--max-upload-bytes");
         Ok(frame.transpose().map_err(wrong)?.and_then(|frame| frame.into_data().ok()))
@@ -179,6 +205,26 @@ impl<'a> Upload<'a> {
     fn new(app: &'a App, title_only: TitleOnly) -> Upload<'a> {
         let (waiting, answer, several) = (Vec::new(), Uploaded::default(), Vec::new());
         Upload { app, title_only, waiting, answer, several }
+    }
+
+    async fn all(&mut self, mut lines: Lines<'_>) -> Result<(), Problem> {
+        let most = self.app.options().max_body_bytes;
+        let mut is_first = true;
+        while let Some(line) = lines.next().await? {
+            match line {
+                Line::Whole(line) if is_first => self.line(without_mark(&line)).await?,
+                Line::Whole(line) => self.line(&line).await?,
+                // It may be all there is: a list on one line.
+                Line::TooLong if self.answer.read == 0 => {
+                    return Err(Problem::too_large(most, "--max-body-bytes, of one line"));
+                }
+                Line::TooLong => {
+                    self.refuse(format!("it is longer than {most} bytes (--max-body-bytes, of one line)"))
+                }
+            }
+            is_first = false;
+        }
+        Ok(())
     }
 
     async fn line(&mut self, line: &[u8]) -> Result<(), Problem> {

@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::service::Service;
 use crate::cite::Format;
 use crate::paper::Paper;
-use crate::search::{Answer, DEFAULT_K, Hit, TextRead};
+use crate::search::{Answer, Hit, TextRead};
 use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -15,11 +15,6 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use std::time::Instant;
 use utoipa::{IntoParams, ToSchema};
-
-/// For requests that do not say how many.
-pub fn default_k() -> usize {
-    DEFAULT_K
-}
 
 /// A field of a paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -70,7 +65,8 @@ impl Fields {
         Fields(if fields.is_empty() { ALL.into() } else { fields })
     }
 
-    fn have(&self, field: Field) -> bool {
+    /// Whether a field is one of them.
+    pub fn have(&self, field: Field) -> bool {
         self.0.contains(&field)
     }
 }
@@ -206,7 +202,7 @@ pub struct FoundHit {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FormatParam {
-    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON.
+    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON; each has fields of its own.
     #[param(inline)]
     pub format: Option<Format>,
 }
