@@ -20,7 +20,7 @@ demo: setup
 
 # The suite runs optimised, and shares the program's dependencies: it uses the real model. Then the
 # vectors once more with the instructions of lesser machines. Then files of vectors, in the programs people have. Then
-# the server, asked by the clients people have, and held to every word of its OpenAPI document.
+# the server, asked by the clients people have, and held to every word of its OpenAPI document. Then its pages, in chromium.
 test: setup
 	cargo test --release --locked --quiet
 	LIKEWISE_CPU=avx2 cargo test --release --locked --quiet golden
@@ -32,6 +32,9 @@ test: setup
 	.venv-clients/bin/pip install --quiet -r tests/clients/requirements.txt
 	.venv-clients/bin/python -B tests/clients/clients.py
 	.venv-clients/bin/python -B tests/clients/spec.py --max-examples 30
+	python3 -m venv .venv-web
+	.venv-web/bin/pip install --quiet -r tests/web/requirements.txt
+	.venv-web/bin/python -B tests/web/browser.py --browser "$$(scripts/browser)"
 
 # For an evening: an ingest and a writer killed 200 times each; dumps with 20,000 spoiled bytes; readers, a writer, deletes and merges for 30 minutes.
 soak: setup

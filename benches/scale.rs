@@ -226,7 +226,7 @@ fn ask(folder: &Path) {
     let library = Library::open(folder, Arc::clone(&encoder)).unwrap();
     let open_ms = started.elapsed().as_secs_f64() * 1e3;
     let query = |vector: &[f32], exact, filter: &Filter| {
-        let query = Query { k: K, exact, filter: filter.clone(), ..Query::of(Like::Vector(vector.to_vec())) };
+        let query = Query { k: K, exact, filter: filter.clone(), ..Query::of(Like::vector(vector.to_vec())) };
         library.search(&query).unwrap().hits
     };
     let none = Filter::default();
@@ -278,7 +278,7 @@ fn add_and_find(folder: &Path, encoder: &Arc<Encoder>, library: &Library) {
             r#abstract: "It was not here before.".into(),
             ..Paper::default()
         };
-        let like = Like::Vector(encoder.encode_one(&text_of(&new)).unwrap().vector);
+        let like = Like::vector(encoder.encode_one(&text_of(&new)).unwrap().vector);
         let query = Query { k: 1, ..Query::of(like) };
         writer.add(vec![Ok(Entry::Paper(new.clone()))], &mut Counts::default()).unwrap();
         let started = Instant::now();

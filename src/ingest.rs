@@ -69,6 +69,15 @@ pub fn lock_path(data: &Path) -> PathBuf {
     data.join("write.lock")
 }
 
+/// Who writes to a data folder, if somebody does.
+pub fn writer(data: &Path) -> Result<Option<String>> {
+    let path = lock_path(data);
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(if WriteLock::try_take(&path)?.is_some() { None } else { Some(WriteLock::owner(&path)) })
+}
+
 /// The path of the lock that whoever fills the space of its next model holds.
 pub fn next_lock_path(data: &Path) -> PathBuf {
     data.join("next.lock")

@@ -83,6 +83,8 @@ pub use search::{Library, Query};
 
 pub mod cite;
 
+pub mod web;
+
 pub mod server;
 
 pub mod cli;

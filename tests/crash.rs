@@ -153,7 +153,7 @@ fn nothing_acknowledged_is_lost_or_doubled_wherever_it_is_killed() {
         assert!(space.damaged().is_empty(), "kill {kill}");
         Segments::files(space.path()).unwrap().iter().for_each(|path| Segment::verify(path).unwrap());
         for (number, edition) in model.iter().step_by((model.len() / 20).max(1)) {
-            let like = Like::Text(text_of(&numbered(*number, *edition)));
+            let like = Like::text(text_of(&numbered(*number, *edition)));
             let query = Query { k: 1, ..Query::of(like) };
             let hit = library.search(&query).unwrap().hits.remove(0);
             assert!(hit.score > 0.9999, "kill {kill}: {} finds {}", number, hit.paper.title);
@@ -202,7 +202,7 @@ fn damage_is_named_and_mended() {
         (1200, 1200, 0)
     );
     for number in [4, 5, 6, 1199] {
-        let like = Like::Text(text_of(&numbered(number, 0)));
+        let like = Like::text(text_of(&numbered(number, 0)));
         let query = Query { k: 1, ..Query::of(like) };
         for library in [&library, &served] {
             assert_eq!(library.search(&query).unwrap().hits[0].paper.title, number.to_string());

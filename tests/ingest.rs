@@ -13,7 +13,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 fn like(id: &str, k: usize) -> Query {
-    Query { k, ..Query::of(Like::Papers(vec![id.into()])) }
+    Query { k, ..Query::of(Like::papers(vec![id.into()])) }
 }
 
 /// Every paper of the folder has a vector that equals a fresh one, and is found by it.
@@ -25,7 +25,7 @@ fn assert_nothing_lost(folder: &Path, papers: usize) {
     let numbers: Vec<_> = catalog.matching(&Filter::default()).unwrap().iter().collect();
     for (_, paper) in catalog.get(&numbers).unwrap() {
         let text = likewise::text::text_of(&paper);
-        let query = Query { k: 1, ..Query::of(Like::Text(text.clone())) };
+        let query = Query { k: 1, ..Query::of(Like::text(text.clone())) };
         let hit = &library.search(&query).unwrap().hits[0];
         assert!(hit.score > 0.9999, "{}: {}", paper.id, hit.score);
         // Of papers with the same text any may come; of another text, none.
@@ -73,7 +73,7 @@ fn the_same_id_replaces_and_the_old_text_is_gone() {
     assert_eq!((counts.replaced, counts.encoded), (1, 1));
     let library = Library::open(folder.path(), encoder()).unwrap();
     assert_eq!(library.paper("2101.00001").unwrap().title, "Pricing of carbon permits");
-    let text = Like::Text("Tidal heating of icy moons keeps an ocean liquid".into());
+    let text = Like::text("Tidal heating of icy moons keeps an ocean liquid".into());
     for exact in [false, true] {
         let query = Query { k: 10, exact, ..Query::of(text.clone()) };
         let hits = library.search(&query).unwrap().hits;
@@ -197,7 +197,7 @@ fn assert_is(folder: &Path, wanted: &BTreeMap<String, String>) {
     let (ids, texts): (Vec<_>, Vec<_>) = wanted.iter().map(|(id, text)| (id, text.as_str())).unzip();
     for (ids, texts) in ids.chunks(4096).zip(texts.chunks(4096)) {
         for (id, embedding) in ids.iter().zip(encoder().encode(texts).unwrap()) {
-            let query = Query { k: 1, ..Query::of(Like::Vector(embedding.vector)) };
+            let query = Query { k: 1, ..Query::of(Like::vector(embedding.vector)) };
             let hit = library.search(&query).unwrap().hits.remove(0);
             assert!(
                 hit.paper.id.as_str() == *id && hit.score > 0.9999,

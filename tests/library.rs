@@ -21,7 +21,7 @@ fn ask(like: Like, k: usize, exact: bool, filter: Filter) -> Vec<Hit> {
 }
 
 fn every_paper() -> Vec<Hit> {
-    ask(Like::Text("anything".into()), 200, true, Filter::default())
+    ask(Like::text("anything".into()), 200, true, Filter::default())
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_papers_nearest_are_its_family() {
     let (mut right, mut all) = (0, 0);
     for paper in every_paper() {
         let id = paper.paper.id.as_str();
-        let hits = ask(Like::Papers(vec![id.into()]), 4, false, Filter::default());
+        let hits = ask(Like::papers(vec![id.into()]), 4, false, Filter::default());
         assert!(hits.iter().all(|hit| hit.paper.id.as_str() != id), "{id} is its own hit");
         assert_eq!(hits.len(), 4);
         right += hits.iter().filter(|hit| family(hit.paper.id.as_str()) == family(id)).count();
@@ -51,7 +51,7 @@ fn a_papers_nearest_are_its_family() {
 #[test]
 fn a_whole_abstract_finds_its_own_paper_first() {
     for paper in every_paper() {
-        let hits = ask(Like::Text(paper.paper.r#abstract.clone()), 1, false, Filter::default());
+        let hits = ask(Like::text(paper.paper.r#abstract.clone()), 1, false, Filter::default());
         assert_eq!(family(hits[0].paper.id.as_str()), family(paper.paper.id.as_str()), "{}", paper.paper.id);
     }
 }
@@ -59,25 +59,25 @@ fn a_whole_abstract_finds_its_own_paper_first() {
 #[test]
 fn several_papers_are_asked_for_by_their_mean() {
     let ids = ["9901.00001", "9901.00002", "9903.00001"].map(String::from).to_vec();
-    let hits = ask(Like::Papers(ids.clone()), 5, false, Filter::default());
+    let hits = ask(Like::papers(ids.clone()), 5, false, Filter::default());
     assert!(hits.iter().all(|hit| !ids.iter().any(|id| id == hit.paper.id.as_str())));
     assert!(hits.iter().all(|hit| ["01", "03"].contains(&family(hit.paper.id.as_str()))), "{hits:?}");
 }
 
 #[test]
 fn hits_are_ranked_and_repeatable() {
-    let hits = ask(Like::Text("stars and planets".into()), 20, false, Filter::default());
+    let hits = ask(Like::text("stars and planets".into()), 20, false, Filter::default());
     assert!(hits.windows(2).all(|pair| pair[0].score >= pair[1].score));
     assert!(hits.iter().enumerate().all(|(place, hit)| hit.rank == place + 1));
-    assert_eq!(hits, ask(Like::Text("stars and planets".into()), 20, false, Filter::default()));
-    assert_eq!(hits, ask(Like::Text("stars and planets".into()), 20, true, Filter::default()));
+    assert_eq!(hits, ask(Like::text("stars and planets".into()), 20, false, Filter::default()));
+    assert_eq!(hits, ask(Like::text("stars and planets".into()), 20, true, Filter::default()));
 }
 
 #[test]
 fn filters_leave_only_what_passes_and_all_of_it() {
     let papers = every_paper();
     let wanted = |passes: &dyn Fn(&Hit) -> bool| papers.iter().filter(|hit| passes(hit)).count();
-    let count = |filter: Filter| ask(Like::Text("anything".into()), 200, false, filter).len();
+    let count = |filter: Filter| ask(Like::text("anything".into()), 200, false, filter).len();
 
     let ids: Vec<String> = papers[..7].iter().map(|hit| format!("arXiv:{}v3", hit.paper.id)).collect();
     let by_id = |hit: &Hit| ids.iter().any(|id| id.contains(hit.paper.id.as_str()));
@@ -103,10 +103,10 @@ fn filters_leave_only_what_passes_and_all_of_it() {
 
 #[test]
 fn long_texts_are_cut_and_said_to_be() {
-    let query = |text: String| Query { k: 1, ..Query::of(Like::Text(text)) };
-    let read = sample().search(&query("glacier ".repeat(1000))).unwrap().text.unwrap();
+    let query = |text: String| Query { k: 1, ..Query::of(Like::text(text)) };
+    let read = sample().search(&query("glacier ".repeat(1000))).unwrap().texts.remove(0);
     assert_eq!((read.tokens, read.truncated), (256, true));
-    let read = sample().search(&query("glacier".into())).unwrap().text.unwrap();
+    let read = sample().search(&query("glacier".into())).unwrap().texts.remove(0);
     assert_eq!((read.tokens, read.truncated), (3, false));
 }
 
@@ -114,15 +114,15 @@ fn long_texts_are_cut_and_said_to_be() {
 fn what_cannot_be_asked_is_refused() {
     let refuse = |like: Like, k: usize| sample().search(&Query { k, ..Query::of(like) }).unwrap_err();
     for (like, k) in [
-        (Like::Text(" \n".into()), 10),
-        (Like::Text("a".into()), 0),
-        (Like::Text("a".into()), MAX_K + 1),
-        (Like::Papers(vec![]), 10),
-        (Like::Vector(vec![0.0; 384]), 10),
-        (Like::Vector(vec![1.0; 3]), 10),
-        (Like::Vector(vec![f32::NAN; 384]), 10),
+        (Like::text(" \n".into()), 10),
+        (Like::text("a".into()), 0),
+        (Like::text("a".into()), MAX_K + 1),
+        (Like::papers(vec![]), 10),
+        (Like::vector(vec![0.0; 384]), 10),
+        (Like::vector(vec![1.0; 3]), 10),
+        (Like::vector(vec![f32::NAN; 384]), 10),
     ] {
         assert!(matches!(refuse(like.clone(), k), Error::Invalid(_)), "{like:?}");
     }
-    assert!(matches!(refuse(Like::Papers(vec!["no such id".into()]), 10), Error::NotFound(_)));
+    assert!(matches!(refuse(Like::papers(vec!["no such id".into()]), 10), Error::NotFound(_)));
 }

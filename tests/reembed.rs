@@ -35,7 +35,7 @@ fn add(writer: &mut Writer, numbers: std::ops::Range<usize>) {
 /// Every one of the numbered papers is found first by its own text.
 fn assert_found(library: &Library, numbers: impl Iterator<Item = usize>) {
     for number in numbers {
-        let like = Like::Text(text_of(&numbered(number, 0)));
+        let like = Like::text(text_of(&numbered(number, 0)));
         let query = Query { k: 1, ..Query::of(like) };
         let hit = library.search(&query).unwrap().hits.remove(0);
         assert!(hit.score > 0.9999 && hit.paper.title == number.to_string(), "{number}: {hit:?}");

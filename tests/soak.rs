@@ -29,7 +29,7 @@ fn resident_kb() -> usize {
 }
 
 fn ask(library: &Library, paper: &Paper, exact: bool) -> Vec<(String, String, f32)> {
-    let query = Query { k: 10, exact, ..Query::of(Like::Text(text_of(paper))) };
+    let query = Query { k: 10, exact, ..Query::of(Like::text(text_of(paper))) };
     let hits = library.search(&query).unwrap().hits;
     hits.into_iter().map(|hit| (hit.paper.title, hit.paper.r#abstract, hit.score)).collect()
 }

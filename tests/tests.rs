@@ -46,6 +46,9 @@ mod routes;
 /// What is refused, with which status and what message: a table.
 mod refused;
 
+/// Pages, without a browser.
+mod pages;
+
 /// Papers that are written over HTTP, and who may.
 mod writes;
 

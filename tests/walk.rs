@@ -55,7 +55,7 @@ fn store(folder: &Path, vectors: &[Vec<f32>]) -> Library {
 }
 
 fn ask(library: &Library, vector: &[f32], k: usize, exact: bool, filter: Filter) -> Vec<Hit> {
-    library.search(&Query { k, exact, filter, ..Query::of(Like::Vector(vector.to_vec())) }).unwrap().hits
+    library.search(&Query { k, exact, filter, ..Query::of(Like::vector(vector.to_vec())) }).unwrap().hits
 }
 
 #[test]

@@ -26,6 +26,14 @@ const WITHIN: &str = "SELECT number FROM papers WHERE published_first >= ?1 AND 
                       AND published_last <= ?2 AND withdrawn = 0 \
                       ORDER BY published_first DESC, published_last DESC, number DESC LIMIT ?4 OFFSET ?3";
 
+const DAY_BEFORE: &str = "SELECT published_first FROM papers \
+                          WHERE published_first < ?1 AND published_last = published_first AND withdrawn = 0 \
+                          ORDER BY published_first DESC, published_last DESC LIMIT 1";
+
+const DAY_AFTER: &str = "SELECT published_first FROM papers \
+                         WHERE published_first > ?1 AND published_last = published_first AND withdrawn = 0 \
+                         ORDER BY published_first, published_last LIMIT 1";
+
 /// After every date.
 const END_OF_DATES: &str = "~";
 
@@ -108,7 +116,12 @@ impl Catalog {
     }
 
     /// The papers whose day of publication is known to be one of these, newest first, with so many passed over.
-    pub fn published_within(&self, days: (&str, &str), offset: usize, limit: usize) -> Result<Vec<Paper>> {
+    pub fn published_within(
+        &self,
+        days: (&str, &str),
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<(PaperNumber, Paper)>> {
         let connection = self.reader();
         let mut find = connection.prepare_cached(WITHIN)?;
         let numbers =
@@ -116,7 +129,18 @@ impl Catalog {
         let numbers = numbers.collect::<rusqlite::Result<Vec<PaperNumber>>>()?;
         drop(find);
         drop(connection);
-        Ok(self.get(&numbers)?.into_iter().map(|(_, paper)| paper).collect())
+        self.get(&numbers)
+    }
+
+    /// The last day before a day, and the first after it, that a paper is known to be of.
+    pub fn days_around(&self, day: &str) -> Result<(Option<String>, Option<String>)> {
+        let connection = self.reader();
+        let day_of = |sql: &str| -> Result<Option<String>> {
+            let mut find = connection.prepare_cached(sql)?;
+            let mut days = find.query_map([day], |row| row.get(0))?;
+            Ok(days.next().transpose()?)
+        };
+        Ok((day_of(DAY_BEFORE)?, day_of(DAY_AFTER)?))
     }
 
     /// Of few papers, those after a place, in order.
@@ -246,6 +270,29 @@ mod tests {
                 prop_assert_eq!(&walked, &expected);
             }
         }
+    }
+
+    #[test]
+    fn the_days_around_a_day_are_those_of_papers() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::create(&folder.path().join("catalog.sqlite")).unwrap();
+        let dates = ["2020", "2021-06-03", "2021-06-05", "2021-06", "2021-06-09", "2021-06-07"];
+        let paper = |(number, date): (usize, &&str)| Paper {
+            id: PaperId::parse(&format!("p{number}")).unwrap(),
+            title: format!("T {number}"),
+            r#abstract: "A.".into(),
+            published: Some(date.to_string()),
+            withdrawn: number == 5,
+            ..Paper::default()
+        };
+        catalog.upsert(&dates.iter().enumerate().map(paper).collect::<Vec<_>>()).unwrap();
+        let around = |day: &str| catalog.days_around(day).unwrap();
+        let day = |day: &str| Some(day.to_string());
+        assert_eq!(around("2021-06-05"), (day("2021-06-03"), day("2021-06-09")));
+        assert_eq!(around("2021-06-03"), (None, day("2021-06-05")));
+        assert_eq!(around("9999-12-31"), (day("2021-06-09"), None));
+        let within = catalog.published_within(("2021-06-01", "2021-06-05"), 0, 9).unwrap();
+        assert_eq!(within.iter().map(|(_, paper)| paper.id.as_str()).collect::<Vec<_>>(), ["p2", "p1"]);
     }
 
     #[test]

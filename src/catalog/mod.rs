@@ -111,6 +111,17 @@ impl Catalog {
         Ok(statement.query_row([number], |row| Ok((number, paper(row)?))).optional()?)
     }
 
+    /// The largest number of a paper, 0 if there is none.
+    pub fn last_number(&self) -> Result<PaperNumber> {
+        let sql = "SELECT coalesce(max(number), 0) FROM papers";
+        Ok(self.reader().query_row(sql, [], |row| row.get(0))?)
+    }
+
+    /// What each source says of a paper.
+    pub fn records(&self, number: PaperNumber) -> Result<Vec<Paper>> {
+        row::records_of(&self.reader(), number)
+    }
+
     /// The papers that were taken back.
     pub fn withdrawn(&self) -> Result<Numbers> {
         Ok(filter::withdrawn(&self.lock())?)

@@ -84,9 +84,9 @@ impl FilterOptions {
 /// Runs it.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let like = match (&options.text, &options.file) {
-        (Some(text), _) => Like::Text(text.clone()),
-        (_, Some(path)) => Like::Text(read_text(path)?),
-        _ => Like::Papers(options.like.clone()),
+        (Some(text), _) => Like::text(text.clone()),
+        (_, Some(path)) => Like::text(read_text(path)?),
+        _ => Like::papers(options.like.clone()),
     };
     let encoder = options.data.load()?;
     let library = Library::open(&options.data.data, encoder)?;
@@ -113,7 +113,7 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
 
 fn print(answer: &Answer) -> anyhow::Result<()> {
     let width = console::Term::stdout().size_checked().map_or(PLAIN_WIDTH, |(_, columns)| columns.into());
-    if let Some(read) = answer.text.filter(|read| read.truncated) {
+    if let Some(read) = answer.texts.first().filter(|read| read.truncated) {
         eprintln!("the text is longer than the model reads: only its first {} tokens count", read.tokens);
     }
     if answer.hits.is_empty() {

@@ -6,10 +6,9 @@
 use super::dumps::state_of;
 use super::ingest::{Options, ingest};
 use crate::catalog::Catalog;
-use crate::disk::WriteLock;
 use crate::dump::in_folder;
 use crate::encoder::Encoder;
-use crate::ingest::{catalog_path, lock_path};
+use crate::ingest::{catalog_path, writer};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,7 +32,7 @@ pub fn run(options: &Options, encoder: &Arc<Encoder>, folder: &Path) -> anyhow::
         let (complete, now) = complete(options, folder, &seen)?;
         seen = now;
         if !complete.is_empty() {
-            if let Some(owner) = writes(&options.data.data)? {
+            if let Some(owner) = writer(&options.data.data)? {
                 if !is_waiting {
                     eprintln!("waiting: {owner}");
                 }
@@ -67,15 +66,6 @@ fn complete(
         is_new.then(|| (path.clone(), state.clone()))
     };
     Ok((files.iter().filter_map(is_new).collect(), now))
-}
-
-/// Who writes to the data folder, if somebody does.
-fn writes(data: &Path) -> anyhow::Result<Option<String>> {
-    let path = lock_path(data);
-    if !path.exists() {
-        return Ok(None);
-    }
-    Ok(if WriteLock::try_take(&path)?.is_some() { None } else { Some(WriteLock::owner(&path)) })
 }
 
 /// Takes files in, and notes that they were; one that cannot be read is not tried again until it changes.

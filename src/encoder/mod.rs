@@ -113,6 +113,11 @@ impl Encoder {
         format!("{name} in {precision} on cpu, {threads} threads, {level}")
     }
 
+    /// How many bytes of a text are read before the model's limit.
+    pub fn read_bytes(&self, text: &str) -> usize {
+        self.tokenizer.read_bytes(text)
+    }
+
     /// Encodes one text.
     pub fn encode_one(&self, text: &str) -> Result<Embedding> {
         let mut embeddings = self.encode(&[text])?;

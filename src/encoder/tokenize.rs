@@ -80,6 +80,14 @@ impl Tokenizer {
         Ok(encodings.into_iter().zip(texts).map(read).collect())
     }
 
+    /// Where the last token ends that is read of a text, in bytes; all of it, if that cannot be said.
+    pub fn read_bytes(&self, text: &str) -> usize {
+        let head = &text[..text.floor_char_boundary(self.max_bytes)];
+        let Ok(encoding) = self.inner.encode(head, true) else { return text.len() };
+        let end = encoding.get_offsets().iter().map(|(_, end)| *end).max().unwrap_or_default();
+        if encoding.get_overflowing().is_empty() { head.len() } else { text.floor_char_boundary(end) }
+    }
+
     fn ends(&self) -> Result<&tokenizers::Tokenizer> {
         if self.ends.get().is_none() {
             let mut inner = self.inner.clone();

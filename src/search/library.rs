@@ -32,7 +32,7 @@ const TRIES: usize = 8;
 struct Target {
     vector: Vec<f32>,
     excluded: Vec<PaperNumber>,
-    text: Option<TextRead>,
+    texts: Vec<TextRead>,
 }
 
 /// A data folder, opened for answering.
@@ -194,8 +194,31 @@ impl Library {
     }
 
     /// See [`Catalog::published_within`].
-    pub fn published_within(&self, days: (&str, &str), offset: usize, limit: usize) -> Result<Vec<Paper>> {
+    pub fn published_within(
+        &self,
+        days: (&str, &str),
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<(PaperNumber, Paper)>> {
         self.catalog.published_within(days, offset, limit)
+    }
+
+    /// See [`Catalog::days_around`].
+    pub fn days_around(&self, day: &str) -> Result<(Option<String>, Option<String>)> {
+        self.catalog.days_around(day)
+    }
+
+    /// What each source says of the paper with this id.
+    ///
+    /// # Errors
+    /// As [`Library::paper`].
+    pub fn records(&self, id: &str) -> Result<Vec<Paper>> {
+        self.catalog.records(self.find(id)?.0)
+    }
+
+    /// The largest number of a paper: those that come have larger ones.
+    pub fn last_number(&self) -> Result<PaperNumber> {
+        self.catalog.last_number()
     }
 
     /// The vector of the paper with this id; `None` if it is not here, or has none yet.
@@ -270,43 +293,55 @@ impl Library {
     /// [`Error::Invalid`] and [`Error::NotFound`] say what is wrong with the query.
     pub fn search(&self, query: &Query) -> Result<Answer> {
         query.check()?;
-        let embedding = match &query.like {
-            Like::Text(text) => Some(self.encoder.encode_one(&text_of_query(text))?),
-            _ => None,
-        };
-        self.search_encoded(query, embedding)
+        let texts: Vec<_> = query.like.texts.iter().map(|text| text_of_query(text)).collect();
+        let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
+        let embeddings = if texts.is_empty() { Vec::new() } else { self.encoder.encode(&texts)? };
+        self.search_encoded(query, embeddings)
     }
 
-    /// Answers a query whose text, if it has one, was encoded already: the server encodes the texts of
-    /// many queries together.
+    /// Answers a query whose texts were encoded already: the server encodes the texts of many queries together.
     ///
     /// # Errors
-    /// As [`Library::search`]; also if a query by text comes without its embedding.
-    pub fn search_encoded(&self, query: &Query, embedding: Option<Embedding>) -> Result<Answer> {
+    /// As [`Library::search`]; also if texts come without their embeddings.
+    pub fn search_encoded(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Answer> {
         query.check()?;
-        let mut target = self.target(&query.like, embedding)?;
-        self.turn_away(&mut target, &query.unlike)?;
+        let target = self.target(query, embeddings)?;
         let hits = self.nearest_papers(&target, query)?;
-        Ok(Answer { hits, text: target.text })
+        Ok(Answer { hits, texts: target.texts })
     }
 
-    fn target(&self, like: &Like, embedding: Option<Embedding>) -> Result<Target> {
-        match like {
-            Like::Text(_) => {
-                let missing = || Error::Invalid("text: it was not encoded before the search".into());
-                let Embedding { vector, tokens, truncated } = embedding.ok_or_else(missing)?;
-                Ok(Target { vector, excluded: Vec::new(), text: Some(TextRead { tokens, truncated }) })
-            }
-            Like::Vector(vector) => Ok(Target {
-                vector: unit(vector, self.encoder.dimension())?,
-                excluded: Vec::new(),
-                text: None,
-            }),
-            Like::Papers(ids) => {
-                let (vector, excluded) = self.mean(ids)?;
-                Ok(Target { vector, excluded, text: None })
-            }
+    /// The unit vector that a query is answered by.
+    ///
+    /// # Errors
+    /// As [`Library::search_encoded`].
+    pub fn target_of(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Vec<f32>> {
+        query.check()?;
+        Ok(self.target(query, embeddings)?.vector)
+    }
+
+    fn target(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Target> {
+        let Query { like: Like { texts, papers, vectors }, unlike, .. } = query;
+        if embeddings.len() != texts.len() {
+            return Err(Error::Invalid("text: it was not encoded before the search".into()));
         }
+        let read = |Embedding { tokens, truncated, .. }: &Embedding| TextRead {
+            tokens: *tokens,
+            truncated: *truncated,
+        };
+        let texts = embeddings.iter().map(read).collect();
+        let (mut examples, excluded) = self.vectors_of(papers)?;
+        examples.extend(embeddings.into_iter().map(|embedding| embedding.vector));
+        for vector in vectors {
+            examples.push(unit(vector, self.encoder.dimension())?);
+        }
+        let vector = match &examples[..] {
+            // To the bit, as it was given.
+            [one] => one.clone(),
+            many => mean(many)?,
+        };
+        let mut target = Target { vector, excluded, texts };
+        self.turn_away(&mut target, unlike)?;
+        Ok(target)
     }
 
     /// Turns a target away from papers: by Rocchio's rule (1971) with equal weights, `2 target - mean`, as far beyond
@@ -315,24 +350,21 @@ impl Library {
         if unlike.is_empty() {
             return Ok(());
         }
-        let (mean, mut numbers) = self.mean(unlike)?;
+        let (vectors, mut numbers) = self.vectors_of(unlike)?;
+        let mean = mean(&vectors)?;
         let turned: Vec<f32> = target.vector.iter().zip(&mean).map(|(to, from)| 2.0 * to - from).collect();
         target.vector = unit(&turned, turned.len())?;
         target.excluded.append(&mut numbers);
         Ok(())
     }
 
-    /// The mean direction of papers, and their numbers.
-    fn mean(&self, ids: &[String]) -> Result<(Vec<f32>, Vec<PaperNumber>)> {
-        let mut sum = vec![0.0; self.encoder.dimension()];
-        let mut numbers = Vec::with_capacity(ids.len());
-        for id in ids {
+    /// The vectors of papers, and their numbers.
+    fn vectors_of(&self, ids: &[String]) -> Result<(Vec<Vec<f32>>, Vec<PaperNumber>)> {
+        let found = ids.iter().map(|id| {
             let (number, paper) = self.find(id)?;
-            let vector = self.vector_of(number, &paper)?;
-            sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
-            numbers.push(number);
-        }
-        Ok((unit(&sum, sum.len())?, numbers))
+            Ok((self.vector_of(number, &paper)?, number))
+        });
+        found.collect::<Result<Vec<_>>>().map(|found| found.into_iter().unzip())
     }
 
     /// A paper's vector: the stored one, or for a paper that has none yet, a new one.
@@ -410,6 +442,15 @@ impl Library {
         let hit = |(rank, (score, paper))| Hit { rank: rank + 1, score, paper };
         Ok(hits.into_iter().enumerate().skip(query.offset).map(hit).collect())
     }
+}
+
+/// The mean direction of vectors.
+fn mean(vectors: &[Vec<f32>]) -> Result<Vec<f32>> {
+    let mut sum = vec![0.0; vectors.first().map_or(0, Vec::len)];
+    for vector in vectors {
+        sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+    }
+    unit(&sum, sum.len())
 }
 
 /// The slots that an unfiltered query may be answered from; `None` if those are all.

@@ -3,10 +3,12 @@
 //! A [`Library`] is a data folder opened for answering: catalog, encoder, space, index. [`plan`] says
 //! how a query is answered.
 
+mod diverse;
 mod filters;
 mod library;
 pub mod plan;
 
+pub use diverse::diverse;
 pub use library::Library;
 
 use crate::catalog::Filter;
@@ -27,15 +29,36 @@ pub const MAX_PAPERS: usize = 1000;
 /// Hits when nobody says how many.
 pub const DEFAULT_K: usize = 10;
 
-/// What to find neighbours of.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Like {
-    /// A text: a title, an abstract, a question.
-    Text(String),
-    /// Papers of this library; of several, their mean direction. They are not their own hits.
-    Papers(Vec<String>),
-    /// A vector of this space, of any length but 0.
-    Vector(Vec<f32>),
+/// What to find neighbours of: of several examples, their mean direction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Like {
+    /// Texts: titles, abstracts, questions.
+    pub texts: Vec<String>,
+    /// Papers of this library. They are not their own hits.
+    pub papers: Vec<String>,
+    /// Vectors of this space, of any length but 0.
+    pub vectors: Vec<Vec<f32>>,
+}
+
+impl Like {
+    /// A text.
+    pub fn text(text: String) -> Like {
+        Like { texts: vec![text], ..Like::default() }
+    }
+
+    /// Papers.
+    pub fn papers(papers: Vec<String>) -> Like {
+        Like { papers, ..Like::default() }
+    }
+
+    /// A vector.
+    pub fn vector(vector: Vec<f32>) -> Like {
+        Like { vectors: vec![vector], ..Like::default() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.texts.is_empty() && self.papers.is_empty() && self.vectors.is_empty()
+    }
 }
 
 /// A question.
@@ -70,17 +93,15 @@ impl Query {
     /// [`Error::Invalid`] names the field.
     pub fn check(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::Invalid(what));
-        match &self.like {
-            Like::Text(text) if text.trim().is_empty() => {
-                return wrong("text: got an empty text, wanted a title or an abstract".into());
-            }
-            Like::Papers(ids) if ids.is_empty() => {
-                return wrong("like: got an empty list, wanted at least one id".into());
-            }
-            Like::Papers(ids) if ids.len() > MAX_PAPERS => {
-                return wrong(format!("like: got {} ids, wanted at most {MAX_PAPERS}", ids.len()));
-            }
-            _ => {}
+        let Like { texts, papers, .. } = &self.like;
+        if self.like.is_empty() {
+            return wrong("like: got an empty list, wanted at least one id".into());
+        }
+        if texts.iter().any(|text| text.trim().is_empty()) {
+            return wrong("text: got an empty text, wanted a title or an abstract".into());
+        }
+        if papers.len() > MAX_PAPERS {
+            return wrong(format!("like: got {} ids, wanted at most {MAX_PAPERS}", papers.len()));
         }
         if self.unlike.len() > MAX_PAPERS {
             return wrong(format!("unlike: got {} ids, wanted at most {MAX_PAPERS}", self.unlike.len()));
@@ -119,13 +140,17 @@ pub struct TextRead {
 }
 
 /// The answers to a query.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Answer {
     /// Best first; of equal scores, by id.
     pub hits: Vec<Hit>,
-    /// Of a query by text, how much of it was read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub text: Option<TextRead>,
+    /// Of each text of the query, how much of it was read; written as `text`, of the first.
+    #[serde(rename = "text", skip_serializing_if = "Vec::is_empty", serialize_with = "first")]
+    pub texts: Vec<TextRead>,
+}
+
+fn first<S: serde::Serializer>(texts: &[TextRead], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    texts.first().serialize(serializer)
 }
 
 /// What a library holds.

@@ -31,6 +31,10 @@ const PROXIES: [&str; 9] = [
     "true-client-ip",
 ];
 
+/// The cookie that a reader's browser sends a key in. It opens what can be read, and nothing else: another site's page may
+/// make a browser send it.
+pub const COOKIE: &str = "key";
+
 /// What a key allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -138,6 +142,11 @@ impl Keys {
         found
     }
 
+    /// Whether there is such a key.
+    pub fn knows(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
     /// Whether there is a key of this right.
     pub fn has(&self, right: Right) -> bool {
         self.0.iter().any(|key| key.right == right)
@@ -148,7 +157,8 @@ impl Keys {
     /// # Errors
     /// 401 without the key that is wanted, 403 where there can be none, 429 if it was used too often.
     pub fn check(&self, wanted: Right, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), Problem> {
-        let sent = sent_key(headers);
+        let in_cookie = if wanted == Right::Read { cookie(headers, COOKIE) } else { None };
+        let sent = sent_key(headers).or(in_cookie.as_deref());
         let key = sent.and_then(|sent| self.find(sent));
         match (wanted, key) {
             (Right::Read, None) if !self.has(Right::Read) => Ok(()),
@@ -182,6 +192,14 @@ fn sent_key(headers: &HeaderMap) -> Option<&str> {
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
     bearer.or_else(|| headers.get("x-api-key")?.to_str().ok())
+}
+
+/// A cookie's value, as it was set.
+pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(other, _)| *other == name)?;
+    form_urlencoded::parse(format!("v={value}").as_bytes()).next().map(|(_, value)| value.into_owned())
 }
 
 /// Without any write key, whoever sits at this machine may write: not what a page in their browser sends in their name,

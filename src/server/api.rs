@@ -123,7 +123,7 @@ pub async fn search(
     let service = app.service()?;
     let limit = search.limit.unwrap_or_else(|| service.default_k(DEFAULT_FOUND));
     let limit = within("limit", limit, MAX_FOUND)?;
-    let answer = service.search(Query { k: limit, ..Query::of(Like::Text(search.q)) }).await;
+    let answer = service.search(Query { k: limit, ..Query::of(Like::text(search.q)) }).await;
     let answer = answer.map_err(|problem| problem.named(&[("text", "q"), ("k", "limit")]))?;
     Ok(Json(answer.hits.into_iter().map(|hit| Item::of(hit.paper)).collect()))
 }
@@ -236,5 +236,5 @@ pub async fn daily(State(app): State<App>, Params(days): Params<Days>) -> Result
     let (library, offset) = (Arc::clone(&service.library), days.p * limit);
     let find = move || library.published_within((&first, &last), offset, limit);
     let papers = service.searches.run(find).await?;
-    Ok(Json(papers.into_iter().map(Item::of).collect()))
+    Ok(Json(papers.into_iter().map(|(_, paper)| Item::of(paper)).collect()))
 }

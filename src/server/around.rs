@@ -21,8 +21,9 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Longest id of a request that is taken from its caller.
 const MAX_ID_BYTES: usize = 128;
 
-/// Where there are no secrets and nothing is changed: who looks whether a server is there has no key.
-const OPEN: [&str; 5] = ["/health", "/ready", "/metrics", "/openapi.json", "/docs"];
+/// Where there are no secrets and nothing is changed: who looks whether a server is there has no key, nor who is asked for
+/// one.
+const OPEN: [&str; 6] = ["/health", "/ready", "/metrics", "/openapi.json", "/docs", "/key"];
 
 /// Answers a request, or says why not; notes both.
 pub async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -39,7 +40,7 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
         held.unwrap_or_else(IntoResponse::into_response)
     };
     let (response, stages) = gather(answered).instrument(span.clone()).await;
-    let mut response = in_dialect(response, &path);
+    let mut response = in_dialect(response, Dialect::of(&method, &path));
     let (status, took) = (response.status().as_u16(), started.elapsed());
     span.record("status", status);
     app.metrics().answered(&route, known(&method), status, took, &stages);
@@ -79,7 +80,7 @@ async fn answer(app: &App, request: Request, path: &str, next: Next) -> Response
 
 /// What a request needs; `None` if nothing.
 fn right_for(method: &Method, path: &str) -> Option<Right> {
-    let is_open = OPEN.contains(&path) || path.starts_with("/docs/");
+    let is_open = OPEN.contains(&path) || path.starts_with("/docs/") || path.starts_with("/static/");
     let is_papers = path == "/v1/papers" || path.starts_with("/v1/papers/");
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
     match (is_open, is_papers && !reads) {
@@ -121,8 +122,7 @@ fn id_of(request: &Request) -> HeaderValue {
 }
 
 /// Says what is wrong in the language of whoever asked.
-fn in_dialect(mut response: Response, path: &str) -> Response {
-    let dialect = Dialect::of(path);
+fn in_dialect(mut response: Response, dialect: Dialect) -> Response {
     match response.extensions_mut().remove::<Problem>() {
         Some(problem) if dialect != Dialect::Own => {
             let mut answer = problem.answer(dialect);

@@ -88,6 +88,19 @@ pub fn unreadable(error: &axum::Error, limit: usize, option: &str) -> Problem {
     }
 }
 
+/// A form that a page sent.
+pub struct Form<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Form<T>, Problem> {
+        let bytes = bytes(request, app.options()).await?;
+        let deserializer = serde_html_form::Deserializer::from_bytes(&bytes);
+        serde_path_to_error::deserialize(deserializer).map(Form).map_err(|error| wrong("form", &error))
+    }
+}
+
 /// A query string that was understood.
 pub struct Params<T>(pub T);
 

@@ -3,8 +3,9 @@
 //! Its own file because errors are said around all routes, by whoever refuses a key as by whoever finds no paper, and a
 //! client understands only its own kind.
 
+use super::pages::is_page;
 use super::problem::Problem;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -20,11 +21,18 @@ pub enum Dialect {
     Cohere,
     /// Semantic Scholar, and Hugging Face papers.
     Plain,
+    /// Pages, for people.
+    Page,
 }
 
 impl Dialect {
-    /// By a request's path.
-    pub fn of(path: &str) -> Dialect {
+    /// By a request's method and path.
+    pub fn of(method: &Method, path: &str) -> Dialect {
+        if is_page(method, path) { Dialect::Page } else { Dialect::of_api(path) }
+    }
+
+    /// By the path of what is no page.
+    pub fn of_api(path: &str) -> Dialect {
         match path {
             "/" | "/embed" | "/info" | "/rerank" => Dialect::Tei,
             "/v1/rerank" | "/v2/rerank" => Dialect::Cohere,
@@ -39,7 +47,7 @@ impl Dialect {
     pub fn body(self, problem: &Problem) -> Value {
         let Problem { status, message, .. } = problem;
         match self {
-            Dialect::Own => json!(ErrorBody { error: ErrorDetail::of(problem) }),
+            Dialect::Own | Dialect::Page => json!(ErrorBody { error: ErrorDetail::of(problem) }),
             Dialect::Tei => json!(TeiError { error: message.clone(), error_type: tei_kind(*status).into() }),
             Dialect::Cohere => json!(CohereError { message: message.clone() }),
             Dialect::Plain => json!(PlainError { error: message.clone(), message: message.clone() }),

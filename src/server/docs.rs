@@ -16,6 +16,7 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn, Paths};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{OpenApi as _, ToSchema};
@@ -39,6 +40,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     tags(
         (name = "search", description = "Which papers are like this one?"),
         (name = "papers", description = "What is here"),
+        (name = "pages", description = "For people"),
         (name = "operations", description = "How the server is"),
         (name = "OpenAI", description = "For OpenAI's clients"),
         (name = "text-embeddings-inference", description = "For clients of text-embeddings-inference and Hugging Face's"),
@@ -99,6 +101,7 @@ fn finished(mut api: OpenApi, keys: &Keys) -> OpenApi {
 /// What every route may answer, and which of them ask for a key here.
 fn finish(operation: &mut Operation, path: &str, method: &HttpMethod, keys: &Keys) {
     let is_open = ["/health", "/ready", "/metrics"].contains(&path);
+    let is_page = path == "/" && *method == HttpMethod::Get;
     let is_write = path.starts_with("/v1/papers") && *method != HttpMethod::Get;
     let needs_key = !is_open && keys.has(if is_write { Right::Write } else { Right::Read });
     let mut more = vec![("503", "Loading, or it took too long")];
@@ -115,8 +118,16 @@ fn finish(operation: &mut Operation, path: &str, method: &HttpMethod, keys: &Key
     }
     for (status, what) in more.into_iter().filter(|_| path != "/health") {
         operation.responses.responses.entry(status.into()).or_insert_with(|| {
-            let content = ContentBuilder::new().schema(Some(schema_of(Dialect::of(path)))).build();
-            ResponseBuilder::new().description(what).content("application/json", content).build().into()
+            // A page says what is wrong as a page.
+            let (media_type, schema) = match is_page {
+                true => (
+                    "text/html",
+                    RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(Type::String).build())),
+                ),
+                false => ("application/json", schema_of(Dialect::of_api(path)).into()),
+            };
+            let content = ContentBuilder::new().schema(Some(schema)).build();
+            ResponseBuilder::new().description(what).content(media_type, content).build().into()
         });
     }
     for parameter in operation.parameters.iter_mut().flatten() {
@@ -134,7 +145,7 @@ fn finish(operation: &mut Operation, path: &str, method: &HttpMethod, keys: &Key
 
 fn schema_of(dialect: Dialect) -> Ref {
     let name = match dialect {
-        Dialect::Own => ErrorBody::name(),
+        Dialect::Own | Dialect::Page => ErrorBody::name(),
         Dialect::Tei => TeiError::name(),
         Dialect::Cohere => CohereError::name(),
         Dialect::Plain => PlainError::name(),

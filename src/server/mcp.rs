@@ -169,8 +169,8 @@ impl Tools {
         let service = self.app.service()?;
         let Find { text, paper_ids, negative_ids, k, date_from, date_to, categories } = find;
         let like = match (text, paper_ids.is_empty()) {
-            (Some(text), true) => Like::Text(text),
-            (None, false) => Like::Papers(paper_ids),
+            (Some(text), true) => Like::text(text),
+            (None, false) => Like::papers(paper_ids),
             _ => return Err(Problem::invalid("wanted either text or paper_ids")),
         };
         let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));

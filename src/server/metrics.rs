@@ -13,7 +13,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The version of the format that is written.
@@ -59,6 +59,8 @@ const GAUGES: [(&str, &str); 11] = [
 /// What one server counts.
 pub struct Metrics {
     recorder: PrometheusRecorder,
+    /// See [`Metrics::set_recall`]; a gauge cannot be read.
+    recall: Mutex<Option<f64>>,
 }
 
 impl Default for Metrics {
@@ -77,7 +79,7 @@ impl Default for Metrics {
         for (name, what) in GAUGES {
             recorder.describe_gauge(KeyName::from(name), None, what.into());
         }
-        Metrics { recorder }
+        Metrics { recorder, recall: Mutex::default() }
     }
 }
 
@@ -135,6 +137,12 @@ impl Metrics {
     /// recall@10 of walks.
     pub fn set_recall(&self, recall: f64) {
         self.gauge("likewise_recall_at_10", Vec::new()).set(recall);
+        *self.recall.lock().unwrap_or_else(PoisonError::into_inner) = Some(recall);
+    }
+
+    /// The same, if somebody has looked.
+    pub fn recall(&self) -> Option<f64> {
+        *self.recall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is held, as of now, and what waits.

@@ -30,6 +30,7 @@ mod health;
 mod list;
 mod mcp;
 mod metrics;
+mod pages;
 mod papers;
 mod recommendations;
 mod rerank;
@@ -119,6 +120,7 @@ pub fn router(app: App) -> Router {
         .merge(mcp::router(&app))
         // Without the slash, as some clients write it.
         .route("/recommendations/v1/papers", axum::routing::post(recommendations::for_papers))
+        .merge(pages::router())
         .fallback(async || Problem::no_route())
         .method_not_allowed_fallback(async || Problem::wrong_method())
         .layer(middleware::from_fn_with_state(app.clone(), around::around))
@@ -139,7 +141,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(embeddings::model))
         .routes(routes!(stats::stats))
         .routes(routes!(embed::embed))
-        .routes(routes!(embed::embed_here))
+        .routes(routes!(pages::home::home, embed::embed_here))
         .routes(routes!(embed::info))
         .routes(routes!(rerank::tei))
         .routes(routes!(rerank::cohere))

@@ -119,7 +119,7 @@ async fn similar(
     let service = app.service()?;
     let SimilarParams { k, offset, min_score, exact, format, fields } = params;
     let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
-    let like = Like::Papers(vec![id.to_string()]);
+    let like = Like::papers(vec![id.to_string()]);
     let query = Query { k, offset, min_score, exact, filter: filter.filter(), ..Query::of(like) };
     let answer = service.search(query).await.map_err(|problem| problem.named(&FilterParams::CALLED))?;
     let found = service.found(answer, &Fields::of(fields), started).await?;

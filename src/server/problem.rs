@@ -4,7 +4,9 @@
 //! (`dialect.rs`). The cause of a 500 is logged, never sent.
 
 use super::dialect::Dialect;
+use super::pages::page;
 use crate::error::Error;
+use crate::web::problem_page;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
@@ -184,7 +186,11 @@ impl Problem {
 
     /// As an answer in somebody's language.
     pub fn answer(&self, dialect: Dialect) -> Response {
-        let mut response = (self.status, axum::Json(dialect.body(self))).into_response();
+        let mut response = match dialect {
+            Dialect::Page => page(problem_page(&self.message, self.status.as_u16(), "")),
+            other => axum::Json(other.body(self)).into_response(),
+        };
+        *response.status_mut() = self.status;
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

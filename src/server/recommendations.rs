@@ -113,7 +113,7 @@ async fn recommend(app: &App, examples: Examples, wishes: Wishes) -> Result<Json
         return Err(Problem::refused(format!("limit: got {limit}, wanted 1 to {MAX_LIMIT}")));
     }
     let ids = |ids: Vec<String>| ids.iter().map(|id| plain_id(id).to_string()).collect::<Vec<_>>();
-    let like = Like::Papers(ids(examples.positive));
+    let like = Like::papers(ids(examples.positive));
     let unlike = ids(examples.negative.unwrap_or_default());
     let answer = service.search(Query { k: limit, unlike, ..Query::of(like) }).await;
     let answer = answer.map_err(|problem| problem.named(&CALLED))?;

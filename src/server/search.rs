@@ -61,9 +61,9 @@ pub struct SearchRequest {
 impl SearchRequest {
     fn query(self, service: &Service) -> Result<(Query, Fields), Problem> {
         let like = match (self.text, self.like, self.vector) {
-            (Some(text), None, None) => Like::Text(text),
-            (None, Some(ids), None) => Like::Papers(ids),
-            (None, None, Some(vector)) => Like::Vector(vector),
+            (Some(text), None, None) => Like::text(text),
+            (None, Some(ids), None) => Like::papers(ids),
+            (None, None, Some(vector)) => Like::vector(vector),
             _ => {
                 return Err(Problem::invalid(
                     "body: wanted exactly one of \"text\", \"like\" and \"vector\"",

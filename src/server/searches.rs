@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::stages::{Stage, record};
 use crate::catalog::Filter;
 use crate::encoder::Embedding;
-use crate::search::{Answer, Library, Like, Query};
+use crate::search::{Answer, Library, Query};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -55,15 +55,15 @@ impl Searches {
         &self,
         library: &Arc<Library>,
         query: Query,
-        embedding: Option<Embedding>,
+        embeddings: Vec<Embedding>,
     ) -> Result<Answer, Problem> {
         if !is_quick(&query, library) {
             let library = Arc::clone(library);
-            return self.run(move || library.search_encoded(&query, embedding)).await;
+            return self.run(move || library.search_encoded(&query, embeddings)).await;
         }
         let (_here, _turn) = self.turn().await?;
         let started = Instant::now();
-        let answer = library.search_encoded(&query, embedding);
+        let answer = library.search_encoded(&query, embeddings);
         record(Stage::Search, started.elapsed());
         Ok(answer?)
     }
@@ -109,10 +109,7 @@ impl Searches {
 const FEW: usize = 50;
 
 fn is_quick(query: &Query, library: &Library) -> bool {
-    let papers = match &query.like {
-        Like::Papers(ids) => ids.len() + query.unlike.len(),
-        _ => query.unlike.len(),
-    };
+    let papers = query.like.papers.len() + query.unlike.len();
     let is_small = query.k + query.offset <= FEW && papers <= FEW;
     let is_encoded = papers == 0 || !library.lacks_vectors();
     is_small && is_encoded && !query.exact && query.filter == Filter::default()

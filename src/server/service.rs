@@ -11,7 +11,7 @@ use super::searches::Searches;
 use super::writes::Writes;
 use crate::encoder::Embedding;
 use crate::paper::{Paper, PaperId};
-use crate::search::{Answer, Library, Like, Query};
+use crate::search::{Answer, Library, Query};
 use crate::text::{TextHash, text_of_query};
 use hashlink::LruCache;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,8 +73,16 @@ impl Service {
     /// Answers a query: encodes through the queue, then searches.
     pub async fn search(&self, query: Query) -> Result<Answer, Problem> {
         self.check(&query)?;
-        let embedding = self.embeddings_of(std::slice::from_ref(&query)).await?.remove(0);
-        self.searches.answer(&self.library, query, embedding).await
+        let embeddings = self.embeddings_of(std::slice::from_ref(&query)).await?.remove(0);
+        self.searches.answer(&self.library, query, embeddings).await
+    }
+
+    /// The unit vector that a query is answered by.
+    pub async fn target(&self, query: Query) -> Result<Vec<f32>, Problem> {
+        self.check(&query)?;
+        let embeddings = self.embeddings_of(std::slice::from_ref(&query)).await?.remove(0);
+        let library = Arc::clone(&self.library);
+        self.searches.run(move || library.target_of(&query, embeddings)).await
     }
 
     /// Answers many queries, whose texts are encoded together. What becomes of one is its own answer.
@@ -84,8 +92,8 @@ impl Service {
         }
         let embeddings = self.embeddings_of(&queries).await?;
         let mut answers = Vec::with_capacity(queries.len());
-        for (query, embedding) in queries.into_iter().zip(embeddings) {
-            answers.push(self.searches.answer(&self.library, query, embedding).await);
+        for (query, embeddings) in queries.into_iter().zip(embeddings) {
+            answers.push(self.searches.answer(&self.library, query, embeddings).await);
         }
         Ok(answers)
     }
@@ -103,30 +111,24 @@ impl Service {
         self.searches.run(move || ids.iter().map(|id| library.vector(id)).collect()).await
     }
 
-    /// The vectors of the texts that are asked by, which may be known from before; of other queries, none.
-    async fn embeddings_of(&self, queries: &[Query]) -> Result<Vec<Option<Embedding>>, Problem> {
-        let (mut places, mut hashes, mut texts) = (Vec::new(), Vec::new(), Vec::new());
-        let mut embeddings = vec![None; queries.len()];
-        for (place, query) in queries.iter().enumerate() {
-            let Like::Text(text) = &query.like else { continue };
-            let hash = TextHash::of(text);
-            embeddings[place] = self.kept().get(&hash).cloned();
-            self.metrics.looked_up("embedding", embeddings[place].is_some());
-            if embeddings[place].is_none() {
-                places.push(place);
-                hashes.push(hash);
-                texts.push(text_of_query(text).into_owned());
+    /// The vectors of each query's texts, which may be known from before.
+    async fn embeddings_of(&self, queries: &[Query]) -> Result<Vec<Vec<Embedding>>, Problem> {
+        let asked = || queries.iter().flat_map(|query| &query.like.texts);
+        let hashes: Vec<TextHash> = asked().map(|text| TextHash::of(text)).collect();
+        let mut known: Vec<Option<Embedding>> =
+            hashes.iter().map(|hash| self.kept().get(hash).cloned()).collect();
+        known.iter().for_each(|known| self.metrics.looked_up("embedding", known.is_some()));
+        let places: Vec<usize> = (0..known.len()).filter(|place| known[*place].is_none()).collect();
+        if !places.is_empty() {
+            let unknown = asked().zip(&known).filter(|(_, known)| known.is_none());
+            let texts = unknown.map(|(text, _)| text_of_query(text).into_owned()).collect();
+            for (place, embedding) in places.into_iter().zip(self.embed(texts).await?) {
+                self.kept().insert(hashes[place], embedding.clone());
+                known[place] = Some(embedding);
             }
         }
-        if texts.is_empty() {
-            return Ok(embeddings);
-        }
-        let encoded = self.embed(texts).await?;
-        for ((place, hash), embedding) in places.into_iter().zip(hashes).zip(encoded) {
-            embeddings[place] = Some(embedding.clone());
-            self.kept().insert(hash, embedding);
-        }
-        Ok(embeddings)
+        let mut embeddings = known.into_iter().flatten();
+        Ok(queries.iter().map(|query| embeddings.by_ref().take(query.like.texts.len()).collect()).collect())
     }
 
     fn kept(&self) -> MutexGuard<'_, LruCache<TextHash, Embedding>> {
@@ -139,10 +141,7 @@ impl Service {
             let (got, most) = (query.k, self.max_k);
             return Err(Problem::invalid(format!("k: got {got}, wanted 1 to {most} (--max-k)")));
         }
-        match &query.like {
-            Like::Text(text) => self.check_text("text", text),
-            _ => Ok(()),
-        }
+        query.like.texts.iter().try_for_each(|text| self.check_text("text", text))
     }
 
     /// Refuses texts that are too long, and those with nothing in them.

@@ -158,7 +158,7 @@ impl Service {
             model: self.model().into(),
             took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
             hits: ranks.into_iter().zip(views).map(hit).collect(),
-            text: answer.text,
+            text: answer.texts.into_iter().next(),
         })
     }
 }

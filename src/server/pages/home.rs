@@ -1,0 +1,170 @@
+//! `/`: the field, and the answers as a list. `/map`: the answers as a map.
+
+use super::question::{answer, query, resolve, shown, words};
+use super::{newest_day, page};
+use crate::catalog::Filter;
+use crate::paper::Paper;
+use crate::search::{Answer, Hit, Like, Query, diverse};
+use crate::server::App;
+use crate::server::body::Params;
+use crate::server::problem::Problem;
+use crate::server::service::Service;
+use crate::web::{
+    Asked, Facets, Frame, Listing, Mapped, ON_MAP, Order, PAGE, Shown, Telling, around, list_page, map_page,
+    read, start_page,
+};
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use std::sync::Arc;
+
+/// The nearest papers, of which a page shows some, and whose years and categories are counted.
+const POOL: usize = 300;
+
+/// New papers that are shown to whoever asks nothing yet.
+const NEWEST: usize = 5;
+
+/// The page for people: a field, and the answers. Other pages are reached from there.
+#[utoipa::path(get, path = "/", tag = "pages", responses(
+    (status = 200, description = "The page", body = String, content_type = "text/html"),
+))]
+pub async fn home(State(app): State<App>, Params(asked): Params<Asked>) -> Result<Response, Problem> {
+    let service = app.service()?;
+    if asked.is_nothing() && asked.missing.is_empty() {
+        return start(&service).await;
+    }
+    if let Some(better) = canonical(&service, &asked).await? {
+        return Ok(Redirect::to(&better.link("/")).into_response());
+    }
+    let begin = asked.offset / POOL * POOL;
+    let found = if asked.is_nothing() {
+        Answer::default()
+    } else {
+        answer(&service, query(&asked, POOL, begin)).await?
+    };
+    let (question, like) = shown(&service, &asked, &found).await?;
+    let years = years(&service, &asked, &found).await?;
+    let facets = Facets::of(found.hits.iter().map(|hit| &hit.paper));
+    let pool = found.hits.len();
+    let telling =
+        Telling::of(&words(&asked, &like), found.hits.iter().map(|hit| hit.paper.r#abstract.as_str()));
+    let hits = ordered(&service, &asked, found.hits, begin).await?;
+    let first = asked.offset - begin;
+    let is_more = pool > first + PAGE || (pool == POOL && asked.order == Order::Relevance);
+    let hits = hits.into_iter().skip(first).take(PAGE).map(|hit| marked(hit, &telling)).collect();
+    let listing = Listing { question, hits, facets, years, pool, is_more };
+    let title = title(&asked, &like);
+    let day = newest_day(&service.library);
+    let frame = Frame { title: &title, question: None, newest_day: day.as_deref() };
+    Ok(page(list_page(&listing, &frame)))
+}
+
+/// The answers as a map.
+pub async fn map(State(app): State<App>, Params(asked): Params<Asked>) -> Result<Response, Problem> {
+    let service = app.service()?;
+    if asked.is_nothing() {
+        return Ok(Redirect::to("/").into_response());
+    }
+    let asked = canonical(&service, &asked).await?.unwrap_or(asked);
+    let found = answer(&service, query(&asked, ON_MAP, 0)).await?;
+    let (question, like) = shown(&service, &asked, &found).await?;
+    let middle = service.target(query(&asked, 1, 0)).await?;
+    let papers: Vec<Paper> = found.hits.iter().map(|hit| hit.paper.clone()).collect();
+    let vectors = service.vectors(&papers).await?;
+    let known: Vec<(Hit, Vec<f32>)> =
+        found.hits.into_iter().zip(vectors).filter_map(|(hit, vector)| Some((hit, vector?))).collect();
+    let (hits, vectors): (Vec<Hit>, Vec<Vec<f32>>) = known.into_iter().unzip();
+    let places = around(&middle, &vectors);
+    let mapped = |(Hit { paper, score, .. }, place)| Mapped { paper, score, place };
+    let mapped: Vec<Mapped> = hits.into_iter().zip(places).map(mapped).collect();
+    let title = title(&asked, &like);
+    let day = newest_day(&service.library);
+    let frame = Frame { title: &title, question: None, newest_day: day.as_deref() };
+    Ok(page(map_page(&question, &mapped, &frame)))
+}
+
+async fn start(service: &Arc<Service>) -> Result<Response, Problem> {
+    let library = Arc::clone(&service.library);
+    let find = move || {
+        let listed = library.list(&Filter::default(), None, NEWEST)?;
+        Ok((listed, newest_day(&library)))
+    };
+    let (listed, day) = service.searches.run(find).await?;
+    let newest: Vec<Shown> = listed.papers.into_iter().map(plain).collect();
+    let frame = Frame { title: "", question: None, newest_day: day.as_deref() };
+    Ok(page(start_page(listed.total, service.model(), &newest, &frame)))
+}
+
+/// What a text in an address stands for, if that is not itself: somebody may have written the address by hand.
+async fn canonical(service: &Arc<Service>, asked: &Asked) -> Result<Option<Asked>, Problem> {
+    let [text] = &asked.q[..] else { return Ok(None) };
+    if !asked.like.is_empty() || !asked.unlike.is_empty() {
+        return Ok(None);
+    }
+    let Asked { q, like, missing, left, .. } = resolve(service, read(text)).await?;
+    let better = Asked { q, like, missing, left, ..asked.clone() };
+    Ok(Some(better).filter(|better| better != asked && (better.q != asked.q || !better.like.is_empty())))
+}
+
+/// Papers of each year around the question, whatever years are wanted.
+async fn years(service: &Arc<Service>, asked: &Asked, answer: &Answer) -> Result<Vec<(i32, usize)>, Problem> {
+    if (asked.from.is_none() && asked.to.is_none()) || asked.is_nothing() {
+        return Ok(Facets::of(answer.hits.iter().map(|hit| &hit.paper)).years);
+    }
+    let whenever = asked.with(|asked| (asked.from, asked.to) = (None, None));
+    let found = self::answer(service, query(&whenever, POOL, 0)).await?;
+    Ok(Facets::of(found.hits.iter().map(|hit| &hit.paper)).years)
+}
+
+/// The pool in the order that is wanted.
+async fn ordered(
+    service: &Arc<Service>,
+    asked: &Asked,
+    hits: Vec<Hit>,
+    begin: usize,
+) -> Result<Vec<Hit>, Problem> {
+    let mut hits = hits;
+    match asked.order {
+        Order::Relevance => {}
+        Order::Newest => hits.sort_by(|a, b| b.paper.published.cmp(&a.paper.published)),
+        Order::Diverse => {
+            let papers: Vec<Paper> = hits.iter().map(|hit| hit.paper.clone()).collect();
+            let vectors = service.vectors(&papers).await?;
+            let scores: Vec<f32> = hits.iter().map(|hit| hit.score).collect();
+            let wanted = asked.offset - begin + PAGE + 1;
+            let order = diverse(&scores, &vectors, wanted);
+            let mut all: Vec<Option<Hit>> = hits.into_iter().map(Some).collect();
+            hits = order.into_iter().filter_map(|place| all[place].take()).collect();
+        }
+    }
+    Ok(hits)
+}
+
+/// A hit with the sentences that are about the question.
+fn marked(hit: Hit, telling: &Telling) -> Shown {
+    let sentences = telling.mark(&hit.paper.r#abstract);
+    let sentences = sentences.into_iter().map(|(text, is_marked)| (text.to_string(), is_marked)).collect();
+    Shown { scored: Some((hit.rank, hit.score)), sentences, is_new: false, paper: hit.paper }
+}
+
+/// A paper that nothing was asked about.
+pub fn plain(paper: Paper) -> Shown {
+    let sentences = Some((paper.r#abstract.clone(), false)).filter(|(text, _)| !text.is_empty());
+    Shown { sentences: sentences.into_iter().collect(), scored: None, is_new: false, paper }
+}
+
+/// For the window: the beginning of what was asked.
+fn title(asked: &Asked, like: &[Paper]) -> String {
+    const SHOWN: usize = 60;
+    let text =
+        asked.q.first().map(String::as_str).or_else(|| Some(&*like.first()?.title)).unwrap_or_default();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
+}
+
+/// The nearest papers of one.
+pub async fn neighbours(service: &Arc<Service>, id: &str, k: usize) -> Result<Vec<Hit>, Problem> {
+    let query = Query { k, ..Query::of(Like::papers(vec![id.into()])) };
+    Ok(service.search(query).await?.hits)
+}

@@ -1,0 +1,35 @@
+//! `/papers/{id}`: one paper, and what is around it.
+
+use super::home::{neighbours, plain};
+use super::visitor::Visitor;
+use super::{newest_day, page};
+use crate::server::App;
+use crate::server::body::Rest;
+use crate::server::problem::Problem;
+use crate::web::{Frame, PaperView, Shown, paper_page};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use std::sync::Arc;
+
+/// Neighbours in the list, and over time.
+const LISTED: usize = 10;
+const OVER_TIME: usize = 100;
+
+/// One paper.
+pub async fn paper(State(app): State<App>, Rest(id): Rest, headers: HeaderMap) -> Result<Response, Problem> {
+    let service = app.service()?;
+    let library = Arc::clone(&service.library);
+    let (paper, records, day) = service
+        .searches
+        .run(move || Ok((library.paper(&id)?, library.records(&id)?, newest_day(&library))))
+        .await?;
+    let hits = neighbours(&service, paper.id.as_str(), OVER_TIME).await?;
+    let over_time = hits.iter().map(|hit| (hit.paper.clone(), hit.score)).collect();
+    let listed = hits.into_iter().take(LISTED);
+    let neighbours = listed.map(|hit| Shown { scored: Some((hit.rank, hit.score)), ..plain(hit.paper) });
+    let is_followed = Visitor::of(&headers).followed.iter().any(|id| id == paper.id.as_str());
+    let view = PaperView { neighbours: neighbours.collect(), paper, records, over_time, is_followed };
+    let frame = Frame { title: &view.paper.title, question: None, newest_day: day.as_deref() };
+    Ok(page(paper_page(&view, &frame)))
+}

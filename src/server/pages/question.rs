@@ -1,0 +1,166 @@
+//! What is asked, from a form or an address → a query, and how it is shown above the answers.
+
+use crate::catalog::{DateRange, Filter};
+use crate::error::Error;
+use crate::paper::Paper;
+use crate::search::{Answer, Library, Like, Query};
+use crate::server::App;
+use crate::server::body::Form;
+use crate::server::problem::Problem;
+use crate::server::service::Service;
+use crate::text::{text_of, text_of_query};
+use crate::web::{Asked, Chip, Example, Question, Read, read};
+use axum::extract::State;
+use axum::response::Redirect;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Bytes of a text that go into an address: more than any model reads of one.
+const TEXT_BYTES: usize = 4000;
+
+/// Bytes of all texts of an address: servers and browsers take about 64 KB, in which a byte may become three.
+const ALL_BYTES: usize = 16_000;
+
+/// What was typed, pasted or dropped.
+#[derive(Deserialize)]
+pub struct AskForm {
+    #[serde(default)]
+    q: String,
+}
+
+/// Reads the field and goes to the address that asks for what is in it.
+pub async fn ask(State(app): State<App>, Form(form): Form<AskForm>) -> Result<Redirect, Problem> {
+    let service = app.service()?;
+    let asked = resolve(&service, read(&form.q)).await?;
+    Ok(Redirect::to(&asked.link("/")))
+}
+
+/// What examples stand for, among the papers that are here.
+pub async fn resolve(service: &Arc<Service>, examples: Vec<Example>) -> Result<Asked, Problem> {
+    let library = Arc::clone(&service.library);
+    service.searches.run(move || resolved(&library, examples)).await
+}
+
+fn resolved(library: &Library, examples: Vec<Example>) -> crate::Result<Asked> {
+    let (mut asked, mut room) = (Asked::default(), ALL_BYTES);
+    for example in examples {
+        let text = match example {
+            Example::Text(text) => text,
+            Example::Paper(ids, text) => {
+                let here = ids.iter().find_map(|id| match library.paper(id.as_str()) {
+                    Ok(paper) => Some(Ok(paper)),
+                    Err(Error::NotFound(_) | Error::Invalid(_)) => None,
+                    Err(error) => Some(Err(error)),
+                });
+                match (here.transpose()?, text) {
+                    (Some(paper), _) => {
+                        let id = paper.id.to_string();
+                        if !asked.like.contains(&id) {
+                            asked.like.push(id);
+                        }
+                        continue;
+                    }
+                    (None, Some(text)) => text,
+                    (None, None) => {
+                        asked.missing.extend(ids.first().map(ToString::to_string));
+                        continue;
+                    }
+                }
+            }
+        };
+        let text = &text[..text.floor_char_boundary(TEXT_BYTES)];
+        match room.checked_sub(text.len()) {
+            Some(left) => (room, asked.q) = (left, [asked.q, vec![text.into()]].concat()),
+            None => asked.left += 1,
+        }
+    }
+    Ok(asked)
+}
+
+/// The query that an address asks.
+pub fn query(asked: &Asked, k: usize, offset: usize) -> Query {
+    let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    let range = DateRange { from: asked.from.clone(), to: asked.to.clone() };
+    let filter = Filter {
+        published: Some(range).filter(|range| *range != DateRange::default()),
+        categories: list(&asked.category),
+        venues: list(&asked.venue),
+        ..Filter::default()
+    };
+    let texts = asked.q.iter().filter(|text| !text.trim().is_empty()).cloned().collect();
+    let like = Like { texts, papers: asked.like.clone(), vectors: Vec::new() };
+    Query { unlike: asked.unlike.clone(), k, offset, filter, ..Query::of(like) }
+}
+
+/// Answers a query; what is wrong with it is told by the names that addresses have.
+pub async fn answer(service: &Service, query: Query) -> Result<Answer, Problem> {
+    const CALLED: [(&str, &str); 5] = [
+        ("filter.published.from", "from"),
+        ("filter.published.to", "to"),
+        ("filter.categories", "category"),
+        ("filter.venues", "venue"),
+        ("text", "q"),
+    ];
+    service.search(query).await.map_err(|problem| problem.named(&CALLED))
+}
+
+/// A question as it is shown, and the papers in it.
+pub async fn shown(
+    service: &Arc<Service>,
+    asked: &Asked,
+    answer: &Answer,
+) -> Result<(Question, Vec<Paper>), Problem> {
+    let (library, named) = (Arc::clone(&service.library), asked.clone());
+    let find = move || -> crate::Result<(Vec<Paper>, Vec<Paper>)> {
+        let papers =
+            |ids: &[String]| ids.iter().map(|id| library.paper(id)).collect::<crate::Result<Vec<_>>>();
+        Ok((papers(&named.like)?, papers(&named.unlike)?))
+    };
+    let (like, unlike) = service.searches.run(find).await?;
+    let chip = |id: &String, paper: &Paper, is_unlike| Chip {
+        id: id.clone(),
+        title: paper.title.clone(),
+        is_unlike,
+    };
+    let chips = asked.like.iter().zip(&like).map(|(id, paper)| chip(id, paper, false));
+    let unliked = asked.unlike.iter().zip(&unlike).map(|(id, paper)| chip(id, paper, true));
+    let reads = asked.q.iter().filter(|text| !text.trim().is_empty()).zip(&answer.texts);
+    let reads = reads.map(|(text, how)| {
+        let text = text_of_query(text).into_owned();
+        let end = if how.truncated { service.library.encoder().read_bytes(&text) } else { text.len() };
+        let (read, cut) = text.split_at(end);
+        Read { read: read.into(), cut: cut.into(), tokens: how.tokens }
+    });
+    let question = Question {
+        asked: asked.clone(),
+        reads: reads.collect(),
+        chips: chips.chain(unliked).collect(),
+        notes: notes(asked),
+    };
+    Ok((question, like))
+}
+
+fn notes(asked: &Asked) -> Vec<String> {
+    let mut notes = Vec::new();
+    match &asked.missing[..] {
+        [] => {}
+        [id] => notes.push(format!("{id} is not here. Paste its abstract instead, or ingest it.")),
+        [first, ..] => notes.push(format!(
+            "{} of the papers that you named are not here, such as {first}.",
+            asked.missing.len()
+        )),
+    }
+    if asked.left > 0 {
+        notes.push(format!("{} more texts were left out: an address has only so much room.", asked.left));
+    }
+    if asked.q.len() > 1 {
+        notes.push(format!("Read as {} texts: papers near to all of them are found.", asked.q.len()));
+    }
+    notes
+}
+
+/// What was asked, in words: for the sentences that are marked.
+pub fn words(asked: &Asked, like: &[Paper]) -> String {
+    let papers = like.iter().map(text_of);
+    asked.q.iter().cloned().chain(papers).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,163 @@
+//! What a page shows, as the address bar has it.
+//!
+//! Its own file because every link of the page is this with one thing changed: so a link can be shared, and Back works.
+
+use serde::Deserialize;
+
+/// What a page shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// Texts that papers should be like.
+    pub q: Vec<String>,
+    /// Papers that papers should be like.
+    pub like: Vec<String>,
+    /// Papers that they should be unlike.
+    pub unlike: Vec<String>,
+    /// The first day.
+    #[serde(deserialize_with = "not_empty")]
+    pub from: Option<String>,
+    /// The last day.
+    #[serde(deserialize_with = "not_empty")]
+    pub to: Option<String>,
+    /// Of one of these categories.
+    pub category: Vec<String>,
+    /// Of one of these venues.
+    pub venue: Vec<String>,
+    /// In which order.
+    pub order: Order,
+    /// How many are passed over.
+    pub offset: usize,
+    /// By what a map is coloured.
+    pub colour: Colour,
+    /// Papers that were named and are not here: said once.
+    pub missing: Vec<String>,
+    /// Texts that there was no room for: said once.
+    pub left: usize,
+}
+
+/// In which order papers are listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// The most similar first.
+    #[default]
+    Relevance,
+    /// The newest of the nearest first.
+    Newest,
+    /// The most similar first, but none that says what one before it said.
+    Diverse,
+}
+
+/// By what a map is coloured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Colour {
+    /// Older, newer.
+    #[default]
+    Year,
+    /// The commonest categories.
+    Category,
+}
+
+/// A field of a form that was left empty is none.
+fn not_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(Some(text).filter(|text| !text.trim().is_empty()))
+}
+
+impl Asked {
+    /// Whether there is nothing that papers should be like.
+    pub fn is_nothing(&self) -> bool {
+        self.q.iter().all(|text| text.trim().is_empty()) && self.like.is_empty()
+    }
+
+    /// Papers like one.
+    pub fn paper(id: &str) -> Asked {
+        Asked { like: vec![id.into()], ..Asked::default() }
+    }
+
+    /// The address that asks this.
+    pub fn link(&self, path: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let lists = [
+            ("q", &self.q),
+            ("like", &self.like),
+            ("unlike", &self.unlike),
+            ("category", &self.category),
+            ("venue", &self.venue),
+            ("missing", &self.missing),
+        ];
+        for (name, list) in lists {
+            query.extend_pairs(list.iter().map(|value| (name, value)));
+        }
+        for (name, value) in [("from", &self.from), ("to", &self.to)] {
+            query.extend_pairs(value.iter().map(|value| (name, value)));
+        }
+        match self.order {
+            Order::Relevance => {}
+            Order::Newest => drop(query.append_pair("order", "newest")),
+            Order::Diverse => drop(query.append_pair("order", "diverse")),
+        }
+        if self.offset > 0 {
+            query.append_pair("offset", &self.offset.to_string());
+        }
+        if self.colour == Colour::Category {
+            query.append_pair("colour", "category");
+        }
+        if self.left > 0 {
+            query.append_pair("left", &self.left.to_string());
+        }
+        match query.finish() {
+            query if query.is_empty() => path.into(),
+            query => format!("{path}?{query}"),
+        }
+    }
+
+    /// The same from the beginning, with something changed.
+    pub fn with(&self, change: impl FnOnce(&mut Asked)) -> Asked {
+        let mut asked = Asked { offset: 0, missing: Vec::new(), left: 0, ..self.clone() };
+        change(&mut asked);
+        asked
+    }
+}
+
+/// Puts a value into a list, or takes it out.
+pub fn toggle(list: &mut Vec<String>, value: &str) {
+    match list.iter().position(|other| other == value) {
+        Some(place) => drop(list.remove(place)),
+        None => list.push(value.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_say_what_is_asked_and_are_read_again() {
+        let asked = Asked {
+            q: vec!["knots & bees".into(), "x=\"<y>\"".into()],
+            like: vec!["10.1000/x".into()],
+            from: Some("2020".into()),
+            category: vec!["cs.LG".into()],
+            order: Order::Diverse,
+            offset: 20,
+            colour: Colour::Category,
+            ..Asked::default()
+        };
+        let link = asked.link("/");
+        assert!(link.starts_with("/?q=knots+%26+bees&"), "{link}");
+        assert_eq!(serde_html_form::from_str::<Asked>(link.strip_prefix("/?").unwrap()).unwrap(), asked);
+        assert_eq!(Asked::default().link("/map"), "/map");
+        let form: Asked = serde_html_form::from_str("q=a&from=&to=+&utm_source=x").unwrap();
+        assert_eq!(form, Asked { q: vec!["a".into()], ..Asked::default() });
+    }
+
+    #[test]
+    fn a_change_begins_at_the_first_page() {
+        let asked = Asked { offset: 40, ..Asked::paper("p") };
+        let changed = asked.with(|asked| toggle(&mut asked.like, "p"));
+        assert_eq!(changed, Asked::default());
+    }
+}

@@ -1,0 +1,151 @@
+// What makes pages quicker to use. All of them work without it: this sends what links and forms would send.
+"use strict";
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+// Enter asks, Shift+Enter begins a line; a dropped file is what is asked.
+for (const form of all("form.ask")) {
+  const text = form.elements.q;
+  const field = form.querySelector(".field");
+  text.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      form.requestSubmit();
+    }
+  });
+  form.addEventListener("submit", () => document.body.classList.add("busy"));
+  field.addEventListener("dragover", (event) => { event.preventDefault(); field.classList.add("over"); });
+  field.addEventListener("dragleave", () => field.classList.remove("over"));
+  field.addEventListener("drop", async (event) => {
+    field.classList.remove("over");
+    const [file] = event.dataTransfer.files;
+    if (!file) return;
+    event.preventDefault();
+    text.value = await file.text();
+    form.requestSubmit();
+  });
+}
+addEventListener("pageshow", () => document.body.classList.remove("busy"));
+
+// j and k go from paper to paper, Enter opens one, o unfolds its abstract, / goes to the field.
+let at = null;
+const go = (hit) => {
+  if (!hit) return;
+  at?.classList.remove("at");
+  at = hit;
+  at.classList.add("at");
+  at.focus({ preventScroll: true });
+  at.scrollIntoView({ block: "nearest" });
+};
+addEventListener("keydown", (event) => {
+  const inField = event.target.matches?.("input, textarea, select, button, summary, a");
+  if (event.ctrlKey || event.metaKey || event.altKey || (inField && !event.target.matches("a, summary"))) return;
+  const hits = all(".hit");
+  const place = hits.indexOf(at);
+  if (event.key === "j") go(hits[Math.min(place + 1, hits.length - 1)]);
+  else if (event.key === "k") go(hits[Math.max(place - 1, 0)]);
+  else if (event.key === "Enter" && at && !inField) at.querySelector("h2 a").click();
+  else if (event.key === "o" && at) at.querySelector("details")?.toggleAttribute("open");
+  else if (event.key === "/") { event.preventDefault(); document.querySelector("#q")?.focus(); }
+});
+
+// BibTeX goes to the clipboard.
+addEventListener("click", async (event) => {
+  const link = event.target.closest?.("a.cite");
+  if (!link || !navigator.clipboard || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  const said = link.textContent;
+  try {
+    const answer = await fetch(link.href);
+    if (!answer.ok) throw new Error(answer.status);
+    await navigator.clipboard.writeText(await answer.text());
+    link.textContent = "Copied";
+  } catch {
+    location.href = link.href;
+  }
+  setTimeout(() => { link.textContent = said; }, 1500);
+});
+
+// More papers are put below, when asked for or when the end is near.
+const more = document.querySelector("ol.hits + a.more[href*='offset=']");
+if (more) {
+  const load = async () => {
+    if (more.dataset.busy) return;
+    more.dataset.busy = "yes";
+    try {
+      const answer = await fetch(more.href, { headers: { accept: "text/html" } });
+      if (!answer.ok) throw new Error(answer.status);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      document.querySelector("ol.hits").append(...all("ol.hits > li", page));
+      const next = page.querySelector("a.more");
+      if (next) more.href = next.getAttribute("href");
+      else more.remove();
+      delete more.dataset.busy;
+    } catch {
+      more.textContent = "That did not work; try again";
+      delete more.dataset.busy;
+    }
+  };
+  more.addEventListener("click", (event) => { event.preventDefault(); load(); });
+  new IntersectionObserver(([entry]) => entry.isIntersecting && load(), { rootMargin: "300px" }).observe(more);
+}
+
+// Years are chosen by dragging over them.
+const years = document.querySelector("svg.years");
+if (years) {
+  const bars = all("rect", years);
+  const form = document.querySelector("form.range");
+  let first = null;
+  const bar = (event) => {
+    const box = years.getBoundingClientRect();
+    const place = Math.floor(((event.clientX - box.left) / box.width) * bars.length);
+    return Math.max(0, Math.min(bars.length - 1, place));
+  };
+  const choose = (one, other) => {
+    const [from, to] = [Math.min(one, other), Math.max(one, other)];
+    bars.forEach((rect, place) => rect.classList.toggle("out", place < from || place > to));
+    form.elements.from.value = bars[from].dataset.year;
+    form.elements.to.value = bars[to].dataset.year;
+  };
+  years.addEventListener("pointerdown", (event) => {
+    years.setPointerCapture(event.pointerId);
+    first = bar(event);
+    choose(first, first);
+  });
+  years.addEventListener("pointermove", (event) => first !== null && choose(first, bar(event)));
+  years.addEventListener("pointerup", () => { first = null; form.requestSubmit(); });
+  years.addEventListener("pointercancel", () => { first = null; });
+}
+
+// A map says what is under the pointer.
+for (const figure of all("figure.map")) {
+  const tip = document.createElement("div");
+  tip.className = "tip";
+  tip.hidden = true;
+  figure.append(tip);
+  const show = (event) => {
+    const link = event.target.closest?.("a");
+    tip.hidden = !link;
+    if (!link) return;
+    const [dot, box] = [link.querySelector("circle").getBoundingClientRect(), figure.getBoundingClientRect()];
+    tip.textContent = link.querySelector("title").textContent;
+    const half = Math.min(tip.offsetWidth / 2, box.width / 2);
+    const left = dot.left + dot.width / 2 - box.left;
+    tip.style.left = `${Math.max(half, Math.min(box.width - half, left))}px`;
+    tip.style.top = `${dot.top - box.top}px`;
+  };
+  figure.addEventListener("pointerover", show);
+  figure.addEventListener("focusin", show);
+  figure.addEventListener("focusout", () => { tip.hidden = true; });
+}
+
+// The status is read again every few seconds, while somebody looks.
+const live = document.querySelector("#live");
+if (live) {
+  setInterval(async () => {
+    if (document.hidden) return;
+    try {
+      const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
+      live.replaceChildren(...page.querySelector("#live").childNodes);
+    } catch { /* The server is away; what is shown stays. */ }
+  }, Number(live.dataset.every));
+}

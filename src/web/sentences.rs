@@ -1,0 +1,149 @@
+//! An abstract's sentences, and which of them are about what was asked.
+//!
+//! Its own file because what is marked has to be said: a sentence is marked for the telling words it shares with the
+//! question, words that few of the papers around it have. No vector is computed for it.
+
+use std::collections::{HashMap, HashSet};
+
+/// Shortest word that tells anything.
+const MIN_LETTERS: usize = 3;
+
+/// Most sentences that are marked.
+const MOST_MARKED: usize = 2;
+
+/// Ends of words that are no ends of sentences.
+const SHORT_FORMS: [&str; 14] =
+    ["e.g", "i.e", "al", "cf", "vs", "fig", "figs", "eq", "eqs", "sec", "resp", "dr", "approx", "no"];
+
+/// Words that tell nothing, in any question.
+const SMALL: [&str; 48] = [
+    "the", "and", "for", "with", "that", "this", "are", "our", "from", "which", "can", "has", "have", "was",
+    "were", "been", "these", "those", "than", "then", "also", "both", "into", "such", "but", "not", "its",
+    "their", "they", "over", "under", "between", "show", "paper", "propose", "proposed", "using", "use",
+    "used", "based", "method", "methods", "approach", "results", "new", "novel", "work", "study",
+];
+
+/// Parts of a text, in order; together they are all of it.
+pub fn split(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let mut sentences = Vec::new();
+    let mut start = 0;
+    for (place, byte) in bytes.iter().enumerate() {
+        let is_end = b".?!".contains(byte) && bytes.get(place + 1) == Some(&b' ');
+        if !is_end || (*byte == b'.' && is_short_form(&text[start..place])) {
+            continue;
+        }
+        let next = text[place + 2..].chars().next();
+        if next.is_some_and(|next| next.is_uppercase() || next.is_ascii_digit() || "([\"“$".contains(next))
+        {
+            sentences.push(&text[start..place + 2]);
+            start = place + 2;
+        }
+    }
+    if start < text.len() {
+        sentences.push(&text[start..]);
+    }
+    sentences
+}
+
+/// Whether what stands before a full stop is cut short by it: `e.g`, `et al`, `J`.
+fn is_short_form(before: &str) -> bool {
+    let word = before.rsplit([' ', '(']).next().unwrap_or_default();
+    word.chars().count() == 1 && word.chars().all(char::is_uppercase)
+        || SHORT_FORMS.contains(&word.to_lowercase().as_str())
+}
+
+/// The words of a text that may tell something, in the form in which they are compared.
+pub fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|character: char| !character.is_alphanumeric()).filter_map(|word| {
+        let word = word.to_lowercase();
+        (word.chars().count() >= MIN_LETTERS && !SMALL.contains(&word.as_str())).then(|| stem(word))
+    })
+}
+
+/// Plurals are what they are plurals of.
+fn stem(mut word: String) -> String {
+    if word.len() > 4 && word.ends_with("ies") {
+        word.truncate(word.len() - 3);
+        word.push('y');
+    } else if word.len() > 3 && word.ends_with('s') && !word.ends_with("ss") && !word.ends_with("us") {
+        word.truncate(word.len() - 1);
+    }
+    word
+}
+
+/// A question's words, each with how much it tells among some papers: few of them have it (Spärck Jones 1972).
+pub struct Telling(HashMap<String, f32>);
+
+impl Telling {
+    /// Of a question, among texts of papers.
+    pub fn of<'a>(question: &str, papers: impl Iterator<Item = &'a str>) -> Telling {
+        let wanted: HashSet<String> = words(question).collect();
+        let (mut counts, mut all) = (HashMap::new(), 0_usize);
+        for paper in papers {
+            all += 1;
+            let has: HashSet<String> = words(paper).filter(|word| wanted.contains(word)).collect();
+            has.into_iter().for_each(|word| *counts.entry(word).or_insert(0_usize) += 1);
+        }
+        let weight = |word: String| {
+            let count = counts.get(&word).copied().unwrap_or_default() as f32;
+            let weight = ((all as f32 + 1.0) / (count + 0.5)).ln().max(0.0);
+            (word, weight)
+        };
+        Telling(wanted.into_iter().map(weight).collect())
+    }
+
+    /// Sentences of an abstract, and which are marked: those that share most, if they share more than one thing or one
+    /// rare thing.
+    pub fn mark<'a>(&self, text: &'a str) -> Vec<(&'a str, bool)> {
+        let sentences = split(text);
+        let scores: Vec<f32> = sentences.iter().map(|sentence| self.score(sentence)).collect();
+        let mut best: Vec<usize> = (0..sentences.len()).filter(|place| scores[*place] > 0.0).collect();
+        best.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
+        best.truncate(MOST_MARKED);
+        // A second one only if it is nearly as good.
+        let top = best.first().map_or(0.0, |place| scores[*place]);
+        best.retain(|place| scores[*place] >= 0.6 * top);
+        sentences.into_iter().enumerate().map(|(place, text)| (text, best.contains(&place))).collect()
+    }
+
+    fn score(&self, sentence: &str) -> f32 {
+        let all: Vec<String> = words(sentence).collect();
+        let shared: HashSet<&String> = all.iter().filter(|word| self.0.contains_key(*word)).collect();
+        let weights: f32 = shared.iter().map(|word| self.0[*word]).sum();
+        // A long sentence has more of everything.
+        weights / (all.len() as f32 + 8.0).sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_end_where_readers_end_them() {
+        let text =
+            "We count bees, e.g. in Graz. Smith et al. found 3.5 of them. Is that so? (Yes.) J. Doe agrees";
+        assert_eq!(
+            split(text),
+            [
+                "We count bees, e.g. in Graz. ",
+                "Smith et al. found 3.5 of them. ",
+                "Is that so? ",
+                "(Yes.) J. Doe agrees"
+            ]
+        );
+        assert_eq!(split(text).concat(), text);
+        assert!(split("").is_empty());
+        assert_eq!(split("Ünïcode. Ärger. "), ["Ünïcode. ", "Ärger. "]);
+    }
+
+    #[test]
+    fn the_sentence_about_the_question_is_marked() {
+        let others = ["Bees are insects.", "Insects and numbers.", "Volumes of knots", "Knots"];
+        let telling = Telling::of("Can bees count knots?", others.into_iter());
+        let marked = telling.mark("Insects matter. A bee that counts untangled a knot. We conclude.");
+        assert_eq!(marked.iter().map(|(_, is_marked)| *is_marked).collect::<Vec<_>>(), [false, true, false]);
+        assert!(telling.mark("Nothing here. At all.").iter().all(|(_, is_marked)| !is_marked));
+    }
+}

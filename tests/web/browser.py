@@ -1,0 +1,508 @@
+"""The pages, in a real browser: what people do on them, with a mouse, a keyboard, a phone, and without scripts.
+
+Each test gets a browser context of its own over one server of the sample. `--shots FOLDER` also takes pictures of every
+state, to be looked at; with `--address URL`, only the pictures are taken, of a server that runs already, and with
+`--readme FOLDER` those that the README has.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import time
+import urllib.request
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "clients"))
+from serving import READ, WRITE, serving  # noqa: E402
+
+TEXT = "Transits of exoplanets in the light curves of stars"
+HOSTILE = "</title></textarea><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>\" onmouseover=\"window.hacked = 1"
+DAY = "2024-05-06"
+TESTS = []
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+class Site:
+    """A server and a browser to look at it with."""
+
+    def __init__(self, address, browser):
+        self.address, self.browser = address, browser
+
+    def open(self, path="/", **context):
+        context = self.browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **context})
+        page = context.new_page()
+        page.wrong = []
+        page.on("pageerror", lambda error: page.wrong.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and page.wrong.append(message.text))
+        page.on("dialog", lambda dialog: page.wrong.append(dialog.message))
+        page.goto(self.address + path)
+        return page
+
+    def post(self, paper):
+        request = urllib.request.Request(self.address + "/v1/papers", json.dumps(paper).encode())
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+
+def titles(page):
+    return page.locator("ol.hits h2").all_inner_texts()
+
+
+def ask(page, text):
+    page.fill("#q", text)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("ol.hits, .note, .empty")
+
+
+@test
+def a_text_is_asked_and_the_address_can_be_shared(site):
+    page = site.open()
+    ask(page, TEXT)
+    assert "Transit" in titles(page)[0] and len(titles(page)) >= 20, titles(page)
+    assert "q=Transits+of" in page.url and page.input_value("#q") == TEXT
+    assert page.locator("mark").count() > 5
+    shared = site.open(page.url.removeprefix(site.address))
+    assert titles(shared)[:20] == titles(page)[:20]
+    page.go_back()
+    assert page.inner_text("h1") == "Which papers are like this one?"
+    page.go_forward()
+    assert page.input_value("#q") == TEXT
+
+
+@test
+def ids_addresses_and_bibliographies_are_recognised(site):
+    for written in ["9901.00001", "arXiv:9901.00001v2", "https://arxiv.org/abs/9901.00001"]:
+        page = site.open()
+        ask(page, written)
+        assert page.url.endswith("/?like=9901.00001"), page.url
+        assert page.locator(".chip").count() == 1 and "Detrending" not in titles(page)[0]
+    page = site.open()
+    ask(page, "2222.99999")
+    assert "2222.99999 is not here. Paste its abstract" in page.inner_text(".note")
+    page = site.open()
+    ask(page, "knots")
+    assert "q=knots" in page.url
+    bib = "@misc{a, title={X}, eprint={9901.00001}}\n@misc{b, title={Y}, eprint={9901.00002}}\n@article{c, title={Bees that count}}"
+    page = site.open()
+    drop = """([field, text]) => {
+        const files = new DataTransfer();
+        files.items.add(new File([text], "mine.bib"));
+        field.dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true }));
+    }"""
+    page.evaluate(drop, [page.query_selector(".field"), bib])
+    page.wait_for_selector(".chip")
+    assert page.locator(".chip").count() == 2 and page.input_value("#q") == "Bees that count", page.url
+
+
+@test
+def several_abstracts_are_read_and_what_was_cut_is_shown(site):
+    page = site.open()
+    page.fill("#q", "Knots and their volumes.\n\nBees that count.\n\n" + "glaciers melt " * 300)
+    page.click("form.ask button")
+    page.wait_for_selector(".note")
+    assert "Read as 3 texts" in page.inner_text(".note")
+    assert "The first 256 tokens were read" in page.inner_text("details.read summary")
+    page.click("details.read summary")
+    cut = page.inner_text(".cut")
+    assert cut.strip().startswith(("glaciers", "melt")) and len(cut) > 1000, cut[:50]
+
+
+@test
+def more_and_less_refine_the_same_question(site):
+    page = site.open()
+    ask(page, "stars")
+    first = titles(page)
+    page.locator(".hit").nth(2).get_by_text("More like this").click()
+    page.wait_for_selector(".chip")
+    assert first[2] not in titles(page) and page.input_value("#q") == "stars"
+    page.locator(".hit").nth(0).get_by_text("Less like this").click()
+    page.wait_for_selector(".chip.unlike")
+    assert page.locator(".chip").count() == 2
+    while page.locator(".chip").count():
+        page.locator(".chip .remove").first.click()
+        page.wait_for_load_state()
+    assert titles(page)[:20] == first[:20]
+
+
+@test
+def filters_narrow_and_can_be_taken_back(site):
+    page = site.open("/?q=stars")
+    bars = page.locator("svg.years rect")
+    box = page.locator("svg.years").bounding_box()
+    count = bars.count()
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 10, steps=5)
+    page.mouse.up()
+    page.wait_for_url("**from=**")
+    dates = page.locator("ol.hits time").all_inner_texts()
+    first = int(page.input_value("form.range input[name=from]"))
+    assert dates and all(int(date[:4]) >= first for date in dates), (first, dates)
+    assert page.locator("svg.years rect").count() == count and page.locator("svg.years rect.out").count() > 0
+    page.fill("form.range input[name=from]", "")
+    page.fill("form.range input[name=to]", "2010")
+    page.click("form.range button")
+    page.wait_for_url("**to=2010**")
+    assert all(date < "2011" for date in page.locator("ol.hits time").all_inner_texts())
+    page = site.open("/?q=stars")
+    label = page.locator(".labels a").first
+    wanted = int(label.locator(".count").inner_text())
+    label.click()
+    page.wait_for_selector(".labels a[aria-current]")
+    assert wanted <= int(page.inner_text(".filters .hint").split()[-1].rstrip("."))
+    page.click(".labels a[aria-current]")
+    page.wait_for_url("**/?q=stars")
+    page = site.open("/?q=stars&from=1890&to=1891")
+    assert "No paper passes" in page.inner_text(".empty")
+    page.click(".empty a")
+    assert titles(page)
+    page = site.open("/?q=stars&from=soon")
+    assert "filter.published.from" not in page.inner_text("main") and "from: got the date" in page.inner_text("main")
+    page.wrong.clear()  # A browser logs a page's status 422.
+
+
+@test
+def orders_are_nearest_newest_and_diverse(site):
+    page = site.open("/?q=stars")
+    nearest = titles(page)
+    page.click("nav.tabs a:has-text('Newest')")
+    page.wait_for_url("**order=newest")
+    dates = page.locator("ol.hits time").all_inner_texts()[:20]
+    assert dates == sorted(dates, reverse=True)
+    page.click("nav.tabs a:has-text('Diverse')")
+    page.wait_for_url("**order=diverse")
+    assert titles(page)[0] == nearest[0] and titles(page)[:20] != nearest[:20]
+
+
+@test
+def more_papers_come_when_the_end_is_near(site):
+    page = site.open("/?q=stars")
+    for _ in range(20):
+        page.mouse.wheel(0, 20_000)
+        page.wait_for_timeout(200)
+        if page.locator(".hit").count() >= 60:
+            break
+    assert page.locator(".hit").count() >= 60
+    seen = titles(page)
+    assert len(set(seen)) == len(seen)
+    plain = site.open("/?q=stars", java_script_enabled=False)
+    assert len(titles(plain)) == 20
+    plain.click("a.more")
+    assert titles(plain) == seen[20:40] and plain.get_attribute("ol.hits", "start") == "21"
+
+
+@test
+def a_map_is_walked(site):
+    page = site.open("/?q=stars")
+    page.click("nav.tabs a:has-text('Map')")
+    dots = page.locator("figure.map .dot")
+    assert dots.count() == 100
+    places = page.eval_on_selector_all(".dot", "dots => dots.map((dot) => [dot.getAttribute('cx'), dot.getAttribute('cy')])")
+    again = site.open(page.url.removeprefix(site.address))
+    assert again.eval_on_selector_all(".dot", "dots => dots.map((dot) => [dot.getAttribute('cx'), dot.getAttribute('cy')])") == places
+    dots.nth(0).hover()
+    tip = page.inner_text(".tip")
+    page.click(".table summary")
+    assert tip == page.inner_text("tbody tr:first-child td") and page.locator("tbody tr").count() == 100
+    page.click(".legend a:has-text('category')")
+    page.wait_for_url("**colour=category")
+    assert "other" in page.inner_text(".legend")
+    page.locator("figure.map a").first.click()
+    page.wait_for_url("**/map?like=**")
+    assert page.locator(".chip").count() == 1 and tip in page.inner_text(".chip")
+
+
+@test
+def a_paper_has_a_page(site):
+    page = site.open("/papers/arXiv:9901.00001v1")
+    text = page.inner_text("main")
+    for part in ["Detrending Stellar", "Imre Valdane", "2009-03-14", "astro-ph.EP", "9901.00001", "Over time", "Nearest"]:
+        assert part in text, part
+    assert page.locator(".time .dot").count() > 50 and page.locator(".results .hit").count() == 10
+    page.locator(".time a").first.click()
+    page.wait_for_selector("article.paper")
+    assert "Detrending" not in page.inner_text("h1")
+    missing = site.open("/papers/2222.99999")
+    assert missing.inner_text("h1") == "Not here" and missing.locator("#q").count() == 1
+    missing.wrong.clear()
+
+
+@test
+def days_are_ranked_by_what_is_followed_and_mark_what_is_new(site):
+    for number, about in enumerate(["Transit photometry of dwarf stars", "Sourdough starters and their yeasts"]):
+        site.post({"id": f"day/{number}", "title": about, "abstract": about + " are studied.", "published": DAY})
+    page = site.open(f"/date/{DAY}")
+    assert "Follow papers" in page.inner_text(".hint") and page.locator(".hit").count() == 2
+    assert page.locator(".hit .new").count() == 0, "a first visit"
+    page.click("a[rel=prev]")
+    page.wait_for_selector("h1 time")
+    assert page.inner_text("h1") < DAY
+    page.click("a[rel=next]")
+    page.goto(site.address + "/papers/9901.00001")
+    page.click("form.follow button")
+    page.wait_for_selector("text=Followed")
+    page.goto(f"{site.address}/date/{DAY}")
+    assert titles(page) == ["Transit photometry of dwarf stars", "Sourdough starters and their yeasts"]
+    assert "Detrending Stellar" in page.inner_text("p.hint") and page.locator(".hit .score").count() == 2
+    site.post({"id": "day/2", "title": "Bread ovens", "abstract": "Of bricks.", "published": DAY})
+    # The browser is closed and opened again: what lasts for a visit is gone.
+    kept = [cookie for cookie in page.context.cookies() if cookie["expires"] > 0]
+    page.context.clear_cookies()
+    page.context.add_cookies(kept)
+    page.goto(f"{site.address}/date/{DAY}")
+    new = page.locator(".hit:has(.new) h2").all_inner_texts()
+    assert new == ["Bread ovens"], (new, kept)
+    assert "1 new since your last visit" in page.inner_text("p.hint")
+    page.reload()
+    assert page.locator(".hit .new").count() == 1, "it stays new for this visit"
+    nothing = site.open("/date/1950-01-01")
+    assert "No paper is known" in nothing.inner_text(".empty")
+    wrong = site.open("/date/2024-02-31")
+    assert "2024-02-31" in wrong.inner_text("main")
+    wrong.wrong.clear()
+
+
+@test
+def everything_can_be_done_with_a_keyboard(site):
+    page = site.open()
+    page.keyboard.press("/")
+    page.keyboard.type("stars")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("and planets")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("ol.hits")
+    page.evaluate("document.activeElement.blur()")
+    names = titles(page)
+    for key in "jjjk":
+        page.keyboard.press(key)
+    assert page.inner_text(".hit.at h2") == names[1]
+    page.keyboard.press("o")
+    assert page.locator(".hit.at details[open]").count() == 1
+    page.keyboard.press("Enter")
+    page.wait_for_selector("article.paper")
+    assert page.inner_text("h1") == names[1]
+    # Tab goes through everything, and shows where it is.
+    page = site.open("/?q=stars")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle !== 'none' || document.activeElement.matches('textarea, svg a')")
+
+
+@test
+def it_works_plainly_without_scripts(site):
+    page = site.open("/", java_script_enabled=False)
+    page.fill("#q", TEXT)
+    page.click("form.ask button")
+    assert "Transit" in titles(page)[0] and page.input_value("#q") == TEXT
+    page.locator(".hit").nth(1).get_by_text("More like this").click()
+    assert page.locator(".chip").count() == 1
+    page.click("nav.tabs a:has-text('Map')")
+    assert page.locator(".dot").count() > 90
+    page.locator("figure.map a").first.dispatch_event("click")
+    page.goto(site.address + "/papers/9901.00002")
+    page.click("form.follow button")
+    assert "Followed" in page.inner_text("form.follow")
+    page.goto(site.address + "/status")
+    assert "Papers" in page.inner_text("dl")
+    page.goto(site.address + "/?q=stars")
+    page.fill("form.range input[name=from]", "2020")
+    page.click("form.range button")
+    assert "from=2020" in page.url
+
+
+PAGES = ["/", "/?q=stars", "/?q=stars&like=9901.00001&order=diverse", "/map?q=stars", "/papers/9901.00001", f"/date/{DAY}",
+         "/status", "/papers/nobody", "/?q=stars&from=1890&to=1891"]
+
+
+@test
+def a_narrow_screen_is_wide_enough(site):
+    for path in PAGES:
+        page = site.open(path, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 390, (path, width)
+        page.wrong.clear()
+        page.context.close()
+    page = site.open("/?q=stars", viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    assert not page.is_visible("form.range")
+    page.tap("details.filters summary")
+    assert page.is_visible("form.range")
+
+
+@test
+def axe_finds_nothing(site):
+    wanted = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
+    for scheme in ["light", "dark"]:
+        for width in [1200, 390]:
+            for path in PAGES:
+                page = site.open(path, color_scheme=scheme, viewport={"width": width, "height": 900})
+                found = Axe().run(page, options=wanted).response["violations"]
+                said = [(rule["id"], [node["html"][:120] for node in rule["nodes"][:3]]) for rule in found]
+                assert not said, (path, scheme, width, said)
+                page.wrong.clear()
+                page.context.close()
+
+
+@test
+def hostile_papers_are_text(site):
+    hostile = {"id": "h/\"><script>window.hacked=1</script>", "title": HOSTILE, "abstract": HOSTILE + ". " + HOSTILE, "authors": [HOSTILE],
+               "categories": [HOSTILE, HOSTILE + "2"], "venue": HOSTILE, "url": "javascript:window.hacked=1", "published": "1999-09-09"}
+    assert site.post(hostile)["added"] == 1
+    for path in ["/?q=script+onerror+hacked", "/map?q=script+onerror", "/papers/h/%22%3E%3Cscript%3Ewindow.hacked=1%3C/script%3E",
+                 "/date/1999-09-09", "/?q=%3C/textarea%3E%3Cscript%3Ewindow.hacked=1%3C/script%3E", "/?q=a&category=%22%3E%3Cscript%3E"]:
+        page = site.open(path)
+        assert "<script>" in page.inner_text("main") or page.locator("#q").input_value().count("<script>"), path
+        assert page.evaluate("window.hacked") is None and not page.wrong, (path, page.wrong)
+        assert page.locator("[onmouseover], [onerror], [style], script:not([src]), a[href^=javascript]").count() == 0, path
+        page.context.close()
+    answer = urllib.request.urlopen(site.address + "/?q=stars")
+    policy = answer.headers["content-security-policy"]
+    assert "script-src 'self'" in policy and "unsafe" not in policy and answer.headers["referrer-policy"] == "same-origin"
+
+
+@test
+def pages_are_small_quick_and_still(site):
+    for path in ["/", "/?q=stars", "/map?q=stars", "/papers/9901.00001"]:
+        page, painted = site.open(), []
+        for _ in range(5):
+            # In a tab where something was asked before, as most questions are.
+            page.goto(site.address + path, wait_until="networkidle")
+            painted.append(page.evaluate("""performance.getEntriesByName("first-contentful-paint")[0].startTime
+                - performance.getEntriesByType("navigation")[0].responseStart"""))
+        page.context.close()
+        for _ in range(2):
+            page = site.open("/health")
+            sizes = []
+            page.on("response", lambda answer: sizes.append(len(answer.body())))
+            page.add_init_script("""window.shifts = 0; new PerformanceObserver((list) => {
+                for (const entry of list.getEntries()) window.shifts += entry.value;
+            }).observe({ type: "layout-shift", buffered: true });""")
+            page.goto(site.address + path, wait_until="networkidle")
+            shifts = page.evaluate("window.shifts")
+            assert sum(sizes) < 100_000, (path, sizes)
+            assert shifts == 0, (path, shifts)
+            page.context.close()
+        print(f"  {path}: {sum(sizes):,} bytes in {len(sizes)} files; painted {min(painted):.0f} to {max(painted):.0f} ms after the answer began")
+        # The machine may be busy with something else for a moment, but not each time.
+        assert min(painted) < 100, (path, painted)
+
+
+@test
+def the_status_is_live(site):
+    page = site.open("/status")
+    before = page.inner_text("dl dd")
+    site.post({"id": f"live/{time.time()}", "title": "Something that came", "abstract": "While somebody looked."})
+    for _ in range(100):
+        if page.inner_text("dl dd") != before:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the status stays as it was")
+
+
+def keys(browser):
+    """A server that wants a key asks a reader for it, and takes it from a cookie for reading only."""
+    with serving() as (address, _):
+        site = Site(address, browser)
+        page = site.open("/?q=stars")
+        assert page.inner_text("h1") == "Not allowed"
+        page.fill("#key", "not the key, but long")
+        page.click("form.key button")
+        assert "not known" in page.inner_text("main")
+        page.fill("#key", WRITE)
+        page.click("form.key button")
+        page.wait_for_selector("#q")
+        ask(page, "stars")
+        assert titles(page)
+        cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in page.context.cookies())
+        request = urllib.request.Request(address + "/v1/papers", b'{"title": "a", "abstract": "b"}', {"cookie": cookies})
+        try:
+            urllib.request.urlopen(request)
+            raise AssertionError("a cookie wrote")
+        except urllib.error.HTTPError as error:
+            assert error.code == 401, error
+        assert READ
+
+
+def pictures(site, folder):
+    """Every state, at two widths, light and dark."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    states = {"start": "/", "list": "/?q=graph+neural+networks+for+molecules", "map": "/map?q=graph+neural+networks+for+molecules", "status": "/status"}
+    for scheme in ["light", "dark"]:
+        for width, height in [(1440, 1000), (390, 844)]:
+            for name, path in states.items():
+                page = site.open(path, color_scheme=scheme, viewport={"width": width, "height": height})
+                page.screenshot(path=folder / f"{name}-{width}-{scheme}.png")
+                if name == "list":
+                    page.locator(".hit h2 a").nth(1).click()
+                    page.wait_for_selector("article.paper")
+                    page.screenshot(path=folder / f"paper-{width}-{scheme}.png", full_page=True)
+                page.context.close()
+
+
+def readme(site, folder):
+    """The four pictures of the README."""
+    question = "/?q=graph+neural+networks+for+molecules"
+    for name, path, size, scheme in [
+        ("list", question, (1280, 900), "light"),
+        ("map", question.replace("/?", "/map?"), (1280, 900), "light"),
+        ("paper", None, (1280, 900), "light"),
+        ("phone", question, (390, 844), "dark"),
+    ]:
+        page = site.open(path or question, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+        if name == "map":
+            page.locator("figure.map a").nth(4).hover()
+        if not path:
+            page.locator(".hit h2 a").nth(1).click()
+            page.wait_for_selector("article.paper")
+            page.locator(".known").scroll_into_view_if_needed()
+            page.mouse.wheel(0, 520)
+            page.wait_for_timeout(300)
+        page.screenshot(path=pathlib.Path(folder) / f"{name}.jpg", type="jpeg", quality=70)
+        page.context.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--browser", required=True, help="chromium's path")
+    parser.add_argument("--shots")
+    parser.add_argument("--readme")
+    parser.add_argument("--address")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=options.browser, args=["--no-sandbox"])
+        if options.address:
+            site = Site(options.address, browser)
+            if options.shots:
+                pictures(site, options.shots)
+            if options.readme:
+                readme(site, options.readme)
+            return
+        with serving(keys=False) as (address, _):
+            site = Site(address, browser)
+            site.post({"id": "day/first", "title": "A paper of that day", "abstract": "So that there is one.", "published": "2024-05-05"})
+            for function in TESTS:
+                if options.only not in function.__name__:
+                    continue
+                function(site)
+                for context in browser.contexts:
+                    for page in context.pages:
+                        assert not getattr(page, "wrong", []), (function.__name__, page.wrong)
+                    context.close()
+                print(function.__name__.replace("_", " "))
+            if options.shots:
+                pictures(site, options.shots)
+        if not options.only:
+            keys(browser)
+            print("keys")
+
+
+if __name__ == "__main__":
+    main()
