@@ -46,6 +46,9 @@ async fn what_is_asked_is_in_the_address() {
     assert!(many.len() < 30_000 && many.contains("&left="), "{}", many.len());
     assert_eq!(get("/?q=9901.00001").await.1, "/?like=9901.00001");
     assert_eq!(get("/map").await.1, "/");
+    let foreign = Request::post("/follow").header("sec-fetch-site", "cross-site");
+    let (status, _, page) = send(foreign.body(Body::from("id=a&follow=yes")).unwrap()).await;
+    assert!(status == 403 && page.contains("another site"), "{page}");
 }
 
 #[tokio::test]

@@ -95,6 +95,10 @@ impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Form<T>, Problem> {
+        // Another site's page may send a form in its reader's name; browsers say so.
+        if request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+            return Err(Problem::forbidden("got a form of another site's page, wanted one of this server's"));
+        }
         let bytes = bytes(request, app.options()).await?;
         let deserializer = serde_html_form::Deserializer::from_bytes(&bytes);
         serde_path_to_error::deserialize(deserializer).map(Form).map_err(|error| wrong("form", &error))

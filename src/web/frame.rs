@@ -8,8 +8,6 @@ use maud::{DOCTYPE, Markup, html};
 pub struct Frame<'a> {
     /// For the window's title; the program's name follows.
     pub title: &'a str,
-    /// What is asked, if something is.
-    pub question: Option<&'a Question>,
     /// The day of the newest paper, if there is one.
     pub newest_day: Option<&'a str>,
 }
@@ -175,7 +173,7 @@ pub fn problem_page(what: &str, status: u16, text: &str) -> String {
         500.. => "Something went wrong",
         _ => "That cannot be asked",
     };
-    Frame { title, question: None, newest_day: None }.around(html! {
+    Frame { title, newest_day: None }.around(html! {
         section.empty {
             h1 { (title) }
             p { (what) }

@@ -52,7 +52,7 @@ pub async fn day(
         (Arc::clone(&service.library), visitor.followed.clone(), visitor.since, date.clone());
     let found = service.searches.run(move || find(&library, day, &followed, since)).await?;
     let (day, newest, last) = found;
-    let frame = Frame { title: &date, question: None, newest_day: newest.as_deref() };
+    let frame = Frame { title: &date, newest_day: newest.as_deref() };
     let mut response = page(day_page(&day, &frame));
     visitor.saw(&mut response, last);
     Ok(response)

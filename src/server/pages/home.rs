@@ -54,7 +54,7 @@ pub async fn home(State(app): State<App>, Params(asked): Params<Asked>) -> Resul
     let listing = Listing { question, hits, facets, years, pool, is_more };
     let title = title(&asked, &like);
     let day = newest_day(&service.library);
-    let frame = Frame { title: &title, question: None, newest_day: day.as_deref() };
+    let frame = Frame { title: &title, newest_day: day.as_deref() };
     Ok(page(list_page(&listing, &frame)))
 }
 
@@ -78,7 +78,7 @@ pub async fn map(State(app): State<App>, Params(asked): Params<Asked>) -> Result
     let mapped: Vec<Mapped> = hits.into_iter().zip(places).map(mapped).collect();
     let title = title(&asked, &like);
     let day = newest_day(&service.library);
-    let frame = Frame { title: &title, question: None, newest_day: day.as_deref() };
+    let frame = Frame { title: &title, newest_day: day.as_deref() };
     Ok(page(map_page(&question, &mapped, &frame)))
 }
 
@@ -90,7 +90,7 @@ async fn start(service: &Arc<Service>) -> Result<Response, Problem> {
     };
     let (listed, day) = service.searches.run(find).await?;
     let newest: Vec<Shown> = listed.papers.into_iter().map(plain).collect();
-    let frame = Frame { title: "", question: None, newest_day: day.as_deref() };
+    let frame = Frame { title: "", newest_day: day.as_deref() };
     Ok(page(start_page(listed.total, service.model(), &newest, &frame)))
 }
 

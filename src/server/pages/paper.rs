@@ -30,6 +30,6 @@ pub async fn paper(State(app): State<App>, Rest(id): Rest, headers: HeaderMap) -
     let neighbours = listed.map(|hit| Shown { scored: Some((hit.rank, hit.score)), ..plain(hit.paper) });
     let is_followed = Visitor::of(&headers).followed.iter().any(|id| id == paper.id.as_str());
     let view = PaperView { neighbours: neighbours.collect(), paper, records, over_time, is_followed };
-    let frame = Frame { title: &view.paper.title, question: None, newest_day: day.as_deref() };
+    let frame = Frame { title: &view.paper.title, newest_day: day.as_deref() };
     Ok(page(paper_page(&view, &frame)))
 }

@@ -31,7 +31,7 @@ pub async fn status(State(app): State<App>) -> Result<Response, Problem> {
         Ok((status, newest_day(&library)))
     };
     let (status, day) = crate::server::blocking(look).await?;
-    let frame = Frame { title: "Status", question: None, newest_day: day.as_deref() };
+    let frame = Frame { title: "Status", newest_day: day.as_deref() };
     Ok(page(status_page(&status, &frame)))
 }
 
