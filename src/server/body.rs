@@ -37,7 +37,8 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-async fn bytes(request: Request, options: &ServerOptions) -> Result<Bytes, Problem> {
+/// A whole body, unpacked, within its limits.
+pub async fn bytes(request: Request, options: &ServerOptions) -> Result<Bytes, Problem> {
     check_encoding(request.headers())?;
     let read = axum::body::to_bytes(request.into_body(), options.max_body_bytes);
     let read = tokio::time::timeout(options.body_timeout, read).await;

@@ -4,12 +4,14 @@
 //! papers say is text from anybody: it is given as data, and tools say so.
 
 use super::App;
+use super::body::bytes;
+use super::options::ServerOptions;
 use super::problem::Problem;
 use super::view::{Field, Fields};
 use crate::catalog::{DateRange, Filter};
 use crate::search::{DEFAULT_K, Like, Query};
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -243,34 +245,35 @@ pub fn router(app: &App) -> Router<App> {
     let app = app.clone();
     let tools = move || Ok(Tools { app: app.clone() });
     let service = StreamableHttpService::new(tools, Arc::new(LocalSessionManager::default()), config);
-    let most = options.max_body_bytes;
     Router::new()
         .route_service("/mcp", service)
-        .layer(axum::middleware::from_fn(move |request, next| checked(request, next, most)))
+        .layer(axum::middleware::from_fn_with_state(options.clone(), checked))
 }
 
 /// Answers what is no message at all as JSON-RPC 2.0 (section 5.1) has it; the library answers that it is of another type.
-async fn checked(request: Request, next: Next, most: usize) -> Response {
+async fn checked(
+    State(options): State<ServerOptions>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     if request.method() != Method::POST {
-        return next.run(request).await;
+        return Ok(next.run(request).await);
     }
     let (parts, body) = request.into_parts();
-    let Ok(bytes) = axum::body::to_bytes(body, most).await else {
-        return Problem::too_large(most, "--max-body-bytes").into_response();
-    };
+    let bytes = bytes(Request::from_parts(parts.clone(), body), &options).await?;
     let wrong = match serde_json::from_slice::<Value>(&bytes) {
         Err(error) => Some((-32700, format!("got no JSON: {error}"))),
         Ok(Value::Object(message)) if message.get("jsonrpc") == Some(&json!("2.0")) => None,
         Ok(_) => Some((-32600, "wanted an object with \"jsonrpc\": \"2.0\"; batches are not taken".into())),
     };
-    match wrong {
+    Ok(match wrong {
         None => next.run(Request::from_parts(parts, axum::body::Body::from(bytes))).await,
         Some((code, message)) => {
             let error =
                 json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code, "message": message } });
             (StatusCode::BAD_REQUEST, axum::Json(error)).into_response()
         }
-    }
+    })
 }
 
 fn bracketed(host: &str) -> String {
