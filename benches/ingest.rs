@@ -14,7 +14,7 @@ mod options;
 
 use likewise::dump::{self, Entry};
 use likewise::encoder::{Encoder, fastest_precision};
-use likewise::ingest::{Counts, Writer};
+use likewise::ingest::Writer;
 use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder};
 use likewise::text::text_of;
 use options::option;
@@ -44,9 +44,8 @@ fn main() {
         let folder = tempfile::tempdir_in("target").unwrap();
         let started = Instant::now();
         let mut writer = Writer::open(folder.path(), &encoder).unwrap();
-        let mut counts = Counts::default();
         for chunk in dump::chunks(Box::new(open().map(|paper| Ok(Entry::Paper(paper)))), writer.chunk()) {
-            writer.add(chunk, &mut counts).unwrap();
+            writer.add(chunk).unwrap();
         }
         writer.finish().unwrap();
         whole.push(texts.len() as f64 / started.elapsed().as_secs_f64());

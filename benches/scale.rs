@@ -23,7 +23,7 @@ use likewise::eval::recall;
 use likewise::fill::Filler;
 use likewise::index::build::Effort;
 use likewise::index::{EF_SEARCH, Index, Neighbour, Segment, Segments};
-use likewise::ingest::{Counts, Writer, catalog_path};
+use likewise::ingest::{Writer, catalog_path};
 use likewise::map::{Array, MappedFile};
 use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use likewise::paper::{Paper, PaperId};
@@ -280,7 +280,7 @@ fn add_and_find(folder: &Path, encoder: &Arc<Encoder>, library: &Library) {
         };
         let like = Like::vector(encoder.encode_one(&text_of(&new)).unwrap().vector);
         let query = Query { k: 1, ..Query::of(like) };
-        writer.add(vec![Ok(Entry::Paper(new.clone()))], &mut Counts::default()).unwrap();
+        writer.add(vec![Ok(Entry::Paper(new.clone()))]).unwrap();
         let started = Instant::now();
         let hits = library.search(&query).unwrap().hits;
         millis.push(started.elapsed().as_secs_f64() * 1e3);

@@ -101,10 +101,15 @@ impl WriteLock {
         Err(Error::Data(format!("{}; wait for it or stop it", WriteLock::owner(path))))
     }
 
+    /// The number of the process that took the lock at `path` last.
+    pub fn holder(path: &Path) -> Option<u32> {
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    }
+
     /// Says who has the lock at `path`.
     pub fn owner(path: &Path) -> String {
-        let number = std::fs::read_to_string(path).ok().filter(|number| !number.trim().is_empty());
-        let owner = number.map_or("another process".into(), |number| format!("process {}", number.trim()));
+        let number = WriteLock::holder(path);
+        let owner = number.map_or("another process".into(), |number| format!("process {number}"));
         format!("{}: {owner} is writing here", path.display())
     }
 }

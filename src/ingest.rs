@@ -6,7 +6,7 @@
 use crate::catalog::{Act, Catalog, Outcome};
 use crate::directory::Directory;
 use crate::disk::{self, WriteLock};
-use crate::dump::{Entry, Refused};
+use crate::dump::{BytesRead, Entry, Refused};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::fill::{Encode, Filler, Known};
@@ -15,12 +15,18 @@ use crate::model::{DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use crate::paper::{Paper, PaperId};
 use crate::space::{Description, Space};
 use crate::text::{TextHash, text_of};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod run;
+use run::Notes;
+pub use run::{Run, State};
+
 /// What became of the entries of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// Entries read from the dumps.
     pub read: u64,
@@ -47,6 +53,26 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// What was counted, by what it is called: first what there always is, then from [`Counts::OFTEN`] on what there
+    /// seldom is.
+    pub fn named(&self) -> [(&'static str, u64); 10] {
+        [
+            ("read", self.read),
+            ("added", self.added),
+            ("replaced", self.replaced),
+            ("unchanged", self.unchanged),
+            ("refused", self.refused),
+            ("encoded", self.encoded),
+            ("folded", self.folded),
+            ("deleted", self.deleted),
+            ("without abstract", self.without_abstract),
+            ("vectors taken", self.taken),
+        ]
+    }
+
+    /// See [`Counts::named`].
+    pub const OFTEN: usize = 6;
+
     fn count(&mut self, outcome: Outcome) {
         *match outcome {
             Outcome::Added => &mut self.added,
@@ -56,6 +82,35 @@ impl Counts {
             Outcome::WithoutAbstract => &mut self.without_abstract,
             Outcome::Retracted => &mut self.deleted,
         } += 1;
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        let Counts {
+            read,
+            added,
+            replaced,
+            folded,
+            unchanged,
+            deleted,
+            without_abstract,
+            refused,
+            encoded,
+            tokens,
+            taken,
+        } = other;
+        self.read += read;
+        self.added += added;
+        self.replaced += replaced;
+        self.folded += folded;
+        self.unchanged += unchanged;
+        self.deleted += deleted;
+        self.without_abstract += without_abstract;
+        self.refused += refused;
+        self.encoded += encoded;
+        self.tokens += tokens;
+        self.taken += taken;
     }
 }
 
@@ -175,6 +230,7 @@ pub struct Writer {
     /// The one that is to take its place, if nobody else fills it; looked for when the first papers come.
     next: Option<Option<Next>>,
     data: PathBuf,
+    notes: Notes,
     /// Whether papers without an abstract are taken, by their titles.
     pub title_only: bool,
     _lock: WriteLock,
@@ -202,13 +258,26 @@ impl Writer {
         check_space(&catalog, encoder.model())?;
         let space = Filler::open(data, &catalog, Arc::clone(encoder))?;
         catalog.set_space(&encoder.model().fingerprint.sha256)?;
-        Ok(Writer { catalog, space, next: None, data: data.into(), title_only: false, _lock: lock })
+        let notes = Notes::new(data);
+        Ok(Writer { catalog, space, next: None, data: data.into(), notes, title_only: false, _lock: lock })
     }
 
     /// Encodes papers that are in the catalog and have no vector: what a killed run left. Calls
     /// `progress` with how many are done and how many there are.
     pub fn catch_up(&mut self, progress: impl FnMut(usize, usize)) -> Result<u64> {
-        self.space.catch_up(&self.catalog, progress)
+        let encoded = self.space.catch_up(&self.catalog, progress)?;
+        self.notes.took(Counts { encoded, ..Counts::default() });
+        Ok(encoded)
+    }
+
+    /// Says where the entries that follow come from, for whoever looks on.
+    pub fn reads(&mut self, source: &Path, bytes: BytesRead) {
+        self.notes.reads(source, bytes);
+    }
+
+    /// What became of all entries so far.
+    pub fn counts(&self) -> &Counts {
+        self.notes.counts()
     }
 
     /// See [`Filler::encode_by`].
@@ -232,10 +301,11 @@ impl Writer {
     }
 
     /// Takes a chunk of a dump's entries: stores, then encodes what is new. Refused entries are only
-    /// counted; telling of them is the caller's. Vectors that come along must be of this space.
-    pub fn add(&mut self, entries: Vec<Result<Entry, Refused>>, counts: &mut Counts) -> Result<()> {
-        counts.read += entries.len() as u64;
-        counts.refused += entries.iter().filter(|entry| entry.is_err()).count() as u64;
+    /// counted; telling of them is the caller's. Vectors that come along must be of this space. Gives what became of
+    /// this chunk.
+    pub fn add(&mut self, entries: Vec<Result<Entry, Refused>>) -> Result<Counts> {
+        let refused = entries.iter().filter(|entry| entry.is_err()).count() as u64;
+        let mut counts = Counts { read: entries.len() as u64, refused, ..Counts::default() };
         let mut known = Known::new();
         let mut entries: Vec<Entry> = entries.into_iter().filter_map(Result::ok).collect();
         for entry in &mut entries {
@@ -258,7 +328,8 @@ impl Writer {
             tracing::warn!("papers are not encoded by the next model yet: {error}");
             self.next = Some(None);
         }
-        Ok(())
+        self.notes.took(counts);
+        Ok(counts)
     }
 
     fn encode_for_next(&mut self, papers: &[Paper]) -> Result<()> {
@@ -273,7 +344,9 @@ impl Writer {
 
     /// See [`Filler::finish`].
     pub fn finish(self) -> Result<Segments> {
-        self.space.finish(&self.catalog)
+        let index = self.space.finish(&self.catalog)?;
+        self.notes.end();
+        Ok(index)
     }
 
     /// See [`Filler::compact`].

@@ -8,7 +8,7 @@ use likewise::Filter;
 use likewise::catalog::Catalog;
 use likewise::dump::Entry;
 use likewise::index::{Segment, Segments};
-use likewise::ingest::{self, Counts, Writer, catalog_path};
+use likewise::ingest::{self, Writer, catalog_path};
 use likewise::paper::PaperId;
 use likewise::search::{Library, Like, Query};
 use likewise::space::Space;
@@ -60,7 +60,7 @@ fn writes_until_it_is_killed() {
                     act.iter().map(|(number, edition)| Ok(Entry::Paper(numbered(*number, edition.unwrap()))));
                 let mut writer = Writer::open(folder, &encoder).unwrap();
                 say("will", &act);
-                writer.add(papers.collect(), &mut Counts::default()).unwrap();
+                writer.add(papers.collect()).unwrap();
                 say("did", &act);
             }
         }
@@ -170,9 +170,7 @@ fn damage_is_named_and_mended() {
     let verify = |more: &[&str]| likewise(&[&["verify", "--data", path], more].concat()).output().unwrap();
     let encoder = encoder();
     let mut writer = Writer::open(folder.path(), &encoder).unwrap();
-    writer
-        .add((0..1200).map(|number| Ok(Entry::Paper(numbered(number, 0)))).collect(), &mut Counts::default())
-        .unwrap();
+    writer.add((0..1200).map(|number| Ok(Entry::Paper(numbered(number, 0)))).collect()).unwrap();
     writer.finish().unwrap();
     let output = verify(&[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -3,7 +3,7 @@
 use crate::support::{Random, encoder, likewise};
 use likewise::Filter;
 use likewise::dump::Entry;
-use likewise::ingest::{self, Counts, Writer};
+use likewise::ingest::{self, Writer};
 use likewise::paper::{Paper, PaperId};
 use likewise::search::{Library, Like, Query};
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ fn paper(id: &str, title: &str) -> Paper {
 fn add(folder: &Path, papers: &[Paper]) {
     let encoder = encoder();
     let mut writer = Writer::open(folder, &encoder).unwrap();
-    writer.add(papers.iter().cloned().map(Entry::Paper).map(Ok).collect(), &mut Counts::default()).unwrap();
+    writer.add(papers.iter().cloned().map(Entry::Paper).map(Ok).collect()).unwrap();
 }
 
 fn delete(folder: &Path, id: &str) -> bool {

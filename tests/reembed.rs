@@ -3,7 +3,7 @@
 use crate::support::{data, encoder, ingest, likewise, model_folder, numbered, other};
 use likewise::dump::Entry;
 use likewise::encoder::Encoder;
-use likewise::ingest::{Counts, Writer, model_of, open_catalog};
+use likewise::ingest::{Writer, model_of, open_catalog};
 use likewise::model::{Fingerprint, ModelFolder, Precision};
 use likewise::reembed::{Step, drop_old, reembed};
 use likewise::search::{Library, Like, Query};
@@ -29,7 +29,7 @@ fn vectors(folder: &Path, fingerprint: &Fingerprint) -> usize {
 
 fn add(writer: &mut Writer, numbers: std::ops::Range<usize>) {
     let papers = numbers.map(|number| Ok(Entry::Paper(numbered(number, 0)))).collect();
-    writer.add(papers, &mut Counts::default()).unwrap();
+    writer.add(papers).unwrap();
 }
 
 /// Every one of the numbered papers is found first by its own text.

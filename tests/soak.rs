@@ -5,7 +5,7 @@
 
 use crate::support::{Random, encoder, numbered};
 use likewise::dump::Entry;
-use likewise::ingest::{self, Counts, Writer};
+use likewise::ingest::{self, Writer};
 use likewise::paper::{Paper, PaperId};
 use likewise::search::{Library, Like, Query};
 use likewise::text::text_of;
@@ -41,12 +41,7 @@ fn answers_stay_right_while_papers_come_and_go() {
     let folder = folder.path();
     let encoder = encoder();
     let mut writer = Writer::open(folder, &encoder).unwrap();
-    writer
-        .add(
-            (0..STABLE).map(|number| Ok(Entry::Paper(numbered(number, 0)))).collect(),
-            &mut Counts::default(),
-        )
-        .unwrap();
+    writer.add((0..STABLE).map(|number| Ok(Entry::Paper(numbered(number, 0)))).collect()).unwrap();
     writer.finish().unwrap();
     let library = Library::open(folder, encoder.clone()).unwrap();
     let (stop, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -84,7 +79,7 @@ fn answers_stay_right_while_papers_come_and_go() {
                     let edition = random.below(1_000_000);
                     let mut writer = Writer::open(folder, &encoder).unwrap();
                     let papers = numbers.iter().map(|number| Ok(Entry::Paper(numbered(*number, edition))));
-                    writer.add(papers.collect(), &mut Counts::default()).unwrap();
+                    writer.add(papers.collect()).unwrap();
                     model.extend(numbers.iter().map(|number| (*number, edition)));
                 }
             }

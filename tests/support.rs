@@ -46,7 +46,7 @@ pub fn other() -> Arc<Encoder> {
 pub fn ingest(folder: &Path, files: &[PathBuf]) -> Counts {
     let encoder = encoder();
     let mut writer = Writer::open(folder, &encoder).unwrap();
-    let mut counts = Counts { encoded: writer.catch_up(|_, _| {}).unwrap(), ..Counts::default() };
+    writer.catch_up(|_, _| {}).unwrap();
     for file in files {
         let mut entries = dump::read(file, None).unwrap().entries;
         loop {
@@ -54,9 +54,10 @@ pub fn ingest(folder: &Path, files: &[PathBuf]) -> Counts {
             if chunk.is_empty() {
                 break;
             }
-            writer.add(chunk, &mut counts).unwrap();
+            writer.add(chunk).unwrap();
         }
     }
+    let counts = *writer.counts();
     writer.finish().unwrap();
     counts
 }

@@ -57,9 +57,7 @@ pub(super) fn ingest(options: &Options, encoder: &Arc<Encoder>, dumps: &mut Dump
     let mut writer = Writer::open(&options.data.data, encoder)?;
     writer.title_only = options.title_only;
     let started = Instant::now();
-    let mut counts = Counts::default();
-    counts.encoded +=
-        writer.catch_up(|done, all| eprintln!("from an interrupted run: {done} of {all} encoded"))?;
+    writer.catch_up(|done, all| eprintln!("from an interrupted run: {done} of {all} encoded"))?;
     for source in std::mem::take(&mut dumps.sources) {
         let Some(dump) = dumps.open(&source) else { continue };
         if let Err(error) = check_vectors(&source, &dump, encoder) {
@@ -67,9 +65,9 @@ pub(super) fn ingest(options: &Options, encoder: &Arc<Encoder>, dumps: &mut Dump
             dumps.unreadable += 1;
             continue;
         }
-        ingest_dump(&source, dump, &mut writer, &mut counts)?;
+        ingest_dump(&source, dump, &mut writer)?;
     }
-    let encoding = started.elapsed();
+    let (encoding, counts) = (started.elapsed(), *writer.counts());
     let index = writer.finish()?.stats();
     let seconds = started.elapsed().as_secs_f64();
     eprintln!(
@@ -91,31 +89,12 @@ pub(super) fn ingest(options: &Options, encoder: &Arc<Encoder>, dumps: &mut Dump
 
 /// What was counted; of what there seldom is, only what there was.
 fn told(counts: &Counts) -> String {
-    let Counts {
-        read,
-        added,
-        replaced,
-        folded,
-        unchanged,
-        deleted,
-        without_abstract,
-        refused,
-        encoded,
-        taken,
-        ..
-    } = *counts;
-    let seldom = [
-        ("folded", folded),
-        ("deleted", deleted),
-        ("without abstract", without_abstract),
-        ("vectors taken", taken),
-    ];
-    let seldom =
-        seldom.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!(", {name} {count}"));
-    format!(
-        "read {read}, added {added}, replaced {replaced}, unchanged {unchanged}, refused {refused}, encoded {encoded}{}",
-        seldom.collect::<String>()
-    )
+    let named = counts.named();
+    let (often, seldom) = named.split_at(Counts::OFTEN);
+    let there = seldom.iter().filter(|(_, count)| *count > 0);
+    let told: Vec<String> =
+        often.iter().chain(there).map(|(name, count)| format!("{name} {count}")).collect();
+    told.join(", ")
 }
 
 /// Refuses vectors of another space.
@@ -132,12 +111,13 @@ fn check_vectors(source: &Source, dump: &Dump, encoder: &Encoder) -> anyhow::Res
     }
 }
 
-fn ingest_dump(source: &Source, dump: Dump, writer: &mut Writer, counts: &mut Counts) -> anyhow::Result<()> {
-    let mut progress = Progress::new(source, dump.bytes_read, counts);
+fn ingest_dump(source: &Source, dump: Dump, writer: &mut Writer) -> anyhow::Result<()> {
+    writer.reads(&source.path, dump.bytes_read.clone());
+    let mut progress = Progress::new(source, dump.bytes_read, writer.counts());
     for chunk in dump::chunks(dump.entries, writer.chunk()) {
         chunk.iter().filter_map(|entry| entry.as_ref().err()).for_each(|refused| progress.refuse(refused));
-        writer.add(chunk, counts)?;
-        progress.update(counts);
+        writer.add(chunk)?;
+        progress.update(writer.counts());
     }
     progress.finish();
     Ok(())

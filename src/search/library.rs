@@ -6,7 +6,8 @@
 
 use super::filters::Filters;
 use super::plan::Plan;
-use super::{Answer, Hit, Like, NextStats, Query, Stats, TextRead, unit};
+use super::target::Target;
+use super::{Answer, Hit, NextStats, Query, Stats};
 use crate::catalog::{Catalog, Filter, Listed, Numbers, PaperNumber, Place};
 use crate::directory::Directory;
 use crate::encoder::{Embedding, Encoder};
@@ -17,7 +18,7 @@ use crate::ingest;
 use crate::model::Fingerprint;
 use crate::paper::{Paper, PaperId};
 use crate::space::{Description, Space};
-use crate::text::{text_of, text_of_query};
+use crate::text::text_of_query;
 use roaring::RoaringBitmap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -27,13 +28,6 @@ const PROBED: usize = 20;
 
 /// How often a query is answered again because somebody wrote meanwhile.
 const TRIES: usize = 8;
-
-/// A query, ready to be answered without the encoder: a unit vector, and who may not be a hit.
-struct Target {
-    vector: Vec<f32>,
-    excluded: Vec<PaperNumber>,
-    texts: Vec<TextRead>,
-}
 
 /// A data folder, opened for answering.
 pub struct Library {
@@ -280,7 +274,18 @@ impl Library {
         Ok(self.find(id)?.1)
     }
 
-    fn find(&self, id: &str) -> Result<(PaperNumber, Paper)> {
+    /// The same, but `None` if it is not here, or that cannot be an id.
+    ///
+    /// # Errors
+    /// What the catalog says.
+    pub fn paper_if_here(&self, id: &str) -> Result<Option<Paper>> {
+        match self.paper(id) {
+            Err(Error::NotFound(_) | Error::Invalid(_)) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    pub(super) fn find(&self, id: &str) -> Result<(PaperNumber, Paper)> {
         let id = PaperId::parse(id).map_err(Error::Invalid)?;
         self.catalog.find(&id)?.ok_or_else(|| {
             Error::NotFound(format!("no paper {:?} here; ask by text instead, or ingest it", id.as_str()))
@@ -307,73 +312,11 @@ impl Library {
         query.check()?;
         let target = self.target(query, embeddings)?;
         let hits = self.nearest_papers(&target, query)?;
-        Ok(Answer { hits, texts: target.texts })
+        Ok(Answer { hits, texts: target.texts, target: target.vector })
     }
 
-    /// The unit vector that a query is answered by.
-    ///
-    /// # Errors
-    /// As [`Library::search_encoded`].
-    pub fn target_of(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Vec<f32>> {
-        query.check()?;
-        Ok(self.target(query, embeddings)?.vector)
-    }
-
-    fn target(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Target> {
-        let Query { like: Like { texts, papers, vectors }, unlike, .. } = query;
-        if embeddings.len() != texts.len() {
-            return Err(Error::Invalid("text: it was not encoded before the search".into()));
-        }
-        let read = |Embedding { tokens, truncated, .. }: &Embedding| TextRead {
-            tokens: *tokens,
-            truncated: *truncated,
-        };
-        let texts = embeddings.iter().map(read).collect();
-        let (mut examples, excluded) = self.vectors_of(papers)?;
-        examples.extend(embeddings.into_iter().map(|embedding| embedding.vector));
-        for vector in vectors {
-            examples.push(unit(vector, self.encoder.dimension())?);
-        }
-        let vector = match &examples[..] {
-            // To the bit, as it was given.
-            [one] => one.clone(),
-            many => mean(many)?,
-        };
-        let mut target = Target { vector, excluded, texts };
-        self.turn_away(&mut target, unlike)?;
-        Ok(target)
-    }
-
-    /// Turns a target away from papers: by Rocchio's rule (1971) with equal weights, `2 target - mean`, as far beyond
-    /// the target as they lie behind it.
-    fn turn_away(&self, target: &mut Target, unlike: &[String]) -> Result<()> {
-        if unlike.is_empty() {
-            return Ok(());
-        }
-        let (vectors, mut numbers) = self.vectors_of(unlike)?;
-        let mean = mean(&vectors)?;
-        let turned: Vec<f32> = target.vector.iter().zip(&mean).map(|(to, from)| 2.0 * to - from).collect();
-        target.vector = unit(&turned, turned.len())?;
-        target.excluded.append(&mut numbers);
-        Ok(())
-    }
-
-    /// The vectors of papers, and their numbers.
-    fn vectors_of(&self, ids: &[String]) -> Result<(Vec<Vec<f32>>, Vec<PaperNumber>)> {
-        let found = ids.iter().map(|id| {
-            let (number, paper) = self.find(id)?;
-            Ok((self.vector_of(number, &paper)?, number))
-        });
-        found.collect::<Result<Vec<_>>>().map(|found| found.into_iter().unzip())
-    }
-
-    /// A paper's vector: the stored one, or for a paper that has none yet, a new one.
-    fn vector_of(&self, number: PaperNumber, paper: &Paper) -> Result<Vec<f32>> {
-        let encode = || Ok(self.encoder.encode_one(&text_of(paper))?.vector);
-        self.stored_vector(number).map_or_else(encode, Ok)
-    }
-
-    fn stored_vector(&self, number: PaperNumber) -> Option<Vec<f32>> {
+    /// `None` if it has none yet.
+    pub(super) fn stored_vector(&self, number: PaperNumber) -> Option<Vec<f32>> {
         let derived = self.derived();
         derived.directory.slot(number).map(|slot| derived.space.vectors().get(slot).to_vec())
     }
@@ -442,15 +385,6 @@ impl Library {
         let hit = |(rank, (score, paper))| Hit { rank: rank + 1, score, paper };
         Ok(hits.into_iter().enumerate().skip(query.offset).map(hit).collect())
     }
-}
-
-/// The mean direction of vectors.
-fn mean(vectors: &[Vec<f32>]) -> Result<Vec<f32>> {
-    let mut sum = vec![0.0; vectors.first().map_or(0, Vec::len)];
-    for vector in vectors {
-        sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
-    }
-    unit(&sum, sum.len())
 }
 
 /// The slots that an unfiltered query may be answered from; `None` if those are all.

@@ -7,6 +7,7 @@ mod diverse;
 mod filters;
 mod library;
 pub mod plan;
+mod target;
 
 pub use diverse::diverse;
 pub use library::Library;
@@ -147,6 +148,9 @@ pub struct Answer {
     /// Of each text of the query, how much of it was read; written as `text`, of the first.
     #[serde(rename = "text", skip_serializing_if = "Vec::is_empty", serialize_with = "first")]
     pub texts: Vec<TextRead>,
+    /// The unit vector that the hits are near to.
+    #[serde(skip)]
+    pub target: Vec<f32>,
 }
 
 fn first<S: serde::Serializer>(texts: &[TextRead], serializer: S) -> std::result::Result<S::Ok, S::Error> {

@@ -29,6 +29,7 @@ const OPEN: [&str; 6] = ["/health", "/ready", "/metrics", "/openapi.json", "/doc
 pub async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_string());
+    let query = request.uri().query().unwrap_or_default().to_string();
     let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_string();
     let id = id_of(&request);
     request.headers_mut().insert(REQUEST_ID, id.clone());
@@ -40,7 +41,7 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
         held.unwrap_or_else(IntoResponse::into_response)
     };
     let (response, stages) = gather(answered).instrument(span.clone()).await;
-    let mut response = in_dialect(response, Dialect::of(&method, &path));
+    let mut response = in_dialect(response, Dialect::of(&method, &path), &query);
     let (status, took) = (response.status().as_u16(), started.elapsed());
     span.record("status", status);
     app.metrics().answered(&route, known(&method), status, took, &stages);
@@ -122,10 +123,10 @@ fn id_of(request: &Request) -> HeaderValue {
 }
 
 /// Says what is wrong in the language of whoever asked.
-fn in_dialect(mut response: Response, dialect: Dialect) -> Response {
+fn in_dialect(mut response: Response, dialect: Dialect, query: &str) -> Response {
     match response.extensions_mut().remove::<Problem>() {
         Some(problem) if dialect != Dialect::Own => {
-            let mut answer = problem.answer(dialect);
+            let mut answer = problem.answer(dialect, query);
             // What others have added, such as Allow, stays.
             for (name, value) in response.headers() {
                 if !answer.headers().contains_key(name) {

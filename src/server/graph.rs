@@ -9,7 +9,6 @@ use super::dialect::PlainError;
 use super::problem::Problem;
 use super::service::Service;
 use super::shapes;
-use crate::error::Error;
 use crate::paper::{Kind, Paper};
 use axum::Json;
 use axum::extract::State;
@@ -229,11 +228,7 @@ pub async fn batch(
         return Err(Problem::invalid(format!("ids: got {count}, wanted 1 to {MAX_BATCH}")));
     }
     let library = Arc::clone(&service.library);
-    let find = move |id: &String| match library.paper(plain_id(id)) {
-        Ok(paper) => Ok(Some(paper)),
-        Err(Error::NotFound(_) | Error::Invalid(_)) => Ok(None),
-        Err(error) => Err(error),
-    };
+    let find = move |id: &String| library.paper_if_here(plain_id(id));
     let found =
         service.searches.run(move || request.ids.iter().map(find).collect::<crate::Result<Vec<_>>>()).await?;
     let here: Vec<bool> = found.iter().map(Option::is_some).collect();

@@ -184,10 +184,10 @@ impl Problem {
         (self.code == "invalid_request" && field.bytes().all(is_name)).then_some(field)
     }
 
-    /// As an answer in somebody's language.
-    pub fn answer(&self, dialect: Dialect) -> Response {
+    /// As an answer in somebody's language, to an address with this query string: a page shows what was asked again.
+    pub fn answer(&self, dialect: Dialect, query: &str) -> Response {
         let mut response = match dialect {
-            Dialect::Page => page(problem_page(&self.message, self.status.as_u16(), "")),
+            Dialect::Page => page(problem_page(&self.message, self.status.as_u16(), &texts_of(query))),
             other => axum::Json(other.body(self)).into_response(),
         };
         *response.status_mut() = self.status;
@@ -199,6 +199,12 @@ impl Problem {
         }
         response
     }
+}
+
+/// The texts that an address asks by.
+fn texts_of(query: &str) -> String {
+    let texts = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "q");
+    texts.map(|(_, text)| text.into_owned()).collect::<Vec<_>>().join("\n\n")
 }
 
 impl From<Error> for Problem {
@@ -215,7 +221,7 @@ impl From<Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = self.answer(Dialect::Own);
+        let mut response = self.answer(Dialect::Own, "");
         // For the layer that knows whom it is said to.
         response.extensions_mut().insert(self);
         response

@@ -77,14 +77,6 @@ impl Service {
         self.searches.answer(&self.library, query, embeddings).await
     }
 
-    /// The unit vector that a query is answered by.
-    pub async fn target(&self, query: Query) -> Result<Vec<f32>, Problem> {
-        self.check(&query)?;
-        let embeddings = self.embeddings_of(std::slice::from_ref(&query)).await?.remove(0);
-        let library = Arc::clone(&self.library);
-        self.searches.run(move || library.target_of(&query, embeddings)).await
-    }
-
     /// Answers many queries, whose texts are encoded together. What becomes of one is its own answer.
     pub async fn search_all(&self, queries: Vec<Query>) -> Result<Vec<Result<Answer, Problem>>, Problem> {
         for (place, query) in queries.iter().enumerate() {

@@ -126,9 +126,8 @@ fn perform(writer: &mut Writer, job: Job) -> bool {
     let wrote = match job.write {
         Write::Put(entries, title_only) => {
             writer.title_only = title_only;
-            let mut counts = Counts::default();
             let entries: Vec<Result<Entry, Refused>> = entries.into_iter().map(Ok).collect();
-            writer.add(entries, &mut counts).map(|()| Wrote::Put(counts))
+            writer.add(entries).map(Wrote::Put)
         }
         Write::Delete(ids) => writer.catalog().delete(&ids).map(Wrote::Deleted),
     };

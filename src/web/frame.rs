@@ -92,6 +92,7 @@ impl Question {
                     @for chip in &self.chips { li { (self.chip(chip, path)) } }
                 }
             }
+            (filters(&self.asked, path))
             @for read in self.reads.iter().filter(|read| !read.cut.is_empty()) {
                 details.read {
                     summary { "The first " (read.tokens) " tokens were read; the rest was cut" }
@@ -111,6 +112,37 @@ impl Question {
                 b { (word) } " "
                 a href={ "/papers/" (path_of(&chip.id)) } { (chip.title) }
                 a.remove href=(without.link(if without.is_nothing() { "/" } else { path })) aria-label={ "Remove " (chip.title) } { "×" }
+            }
+        }
+    }
+}
+
+/// The filters that are set, each to be taken back: the list of all may be folded, or far down.
+fn filters(asked: &Asked, path: &str) -> Markup {
+    let dates = match (&asked.from, &asked.to) {
+        (None, None) => None,
+        (Some(from), None) => Some(format!("from {from}")),
+        (None, Some(to)) => Some(format!("to {to}")),
+        (Some(from), Some(to)) if from == to => Some(from.clone()),
+        (Some(from), Some(to)) => Some(format!("{from} – {to}")),
+    };
+    let ever = dates.map(|dates| (dates, asked.with(|asked| (asked.from, asked.to) = (None, None))));
+    let category = |name: &String| (name.clone(), asked.with(|asked| toggle(&mut asked.category, name)));
+    let venue = |name: &String| (name.clone(), asked.with(|asked| toggle(&mut asked.venue, name)));
+    let all: Vec<(String, Asked)> = ever
+        .into_iter()
+        .chain(asked.category.iter().map(category))
+        .chain(asked.venue.iter().map(venue))
+        .collect();
+    html! {
+        @if !all.is_empty() {
+            ul.chips aria-label="Filters that are set" {
+                @for (name, without) in &all {
+                    li { span.chip.filter {
+                        span { "only " b { (name) } }
+                        a.remove href=(without.link(path)) aria-label={ "Remove the filter " (name) } { "×" }
+                    } }
+                }
             }
         }
     }

@@ -79,7 +79,7 @@ fn nothing(asked: &Asked) -> Markup {
         asked.from.is_some() || asked.to.is_some() || !asked.category.is_empty() || !asked.venue.is_empty();
     html! {
         div.empty {
-            p { "No paper passes." }
+            p { @if has_filter { "No paper passes these filters." } @else { "No paper is like that." } }
             @if has_filter { p { a href=(unfiltered(asked).link("/")) { "Ask again without filters" } } }
             @else { p { "There is nothing in this library yet: " code { "likewise ingest DUMP" } " takes papers in." } }
         }
@@ -120,7 +120,19 @@ pub fn item(shown: &Shown, asked: Option<&Asked>) -> Markup {
     }
 }
 
+/// An abstract; folded, it begins where it is about the question.
 fn sentences(sentences: &[(String, bool)]) -> Markup {
+    const FOLDED: usize = 200;
+    let marked = sentences.iter().position(|(_, is_marked)| *is_marked).unwrap_or_default();
+    let is_far = sentences[..marked].iter().map(|(text, _)| text.len()).sum::<usize>() > FOLDED;
+    let (early, rest) = sentences.split_at(if is_far { marked } else { 0 });
+    html! {
+        @if !early.is_empty() { span.early { (plainly(early)) } }
+        (plainly(rest))
+    }
+}
+
+fn plainly(sentences: &[(String, bool)]) -> Markup {
     html! { @for (text, is_marked) in sentences { @if *is_marked { mark { (text.trim_end()) } " " } @else { (text) } } }
 }
 
@@ -190,7 +202,7 @@ fn aside(listing: &Listing) -> Markup {
         aside aria-label="Filters" {
             details.filters {
                 summary { "Filters" }
-                p.hint { "Among the nearest " (listing.pool) "." }
+                @if listing.pool > 0 { p.hint { "Among the nearest " (listing.pool) "." } }
                 (years(&listing.years, asked))
                 (labels("Categories", &facets.categories, &asked.category, |asked, label| toggle(&mut asked.category, label), asked))
                 (labels("Venues", &facets.venues, &asked.venue, |asked, label| toggle(&mut asked.venue, label), asked))

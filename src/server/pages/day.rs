@@ -4,7 +4,6 @@ use super::home::plain;
 use super::visitor::Visitor;
 use super::{newest_day, page};
 use crate::catalog::PaperNumber;
-use crate::error::Error;
 use crate::index::dot;
 use crate::paper::{Paper, parse_date};
 use crate::search::{Library, Like, Query};
@@ -67,7 +66,8 @@ fn find(
     since: Option<PaperNumber>,
 ) -> crate::Result<Found> {
     let papers = library.published_within((&date, &date), 0, RANKED)?;
-    let followed = here(library, followed)?;
+    let here = followed.iter().filter_map(|id| library.paper_if_here(id).transpose());
+    let followed: Vec<Paper> = here.collect::<crate::Result<_>>()?;
     let all = papers.len();
     let papers = rank(library, papers, &followed)?.into_iter().take(SHOWN);
     let shown = |(number, paper, scored)| Shown {
@@ -79,15 +79,6 @@ fn find(
     let (before, after) = library.days_around(&date)?;
     let left_out = all - papers.len();
     Ok((Day { date, before, after, papers, left_out, followed }, newest_day(library), library.last_number()?))
-}
-
-/// Followed papers that are still here.
-fn here(library: &Library, ids: &[String]) -> crate::Result<Vec<Paper>> {
-    let find = |id: &String| match library.paper(id) {
-        Err(Error::NotFound(_) | Error::Invalid(_)) => None,
-        found => Some(found),
-    };
-    ids.iter().filter_map(find).collect()
 }
 
 type Ranked = (PaperNumber, Paper, Option<(usize, f32)>);

@@ -1,6 +1,6 @@
 //! `/`: the field, and the answers as a list. `/map`: the answers as a map.
 
-use super::question::{answer, query, resolve, shown, words};
+use super::question::{Posed, answer, posed, query, resolve, words};
 use super::{newest_day, page};
 use crate::catalog::Filter;
 use crate::paper::Paper;
@@ -41,7 +41,7 @@ pub async fn home(State(app): State<App>, Params(asked): Params<Asked>) -> Resul
     } else {
         answer(&service, query(&asked, POOL, begin)).await?
     };
-    let (question, like) = shown(&service, &asked, &found).await?;
+    let Posed { question, like, newest_day } = posed(&service, &asked, &found).await?;
     let years = years(&service, &asked, &found).await?;
     let facets = Facets::of(found.hits.iter().map(|hit| &hit.paper));
     let pool = found.hits.len();
@@ -52,9 +52,7 @@ pub async fn home(State(app): State<App>, Params(asked): Params<Asked>) -> Resul
     let is_more = pool > first + PAGE || (pool == POOL && asked.order == Order::Relevance);
     let hits = hits.into_iter().skip(first).take(PAGE).map(|hit| marked(hit, &telling)).collect();
     let listing = Listing { question, hits, facets, years, pool, is_more };
-    let title = title(&asked, &like);
-    let day = newest_day(&service.library);
-    let frame = Frame { title: &title, newest_day: day.as_deref() };
+    let frame = Frame { title: &title(&asked, &like), newest_day: newest_day.as_deref() };
     Ok(page(list_page(&listing, &frame)))
 }
 
@@ -66,19 +64,16 @@ pub async fn map(State(app): State<App>, Params(asked): Params<Asked>) -> Result
     }
     let asked = canonical(&service, &asked).await?.unwrap_or(asked);
     let found = answer(&service, query(&asked, ON_MAP, 0)).await?;
-    let (question, like) = shown(&service, &asked, &found).await?;
-    let middle = service.target(query(&asked, 1, 0)).await?;
+    let Posed { question, like, newest_day } = posed(&service, &asked, &found).await?;
     let papers: Vec<Paper> = found.hits.iter().map(|hit| hit.paper.clone()).collect();
     let vectors = service.vectors(&papers).await?;
     let known: Vec<(Hit, Vec<f32>)> =
         found.hits.into_iter().zip(vectors).filter_map(|(hit, vector)| Some((hit, vector?))).collect();
     let (hits, vectors): (Vec<Hit>, Vec<Vec<f32>>) = known.into_iter().unzip();
-    let places = around(&middle, &vectors);
+    let places = around(&found.target, &vectors);
     let mapped = |(Hit { paper, score, .. }, place)| Mapped { paper, score, place };
     let mapped: Vec<Mapped> = hits.into_iter().zip(places).map(mapped).collect();
-    let title = title(&asked, &like);
-    let day = newest_day(&service.library);
-    let frame = Frame { title: &title, newest_day: day.as_deref() };
+    let frame = Frame { title: &title(&asked, &like), newest_day: newest_day.as_deref() };
     Ok(page(map_page(&question, &mapped, &frame)))
 }
 

@@ -1,7 +1,7 @@
 //! What is asked, from a form or an address → a query, and how it is shown above the answers.
 
+use super::newest_day;
 use crate::catalog::{DateRange, Filter};
-use crate::error::Error;
 use crate::paper::Paper;
 use crate::search::{Answer, Library, Like, Query};
 use crate::server::App;
@@ -47,11 +47,7 @@ fn resolved(library: &Library, examples: Vec<Example>) -> crate::Result<Asked> {
         let text = match example {
             Example::Text(text) => text,
             Example::Paper(ids, text) => {
-                let here = ids.iter().find_map(|id| match library.paper(id.as_str()) {
-                    Ok(paper) => Some(Ok(paper)),
-                    Err(Error::NotFound(_) | Error::Invalid(_)) => None,
-                    Err(error) => Some(Err(error)),
-                });
+                let here = ids.iter().find_map(|id| library.paper_if_here(id.as_str()).transpose());
                 match (here.transpose()?, text) {
                     (Some(paper), _) => {
                         let id = paper.id.to_string();
@@ -104,19 +100,25 @@ pub async fn answer(service: &Service, query: Query) -> Result<Answer, Problem> 
     service.search(query).await.map_err(|problem| problem.named(&CALLED))
 }
 
-/// A question as it is shown, and the papers in it.
-pub async fn shown(
-    service: &Arc<Service>,
-    asked: &Asked,
-    answer: &Answer,
-) -> Result<(Question, Vec<Paper>), Problem> {
+/// A question as it is shown.
+pub struct Posed {
+    /// What stands above the answers.
+    pub question: Question,
+    /// The papers that answers should be like.
+    pub like: Vec<Paper>,
+    /// For the frame.
+    pub newest_day: Option<String>,
+}
+
+/// A question as it is shown.
+pub async fn posed(service: &Arc<Service>, asked: &Asked, answer: &Answer) -> Result<Posed, Problem> {
     let (library, named) = (Arc::clone(&service.library), asked.clone());
-    let find = move || -> crate::Result<(Vec<Paper>, Vec<Paper>)> {
+    let find = move || -> crate::Result<(Vec<Paper>, Vec<Paper>, Option<String>)> {
         let papers =
             |ids: &[String]| ids.iter().map(|id| library.paper(id)).collect::<crate::Result<Vec<_>>>();
-        Ok((papers(&named.like)?, papers(&named.unlike)?))
+        Ok((papers(&named.like)?, papers(&named.unlike)?, newest_day(&library)))
     };
-    let (like, unlike) = service.searches.run(find).await?;
+    let (like, unlike, newest_day) = service.searches.run(find).await?;
     let chip = |id: &String, paper: &Paper, is_unlike| Chip {
         id: id.clone(),
         title: paper.title.clone(),
@@ -137,7 +139,7 @@ pub async fn shown(
         chips: chips.chain(unliked).collect(),
         notes: notes(asked),
     };
-    Ok((question, like))
+    Ok(Posed { question, like, newest_day })
 }
 
 fn notes(asked: &Asked) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! `/status`: how the library is.
 
 use super::{newest_day, page};
-use crate::ingest;
+use crate::ingest::{self, Run};
 use crate::server::App;
 use crate::server::problem::Problem;
 use crate::web::{Frame, Status, status_page};
@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use std::path::Path;
 use std::sync::Arc;
+use time::OffsetDateTime;
 
 /// How the library is.
 pub async fn status(State(app): State<App>) -> Result<Response, Problem> {
@@ -25,8 +26,9 @@ pub async fn status(State(app): State<App>) -> Result<Response, Problem> {
             searches,
             recall,
             disk: (size(folder), free(folder)),
-            writer: ingest::writer(folder)?,
+            is_written: ingest::writer(folder)?.is_some(),
             written: written(folder),
+            run: Run::last(folder),
         };
         Ok((status, newest_day(&library)))
     };
@@ -53,11 +55,9 @@ fn free(folder: &Path) -> Option<u64> {
 }
 
 /// When a paper was written last.
-fn written(folder: &Path) -> Option<String> {
+fn written(folder: &Path) -> Option<OffsetDateTime> {
     let catalog = ingest::catalog_path(folder);
     let log = catalog.with_extension("sqlite-wal");
     let times = [catalog, log].into_iter().filter_map(|path| path.metadata().ok()?.modified().ok());
-    let time = time::OffsetDateTime::from(times.max()?);
-    let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
-    time.format(&format).ok()
+    times.max().map(OffsetDateTime::from)
 }

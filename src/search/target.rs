@@ -1,0 +1,92 @@
+//! What a query is near to: texts, papers and vectors, and papers that answers should be unlike → one unit vector.
+//!
+//! Its own file because every way of asking comes down to this vector, and all that is searched for is it.
+
+use super::library::Library;
+use super::{Like, Query, TextRead, unit};
+use crate::catalog::PaperNumber;
+use crate::encoder::Embedding;
+use crate::error::{Error, Result};
+use crate::paper::Paper;
+use crate::text::text_of;
+
+/// A query, ready to be answered without the encoder: a unit vector, and who may not be a hit.
+pub(super) struct Target {
+    pub vector: Vec<f32>,
+    pub excluded: Vec<PaperNumber>,
+    pub texts: Vec<TextRead>,
+}
+
+impl Library {
+    /// The unit vector that a query is answered by.
+    ///
+    /// # Errors
+    /// As [`Library::search_encoded`].
+    pub fn target_of(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Vec<f32>> {
+        query.check()?;
+        Ok(self.target(query, embeddings)?.vector)
+    }
+
+    pub(super) fn target(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Target> {
+        let Query { like: Like { texts, papers, vectors }, unlike, .. } = query;
+        if embeddings.len() != texts.len() {
+            return Err(Error::Invalid("text: it was not encoded before the search".into()));
+        }
+        let read = |Embedding { tokens, truncated, .. }: &Embedding| TextRead {
+            tokens: *tokens,
+            truncated: *truncated,
+        };
+        let texts = embeddings.iter().map(read).collect();
+        let (mut examples, excluded) = self.vectors_of(papers)?;
+        examples.extend(embeddings.into_iter().map(|embedding| embedding.vector));
+        for vector in vectors {
+            examples.push(unit(vector, self.encoder().dimension())?);
+        }
+        let vector = match &examples[..] {
+            // To the bit, as it was given.
+            [one] => one.clone(),
+            many => mean(many)?,
+        };
+        let mut target = Target { vector, excluded, texts };
+        self.turn_away(&mut target, unlike)?;
+        Ok(target)
+    }
+
+    /// Turns a target away from papers: by Rocchio's rule (1971) with equal weights, `2 target - mean`, as far beyond
+    /// the target as they lie behind it.
+    fn turn_away(&self, target: &mut Target, unlike: &[String]) -> Result<()> {
+        if unlike.is_empty() {
+            return Ok(());
+        }
+        let (vectors, mut numbers) = self.vectors_of(unlike)?;
+        let mean = mean(&vectors)?;
+        let turned: Vec<f32> = target.vector.iter().zip(&mean).map(|(to, from)| 2.0 * to - from).collect();
+        target.vector = unit(&turned, turned.len())?;
+        target.excluded.append(&mut numbers);
+        Ok(())
+    }
+
+    /// The vectors of papers, and their numbers.
+    fn vectors_of(&self, ids: &[String]) -> Result<(Vec<Vec<f32>>, Vec<PaperNumber>)> {
+        let found = ids.iter().map(|id| {
+            let (number, paper) = self.find(id)?;
+            Ok((self.vector_of(number, &paper)?, number))
+        });
+        found.collect::<Result<Vec<_>>>().map(|found| found.into_iter().unzip())
+    }
+
+    /// A paper's vector: the stored one, or for a paper that has none yet, a new one.
+    fn vector_of(&self, number: PaperNumber, paper: &Paper) -> Result<Vec<f32>> {
+        let encode = || Ok(self.encoder().encode_one(&text_of(paper))?.vector);
+        self.stored_vector(number).map_or_else(encode, Ok)
+    }
+}
+
+/// The mean direction of vectors.
+fn mean(vectors: &[Vec<f32>]) -> Result<Vec<f32>> {
+    let mut sum = vec![0.0; vectors.first().map_or(0, Vec::len)];
+    for vector in vectors {
+        sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+    }
+    unit(&sum, sum.len())
+}
