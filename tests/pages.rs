@@ -57,7 +57,7 @@ async fn pages_say_what_was_found_and_what_is_wrong() {
         ("/", 200, "Which papers are like this one?"),
         ("/?q=knots&unknown=1", 200, "Knot"),
         ("/?like=9901.00001&unlike=9901.00002", 200, "Less like this"),
-        ("/?missing=2222.99999", 200, "2222.99999 is not here"),
+        ("/?missing=2222.99999", 200, "the id or address 2222.99999"),
         ("/?like=2222.99999", 404, "Not here"),
         ("/?q=a&from=soon", 422, "from: got the date"),
         ("/?q=a&order=best", 422, "order: unknown variant"),

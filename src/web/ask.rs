@@ -26,6 +26,12 @@ pub fn read(text: &str) -> Vec<Example> {
     examples
 }
 
+/// Whether that is text, as far as one can tell: a PDF that was dropped is none.
+pub fn is_text(text: &str) -> bool {
+    let lost = text.chars().filter(|character| *character == char::REPLACEMENT_CHARACTER).count();
+    !text.starts_with("%PDF-") && !text.contains('\0') && lost * 20 <= text.len()
+}
+
 fn parts(text: &str) -> Vec<Example> {
     let text = text.replace("\r\n", "\n");
     let mut examples = Vec::new();
@@ -36,12 +42,13 @@ fn parts(text: &str) -> Vec<Example> {
             None => examples.push(Example::Text(collapse_whitespace(part))),
         }
     }
-    // One word may be anybody's id for a paper; if it is not, it is a word.
+    // One word may be anybody's id for a paper; if it is not, it is a word, but for an address, which says nothing.
     if let [Example::Text(word)] = &examples[..]
         && !word.contains(' ')
         && let Ok(id) = PaperId::parse(word)
     {
-        return vec![Example::Paper(vec![id], Some(word.clone()))];
+        let is_address = ["http://", "https://"].iter().any(|scheme| word.starts_with(scheme));
+        return vec![Example::Paper(vec![id], Some(word.clone()).filter(|_| !is_address))];
     }
     examples
 }
@@ -117,6 +124,12 @@ mod tests {
         assert_eq!(read("as in 2101.11408 of 2021"), [text("as in 2101.11408 of 2021")]);
         assert_eq!(read("l/1"), [Example::Paper(vec![PaperId::parse("l/1").unwrap()], Some("l/1".into()))]);
         assert!(read(" \n\n \r\n").is_empty());
+        let address = "https://openreview.net/forum?id=x";
+        assert_eq!(read(address), [paper(address)], "which says nothing by itself");
+        assert!(is_text("caf\u{fffd} in the abstract of a file that was read in another encoding"));
+        assert!(
+            !is_text("%PDF-1.7 and so on") && !is_text("PK\u{3}\u{4}\0") && !is_text("\u{fffd}\u{fffd} ab")
+        );
     }
 
     #[test]

@@ -77,6 +77,20 @@ impl Asked {
         Asked { like: vec![id.into()], ..Asked::default() }
     }
 
+    /// The first and the last day, in their order.
+    pub fn days(&self) -> (Option<&str>, Option<&str>) {
+        let (from, to) = (self.from.as_deref(), self.to.as_deref());
+        // As far as both say it: `2020` has all of `2020-05` in it.
+        let is_after = |from: &str, to: &str| {
+            let said = from.len().min(to.len());
+            from.as_bytes()[..said] > to.as_bytes()[..said]
+        };
+        match (from, to) {
+            (Some(first), Some(last)) if is_after(first, last) => (to, from),
+            days => days,
+        }
+    }
+
     /// The address that asks this.
     pub fn link(&self, path: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -130,6 +144,19 @@ pub fn toggle(list: &mut Vec<String>, value: &str) {
     }
 }
 
+/// The same of labels, which are the same however they are spelled.
+pub fn toggle_label(list: &mut Vec<String>, label: &str) {
+    match list.iter().position(|other| is_label(other, label)) {
+        Some(place) => drop(list.remove(place)),
+        None => list.push(label.into()),
+    }
+}
+
+/// Whether two are one label.
+pub fn is_label(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +179,25 @@ mod tests {
         assert_eq!(Asked::default().link("/map"), "/map");
         let form: Asked = serde_html_form::from_str("q=a&from=&to=+&utm_source=x").unwrap();
         assert_eq!(form, Asked { q: vec!["a".into()], ..Asked::default() });
+    }
+
+    #[test]
+    fn days_are_in_their_order() {
+        let days = |from: &str, to: &str| {
+            let asked = Asked { from: Some(from.into()), to: Some(to.into()), ..Asked::default() };
+            let (first, last) = asked.days();
+            (first.unwrap().to_string(), last.unwrap().to_string())
+        };
+        assert_eq!(days("2024", "2020"), ("2020".into(), "2024".into()));
+        assert_eq!(days("2020-05", "2020"), ("2020-05".into(), "2020".into()));
+        assert_eq!(days("2020", "2020-01-01"), ("2020".into(), "2020-01-01".into()));
+    }
+
+    #[test]
+    fn labels_are_taken_back_however_they_are_spelled() {
+        let mut list = vec!["Deep Learning".to_string(), "b".into()];
+        toggle_label(&mut list, "deep learning");
+        assert_eq!(list, ["b"]);
     }
 
     #[test]

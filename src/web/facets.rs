@@ -26,10 +26,8 @@ impl Facets {
         let (mut years, mut categories, mut venues) = (BTreeMap::new(), HashMap::new(), HashMap::new());
         for paper in papers {
             year(paper).into_iter().for_each(|year| *years.entry(year).or_insert(0) += 1);
-            for category in &paper.categories {
-                *categories.entry(category.clone()).or_insert(0) += 1;
-            }
-            paper.venue.iter().for_each(|venue| *venues.entry(venue.clone()).or_insert(0) += 1);
+            paper.categories.iter().for_each(|category| count(&mut categories, category));
+            paper.venue.iter().for_each(|venue| count(&mut venues, venue));
         }
         Facets { years: without_gaps(&years), categories: commonest(categories), venues: commonest(venues) }
     }
@@ -51,9 +49,21 @@ fn without_gaps(years: &BTreeMap<i32, usize>) -> Vec<(i32, usize)> {
     (first..=*last).map(|year| (year, years.get(&year).copied().unwrap_or_default())).collect()
 }
 
-/// The commonest labels; those that only one paper has tell nothing.
-fn commonest(counts: HashMap<String, usize>) -> Vec<(String, usize)> {
-    let mut counts: Vec<(String, usize)> = counts.into_iter().filter(|(_, count)| *count > 1).collect();
+/// How often each spelling of a label is there, by the label in lower case: to filters they are one.
+type Spellings = HashMap<String, BTreeMap<String, usize>>;
+
+fn count(counts: &mut Spellings, label: &str) {
+    *counts.entry(label.to_lowercase()).or_default().entry(label.into()).or_insert(0) += 1;
+}
+
+/// The commonest labels, as they are spelled most; those that only one paper has tell nothing.
+fn commonest(counts: Spellings) -> Vec<(String, usize)> {
+    let together = |spellings: BTreeMap<String, usize>| {
+        let all = spellings.values().sum::<usize>();
+        let most = spellings.into_iter().max_by_key(|(_, count)| *count)?;
+        Some((most.0, all)).filter(|(_, all)| *all > 1)
+    };
+    let mut counts: Vec<(String, usize)> = counts.into_values().filter_map(together).collect();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     counts.truncate(MOST);
     counts
@@ -73,7 +83,7 @@ mod tests {
         let papers = [
             paper("2019", &["b", "a"]),
             paper("2021-03", &["b", "rare"]),
-            paper("2021-03-04", &["a", "b"]),
+            paper("2021-03-04", &["A", "b"]),
             Paper::default(),
         ];
         let facets = Facets::of(papers.iter());

@@ -1,6 +1,6 @@
 //! What every page has: its head, the way to ask, and what is asked now.
 
-use super::asked::{Asked, toggle};
+use super::asked::{Asked, toggle, toggle_label};
 use super::statics::{SCRIPT, STYLE, address};
 use maud::{DOCTYPE, Markup, html};
 
@@ -83,9 +83,10 @@ impl Frame<'_> {
 impl Question {
     /// The field, what was read of it, and the papers that are a part of the question.
     pub fn shown(&self, path: &str) -> Markup {
-        let text = self.asked.q.join("\n\n");
+        // What was named and is not here stays to be mended, if it is all there is.
+        let text = if self.asked.is_nothing() { &self.asked.missing } else { &self.asked.q };
         html! {
-            (field(&text))
+            (field(&text.join("\n\n"), false))
             @for note in &self.notes { p.note role="status" { (note) } }
             @if !self.chips.is_empty() {
                 ul.chips aria-label="Papers in the question" {
@@ -119,16 +120,17 @@ impl Question {
 
 /// The filters that are set, each to be taken back: the list of all may be folded, or far down.
 fn filters(asked: &Asked, path: &str) -> Markup {
-    let dates = match (&asked.from, &asked.to) {
+    let dates = match asked.days() {
         (None, None) => None,
         (Some(from), None) => Some(format!("from {from}")),
         (None, Some(to)) => Some(format!("to {to}")),
-        (Some(from), Some(to)) if from == to => Some(from.clone()),
+        (Some(from), Some(to)) if from == to => Some(from.to_string()),
         (Some(from), Some(to)) => Some(format!("{from} – {to}")),
     };
     let ever = dates.map(|dates| (dates, asked.with(|asked| (asked.from, asked.to) = (None, None))));
-    let category = |name: &String| (name.clone(), asked.with(|asked| toggle(&mut asked.category, name)));
-    let venue = |name: &String| (name.clone(), asked.with(|asked| toggle(&mut asked.venue, name)));
+    let category =
+        |name: &String| (name.clone(), asked.with(|asked| toggle_label(&mut asked.category, name)));
+    let venue = |name: &String| (name.clone(), asked.with(|asked| toggle_label(&mut asked.venue, name)));
     let all: Vec<(String, Asked)> = ever
         .into_iter()
         .chain(asked.category.iter().map(category))
@@ -148,13 +150,13 @@ fn filters(asked: &Asked, path: &str) -> Markup {
     }
 }
 
-/// The field that takes everything.
-pub fn field(text: &str) -> Markup {
+/// The field that takes everything; `is_first`, if a page is for nothing else.
+pub fn field(text: &str, is_first: bool) -> Markup {
     html! {
         form.ask action="/ask" method="post" role="search" {
             label for="q" { "A sentence, an abstract, an arXiv id, a DOI, or a .bib file" }
             div.field {
-                textarea id="q" name="q" rows="3" placeholder="Paste an abstract, yours or another’s …" required[text.is_empty()] autocomplete="off" spellcheck="false" { (text) }
+                textarea id="q" name="q" rows="3" placeholder="Paste an abstract, yours or another’s …" required[text.is_empty()] autofocus[is_first] autocomplete="off" spellcheck="false" { (text) }
                 button type="submit" { "Find" }
             }
         }
@@ -210,7 +212,7 @@ pub fn problem_page(what: &str, status: u16, text: &str) -> String {
             h1 { (title) }
             p { (what) }
         }
-        @if status == 401 { (key()) } @else { (field(text)) }
+        @if status == 401 { (key()) } @else { (field(text, false)) }
     })
 }
 

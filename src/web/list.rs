@@ -1,6 +1,6 @@
 //! Papers in a list: what they are, how near each is, and how to go on from it.
 
-use super::asked::{Asked, Order, toggle};
+use super::asked::{Asked, Order, is_label, toggle, toggle_label};
 use super::facets::Facets;
 use super::frame::{Frame, Question, field, path_of};
 use crate::paper::Paper;
@@ -24,11 +24,9 @@ pub struct Listing {
     pub question: Question,
     /// The page of answers.
     pub hits: Vec<Shown>,
-    /// What the papers around the question are.
+    /// What the papers around the question are: of which years, whatever years are wanted; and so on.
     pub facets: Facets,
-    /// Papers of each year, whatever years are wanted.
-    pub years: Vec<(i32, usize)>,
-    /// Papers that were looked at for both.
+    /// Papers that are looked at for these.
     pub pool: usize,
     /// Whether there are more.
     pub is_more: bool,
@@ -43,18 +41,23 @@ pub fn list_page(listing: &Listing, frame: &Frame) -> String {
     frame.around(html! {
         h1.hidden { "Papers like this" }
         (question.shown("/"))
-        div.columns {
-            (aside(listing))
-            section.results aria-label="Papers" {
-                (tabs(asked, "/"))
-                @if listing.hits.is_empty() { (nothing(asked)) }
-                ol.hits start=(asked.offset + 1) { @for hit in &listing.hits { (item(hit, Some(asked))) } }
-                @if listing.is_more {
-                    a.more href=(Asked { offset: asked.offset + PAGE, ..asked.clone() }.link("/")) { "More" }
-                }
+        // All that was named may be not here.
+        @if !asked.is_nothing() { div.columns { (aside(listing)) (results(listing)) } }
+    })
+}
+
+fn results(listing: &Listing) -> Markup {
+    let asked = &listing.question.asked;
+    html! {
+        section.results aria-label="Papers" {
+            (tabs(asked, "/"))
+            @if listing.hits.is_empty() { (nothing(asked)) }
+            ol.hits start=(asked.offset + 1) { @for hit in &listing.hits { (item(hit, Some(asked))) } }
+            @if listing.is_more {
+                a.more href=(Asked { offset: asked.offset + PAGE, ..asked.clone() }.link("/")) { "More" }
             }
         }
-    })
+    }
 }
 
 /// In which order, or as a map.
@@ -79,8 +82,9 @@ fn nothing(asked: &Asked) -> Markup {
         asked.from.is_some() || asked.to.is_some() || !asked.category.is_empty() || !asked.venue.is_empty();
     html! {
         div.empty {
-            p { @if has_filter { "No paper passes these filters." } @else { "No paper is like that." } }
+            p { @if has_filter { "No paper passes these filters." } @else { "No paper is here." } }
             @if has_filter { p { a href=(unfiltered(asked).link("/")) { "Ask again without filters" } } }
+            @else if asked.offset > 0 { p { a href=(asked.with(|_| {}).link("/")) { "To the first papers" } } }
             @else { p { "There is nothing in this library yet: " code { "likewise ingest DUMP" } " takes papers in." } }
         }
     }
@@ -202,10 +206,11 @@ fn aside(listing: &Listing) -> Markup {
         aside aria-label="Filters" {
             details.filters {
                 summary { "Filters" }
-                @if listing.pool > 0 { p.hint { "Among the nearest " (listing.pool) "." } }
-                (years(&listing.years, asked))
-                (labels("Categories", &facets.categories, &asked.category, |asked, label| toggle(&mut asked.category, label), asked))
-                (labels("Venues", &facets.venues, &asked.venue, |asked, label| toggle(&mut asked.venue, label), asked))
+                p.hint { "Counted among the nearest " (listing.pool) "; a filter looks further." }
+                (years(&facets.years, asked))
+                (labels("Categories", &facets.categories, &asked.category, |asked, label| toggle_label(&mut asked.category, label), asked))
+                (labels("Venues", &facets.venues, &asked.venue, |asked, label| toggle_label(&mut asked.venue, label), asked))
+                p.hint.keys { kbd { "j" } " " kbd { "k" } " next, previous · " kbd { "o" } " unfold · " kbd { "Enter" } " open · " kbd { "/" } " ask" }
             }
         }
     }
@@ -219,7 +224,7 @@ fn labels(
     asked: &Asked,
 ) -> Markup {
     // What is chosen can be taken back, also where nothing has it.
-    let missing = chosen.iter().filter(|label| !counts.iter().any(|(other, _)| other == *label));
+    let missing = chosen.iter().filter(|label| !counts.iter().any(|(other, _)| is_label(other, label)));
     let all: Vec<(&String, Option<usize>)> = missing
         .map(|label| (label, None))
         .chain(counts.iter().map(|(label, count)| (label, Some(*count))))
@@ -229,7 +234,7 @@ fn labels(
             h2 { (heading) }
             ul.labels {
                 @for (label, count) in all {
-                    @let is_chosen = chosen.contains(label);
+                    @let is_chosen = chosen.iter().any(|other| is_label(other, label));
                     li {
                         a href=(asked.with(|asked| change(asked, label)).link("/")) aria-current=[is_chosen.then_some("true")] {
                             span { (label) }
@@ -248,8 +253,9 @@ fn years(years: &[(i32, usize)], asked: &Asked) -> Markup {
     let most = years.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1);
     let width = years.len().max(1) * 10;
     let is_within = |year: i32| {
-        let from = asked.from.as_deref().and_then(|from| from.get(..4)?.parse().ok());
-        let to = asked.to.as_deref().and_then(|to| to.get(..4)?.parse().ok());
+        let (from, to) = asked.days();
+        let from = from.and_then(|from| from.get(..4)?.parse().ok());
+        let to = to.and_then(|to| to.get(..4)?.parse().ok());
         from.is_none_or(|from: i32| year >= from) && to.is_none_or(|to: i32| year <= to)
     };
     html! {
@@ -285,8 +291,10 @@ pub fn start_page(papers: usize, model: &str, newest: &[Shown], frame: &Frame) -
     frame.around(html! {
         section.start {
             h1 { "Which papers are like this one?" }
-            (field(""))
-            p.hint { (thousands(papers)) " papers, compared by " (model) ". What you paste stays on this server." }
+            (field("", true))
+            p.hint {
+                (thousands(papers)) " papers, compared by " (model) ". What you paste goes to this server only; the answer’s address has it, too."
+            }
         }
         @if !newest.is_empty() {
             section.results aria-label="Newest papers" {

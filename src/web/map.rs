@@ -46,6 +46,7 @@ pub fn map_page(question: &Question, papers: &[Mapped], frame: &Frame) -> String
             @if papers.is_empty() { p.empty { "No paper passes." } }
             @else {
                 (legend(&groups, asked))
+                p.hint { "The nearer to the middle, the more like the question; the nearer to each other, the more alike. A dot leads to what is around its paper." }
                 figure.map { (drawing(papers, &groups)) figcaption.hidden { "The same papers are in the table below." } }
                 details.table {
                     summary { "The map as a table" }

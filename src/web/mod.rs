@@ -16,8 +16,8 @@ mod sentences;
 mod statics;
 mod status;
 
-pub use ask::{Example, read};
-pub use asked::{Asked, Colour, Order, toggle};
+pub use ask::{Example, is_text, read};
+pub use asked::{Asked, Colour, Order};
 pub use day::{Day, day_page};
 pub use facets::Facets;
 pub use frame::{Chip, Frame, Question, Read, problem_page};

@@ -33,13 +33,13 @@ pub fn paper_page(view: &PaperView, frame: &Frame) -> String {
                 a href=(Asked::paper(id).link("/map")) { "Map" }
                 @if let Some(url) = safe(paper) { a href=(url) rel="noreferrer" { "Source" } }
                 a.cite href={ "/v1/papers/" (path_of(id)) "?format=bibtex" } { "BibTeX" }
-                a href={ "/v1/papers/" (path_of(id)) "?format=ris" } { "RIS" }
+                a href={ "/v1/papers/" (path_of(id)) "?format=ris" } download=(file_name(id, "ris")) { "RIS" }
             }
             @if paper.withdrawn { p.note { "This paper was withdrawn." } }
             @if paper.r#abstract.is_empty() { p.hint { "No abstract is known." } }
             @else { p.whole { (paper.r#abstract) } }
             (known(paper))
-            (follow(id, view.is_followed))
+            @if let Some(day) = frame.newest_day { (follow(id, view.is_followed, day)) }
         }
         @if view.records.len() > 1 { (versions(&view.records)) }
         @if view.over_time.len() > 2 { (timeline(paper, &view.over_time)) }
@@ -48,17 +48,24 @@ pub fn paper_page(view: &PaperView, frame: &Frame) -> String {
             ol.hits { @for neighbour in &view.neighbours { (item(neighbour, None)) } }
             a.more href=(Asked::paper(id).link("/")) { "All papers like this" }
         }
-        section.again { (field("")) }
+        section.again { (field("", false)) }
     })
 }
 
-fn follow(id: &str, is_followed: bool) -> Markup {
+/// A file's name for a paper.
+fn file_name(id: &str, end: &str) -> String {
+    let name: String = id.chars().map(|letter| if letter.is_alphanumeric() { letter } else { '-' }).collect();
+    format!("{name}.{end}")
+}
+
+/// Where there are no days, following would lead nowhere.
+fn follow(id: &str, is_followed: bool, newest_day: &str) -> Markup {
     html! {
         form.follow action="/follow" method="post" {
             input type="hidden" name="id" value=(id);
             input type="hidden" name="follow" value=(if is_followed { "no" } else { "yes" });
             button type="submit" { (if is_followed { "Followed · stop" } else { "Follow" }) }
-            span.hint { "Days are ranked by closeness to the papers you follow." }
+            span.hint { a href={ "/date/" (newest_day) } { "Days" } " are ranked by closeness to the papers you follow." }
         }
     }
 }

@@ -122,9 +122,11 @@ for (const figure of all("figure.map")) {
   tip.className = "tip";
   tip.hidden = true;
   figure.append(tip);
+  let shown = null;
   const show = (event) => {
     const link = event.target.closest?.("a");
     tip.hidden = !link;
+    shown = link;
     if (!link) return;
     const [dot, box] = [link.querySelector("circle").getBoundingClientRect(), figure.getBoundingClientRect()];
     tip.textContent = link.querySelector("title").textContent;
@@ -133,7 +135,19 @@ for (const figure of all("figure.map")) {
     tip.style.left = `${Math.max(half, Math.min(box.width - half, left))}px`;
     tip.style.top = `${dot.top - box.top}px`;
   };
-  figure.addEventListener("pointerover", show);
+  figure.addEventListener("pointerover", (event) => event.pointerType !== "touch" && show(event));
+  // A finger cannot hover: its first touch says what is there, the second goes on.
+  let isKnown = true;
+  figure.addEventListener("pointerdown", (event) => {
+    const link = event.target.closest?.("a");
+    isKnown = event.pointerType !== "touch" || (link !== null && link === shown);
+  });
+  figure.addEventListener("click", (event) => {
+    if (isKnown) return;
+    event.preventDefault();
+    show(event);
+    isKnown = true;
+  });
   figure.addEventListener("focusin", show);
   figure.addEventListener("focusout", () => { tip.hidden = true; });
 }

@@ -103,7 +103,7 @@ impl Telling {
         best.truncate(MOST_MARKED);
         // A second one only if it is nearly as good.
         let top = best.first().map_or(0.0, |place| scores[*place]);
-        best.retain(|place| scores[*place] >= 0.6 * top);
+        best.retain(|place| scores[*place] >= 0.75 * top);
         sentences.into_iter().enumerate().map(|(place, text)| (text, best.contains(&place))).collect()
     }
 

@@ -20,6 +20,10 @@ use std::sync::Arc;
 /// The nearest papers, of which a page shows some, and whose years and categories are counted.
 const POOL: usize = 300;
 
+/// The share of the nearest one's similarity that makes a paper one of those whose newest are shown: the newest of 300
+/// would be about something else.
+const NEAR: f32 = 0.75;
+
 /// New papers that are shown to whoever asks nothing yet.
 const NEWEST: usize = 5;
 
@@ -42,16 +46,15 @@ pub async fn home(State(app): State<App>, Params(asked): Params<Asked>) -> Resul
         answer(&service, query(&asked, POOL, begin)).await?
     };
     let Posed { question, like, newest_day } = posed(&service, &asked, &found).await?;
-    let years = years(&service, &asked, &found).await?;
-    let facets = Facets::of(found.hits.iter().map(|hit| &hit.paper));
+    let facets = facets(&service, &asked, &found).await?;
     let pool = found.hits.len();
     let telling =
         Telling::of(&words(&asked, &like), found.hits.iter().map(|hit| hit.paper.r#abstract.as_str()));
     let hits = ordered(&service, &asked, found.hits, begin).await?;
     let first = asked.offset - begin;
-    let is_more = pool > first + PAGE || (pool == POOL && asked.order == Order::Relevance);
+    let is_more = hits.len() > first + PAGE || (pool == POOL && asked.order == Order::Relevance);
     let hits = hits.into_iter().skip(first).take(PAGE).map(|hit| marked(hit, &telling)).collect();
-    let listing = Listing { question, hits, facets, years, pool, is_more };
+    let listing = Listing { question, hits, facets, pool, is_more };
     let frame = Frame { title: &title(&asked, &like), newest_day: newest_day.as_deref() };
     Ok(page(list_page(&listing, &frame)))
 }
@@ -100,14 +103,27 @@ async fn canonical(service: &Arc<Service>, asked: &Asked) -> Result<Option<Asked
     Ok(Some(better).filter(|better| better != asked && (better.q != asked.q || !better.like.is_empty())))
 }
 
-/// Papers of each year around the question, whatever years are wanted.
-async fn years(service: &Arc<Service>, asked: &Asked, answer: &Answer) -> Result<Vec<(i32, usize)>, Problem> {
-    if (asked.from.is_none() && asked.to.is_none()) || asked.is_nothing() {
-        return Ok(Facets::of(answer.hits.iter().map(|hit| &hit.paper)).years);
+/// What the papers around the question are. What a kind of filter could leave is counted without the filters of that
+/// kind: there would be no other to choose.
+async fn facets(service: &Arc<Service>, asked: &Asked, answer: &Answer) -> Result<Facets, Problem> {
+    let mut facets = Facets::of(answer.hits.iter().map(|hit| &hit.paper));
+    if asked.is_nothing() {
+        return Ok(facets);
     }
-    let whenever = asked.with(|asked| (asked.from, asked.to) = (None, None));
-    let found = self::answer(service, query(&whenever, POOL, 0)).await?;
-    Ok(Facets::of(found.hits.iter().map(|hit| &hit.paper)).years)
+    let without = async |change: fn(&mut Asked)| {
+        let found = self::answer(service, query(&asked.with(change), POOL, 0)).await?;
+        Ok::<_, Problem>(Facets::of(found.hits.iter().map(|hit| &hit.paper)))
+    };
+    if asked.from.is_some() || asked.to.is_some() {
+        facets.years = without(|asked| (asked.from, asked.to) = (None, None)).await?.years;
+    }
+    if !asked.category.is_empty() {
+        facets.categories = without(|asked| asked.category.clear()).await?.categories;
+    }
+    if !asked.venue.is_empty() {
+        facets.venues = without(|asked| asked.venue.clear()).await?.venues;
+    }
+    Ok(facets)
 }
 
 /// The pool in the order that is wanted.
@@ -120,7 +136,12 @@ async fn ordered(
     let mut hits = hits;
     match asked.order {
         Order::Relevance => {}
-        Order::Newest => hits.sort_by(|a, b| b.paper.published.cmp(&a.paper.published)),
+        Order::Newest => {
+            let least = hits.first().map_or(0.0, |nearest| NEAR * nearest.score);
+            let near = hits.iter().take_while(|hit| hit.score >= least).count();
+            hits.truncate(near.max(PAGE));
+            hits.sort_by(|a, b| b.paper.published.cmp(&a.paper.published));
+        }
         Order::Diverse => {
             let papers: Vec<Paper> = hits.iter().map(|hit| hit.paper.clone()).collect();
             let vectors = service.vectors(&papers).await?;

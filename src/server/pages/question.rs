@@ -9,7 +9,7 @@ use crate::server::body::Form;
 use crate::server::problem::Problem;
 use crate::server::service::Service;
 use crate::text::{text_of, text_of_query};
-use crate::web::{Asked, Chip, Example, Question, Read, read};
+use crate::web::{Asked, Chip, Example, Question, Read, is_text, read};
 use axum::extract::State;
 use axum::response::Redirect;
 use serde::Deserialize;
@@ -31,6 +31,12 @@ pub struct AskForm {
 /// Reads the field and goes to the address that asks for what is in it.
 pub async fn ask(State(app): State<App>, Form(form): Form<AskForm>) -> Result<Redirect, Problem> {
     let service = app.service()?;
+    if !is_text(&form.q) {
+        return Err(Problem::invalid(
+            "got a file that is no text, such as a PDF, wanted an abstract, ids, or a .bib or .txt file; open it, and paste \
+             its abstract",
+        ));
+    }
     let asked = resolve(&service, read(&form.q)).await?;
     Ok(Redirect::to(&asked.link("/")))
 }
@@ -76,7 +82,8 @@ fn resolved(library: &Library, examples: Vec<Example>) -> crate::Result<Asked> {
 /// The query that an address asks.
 pub fn query(asked: &Asked, k: usize, offset: usize) -> Query {
     let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-    let range = DateRange { from: asked.from.clone(), to: asked.to.clone() };
+    let (from, to) = asked.days();
+    let range = DateRange { from: from.map(str::to_string), to: to.map(str::to_string) };
     let filter = Filter {
         published: Some(range).filter(|range| *range != DateRange::default()),
         categories: list(&asked.category),
@@ -146,7 +153,9 @@ fn notes(asked: &Asked) -> Vec<String> {
     let mut notes = Vec::new();
     match &asked.missing[..] {
         [] => {}
-        [id] => notes.push(format!("{id} is not here. Paste its abstract instead, or ingest it.")),
+        [id] => notes.push(format!(
+            "No paper here has the id or address {id}. Paste its title or abstract instead, or ingest it."
+        )),
         [first, ..] => notes.push(format!(
             "{} of the papers that you named are not here, such as {first}.",
             asked.missing.len()
