@@ -57,6 +57,9 @@ const TRIES: usize = 80;
 
 const BETWEEN_TRIES: Duration = Duration::from_millis(25);
 
+/// How often somebody who does not wait for a lock tries again, a millisecond later: others may only look at it.
+const LOOKED_AT: usize = 5;
+
 /// Held by the one process that writes to a data folder; the system lets go of it when that process
 /// ends, however it ends.
 #[derive(Debug)]
@@ -65,8 +68,29 @@ pub struct WriteLock {
 }
 
 impl WriteLock {
+    /// Whether somebody has the lock at `path`; that cannot be told of a file that may not be read. Looking takes nothing
+    /// from others who look, and a microsecond from who takes the lock, who tries again.
+    pub fn is_taken(path: &Path) -> Option<bool> {
+        let file = File::open(path).ok()?;
+        match file.try_lock_shared() {
+            Ok(()) => Some(false),
+            Err(TryLockError::WouldBlock) => Some(true),
+            Err(TryLockError::Error(_)) => None,
+        }
+    }
+
     /// Takes the lock at `path`; `None` if another process has it.
     pub fn try_take(path: &Path) -> Result<Option<WriteLock>> {
+        for _ in 0..LOOKED_AT {
+            if let Some(lock) = WriteLock::take_now(path)? {
+                return Ok(Some(lock));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        WriteLock::take_now(path)
+    }
+
+    fn take_now(path: &Path) -> Result<Option<WriteLock>> {
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -117,6 +141,7 @@ impl WriteLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
     fn a_second_writer_is_told_who_the_first_is() {
@@ -125,7 +150,30 @@ mod tests {
         let first = WriteLock::take(&path).unwrap();
         let message = WriteLock::take(&path).unwrap_err().to_string();
         assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
+        assert_eq!(WriteLock::is_taken(&path), Some(true));
         drop(first);
+        assert_eq!(WriteLock::is_taken(&path), Some(false));
+        assert_eq!(WriteLock::is_taken(Path::new("/no/such/lock")), None);
         assert!(WriteLock::take(&path).is_ok());
+    }
+
+    #[test]
+    fn who_looks_keeps_nobody_from_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        drop(WriteLock::take(&path).unwrap());
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !is_done.load(Ordering::Relaxed) {
+                        WriteLock::is_taken(&path);
+                    }
+                });
+            }
+            let refused = (0..200).filter(|_| WriteLock::try_take(&path).unwrap().is_none()).count();
+            is_done.store(true, Ordering::Relaxed);
+            assert!(refused < 20, "{refused} of 200");
+        });
     }
 }

@@ -124,13 +124,12 @@ pub fn lock_path(data: &Path) -> PathBuf {
     data.join("write.lock")
 }
 
-/// Who writes to a data folder, if somebody does.
-pub fn writer(data: &Path) -> Result<Option<String>> {
+/// The process that writes to a data folder, if one does, as far as one can tell.
+pub fn writer(data: &Path) -> Option<u32> {
     let path = lock_path(data);
-    if !path.exists() {
-        return Ok(None);
-    }
-    Ok(if WriteLock::try_take(&path)?.is_some() { None } else { Some(WriteLock::owner(&path)) })
+    WriteLock::is_taken(&path)
+        .filter(|is_taken| *is_taken)
+        .map(|_| WriteLock::holder(&path).unwrap_or_default())
 }
 
 /// The path of the lock that whoever fills the space of its next model holds.

@@ -46,9 +46,38 @@ async fn what_is_asked_is_in_the_address() {
     assert!(many.len() < 30_000 && many.contains("&left="), "{}", many.len());
     assert_eq!(get("/?q=9901.00001").await.1, "/?like=9901.00001");
     assert_eq!(get("/map").await.1, "/");
+    assert_eq!(get("/map?q=2222.99999").await.1, "/?missing=2222.99999");
+    assert_eq!(get("/ask").await.1, "/");
     let foreign = Request::post("/follow").header("sec-fetch-site", "cross-site");
     let (status, _, page) = send(foreign.body(Body::from("id=a&follow=yes")).unwrap()).await;
     assert!(status == 403 && page.contains("another site"), "{page}");
+    for (origin, wanted) in [("http://evil.test", 403), ("http://papers.test:8080", 303), ("null", 403)] {
+        let form = Request::post("/follow").header("host", "papers.test:8080").header("origin", origin);
+        let (status, ..) = send(form.body(Body::from("id=a&follow=yes")).unwrap()).await;
+        assert_eq!(status.as_u16(), wanted, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn another_text_keeps_what_else_is_asked() {
+    let body = "q=9901.00002&like=9901.00001&unlike=9901.00003&from=2000&category=a&order=newest&offset=20";
+    let (_, to, _) = send(Request::post("/ask").body(Body::from(body)).unwrap()).await;
+    assert_eq!(to, "/?like=9901.00001&like=9901.00002&unlike=9901.00003&category=a&from=2000&order=newest");
+    let bib: String =
+        (0..300).map(|number| format!("@misc{{b{number}, title={{Bee {number}}}}}\n")).collect();
+    assert!(ask(&bib).await.contains("left=100"));
+    assert_eq!(ask("@misc{a, title={Bees}, crossref={a}, xdata={a}}").await, "/?q=Bees");
+}
+
+#[tokio::test]
+async fn pages_ask_for_what_they_show_whatever_programs_may() {
+    let app = App::new(ServerOptions { max_k: 5, ..ServerOptions::default() });
+    app.set_library(sample());
+    let app = router(app);
+    for path in ["/?q=stars", "/map?q=stars", "/papers/9901.00001"] {
+        let response = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -72,6 +101,10 @@ async fn pages_say_what_was_found_and_what_is_wrong() {
         ("/date/1950-01-01", 200, "No paper is known"),
         ("/date/2009-02-30", 422, "2009-02-30"),
         ("/status", 200, "all-MiniLM-L6-v2"),
+        (&format!("/?q=a{}", "&venue=x".repeat(51)), 422, "venue: got 51, wanted at most 50"),
+        (&format!("/?missing=x{}", "&unlike=x".repeat(201)), 422, "unlike: got 201"),
+        (&format!("/map?q=a{}", "&like=9901.00001".repeat(201)), 422, "like: got 201"),
+        ("/?q=stars&offset=40&order=newest&from=2024&to=2001", 200, "2001 – 2024"),
     ] {
         let (got, _, page) = get(path).await;
         assert_eq!(got.as_u16(), status, "{path}: {page}");

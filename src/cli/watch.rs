@@ -6,9 +6,10 @@
 use super::dumps::state_of;
 use super::ingest::{Options, ingest};
 use crate::catalog::Catalog;
+use crate::disk::WriteLock;
 use crate::dump::in_folder;
 use crate::encoder::Encoder;
-use crate::ingest::{catalog_path, writer};
+use crate::ingest::{catalog_path, lock_path, writer};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,9 +33,9 @@ pub fn run(options: &Options, encoder: &Arc<Encoder>, folder: &Path) -> anyhow::
         let (complete, now) = complete(options, folder, &seen)?;
         seen = now;
         if !complete.is_empty() {
-            if let Some(owner) = writer(&options.data.data)? {
+            if writer(&options.data.data).is_some() {
                 if !is_waiting {
-                    eprintln!("waiting: {owner}");
+                    eprintln!("waiting: {}", WriteLock::owner(&lock_path(&options.data.data)));
                 }
                 is_waiting = true;
             } else {

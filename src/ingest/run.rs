@@ -3,13 +3,16 @@
 //! Its own file because others read it meanwhile: a server's status page tells how far an ingest is that is another
 //! process. It is for people; nothing is decided by it, and a folder without it is whole.
 
-use super::{Counts, lock_path, writer};
-use crate::disk::{WriteLock, write_atomically};
+use super::{Counts, writer};
+use crate::disk::write_atomically;
 use crate::dump::BytesRead;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
+
+/// Longest time that is told, in seconds: what is a year from now is known to nobody.
+const MOST_TOLD: f64 = 31_536_000.0;
 
 /// Least time between two notes of one run.
 const NOTED_EVERY: Duration = Duration::from_secs(1);
@@ -50,13 +53,15 @@ impl Run {
     /// The last run of a data folder, or the one that goes on; `None` if none was noted, or not in a way that this
     /// version reads.
     pub fn last(data: &Path) -> Option<(Run, State)> {
-        let run: Run = serde_json::from_slice(&std::fs::read(path(data)).ok()?).ok()?;
-        let is_writing = || matches!(writer(data), Ok(Some(_)));
-        let is_its = || WriteLock::holder(&lock_path(data)) == Some(run.process);
+        let path = path(data);
+        // What is no file may never end.
+        let text = path.is_file().then(|| std::fs::read(&path).ok())??;
+        let mut run: Run = serde_json::from_slice(&text).ok()?;
+        run.share = run.share.map(|share| share.clamp(0.0, 1.0));
         let state = match run.is_done {
             true => State::Done,
             // Somebody else may have the lock: to compact, to delete.
-            false if is_writing() && is_its() => State::Running,
+            false if writer(data) == Some(run.process) => State::Running,
             false => State::Interrupted,
         };
         Some((run, state))
@@ -65,7 +70,7 @@ impl Run {
     /// Seconds that the rest of this source takes, if it goes on as it did.
     pub fn seconds_left(&self) -> Option<f64> {
         let share = self.share.filter(|share| *share > 0.0)?;
-        Some(self.source_seconds * (1.0 - share) / share)
+        Some(self.source_seconds * (1.0 - share) / share).filter(|seconds| *seconds < MOST_TOLD)
     }
 }
 
@@ -141,7 +146,9 @@ impl Notes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::WriteLock;
     use crate::dump;
+    use crate::ingest::lock_path;
 
     #[test]
     fn a_run_is_told_while_it_goes_on_and_when_it_was_stopped() {

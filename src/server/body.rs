@@ -96,13 +96,23 @@ impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Form<T>, Problem> {
-        // Another site's page may send a form in its reader's name; browsers say so.
-        if request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        if is_foreign(request.headers()) {
             return Err(Problem::forbidden("got a form of another site's page, wanted one of this server's"));
         }
         let bytes = bytes(request, app.options()).await?;
         let deserializer = serde_html_form::Deserializer::from_bytes(&bytes);
         serde_path_to_error::deserialize(deserializer).map(Form).map_err(|error| wrong("form", &error))
+    }
+}
+
+/// Whether another site's page sends a form in its reader's name. Browsers say so, but not to a server without TLS that is
+/// another machine: there they only say where the page is from.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match (said("sec-fetch-site"), said("origin"), said("host")) {
+        (Some(site), ..) => site == "cross-site",
+        (None, Some(origin), Some(host)) => origin.split_once("://").is_none_or(|(_, own)| own != host),
+        _ => false,
     }
 }
 

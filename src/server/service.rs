@@ -72,6 +72,12 @@ impl Service {
 
     /// Answers a query: encodes through the queue, then searches.
     pub async fn search(&self, query: Query) -> Result<Answer, Problem> {
+        self.check_k(&query)?;
+        self.search_for_page(query).await
+    }
+
+    /// The same for a page, which asks for so many that it shows, or counts.
+    pub async fn search_for_page(&self, query: Query) -> Result<Answer, Problem> {
         self.check(&query)?;
         let embeddings = self.embeddings_of(std::slice::from_ref(&query)).await?.remove(0);
         self.searches.answer(&self.library, query, embeddings).await
@@ -80,7 +86,7 @@ impl Service {
     /// Answers many queries, whose texts are encoded together. What becomes of one is its own answer.
     pub async fn search_all(&self, queries: Vec<Query>) -> Result<Vec<Result<Answer, Problem>>, Problem> {
         for (place, query) in queries.iter().enumerate() {
-            self.check(query).map_err(|problem| problem.of(place))?;
+            self.check_k(query).and_then(|()| self.check(query)).map_err(|problem| problem.of(place))?;
         }
         let embeddings = self.embeddings_of(&queries).await?;
         let mut answers = Vec::with_capacity(queries.len());
@@ -127,12 +133,16 @@ impl Service {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check(&self, query: &Query) -> Result<(), Problem> {
-        query.check()?;
-        if query.k > self.max_k {
-            let (got, most) = (query.k, self.max_k);
+    fn check_k(&self, query: &Query) -> Result<(), Problem> {
+        let (got, most) = (query.k, self.max_k);
+        if got > most {
             return Err(Problem::invalid(format!("k: got {got}, wanted 1 to {most} (--max-k)")));
         }
+        Ok(())
+    }
+
+    fn check(&self, query: &Query) -> Result<(), Problem> {
+        query.check()?;
         query.like.texts.iter().try_for_each(|text| self.check_text("text", text))
     }
 

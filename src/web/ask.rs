@@ -3,11 +3,9 @@
 //! Its own file because one field takes everything: a sentence, an abstract, several, ids and addresses of papers, a
 //! bibliography. Nothing here knows which papers there are.
 
-use crate::paper::{PaperId, collapse_whitespace};
-use biblatex::{Bibliography, ChunksExt, Entry};
-
-/// Most examples that are taken of one field.
-pub const MOST: usize = 200;
+use crate::latex::readable;
+use crate::paper::{MAX_ID_BYTES, PaperId, collapse_whitespace};
+use biblatex::{RawBibliography, RawChunk, RawEntry};
 
 /// Something that papers should be like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +19,7 @@ pub enum Example {
 /// Reads a field. Parts with empty lines between them are examples of their own.
 pub fn read(text: &str) -> Vec<Example> {
     let entries = bibliography(text);
-    let mut examples = if entries.is_empty() { parts(text) } else { entries };
-    examples.truncate(MOST);
-    examples
+    if entries.is_empty() { parts(text) } else { entries }
 }
 
 /// Whether that is text, as far as one can tell: a PDF that was dropped is none.
@@ -55,6 +51,10 @@ fn parts(text: &str) -> Vec<Example> {
 
 /// The paper that a word names wherever it stands: an arXiv id, a DOI, an address that has one.
 fn named(word: &str) -> Option<PaperId> {
+    // An address is longer than the id in it.
+    if word.len() > 2 * MAX_ID_BYTES {
+        return None;
+    }
     let mut word =
         word.trim_start_matches(['(', '[', '<', '"', '\'']).trim_end_matches(['.', ']', '>', '"', '\'']);
     // A DOI may end in a bracket, if it has the other one, too.
@@ -66,31 +66,45 @@ fn named(word: &str) -> Option<PaperId> {
     id.is_known_everywhere().then_some(id)
 }
 
-/// The entries of BibTeX, each by itself: one that is broken is none, and the others are.
+/// The entries of BibTeX, each by itself: one that is broken is none, and the others are. Nothing in them is resolved, no
+/// cross reference and no abbreviation: both may lead round in circles, or grow without end.
 fn bibliography(text: &str) -> Vec<Example> {
-    let starts: Vec<usize> =
-        text.match_indices('@').map(|(place, _)| place).filter(|place| starts_entry(text, *place)).collect();
+    let mut starts = Vec::new();
+    let mut line_start = 0;
+    for line in text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        if starts_entry(line.trim_start()) {
+            starts.push(line_start + indent);
+        }
+        line_start += line.len();
+    }
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
-    let entries = starts.iter().zip(ends).take(MOST).filter_map(|(start, end)| {
-        let bibliography = Bibliography::parse(&text[*start..end]).ok()?;
-        bibliography.iter().next().and_then(example)
+    let entries = starts.iter().zip(ends).filter_map(|(start, end)| {
+        let bibliography = RawBibliography::parse(&text[*start..end]).ok()?;
+        bibliography.entries.first().and_then(|entry| example(&entry.v))
     });
     entries.collect()
 }
 
-/// Whether an `@` begins a line and an entry: `@article{`.
-fn starts_entry(text: &str, place: usize) -> bool {
-    let before = text[..place].rsplit('\n').next().unwrap_or_default();
-    let kind = text[place + 1..].split(['{', '(']).next().unwrap_or_default();
-    let is_kind = !kind.trim().is_empty() && kind.trim().bytes().all(|byte| byte.is_ascii_alphabetic());
-    before.trim().is_empty() && is_kind && text.len() > place + 1 + kind.len()
+/// Whether a line begins an entry: `@article{`.
+fn starts_entry(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix('@') else { return false };
+    let kind = rest.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
+    kind.len() < rest.len() && kind.trim_start_matches([' ', '\t']).starts_with(['{', '('])
 }
 
-fn example(entry: &Entry) -> Option<Example> {
-    let field = |name: &str| entry.get(name).map(|chunks| collapse_whitespace(&chunks.format_verbatim()));
+fn example(entry: &RawEntry) -> Option<Example> {
+    let field = |name: &str| {
+        let pair = entry.fields.iter().find(|pair| pair.key.v.eq_ignore_ascii_case(name))?;
+        let chunks = pair.value.v.iter().filter_map(|chunk| match chunk.v {
+            RawChunk::Normal(text) => Some(text),
+            RawChunk::Abbreviation(_) => None,
+        });
+        let text = readable(&chunks.collect::<String>()).replace(['{', '}'], "");
+        Some(collapse_whitespace(&text)).filter(|text| !text.is_empty())
+    };
     let ids = ["eprint", "doi", "url"].iter().filter_map(|name| field(name)).filter_map(|id| named(&id));
-    let title = field("title").filter(|title| !title.is_empty());
-    let text = title.map(|title| match field("abstract") {
+    let text = field("title").map(|title| match field("abstract") {
         Some(text) => format!("{title}. {text}"),
         None => title,
     });
@@ -157,5 +171,31 @@ mod tests {
             ]
         );
         assert_eq!(read("write to me@example.org {now}"), [text("write to me@example.org {now}")]);
+    }
+
+    #[test]
+    fn hostile_text_takes_no_time_and_no_stack() {
+        let bib = |body: String| format!("@misc{{a, title = {{Bees}}, {body}}}");
+        let strings: String =
+            (0..30).map(|n| format!("@string{{s{} = s{n}#s{n}#s{n}#s{n}}}\n", n + 1)).collect();
+        let deep = |open: &str| format!("{}x{}", open.repeat(100_000), "}".repeat(100_000));
+        let started = std::time::Instant::now();
+        for hostile in [
+            bib("crossref={a}".into()),
+            bib("xdata={a}".into()),
+            format!("@misc{{k, title = a}}\n@string{{a = a}}\n{strings}@misc{{a, title=s30}}"),
+            bib(format!("abstract={{{}}}", deep("{"))),
+            bib(format!("abstract={{{}}}", deep("\\a{"))),
+            "@".repeat(400_000),
+            "@a".repeat(200_000),
+            "@a\n".repeat(200_000),
+            format!("10.1000/x{}", ")".repeat(200_000)),
+            "10.1000/x) ".repeat(50_000),
+            "\n\n".repeat(200_000),
+            "(".repeat(200_000),
+        ] {
+            read(&hostile);
+        }
+        assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
     }
 }

@@ -4,6 +4,12 @@
 
 use serde::Deserialize;
 
+/// Most texts, and most papers on either side.
+pub const MOST: usize = 200;
+
+/// Most categories, and most venues.
+const MOST_LABELS: usize = 50;
+
 /// What a page shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -67,6 +73,25 @@ fn not_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option
 }
 
 impl Asked {
+    /// Refuses lists that are too long: every link of a page has all of them in it.
+    ///
+    /// # Errors
+    /// A sentence that says what was got and wanted.
+    pub fn check(&self) -> Result<(), String> {
+        let lists = [
+            ("q", &self.q, MOST),
+            ("like", &self.like, MOST),
+            ("unlike", &self.unlike, MOST),
+            ("missing", &self.missing, MOST),
+            ("category", &self.category, MOST_LABELS),
+            ("venue", &self.venue, MOST_LABELS),
+        ];
+        match lists.iter().find(|(_, list, most)| list.len() > *most) {
+            Some((name, list, most)) => Err(format!("{name}: got {}, wanted at most {most}", list.len())),
+            None => Ok(()),
+        }
+    }
+
     /// Whether there is nothing that papers should be like.
     pub fn is_nothing(&self) -> bool {
         self.q.iter().all(|text| text.trim().is_empty()) && self.like.is_empty()

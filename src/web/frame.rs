@@ -12,6 +12,9 @@ pub struct Frame<'a> {
     pub newest_day: Option<&'a str>,
 }
 
+/// Papers of a question that can be taken out of it one by one: the address of each such link has all the others in it.
+const CHIPS: usize = 30;
+
 /// What is asked, as it is shown above the answers.
 #[derive(Default)]
 pub struct Question {
@@ -86,11 +89,17 @@ impl Question {
         // What was named and is not here stays to be mended, if it is all there is.
         let text = if self.asked.is_nothing() { &self.asked.missing } else { &self.asked.q };
         html! {
-            (field(&text.join("\n\n"), false))
+            (field(&text.join("\n\n"), false, Some(&self.asked)))
             @for note in &self.notes { p.note role="status" { (note) } }
             @if !self.chips.is_empty() {
                 ul.chips aria-label="Papers in the question" {
-                    @for chip in &self.chips { li { (self.chip(chip, path)) } }
+                    @for chip in self.chips.iter().take(CHIPS) { li { (self.chip(chip, path)) } }
+                }
+            }
+            @if self.chips.len() > CHIPS {
+                details.read {
+                    summary { "and " (self.chips.len() - CHIPS) " more" }
+                    @for chip in &self.chips[CHIPS..] { p { (if chip.is_unlike { "unlike " } else { "" }) (chip.title) } }
                 }
             }
             (filters(&self.asked, path))
@@ -150,8 +159,8 @@ fn filters(asked: &Asked, path: &str) -> Markup {
     }
 }
 
-/// The field that takes everything; `is_first`, if a page is for nothing else.
-pub fn field(text: &str, is_first: bool) -> Markup {
+/// The field that takes everything; `is_first`, if a page is for nothing else. What else is asked stays.
+pub fn field(text: &str, is_first: bool, asked: Option<&Asked>) -> Markup {
     html! {
         form.ask action="/ask" method="post" role="search" {
             label for="q" { "A sentence, an abstract, an arXiv id, a DOI, or a .bib file" }
@@ -159,8 +168,16 @@ pub fn field(text: &str, is_first: bool) -> Markup {
                 textarea id="q" name="q" rows="3" placeholder="Paste an abstract, yours or another’s …" required[text.is_empty()] autofocus[is_first] autocomplete="off" spellcheck="false" { (text) }
                 button type="submit" { "Find" }
             }
+            @if let Some(asked) = asked { (hidden(&asked.with(|asked| asked.q.clear()))) }
         }
     }
+}
+
+/// What is asked, as a form's hidden fields.
+pub fn hidden(asked: &Asked) -> Markup {
+    let link = asked.link("");
+    let pairs = form_urlencoded::parse(link.trim_start_matches('?').as_bytes());
+    html! { @for (name, value) in pairs { input type="hidden" name=(name) value=(value); } }
 }
 
 /// Where a reader's key is given, where a server wants one.
@@ -177,8 +194,11 @@ fn key() -> Markup {
 /// An id in a path: what would end one is encoded.
 pub fn path_of(id: &str) -> String {
     let mut path = String::with_capacity(id.len());
+    // Browsers go up and down by these.
+    let has_dots = id.split('/').any(|part| [".", ".."].contains(&part));
     for byte in id.bytes() {
         match byte {
+            b'/' if has_dots => path.push_str("%2F"),
             b'0'..=b'9'
             | b'a'..=b'z'
             | b'A'..=b'Z'
@@ -212,7 +232,7 @@ pub fn problem_page(what: &str, status: u16, text: &str) -> String {
             h1 { (title) }
             p { (what) }
         }
-        @if status == 401 { (key()) } @else { (field(text, false)) }
+        @if status == 401 { (key()) } @else { (field(text, false, None)) }
     })
 }
 
@@ -224,6 +244,7 @@ mod tests {
     fn ids_stay_one_path() {
         assert_eq!(path_of("10.1000/a(b)?c#d e%"), "10.1000/a(b)%3Fc%23d%20e%25");
         assert_eq!(path_of("é"), "%C3%A9");
+        assert_eq!(path_of("a/../b"), "a%2F..%2Fb");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::asked::{Asked, Order, is_label, toggle, toggle_label};
 use super::facets::Facets;
-use super::frame::{Frame, Question, field, path_of};
+use super::frame::{Frame, Question, field, hidden, path_of};
 use crate::paper::Paper;
 use maud::{Markup, html};
 
@@ -279,19 +279,12 @@ fn years(years: &[(i32, usize)], asked: &Asked) -> Markup {
     }
 }
 
-/// What is asked, as a form's hidden fields.
-fn hidden(asked: &Asked) -> Markup {
-    let link = asked.link("");
-    let pairs = form_urlencoded::parse(link.trim_start_matches('?').as_bytes());
-    html! { @for (name, value) in pairs { input type="hidden" name=(name) value=(value); } }
-}
-
 /// Where one begins.
 pub fn start_page(papers: usize, model: &str, newest: &[Shown], frame: &Frame) -> String {
     frame.around(html! {
         section.start {
             h1 { "Which papers are like this one?" }
-            (field("", true))
+            (field("", true, None))
             p.hint {
                 (thousands(papers)) " papers, compared by " (model) ". What you paste goes to this server only; the answer’s address has it, too."
             }

@@ -17,7 +17,7 @@ mod statics;
 mod status;
 
 pub use ask::{Example, is_text, read};
-pub use asked::{Asked, Colour, Order};
+pub use asked::{Asked, Colour, MOST, Order};
 pub use day::{Day, day_page};
 pub use facets::Facets;
 pub use frame::{Chip, Frame, Question, Read, problem_page};

@@ -48,7 +48,7 @@ pub fn paper_page(view: &PaperView, frame: &Frame) -> String {
             ol.hits { @for neighbour in &view.neighbours { (item(neighbour, None)) } }
             a.more href=(Asked::paper(id).link("/")) { "All papers like this" }
         }
-        section.again { (field("", false)) }
+        section.again { (field("", false, None)) }
     })
 }
 

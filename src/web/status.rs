@@ -21,7 +21,7 @@ pub struct Status {
     pub recall: Option<f64>,
     /// Bytes of the data folder, and bytes free beside it.
     pub disk: (u64, Option<u64>),
-    /// Whether somebody writes to the folder now.
+    /// Whether another process writes to the folder now.
     pub is_written: bool,
     /// When something was written last.
     pub written: Option<OffsetDateTime>,

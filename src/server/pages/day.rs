@@ -3,7 +3,7 @@
 use super::home::plain;
 use super::visitor::Visitor;
 use super::{newest_day, page};
-use crate::catalog::PaperNumber;
+use crate::catalog::{DateRange, Filter, PaperNumber};
 use crate::index::dot;
 use crate::paper::{Paper, parse_date};
 use crate::search::{Library, Like, Query};
@@ -18,7 +18,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 /// Papers of a day that are ranked, and that are shown.
-const RANKED: usize = 2000;
+const RANKED: usize = 5000;
 const SHOWN: usize = 200;
 
 /// A day that was chosen in the form.
@@ -68,7 +68,9 @@ fn find(
     let papers = library.published_within((&date, &date), 0, RANKED)?;
     let here = followed.iter().filter_map(|id| library.paper_if_here(id).transpose());
     let followed: Vec<Paper> = here.collect::<crate::Result<_>>()?;
-    let all = papers.len();
+    let only = DateRange { from: Some(date.clone()), to: Some(date.clone()) };
+    let of_day = Filter { published: Some(only), ..Filter::default() };
+    let all = library.list(&of_day, None, 1)?.total;
     let papers = rank(library, papers, &followed)?.into_iter().take(SHOWN);
     let shown = |(number, paper, scored)| Shown {
         scored,
@@ -77,7 +79,7 @@ fn find(
     };
     let papers: Vec<Shown> = papers.map(shown).collect();
     let (before, after) = library.days_around(&date)?;
-    let left_out = all - papers.len();
+    let left_out = all.saturating_sub(papers.len());
     Ok((Day { date, before, after, papers, left_out, followed }, newest_day(library), library.last_number()?))
 }
 

@@ -4,14 +4,14 @@ use super::question::{Posed, answer, posed, query, resolve, words};
 use super::{newest_day, page};
 use crate::catalog::Filter;
 use crate::paper::Paper;
-use crate::search::{Answer, Hit, Like, Query, diverse};
+use crate::search::{Answer, Hit, Like, MAX_OFFSET, Query, diverse};
 use crate::server::App;
 use crate::server::body::Params;
 use crate::server::problem::Problem;
 use crate::server::service::Service;
 use crate::web::{
     Asked, Facets, Frame, Listing, Mapped, ON_MAP, Order, PAGE, Shown, Telling, around, list_page, map_page,
-    read, start_page,
+    start_page,
 };
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -33,6 +33,7 @@ const NEWEST: usize = 5;
 ))]
 pub async fn home(State(app): State<App>, Params(asked): Params<Asked>) -> Result<Response, Problem> {
     let service = app.service()?;
+    asked.check().map_err(Problem::invalid)?;
     if asked.is_nothing() && asked.missing.is_empty() {
         return start(&service).await;
     }
@@ -52,7 +53,8 @@ pub async fn home(State(app): State<App>, Params(asked): Params<Asked>) -> Resul
         Telling::of(&words(&asked, &like), found.hits.iter().map(|hit| hit.paper.r#abstract.as_str()));
     let hits = ordered(&service, &asked, found.hits, begin).await?;
     let first = asked.offset - begin;
-    let is_more = hits.len() > first + PAGE || (pool == POOL && asked.order == Order::Relevance);
+    let is_last = (asked.offset + PAGE) / POOL * POOL > MAX_OFFSET;
+    let is_more = hits.len() > first + PAGE || (pool == POOL && asked.order == Order::Relevance && !is_last);
     let hits = hits.into_iter().skip(first).take(PAGE).map(|hit| marked(hit, &telling)).collect();
     let listing = Listing { question, hits, facets, pool, is_more };
     let frame = Frame { title: &title(&asked, &like), newest_day: newest_day.as_deref() };
@@ -62,10 +64,11 @@ pub async fn home(State(app): State<App>, Params(asked): Params<Asked>) -> Resul
 /// The answers as a map.
 pub async fn map(State(app): State<App>, Params(asked): Params<Asked>) -> Result<Response, Problem> {
     let service = app.service()?;
-    if asked.is_nothing() {
-        return Ok(Redirect::to("/").into_response());
-    }
+    asked.check().map_err(Problem::invalid)?;
     let asked = canonical(&service, &asked).await?.unwrap_or(asked);
+    if asked.is_nothing() {
+        return Ok(Redirect::to(&asked.link("/")).into_response());
+    }
     let found = answer(&service, query(&asked, ON_MAP, 0)).await?;
     let Posed { question, like, newest_day } = posed(&service, &asked, &found).await?;
     let papers: Vec<Paper> = found.hits.iter().map(|hit| hit.paper.clone()).collect();
@@ -98,7 +101,7 @@ async fn canonical(service: &Arc<Service>, asked: &Asked) -> Result<Option<Asked
     if !asked.like.is_empty() || !asked.unlike.is_empty() {
         return Ok(None);
     }
-    let Asked { q, like, missing, left, .. } = resolve(service, read(text)).await?;
+    let Asked { q, like, missing, left, .. } = resolve(service, text.clone()).await?;
     let better = Asked { q, like, missing, left, ..asked.clone() };
     Ok(Some(better).filter(|better| better != asked && (better.q != asked.q || !better.like.is_empty())))
 }
@@ -182,5 +185,5 @@ fn title(asked: &Asked, like: &[Paper]) -> String {
 /// The nearest papers of one.
 pub async fn neighbours(service: &Arc<Service>, id: &str, k: usize) -> Result<Vec<Hit>, Problem> {
     let query = Query { k, ..Query::of(Like::papers(vec![id.into()])) };
-    Ok(service.search(query).await?.hits)
+    Ok(service.search_for_page(query).await?.hits)
 }

@@ -31,7 +31,7 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 pub fn router() -> Router<App> {
     Router::new()
         .route("/map", get(home::map))
-        .route("/ask", post(question::ask))
+        .route("/ask", post(question::ask).get(async || Redirect::to("/")))
         .route("/papers/{*id}", get(paper::paper))
         .route("/date", get(day::another))
         .route("/date/{day}", get(day::day))

@@ -9,10 +9,9 @@ use crate::server::body::Form;
 use crate::server::problem::Problem;
 use crate::server::service::Service;
 use crate::text::{text_of, text_of_query};
-use crate::web::{Asked, Chip, Example, Question, Read, is_text, read};
+use crate::web::{Asked, Chip, Example, MOST, Question, Read, is_text, read};
 use axum::extract::State;
 use axum::response::Redirect;
-use serde::Deserialize;
 use std::sync::Arc;
 
 /// Bytes of a text that go into an address: more than any model reads of one.
@@ -21,35 +20,34 @@ const TEXT_BYTES: usize = 4000;
 /// Bytes of all texts of an address: servers and browsers take about 64 KB, in which a byte may become three.
 const ALL_BYTES: usize = 16_000;
 
-/// What was typed, pasted or dropped.
-#[derive(Deserialize)]
-pub struct AskForm {
-    #[serde(default)]
-    q: String,
-}
-
-/// Reads the field and goes to the address that asks for what is in it.
-pub async fn ask(State(app): State<App>, Form(form): Form<AskForm>) -> Result<Redirect, Problem> {
+/// Reads the field and goes to the address that asks for what is in it, and for what was asked beside it.
+pub async fn ask(State(app): State<App>, Form(form): Form<Asked>) -> Result<Redirect, Problem> {
     let service = app.service()?;
-    if !is_text(&form.q) {
+    let text = form.q.join("\n\n");
+    if !is_text(&text) {
         return Err(Problem::invalid(
             "got a file that is no text, such as a PDF, wanted an abstract, ids, or a .bib or .txt file; open it, and paste \
              its abstract",
         ));
     }
-    let asked = resolve(&service, read(&form.q)).await?;
+    let Asked { q, like, missing, left, .. } = resolve(&service, text).await?;
+    let new = like.into_iter().filter(|id| !form.like.contains(id)).collect();
+    let like = [form.like.clone(), new].concat();
+    let asked = Asked { q, like, missing, left, offset: 0, ..form };
+    asked.check().map_err(Problem::invalid)?;
     Ok(Redirect::to(&asked.link("/")))
 }
 
-/// What examples stand for, among the papers that are here.
-pub async fn resolve(service: &Arc<Service>, examples: Vec<Example>) -> Result<Asked, Problem> {
+/// What a text stands for, among the papers that are here.
+pub async fn resolve(service: &Arc<Service>, text: String) -> Result<Asked, Problem> {
     let library = Arc::clone(&service.library);
-    service.searches.run(move || resolved(&library, examples)).await
+    service.searches.run(move || resolved(&library, read(&text))).await
 }
 
 fn resolved(library: &Library, examples: Vec<Example>) -> crate::Result<Asked> {
     let (mut asked, mut room) = (Asked::default(), ALL_BYTES);
-    for example in examples {
+    asked.left = examples.len().saturating_sub(MOST);
+    for example in examples.into_iter().take(MOST) {
         let text = match example {
             Example::Text(text) => text,
             Example::Paper(ids, text) => {
@@ -104,7 +102,7 @@ pub async fn answer(service: &Service, query: Query) -> Result<Answer, Problem> 
         ("filter.venues", "venue"),
         ("text", "q"),
     ];
-    service.search(query).await.map_err(|problem| problem.named(&CALLED))
+    service.search_for_page(query).await.map_err(|problem| problem.named(&CALLED))
 }
 
 /// A question as it is shown.
@@ -162,7 +160,7 @@ fn notes(asked: &Asked) -> Vec<String> {
         )),
     }
     if asked.left > 0 {
-        notes.push(format!("{} more texts were left out: an address has only so much room.", asked.left));
+        notes.push(format!("{} more were left out: an address has only so much room.", asked.left));
     }
     if asked.q.len() > 1 {
         notes.push(format!("Read as {} texts: papers near to all of them are found.", asked.q.len()));

@@ -26,7 +26,7 @@ pub async fn status(State(app): State<App>) -> Result<Response, Problem> {
             searches,
             recall,
             disk: (size(folder), free(folder)),
-            is_written: ingest::writer(folder)?.is_some(),
+            is_written: ingest::writer(folder).is_some_and(|process| process != std::process::id()),
             written: written(folder),
             run: Run::last(folder),
         };

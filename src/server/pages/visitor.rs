@@ -15,6 +15,12 @@ use serde::Deserialize;
 /// Most papers that are followed: a cookie has so much room.
 const MOST_FOLLOWED: usize = 40;
 
+/// Most bytes of a cookie's value.
+const MOST_BYTES: usize = 3800;
+
+/// Stands between two ids; no id has it in it.
+const BETWEEN: &str = "\n";
+
 const FOLLOWED: &str = "followed";
 const SEEN: &str = "seen";
 const SINCE: &str = "since";
@@ -36,28 +42,33 @@ impl Visitor {
     pub fn of(headers: &HeaderMap) -> Visitor {
         let number = |name| cookie(headers, name).and_then(|value| value.parse().ok());
         let followed = cookie(headers, FOLLOWED).unwrap_or_default();
-        let followed = followed.split('|').filter(|id| !id.is_empty()).map(str::to_string);
+        let followed = followed.split(BETWEEN).filter(|id| !id.is_empty()).map(str::to_string);
         let (since, seen) = (number(SINCE), number(SEEN));
         Visitor { followed: followed.take(MOST_FOLLOWED).collect(), since: since.or(seen), seen }
     }
 
     /// Tells the browser which papers are here now, and for as long as it is open, which were at the visit before.
     pub fn saw(&self, response: &mut Response, last: i64) {
-        if self.seen.is_none_or(|seen| seen < last) {
+        // The folder may have been made anew, with smaller numbers.
+        if self.seen != Some(last) {
             set(response, SEEN, &last.to_string(), Some(YEAR));
         }
         // A visit lasts until the browser is closed.
-        set(response, SINCE, &self.since.unwrap_or(last).to_string(), None);
+        set(response, SINCE, &self.since.unwrap_or(last).min(last).to_string(), None);
     }
 }
 
 fn set(response: &mut Response, name: &str, value: &str, seconds: Option<u32>) {
-    let value: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+    let value = encoded(value);
     let age = seconds.map_or(String::new(), |seconds| format!("; Max-Age={seconds}"));
     let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
+}
+
+fn encoded(value: &str) -> String {
+    form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 
 /// A paper that is followed, or no more.
@@ -75,8 +86,12 @@ pub async fn follow(headers: HeaderMap, Form(form): Form<Follow>) -> Result<Resp
         followed.insert(0, form.id);
         followed.truncate(MOST_FOLLOWED);
     }
+    // A browser keeps no cookie that is longer, and says nothing.
+    while encoded(&followed.join(BETWEEN)).len() > MOST_BYTES {
+        followed.pop();
+    }
     let mut response = back(&headers, "/").into_response();
-    set(&mut response, FOLLOWED, &followed.join("|"), Some(YEAR));
+    set(&mut response, FOLLOWED, &followed.join(BETWEEN), Some(YEAR));
     Ok(response)
 }
 
@@ -109,10 +124,10 @@ mod tests {
     #[test]
     fn what_is_set_is_read_again() {
         let mut response = ().into_response();
-        set(&mut response, FOLLOWED, "10.1000/a;b|é é|x=y", Some(1));
+        set(&mut response, FOLLOWED, "10.1000/a;b\né | é\nx=y", Some(1));
         let told =
             response.headers()[header::SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_string();
-        assert_eq!(Visitor::of(&headers(&told)).followed, ["10.1000/a;b", "é é", "x=y"]);
+        assert_eq!(Visitor::of(&headers(&told)).followed, ["10.1000/a;b", "é | é", "x=y"]);
         assert!(Visitor::of(&headers("followed; =; a")).followed.is_empty());
     }
 
@@ -129,6 +144,7 @@ mod tests {
         assert_eq!(told("", 7), ["seen=7", "since=7"]);
         assert_eq!(told("seen=7", 9), ["seen=9", "since=7"]);
         assert_eq!(told("seen=9; since=7", 9), ["since=7"]);
+        assert_eq!(told("seen=99", 9), ["seen=9", "since=9"], "of another folder");
         assert_eq!(Visitor::of(&headers("seen=9; since=7")).since, Some(7));
     }
 }
