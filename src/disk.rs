@@ -117,7 +117,7 @@ impl WriteLock {
     /// [`Error::Data`] with the other process's number.
     pub fn take(path: &Path) -> Result<WriteLock> {
         for _ in 0..TRIES {
-            if let Some(lock) = WriteLock::try_take(path)? {
+            if let Some(lock) = WriteLock::take_now(path)? {
                 return Ok(lock);
             }
             std::thread::sleep(BETWEEN_TRIES);
