@@ -6,7 +6,7 @@ DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
 LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
 
-.PHONY: setup demo test check soak bench bench-encode bench-search bench-dumps bench-serve golden
+.PHONY: setup demo test check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve golden
 
 # The release program, and the model, every file verified.
 setup:
@@ -62,6 +62,12 @@ bench-encode: setup
 	.venv-peers/bin/pip install --quiet torch sentence-transformers onnx onnxruntime openvino nncf
 	.venv-peers/bin/python -B benches/encode_peers.py --dump $(firstword $(wildcard $(DUMP))) --fidelity 5000 --results benches/RESULTS.md
 
+# Every architecture beside sentence-transformers, on random checkpoints that are made first.
+bench-architectures: setup
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet torch sentence-transformers
+	.venv-peers/bin/python -B benches/architectures.py --dump $(firstword $(wildcard $(DUMP))) --results benches/RESULTS.md
+
 # The index beside its peers, over the vectors of DUMP, which are computed once; then over millions.
 VECTORS = target/bench/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1).npy
 SCALE ?= 1000000 2700000
@@ -99,3 +105,7 @@ golden: setup
 	.venv-golden/bin/pip install --quiet torch sentence-transformers
 	.venv-golden/bin/python tests/golden/make.py models/all-MiniLM-L6-v2
 	.venv-golden/bin/python tests/golden/make_small.py
+	.venv-golden/bin/python tests/golden/make_architectures.py
+	python3 -m venv .venv-adapters
+	.venv-adapters/bin/pip install --quiet torch adapters
+	.venv-adapters/bin/python tests/golden/make_adapters.py

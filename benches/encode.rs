@@ -12,9 +12,9 @@
 
 mod options;
 
-use likewise::encoder::{Embedding, Encoder, Engine};
+use likewise::encoder::{Devices, Embedding, Encoder, Engine};
 use likewise::index::{Exact, Index, dot};
-use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
+use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision, Side};
 use likewise::space::{Slot, Vectors};
 use likewise::text::text_of;
 use options::option;
@@ -44,7 +44,7 @@ fn main() {
     let mut embeddings = PRECISIONS.map(|_| Vec::new());
     for _ in 0..ROUNDS {
         for (index, encoder) in encoders.iter().enumerate() {
-            seconds[index].push(timed(|| embeddings[index] = encoder.encode(&texts).unwrap()));
+            seconds[index].push(timed(|| embeddings[index] = encoder.encode(&texts, Side::Paper).unwrap()));
         }
     }
     let tokens: usize = embeddings[0].iter().map(|embedding| embedding.tokens).sum();
@@ -53,7 +53,8 @@ fn main() {
     for (index, encoder) in encoders.iter().enumerate() {
         let one = |words: usize| {
             let text = "glacier ".repeat(words - 2);
-            median((0..30).map(|_| timed(|| drop(encoder.encode_one(&text).unwrap()))).collect()) * 1e3
+            median((0..30).map(|_| timed(|| drop(encoder.encode_one(&text, Side::Paper).unwrap()))).collect())
+                * 1e3
         };
         let (mean, min) = cosines(&embeddings[0], &embeddings[index]);
         println!(
@@ -66,14 +67,16 @@ fn main() {
         );
     }
     for (precision, many) in PRECISIONS.into_iter().zip(&encoders) {
-        let one = Encoder::load_with(&open(precision), Engine::default(), 1).unwrap();
+        let one = Encoder::load_with(&open(precision), &Devices::Cpu, Engine::default(), 1).unwrap();
         let few = &texts[..texts.len() / 2];
-        let rate = |encoder: &Encoder| few.len() as f64 / timed(|| drop(encoder.encode(few).unwrap()));
+        let rate =
+            |encoder: &Encoder| few.len() as f64 / timed(|| drop(encoder.encode(few, Side::Paper).unwrap()));
         let ratios = (0..ROUNDS).map(|_| rate(many) / rate(&one)).collect();
         println!("{precision}: {} threads are {:.2} times one", many.threads(), median(ratios));
     }
-    let tokenize =
-        |encoder: &Encoder| timed(|| texts.iter().for_each(|text| drop(encoder.tokenize(&[text]))));
+    let tokenize = |encoder: &Encoder| {
+        timed(|| texts.iter().for_each(|text| drop(encoder.tokenize(&[text], &encoder.reading(Side::Paper)))))
+    };
     let seconds = median((0..ROUNDS).map(|_| tokenize(&encoders[0])).collect());
     println!("tokenising, one text after the other: {:.2} ms a text", seconds * 1e3 / texts.len() as f64);
 }

@@ -13,9 +13,9 @@
 mod options;
 
 use likewise::dump::{self, Entry};
-use likewise::encoder::{Encoder, fastest_precision};
+use likewise::encoder::{Devices, Encoder, fastest_precision};
 use likewise::ingest::Writer;
-use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder};
+use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision, Side};
 use likewise::text::text_of;
 use options::option;
 use std::path::Path;
@@ -31,14 +31,16 @@ fn main() {
     let open = || dump::read(Path::new(&dump), None).unwrap().papers().step_by(step).take(count);
     let texts: Vec<String> = open().map(|paper| text_of(&paper)).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let model = ModelFolder::open(DEFAULT_MODEL, Path::new(DEFAULT_MODELS_DIR), fastest_precision()).unwrap();
+    let model = ModelFolder::open(DEFAULT_MODEL, Path::new(DEFAULT_MODELS_DIR), Precision::F32).unwrap();
+    let fastest = fastest_precision(&model, &Devices::Cpu);
+    let model = model.in_precision(fastest);
     let encoder = Arc::new(Encoder::load(&model).unwrap());
     println!("{}; {} papers", encoder.describe(), texts.len());
 
     let (mut alone, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let started = Instant::now();
-        encoder.encode(&texts).unwrap();
+        encoder.encode(&texts, Side::Paper).unwrap();
         alone.push(texts.len() as f64 / started.elapsed().as_secs_f64());
 
         let folder = tempfile::tempdir_in("target").unwrap();

@@ -25,7 +25,7 @@ use likewise::index::build::Effort;
 use likewise::index::{EF_SEARCH, Index, Neighbour, Segment, Segments};
 use likewise::ingest::{Writer, catalog_path};
 use likewise::map::{Array, MappedFile};
-use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
+use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision, Side};
 use likewise::paper::{Paper, PaperId};
 use likewise::search::{Hit, Library, Like, Query};
 use likewise::space::{Space, SpaceWriter, Vectors};
@@ -278,7 +278,7 @@ fn add_and_find(folder: &Path, encoder: &Arc<Encoder>, library: &Library) {
             r#abstract: "It was not here before.".into(),
             ..Paper::default()
         };
-        let like = Like::vector(encoder.encode_one(&text_of(&new)).unwrap().vector);
+        let like = Like::vector(encoder.encode_one(&text_of(&new), Side::Paper).unwrap().vector);
         let query = Query { k: 1, ..Query::of(like) };
         writer.add(vec![Ok(Entry::Paper(new.clone()))]).unwrap();
         let started = Instant::now();

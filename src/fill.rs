@@ -5,11 +5,11 @@
 
 use crate::catalog::Catalog;
 use crate::directory::Directory;
-use crate::encoder::{Embedding, Encoder};
+use crate::encoder::{Devices, Embedding, Encoder};
 use crate::error::Result;
 use crate::index::Segments;
 use crate::index::build::Effort;
-use crate::model::Fingerprint;
+use crate::model::{Fingerprint, Side};
 use crate::paper::Paper;
 use crate::space::{Description, Generation, Space, SpaceWriter};
 use crate::text::{TextHash, text_of};
@@ -17,10 +17,6 @@ use roaring::RoaringBitmap;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Papers encoded at once, for every thread that encodes: enough to sort them by length and for the threads to
-/// end together, few enough that a kill costs seconds of work.
-const CHUNK_A_THREAD: usize = 512;
 
 /// Vectors that are built into segments in the middle of a run.
 const FREEZE_EVERY: usize = 32_768;
@@ -85,14 +81,19 @@ impl Filler {
         self.encode_by = Some(encode);
     }
 
+    /// What it encodes on.
+    pub fn devices(&self) -> &Devices {
+        self.encoder.devices()
+    }
+
     /// How many vectors there are, those of no paper too.
     pub fn vectors(&self) -> usize {
         self.space.count()
     }
 
-    /// Papers that [`Filler::encode`] is best given at once.
+    /// Papers that [`Filler::encode`] is best given at once: few enough that a kill costs seconds of work.
     pub fn chunk(&self) -> usize {
-        CHUNK_A_THREAD * self.encoder.threads()
+        self.encoder.chunk()
     }
 
     /// Encodes papers that are in the catalog and have no vector. Calls `progress` with how many are done and how
@@ -118,7 +119,7 @@ impl Filler {
         let texts: Vec<(TextHash, String, &Paper)> = papers
             .iter()
             .map(|paper| (text_of(paper), paper))
-            .map(|(text, paper)| (TextHash::of(&text), text, paper))
+            .map(|(text, paper)| (TextHash::of(&text), self.encoder.model().text_of(paper), paper))
             .filter(|(hash, ..)| !self.space.has(*hash) && seen.insert(*hash))
             .collect();
         if texts.is_empty() {
@@ -128,8 +129,10 @@ impl Filler {
             |hash: &TextHash| known.get(hash).is_some_and(|vector| self.space.check(vector).is_ok());
         let (taken, texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(hash, ..)| is_known(hash));
         let read: Vec<&str> = texts.iter().map(|(_, text, _)| text.as_str()).collect();
-        let embeddings =
-            self.encode_by.as_ref().map_or_else(|| self.encoder.encode(&read), |encode| encode(&read))?;
+        let embeddings = self
+            .encode_by
+            .as_ref()
+            .map_or_else(|| self.encoder.encode(&read, Side::Paper), |encode| encode(&read))?;
         let mut entries: Vec<(TextHash, &[f32])> =
             taken.iter().map(|(hash, ..)| (*hash, &known[hash][..])).collect();
         for ((hash, _, paper), embedding) in texts.iter().zip(&embeddings) {

@@ -7,7 +7,7 @@ use crate::catalog::{Act, Catalog, Outcome};
 use crate::directory::Directory;
 use crate::disk::{self, WriteLock};
 use crate::dump::{BytesRead, Entry, Refused};
-use crate::encoder::Encoder;
+use crate::encoder::{Devices, Encoder};
 use crate::error::{Error, Result};
 use crate::fill::{Encode, Filler, Known};
 use crate::index::Segments;
@@ -333,7 +333,7 @@ impl Writer {
 
     fn encode_for_next(&mut self, papers: &[Paper]) -> Result<()> {
         if self.next.is_none() {
-            self.next = Some(Next::open(&self.data, &self.catalog)?);
+            self.next = Some(Next::open(&self.data, &self.catalog, self.space.devices())?);
         }
         if let Some(Some(next)) = &mut self.next {
             next.space.encode(&self.catalog, papers, &Known::new())?;
@@ -367,12 +367,12 @@ struct Next {
 
 impl Next {
     /// `None` if there is no such model, or another process fills its space: that takes the papers from the catalog.
-    fn open(data: &Path, catalog: &Catalog) -> Result<Option<Next>> {
+    fn open(data: &Path, catalog: &Catalog, devices: &Devices) -> Result<Option<Next>> {
         let Some(sha256) = catalog.next_space()? else { return Ok(None) };
         let Some(lock) = WriteLock::try_take(&next_lock_path(data))? else { return Ok(None) };
         let Some(description) = Space::description(data, &sha256)? else { return Ok(None) };
         let model = description.open_model(Path::new(DEFAULT_MODELS_DIR))?;
-        let space = Filler::open(data, catalog, Arc::new(Encoder::load(&model)?))?;
+        let space = Filler::open(data, catalog, Arc::new(Encoder::load_on(&model, devices)?))?;
         tracing::info!(
             "papers are encoded by {} too, which is to take the place of the model in use",
             model.name

@@ -4,7 +4,7 @@ use crate::support::{Random, data, encoder, likewise};
 use likewise::dump::{self, Entry};
 use likewise::embed::Shard;
 use likewise::encoder::Encoder;
-use likewise::model::{ModelFolder, Precision};
+use likewise::model::{ModelFolder, Precision, Side};
 use likewise::paper::PaperId;
 use likewise::search::Library;
 use likewise::text::text_of;
@@ -60,7 +60,12 @@ fn a_texts_vector_is_the_same_whatever_it_is_encoded_with() {
         let encode = |texts: &[&String]| -> Vec<Vec<u32>> {
             let texts: Vec<&str> = texts.iter().map(|text| text.as_str()).collect();
             let bits = |vector: Vec<f32>| vector.into_iter().map(f32::to_bits).collect();
-            encoder.encode(&texts).unwrap().into_iter().map(|embedding| bits(embedding.vector)).collect()
+            encoder
+                .encode(&texts, Side::Paper)
+                .unwrap()
+                .into_iter()
+                .map(|embedding| bits(embedding.vector))
+                .collect()
         };
         let together = encode(&texts.iter().collect::<Vec<_>>());
         let mut reversed = encode(&texts.iter().rev().collect::<Vec<_>>());

@@ -1,8 +1,8 @@
 //! Vectors equal the reference library's; `tests/golden/make.py` and `make_small.py` made the files.
 
-use crate::support::{encoder, model_folder};
-use likewise::encoder::{Encoder, Engine};
-use likewise::model::{ModelFolder, Pooling, Precision};
+use crate::support::{cosine, encoder, model_folder};
+use likewise::encoder::{Devices, Encoder, Engine};
+use likewise::model::{ModelFolder, Pooling, Precision, Side};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -26,21 +26,13 @@ fn golden() -> Vec<Entry> {
 }
 
 fn assert_equals_golden(encoder: &Encoder, entry: &Entry) {
-    let got = encoder.encode_one(&entry.text).unwrap();
+    let got = encoder.encode_one(&entry.text, Side::Paper).unwrap();
     let shown: String = entry.text.chars().take(40).collect();
     assert_eq!((got.tokens, got.truncated), (entry.tokens, entry.truncated), "{shown:?}");
     let cosine = cosine(&got.vector, &entry.vector);
     assert!(cosine >= 0.99999, "{shown:?}: cosine {cosine}");
     let length: f32 = got.vector.iter().map(|value| value * value).sum();
     assert!((length - 1.0).abs() < 1e-5, "{shown:?}: squared length {length}");
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let sum = |pairs: &mut dyn Iterator<Item = (f32, f32)>| {
-        pairs.map(|(a, b)| f64::from(a) * f64::from(b)).sum::<f64>()
-    };
-    let dot = |a: &[f32], b: &[f32]| sum(&mut a.iter().copied().zip(b.iter().copied()));
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
 #[test]
@@ -57,7 +49,7 @@ fn another_bert_saved_by_the_reference_library_gives_its_vectors() {
     let golden: Golden = serde_json::from_str(include_str!("golden/small-bert.json")).unwrap();
     golden.entries.iter().for_each(|entry| assert_equals_golden(&encoder, entry));
     let texts: Vec<&str> = golden.entries.iter().map(|entry| entry.text.as_str()).collect();
-    for (entry, together) in golden.entries.iter().zip(encoder.encode(&texts).unwrap()) {
+    for (entry, together) in golden.entries.iter().zip(encoder.encode(&texts, Side::Paper).unwrap()) {
         // Closer than a cosine would ask: the two kinds of GELU differ by less than 1e-3.
         let close = entry.vector.iter().zip(&together.vector).all(|(a, b)| (a - b).abs() <= 1e-5);
         assert!(close, "{:?}: got {:?}, wanted {:?}", entry.text, together.vector, entry.vector);
@@ -74,10 +66,10 @@ fn every_engine_and_precision_is_as_near_to_the_reference_as_it_promises() {
     for (engine, precision, least) in promises {
         let folder =
             ModelFolder::open(model_folder().to_str().unwrap(), Path::new("models"), precision).unwrap();
-        let encoder = Encoder::load_with(&folder, engine, 2).unwrap();
+        let encoder = Encoder::load_with(&folder, &Devices::Cpu, engine, 2).unwrap();
         let golden = golden();
         let texts: Vec<&str> = golden.iter().map(|entry| entry.text.as_str()).collect();
-        for (got, entry) in encoder.encode(&texts).unwrap().iter().zip(&golden) {
+        for (got, entry) in encoder.encode(&texts, Side::Paper).unwrap().iter().zip(&golden) {
             let cosine = cosine(&got.vector, &entry.vector);
             assert!(cosine >= least, "{engine:?} {precision}: {:?}: cosine {cosine}", entry.text);
         }
@@ -101,9 +93,9 @@ fn precisions_are_spaces_of_their_own() {
 fn a_batch_equals_single_texts() {
     let entries = golden();
     let texts: Vec<&str> = entries.iter().map(|entry| entry.text.as_str()).collect();
-    let together = encoder().encode(&texts).unwrap();
+    let together = encoder().encode(&texts, Side::Paper).unwrap();
     for (text, together) in texts.iter().zip(together) {
-        let alone = encoder().encode_one(text).unwrap();
+        let alone = encoder().encode_one(text, Side::Paper).unwrap();
         assert_eq!((alone.tokens, alone.truncated), (together.tokens, together.truncated));
         for (a, b) in alone.vector.iter().zip(&together.vector) {
             assert!((a - b).abs() <= 1e-5, "{a} and {b}");
@@ -114,14 +106,17 @@ fn a_batch_equals_single_texts() {
 #[test]
 fn only_the_beginning_of_a_book_is_looked_at() {
     let book = "The aquifer refreezes in winter. ".repeat(20_000);
-    let beginning = encoder().encode_one(&book[..10_000]).unwrap();
-    assert_eq!(encoder().encode_one(&book).unwrap(), beginning);
+    let beginning = encoder().encode_one(&book[..10_000], Side::Paper).unwrap();
+    assert_eq!(encoder().encode_one(&book, Side::Paper).unwrap(), beginning);
     let padded = format!("aquifer{}winter", " ".repeat(300_000));
-    let read = encoder().encode_one(&padded).unwrap();
-    assert_eq!((read.tokens, read.truncated), (encoder().encode_one("aquifer").unwrap().tokens, true));
+    let read = encoder().encode_one(&padded, Side::Paper).unwrap();
+    assert_eq!(
+        (read.tokens, read.truncated),
+        (encoder().encode_one("aquifer", Side::Paper).unwrap().tokens, true)
+    );
 }
 
 #[test]
 fn no_texts_give_no_vectors() {
-    assert!(encoder().encode(&[]).unwrap().is_empty());
+    assert!(encoder().encode(&[], Side::Paper).unwrap().is_empty());
 }

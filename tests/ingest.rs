@@ -196,7 +196,8 @@ fn assert_is(folder: &Path, wanted: &BTreeMap<String, String>) {
     assert_eq!((library.stats().papers, library.stats().without_vector), (wanted.len(), 0));
     let (ids, texts): (Vec<_>, Vec<_>) = wanted.iter().map(|(id, text)| (id, text.as_str())).unzip();
     for (ids, texts) in ids.chunks(4096).zip(texts.chunks(4096)) {
-        for (id, embedding) in ids.iter().zip(encoder().encode(texts).unwrap()) {
+        for (id, embedding) in ids.iter().zip(encoder().encode(texts, likewise::model::Side::Paper).unwrap())
+        {
             let query = Query { k: 1, ..Query::of(Like::vector(embedding.vector)) };
             let hit = library.search(&query).unwrap().hits.remove(0);
             assert!(

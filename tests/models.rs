@@ -2,8 +2,9 @@
 
 use crate::support::{likewise, model_folder};
 use likewise::encoder::Encoder;
-use likewise::model::{ModelFolder, Pooling, Precision};
+use likewise::model::{ModelFolder, Pooling, Precision, Side};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -49,8 +50,7 @@ fn wrong_files_are_named_with_what_was_got_and_what_to_do() {
 fn a_sentence_transformers_folder_is_taken_as_it_is() {
     let folder = copy();
     std::fs::remove_file(folder.path().join("model.toml")).unwrap();
-    let message = open(folder.path()).unwrap_err().to_string();
-    assert!(message.contains("1_Pooling/config.json"), "{message}");
+    assert_eq!(open(folder.path()).unwrap().pooling, Pooling::Mean, "as the library reads a bare model");
     std::fs::create_dir(folder.path().join("1_Pooling")).unwrap();
     std::fs::write(folder.path().join("1_Pooling/config.json"), r#"{"pooling_mode_mean_tokens": true}"#)
         .unwrap();
@@ -65,13 +65,13 @@ fn a_sentence_transformers_folder_is_taken_as_it_is() {
 }
 
 #[test]
-fn a_model_that_puts_a_prompt_before_every_text_is_refused() {
+fn prompts_are_found_by_the_names_that_models_have_for_them() {
     let folder = copy();
     std::fs::remove_file(folder.path().join("model.toml")).unwrap();
-    let stated = r#"{"prompts": {"query": "query: "}, "default_prompt_name": "query"}"#;
+    let stated = r#"{"prompts": {"both": "both: ", "passage": "passage: "}, "default_prompt_name": "both"}"#;
     std::fs::write(folder.path().join("config_sentence_transformers.json"), stated).unwrap();
-    let message = open(folder.path()).unwrap_err().to_string();
-    assert!(message.contains("the default prompt \"query\" is not supported"), "{message}");
+    let opened = open(folder.path()).unwrap();
+    assert_eq!((opened.prompt.paper.as_str(), opened.prompt.query.as_str()), ("passage: ", ""));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_tokenizer_of_another_model_is_an_error_and_no_panic() {
     std::fs::copy(small.join("1_Pooling/config.json"), folder.path().join("1_Pooling/config.json")).unwrap();
     std::fs::copy(model_folder().join("tokenizer.json"), folder.path().join("tokenizer.json")).unwrap();
     let encoder = Encoder::load(&open(folder.path()).unwrap()).unwrap();
-    let message = encoder.encode_one("glacier").unwrap_err().to_string();
+    let message = encoder.encode_one("glacier", Side::Paper).unwrap_err().to_string();
     assert!(message.contains("not in the model's vocabulary"), "{message}");
 }
 
@@ -111,10 +111,10 @@ fn an_unknown_architecture_is_refused_by_name() {
     std::fs::create_dir(folder.path().join("1_Pooling")).unwrap();
     std::fs::write(folder.path().join("1_Pooling/config.json"), r#"{"pooling_mode_cls_token": true}"#)
         .unwrap();
-    let distilbert = r#"{"model_type": "distilbert", "dim": 768, "n_layers": 6}"#;
-    std::fs::write(folder.path().join("config.json"), distilbert).unwrap();
+    let t5 = r#"{"model_type": "t5", "d_model": 768, "num_layers": 6}"#;
+    std::fs::write(folder.path().join("config.json"), t5).unwrap();
     let message = open(folder.path()).unwrap_err().to_string();
-    assert!(message.contains("config.json: model_type \"distilbert\" is not supported"), "{message}");
+    assert!(message.contains("config.json: model_type \"t5\" is not supported"), "{message}");
 }
 
 #[test]
@@ -182,7 +182,9 @@ fn answer(stream: TcpStream, files: &HashMap<String, Vec<u8>>) -> Option<()> {
                 }
             }
         };
-        let tag: usize = path.len();
+        let mut tag = DefaultHasher::new();
+        path.hash(&mut tag);
+        let tag = tag.finish();
         write!(
             stream,
             "HTTP/1.1 {status}\r\nContent-Length: {}\r\n{range}x-repo-commit: {REVISION}\r\netag: \"tag{tag}\"\r\n\r\n",
@@ -202,7 +204,11 @@ fn hub_files() -> HashMap<String, Vec<u8>> {
 }
 
 fn pull(models: &Path, hub: &str, home: &Path, offline: bool) -> (bool, String) {
-    let output = likewise(&["pull", "--models", models.to_str().unwrap()])
+    run(&["pull", "--models", models.to_str().unwrap()], hub, home, offline)
+}
+
+fn run(arguments: &[&str], hub: &str, home: &Path, offline: bool) -> (bool, String) {
+    let output = likewise(arguments)
         .env("HF_ENDPOINT", hub)
         .env("HF_HOME", home)
         .env("HF_HUB_OFFLINE", if offline { "1" } else { "0" })
@@ -239,8 +245,7 @@ fn a_hub_with_other_bytes_is_not_believed() {
     let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (success, said) = pull(models.path(), &hub.address, home.path(), false);
     assert!(!success && said.contains("got SHA-256"), "{said}");
-    let left = std::fs::read_dir(models.path().join("all-MiniLM-L6-v2")).unwrap().count();
-    assert_eq!(left, 0, "nothing unverified is left behind");
+    assert!(!models.path().join("all-MiniLM-L6-v2").exists(), "nothing unverified is left behind");
 }
 
 #[test]
@@ -250,5 +255,129 @@ fn where_no_source_works_every_reason_is_told() {
     assert!(!success);
     for part in ["the hub's local cache: ", "HF_HUB_OFFLINE=1", "/no/python/here", "model.safetensors"] {
         assert!(said.contains(part), "{part} not in {said}");
+    }
+}
+
+/// A repository as the hub has it: a listing, and files by name.
+fn repository(files: &mut HashMap<String, Vec<u8>>, repo: &str, folder: &Path, more: &[&str]) {
+    let mut names: Vec<String> = more.iter().map(|name| (*name).into()).collect();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        match std::fs::read_dir(entry.path()) {
+            Ok(inner) => names
+                .extend(inner.flatten().map(|file| format!("{name}/{}", file.file_name().to_str().unwrap()))),
+            Err(_) => names.push(name),
+        }
+    }
+    for name in &names {
+        let bytes = std::fs::read(folder.join(name)).unwrap_or_else(|_| vec![7; 9]);
+        files.insert(format!("/{repo}/resolve/main/{name}"), bytes);
+    }
+    let siblings: Vec<_> = names.iter().map(|name| serde_json::json!({"rfilename": name})).collect();
+    let listing = serde_json::json!({"siblings": siblings, "sha": REVISION});
+    files.insert(format!("/api/models/{repo}/revision/main"), listing.to_string().into_bytes());
+}
+
+fn golden(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small").join(name)
+}
+
+#[test]
+fn any_repository_can_be_pulled_and_is_pulled_when_it_is_named() {
+    let mut files = HashMap::new();
+    repository(&mut files, "owner/gemma", &golden("gemma3"), &["onnx/model.onnx", "tf_model.h5"]);
+    let hub = Hub::start(files);
+    let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let named = ["--models", models.path().to_str().unwrap()];
+    let (success, said) =
+        run(&[&["pull", "owner/gemma"], &named[..]].concat(), &hub.address, home.path(), false);
+    assert!(success && said.contains("from the hub"), "{said}");
+    let folder = models.path().join("owner/gemma");
+    assert!(
+        open(&folder).is_ok_and(|opened| opened.dense.len() == 2 && opened.prompt.query.contains("query: "))
+    );
+    assert!(
+        !folder.join("tf_model.h5").exists() && !folder.join("onnx").exists(),
+        "what nobody reads is not fetched"
+    );
+    let visits = hub.visits.load(Ordering::Relaxed);
+    let (success, said) =
+        run(&[&["pull", "owner/gemma"], &named[..]].concat(), &hub.address, home.path(), false);
+    assert!(success && said.contains("from the folder itself"), "{said}");
+
+    std::fs::remove_dir_all(&folder).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let dump = data.path().join("dump.jsonl");
+    std::fs::write(&dump, r#"{"id": "a", "title": "Bees", "abstract": "They count to four."}"#).unwrap();
+    let ingest =
+        ["ingest", dump.to_str().unwrap(), "--data", data.path().to_str().unwrap(), "--model", "owner/gemma"];
+    let (success, said) = run(&[&ingest[..], &named[..]].concat(), &hub.address, home.path(), true);
+    assert!(success && said.contains("owner/gemma is not in") && said.contains("gemma in f32"), "{said}");
+    assert_eq!(hub.visits.load(Ordering::Relaxed), visits, "the hub's local cache has it");
+}
+
+#[test]
+fn a_repository_that_is_no_model_is_told_before_its_weights_are_fetched() {
+    let mut files = HashMap::new();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("config.json", r#"{"model_type": "t5", "d_model": 8}"#), ("tokenizer.json", "{}")] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    repository(&mut files, "owner/t5", folder.path(), &["model.safetensors"]);
+    files.remove("/owner/t5/resolve/main/model.safetensors");
+    let hub = Hub::start(files);
+    let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let arguments = ["pull", "owner/t5", "--models", models.path().to_str().unwrap()];
+    let (success, said) = run(&arguments, &hub.address, home.path(), false);
+    assert!(!success && said.contains("model_type \"t5\" is not supported"), "{said}");
+    assert!(!models.path().join("owner/t5").exists());
+}
+
+#[test]
+fn a_known_model_is_summed_when_it_is_pulled_first_and_its_adapters_come_from_their_own_repositories() {
+    let (base, adapters) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for file in ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"] {
+        std::fs::copy(golden("specter2").join(file), base.path().join(file)).unwrap();
+    }
+    let mut files = HashMap::new();
+    repository(&mut files, "allenai/specter2_base", base.path(), &[]);
+    for (repo, adapter) in
+        [("allenai/specter2", "proximity"), ("allenai/specter2_adhoc_query", "adhoc_query")]
+    {
+        repository(&mut files, repo, &golden("specter2").join(adapter), &[]);
+    }
+    drop(adapters);
+    let hub = Hub::start(files);
+    let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let arguments = ["pull", "specter2", "--models", models.path().to_str().unwrap()];
+    let (success, said) = run(&arguments, &hub.address, home.path(), false);
+    assert!(success, "{said}");
+    let folder = models.path().join("specter2");
+    let written = std::fs::read_to_string(folder.join("model.toml")).unwrap();
+    assert_eq!(written.matches("sha256").count(), 8, "{written}");
+    // It is the real one's statement over a small one's files.
+    let message = open(&folder).unwrap_err().to_string();
+    assert!(message.contains("dimension 768, but the model has 32"), "{message}");
+    let (success, said) = run(&arguments, &hub.address, home.path(), true);
+    assert!(success && said.contains("from the folder itself"), "{said}");
+    std::fs::write(folder.join("proximity/pytorch_adapter.bin"), "swapped").unwrap();
+    let message = open(&folder).unwrap_err().to_string();
+    assert!(message.contains("pytorch_adapter.bin: got 7 bytes"), "{message}");
+}
+
+#[test]
+fn a_manifest_that_leads_out_of_its_folder_is_refused() {
+    for (right, wrong) in [
+        ("path = \"config.json\"", "path = \"../config.json\""),
+        ("path = \"config.json\"", "path = \"/etc/config.json\""),
+        ("name = \"all-MiniLM-L6-v2\"", "name = \"../elsewhere\""),
+    ] {
+        let folder = copy();
+        let manifest = folder.path().join("model.toml");
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        assert!(text.contains(right));
+        std::fs::write(&manifest, text.replace(right, wrong)).unwrap();
+        let message = open(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("wanted one inside the model's folder"), "{message}");
     }
 }

@@ -221,7 +221,10 @@ fn embed_writes_a_row_a_paper_and_their_ids() {
     let bytes = std::fs::read(&vectors).unwrap();
     let values: Vec<f32> =
         bytes[128..].chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().unwrap())).collect();
-    let third = crate::support::encoder().encode_one(&likewise::text::text_of(&papers[2])).unwrap().vector;
+    let third = crate::support::encoder()
+        .encode_one(&likewise::text::text_of(&papers[2]), likewise::model::Side::Paper)
+        .unwrap()
+        .vector;
     assert!(values[2 * 384..3 * 384].iter().zip(&third).all(|(a, b)| (a - b).abs() < 1e-5));
 }
 

@@ -176,3 +176,12 @@ pub fn numbered(number: usize, edition: usize) -> Paper {
         ..Paper::default()
     }
 }
+
+/// The cosine of two vectors.
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let sum = |pairs: &mut dyn Iterator<Item = (f32, f32)>| {
+        pairs.map(|(a, b)| f64::from(a) * f64::from(b)).sum::<f64>()
+    };
+    let dot = |a: &[f32], b: &[f32]| sum(&mut a.iter().copied().zip(b.iter().copied()));
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}

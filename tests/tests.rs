@@ -10,6 +10,9 @@ mod support;
 /// Vectors equal the reference library's.
 mod golden;
 
+/// Every architecture, and every statement of a model folder.
+mod architectures;
+
 /// Every dump format, and what is refused.
 mod dumps;
 

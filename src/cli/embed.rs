@@ -7,16 +7,12 @@ use crate::dump::{self, Dump, Entry, Source};
 use crate::embed::{Dtype, Job, Layout, Row, Run, Shard};
 use crate::encoder::Encoder;
 use crate::ingest::Counts;
+use crate::model::Side;
 use crate::paper::Paper;
-use crate::text::text_of;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
-
-/// Texts encoded together, for every thread: their lengths are sorted, so more of them fill the last batches
-/// better.
-const CHUNK_A_THREAD: usize = 512;
 
 /// Options of `likewise embed`.
 #[derive(Args)]
@@ -128,7 +124,7 @@ struct Embedding {
 impl Embedding {
     fn add(&mut self, source: &Source, dump: Dump) -> anyhow::Result<()> {
         let mut progress = Progress::new(source, dump.bytes_read, &self.counts);
-        for entry in dump::chunks(dump.entries, CHUNK_A_THREAD * self.encoder.threads()).flatten() {
+        for entry in dump::chunks(dump.entries, self.encoder.chunk()).flatten() {
             match entry {
                 Ok(Entry::Paper(paper) | Entry::Encoded(paper, _)) => self.take(paper),
                 Ok(Entry::Deleted(_)) => self.counts.deleted += 1,
@@ -138,7 +134,7 @@ impl Embedding {
                 }
             }
             self.counts.read += 1;
-            if self.papers.len() == CHUNK_A_THREAD * self.encoder.threads() {
+            if self.papers.len() == self.encoder.chunk() {
                 self.encode()?;
                 progress.update(&self.counts);
             }
@@ -163,8 +159,9 @@ impl Embedding {
 
     fn encode(&mut self) -> anyhow::Result<()> {
         let papers = std::mem::take(&mut self.papers);
-        let texts: Vec<String> = papers.iter().map(text_of).collect();
-        let embeddings = self.encoder.encode(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let texts: Vec<String> = papers.iter().map(|paper| self.encoder.model().text_of(paper)).collect();
+        let embeddings =
+            self.encoder.encode(&texts.iter().map(String::as_str).collect::<Vec<_>>(), Side::Paper)?;
         self.counts.encoded += papers.len() as u64;
         self.counts.tokens += embeddings.iter().map(|embedding| embedding.tokens as u64).sum::<u64>();
         let rows = papers.into_iter().zip(embeddings);

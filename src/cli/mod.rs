@@ -11,6 +11,7 @@ mod ingest;
 mod inspect;
 mod logging;
 mod mcp;
+mod models;
 mod progress;
 mod pull;
 mod reembed;
@@ -19,11 +20,11 @@ mod serve;
 mod verify;
 mod watch;
 
-use crate::encoder::{self, Encoder};
-use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
+use crate::encoder::{self, Devices, Encoder};
+use crate::model::{self, DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ struct Cli {
 enum Command {
     /// Fetch a model's files, each verified, into the models folder.
     Pull(pull::Options),
+    /// List models: those that are here, and those that can be fetched; what each is good for.
+    Models(models::Options),
     /// Read dumps, encode what is new, and index it. Interrupted, run it again: it goes on.
     Ingest(ingest::Options),
     /// Read dumps and write their vectors into a file: Parquet, NumPy or JSON Lines. Interrupted, run it again: it goes on.
@@ -67,17 +70,48 @@ enum Command {
 /// Options of every command that needs a model.
 #[derive(Args)]
 struct ModelOptions {
-    /// Model name, or a folder as sentence-transformers makes it (BERT family); left out, a data folder's own, and
-    /// for a new one all-MiniLM-L6-v2.
+    /// Model name, a repository on the hub (owner/name), or a folder as sentence-transformers makes it; left out, a data
+    /// folder's own, and for a new one all-MiniLM-L6-v2. `likewise models` lists some.
     #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_MODEL")]
     model: Option<String>,
     /// Where models are kept by name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     models: PathBuf,
     /// Arithmetic of the large multiplications: f32, bf16, int8, or auto, which is a data folder's own, and
-    /// for a new one the fastest that this CPU has instructions for.
+    /// for a new one the fastest that this CPU has instructions for, if the model is of BERT's shape, else f32; on a GPU
+    /// bf16.
     #[arg(long, env = "LIKEWISE_PRECISION", default_value = AUTO, value_parser = parse_precision)]
     precision: Wanted,
+    #[command(flatten)]
+    changes: Changes,
+    #[command(flatten)]
+    devices: DeviceOptions,
+}
+
+/// What is to be otherwise than a model's folder says; what it was for a data folder's own model stays so.
+#[derive(Args)]
+struct Changes {
+    /// Only so many values of every vector, for models that were trained for it (Matryoshka).
+    #[arg(long, value_name = "N", env = "LIKEWISE_DIMENSIONS")]
+    dimensions: Option<usize>,
+    /// The model's prompt of this name before papers and queries alike, in place of one each.
+    #[arg(long, value_name = "NAME", env = "LIKEWISE_PROMPT_NAME")]
+    prompt_name: Option<String>,
+}
+
+impl Changes {
+    fn options(&self) -> model::ModelOptions {
+        model::ModelOptions { dimensions: self.dimensions, prompt_name: self.prompt_name.clone() }
+    }
+}
+
+/// Where to encode.
+#[derive(Args)]
+struct DeviceOptions {
+    /// What encodes: cpu, cuda (all GPUs), cuda:0, cuda:0,cuda:1, or auto: GPUs, if the program was built for them and
+    /// there are any.
+    #[arg(long, value_name = "DEVICE", env = "LIKEWISE_DEVICE", default_value_t = Devices::Auto)]
+    device: Devices,
 }
 
 /// A precision by name, or none for [`AUTO`].
@@ -106,13 +140,26 @@ struct DataOptions {
 
 impl ModelOptions {
     fn open(&self) -> anyhow::Result<ModelFolder> {
-        let precision = self.precision.unwrap_or_else(encoder::fastest_precision);
-        Ok(ModelFolder::open(self.model.as_deref().unwrap_or(DEFAULT_MODEL), &self.models, precision)?)
+        let folder = open_model(self.model.as_deref().unwrap_or(DEFAULT_MODEL), &self.models)?;
+        let folder = folder.with_options(self.changes.options())?;
+        let fastest = || encoder::fastest_precision(&folder, &self.devices.device);
+        let precision = self.precision.unwrap_or_else(fastest);
+        Ok(folder.in_precision(precision))
     }
 
     fn load(&self) -> anyhow::Result<Encoder> {
-        Ok(Encoder::load(&self.open()?)?)
+        Ok(Encoder::load_on(&self.open()?, &self.devices.device)?)
     }
+}
+
+/// Opens a model by name or folder; one that is on the hub and not here is fetched, as its name asks for no less.
+fn open_model(name: &str, models: &Path) -> anyhow::Result<ModelFolder> {
+    let is_missing = !Path::new(name).is_dir() && !model::is_here(name, models);
+    if is_missing && model::is_repository(name) {
+        eprintln!("{name} is not in {} yet; fetching it", models.display());
+        model::pull(name, models)?;
+    }
+    Ok(ModelFolder::open(name, models, Precision::F32)?)
 }
 
 impl DataOptions {
@@ -120,14 +167,22 @@ impl DataOptions {
     fn load(&self) -> anyhow::Result<Arc<Encoder>> {
         let DataOptions { data, model } = self;
         let own = if model.model.is_none() { crate::ingest::model_of(data, &model.models)? } else { None };
-        let mut folder = own.map_or_else(|| model.open(), Ok)?;
+        let changes = model.changes.options();
+        let mut folder = match own {
+            Some(own) if changes.is_empty() => own,
+            Some(own) => {
+                let options = changes.or(&own.options);
+                own.with_options(options)?
+            }
+            None => model.open()?,
+        };
         let precision = model
             .precision
             .map_or_else(|| crate::ingest::precision_of(data, &folder), |named| Ok(Some(named)))?;
         if let Some(precision) = precision {
             folder = folder.in_precision(precision);
         }
-        Ok(Arc::new(Encoder::load(&folder)?))
+        Ok(Arc::new(Encoder::load_on(&folder, &model.devices.device)?))
     }
 }
 
@@ -161,6 +216,7 @@ fn run() -> anyhow::Result<ExitCode> {
         logging::start(if let Command::Serve(options) = &cli.command { &options.logging } else { &own })?;
     match cli.command {
         Command::Pull(options) => pull::run(&options),
+        Command::Models(options) => models::run(&options),
         Command::Ingest(options) => ingest::run(&options),
         Command::Embed(options) => embed::run(&options),
         Command::Inspect(options) => inspect::run(&options),

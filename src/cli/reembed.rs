@@ -1,6 +1,6 @@
 //! `likewise reembed`: another model takes the place of the one that a data folder was filled with.
 
-use super::{Wanted, parse_precision, print_line};
+use super::{Changes, DeviceOptions, Wanted, open_model, parse_precision, print_line};
 use crate::encoder::{Encoder, fastest_precision};
 use crate::ingest;
 use crate::model::{DEFAULT_MODELS_DIR, ModelFolder};
@@ -25,6 +25,10 @@ pub struct Options {
     /// The precision: f32, bf16, int8, or auto, the fastest here. Without a --model, of the model in use.
     #[arg(long, value_parser = parse_precision)]
     precision: Option<Wanted>,
+    #[command(flatten)]
+    changes: Changes,
+    #[command(flatten)]
+    devices: DeviceOptions,
     /// Only remove the vectors of models that are neither in use nor about to be.
     #[arg(long, conflicts_with_all = ["model", "precision"])]
     drop_old: bool,
@@ -51,7 +55,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         "which model? wanted --model, or --precision for the model in use in another; no run was interrupted that could \
          be gone on with",
     )?;
-    let encoder = Arc::new(Encoder::load(&model)?);
+    let encoder = Arc::new(Encoder::load_on(&model, &options.devices.device)?);
     eprintln!("{}", encoder.describe());
     let mut progress = Progress::new();
     let outcome = reembed(&options.data, &encoder, |step| progress.show(&step));
@@ -73,14 +77,26 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 /// The model that is to take over.
 fn wanted(options: &Options) -> anyhow::Result<Option<ModelFolder>> {
     let Options { model, precision, models, data, .. } = options;
-    let named = precision.map(|precision| precision.unwrap_or_else(fastest_precision));
+    let in_wanted = |folder: ModelFolder, wanted: Wanted| {
+        let fastest = || fastest_precision(&folder, &options.devices.device);
+        let precision = wanted.unwrap_or_else(fastest);
+        folder.in_precision(precision)
+    };
+    let changes = options.changes.options();
     if let Some(model) = model {
-        return Ok(Some(ModelFolder::open(model, models, named.unwrap_or_else(fastest_precision))?));
+        let folder = open_model(model, models)?.with_options(changes)?;
+        return Ok(Some(in_wanted(folder, precision.flatten())));
     }
-    match named {
-        Some(precision) => Ok(ingest::model_of(data, models)?.map(|used| used.in_precision(precision))),
-        None => Ok(ingest::next_model_of(data, models)?),
+    if changes.is_empty() && precision.is_none() {
+        return Ok(ingest::next_model_of(data, models)?);
     }
+    let Some(used) = ingest::model_of(data, models)? else { return Ok(None) };
+    let options = changes.or(&used.options);
+    let used = if options == used.options { used } else { used.with_options(options)? };
+    Ok(Some(match precision {
+        Some(wanted) => in_wanted(used, *wanted),
+        None => used,
+    }))
 }
 
 /// How far it is: a bar on a terminal, a line now and then elsewhere.

@@ -305,7 +305,7 @@ fn follow(app: &App, mut library: Arc<Library>, options: &DataOptions) {
             }
             let model = ingest::model_of(&options.data, &options.model.models)?;
             let model = model.context("the folder has no model any more")?;
-            open(options, Arc::new(Encoder::load(&model)?)).map(Some)
+            open(options, Arc::new(Encoder::load_on(&model, library.encoder().devices())?)).map(Some)
         };
         match next() {
             Ok(None) => (said, pause) = (None, LOOK_EVERY),

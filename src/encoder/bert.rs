@@ -1,12 +1,17 @@
-//! BERT in candle's own operations: load and forward (Devlin et al., BERT; post-layer-norm encoder).
+//! BERT and what is built like it: load and forward (Devlin et al., BERT; post-layer-norm encoder).
 //!
-//! It runs wherever candle does, and is what the fast path in [`super::packed`] is judged by.
+//! DistilBERT, RoBERTa, MPNet and Jina's BERT differ in how positions are told, in the feed-forward part and in names:
+//! [`super::distilbert`], [`super::roberta`], [`super::mpnet`] and [`super::jina_bert`] say how. It runs wherever
+//! candle does, and is what the fast path in [`super::packed`] is judged by.
 
+use super::Network;
+use super::adapter::Adapter;
+use super::attention::{Attention, DistanceBias, split, split_heads};
+use super::batch::Batch;
 use super::kernels::Activation;
-use super::{Architecture, pooling};
-use crate::model::Pooling;
-use candle_core::{D, DType, Device, Result, Tensor};
-use candle_nn::{Embedding, LayerNorm, Linear, Module, VarBuilder};
+use super::layers::{Applied, Embedding, Gate, Linear, Loader, Norm, add};
+use crate::model::{Side, Sides};
+use candle_core::{Result, Tensor};
 use serde::Deserialize;
 
 /// The part of config.json that shapes the network.
@@ -24,6 +29,42 @@ pub struct Config {
     pub layer_norm_eps: f64,
     #[serde(default)]
     pub hidden_act: Activation,
+    #[serde(skip)]
+    pub positions: Positions,
+    /// Whether one half of the feed-forward part's wide row is a gate for the other.
+    #[serde(skip)]
+    pub is_gated: bool,
+}
+
+/// How a token's place in its text is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Positions {
+    /// By a vector for each place.
+    #[default]
+    Learned,
+    /// The same, counted from the one after the vector of padding; a token that is padding has that one's.
+    AfterPadding(u32),
+    /// Only by how far apart tokens are.
+    Distance,
+}
+
+impl Positions {
+    /// Which vector each token of a text has.
+    pub fn rows(self, ids: &[u32]) -> Vec<u32> {
+        let mut next = 0;
+        let row = |id: &u32| match self {
+            Positions::AfterPadding(padding) if *id == padding => padding,
+            Positions::AfterPadding(padding) => {
+                next += 1;
+                padding + next
+            }
+            Positions::Learned | Positions::Distance => {
+                next += 1;
+                next - 1
+            }
+        };
+        ids.iter().map(row).collect()
+    }
 }
 
 fn two() -> usize {
@@ -37,148 +78,154 @@ fn default_eps() -> f64 {
 /// A loaded BERT.
 pub struct Bert {
     words: Embedding,
-    /// Position embeddings, with the embedding of token type 0 already added to each.
+    /// Position embeddings, with the embedding of token type 0 already added to each; that alone, if places are told
+    /// otherwise.
     positions: Tensor,
-    embedding_norm: LayerNorm,
+    told_by: Positions,
+    embedding_norm: Norm,
+    attention: Attention,
+    bias: Option<DistanceBias>,
     layers: Vec<Layer>,
-    pooling: Pooling,
-    device: Device,
+    adapters: Option<Sides<Adapter>>,
 }
 
 struct Layer {
-    heads: usize,
-    query: Linear,
-    key: Linear,
-    value: Linear,
+    qkv: Linear,
     attention_output: Linear,
-    attention_norm: LayerNorm,
+    attention_norm: Norm,
     intermediate: Linear,
-    activation: Activation,
+    activation: Applied,
+    is_gated: bool,
     output: Linear,
-    output_norm: LayerNorm,
+    output_norm: Norm,
 }
 
 /// Some checkpoints have all names under `bert`.
-pub fn root(tensors: VarBuilder) -> VarBuilder {
-    if tensors.contains_tensor("bert.embeddings.word_embeddings.weight") {
-        tensors.pp("bert")
-    } else {
-        tensors
-    }
+pub fn root<'a>(loader: &Loader<'a>) -> Loader<'a> {
+    loader.root("bert", "embeddings.word_embeddings.weight")
 }
 
-/// Position embeddings, with the embedding of token type 0 added to each: `[positions, hidden]`.
-pub fn positions(config: &Config, embeddings: &VarBuilder) -> Result<Tensor> {
+/// Position embeddings, with the embedding of token type 0 added to each: `[positions, hidden]`; one row, if there are
+/// none.
+pub fn positions(config: &Config, embeddings: &Loader) -> Result<Tensor> {
     let hidden = config.hidden_size;
-    let positions = embeddings.get((config.max_position_embeddings, hidden), "position_embeddings.weight")?;
-    let types = embeddings.get((config.type_vocab_size, hidden), "token_type_embeddings.weight")?;
-    positions.broadcast_add(&types.get(0)?)
-}
-
-/// Scale and shift of a norm; older checkpoints name them `gamma` and `beta`.
-pub fn norm_parameters(config: &Config, tensors: &VarBuilder) -> Result<(Tensor, Tensor)> {
-    let old_names = tensors.contains_tensor("gamma");
-    let (scale, shift) = if old_names { ("gamma", "beta") } else { ("weight", "bias") };
-    Ok((tensors.get(config.hidden_size, scale)?, tensors.get(config.hidden_size, shift)?))
+    let types = match config.type_vocab_size {
+        0 => None,
+        count => Some(embeddings.tensor((count, hidden), "token_type_embeddings.weight")?.get(0)?),
+    };
+    let table = match config.positions {
+        Positions::Distance => {
+            let device = embeddings.device();
+            Tensor::zeros((1, hidden), embeddings.tensors().dtype(), device)?
+        }
+        _ => embeddings.tensor((config.max_position_embeddings, hidden), "position_embeddings.weight")?,
+    };
+    types.map_or(Ok(table.clone()), |types| table.broadcast_add(&types))
 }
 
 impl Bert {
-    /// Takes the weights out of a safetensors file.
-    pub fn load(config: &Config, pooling: Pooling, tensors: VarBuilder) -> Result<Bert> {
-        let device = tensors.device().clone();
-        let tensors = root(tensors);
-        let embeddings = tensors.pp("embeddings");
-        let words = embeddings.get((config.vocab_size, config.hidden_size), "word_embeddings.weight")?;
-        let layers = tensors.pp("encoder.layer");
+    /// Takes the weights out of a checkpoint.
+    pub fn load(
+        config: &Config,
+        bias: Option<DistanceBias>,
+        adapters: Option<Sides<Adapter>>,
+        loader: &Loader,
+    ) -> Result<Bert> {
+        let loader = root(loader);
+        let embeddings = loader.pp("embeddings");
+        let layers = loader.pp("encoder.layer");
         Ok(Bert {
-            words: Embedding::new(words, config.hidden_size),
+            words: embeddings.pp("word_embeddings").embedding(config.vocab_size, config.hidden_size)?,
             positions: positions(config, &embeddings)?,
-            embedding_norm: norm(config, &embeddings.pp("LayerNorm"))?,
+            told_by: config.positions,
+            embedding_norm: embeddings
+                .pp("LayerNorm")
+                .layer_norm(config.hidden_size, config.layer_norm_eps)?,
+            attention: Attention::plain(config.num_attention_heads, config.hidden_size),
+            bias,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, &layers.pp(layer)))
                 .collect::<Result<_>>()?,
-            pooling,
-            device,
+            adapters,
         })
     }
 
-    /// Token ids and attention mask, both `[texts, tokens]`, to `[texts, tokens, hidden]`.
-    fn forward(&self, ids: &Tensor, mask: &Tensor) -> Result<Tensor> {
-        // 0 for a token, hugely negative for padding: added to the scores before softmax.
-        let mask = ((mask - 1.0)? * 1e30)?.unsqueeze(1)?.unsqueeze(1)?;
-        let positions = self.positions.narrow(0, 0, ids.dim(1)?)?;
-        let mut hidden = self.embedding_norm.forward(&self.words.forward(ids)?.broadcast_add(&positions)?)?;
-        for layer in &self.layers {
-            hidden = layer.forward(&hidden, &mask)?;
-        }
-        Ok(hidden)
+    fn embeddings(&self, texts: &[&[u32]], batch: &Batch) -> Result<Tensor> {
+        let words = self.words.forward(&batch.ids)?;
+        let embedded = match self.told_by {
+            Positions::Distance => words.broadcast_add(&self.positions)?,
+            Positions::Learned => add(&words, &self.positions.index_select(&batch.places, 0)?)?,
+            Positions::AfterPadding(_) => {
+                let rows: Vec<u32> = texts.iter().flat_map(|ids| self.told_by.rows(ids)).collect();
+                let rows = Tensor::from_vec(rows, batch.places.shape(), batch.ids.device())?;
+                add(&words, &self.positions.index_select(&rows, 0)?)?
+            }
+        };
+        self.embedding_norm.forward(&embedded)
     }
 }
 
-impl Architecture for Bert {
-    fn embed(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
-        let width = texts.iter().map(|ids| ids.len()).max().unwrap_or_default();
-        let padded =
-            |ids: &&[u32]| ids.iter().copied().chain(std::iter::repeat(0)).take(width).collect::<Vec<_>>();
-        let kept =
-            |ids: &&[u32]| (0..width).map(|place| f32::from(u8::from(place < ids.len()))).collect::<Vec<_>>();
-        let ids = Tensor::new(texts.iter().map(padded).collect::<Vec<_>>(), &self.device)?;
-        let mask = Tensor::new(texts.iter().map(kept).collect::<Vec<_>>(), &self.device)?;
-        let hidden = self.forward(&ids, &mask)?;
-        match self.pooling {
-            Pooling::Mean => pooling::mean(&hidden, &mask)?,
-            Pooling::Cls => pooling::cls(&hidden)?,
+impl Network for Bert {
+    fn forward(&self, texts: &[&[u32]], batch: &Batch, side: Side) -> Result<Tensor> {
+        let adapter = self.adapters.as_ref().map(|adapters| adapters.of(side));
+        let mut hidden = self.embeddings(texts, batch)?;
+        for (place, layer) in self.layers.iter().enumerate() {
+            let context = layer.attend(&hidden, &self.attention, self.bias.as_ref(), batch)?;
+            let attended =
+                layer.attention_norm.forward(&add(&layer.attention_output.forward(&context)?, &hidden)?)?;
+            let mut output = layer.feed_forward(&attended)?;
+            if let Some(adapter) = adapter {
+                output = adapter.forward(place, &output, &attended, &layer.output_norm)?;
+            }
+            hidden = layer.output_norm.forward(&add(&output, &attended)?)?;
         }
-        .to_vec2()
+        Ok(hidden)
+    }
+
+    fn check(&self, ids: &[u32]) -> Result<()> {
+        self.words.check(ids)
     }
 }
 
 impl Layer {
-    fn load(config: &Config, tensors: &VarBuilder) -> Result<Layer> {
+    fn load(config: &Config, loader: &Loader) -> Result<Layer> {
         let (hidden, wide) = (config.hidden_size, config.intermediate_size);
-        let attention = tensors.pp("attention");
-        let part = |name| candle_nn::linear(hidden, hidden, attention.pp("self").pp(name));
+        let attention = loader.pp("attention");
+        let parts = ["query", "key", "value"].map(|part| attention.pp("self").pp(part));
+        let width = if config.is_gated { 2 * wide } else { wide };
         Ok(Layer {
-            heads: config.num_attention_heads,
-            query: part("query")?,
-            key: part("key")?,
-            value: part("value")?,
-            attention_output: candle_nn::linear(hidden, hidden, attention.pp("output.dense"))?,
-            attention_norm: norm(config, &attention.pp("output.LayerNorm"))?,
-            intermediate: candle_nn::linear(hidden, wide, tensors.pp("intermediate.dense"))?,
-            activation: config.hidden_act,
-            output: candle_nn::linear(wide, hidden, tensors.pp("output.dense"))?,
-            output_norm: norm(config, &tensors.pp("output.LayerNorm"))?,
+            qkv: Loader::joined(&parts.each_ref(), hidden, &[hidden; 3])?,
+            attention_output: attention.pp("output.dense").linear(hidden, hidden)?,
+            attention_norm: attention.pp("output.LayerNorm").layer_norm(hidden, config.layer_norm_eps)?,
+            intermediate: loader.pp("intermediate.dense").linear(hidden, width)?,
+            activation: loader.function(config.hidden_act),
+            is_gated: config.is_gated,
+            output: loader.pp("output.dense").linear(wide, hidden)?,
+            output_norm: loader.pp("output.LayerNorm").layer_norm(hidden, config.layer_norm_eps)?,
         })
     }
 
-    fn forward(&self, hidden: &Tensor, mask: &Tensor) -> Result<Tensor> {
-        let context = self.attend(hidden, mask)?;
-        let attended = self.attention_norm.forward(&(self.attention_output.forward(&context)? + hidden)?)?;
-        let wide = self.intermediate.forward(&attended)?;
-        let wide = match self.activation {
-            Activation::Gelu => wide.gelu_erf()?,
-            Activation::GeluNew => wide.gelu()?,
-            Activation::Relu => wide.relu()?,
-        };
-        self.output_norm.forward(&(self.output.forward(&wide)? + attended)?)
+    fn attend(
+        &self,
+        hidden: &Tensor,
+        attention: &Attention,
+        bias: Option<&DistanceBias>,
+        batch: &Batch,
+    ) -> Result<Tensor> {
+        let width = hidden.dim(1)?;
+        let parts = split(&self.qkv.forward(hidden)?, &[width; 3])?;
+        let heads =
+            parts.iter().map(|part| split_heads(part, attention.heads)).collect::<Result<Vec<_>>>()?;
+        attention.forward([&heads[0], &heads[1], &heads[2]], bias, batch)
     }
 
-    /// Scaled dot-product attention (Vaswani et al., section 3.2), all heads.
-    fn attend(&self, hidden: &Tensor, mask: &Tensor) -> Result<Tensor> {
-        let (texts, tokens, width) = hidden.dims3()?;
-        let head = width / self.heads;
-        let split = |linear: &Linear| {
-            linear.forward(hidden)?.reshape((texts, tokens, self.heads, head))?.transpose(1, 2)?.contiguous()
+    fn feed_forward(&self, hidden: &Tensor) -> Result<Tensor> {
+        let wide = self.intermediate.forward(hidden)?;
+        let wide = if self.is_gated {
+            self.activation.gated(&wide, Gate::First)?
+        } else {
+            self.activation.forward(&wide)?
         };
-        let (query, key, value) = (split(&self.query)?, split(&self.key)?, split(&self.value)?);
-        let scores = (query.matmul(&key.t()?)? / (head as f64).sqrt())?.broadcast_add(mask)?;
-        let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
-        weights.matmul(&value)?.transpose(1, 2)?.reshape((texts, tokens, width))
+        self.output.forward(&wide)
     }
-}
-
-fn norm(config: &Config, tensors: &VarBuilder) -> Result<LayerNorm> {
-    let (scale, shift) = norm_parameters(config, tensors)?;
-    Ok(LayerNorm::new(scale.to_dtype(DType::F32)?, shift.to_dtype(DType::F32)?, config.layer_norm_eps))
 }

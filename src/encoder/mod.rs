@@ -1,29 +1,55 @@
 //! Text → tokens → vectors.
 //!
 //! An [`Encoder`] is one loaded model. It tokenises everything it is given first, sorts by length,
-//! packs texts into batches by a token budget ([`tokenize`]), runs each batch through the model
-//! ([`packed`] on a CPU, [`bert`] elsewhere) on one of its worker threads and puts the vectors back in
-//! the order of the texts. The device is chosen here and nowhere else.
+//! packs texts into batches by a token budget ([`tokenize`]), runs each batch through the network on one of its
+//! workers (a core each, [`packed`] for BERT and its like; or a GPU each), pools ([`pooling`], [`head`]) and puts the
+//! vectors back in the order of the texts. An architecture is one file, which says what is computed
+//! ([`networks`] picks it); by what is [`layers`]' and [`attention`]'s affair.
 
+mod adapter;
+mod attention;
+mod batch;
 mod bert;
+mod device;
+mod distilbert;
+mod gemma3;
+mod head;
+mod jina_bert;
 mod kernels;
+mod layers;
+mod modernbert;
+mod mpnet;
+mod networks;
+mod nomic_bert;
 mod packed;
 mod pooling;
+mod qwen3;
+mod roberta;
+mod rope;
 mod tokenize;
+mod weights;
 
-pub use tokenize::{Batch, Tokenized};
+pub use device::Devices;
+pub use tokenize::{Batch, Keep, Reading, Tokenized};
 
 use crate::error::{Error, Result};
-use crate::map::MappedFile;
-use crate::model::{CONFIG, ModelFolder, Precision, WEIGHTS};
-use candle_core::{DType, Device};
-use candle_nn::VarBuilder;
-use std::sync::Mutex;
+use crate::model::{ModelFolder, Precision, Side};
+use candle_core::Tensor;
+use networks::Loaded;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokenize::Keep;
+use std::sync::{Mutex, mpsc};
 
-/// Tokens in one batch: what a layer takes of them then stays in the core's own cache.
+/// Tokens in one batch on a CPU: what a layer takes of them then stays in the core's own cache.
 const BATCH_TOKENS: usize = 1024;
+
+/// Texts that are best given at once, for every core: enough to sort them by length and for the cores to end together.
+const TEXTS_A_CORE: usize = 512;
+
+/// The same for every GPU.
+const TEXTS_A_GPU: usize = 16_384;
+
+/// Texts that are tokenised for every GPU while it computes the ones before them.
+const TEXTS_AHEAD: usize = 1024;
 
 /// One text's embedding, and how much of the text it stands for.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,10 +62,19 @@ pub struct Embedding {
     pub truncated: bool,
 }
 
-/// A transformer with its pooling: one implementation an architecture and kind of device.
+/// A transformer, in candle's operations: one implementation an architecture.
+trait Network: Send + Sync {
+    /// A few texts, as they are and one after the other, to their token vectors, `[tokens, hidden]`.
+    fn forward(&self, texts: &[&[u32]], batch: &batch::Batch, side: Side) -> candle_core::Result<Tensor>;
+
+    /// Refuses tokens that the network has no vectors for.
+    fn check(&self, ids: &[u32]) -> candle_core::Result<()>;
+}
+
+/// A transformer with its pooling, on one device.
 trait Architecture: Send + Sync {
-    /// Token ids of a few texts to one vector each, of any length.
-    fn embed(&self, texts: &[&[u32]]) -> candle_core::Result<Vec<Vec<f32>>>;
+    /// Token ids of a few texts to one vector each, `[texts, hidden]`.
+    fn pooled(&self, texts: &[&[u32]], side: Side) -> candle_core::Result<Tensor>;
 }
 
 /// Which implementation computes.
@@ -52,16 +87,22 @@ pub enum Engine {
     Candle,
 }
 
-/// The precision that this machine computes fastest in, of those it has instructions for.
-pub fn fastest_precision() -> Precision {
-    kernels::level::current().fastest
+/// The precision that a model is encoded in if nobody says otherwise: on a GPU bf16, on a CPU the one that it computes
+/// fastest in, for BERT and what has its shape. Others were not looked at closely enough to be rounded unasked.
+pub fn fastest_precision(model: &ModelFolder, devices: &Devices) -> Precision {
+    if devices.are_gpus() {
+        return Precision::Bf16;
+    }
+    if networks::is_packed(model) { kernels::level::current().fastest } else { Precision::F32 }
 }
 
 /// A loaded model.
 pub struct Encoder {
     folder: ModelFolder,
+    devices: Devices,
     tokenizer: tokenize::Tokenizer,
-    architecture: Box<dyn Architecture>,
+    /// The model on each device: on the CPU once, for all its workers.
+    loaded: Vec<Loaded>,
     workers: Vec<rayon::ThreadPool>,
     /// For one batch that somebody waits for.
     all_threads: rayon::ThreadPool,
@@ -73,22 +114,33 @@ impl Encoder {
     /// # Errors
     /// [`Error::Model`] names the file that is missing, damaged or of an unknown architecture.
     pub fn load(folder: &ModelFolder) -> Result<Encoder> {
-        let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
-        Encoder::load_with(folder, Engine::default(), threads)
+        Encoder::load_on(folder, &Devices::Cpu)
     }
 
-    /// Loads a model, to encode with `threads` threads.
-    pub fn load_with(folder: &ModelFolder, engine: Engine, threads: usize) -> Result<Encoder> {
-        let device = Device::Cpu;
-        let weights_path = folder.path.join(WEIGHTS);
-        let weights = MappedFile::open(&weights_path)?;
-        let tensors = VarBuilder::from_slice_safetensors(weights.bytes(), DType::F32, &device)
-            .map_err(|error| damaged(&weights_path, error))?;
-        let architecture = architecture(folder, engine, tensors)?;
+    /// Loads a model onto devices: the CPU, or a GPU for each worker.
+    pub fn load_on(folder: &ModelFolder, devices: &Devices) -> Result<Encoder> {
+        let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
+        Encoder::load_with(folder, devices, Engine::default(), threads)
+    }
+
+    /// Loads a model, to encode with `threads` threads, if it is on the CPU.
+    pub fn load_with(
+        folder: &ModelFolder,
+        devices: &Devices,
+        engine: Engine,
+        threads: usize,
+    ) -> Result<Encoder> {
+        let opened = devices.open(folder.precision)?;
+        let weights = weights::Weights::open(&folder.path, &folder.weights)?;
+        let load = |device| Loaded::new(folder, engine, &weights, device);
+        let loaded: Vec<Loaded> = opened.iter().map(load).collect::<Result<_>>()?;
+        let is_cpu = loaded.iter().all(Loaded::is_on_cpu);
         let tokenizer = tokenize::Tokenizer::load(folder)?;
-        let workers = (0..threads.max(1)).map(|_| pool(1)).collect::<Result<_>>()?;
+        let workers = if is_cpu { threads.max(1) } else { loaded.len() };
+        let workers = (0..workers).map(|_| pool(1)).collect::<Result<_>>()?;
         let all_threads = pool(threads.max(1))?;
-        Ok(Encoder { folder: folder.clone(), tokenizer, architecture, workers, all_threads })
+        let (folder, devices) = (folder.clone(), devices.clone());
+        Ok(Encoder { folder, devices, tokenizer, loaded, workers, all_threads })
     }
 
     /// The model this encoder runs.
@@ -96,64 +148,106 @@ impl Encoder {
         &self.folder
     }
 
-    /// Length of the vectors.
-    pub fn dimension(&self) -> usize {
-        self.folder.fingerprint.dimension
+    /// The devices that were asked for, for another model beside this one.
+    pub fn devices(&self) -> &Devices {
+        &self.devices
     }
 
-    /// Texts that are encoded at once, when there are so many.
+    /// Length of the vectors.
+    pub fn dimension(&self) -> usize {
+        self.folder.dimension()
+    }
+
+    /// Batches that are encoded at once, when there are so many.
     pub fn threads(&self) -> usize {
         self.workers.len()
+    }
+
+    /// Texts that this encoder is best given at once, when there are so many.
+    pub fn chunk(&self) -> usize {
+        let each = if self.is_on_cpu() { TEXTS_A_CORE } else { TEXTS_A_GPU };
+        each * self.threads()
+    }
+
+    fn is_on_cpu(&self) -> bool {
+        self.loaded.iter().all(Loaded::is_on_cpu)
     }
 
     /// Where and with how many threads this encoder runs, in words.
     pub fn describe(&self) -> String {
         let (name, precision) = (&self.folder.name, self.folder.precision);
+        if !self.is_on_cpu() {
+            let devices: Vec<String> = self.loaded.iter().map(Loaded::device_name).collect();
+            return format!("{name} in {precision} on {}", devices.join(", "));
+        }
         let (threads, level) = (self.threads(), kernels::level::current().name);
         format!("{name} in {precision} on cpu, {threads} threads, {level}")
     }
 
-    /// How many bytes of a text are read before the model's limit.
+    /// How a text of this side is read.
+    pub fn reading(&self, side: Side) -> Reading {
+        Reading { side, prompt: self.folder.prompt.of(side).clone(), keep: Keep::Beginning }
+    }
+
+    /// How many bytes of a query are read before the model's limit.
     pub fn read_bytes(&self, text: &str) -> usize {
-        self.tokenizer.read_bytes(text)
+        self.tokenizer.read_bytes(text, &self.reading(Side::Query))
     }
 
     /// Encodes one text.
-    pub fn encode_one(&self, text: &str) -> Result<Embedding> {
-        let mut embeddings = self.encode(&[text])?;
+    pub fn encode_one(&self, text: &str, side: Side) -> Result<Embedding> {
+        let mut embeddings = self.encode(&[text], side)?;
         Ok(embeddings.pop().expect("encode gives one embedding a text"))
     }
 
     /// Splits texts into tokens, as [`Encoder::encode`] does first.
-    pub fn tokenize(&self, texts: &[&str]) -> Result<Vec<Tokenized>> {
-        self.tokenizer.tokenize(texts, Keep::Beginning)
-    }
-
-    /// The same, keeping the end of what is longer than the model reads.
-    pub fn tokenize_ends(&self, texts: &[&str]) -> Result<Vec<Tokenized>> {
-        self.tokenizer.tokenize(texts, Keep::End)
+    pub fn tokenize(&self, texts: &[&str], reading: &Reading) -> Result<Vec<Tokenized>> {
+        self.tokenizer.tokenize(texts, reading)
     }
 
     /// Encodes texts; the answer has their order. A text's vector does not depend on the others'
     /// beyond rounding (1e-6).
-    pub fn encode(&self, texts: &[&str]) -> Result<Vec<Embedding>> {
-        self.embed(self.tokenize(texts)?)
+    pub fn encode(&self, texts: &[&str], side: Side) -> Result<Vec<Embedding>> {
+        let reading = self.reading(side);
+        let ahead = TEXTS_AHEAD * self.loaded.len();
+        if self.is_on_cpu() || texts.len() <= ahead {
+            return self.embed(self.tokenize(texts, &reading)?);
+        }
+        // A GPU would wait for the tokenizer as long as it computes.
+        let (sender, receiver) = mpsc::sync_channel(1);
+        std::thread::scope(|scope| {
+            let reading = &reading;
+            scope.spawn(move || {
+                for next in texts.chunks(ahead) {
+                    // Whoever has stopped taking has met an error, and tells of it.
+                    if sender.send(self.tokenize(next, reading)).is_err() {
+                        break;
+                    }
+                }
+            });
+            let mut embeddings = Vec::with_capacity(texts.len());
+            for tokenized in receiver {
+                embeddings.extend(self.embed(tokenized?)?);
+            }
+            Ok(embeddings)
+        })
     }
 
     /// The second half of [`Encoder::encode`]: what was split into tokens becomes vectors, in its order.
     pub fn embed(&self, tokenized: Vec<Tokenized>) -> Result<Vec<Embedding>> {
-        let batches = tokenize::pack(&tokenized, BATCH_TOKENS);
+        let budget = self.loaded.iter().map(Loaded::budget).min().unwrap_or(BATCH_TOKENS);
+        let batches = tokenize::pack(&tokenized, budget, self.folder.adapters.is_some());
         let vectors = Mutex::new(vec![Vec::new(); tokenized.len()]);
-        let encode_batch = |batch: &Batch| -> Result<()> {
-            let ids: Vec<&[u32]> = batch.iter().map(|&text| &tokenized[text].ids[..]).collect();
-            let encoded = self.architecture.embed(&ids)?;
+        let encode_batch = |loaded: &Loaded, batch: &Batch| -> Result<()> {
+            let texts: Vec<&Tokenized> = batch.iter().map(|&text| &tokenized[text]).collect();
+            let encoded = loaded.embed(&texts)?;
             let mut vectors = vectors.lock().expect("no thread panics while holding this lock");
-            batch.iter().zip(encoded).for_each(|(&text, vector)| vectors[text] = pooling::normalized(vector));
+            batch.iter().zip(encoded).for_each(|(&text, vector)| vectors[text] = vector);
             Ok(())
         };
-        match &batches[..] {
-            [] => {}
-            [only] => self.all_threads.install(|| encode_batch(only))?,
+        match (&batches[..], &self.loaded[..]) {
+            ([], _) => {}
+            ([only], [first, ..]) => self.all_threads.install(|| encode_batch(first, only))?,
             _ => self.share_out(&batches, encode_batch)?,
         }
         let vectors = vectors.into_inner().expect("no thread panicked while holding this lock");
@@ -166,57 +260,25 @@ impl Encoder {
     }
 
     /// Runs every batch on some worker; each worker takes the next batch when it is free.
-    fn share_out(&self, batches: &[Batch], run: impl Fn(&Batch) -> Result<()> + Sync) -> Result<()> {
+    fn share_out(&self, batches: &[Batch], run: impl Fn(&Loaded, &Batch) -> Result<()> + Sync) -> Result<()> {
         let next = AtomicUsize::new(0);
-        let work = || {
+        let work = |loaded: &Loaded| {
             while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                run(batch)?;
+                run(loaded, batch)?;
             }
             Ok(())
         };
         std::thread::scope(|scope| {
             let work = &work;
             let mut running = Vec::new();
-            for worker in &self.workers {
-                running.push(scope.spawn(move || worker.install(work)));
+            for (worker, loaded) in self.workers.iter().zip(self.loaded.iter().cycle()) {
+                running.push(scope.spawn(move || worker.install(|| work(loaded))));
             }
             running.into_iter().try_for_each(|thread| match thread.join() {
                 Ok(outcome) => outcome,
                 Err(panic) => std::panic::resume_unwind(panic),
             })
         })
-    }
-}
-
-/// Picks the architecture by config.json's `model_type`.
-fn architecture(folder: &ModelFolder, engine: Engine, tensors: VarBuilder) -> Result<Box<dyn Architecture>> {
-    #[derive(serde::Deserialize)]
-    struct Kind {
-        model_type: String,
-    }
-    let path = folder.path.join(CONFIG);
-    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let kind: Kind = serde_json::from_str(&text).map_err(|error| damaged(&path, error))?;
-    match kind.model_type.as_str() {
-        "bert" => {
-            let config = serde_json::from_str(&text).map_err(|error| damaged(&path, error))?;
-            let weights_path = folder.path.join(WEIGHTS);
-            let level = kernels::level::current();
-            let loaded: candle_core::Result<Box<dyn Architecture>> = match engine {
-                Engine::Kernels => {
-                    packed::PackedBert::load(&config, folder.pooling, folder.precision, level, tensors)
-                        .map(|bert| Box::new(bert) as _)
-                }
-                Engine::Candle => {
-                    bert::Bert::load(&config, folder.pooling, tensors).map(|bert| Box::new(bert) as _)
-                }
-            };
-            loaded.map_err(|error| damaged(&weights_path, error))
-        }
-        other => Err(Error::Model(format!(
-            "{}: model_type {other:?} is not supported, only \"bert\"; use a model of the BERT family",
-            path.display()
-        ))),
     }
 }
 

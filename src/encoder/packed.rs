@@ -5,7 +5,8 @@
 //! weights.
 
 use super::Architecture;
-use super::bert::{Config, norm_parameters, positions, root};
+use super::bert::{Config, Positions, positions};
+use super::kernels::Activation;
 use super::kernels::attention::{Attention, AttentionBuffer};
 use super::kernels::feed_forward::{FeedForward, FeedForwardBuffer};
 use super::kernels::level::Level;
@@ -13,9 +14,10 @@ use super::kernels::linear::Linear;
 use super::kernels::room;
 use super::kernels::rows::{Norm, add_and_norm};
 use super::kernels::words::{Form, Range, WordBuffer};
-use crate::model::{Pooling, Precision};
-use candle_core::{Result, Storage, Tensor, bail};
-use candle_nn::VarBuilder;
+use super::layers::Loader;
+use super::pooling;
+use crate::model::{Pooling, Precision, Side};
+use candle_core::{Device, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -28,6 +30,7 @@ pub struct PackedBert {
     words: Tensor,
     /// `[positions, hidden]`, with the embedding of token type 0.
     positions: Vec<f32>,
+    told_by: Positions,
     embedding_norm: Norm,
     layers: Vec<Layer>,
     hidden: usize,
@@ -85,15 +88,15 @@ impl PackedBert {
         pooling: Pooling,
         precision: Precision,
         level: &'static Level,
-        tensors: VarBuilder,
+        tensors: &Loader,
     ) -> Result<PackedBert> {
-        let tensors = root(tensors);
         let embeddings = tensors.pp("embeddings");
-        let words = embeddings.get((config.vocab_size, config.hidden_size), "word_embeddings.weight")?;
+        let words = embeddings.tensor((config.vocab_size, config.hidden_size), "word_embeddings.weight")?;
         let layers = tensors.pp("encoder.layer");
         Ok(PackedBert {
             words,
             positions: values(&positions(config, &embeddings)?)?,
+            told_by: config.positions,
             embedding_norm: norm(config, &embeddings.pp("LayerNorm"))?,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, precision, level, &layers.pp(layer)))
@@ -114,7 +117,14 @@ impl PackedBert {
         words.clear();
         places.clear();
         for ids in texts {
-            places.extend_from_slice(&self.positions[..ids.len() * width]);
+            match self.told_by {
+                Positions::Learned => places.extend_from_slice(&self.positions[..ids.len() * width]),
+                told_by => {
+                    for row in told_by.rows(ids) {
+                        places.extend_from_slice(&self.positions[row as usize * width..][..width]);
+                    }
+                }
+            }
             for &id in *ids {
                 let start = id as usize * width;
                 let Some(word) = table.get(start..start + width) else {
@@ -149,56 +159,36 @@ impl PackedBert {
             });
         }
     }
-
-    fn pool(&self, hidden: &[f32]) -> Vec<f32> {
-        let mut rows = hidden.chunks_exact(self.hidden);
-        match self.pooling {
-            Pooling::Cls => rows.next().unwrap_or_default().to_vec(),
-            Pooling::Mean => {
-                let share = 1.0 / rows.len().max(1) as f32;
-                let mut mean = vec![0.0; self.hidden];
-                for row in rows {
-                    mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += share * value);
-                }
-                mean
-            }
-        }
-    }
 }
 
 impl Architecture for PackedBert {
-    fn embed(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+    fn pooled(&self, texts: &[&[u32]], _: Side) -> Result<Tensor> {
         let mut room = BATCH.take();
         let Batch { hidden, context, qkv } = &mut room;
         self.embeddings(texts, hidden, context)?;
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
         self.forward(hidden, &lengths, qkv, context);
         let mut rest = &hidden[..];
-        let pooled = lengths.iter().map(|length| {
+        let mut pooled = Vec::with_capacity(texts.len() * self.hidden);
+        for length in lengths {
             let (text, later) = rest.split_at(length * self.hidden);
             rest = later;
-            self.pool(text)
-        });
-        let pooled = pooled.collect();
+            pooled.extend(pooling::rows(text, self.hidden, self.pooling));
+        }
         BATCH.set(room);
-        Ok(pooled)
+        Tensor::from_vec(pooled, (texts.len(), self.hidden), &Device::Cpu)
     }
 }
 
 impl Layer {
-    fn load(
-        config: &Config,
-        precision: Precision,
-        level: &'static Level,
-        tensors: &VarBuilder,
-    ) -> Result<Layer> {
+    fn load(config: &Config, precision: Precision, level: &'static Level, tensors: &Loader) -> Result<Layer> {
         let (hidden, wide) = (config.hidden_size, config.intermediate_size);
         let attention = tensors.pp("attention");
-        let linear = |precision, range, tensors: &[VarBuilder], inputs, outputs| {
+        let linear = |precision, range, tensors: &[Loader], inputs, outputs| {
             let (mut weight, mut bias) = (Vec::new(), Vec::new());
             for tensors in tensors {
-                weight.extend(values(&tensors.get((outputs, inputs), "weight")?)?);
-                bias.extend(values(&tensors.get(outputs, "bias")?)?);
+                weight.extend(values(&tensors.tensor((outputs, inputs), "weight")?)?);
+                bias.extend(values(&tensors.tensor(outputs, "bias")?)?);
             }
             Ok::<_, candle_core::Error>(Linear::new(level, Form { precision, range }, &weight, bias))
         };
@@ -213,10 +203,12 @@ impl Layer {
             .into_iter()
             .map(|(precision, parts)| linear(precision, Range::Signed, parts, hidden, hidden))
             .collect::<Result<Vec<_>>>()?;
+        // The others' lowest values are what bytes begin at; this one's is lower.
+        let activated = if config.hidden_act == Activation::Silu { Range::Signed } else { Range::Activated };
         let feed_forward = FeedForward {
             intermediate: one(Range::Signed, tensors.pp("intermediate.dense"), hidden, wide)?,
             activation: config.hidden_act,
-            output: one(Range::Activated, tensors.pp("output.dense"), wide, hidden)?,
+            output: one(activated, tensors.pp("output.dense"), wide, hidden)?,
             level,
         };
         Ok(Layer {
@@ -280,7 +272,7 @@ fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.flatten_all()?.to_vec1()
 }
 
-fn norm(config: &Config, tensors: &VarBuilder) -> Result<Norm> {
-    let (scale, shift) = norm_parameters(config, tensors)?;
-    Ok(Norm { scale: values(&scale)?, shift: values(&shift)?, eps: config.layer_norm_eps as f32 })
+fn norm(config: &Config, tensors: &Loader) -> Result<Norm> {
+    let (scale, shift, eps) = tensors.norm_parameters(config.hidden_size, config.layer_norm_eps)?;
+    Ok(Norm { scale: values(&scale)?, shift: values(&shift)?, eps })
 }

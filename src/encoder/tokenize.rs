@@ -5,7 +5,8 @@
 //! together. (Where a batch is padded, mixed lengths in arrival order would cost 1.8 times the work.)
 
 use crate::error::{Error, Result};
-use crate::model::{ModelFolder, TOKENIZER};
+use crate::model::{ModelFolder, Side, TOKENIZER};
+use std::borrow::Cow;
 use std::sync::OnceLock;
 use tokenizers::{TruncationDirection, TruncationParams, TruncationStrategy};
 
@@ -20,6 +21,8 @@ pub struct Tokenized {
     pub ids: Vec<u32>,
     /// Whether the text had more.
     pub truncated: bool,
+    /// What it is to a search.
+    pub side: Side,
 }
 
 /// Texts of similar length: their places in the list that was packed.
@@ -34,6 +37,17 @@ pub enum Keep {
     End,
 }
 
+/// How texts are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// What they are to a search.
+    pub side: Side,
+    /// What is put before each.
+    pub prompt: String,
+    /// Which part of one that is too long.
+    pub keep: Keep,
+}
+
 /// A model's tokenizer, reading as much as the model does.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -41,6 +55,7 @@ pub struct Tokenizer {
     ends: OnceLock<tokenizers::Tokenizer>,
     max_length: usize,
     max_bytes: usize,
+    lowercase: bool,
 }
 
 impl Tokenizer {
@@ -56,35 +71,71 @@ impl Tokenizer {
             .with_truncation(Some(truncation(folder.max_length, TruncationDirection::Right)))
             .map_err(refused)?
             .with_padding(None);
-        let (ends, max_length) = (OnceLock::new(), folder.max_length);
-        Ok(Tokenizer { inner, ends, max_length, max_bytes: max_length * MAX_BYTES_A_TOKEN })
+        let ModelFolder { max_length, lowercase, .. } = *folder;
+        let (ends, max_bytes) = (OnceLock::new(), max_length * MAX_BYTES_A_TOKEN);
+        Ok(Tokenizer { inner, ends, max_length, max_bytes, lowercase })
     }
 
     /// Tokenises texts, in parallel; the answer has their order.
-    pub fn tokenize(&self, texts: &[&str], keep: Keep) -> Result<Vec<Tokenized>> {
-        let head = |text: &'_ str| text.floor_char_boundary(self.max_bytes);
-        let (inner, parts): (_, Vec<&str>) = match keep {
-            Keep::Beginning => (&self.inner, texts.iter().map(|text| &text[..head(text)]).collect()),
-            Keep::End => {
-                let tail = |text: &str| text.ceil_char_boundary(text.len().saturating_sub(self.max_bytes));
-                (self.ends()?, texts.iter().map(|text| &text[tail(text)..]).collect())
-            }
+    pub fn tokenize(&self, texts: &[&str], reading: &Reading) -> Result<Vec<Tokenized>> {
+        let Reading { side, prompt, keep } = reading;
+        let part = |text: &str| match keep {
+            Keep::Beginning => 0..text.floor_char_boundary(self.max_bytes),
+            Keep::End => text.ceil_char_boundary(text.len().saturating_sub(self.max_bytes))..text.len(),
         };
-        let encodings = inner
-            .encode_batch_fast(parts, true)
-            .map_err(|error| Error::Invalid(format!("the text cannot be tokenised: {error}")))?;
+        let parts = texts.iter().map(|text| self.prompted(&text[part(text)], reading));
+        let parts: Vec<Cow<str>> = parts.collect::<Result<_>>()?;
+        let inner = match keep {
+            // What is put before it would be the first to be cut.
+            Keep::End if prompt.is_empty() => self.ends()?,
+            _ => &self.inner,
+        };
+        let parts: Vec<&str> = parts.iter().map(|part| &**part).collect();
+        let encodings = inner.encode_batch_fast(parts, true).map_err(untokenisable)?;
         let read = |(encoding, text): (tokenizers::Encoding, &&str)| Tokenized {
-            truncated: !encoding.get_overflowing().is_empty() || text.len() > self.max_bytes,
+            truncated: !encoding.get_overflowing().is_empty()
+                || text.len() > self.max_bytes
+                || (*keep == Keep::End && !prompt.is_empty() && self.is_cut(text, reading)),
             ids: encoding.get_ids().to_vec(),
+            side: *side,
         };
         Ok(encodings.into_iter().zip(texts).map(read).collect())
     }
 
+    /// A text as the tokenizer gets it.
+    fn prompted<'a>(&self, text: &'a str, Reading { prompt, keep, .. }: &Reading) -> Result<Cow<'a, str>> {
+        let text = match keep {
+            Keep::End if !prompt.is_empty() => &text[self.tail(text, prompt)?..],
+            _ => text,
+        };
+        let text =
+            if prompt.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(format!("{prompt}{text}")) };
+        Ok(if self.lowercase { Cow::Owned(text.to_lowercase()) } else { text })
+    }
+
+    /// Where the end of a text begins that there is room for behind a prompt.
+    fn tail(&self, text: &str, prompt: &str) -> Result<usize> {
+        let prompt = self.inner.encode_fast(prompt, true).map_err(untokenisable)?.len();
+        let encoding = self.ends()?.encode(text, true).map_err(untokenisable)?;
+        let tokens = encoding.get_offsets().iter().zip(encoding.get_special_tokens_mask());
+        let starts: Vec<usize> =
+            tokens.filter(|(_, special)| **special == 0).map(|((start, _), _)| *start).collect();
+        // The prompt's own special tokens stand for the text's, too.
+        let passed = (starts.len() + prompt).saturating_sub(self.max_length);
+        Ok(starts.get(passed).map_or(text.len(), |start| text.floor_char_boundary(*start)))
+    }
+
+    fn is_cut(&self, text: &str, reading: &Reading) -> bool {
+        self.tail(text, &reading.prompt).is_ok_and(|tail| tail > 0)
+    }
+
     /// Where the last token ends that is read of a text, in bytes; all of it, if that cannot be said.
-    pub fn read_bytes(&self, text: &str) -> usize {
+    pub fn read_bytes(&self, text: &str, reading: &Reading) -> usize {
         let head = &text[..text.floor_char_boundary(self.max_bytes)];
-        let Ok(encoding) = self.inner.encode(head, true) else { return text.len() };
+        let Ok(prompted) = self.prompted(head, reading) else { return text.len() };
+        let Ok(encoding) = self.inner.encode(&*prompted, true) else { return text.len() };
         let end = encoding.get_offsets().iter().map(|(_, end)| *end).max().unwrap_or_default();
+        let end = end.saturating_sub(reading.prompt.len()).min(head.len());
         if encoding.get_overflowing().is_empty() { head.len() } else { text.floor_char_boundary(end) }
     }
 
@@ -101,21 +152,26 @@ impl Tokenizer {
     }
 }
 
+fn untokenisable(error: tokenizers::Error) -> Error {
+    Error::Invalid(format!("the text cannot be tokenised: {error}"))
+}
+
 fn truncation(max_length: usize, direction: TruncationDirection) -> TruncationParams {
     let strategy = TruncationStrategy::LongestFirst;
     TruncationParams { max_length, strategy, direction, ..TruncationParams::default() }
 }
 
 /// Packs texts, longest first, into batches of at most `budget` tokens; a text that is longer than the
-/// budget gets a batch of its own. Every text is in exactly one batch.
-pub fn pack(texts: &[Tokenized], budget: usize) -> Vec<Batch> {
+/// budget gets a batch of its own. Every text is in exactly one batch; if `sides_apart`, with none of the other side.
+pub fn pack(texts: &[Tokenized], budget: usize, sides_apart: bool) -> Vec<Batch> {
     let mut order: Vec<usize> = (0..texts.len()).collect();
-    order.sort_by_key(|&text| std::cmp::Reverse(texts[text].ids.len()));
+    let side = |text: usize| if sides_apart { texts[text].side } else { Side::Paper };
+    order.sort_by_key(|&text| (side(text) == Side::Query, std::cmp::Reverse(texts[text].ids.len())));
     let mut batches: Vec<Batch> = Vec::new();
     let mut tokens = 0;
     for text in order {
         let length = texts[text].ids.len();
-        match batches.last_mut().filter(|_| tokens + length <= budget) {
+        match batches.last_mut().filter(|batch| tokens + length <= budget && side(batch[0]) == side(text)) {
             Some(batch) => batch.push(text),
             None => {
                 batches.push(vec![text]);
@@ -137,18 +193,24 @@ mod tests {
         fn every_text_is_in_exactly_one_batch_within_the_budget(
             lengths in proptest::collection::vec(1_usize..300, 0..60),
             budget in 1_usize..700,
+            sides_apart: bool,
         ) {
             let texts: Vec<Tokenized> = lengths
                 .iter()
-                .map(|&length| Tokenized { ids: vec![7; length], truncated: false })
+                .map(|&length| Tokenized {
+                    ids: vec![7; length],
+                    truncated: false,
+                    side: if length % 3 == 0 { Side::Query } else { Side::Paper },
+                })
                 .collect();
-            let batches = pack(&texts, budget);
+            let batches = pack(&texts, budget, sides_apart);
             let mut seen = batches.concat();
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..texts.len()).collect::<Vec<_>>());
             for batch in &batches {
                 let tokens: usize = batch.iter().map(|&text| lengths[text]).sum();
                 prop_assert!(batch.len() == 1 || tokens <= budget);
+                prop_assert!(!sides_apart || batch.iter().all(|&text| texts[text].side == texts[batch[0]].side));
             }
         }
     }

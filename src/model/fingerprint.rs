@@ -3,17 +3,15 @@
 //! Its own file because it is a promise: two texts encoded under one fingerprint may be compared,
 //! and nothing that changes a vector may leave it unchanged. A model's name is not in it.
 
-use super::{CONFIG, Precision, Stated, TOKENIZER, WEIGHTS};
+use super::{CONFIG, ModelFolder, Stated, TOKENIZER};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
 
-const PRECISION: &str = "precision=";
-
 /// Names one embedding space: every input that changes a vector, and their joint SHA-256.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// SHA-256 over the parts, as 64 hexadecimal digits.
     pub sha256: String,
@@ -25,33 +23,64 @@ pub struct Fingerprint {
 
 impl Fingerprint {
     /// Fingerprints a model folder and the text recipe, see [`crate::text::RECIPE`].
-    pub(super) fn of(folder: &Path, stated: &Stated, precision: Precision) -> Result<Fingerprint> {
+    ///
+    /// What most models do not have is only told where there is some, so that a space keeps its name when the
+    /// program learns of more.
+    pub(super) fn of(folder: &ModelFolder) -> Fingerprint {
         let mut parts = String::new();
-        for file in [WEIGHTS, TOKENIZER, CONFIG] {
-            let sum = match stated.sums.iter().find(|(path, _)| path == file) {
-                Some((_, sum)) => sum.clone(),
-                None => sha256_file(&folder.join(file))?,
-            };
+        for (file, sum) in &folder.sums {
             let _ = writeln!(parts, "{file}={sum}");
         }
-        let Stated { pooling, max_length, dimension, .. } = stated;
-        let _ = writeln!(parts, "pooling={pooling:?}\nmax_length={max_length}\ndimension={dimension}");
-        let _ = writeln!(parts, "{PRECISION}{precision}\ntext={}", crate::text::RECIPE);
-        Ok(Fingerprint::of_parts(parts, *dimension))
-    }
-
-    fn of_parts(parts: String, dimension: usize) -> Fingerprint {
+        let ModelFolder { pooling, max_length, full_dimension, precision, prompt, adapters, .. } = folder;
+        let _ = writeln!(parts, "pooling={pooling:?}\nmax_length={max_length}\ndimension={full_dimension}");
+        let _ = writeln!(parts, "precision={precision}\ntext={}", crate::text::RECIPE);
+        if let Some(join) = &folder.join {
+            let _ = writeln!(parts, "join={join:?}");
+        }
+        for dense in &folder.dense {
+            let _ = writeln!(parts, "dense={} tanh={}", dense.folder, dense.tanh);
+        }
+        if folder.lowercase {
+            parts.push_str("lowercase=true\n");
+        }
+        for (side, prompt) in [("paper", &prompt.paper), ("query", &prompt.query)] {
+            if !prompt.is_empty() {
+                let _ = writeln!(parts, "prompt.{side}={prompt:?}");
+            }
+        }
+        if let Some(adapters) = adapters {
+            let _ = writeln!(parts, "adapter.paper={}\nadapter.query={}", adapters.paper, adapters.query);
+        }
+        if let Some(dimensions) = folder.options.dimensions.filter(|wanted| wanted != full_dimension) {
+            let _ = writeln!(parts, "dimensions={dimensions}");
+        }
+        let dimension = folder.dimension();
         Fingerprint { sha256: hex(&Sha256::digest(parts.as_bytes())), parts, dimension }
     }
+}
 
-    /// The same model in another precision.
-    pub(super) fn in_precision(&self, precision: Precision) -> Fingerprint {
-        let line = |line: &str| match line.starts_with(PRECISION) {
-            true => format!("{PRECISION}{precision}\n"),
-            false => format!("{line}\n"),
-        };
-        Fingerprint::of_parts(self.parts.lines().map(line).collect(), self.dimension)
+/// The sums of all files that change a vector, those of the weights first.
+pub(super) fn sums(folder: &Path, weights: &[String], stated: &Stated) -> Result<Vec<(String, String)>> {
+    let mut files: Vec<String> = weights.to_vec();
+    files.extend([TOKENIZER.into(), CONFIG.into()]);
+    for dense in &stated.dense {
+        files.extend(
+            super::weights::files(&folder.join(&dense.folder))?
+                .into_iter()
+                .map(|file| format!("{}/{file}", dense.folder)),
+        );
     }
+    if let Some(adapters) = &stated.adapters {
+        for adapter in [&adapters.paper, &adapters.query] {
+            files.extend(super::weights::ADAPTER.map(|file| format!("{adapter}/{file}")));
+        }
+    }
+    let sum = |file: String| {
+        let known = stated.sums.iter().find(|(path, _)| *path == file).map(|(_, sum)| sum.clone());
+        let sum = known.map_or_else(|| sha256_file(&folder.join(&file)), Ok)?;
+        Ok((file, sum))
+    };
+    files.into_iter().map(sum).collect()
 }
 
 /// SHA-256 of a file's bytes, in lower-case hexadecimal.

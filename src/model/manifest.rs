@@ -2,23 +2,47 @@
 //!
 //! Its own file because the manifest is data that people write and review: the struct is its schema.
 
-use super::{CONFIG, Pooling, Stated, TOKENIZER, WEIGHTS, sha256_file};
+use super::{CONFIG, Dense, Pooling, Sides, Stated, TOKENIZER, sha256_file};
 use crate::error::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Lists manifests by their folders in `models/`.
+macro_rules! known {
+    ($($folder:literal)*) => {
+        [$(include_str!(concat!("../../models/", $folder, "/model.toml"))),*]
+    };
+}
+
 /// The manifests this binary was built with, so that `likewise pull` works from any folder.
-const KNOWN: [&str; 1] = [include_str!("../../models/all-MiniLM-L6-v2/model.toml")];
+const KNOWN: [&str; 12] = known![
+    "all-MiniLM-L6-v2"
+    "all-mpnet-base-v2"
+    "bge-small-en-v1.5"
+    "bge-base-en-v1.5"
+    "bge-m3"
+    "multilingual-e5-base"
+    "gte-modernbert-base"
+    "nomic-embed-text-v1.5"
+    "specter2"
+    "scincl"
+    "Qwen3-Embedding-0.6B"
+    "embeddinggemma-300m"
+];
 
 /// The manifest's file name in a model folder.
 pub(super) const FILE: &str = "model.toml";
 
 /// A model, as `model.toml` states it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Folder name under `models/`, and the name people use.
     pub name: String,
+    /// What it is good for, in a line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub about: String,
     /// `model_type` of the model's config.json, for people who read this.
     pub architecture: String,
     /// Length of its vectors.
@@ -31,26 +55,46 @@ pub struct Manifest {
     pub normalize: bool,
     /// Licence of the weights.
     pub license: String,
+    /// Parameters, in millions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub millions: Option<f64>,
+    /// What stands between a paper's title and its abstract, if it is no full stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<String>,
+    /// What is put before papers and before queries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Sides<String>>,
+    /// What may be put before texts by `--prompt-name`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prompts: BTreeMap<String, String>,
+    /// Folders of the adapters that papers and queries go through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<Sides<String>>,
     /// Where the files are on a model hub.
     pub hub: HubSource,
     /// Where they are on PyPI, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wheel: Option<WheelSource>,
-    /// Every file that is needed, with its sum.
+    /// What comes after the pooling.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dense: Vec<Dense>,
+    /// Every file that is needed; those without a sum come from other repositories, beside what a model's own one has.
+    #[serde(default)]
     pub files: Vec<FileSum>,
 }
 
 /// A repository on a model hub, at one commit.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HubSource {
     /// `owner/name`.
     pub repo: String,
-    /// The commit.
+    /// The commit, or a branch.
     pub revision: String,
 }
 
 /// A folder inside a PyPI wheel.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WheelSource {
     /// The package's name.
@@ -62,15 +106,20 @@ pub struct WheelSource {
 }
 
 /// One file of a model.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSum {
     /// Path inside the model folder.
     pub path: String,
-    /// Size in bytes.
-    pub bytes: u64,
-    /// SHA-256, in lower-case hexadecimal.
-    pub sha256: String,
+    /// Another repository that has it, and its name there, `owner/name/file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Size in bytes; not known before the first pull, of some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// SHA-256, in lower-case hexadecimal; as for `bytes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 impl FileSum {
@@ -88,31 +137,45 @@ impl FileSum {
             }
         };
         let todo = "delete it and run `likewise pull`";
-        if bytes != self.bytes {
-            let wanted = self.bytes;
+        if let Some(wanted) = self.bytes.filter(|wanted| *wanted != bytes) {
             return Err(Error::Model(format!("{shown}: got {bytes} bytes, wanted {wanted}; {todo}")));
         }
+        let Some(wanted) = &self.sha256 else { return Ok(()) };
         let sum = sha256_file(&path)?;
-        if sum != self.sha256 {
-            let wanted = &self.sha256;
+        if sum != *wanted {
             return Err(Error::Model(format!("{shown}: got SHA-256 {sum}, wanted {wanted}; {todo}")));
         }
         Ok(())
+    }
+
+    /// The same, with the size and sum that `folder`'s copy has.
+    pub(super) fn summed(&self, folder: &Path) -> Result<FileSum> {
+        let path = folder.join(&self.path);
+        let bytes = path.metadata().map_err(Error::io(&path))?.len();
+        Ok(FileSum { bytes: Some(bytes), sha256: Some(sha256_file(&path)?), ..self.clone() })
     }
 }
 
 impl Manifest {
     /// The manifest that this binary knows by `name`: a model's own name or its hub repository.
     pub fn known(name: &str) -> Option<Manifest> {
-        KNOWN
-            .iter()
-            .map(|text| Manifest::parse(text).expect("built-in manifests are parsed by a test"))
-            .find(|manifest| manifest.name == name || manifest.hub.repo == name)
+        Manifest::all_known().find(|manifest| manifest.name == name || manifest.hub.repo == name)
+    }
+
+    /// All manifests that this binary knows.
+    pub fn all_known() -> impl Iterator<Item = Manifest> {
+        KNOWN.iter().map(|text| Manifest::parse(text).expect("built-in manifests are parsed by a test"))
     }
 
     /// The manifest as text, for writing into a folder that has none.
     pub(super) fn known_text(name: &str) -> Option<&'static str> {
         KNOWN.into_iter().find(|text| Manifest::parse(text).is_ok_and(|manifest| manifest.name == name))
+    }
+
+    /// Whether it says what every file is: one that was made without having the files does not, and the first pull
+    /// writes it down.
+    pub fn is_summed(&self) -> bool {
+        !self.files.is_empty() && self.files.iter().all(|file| file.sha256.is_some())
     }
 
     /// Parses a manifest.
@@ -124,11 +187,32 @@ impl Manifest {
     pub fn read(folder: &Path) -> Result<Option<Manifest>> {
         let path = folder.join(FILE);
         match std::fs::read_to_string(&path) {
-            Ok(text) => Manifest::parse(&text)
-                .map(Some)
-                .map_err(|error| Error::Model(format!("{}: {error}", path.display()))),
+            Ok(text) => {
+                let wrong =
+                    |error: &dyn std::fmt::Display| Error::Model(format!("{}: {error}", path.display()));
+                let manifest = Manifest::parse(&text).map_err(|error| wrong(&error))?;
+                manifest.check_paths().map_err(|error| wrong(&error))?;
+                Ok(Some(manifest))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io(&path)(error)),
+        }
+    }
+
+    /// Refuses names of files and folders that lead out of the model's.
+    fn check_paths(&self) -> Result<(), String> {
+        let adapters = self.adapters.iter().flat_map(|adapters| [&adapters.paper, &adapters.query]);
+        let folders = self.dense.iter().map(|dense| &dense.folder).chain(adapters);
+        let mut paths = self.files.iter().map(|file| &file.path).chain(folders).chain([&self.name]);
+        let is_inside = |path: &String| {
+            let is_plain = |part| matches!(part, std::path::Component::Normal(_));
+            !path.is_empty() && Path::new(path).components().all(is_plain)
+        };
+        match paths.find(|path| !is_inside(path)) {
+            Some(path) => {
+                Err(format!("got the path {path:?}, wanted one inside the model's folder; correct it"))
+            }
+            None => Ok(()),
         }
     }
 
@@ -141,15 +225,29 @@ impl Manifest {
                 "{shown}: normalize = false; only unit vectors can be indexed"
             )));
         }
-        for needed in [WEIGHTS, TOKENIZER, CONFIG] {
+        for needed in [TOKENIZER, CONFIG].into_iter().filter(|_| self.is_summed()) {
             if !self.files.iter().any(|file| file.path == needed) {
                 return Err(Error::Model(format!("{shown}: lists no file {needed:?}; add it with its sum")));
             }
         }
         self.files.iter().try_for_each(|file| file.verify(folder))?;
-        let sums = self.files.into_iter().map(|file| (file.path, file.sha256)).collect();
-        let Manifest { name, pooling, max_length, dimension, .. } = self;
-        Ok(Stated { name, pooling, max_length, dimension, sums })
+        let sums = self.files.into_iter().filter_map(|file| Some((file.path, file.sha256?))).collect();
+        let Manifest { name, pooling, max_length, dimension, dense, join, prompts, prompt, adapters, .. } =
+            self;
+        let (prompt, lowercase) = (prompt.unwrap_or_default(), false);
+        Ok(Stated {
+            name,
+            pooling,
+            dense,
+            max_length,
+            lowercase,
+            join,
+            prompts,
+            prompt,
+            adapters,
+            dimension,
+            sums,
+        })
     }
 }
 
@@ -161,7 +259,13 @@ mod tests {
     fn built_in_manifests_parse_and_name_their_files() {
         for text in KNOWN {
             let manifest = Manifest::parse(text).unwrap();
-            assert!(manifest.files.iter().all(|file| file.sha256.len() == 64 && file.bytes > 0));
+            let is_sum = |sum: &String| sum.len() == 64 && sum.bytes().all(|digit| digit.is_ascii_hexdigit());
+            assert!(manifest.files.iter().all(|file| file.sha256.as_ref().is_none_or(is_sum)));
+            assert!(manifest.normalize && !manifest.license.is_empty() && !manifest.about.is_empty());
+            assert_eq!(
+                manifest.dense.last().map_or(manifest.dimension, |dense| dense.outputs),
+                manifest.dimension
+            );
             assert!(Manifest::known(&manifest.name).is_some());
             assert!(Manifest::known(&manifest.hub.repo).is_some());
         }
@@ -171,11 +275,12 @@ mod tests {
     fn a_wrong_sum_names_the_file_and_both_sums() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.json"), "{}").unwrap();
-        let file = FileSum { path: "config.json".into(), bytes: 2, sha256: "0".repeat(64) };
+        let file =
+            FileSum { path: "config.json".into(), from: None, bytes: Some(2), sha256: Some("0".repeat(64)) };
         let message = file.verify(folder.path()).unwrap_err().to_string();
         assert!(message.contains("config.json: got SHA-256 44136fa3"), "{message}");
         assert!(message.contains("wanted 0000"), "{message}");
-        let file = FileSum { bytes: 3, ..file };
+        let file = FileSum { bytes: Some(3), ..file };
         let message = file.verify(folder.path()).unwrap_err().to_string();
         assert!(message.contains("got 2 bytes, wanted 3"), "{message}");
     }

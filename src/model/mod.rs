@@ -1,5 +1,5 @@
-//! What a model folder says: its files and their sums, how token vectors are pooled, how much text
-//! it reads, and the fingerprint that names its embedding space.
+//! What a model folder says: its files and their sums, how token vectors become one vector, what is put before
+//! texts, how much of them it reads, and the fingerprint that names its embedding space.
 //!
 //! Two kinds of folder are understood: one with our own `model.toml` ([`manifest`]), and any
 //! sentence-transformers folder ([`sentence_transformers`]). Both give a [`ModelFolder`], which has
@@ -8,16 +8,26 @@
 
 mod config;
 mod fingerprint;
+mod list;
 mod manifest;
 mod pull;
+mod repository;
 mod sentence_transformers;
+mod sides;
+mod weights;
 
+pub use config::Family;
 pub use fingerprint::{Fingerprint, sha256_file};
+pub use list::{Listed, list};
 pub use manifest::{FileSum, HubSource, Manifest, WheelSource};
-pub use pull::{Pulled, pull};
+pub use pull::{Pulled, is_repository, pull};
+pub use sides::{Side, Sides};
 
 use crate::error::{Error, Result};
+use crate::paper::Paper;
+use crate::text::text_of;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The model used when none is named.
@@ -26,21 +36,46 @@ pub const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
 /// Where models are kept unless told otherwise, relative to the working folder.
 pub const DEFAULT_MODELS_DIR: &str = "models";
 
-/// The three files every model folder must have.
+/// Where the weights are, unless they are in several files or in an older format.
 pub const WEIGHTS: &str = "model.safetensors";
-/// See [`WEIGHTS`].
+/// A file that every model folder must have.
 pub const TOKENIZER: &str = "tokenizer.json";
-/// See [`WEIGHTS`].
+/// See [`TOKENIZER`].
 pub const CONFIG: &str = "config.json";
 
-/// How the vectors of a text's tokens become one vector.
+/// How the vectors of a text's tokens become one vector, by the names that sentence-transformers has for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pooling {
-    /// The mean over the tokens that the attention mask keeps.
+    /// The mean over a text's tokens.
     Mean,
     /// The first token's vector.
     Cls,
+    /// The largest of every value.
+    Max,
+    /// The sum, over the square root of how many there are.
+    #[serde(rename = "mean_sqrt_len_tokens")]
+    MeanSqrtLen,
+    /// The mean, in which the n-th token counts n times (Muennighoff, SGPT).
+    WeightedMean,
+    /// The last token's vector.
+    LastToken,
+}
+
+/// A linear layer on the pooled vector, with a function after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dense {
+    /// Its folder, in the model's.
+    pub folder: String,
+    /// Values it takes.
+    pub inputs: usize,
+    /// Values it gives.
+    pub outputs: usize,
+    /// Whether it adds a bias.
+    pub bias: bool,
+    /// Whether what it gives goes through tanh.
+    pub tanh: bool,
 }
 
 /// The arithmetic of the large multiplications; part of the fingerprint.
@@ -77,14 +112,65 @@ pub struct ModelFolder {
     pub name: String,
     /// Where its files are.
     pub path: PathBuf,
+    /// What kind of network it is.
+    pub family: Family,
+    /// The files of its weights.
+    pub weights: Vec<String>,
     /// How token vectors are pooled.
     pub pooling: Pooling,
+    /// What comes after that.
+    pub dense: Vec<Dense>,
     /// The longest input in tokens, special tokens included; the rest of a text is not read.
     pub max_length: usize,
+    /// Whether texts are put into lower case, whatever the tokenizer says.
+    pub lowercase: bool,
+    /// What it wants between a paper's title and its abstract; else it is a full stop.
+    pub join: Option<String>,
+    /// What may be put before texts, by name.
+    pub prompts: BTreeMap<String, String>,
+    /// What is put before papers and before queries.
+    pub prompt: Sides<String>,
+    /// The same, as its folder says it.
+    stated_prompt: Sides<String>,
+    /// Folders of the adapters that papers and queries go through, if any.
+    pub adapters: Option<Sides<String>>,
     /// The arithmetic to encode in.
     pub precision: Precision,
+    /// How it differs from what its folder says.
+    pub options: ModelOptions,
+    /// Length of its vectors, before any are shortened.
+    full_dimension: usize,
+    /// Sums of files that change a vector.
+    sums: Vec<(String, String)>,
     /// Names the embedding space.
     pub fingerprint: Fingerprint,
+}
+
+/// What somebody wants otherwise than a model's folder says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelOptions {
+    /// The first so many values of every vector, scaled to length 1 again: for models that were trained for it
+    /// (Kusupati et al., Matryoshka Representation Learning).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dimensions: Option<usize>,
+    /// The prompt of this name before papers and queries alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_name: Option<String>,
+}
+
+impl ModelOptions {
+    /// These, and where they say nothing, others.
+    pub fn or(self, others: &ModelOptions) -> ModelOptions {
+        ModelOptions {
+            dimensions: self.dimensions.or(others.dimensions),
+            prompt_name: self.prompt_name.or_else(|| others.prompt_name.clone()),
+        }
+    }
+
+    /// Whether nothing is to be otherwise.
+    pub fn is_empty(&self) -> bool {
+        *self == ModelOptions::default()
+    }
 }
 
 impl ModelFolder {
@@ -97,20 +183,144 @@ impl ModelFolder {
     /// [`Error::Model`] names the folder or file, what was got, and what to do.
     pub fn open(name_or_path: &str, models_dir: &Path, precision: Precision) -> Result<ModelFolder> {
         let path = resolve(name_or_path, models_dir)?;
-        let stated = match Manifest::read(&path)? {
-            Some(manifest) => manifest.check(&path)?,
-            None => sentence_transformers::read(&path)?,
+        // A file that was swapped is told of as such, and not for what is in it.
+        let stated = Manifest::read(&path)?.map(|manifest| manifest.check(&path)).transpose()?;
+        let config = config::Config::read(&path)?;
+        let stated = stated.map_or_else(|| sentence_transformers::read(&path, &config), Ok)?;
+        config.check(&path, &stated)?;
+        let weights = weights::files(&path)?;
+        let sums = fingerprint::sums(&path, &weights, &stated)?;
+        let in_models = path.strip_prefix(models_dir).ok().filter(|inside| inside.components().count() == 2);
+        let name = in_models.map_or(stated.name, |inside| inside.to_string_lossy().into_owned());
+        let Stated {
+            pooling, dense, max_length, lowercase, join, prompts, prompt, adapters, dimension, ..
+        } = stated;
+        let mut folder = ModelFolder {
+            name,
+            path,
+            family: config.family,
+            weights,
+            pooling,
+            dense,
+            max_length,
+            lowercase,
+            join,
+            prompts,
+            stated_prompt: prompt.clone(),
+            prompt,
+            adapters,
+            precision,
+            options: ModelOptions::default(),
+            full_dimension: dimension,
+            sums,
+            fingerprint: Fingerprint::default(),
         };
-        config::Config::read(&path)?.check(&path, &stated)?;
-        let fingerprint = Fingerprint::of(&path, &stated, precision)?;
-        let Stated { name, pooling, max_length, .. } = stated;
-        Ok(ModelFolder { name, path, pooling, max_length, precision, fingerprint })
+        folder.fingerprint = Fingerprint::of(&folder);
+        Ok(folder)
+    }
+
+    /// A model without files, for tests of what only asks for its name and dimension.
+    #[cfg(test)]
+    pub fn without_files(dimension: usize) -> ModelFolder {
+        ModelFolder {
+            name: "m".into(),
+            path: "m".into(),
+            family: Family::Bert,
+            weights: Vec::new(),
+            pooling: Pooling::Mean,
+            dense: Vec::new(),
+            max_length: 8,
+            lowercase: false,
+            join: None,
+            prompts: BTreeMap::new(),
+            prompt: Sides::default(),
+            stated_prompt: Sides::default(),
+            adapters: None,
+            precision: Precision::F32,
+            options: ModelOptions::default(),
+            full_dimension: dimension,
+            sums: Vec::new(),
+            fingerprint: Fingerprint { sha256: "0".repeat(64), parts: String::new(), dimension },
+        }
     }
 
     /// The same folder, to encode in another precision.
-    pub fn in_precision(self, precision: Precision) -> ModelFolder {
-        let fingerprint = self.fingerprint.in_precision(precision);
-        ModelFolder { precision, fingerprint, ..self }
+    pub fn in_precision(mut self, precision: Precision) -> ModelFolder {
+        self.precision = precision;
+        self.fingerprint = Fingerprint::of(&self);
+        self
+    }
+
+    /// The same folder, with these things done otherwise than it says, and nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], if its vectors are not that long, or it has no prompt of that name.
+    pub fn with_options(mut self, options: ModelOptions) -> Result<ModelFolder> {
+        if let Some(wanted) = options.dimensions
+            && !(1..=self.full_dimension).contains(&wanted)
+        {
+            let most = self.full_dimension;
+            return Err(Error::Invalid(format!(
+                "--dimensions: got {wanted}, wanted 1 to {most}, which {} has",
+                self.name
+            )));
+        }
+        self.prompt = self.stated_prompt.clone();
+        if let Some(name) = &options.prompt_name {
+            let prompt =
+                self.prompt_named(name).map_err(|error| Error::Invalid(format!("--prompt-name: {error}")))?;
+            self.prompt = Sides::both(prompt.to_string());
+        }
+        self.options = options;
+        self.fingerprint = Fingerprint::of(&self);
+        Ok(self)
+    }
+
+    /// The same folder, read as older versions of this program read it: without prompts, and without lower case.
+    pub fn as_before_prompts(mut self) -> ModelFolder {
+        (self.prompt, self.lowercase) = (Sides::default(), false);
+        self.fingerprint = Fingerprint::of(&self);
+        self
+    }
+
+    /// What it reads of a paper.
+    pub fn text_of(&self, paper: &Paper) -> String {
+        match &self.join {
+            Some(join) if !paper.r#abstract.is_empty() => {
+                format!("{}{join}{}", paper.title, paper.r#abstract)
+            }
+            _ => text_of(paper),
+        }
+    }
+
+    /// Length of its vectors.
+    pub fn dimension(&self) -> usize {
+        self.options.dimensions.unwrap_or(self.full_dimension)
+    }
+
+    /// Names of its prompts; a model with adapters has one for each side, which puts nothing before a text.
+    pub fn prompt_names(&self) -> Vec<&str> {
+        let sides = self.adapters.iter().flat_map(|_| ["document", "query"]);
+        let sides = sides.filter(|name| !self.prompts.contains_key(*name));
+        self.prompts.keys().map(String::as_str).chain(sides).collect()
+    }
+
+    /// What it puts before texts under this name.
+    ///
+    /// # Errors
+    /// Says which names there are.
+    pub fn prompt_named(&self, name: &str) -> Result<&str, String> {
+        let known = self.prompt_names();
+        let names = || known.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        if known.contains(&name) {
+            return Ok(self.prompts.get(name).map_or("", String::as_str));
+        }
+        Err(match known.is_empty() {
+            true => format!("got {name:?}, but this model has no prompts; leave it out"),
+            false => {
+                format!("got {name:?}, but this model has {}; name one of them, or leave it out", names())
+            }
+        })
     }
 }
 
@@ -119,10 +329,21 @@ impl ModelFolder {
 struct Stated {
     name: String,
     pooling: Pooling,
+    dense: Vec<Dense>,
     max_length: usize,
+    lowercase: bool,
+    join: Option<String>,
+    prompts: BTreeMap<String, String>,
+    prompt: Sides<String>,
+    adapters: Option<Sides<String>>,
     dimension: usize,
-    /// The sums of [`WEIGHTS`], [`TOKENIZER`] and [`CONFIG`], where already known.
+    /// Sums of files, where already known.
     sums: Vec<(String, String)>,
+}
+
+/// Whether `models_dir` has a folder for a model of this name.
+pub fn is_here(name: &str, models_dir: &Path) -> bool {
+    resolve(name, models_dir).is_ok()
 }
 
 fn resolve(name_or_path: &str, models_dir: &Path) -> Result<PathBuf> {
@@ -132,15 +353,19 @@ fn resolve(name_or_path: &str, models_dir: &Path) -> Result<PathBuf> {
     }
     let name = Manifest::known(name_or_path).map_or(name_or_path.to_string(), |manifest| manifest.name);
     let named = models_dir.join(&name);
-    if named.is_dir() {
+    // Models that can be had have a folder with nothing but their manifest in it.
+    if named.join(CONFIG).is_file() {
         return Ok(named);
     }
     let todo = match Manifest::known(&name) {
         Some(_) => format!("run `likewise pull {name}`, or give --model a sentence-transformers folder"),
+        None if is_repository(name_or_path) => {
+            format!("run `likewise pull {name}` where the hub can be reached")
+        }
         None => "give --model a sentence-transformers folder, or a name that `likewise pull` knows".into(),
     };
     Err(Error::Model(format!(
         "no model {name_or_path:?}: neither a folder of that name nor {} exists; {todo}",
-        named.display()
+        named.join(CONFIG).display()
     )))
 }

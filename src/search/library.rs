@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::eval::probe;
 use crate::index::{Index, Neighbour, Segments};
 use crate::ingest;
-use crate::model::Fingerprint;
+use crate::model::{Fingerprint, Side};
 use crate::paper::{Paper, PaperId};
 use crate::space::{Description, Space};
 use crate::text::text_of_query;
@@ -300,7 +300,8 @@ impl Library {
         query.check()?;
         let texts: Vec<_> = query.like.texts.iter().map(|text| text_of_query(text)).collect();
         let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-        let embeddings = if texts.is_empty() { Vec::new() } else { self.encoder.encode(&texts)? };
+        let embeddings =
+            if texts.is_empty() { Vec::new() } else { self.encoder.encode(&texts, Side::Query)? };
         self.search_encoded(query, embeddings)
     }
 

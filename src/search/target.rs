@@ -7,8 +7,8 @@ use super::{Like, Query, TextRead, unit};
 use crate::catalog::PaperNumber;
 use crate::encoder::Embedding;
 use crate::error::{Error, Result};
+use crate::model::Side;
 use crate::paper::Paper;
-use crate::text::text_of;
 
 /// How much of what answers should be unlike is taken away. What one has asked for and one of its answers have most in
 /// common: on conference abstracts 0.5 leaves five of the nine other answers, of anything, and 0.15 all but one.
@@ -80,7 +80,8 @@ impl Library {
 
     /// A paper's vector: the stored one, or for a paper that has none yet, a new one.
     fn vector_of(&self, number: PaperNumber, paper: &Paper) -> Result<Vec<f32>> {
-        let encode = || Ok(self.encoder().encode_one(&text_of(paper))?.vector);
+        let encode =
+            || Ok(self.encoder().encode_one(&self.encoder().model().text_of(paper), Side::Paper)?.vector);
         self.stored_vector(number).map_or_else(encode, Ok)
     }
 }

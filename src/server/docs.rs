@@ -7,6 +7,7 @@ use super::dialect::{CohereError, Dialect, ErrorBody, PlainError, TeiError};
 use super::options::ServerOptions;
 use super::papers::Similar;
 use super::shapes;
+use crate::model::ModelFolder;
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_SECURITY_POLICY;
@@ -67,8 +68,9 @@ pub fn router(api: OpenApi, options: &ServerOptions) -> Router<App> {
         response
     }));
     let document = async |State(app): State<App>, Extension(api): Extension<Arc<Value>>| {
-        let dimension = app.service().ok().map(|service| service.library.encoder().dimension());
-        Json(with_questions((*api).clone(), dimension))
+        let served = app.service().ok();
+        let model = served.as_ref().map(|service| service.library.encoder().model());
+        Json(with_questions((*api).clone(), model))
     };
     let document = get(document).layer(Extension(Arc::new(api)));
     pages.route("/openapi.json", document)
@@ -153,12 +155,27 @@ fn schema_of(dialect: Dialect) -> Ref {
     Ref::from_schema_name(name)
 }
 
+/// What the field is for.
+const PROMPT_NAME: &str = "The model's prompt of this name goes before each text: `query`, if they are to be compared with \
+                           papers. Left out, they are read as papers are.";
+
 /// Says what a Rust type cannot: a question has exactly one of three fields, and a vector the model's length.
-fn with_questions(mut api: Value, dimension: Option<usize>) -> Value {
+fn with_questions(mut api: Value, model: Option<&ModelFolder>) -> Value {
+    let dimension = model.map(ModelFolder::dimension);
     let schemas = &mut api["components"]["schemas"];
     if let Some(dimension) = dimension {
         for name in ["EmbeddingsRequest", "EmbedRequest"] {
             schemas[name]["properties"]["dimensions"]["maximum"] = json!(dimension);
+        }
+    }
+    if let Some(model) = model.filter(|model| !model.prompt_names().is_empty()) {
+        let names: Vec<&str> = model.prompt_names().into_iter().chain([""]).collect();
+        for name in ["EmbeddingsRequest", "EmbedRequest"] {
+            schemas[name]["properties"]["prompt_name"] = json!({
+                "type": ["string", "null"],
+                "enum": names.iter().map(|name| json!(name)).chain([Value::Null]).collect::<Vec<_>>(),
+                "description": PROMPT_NAME,
+            });
         }
     }
     let filter = &mut schemas["Filter"]["properties"];

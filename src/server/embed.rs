@@ -7,7 +7,7 @@ use super::embeddings::{dimensions, shortened, texts};
 use super::problem::Problem;
 use super::queue::Priority;
 use super::shapes;
-use crate::encoder::Encoder;
+use crate::encoder::Keep;
 use crate::json::whole_or_null;
 use axum::Json;
 use axum::extract::State;
@@ -31,7 +31,8 @@ pub struct EmbedRequest {
     #[serde(default)]
     #[schema(inline)]
     truncation_direction: Option<Direction>,
-    /// The model's prompt of this name; this model has none.
+    /// The model's prompt of this name goes before each text: `query`, if they are to be compared with papers. Left out,
+    /// they are read as papers are.
     #[schema(max_length = 0)]
     prompt_name: Option<String>,
     /// The first so many values of each vector, scaled to length 1 again.
@@ -61,21 +62,15 @@ pub async fn embed(
 ) -> Result<Json<Vec<Vec<f32>>>, Problem> {
     let service = app.service()?;
     let dimensions = dimensions(request.dimensions, service.library.encoder().dimension())?;
-    if let Some(name) = request.prompt_name.filter(|name| !name.is_empty()) {
-        return Err(Problem::invalid(format!(
-            "prompt_name: got {name:?}, but this model has no prompts; leave it out"
-        )));
-    }
+    let mut reading = service.reading(request.prompt_name.as_deref())?;
     let texts = texts("inputs", request.inputs)?;
     service.check_count("inputs", texts.len())?;
     texts.iter().try_for_each(|text| service.check_text("inputs", text))?;
     let priority = Priority::of(texts.len());
-    let tokenize = if request.truncation_direction == Some(Direction::Left) {
-        Encoder::tokenize_ends
-    } else {
-        Encoder::tokenize
-    };
-    let tokenized = service.queue.tokenize(texts, tokenize).await?;
+    if request.truncation_direction == Some(Direction::Left) {
+        reading.keep = Keep::End;
+    }
+    let tokenized = service.queue.tokenize(texts, reading).await?;
     if request.truncate == Some(false)
         && let Some(place) = tokenized.iter().position(|text| text.truncated)
     {

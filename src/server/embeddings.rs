@@ -32,6 +32,10 @@ pub struct EmbeddingsRequest {
     #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(minimum = 1)]
     dimensions: Option<usize>,
+    /// The model's prompt of this name goes before each text: `query`, if they are to be compared with papers. Left out,
+    /// they are read as papers are.
+    #[schema(max_length = 0)]
+    prompt_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize, Default, Clone, Copy, PartialEq, Eq, ToSchema)]
@@ -97,10 +101,11 @@ pub async fn embeddings(
 ) -> Result<Json<EmbeddingsAnswer>, Problem> {
     let service = app.service()?;
     let dimensions = dimensions(request.dimensions, service.library.encoder().dimension())?;
+    let reading = service.reading(request.prompt_name.as_deref())?;
     let texts = texts("input", request.input)?;
     service.check_count("input", texts.len())?;
     texts.iter().try_for_each(|text| service.check_text("input", text))?;
-    let embeddings = service.embed(texts).await?;
+    let embeddings = service.embed_as(texts, reading).await?;
     let tokens: usize = embeddings.iter().map(|embedding| embedding.tokens).sum();
     let item = |(index, Embedding { vector, tokens, truncated }): (usize, Embedding)| {
         let embedding = shown(shortened(vector, dimensions), request.encoding_format.unwrap_or_default());

@@ -9,6 +9,7 @@ use super::options::ServerOptions;
 use super::problem::Problem;
 use super::view::{Field, Fields};
 use crate::catalog::{DateRange, Filter};
+use crate::model::Side;
 use crate::search::{DEFAULT_K, Like, Query};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -209,7 +210,7 @@ impl Tools {
     async fn embed(&self, TextOf { text }: TextOf) -> Result<Value, Problem> {
         let service = self.app.service()?;
         service.check_text("text", &text)?;
-        let embedding = service.embed(vec![text]).await?.remove(0);
+        let embedding = service.embed(vec![text], Side::Query).await?.remove(0);
         Ok(json!({
             "model": service.model(),
             "embedding": embedding.vector,

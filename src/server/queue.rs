@@ -11,7 +11,8 @@
 
 use super::problem::Problem;
 use super::stages::{Stage, record};
-use crate::encoder::{Embedding, Encoder, Tokenized};
+use crate::encoder::{Embedding, Encoder, Reading, Tokenized};
+use crate::model::Side;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -165,27 +166,37 @@ impl EncodeQueue {
     ///
     /// # Errors
     /// [`Problem::busy`], if there is no room.
-    pub async fn encode(&self, texts: Vec<String>, priority: Priority) -> Result<Vec<Embedding>, Problem> {
-        // In a flood, finding out how many tokens there are would take more than saying no.
-        let most = self.encoder.model().max_length;
-        let least = texts.iter().map(|text| (text.len() / BYTES_A_TOKEN).clamp(1, most)).sum();
-        drop(admit(&self.shared, &self.limits, least, priority)?);
-        let tokenized = self.tokenize(texts, Encoder::tokenize).await?;
+    pub async fn encode(
+        &self,
+        texts: Vec<String>,
+        reading: Reading,
+        priority: Priority,
+    ) -> Result<Vec<Embedding>, Problem> {
+        self.check_room(texts.iter(), priority)?;
+        let tokenized = self.tokenize(texts, reading).await?;
         self.embed(tokenized, priority).await
     }
 
-    /// Splits texts into tokens by one of the encoder's ways to do so.
-    pub async fn tokenize(
+    /// Refuses texts that there is no room for in any case: in a flood, finding out how many tokens there are would take
+    /// more than saying no.
+    pub fn check_room<'a>(
         &self,
-        texts: Vec<String>,
-        tokenize: fn(&Encoder, &[&str]) -> crate::Result<Vec<Tokenized>>,
-    ) -> Result<Vec<Tokenized>, Problem> {
+        texts: impl Iterator<Item = &'a String>,
+        priority: Priority,
+    ) -> Result<(), Problem> {
+        let most = self.encoder.model().max_length;
+        let least = texts.map(|text| (text.len() / BYTES_A_TOKEN).clamp(1, most)).sum();
+        admit(&self.shared, &self.limits, least, priority).map(drop)
+    }
+
+    /// Splits texts into tokens.
+    pub async fn tokenize(&self, texts: Vec<String>, reading: Reading) -> Result<Vec<Tokenized>, Problem> {
         let started = Instant::now();
         let bytes: usize = texts.iter().map(String::len).sum();
         let encoder = Arc::clone(&self.encoder);
         let split = move || {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            tokenize(&encoder, &texts)
+            encoder.tokenize(&texts, &reading)
         };
         let tokenized = if bytes <= SHORT_BYTES { split()? } else { super::blocking(split).await? };
         record(Stage::Tokenize, started.elapsed());
@@ -212,7 +223,8 @@ impl EncodeQueue {
     /// Encodes texts for whoever writes papers, from a thread that may wait: they were accepted already, so they are
     /// never refused.
     pub fn encode_accepted(&self, texts: &[&str]) -> crate::Result<Vec<Embedding>> {
-        let (entry, mut answers, mut gathered) = asked(self.encoder.tokenize(texts)?);
+        let (entry, mut answers, mut gathered) =
+            asked(self.encoder.tokenize(texts, &self.encoder.reading(Side::Paper))?);
         self.shared.push(self.shared.lock(), entry, Priority::Bulk);
         while let Some(done) = answers.blocking_recv() {
             gathered.take(done).map_err(crate::Error::Model)?;
@@ -391,7 +403,8 @@ mod tests {
     /// A request for texts of so many tokens each, whose first is its name.
     fn entry(name: u32, lengths: &[usize]) -> (Entry, Answers) {
         let (reply, answers) = mpsc::unbounded_channel();
-        let text = |length: &usize| Tokenized { ids: vec![name; *length], truncated: false };
+        let text =
+            |length: &usize| Tokenized { ids: vec![name; *length], truncated: false, side: Side::Paper };
         (Entry { texts: lengths.iter().map(text).enumerate().collect(), reply }, answers)
     }
 

@@ -6,10 +6,12 @@ use super::App;
 use super::body::Body;
 use super::dialect::{CohereError, TeiError};
 use super::problem::Problem;
+use super::queue::Priority;
 use super::service::Service;
 use super::shapes;
 use crate::index::dot;
 use crate::json::whole_or_null;
+use crate::model::Side;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -27,8 +29,12 @@ impl Service {
         self.check_text("query", &query)?;
         self.check_count(field, texts.len())?;
         texts.iter().try_for_each(|text| self.check_text(field, text))?;
-        let all = std::iter::once(query).chain(texts).collect();
-        let embeddings = self.embed(all).await?;
+        let encoder = self.library.encoder();
+        let priority = Priority::of(1 + texts.len());
+        self.queue.check_room(texts.iter().chain([&query]), priority)?;
+        let mut tokenized = self.queue.tokenize(vec![query], encoder.reading(Side::Query)).await?;
+        tokenized.extend(self.queue.tokenize(texts, encoder.reading(Side::Paper)).await?);
+        let embeddings = self.queue.embed(tokenized, priority).await?;
         let tokens = embeddings.iter().map(|embedding| embedding.tokens).sum();
         let Some((query, texts)) = embeddings.split_first() else {
             return Err(Problem::internal("the queue gave no embedding"));

@@ -9,7 +9,8 @@ use super::problem::Problem;
 use super::queue::{EncodeQueue, Priority};
 use super::searches::Searches;
 use super::writes::Writes;
-use crate::encoder::Embedding;
+use crate::encoder::{Embedding, Reading};
+use crate::model::Side;
 use crate::paper::{Paper, PaperId};
 use crate::search::{Answer, Library, Query};
 use crate::text::{TextHash, text_of_query};
@@ -97,9 +98,30 @@ impl Service {
     }
 
     /// The vectors of texts, one or many.
-    pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Embedding>, Problem> {
+    pub async fn embed(&self, texts: Vec<String>, side: Side) -> Result<Vec<Embedding>, Problem> {
+        self.embed_as(texts, self.library.encoder().reading(side)).await
+    }
+
+    /// The same, read in some way.
+    pub async fn embed_as(&self, texts: Vec<String>, reading: Reading) -> Result<Vec<Embedding>, Problem> {
         let priority = Priority::of(texts.len());
-        self.queue.encode(texts, priority).await
+        self.queue.encode(texts, reading, priority).await
+    }
+
+    /// How texts are read that come with the name of a prompt, or without one: as papers. The one of queries makes them
+    /// queries.
+    ///
+    /// # Errors
+    /// Says which prompts there are.
+    pub fn reading(&self, prompt_name: Option<&str>) -> Result<Reading, Problem> {
+        let encoder = self.library.encoder();
+        let Some(name) = prompt_name.filter(|name| !name.is_empty()) else {
+            return Ok(encoder.reading(Side::Paper));
+        };
+        let side = if name == "query" { Side::Query } else { Side::Paper };
+        let prompt = encoder.model().prompt_named(name);
+        let prompt = prompt.map_err(|error| Problem::invalid(format!("prompt_name: {error}")))?.to_string();
+        Ok(Reading { prompt, ..encoder.reading(side) })
     }
 
     /// The vectors of papers, in their order; one that was just added, or deleted, has none.
@@ -120,7 +142,7 @@ impl Service {
         if !places.is_empty() {
             let unknown = asked().zip(&known).filter(|(_, known)| known.is_none());
             let texts = unknown.map(|(text, _)| text_of_query(text).into_owned()).collect();
-            for (place, embedding) in places.into_iter().zip(self.embed(texts).await?) {
+            for (place, embedding) in places.into_iter().zip(self.embed(texts, Side::Query).await?) {
                 self.kept().insert(hashes[place], embedding.clone());
                 known[place] = Some(embedding);
             }

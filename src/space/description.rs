@@ -4,7 +4,7 @@
 
 use super::DESCRIPTION;
 use crate::error::{Error, Result};
-use crate::model::{Fingerprint, ModelFolder, Precision};
+use crate::model::{Fingerprint, ModelFolder, ModelOptions, Precision};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,9 @@ pub struct Description {
     /// The model's folder, when the space was made; older versions did not say.
     #[serde(default)]
     path: Option<PathBuf>,
+    /// How it differs from what its folder says.
+    #[serde(default, skip_serializing_if = "ModelOptions::is_empty")]
+    options: ModelOptions,
     /// Names the space.
     pub fingerprint: Fingerprint,
 }
@@ -26,6 +29,7 @@ impl Description {
         let description = Description {
             model: model.name.clone(),
             path: Some(std::path::absolute(&model.path).map_err(Error::io(&model.path))?),
+            options: model.options.clone(),
             fingerprint: model.fingerprint.clone(),
         };
         let text = serde_json::to_string_pretty(&description);
@@ -60,7 +64,9 @@ impl Description {
     pub fn open_model(&self, models: &Path) -> Result<ModelFolder> {
         let path = self.path.as_ref().filter(|path| path.is_dir());
         let name = path.map_or(self.model.clone().into(), |path| path.to_string_lossy());
-        let model = ModelFolder::open(&name, models, Precision::F32).map_err(|error| match &self.path {
+        let opened = ModelFolder::open(&name, models, Precision::F32);
+        let opened = opened.and_then(|model| model.with_options(self.options.clone()));
+        let model = opened.map_err(|error| match &self.path {
             Some(path) => {
                 Error::Model(format!("{error}; the vectors are of the model that was in {}", path.display()))
             }
@@ -68,7 +74,10 @@ impl Description {
         })?;
         let in_precision = |precision| model.clone().in_precision(precision);
         let is_it = |model: &ModelFolder| model.fingerprint.sha256 == self.fingerprint.sha256;
-        Precision::ALL.into_iter().map(in_precision).find(is_it).ok_or_else(|| {
+        let now = Precision::ALL.into_iter().map(in_precision);
+        // Older versions passed over what they did not know.
+        let before = Precision::ALL.into_iter().map(in_precision).map(ModelFolder::as_before_prompts);
+        now.chain(before).find(is_it).ok_or_else(|| {
             Error::Model(format!(
                 "{}: got another model than the one that the vectors are of, which was {} with fingerprint {}; give \
                  --model its folder",

@@ -128,12 +128,10 @@ fn whole_records(vectors: &mut File, keys: &mut File, dimension: usize) -> std::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ModelFolder, Pooling, Precision};
+    use crate::model::ModelFolder;
 
     fn model() -> ModelFolder {
-        let fingerprint = Fingerprint { sha256: "0".repeat(64), parts: String::new(), dimension: 2 };
-        let (pooling, precision) = (Pooling::Mean, Precision::F32);
-        ModelFolder { name: "m".into(), path: "m".into(), pooling, max_length: 8, precision, fingerprint }
+        ModelFolder::without_files(2)
     }
 
     fn filled(data: &Path) -> SpaceWriter {

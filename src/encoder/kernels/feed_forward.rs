@@ -3,7 +3,7 @@
 //! Its own file because the wide rows are never stored as they are: they are made 128 columns at a time,
 //! and activated and packed for the way back while they are still in the core's own cache.
 
-use super::functions::{Function, Gelu, GeluNew, Relu};
+use super::functions::{Function, Gelu, GeluNew, Relu, Silu};
 use super::level::Level;
 use super::linear::Linear;
 use super::words::{GROUP, Rows, WordBuffer, groups};
@@ -38,6 +38,7 @@ impl FeedForward {
             Activation::Gelu => self.widen(x, strip, wide, Gelu),
             Activation::GeluNew => self.widen(x, strip, wide, GeluNew),
             Activation::Relu => self.widen(x, strip, wide, Relu),
+            Activation::Silu => self.widen(x, strip, wide, Silu),
         }
         let wide = wide.rows(self.output.form(), x.count, self.output.inputs());
         self.output.multiply_packed(wide, out, self.output.outputs());

@@ -35,6 +35,10 @@ pub struct GeluNew;
 #[derive(Clone, Copy)]
 pub struct Relu;
 
+/// See [`Activation::Silu`](super::Activation::Silu).
+#[derive(Clone, Copy)]
+pub struct Silu;
+
 impl Function for Identity {
     const IS_IDENTITY: bool = true;
 
@@ -95,6 +99,14 @@ impl Function for GeluNew {
         let cubic = simd.splat_f32s(0.044_715 * SLOPE);
         let slope = simd.mul_add_e_f32s(simd.mul_f32s(x, x), cubic, simd.splat_f32s(SLOPE));
         let power = exp(simd, simd.mul_f32s(x, slope));
+        simd.div_f32s(x, simd.add_f32s(simd.splat_f32s(1.0), power))
+    }
+}
+
+impl Function for Silu {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+        let power = exp(simd, simd.neg_f32s(x));
         simd.div_f32s(x, simd.add_f32s(simd.splat_f32s(1.0), power))
     }
 }

@@ -38,10 +38,23 @@ pub enum Activation {
     #[default]
     Gelu,
     /// The tanh approximation of it.
-    #[serde(alias = "gelu_pytorch_tanh")]
+    #[serde(alias = "gelu_pytorch_tanh", alias = "gelu_fast")]
     GeluNew,
     /// `max(x, 0)`.
     Relu,
+    /// `x / (1 + e^-x)`.
+    #[serde(alias = "swiglu", alias = "swish")]
+    Silu,
+}
+
+/// Applies a function to every value of a row.
+pub fn activate(level: &level::Level, activation: Activation, row: &mut [f32]) {
+    match activation {
+        Activation::Gelu => rows::apply_in_place(level, row, functions::Gelu),
+        Activation::GeluNew => rows::apply_in_place(level, row, functions::GeluNew),
+        Activation::Relu => rows::apply_in_place(level, row, functions::Relu),
+        Activation::Silu => rows::apply_in_place(level, row, functions::Silu),
+    }
 }
 
 #[cfg(test)]

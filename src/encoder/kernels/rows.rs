@@ -107,6 +107,32 @@ pub fn apply<S: Simd, F: Function>(simd: S, to: &mut [f32], from: &[f32]) {
     }
 }
 
+/// `x = function(x)`, of every value.
+pub fn apply_in_place<F: Function>(level: &Level, x: &mut [f32], function: F) {
+    level.arch.dispatch(InPlace { x, _function: function });
+}
+
+struct InPlace<'a, F> {
+    x: &'a mut [f32],
+    _function: F,
+}
+
+impl<F: Function> WithSimd for InPlace<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (registers, rest) = S::as_mut_simd_f32s(self.x);
+        for values in registers {
+            *values = F::apply(simd, *values);
+        }
+        if !rest.is_empty() {
+            let values = simd.partial_load_f32s(rest);
+            simd.partial_store_f32s(rest, F::apply(simd, values));
+        }
+    }
+}
+
 /// The largest value of a row, or `start`.
 #[inline(always)]
 pub fn largest<S: Simd>(simd: S, row: &[f32], start: f32) -> f32 {

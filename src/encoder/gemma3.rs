@@ -1,0 +1,179 @@
+//! Gemma 3 (Gemma Team), as EmbeddingGemma has it: every token sees those on both sides. Load and forward.
+
+use super::Network;
+use super::attention::{Attention, Reach};
+use super::batch::Batch;
+use super::kernels::Activation;
+use super::layers::{Embedding, Loader, Norm, add};
+use super::qwen3::{Gated, Projections};
+use super::rope::Rope;
+use crate::model::Side;
+use candle_core::{Result, Tensor, bail};
+use serde::Deserialize;
+
+/// The part of config.json that shapes the network.
+#[derive(Deserialize)]
+pub struct Config {
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: usize,
+    head_dim: usize,
+    intermediate_size: usize,
+    vocab_size: usize,
+    rms_norm_eps: f64,
+    query_pre_attn_scalar: f64,
+    sliding_window: usize,
+    #[serde(default = "tanh_gelu")]
+    hidden_activation: Activation,
+    #[serde(default)]
+    use_bidirectional_attention: bool,
+    layer_types: Option<Vec<String>>,
+    #[serde(default = "six")]
+    sliding_window_pattern: usize,
+    rope_theta: Option<f64>,
+    rope_local_base_freq: Option<f64>,
+    rope_parameters: Option<RopeParameters>,
+    attn_logit_softcapping: Option<f64>,
+}
+
+/// A name that some files have for another.
+pub const OLDER_NAME: (&str, &str) = ("_sliding_window_pattern", "sliding_window_pattern");
+
+#[derive(Deserialize)]
+struct RopeParameters {
+    full_attention: Theta,
+    sliding_attention: Theta,
+}
+
+#[derive(Deserialize)]
+struct Theta {
+    rope_theta: f64,
+}
+
+fn six() -> usize {
+    6
+}
+
+fn tanh_gelu() -> Activation {
+    Activation::GeluNew
+}
+
+impl Config {
+    fn is_global(&self, layer: usize) -> bool {
+        match &self.layer_types {
+            Some(types) => types.get(layer).is_some_and(|kind| kind == "full_attention"),
+            None => (layer + 1).is_multiple_of(self.sliding_window_pattern),
+        }
+    }
+
+    /// Of layers that see all, and of those that do not.
+    fn thetas(&self) -> (f64, f64) {
+        let rope = self.rope_parameters.as_ref();
+        let global = rope.map(|rope| rope.full_attention.rope_theta).or(self.rope_theta);
+        let local = rope.map(|rope| rope.sliding_attention.rope_theta).or(self.rope_local_base_freq);
+        (global.unwrap_or(1_000_000.0), local.unwrap_or(10_000.0))
+    }
+
+    fn attention(&self, reach: Reach) -> Attention {
+        Attention {
+            heads: self.num_attention_heads,
+            kv_heads: self.num_key_value_heads,
+            size: self.head_dim,
+            scale: 1.0 / self.query_pre_attn_scalar.sqrt(),
+            reach,
+        }
+    }
+}
+
+/// A loaded Gemma 3.
+pub struct Gemma3 {
+    words: Embedding,
+    /// What word embeddings are multiplied by.
+    scale: f64,
+    layers: Vec<Layer>,
+    norm: Norm,
+    global: (Attention, Rope),
+    local: (Attention, Rope),
+}
+
+struct Layer {
+    before_attention: Norm,
+    projections: Projections,
+    after_attention: Norm,
+    before_wide: Norm,
+    feed_forward: Gated,
+    after_wide: Norm,
+    is_global: bool,
+}
+
+impl Gemma3 {
+    /// Takes the weights out of a checkpoint, to read texts of up to `most` tokens.
+    pub fn load(config: &Config, most: usize, loader: &Loader) -> Result<Gemma3> {
+        if !config.use_bidirectional_attention || config.attn_logit_softcapping.is_some() {
+            bail!(
+                "of gemma3 only the kind of EmbeddingGemma is supported: use_bidirectional_attention, without soft caps"
+            );
+        }
+        let loader = loader.root("model", "embed_tokens.weight");
+        let (global, local) = config.thetas();
+        let rope = |theta| Rope::new(most, config.head_dim, theta, loader.tensors().dtype(), loader.device());
+        let layers = loader.pp("layers");
+        Ok(Gemma3 {
+            words: loader.pp("embed_tokens").embedding(config.vocab_size, config.hidden_size)?,
+            scale: (config.hidden_size as f64).sqrt(),
+            layers: (0..config.num_hidden_layers)
+                .map(|layer| Layer::load(config, layer, &layers.pp(layer)))
+                .collect::<Result<_>>()?,
+            norm: loader.pp("norm").rms_norm(config.hidden_size, config.rms_norm_eps, 1.0)?,
+            global: (config.attention(Reach::All), rope(global)?),
+            // The window counts both sides.
+            local: (config.attention(Reach::Window(config.sliding_window / 2)), rope(local)?),
+        })
+    }
+}
+
+impl Network for Gemma3 {
+    fn forward(&self, _: &[&[u32]], batch: &Batch, _: Side) -> Result<Tensor> {
+        let mut hidden = (self.words.forward(&batch.ids)? * self.scale)?;
+        let (global, local) = (self.global.1.turn(batch)?, self.local.1.turn(batch)?);
+        for layer in &self.layers {
+            let (attention, turn) =
+                if layer.is_global { (&self.global.0, &global) } else { (&self.local.0, &local) };
+            let normed = layer.before_attention.forward(&hidden)?;
+            let context = layer.projections.attend(&normed, attention, turn, batch)?;
+            hidden = add(&layer.after_attention.forward(&context)?, &hidden)?;
+            let wide = layer.feed_forward.forward(&layer.before_wide.forward(&hidden)?)?;
+            hidden = add(&layer.after_wide.forward(&wide)?, &hidden)?;
+        }
+        self.norm.forward(&hidden)
+    }
+
+    fn check(&self, ids: &[u32]) -> Result<()> {
+        self.words.check(ids)
+    }
+}
+
+impl Layer {
+    fn load(config: &Config, layer: usize, loader: &Loader) -> Result<Layer> {
+        let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
+        let norm = |name: &str| loader.pp(name).rms_norm(hidden, eps, 1.0);
+        // Which of the two it is does not change what is loaded.
+        let shape = config.attention(Reach::All);
+        let feed_forward = loader.pp("mlp");
+        Ok(Layer {
+            before_attention: norm("input_layernorm")?,
+            projections: Projections::load(hidden, &shape, (eps, 1.0), &loader.pp("self_attn"))?,
+            after_attention: norm("post_attention_layernorm")?,
+            before_wide: norm("pre_feedforward_layernorm")?,
+            feed_forward: Gated::load(
+                hidden,
+                config.intermediate_size,
+                config.hidden_activation,
+                &feed_forward,
+            )?,
+            after_wide: norm("post_feedforward_layernorm")?,
+            is_global: config.is_global(layer),
+        })
+    }
+}

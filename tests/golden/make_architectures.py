@@ -1,0 +1,457 @@
+"""Makes one small random checkpoint an architecture, and the reference library's vectors for 20 texts.
+
+    python3 -m venv .venv-golden
+    .venv-golden/bin/pip install torch sentence-transformers
+    .venv-golden/bin/python tests/golden/make_architectures.py
+
+No model hub is needed: a network of two to four layers of 32 values computes by the same rules as a large one. Every
+parameter is random, norms and biases too, because fresh ones (0 and 1) hide mistakes in reading them. The folders are
+complete, and between them they have every kind of weights file, pooling and module that the program reads.
+
+Two have no model in the reference library. JinaBERT's lives in its own repository; it is written down below, from the
+papers that describe it (Günther et al. 2023, arXiv:2310.19923; Press et al. 2022, ALiBi; Shazeer 2020, GLU). SPECTER2's
+adapters need the package `adapters`, which wants another transformers: make_adapters.py makes them.
+"""
+
+import collections
+import json
+import math
+import pathlib
+import shutil
+import tempfile
+
+import sentence_transformers
+import torch
+import transformers
+from safetensors.torch import save_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+HERE = pathlib.Path(__file__).parent
+OUT = HERE / "small"
+# benches/architectures.py makes them larger, and trains tokenizers on more: it sets these.
+WIDTH, HEADS, WIDE = 32, 4, 48
+LONGEST = 640
+DEPTH = None
+VOCABULARY = None
+
+ABSTRACT = (
+    "Glaciers in the accumulation zone store refrozen meltwater as ice lenses that block later percolation. "
+    "We follow one such aquifer for six seasons with radar, thermistor strings and shallow cores. "
+)
+TEXTS = [
+    "a",
+    "Glaciers melt",
+    "glaciers melt",
+    "What is the mass of a neutron star?",
+    "Attention and memory in sequence models",
+    "Émile Borel et la théorie des jeux: une note",
+    "量子纠错码的阈值定理",
+    "🙂 emoji 🚀 and ∑ ∫ ≤ →",
+    "tabs\tand\nnewlines\r\nin   a    text",
+    "  space before and after  ",
+    "Numbers: 3.14159, 10^-7, 2021-01-11, a_b, C++, O(n log n), p < 0.05",
+    r"We prove that $\zeta(s) \neq 0$ for $\Re(s) > 1$.",
+    "title: Bees that count. They count to four, and nobody knows why.",
+    "word " * 30,
+    ABSTRACT,
+    ABSTRACT * 2,
+    "ice core " * 60,
+    ABSTRACT * 4,
+    ABSTRACT * 7,
+    "melt water " * 330,
+]
+assert len(TEXTS) == 20
+CORPUS = TEXTS
+
+
+def random(network: torch.nn.Module, spread: float = 1.5) -> torch.nn.Module:
+    """Fills every parameter, so that each has a say in the result and none drowns the others."""
+    for name, parameter in network.named_parameters():
+        if parameter.dim() == 1:
+            # Gemma's norms are around 0: 1 is added when they are used.
+            is_scale = name.endswith("weight") and "gemma" not in type(network).__name__.lower()
+            torch.nn.init.uniform_(parameter, is_scale - 0.4, is_scale + 0.4)
+        else:
+            torch.nn.init.normal_(parameter, 0, 1.0 if "embed" in name or "relative" in name else spread / math.sqrt(parameter.shape[1]))
+    return network.eval()
+
+
+def fast(tokenizer: Tokenizer, folder: pathlib.Path, **special: str) -> transformers.PreTrainedTokenizerFast:
+    tokenizer.save(str(folder / "trained.json"))
+    return transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "trained.json"), **special)
+
+
+def commonest(tokenizer: Tokenizer, count: int) -> list[str]:
+    """Words, the most frequent first: what the library's own trainers make of them depends on the order of its hashes."""
+    words = collections.Counter()
+    for text in CORPUS:
+        text = tokenizer.normalizer.normalize_str(text)
+        words.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text))
+    return sorted(words, key=lambda word: (-words[word], word))[:count]
+
+
+def letters(words: list[str]) -> list[str]:
+    return sorted({letter for word in words for letter in word})
+
+
+def word_piece(folder, cls="[CLS]", sep="[SEP]", pad="[PAD]", unk="[UNK]", mask="[MASK]", first=None):
+    """As BERT's; MPNet's is the same with other names for its special tokens."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token=unk))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    words = commonest(tokenizer, 10**6)
+    single = [prefix + letter for letter in letters(words)[:500] for prefix in ("", "##")]
+    pieces = [*(first or [pad, unk, cls, sep, mask]), *single, *words]
+    vocabulary = list(dict.fromkeys(pieces))[: VOCABULARY or 220]
+    tokenizer.model = models.WordPiece({piece: number for number, piece in enumerate(vocabulary)}, unk_token=unk)
+    tokenizer.add_special_tokens(vocabulary[:5])
+    ids = [(token, tokenizer.token_to_id(token)) for token in (cls, sep)]
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{cls} $A {sep}", pair=None, special_tokens=ids)
+    return fast(tokenizer, folder, cls_token=cls, sep_token=sep, pad_token=pad, unk_token=unk, mask_token=mask)
+
+
+def byte_level(folder, single, special, **named):
+    """As RoBERTa's, ModernBERT's and Qwen's."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        CORPUS, trainers.BpeTrainer(vocab_size=VOCABULARY or 340, special_tokens=special, initial_alphabet=alphabet)
+    )
+    ids = [(token, tokenizer.token_to_id(token)) for token in special if token in single.split()]
+    tokenizer.post_processor = processors.TemplateProcessing(single=single, pair=None, special_tokens=ids)
+    return fast(tokenizer, folder, **named)
+
+
+def unigram(folder):
+    """As XLM-RoBERTa's: SentencePiece's unigrams."""
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace("\n", " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    words = commonest(tokenizer, 10**6)
+    pieces = list(dict.fromkeys([*special, *letters(words)[:500], *words]))[: VOCABULARY or 200]
+    # Longer pieces are worth more than their letters one by one.
+    scored = [(piece, 0.0 if piece in special else -12.0 / len(piece) - 1e-4 * place) for place, piece in enumerate(pieces)]
+    tokenizer.model = models.Unigram(scored, unk_id=3, byte_fallback=False)
+    tokenizer.add_special_tokens(special)
+    ids = [(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", pair=None, special_tokens=ids)
+    return fast(tokenizer, folder, bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>", pad_token="<pad>", unk_token="<unk>")
+
+
+def pieces(folder):
+    """As Gemma's: BPE over text whose spaces are ▁, with bytes for what is not in it."""
+    special = ["<pad>", "<eos>", "<bos>", "<unk>"] + [f"<0x{byte:02X}>" for byte in range(256)]
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=VOCABULARY or 420, special_tokens=special))
+    ids = [(token, tokenizer.token_to_id(token)) for token in ("<bos>", "<eos>")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", pair=None, special_tokens=ids)
+    return fast(tokenizer, folder, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>")
+
+
+def roberta_words(folder):
+    return byte_level(
+        folder, "<s> $A </s>", ["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+        bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>", pad_token="<pad>", unk_token="<unk>",
+    )
+
+
+def modern_words(folder):
+    return byte_level(
+        folder, "[CLS] $A [SEP]", ["[CLS]", "[SEP]", "[PAD]", "[UNK]"],
+        cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", unk_token="[UNK]",
+    )
+
+
+def qwen_words(folder):
+    return byte_level(folder, "$A <|endoftext|>", ["<|endoftext|>"], eos_token="<|endoftext|>", pad_token="<|endoftext|>")
+
+
+def mpnet_words(folder):
+    return word_piece(folder, "<s>", "</s>", "<pad>", "[UNK]", "<mask>", ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"])
+
+
+def distilbert(words):
+    return transformers.DistilBertModel(transformers.DistilBertConfig(
+        vocab_size=len(words), dim=WIDTH, n_layers=DEPTH or 2, n_heads=HEADS, hidden_dim=WIDE, max_position_embeddings=LONGEST))
+
+
+def roberta_like(kind, config, words):
+    return kind(config(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=WIDE,
+        max_position_embeddings=LONGEST + 2, type_vocab_size=1, pad_token_id=1, layer_norm_eps=1e-5), add_pooling_layer=False)
+
+
+def roberta(words):
+    return roberta_like(transformers.RobertaModel, transformers.RobertaConfig, words)
+
+
+def xlm_roberta(words):
+    return roberta_like(transformers.XLMRobertaModel, transformers.XLMRobertaConfig, words)
+
+
+def mpnet(words):
+    return transformers.MPNetModel(transformers.MPNetConfig(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=WIDE,
+        max_position_embeddings=LONGEST + 2, layer_norm_eps=1e-5), add_pooling_layer=False)
+
+
+def modernbert(words):
+    # Four layers: global, local, local, global. The window is smaller than most texts.
+    return transformers.ModernBertModel(transformers.ModernBertConfig(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 4, num_attention_heads=HEADS, intermediate_size=WIDE,
+        max_position_embeddings=LONGEST, local_attention=24 if WIDTH == 32 else 128, pad_token_id=2, cls_token_id=0, sep_token_id=1,
+        bos_token_id=0, eos_token_id=1))
+
+
+def nomic_bert(words):
+    return transformers.NomicBertModel(transformers.NomicBertConfig(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=WIDE,
+        max_position_embeddings=LONGEST))
+
+
+def qwen3(words):
+    return transformers.Qwen3Model(transformers.Qwen3Config(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, num_key_value_heads=2,
+        head_dim=16 if WIDTH == 32 else WIDTH // HEADS, intermediate_size=WIDE, max_position_embeddings=LONGEST, rope_theta=1e6, sliding_window=None))
+
+
+def gemma3(words):
+    return transformers.Gemma3TextModel(transformers.Gemma3TextConfig(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 3, num_attention_heads=HEADS, num_key_value_heads=1,
+        head_dim=12 if WIDTH == 32 else WIDTH // HEADS, intermediate_size=WIDE, max_position_embeddings=LONGEST, sliding_window=20 if WIDTH == 32 else 512, query_pre_attn_scalar=20,
+        layer_types=None if DEPTH else ["sliding_attention", "sliding_attention", "full_attention"], use_bidirectional_attention=True))
+
+
+class JinaBert(torch.nn.Module):
+    """JinaBERT (v2): BERT with ALiBi in the place of positions, and a gated feed-forward part. Names as in its checkpoints."""
+
+    def __init__(self, words: int):
+        super().__init__()
+        block = lambda parts: torch.nn.ModuleDict(parts)
+        linear, norm = torch.nn.Linear, lambda: torch.nn.LayerNorm(WIDTH, eps=1e-12)
+        self.embeddings = block({
+            "word_embeddings": torch.nn.Embedding(words, WIDTH),
+            "token_type_embeddings": torch.nn.Embedding(2, WIDTH),
+            "LayerNorm": norm(),
+        })
+        layer = lambda: block({
+            "attention": block({
+                "self": block({part: linear(WIDTH, WIDTH) for part in ("query", "key", "value")}),
+                "output": block({"dense": linear(WIDTH, WIDTH), "LayerNorm": norm()}),
+            }),
+            "mlp": block({
+                "gated_layers": linear(WIDTH, 2 * WIDE, bias=False), "wo": linear(WIDE, WIDTH), "layernorm": norm(),
+            }),
+        })
+        self.encoder = block({"layer": torch.nn.ModuleList([layer() for _ in range(DEPTH or 2)])})
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        words = self.embeddings["word_embeddings"](ids) + self.embeddings["token_type_embeddings"].weight[0]
+        hidden = self.embeddings["LayerNorm"](words)
+        places = torch.arange(len(ids))
+        distance = (places[:, None] - places[None, :]).abs()
+        # Press et al.: a geometric sequence that starts at 2^(-8/heads), for a power of two.
+        slopes = torch.tensor([2 ** (-8 * (head + 1) / HEADS) for head in range(HEADS)])
+        bias = -slopes[:, None, None] * distance
+        for layer in self.encoder["layer"]:
+            own, out = layer["attention"]["self"], layer["attention"]["output"]
+            split = lambda part: own[part](hidden).view(len(ids), HEADS, -1).transpose(0, 1)
+            scores = split("query") @ split("key").transpose(1, 2) / math.sqrt(WIDTH / HEADS) + bias
+            context = (scores.softmax(-1) @ split("value")).transpose(0, 1).reshape(len(ids), WIDTH)
+            hidden = out["LayerNorm"](out["dense"](context) + hidden)
+            gated, linear = layer["mlp"]["gated_layers"](hidden).split(WIDE, -1)
+            wide = torch.nn.functional.gelu(gated) * linear
+            hidden = layer["mlp"]["layernorm"](layer["mlp"]["wo"](wide) + hidden)
+        return hidden
+
+
+def save(model: SentenceTransformer, folder: pathlib.Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save(str(folder), create_model_card=False)
+
+
+def as_binary(folder: pathlib.Path) -> None:
+    """Weights as older checkpoints have them."""
+    from safetensors.torch import load_file
+
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def in_shards(folder: pathlib.Path) -> None:
+    """Weights as large checkpoints have them."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    shards = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for file, part in shards.items():
+        save_file({name: tensors[name] for name in part}, folder / file)
+    index = {"metadata": {}, "weight_map": {name: file for file, part in shards.items() for name in part}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1))
+    (folder / "model.safetensors").unlink()
+
+
+def with_hub_names(folder: pathlib.Path) -> None:
+    """nomic_bert as its authors published it: other names in config.json, and some things twice (in the weights it has
+    theirs already)."""
+    config = json.loads((folder / "config.json").read_text())
+    old = {
+        "model_type": "nomic_bert", "activation_function": "swiglu", "n_embd": WIDTH, "n_head": HEADS, "n_inner": WIDE,
+        "n_layer": DEPTH or 2, "n_positions": LONGEST, "max_position_embeddings": LONGEST // 4, "hidden_size": WIDTH,
+        "layer_norm_eps": 1e-12, "vocab_size": config["vocab_size"], "type_vocab_size": 2,
+        "layer_norm_epsilon": 1e-12, "rotary_emb_base": 1000, "rotary_emb_fraction": 1.0, "rotary_emb_interleaved": False,
+        "qkv_proj_bias": False, "mlp_fc1_bias": False, "mlp_fc2_bias": False, "prenorm": False, "use_rms_norm": False,
+    }
+    (folder / "config.json").write_text(json.dumps(old, indent=1))
+
+
+def entries(model: SentenceTransformer, prompts: bool, dimensions: list[int]) -> list[dict]:
+    """Texts encoded one at a time: the reference has no padding in it then."""
+    made = []
+
+    def add(side, text, vector, dimension=None):
+        prompt = ""
+        if prompts:
+            names = ["query"] if side == "query" else ["document", "passage", "corpus"]
+            prompt = next((model.prompts[name] for name in names if name in model.prompts), "")
+        length = len(model.tokenizer((prompt or "") + TEXTS[text])["input_ids"])
+        most = model.max_seq_length
+        values = [round(float(value), 7) for value in vector]
+        made.append({"side": side, "text": text, "dimensions": dimension, "tokens": min(length, most), "truncated": length > most, "vector": values})
+
+    for text in range(len(TEXTS)):
+        add("paper", text, model.encode_document(TEXTS[text], normalize_embeddings=True))
+        if prompts:
+            add("query", text, model.encode_query(TEXTS[text], normalize_embeddings=True))
+    for dimension in dimensions:
+        for text in (1, 4, 14, 19):
+            vector = model.encode_document(TEXTS[text], truncate_dim=dimension, normalize_embeddings=True)
+            add("paper", text, vector, dimension)
+    return made
+
+
+def write(name: str, made: list[dict], made_by: str) -> None:
+    lines = ",\n".join(json.dumps(entry) for entry in made)
+    (OUT / f"{name}.json").write_text(f'{{"made_by": {json.dumps(made_by)}, "entries": [\n{lines}\n]}}\n')
+    size = sum(file.stat().st_size for file in (OUT / name).rglob("*") if file.is_file())
+    print(f"{name}: {len(made)} vectors, {size // 1024} KB")
+
+
+MADE_BY = f"sentence-transformers {sentence_transformers.__version__}, transformers {transformers.__version__}, torch {torch.__version__}"
+
+# name: network, tokenizer, pooling, what comes after, prompts, Matryoshka, type of the weights, changes to the folder
+SHAPES = {
+    "distilbert": (distilbert, word_piece, "max", [], {}, [], torch.float32, in_shards),
+    "roberta": (roberta, roberta_words, "mean", [], {}, [], torch.float32, as_binary),
+    "xlm_roberta": (xlm_roberta, unigram, "cls", ["Normalize"], {"query": "query: ", "passage": "passage: "}, [], torch.float16, None),
+    "mpnet": (mpnet, mpnet_words, "mean", ["Normalize"], {}, [], torch.float32, None),
+    "modernbert": (modernbert, modern_words, "cls", [], {}, [16], torch.bfloat16, None),
+    "nomic_bert": (nomic_bert, word_piece, "mean", ["Normalize"], {"query": "search_query: ", "document": "search_document: "}, [12], torch.float32, None),
+    "nomic_bert_hub": (nomic_bert, word_piece, "weightedmean", [], {}, [], torch.float32, with_hub_names),
+    "qwen3": (qwen3, qwen_words, "lasttoken", ["Normalize"], {"query": "Instruct: Find papers like this one\nQuery:", "document": ""}, [8, 24], torch.bfloat16, None),
+    "gemma3": (gemma3, pieces, "mean", ["Dense", "Dense", "Normalize"], {"query": "task: search result | query: ", "document": "title: none | text: "}, [16], torch.float32, None),
+}
+
+
+def built(name: str) -> SentenceTransformer:
+    """The model, saved in its folder as it is before the changes to that."""
+    network, tokenizer, pooling, after, prompts, _, dtype, _ = SHAPES[name]
+    torch.manual_seed(len(name))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        words = tokenizer(folder)
+        # Through the type of the stored weights and back: the reference computes in f32.
+        random(network(words)).to(dtype).save_pretrained(folder)
+        words.save_pretrained(folder)
+        transformer = Transformer(str(folder), max_seq_length=LONGEST - 16, model_kwargs={"dtype": torch.float32})
+        modules = [transformer, Pooling(WIDTH, pooling_mode=pooling)]
+        width = WIDTH
+        for kind in after:
+            if kind == "Dense":
+                # Wider, with an activation; then back, without.
+                is_first = width == WIDTH
+                modules.append(Dense(width, 40 if is_first else 24, bias=is_first, activation_function=torch.nn.Tanh() if is_first else torch.nn.Identity()))
+                width = 40 if is_first else 24
+            else:
+                modules.append(Normalize())
+        model = SentenceTransformer(modules=modules, device="cpu", prompts=prompts or None).eval()
+        save(model, OUT / name)
+        if dtype != torch.float32:
+            shutil.copy(folder / "model.safetensors", OUT / name / "model.safetensors")
+    return model
+
+
+def make(name: str) -> None:
+    prompts, dimensions, _, change = SHAPES[name][4:]
+    made = entries(built(name), bool(prompts), dimensions)
+    if change:
+        change(OUT / name)
+    write(name, made, MADE_BY)
+
+
+def make_jina() -> None:
+    """A folder by hand, as the authors' repository has it: model_type is bert, and positions are alibi."""
+    torch.manual_seed(4)
+    folder = OUT / "jina_bert"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    words = word_piece(folder)
+    (folder / "trained.json").unlink()
+    words.model_max_length = LONGEST - 16
+    words.save_pretrained(folder)
+    network = random(JinaBert(len(words)))
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / "model.safetensors", {"format": "pt"})
+    config = {
+        "architectures": ["JinaBertForMaskedLM"], "model_type": "bert", "position_embedding_type": "alibi", "feed_forward_type": "geglu",
+        "hidden_act": "gelu", "hidden_size": WIDTH, "num_hidden_layers": DEPTH or 2, "num_attention_heads": HEADS, "intermediate_size": WIDE,
+        "vocab_size": len(words), "max_position_embeddings": LONGEST, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
+    modules = [("0", "", "Transformer"), ("1", "1_Pooling", "Pooling")]
+    listed = [{"idx": i, "name": name, "path": path, "type": f"sentence_transformers.models.{kind}"} for i, (name, path, kind) in enumerate(modules)]
+    (folder / "modules.json").write_text(json.dumps(listed, indent=1))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": LONGEST - 16, "do_lower_case": False}))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": WIDTH, "pooling_mode_mean_tokens": True}))
+    made = []
+    for text, value in enumerate(TEXTS):
+        ids = words(value, truncation=True, max_length=LONGEST - 16)["input_ids"]
+        with torch.no_grad():
+            vector = torch.nn.functional.normalize(network(torch.tensor(ids)).mean(0), dim=0)
+        truncated = len(words(value)["input_ids"]) > len(ids)
+        made.append({"side": "paper", "text": text, "dimensions": None, "tokens": len(ids), "truncated": truncated, "vector": [round(float(x), 7) for x in vector]})
+    write("jina_bert", made, f"JinaBert in this script, torch {torch.__version__}")
+
+
+def make_poolings() -> None:
+    """Every pooling over one network: the test writes each into a copy of its folder."""
+    made = []
+    for mode in Pooling.POOLING_MODES:
+        model = SentenceTransformer(str(OUT / "mpnet"), device="cpu")
+        model[1].pooling_mode = mode
+        for text in (0, 4, 14):
+            vector = model.encode(TEXTS[text], normalize_embeddings=True)
+            made.append({"pooling": mode, "text": text, "vector": [round(float(x), 7) for x in vector]})
+    lines = ",\n".join(json.dumps(entry) for entry in made)
+    (OUT / "poolings.json").write_text(f'{{"made_by": {json.dumps(MADE_BY)}, "entries": [\n{lines}\n]}}\n')
+
+
+def main() -> None:
+    OUT.mkdir(exist_ok=True)
+    (OUT / "texts.json").write_text(json.dumps(TEXTS, indent=1) + "\n")
+    for name in SHAPES:
+        make(name)
+    make_jina()
+    make_poolings()
+
+
+if __name__ == "__main__":
+    main()
