@@ -14,7 +14,6 @@ has no peer: the reference library has no such model.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import pathlib
@@ -29,33 +28,11 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 import results
+from checkpoints import ROOT, papers, recipe, text_of, write
 
-ROOT = pathlib.Path(__file__).parent.parent
 PROGRAM = ROOT / "target/release/likewise"
 PAPERS = 64
 LENGTH = 512
-
-
-def recipe():
-    """The module that makes the checkpoints, told to make larger ones."""
-    spec = importlib.util.spec_from_file_location("recipe", ROOT / "tests/golden/make_architectures.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.WIDTH, module.HEADS, module.WIDE, module.DEPTH = 384, 12, 1536, 6
-    module.LONGEST, module.VOCABULARY = LENGTH + 16, 8000
-    return module
-
-
-def text_of(paper: dict) -> str:
-    title = paper["title"].strip()
-    return f"{title}{' ' if title.endswith(('.', '?', '!', ':')) else '. '}{paper['abstract'].strip()}"
-
-
-def papers(dump: str) -> list[dict]:
-    import gzip
-
-    opened = gzip.open(dump, "rt") if dump.endswith(".gz") else open(dump)
-    return [paper for paper in map(json.loads, opened) if paper.get("title") and paper.get("abstract")]
 
 
 def ours(folder: pathlib.Path, dump: pathlib.Path, name: str, precision: str) -> float:
@@ -82,16 +59,15 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     every = papers(arguments.dump)
-    step = max(1, len(every) // (8 * PAPERS))
-    # Tidied as our reader tidies: the texts are to be the same.
-    chosen = [{**paper, "title": " ".join(paper["title"].split()), "abstract": " ".join(paper["abstract"].split())} for paper in every[::step]]
+    # Nothing that our reader would rewrite: the texts are to be the same.
     plain = set(string.ascii_letters + string.digits + " .,;:()-/?'")
-    chosen = [paper for paper in chosen if set(paper["title"] + paper["abstract"]) <= plain and "--" not in paper["abstract"]][:PAPERS]
+    some = every[:: max(1, len(every) // (8 * PAPERS))]
+    chosen = [paper for paper in some if set(paper["title"] + paper["abstract"]) <= plain and "--" not in paper["abstract"]][:PAPERS]
     dump = folder / "papers.jsonl"
-    dump.write_text("".join(json.dumps({"id": f"p{i}", "title": paper["title"], "abstract": paper["abstract"]}) + "\n" for i, paper in enumerate(chosen)))
+    write(dump, chosen)
     texts = [text_of(paper) for paper in chosen]
-    made = recipe()
-    made.OUT, made.CORPUS = folder, [text_of(paper) for paper in every[:: max(1, len(every) // 4000)]]
+    corpus = [text_of(paper) for paper in every[:: max(1, len(every) // 4000)]]
+    made = recipe(OUT=folder, CORPUS=corpus, WIDTH=384, HEADS=12, WIDE=1536, DEPTH=6, LONGEST=LENGTH + 16, VOCABULARY=8000)
     rows = []
     for name in [*made.SHAPES, "jina_bert"]:
         if name == "nomic_bert_hub":
@@ -112,7 +88,7 @@ def main() -> None:
                 peer.encode_document(texts, batch_size=32, normalize_embeddings=True)
                 rates["peer"].append(len(texts) / (time.perf_counter() - started))
         median = {key: statistics.median(value) for key, value in rates.items() if value}
-        on = json.loads((folder / "speeds.json").read_text())[name]["on"].split(" in ")[1].split(" ")[0]
+        on = json.loads((folder / "speeds.json").read_text())[name]["on"].split(" in ")[1].split(",")[0]
         beside = lambda key: f"{median[key] / median['peer']:.2f}×" if peer else "-"  # noqa: E731
         peers = f"{median['peer']:.1f}" if peer else "none"
         cosine = f"{least:.7f}" if peer else "-"

@@ -14,8 +14,6 @@ and writing are in. Both take turns, medians of three rounds.
 """
 
 import argparse
-import importlib.util
-import json
 import pathlib
 import statistics
 import subprocess
@@ -26,33 +24,10 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 import results
+from checkpoints import ROOT, papers, recipe, text_of, write
 
-ROOT = pathlib.Path(__file__).parent.parent
 PROGRAM = ROOT / "target/release/likewise"
 FEW = 256
-
-
-def recipe(**settings):
-    spec = importlib.util.spec_from_file_location("recipe", ROOT / "tests/golden/make_architectures.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    for name, value in settings.items():
-        setattr(module, name, value)
-    return module
-
-
-def papers(dump: str, count: int) -> list[dict]:
-    import gzip
-
-    opened = gzip.open(dump, "rt") if dump.endswith(".gz") else open(dump)
-    every = [paper for paper in map(json.loads, opened) if paper.get("title") and paper.get("abstract")]
-    chosen = every[:: max(1, len(every) // count)][:count]
-    tidy = lambda text: " ".join(text.split())  # noqa: E731
-    return [{"id": f"p{i}", "title": tidy(paper["title"]), "abstract": tidy(paper["abstract"])} for i, paper in enumerate(chosen)]
-
-
-def text_of(paper: dict) -> str:
-    return f"{paper['title']}{' ' if paper['title'].endswith(('.', '?', '!', ':')) else '. '}{paper['abstract']}"
 
 
 def card_rate() -> float:
@@ -94,9 +69,10 @@ def main() -> None:
     arguments = arguments.parse_args()
     folder = ROOT / "target/bench/gpu"
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = papers(arguments.dump, arguments.papers)
+    every = papers(arguments.dump)
+    chosen = every[:: max(1, len(every) // arguments.papers)][: arguments.papers]
     for name, part in (("many", chosen), ("few", chosen[:FEW])):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(paper) + "\n" for paper in part))
+        write(folder / f"{name}.jsonl", part)
     texts = [text_of(paper) for paper in chosen]
     settings = dict(OUT=folder, CORPUS=texts[:4000], VOCABULARY=16000, LONGEST=528, WIDTH=768, HEADS=12)
     models = {"all-MiniLM-L6-v2": ROOT / "models/all-MiniLM-L6-v2"}
