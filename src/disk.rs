@@ -18,6 +18,24 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     path.parent().map_or(Ok(()), sync)
 }
 
+/// Most bytes of a file that is read as a whole: the largest tokenizers have a third of it.
+const MOST_READ: u64 = 128 << 20;
+
+/// Refuses what is no plain file: a pipe would be waited for, and a device has no end.
+pub fn check_plain(path: &Path) -> std::io::Result<u64> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_file() { Ok(metadata.len()) } else { Err(std::io::Error::other("is no plain file")) }
+}
+
+/// Reads a file that somebody else wrote, and that should be small.
+pub fn read_text(path: &Path) -> std::io::Result<String> {
+    let length = check_plain(path)?;
+    if length > MOST_READ {
+        return Err(std::io::Error::other(format!("has {length} bytes, wanted at most {MOST_READ}")));
+    }
+    std::fs::read_to_string(path)
+}
+
 /// Gives a file that was written under another name the one it is looked for by; it is whole from then on.
 pub fn publish(temporary: &Path, path: &Path) -> Result<()> {
     sync(temporary)?;

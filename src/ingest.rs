@@ -207,18 +207,22 @@ pub fn precision_of(data: &Path, model: &ModelFolder) -> Result<Option<Precision
 /// # Errors
 /// [`Error::Data`] with both fingerprints.
 pub fn check_space(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
-    let wanted = &model.fingerprint.sha256;
-    match catalog.space()? {
-        Some(got) if got != *wanted => Err(Error::Data(format!(
-            "{}: its vectors are of another model or precision: the folder has fingerprint {got}, the model {} in {} has \
-             {wanted}; leave --model and --precision out to use the folder's own, let this one take its place by \
-             `likewise reembed`, or give --data another folder",
-            catalog.path().display(),
-            model.name,
-            model.precision
-        ))),
-        _ => Ok(()),
-    }
+    let wanted = &model.fingerprint;
+    let Some(got) = catalog.space()?.filter(|got| *got != wanted.sha256) else { return Ok(()) };
+    // Older versions noted nothing.
+    let noted = catalog.model_of(&got)?.and_then(|text| Description::parse(text.as_bytes()).ok());
+    let (name, differences) = match noted {
+        Some(Description { model, fingerprint, .. }) => (model, wanted.differences(&fingerprint)),
+        None => ("another model".into(), vec![format!("fingerprint is {} and was {got}", wanted.sha256)]),
+    };
+    Err(Error::Data(format!(
+        "{}: its vectors are those of {name}, and not of {} as it is wanted now ({}); leave --model, --precision, \
+         --dimensions and --prompt-name out to use the folder's own, let this one take its place by `likewise reembed`, \
+         or give --data another folder",
+        catalog.path().display(),
+        model.describe(),
+        differences.join("; ")
+    )))
 }
 
 /// The one process that writes to a data folder.
@@ -254,7 +258,10 @@ impl Writer {
 
     fn open_locked(data: &Path, encoder: &Arc<Encoder>, lock: WriteLock) -> Result<Writer> {
         let catalog = Catalog::create(&catalog_path(data))?;
-        check_space(&catalog, encoder.model())?;
+        // What has no papers yet, as after a dump that could not be read, is nobody's.
+        if catalog.count()? > 0 {
+            check_space(&catalog, encoder.model())?;
+        }
         let space = Filler::open(data, &catalog, Arc::clone(encoder))?;
         catalog.set_space(&encoder.model().fingerprint.sha256)?;
         let notes = Notes::new(data);

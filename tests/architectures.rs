@@ -262,7 +262,11 @@ fn the_end_of_a_text_is_kept_behind_its_prompt() {
     let long = format!("{} the very last word", "ice core ".repeat(900));
     let reading = Reading { keep: Keep::End, ..encoder.reading(Side::Query) };
     let read = encoder.tokenize(&[&long], &reading).unwrap().remove(0);
-    assert!(read.truncated && read.ids.len() > folder.max_length - 3 && read.ids.len() <= folder.max_length);
+    assert!(
+        read.truncated
+            && read.ids.len() > folder.stated.max_length - 3
+            && read.ids.len() <= folder.stated.max_length
+    );
     let beginning = encoder.tokenize(&["ice"], &encoder.reading(Side::Query)).unwrap().remove(0).ids;
     let prompt = &beginning[..beginning.len() - 2];
     assert_eq!(read.ids[..prompt.len()], *prompt, "the prompt is still there");
@@ -408,6 +412,17 @@ fn what_is_not_supported_is_refused_by_its_name() {
             "\"mh_adapter\": true",
             "this kind of adapter",
         ),
+        ("distilbert", "config.json", "\"n_heads\": 4", "\"n_heads\": 3", "num_attention_heads: got 3"),
+        ("modernbert", "config.json", "sliding_attention\",", "near\",", "\"near\" is not supported"),
+        ("qwen3", "config.json", "\"rms_norm_eps\": 1e-06", "\"rms_norm_eps\": -1", "rms_norm_eps: got -1"),
+        ("qwen3", "config.json", "{", "{\"quantization_config\": {},", "quantised weights"),
+        (
+            "jina_bert",
+            "sentence_bert_config.json",
+            "\"max_seq_length\": 624",
+            "\"max_seq_length\": 2",
+            "reads 2 tokens, of which special ones and the prompt \"\" take 2",
+        ),
     ];
     for (name, file, from, to, said) in cases {
         let folder = if name == "specter2" { open(name, Precision::F32).path } else { copy(name).keep() };
@@ -437,6 +452,58 @@ fn a_folder_without_weights_or_with_broken_ones_says_so() {
     std::fs::remove_file(&weights).unwrap();
     let message = open_in(folder.path(), Precision::F32).unwrap_err().to_string();
     assert!(message.contains("needs its weights"), "{message}");
+}
+
+#[test]
+fn folders_that_would_give_other_vectors_are_refused() {
+    let refused = |folder: &Path| {
+        let loaded = open_in(folder, Precision::F32).and_then(|folder| Encoder::load(&folder).map(drop));
+        loaded.unwrap_err().to_string()
+    };
+    let assert_says = |folder: &Path, said: &str| {
+        let message = refused(folder);
+        assert!(message.contains(said), "wanted {said:?}, got {message}");
+    };
+    let folder = copy("mpnet");
+    let weights = folder.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let head = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let tensors: serde_json::Value = serde_json::from_slice(&bytes[8..head]).unwrap();
+    let query = &tensors["encoder.layer.0.attention.attn.q.weight"]["data_offsets"][0];
+    let at = head + query.as_u64().unwrap() as usize;
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&weights, bytes).unwrap();
+    assert_says(folder.path(), "has values that are no numbers");
+
+    let folder = copy("roberta");
+    let weights = folder.path().join("pytorch_model.bin");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    std::fs::write(&weights, bytes).unwrap();
+    assert_says(folder.path(), "pytorch_model.bin");
+
+    let folder = copy("gemma3");
+    std::fs::remove_file(folder.path().join("modules.json")).unwrap();
+    assert_says(folder.path(), "modules.json does not name it");
+
+    assert_says(copy("specter2").path(), "nothing says which texts go through which");
+
+    let folder = copy("xlm_roberta");
+    let config = folder.path().join("config.json");
+    std::fs::remove_file(&config).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &config).unwrap();
+    assert_says(folder.path(), "is no plain file");
+
+    let folder = copy("modernbert");
+    let path = folder.path().join("tokenizer.json");
+    let mut tokenizer: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let words = tokenizer["model"]["vocab"].as_object_mut().unwrap();
+    for more in 0..10_000 {
+        words.insert(format!("more{more}"), (words.len()).into());
+    }
+    std::fs::write(&path, tokenizer.to_string()).unwrap();
+    assert_says(folder.path(), "but the model has vectors for");
 }
 
 #[test]
@@ -481,7 +548,7 @@ fn models_that_are_known_state_what_the_program_can_do() {
         std::fs::write(folder.path().join("model.toml"), toml::to_string(&stated).unwrap()).unwrap();
         let opened = open_in(folder.path(), Precision::F32).unwrap();
         assert_eq!(
-            (opened.max_length, opened.dimension()),
+            (opened.stated.max_length, opened.dimension()),
             (manifest.max_length, manifest.dimension),
             "{}",
             manifest.name

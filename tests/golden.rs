@@ -44,7 +44,10 @@ fn every_vector_equals_the_references() {
 fn another_bert_saved_by_the_reference_library_gives_its_vectors() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/small-bert");
     let folder = ModelFolder::open(path, Path::new("no-models-here"), Precision::F32).unwrap();
-    assert_eq!((folder.pooling, folder.max_length, folder.fingerprint.dimension), (Pooling::Cls, 24, 36));
+    assert_eq!(
+        (folder.stated.pooling, folder.stated.max_length, folder.fingerprint.dimension),
+        (Pooling::Cls, 24, 36)
+    );
     let encoder = Encoder::load(&folder).unwrap();
     let golden: Golden = serde_json::from_str(include_str!("golden/small-bert.json")).unwrap();
     golden.entries.iter().for_each(|entry| assert_equals_golden(&encoder, entry));

@@ -242,7 +242,7 @@ fn without_a_precision_a_folder_keeps_its_own() {
     assert_eq!(found.status.code(), Some(0), "{}", text(&found.stderr));
     let other = run(&["search", "glaciers", "--precision", "f32"]);
     assert_eq!(other.status.code(), Some(1));
-    assert!(text(&other.stderr).contains("another model or precision"), "{}", text(&other.stderr));
+    assert!(text(&other.stderr).contains("precision is f32 and was bf16"), "{}", text(&other.stderr));
     let unknown = run(&["search", "glaciers", "--precision", "f16"]);
     assert!(text(&unknown.stderr).contains("wanted auto, f32, bf16 or int8"), "{}", text(&unknown.stderr));
 }

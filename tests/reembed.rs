@@ -173,9 +173,19 @@ fn a_model_that_loses_papers_does_not_take_over() {
     ] {
         std::fs::copy(small_bert().join(name), broken.join(name)).unwrap();
     }
+    // Whatever has a full stop in it comes to more than numbers can hold.
     let mut weights = std::fs::read(small_bert().join("model.safetensors")).unwrap();
     let header = 8 + usize::try_from(u64::from_le_bytes(weights[..8].try_into().unwrap())).unwrap();
-    weights[header..].fill(0xff);
+    let tensors: serde_json::Value = serde_json::from_slice(&weights[8..header]).unwrap();
+    let words = &tensors["embeddings.word_embeddings.weight"];
+    let width = words["shape"][1].as_u64().unwrap() as usize * 4;
+    let tokenizer = std::fs::read(broken.join("tokenizer.json")).unwrap();
+    let tokenizer: serde_json::Value = serde_json::from_slice(&tokenizer).unwrap();
+    let stop = tokenizer["model"]["vocab"]["."].as_u64().unwrap() as usize;
+    let row = header + words["data_offsets"][0].as_u64().unwrap() as usize + stop * width;
+    for value in weights[row..row + width].chunks_exact_mut(4) {
+        value.copy_from_slice(&3e38_f32.to_le_bytes());
+    }
     std::fs::write(broken.join("model.safetensors"), weights).unwrap();
     let message = reembed(folder.path(), &open(&broken), |_| {}).unwrap_err().to_string();
     assert!(message.contains("5 papers have no vector") && message.contains("stays in use"), "{message}");

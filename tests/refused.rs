@@ -238,7 +238,7 @@ fn embeddings() -> Vec<Case> {
                 422,
                 "truncation_direction: unknown variant `up`",
             ),
-            (r#"{"inputs":"a","prompt_name":"query"}"#, 422, "prompt_name: got \"query\""),
+            (r#"{"inputs":"a","prompt_name":"clusters"}"#, 422, "prompt_name: got \"clusters\""),
             (r#"{"inputs":"a","dimensions":1000}"#, 422, "dimensions: got 1000"),
             (r#"{"inputs":"a","normalize":1}"#, 422, "normalize: invalid type"),
             (&many_tei, 422, "inputs: got 65"),

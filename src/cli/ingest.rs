@@ -102,10 +102,10 @@ fn check_vectors(source: &Source, dump: &Dump, encoder: &Encoder) -> anyhow::Res
     let wanted = &encoder.model().fingerprint.sha256;
     match &dump.fingerprint {
         Some(got) if got != wanted => anyhow::bail!(
-            "{source}: its vectors are of another model or precision: got fingerprint {got}, wanted {wanted}, which is {} \
-             in {}; ingest the dump that they were made of, or take the model and precision they were made with",
-            encoder.model().name,
-            encoder.model().precision
+            "{source}: its vectors are of another model, or of this one in another precision, length or prompt: got \
+             fingerprint {got}, wanted {wanted}, which is {}; ingest the dump that they were made of, or say --model, \
+             --precision, --dimensions and --prompt-name as for the `embed` that made them",
+            encoder.model().describe()
         ),
         _ => Ok(()),
     }

@@ -70,8 +70,8 @@ enum Command {
 /// Options of every command that needs a model.
 #[derive(Args)]
 struct ModelOptions {
-    /// Model name, a repository on the hub (owner/name), or a folder as sentence-transformers makes it; left out, a data
-    /// folder's own, and for a new one all-MiniLM-L6-v2. `likewise models` lists some.
+    /// Model name (`likewise models` lists them), a repository on the hub (owner/name), or a folder as
+    /// sentence-transformers makes it. Left out, the one that a data folder was filled with; else all-MiniLM-L6-v2.
     #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_MODEL")]
     model: Option<String>,
     /// Where models are kept by name.
@@ -94,7 +94,8 @@ struct Changes {
     /// Only so many values of every vector, for models that were trained for it (Matryoshka).
     #[arg(long, value_name = "N", env = "LIKEWISE_DIMENSIONS")]
     dimensions: Option<usize>,
-    /// The model's prompt of this name before papers and queries alike, in place of one each.
+    /// The model's prompt of this name before papers and queries alike, in place of one each: for models that have some
+    /// for other tasks (clustering, similarity).
     #[arg(long, value_name = "NAME", env = "LIKEWISE_PROMPT_NAME")]
     prompt_name: Option<String>,
 }
@@ -152,11 +153,11 @@ impl ModelOptions {
     }
 }
 
-/// Opens a model by name or folder; one that is on the hub and not here is fetched, as its name asks for no less.
+/// Opens a model by name or folder; one that can be had and is not here is fetched, as its name asks for no less.
 fn open_model(name: &str, models: &Path) -> anyhow::Result<ModelFolder> {
     let is_missing = !Path::new(name).is_dir() && !model::is_here(name, models);
-    if is_missing && model::is_repository(name) {
-        eprintln!("{name} is not in {} yet; fetching it", models.display());
+    if is_missing && (model::is_repository(name) || model::Manifest::known(name).is_some()) {
+        eprintln!("{name} is no folder here, and not in {} yet; fetching it", models.display());
         model::pull(name, models)?;
     }
     Ok(ModelFolder::open(name, models, Precision::F32)?)

@@ -1,9 +1,12 @@
 //! `likewise models`: which models there are, and which of them is how fast here.
 
 use super::{DeviceOptions, Wanted, parse_precision, print_line};
+use crate::disk;
 use crate::dump;
 use crate::encoder::{Encoder, fastest_precision};
-use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, Listed, ModelFolder, Precision, Side, list};
+use crate::model::{
+    DEFAULT_MODEL, DEFAULT_MODELS_DIR, Listed, Manifest, ModelFolder, Precision, Side, list, look,
+};
 use crate::paper::Paper;
 use anyhow::Context;
 use clap::Args;
@@ -25,7 +28,7 @@ pub struct Options {
     /// Measure the models that are here, by papers of this dump, and keep what is measured.
     #[arg(long, value_name = "DUMP")]
     measure: Option<PathBuf>,
-    /// Only these models.
+    /// Only these models, by name, repository or folder; and all that is known of each.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Precision to measure in: f32, bf16, int8, or auto, the one that would be used.
@@ -47,18 +50,27 @@ struct Speed {
     machine: String,
 }
 
+impl Speed {
+    /// In which it was measured.
+    fn precision(&self) -> &str {
+        let precision = self.on.split(" in ").nth(1).unwrap_or_default();
+        precision.split([' ', ',']).next().unwrap_or_default()
+    }
+}
+
 type Speeds = BTreeMap<String, Speed>;
 
 /// Runs it.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let (models, wrong) = list(&options.models);
-    let is_named = |model: &&Listed| options.names.is_empty() || options.names.contains(&model.name);
-    let models: Vec<&Listed> = models.iter().filter(is_named).collect();
-    if let Some(name) = options.names.iter().find(|name| !models.iter().any(|model| model.name == **name)) {
-        anyhow::bail!("no model {name:?} in {} or among those that are known", options.models.display());
+    let (mut models, wrong) = list(&options.models);
+    if !options.names.is_empty() {
+        models = options.names.iter().map(|name| named(name, &models, options)).collect::<Result<_, _>>()?;
     }
     let path = options.models.join(SPEEDS);
-    let mut speeds = read(&path)?;
+    let mut speeds = read(&path).unwrap_or_else(|error| {
+        eprintln!("passed over: {error:#}");
+        Speeds::new()
+    });
     if let Some(dump) = &options.measure {
         let papers: Vec<Paper> = dump::read(dump, None)?.papers().take(PAPERS).collect();
         anyhow::ensure!(!papers.is_empty(), "{}: there are no papers in it to measure by", dump.display());
@@ -71,16 +83,50 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             .with_context(|| path.display().to_string())?;
     }
     print(&models, &speeds)?;
+    for model in models.iter().filter(|_| !options.names.is_empty()) {
+        print_details(model, options)?;
+    }
     wrong.iter().for_each(|wrong| eprintln!("passed over: {wrong}"));
     Ok(ExitCode::SUCCESS)
 }
 
+/// One that is listed, or any folder.
+fn named(name: &str, listed: &[Listed], options: &Options) -> anyhow::Result<Listed> {
+    let known = Manifest::known(name).map_or(name.to_string(), |manifest| manifest.name);
+    if let Some(model) = listed.iter().find(|model| model.name == known) {
+        return Ok(model.clone());
+    }
+    anyhow::ensure!(
+        Path::new(name).is_dir(),
+        "no model {name:?} in {} or among those that are known, and no folder of that name",
+        options.models.display()
+    );
+    Ok(look(name, Path::new(name))?)
+}
+
+/// What is in a model's folder beside what the table says.
+fn print_details(model: &Listed, options: &Options) -> anyhow::Result<()> {
+    let Some(folder) = &model.folder else { return Ok(()) };
+    let opened = ModelFolder::open(&folder.to_string_lossy(), &options.models, Precision::F32)?;
+    let prompts = opened.prompt_names().into_iter().map(|name| (name, opened.prompt_named(name)));
+    let prompts = prompts.filter_map(|(name, prompt)| Some(format!("{name} {:?}", prompt.ok()?)));
+    let join = opened.stated.join.as_deref().unwrap_or(". ");
+    let fingerprint = &opened.fingerprint.parts;
+    print_line(&format!(
+        "\n{}\nin {}\nprompts: {}\na paper is read as its title, {join:?}, its abstract\n{}",
+        model.name,
+        folder.display(),
+        prompts.collect::<Vec<_>>().join(", "),
+        fingerprint.trim_end()
+    ))
+}
+
 fn read(path: &Path) -> anyhow::Result<Speeds> {
-    match std::fs::read(path) {
+    match disk::read_text(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Speeds::new()),
-        bytes => {
-            let todo = || format!("{}: delete it, and measure again", path.display());
-            serde_json::from_slice(&bytes.with_context(todo)?).with_context(todo)
+        text => {
+            let shown = || path.display().to_string();
+            serde_json::from_str(&text.with_context(shown)?).with_context(shown)
         }
     }
 }
@@ -109,14 +155,14 @@ fn machine() -> String {
     format!("{} x {threads}", name.map_or("this machine", |(_, name)| name))
 }
 
-fn print(models: &[&Listed], speeds: &Speeds) -> anyhow::Result<()> {
+fn print(models: &[Listed], speeds: &Speeds) -> anyhow::Result<()> {
     let here = machine();
-    let row = |model: &&Listed| {
+    let row = |model: &Listed| {
         let speed = speeds.get(&model.name).filter(|speed| speed.machine == here);
         let state = match (&model.folder, model.name == DEFAULT_MODEL) {
             (Some(_), true) => "here, the default",
             (Some(_), false) => "here",
-            (None, _) => "likewise pull",
+            (None, _) => "not here",
         };
         let size = match (model.bytes, model.millions) {
             (Some(bytes), _) => format!("{} MB", bytes.div_ceil(1_000_000)),
@@ -130,13 +176,13 @@ fn print(models: &[&Listed], speeds: &Speeds) -> anyhow::Result<()> {
             model.dimension.to_string(),
             model.max_length.to_string(),
             size,
-            speed.map_or("-".into(), |speed| format!("{:.0}", speed.papers_per_second)),
+            speed.map_or("-".into(), |speed| format!("{:.0} {}", speed.papers_per_second, speed.precision())),
             model.license.clone().unwrap_or_else(|| "not stated".into()),
             model.about.clone(),
         ]
     };
     let head =
-        ["model", "", "architecture", "dimension", "tokens", "size", "papers/s", "licence", "good for"];
+        ["model", "where", "architecture", "dimension", "tokens", "size", "papers/s", "licence", "good for"];
     let rows: Vec<[String; 9]> =
         std::iter::once(head.map(String::from)).chain(models.iter().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();

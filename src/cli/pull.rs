@@ -1,6 +1,7 @@
 //! `likewise pull`: fetch a model.
 
-use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, pull};
+use crate::encoder::Encoder;
+use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, Manifest, ModelFolder, Precision, pull};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +20,15 @@ pub struct Options {
 /// Runs it.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let pulled = pull(&options.model, &options.models)?;
-    eprintln!("{}: every file verified, from {}", pulled.folder.display(), pulled.source);
+    let mut how = "every file verified";
+    if !pulled.is_verified && Manifest::read(&pulled.folder)?.is_some() {
+        how = "sums written down";
+    } else if !pulled.is_verified {
+        // There are no sums to compare with: it is whole if it does what it is for.
+        let folder = ModelFolder::open(&pulled.folder.to_string_lossy(), &options.models, Precision::F32)?;
+        Encoder::load(&folder)?;
+        how = "loads and encodes";
+    }
+    eprintln!("{}: {how}, from {}", pulled.folder.display(), pulled.source);
     Ok(ExitCode::SUCCESS)
 }

@@ -19,7 +19,9 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 /// Options of `likewise reembed`. What is to be changed is never taken from the environment.
 #[derive(Args)]
 pub struct Options {
-    /// The model that is to take over: a name, or a folder. Left out, the one that an interrupted run began with.
+    /// The model that is to take over: a name, a repository on the hub, or a folder; as it is by itself, in the fastest
+    /// precision, unless the options below say otherwise. Left out, the one in use, in another way that they say; or,
+    /// without any, the one that an interrupted run began with.
     #[arg(long, value_name = "PATH_OR_NAME")]
     model: Option<String>,
     /// The precision: f32, bf16, int8, or auto, the fastest here. Without a --model, of the model in use.
@@ -52,8 +54,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let model = wanted(options)?.context(
-        "which model? wanted --model, or --precision for the model in use in another; no run was interrupted that could \
-         be gone on with",
+        "which model? wanted --model, or --precision, --dimensions or --prompt-name for the one in use in another way; no \
+         run was interrupted that could be gone on with",
     )?;
     let encoder = Arc::new(Encoder::load_on(&model, &options.devices.device)?);
     eprintln!("{}", encoder.describe());

@@ -6,6 +6,7 @@
 use super::kernels::Activation;
 use super::layers::{Applied, Linear, Loader, Norm};
 use super::weights::Weights;
+use crate::disk;
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
@@ -78,7 +79,7 @@ impl Adapter {
     /// [`Error::Model`] names the file, and what in it is not supported.
     pub fn load(folder: &Path, layers: usize, dtype: DType, device: &Device) -> Result<Adapter> {
         let path = folder.join("adapter_config.json");
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let text = disk::read_text(&path).map_err(Error::io(&path))?;
         let Described { config, hidden_size, name } =
             serde_json::from_str(&text).map_err(|error| super::damaged(&path, error))?;
         if !config.is_sequential_bottleneck() {
@@ -86,6 +87,12 @@ impl Adapter {
                 "{}: this kind of adapter is not supported, only sequential bottlenecks after the feed-forward part, as \
                  SPECTER2's (seq_bn); use another",
                 path.display()
+            )));
+        }
+        if !(config.reduction_factor >= 1.0 && config.reduction_factor <= hidden_size as f64) {
+            let (shown, got) = (path.display(), config.reduction_factor);
+            return Err(Error::Model(format!(
+                "{shown}: reduction_factor: got {got}, wanted 1 to {hidden_size}; fetch the adapter again"
             )));
         }
         let narrow = (hidden_size as f64 / config.reduction_factor) as usize;

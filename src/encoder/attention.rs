@@ -4,6 +4,7 @@
 //! forms that must agree: text by text in memory, padded on a GPU, and without padding by flash attention.
 
 use super::batch::Batch;
+use super::distance::{DistanceBias, distances};
 use super::kernels::level;
 use super::kernels::rows::softmax;
 use candle_core::{CpuStorage, D, DType, Device, InplaceOp1, Layout, Result, Tensor, bail};
@@ -46,60 +47,6 @@ impl Reach {
             Reach::Window(most) => queries.start.saturating_sub(most)..length.min(queries.end + most),
         }
     }
-}
-
-/// What is added to the score of a pair of tokens by how far apart they are: `[heads, 2 * most - 1]`, the distance 0
-/// in the middle, a key after its query to the right.
-pub struct DistanceBias {
-    values: Vec<f32>,
-    most: usize,
-    /// Where it is −slope times the distance: flash attention knows that.
-    #[cfg_attr(not(feature = "flash-attn"), expect(dead_code, reason = "only flash attention asks for it"))]
-    slopes: Option<Vec<f32>>,
-}
-
-impl DistanceBias {
-    /// Of `heads`, for texts of up to `most` tokens.
-    pub fn new(heads: usize, most: usize, value: impl Fn(usize, isize) -> f32) -> DistanceBias {
-        let most = most.max(1);
-        let reach = most as isize - 1;
-        let row = |head| {
-            let value = &value;
-            (-reach..=reach).map(move |distance| value(head, distance))
-        };
-        DistanceBias { values: (0..heads).flat_map(row).collect(), most, slopes: None }
-    }
-
-    /// Attention with linear biases (Press et al., section 3): `slope * -|distance|`, the slopes a geometric sequence.
-    pub fn alibi(heads: usize, most: usize) -> DistanceBias {
-        let slopes = alibi_slopes(heads);
-        let bias =
-            DistanceBias::new(heads, most, |head, distance| -slopes[head] * distance.unsigned_abs() as f32);
-        DistanceBias { slopes: Some(slopes), ..bias }
-    }
-
-    /// Of one query and some keys.
-    fn row(&self, head: usize, query: usize, keys: &Range<usize>) -> &[f32] {
-        let width = 2 * self.most - 1;
-        &self.values[head * width + self.most - 1 + keys.start - query..][..keys.len()]
-    }
-
-    /// `[heads, places, places]`.
-    fn block(&self, heads: usize, places: usize) -> Vec<f32> {
-        let rows = (0..heads).flat_map(|head| (0..places).map(move |query| (head, query)));
-        rows.flat_map(|(head, query)| self.row(head, query, &(0..places)).iter().copied()).collect()
-    }
-}
-
-/// For a number of heads that is no power of two, every other slope of twice as many is put behind (Press et al.'s own
-/// code does so).
-fn alibi_slopes(heads: usize) -> Vec<f32> {
-    let geometric = |heads: usize| (1..=heads).map(move |head| 2f32.powf(-8.0 * head as f32 / heads as f32));
-    if heads.is_power_of_two() {
-        return geometric(heads).collect();
-    }
-    let whole = 1 << heads.ilog2();
-    geometric(whole).chain(geometric(2 * whole).step_by(2)).take(heads).collect()
 }
 
 /// How attention is shaped.
@@ -168,13 +115,6 @@ impl Attention {
             }
         }
         if let [one] = &contexts[..] { one.contiguous() } else { Tensor::cat(&contexts, 0) }
-    }
-
-    /// `[1, queries, keys]`: 0, or next to minus infinity.
-    fn unseen(&self, queries: &Range<usize>, keys: &Range<usize>) -> Result<Tensor> {
-        let row = |query| keys.clone().map(move |key| if self.reach.sees(query, key) { 0.0 } else { UNSEEN });
-        let mask: Vec<f32> = queries.clone().flat_map(row).collect();
-        Tensor::from_vec(mask, (1, queries.len(), keys.len()), &Device::Cpu)
     }
 
     /// Heads of keys or values, `[…, kv_heads, a, b]`, each as often as there are queries' heads that share it.
@@ -260,19 +200,20 @@ impl Attention {
     /// What is added to scores: `[texts, 1 or heads, 1 or longest, longest]`.
     fn mask(&self, bias: Option<&DistanceBias>, batch: &Batch, dtype: DType) -> Result<Tensor> {
         let (longest, device) = (batch.longest(), batch.ids.device());
-        let row = |length: &usize| {
-            (0..longest).map(|key| if key < *length { 0.0 } else { UNSEEN }).collect::<Vec<_>>()
+        let lengths = Tensor::from_iter(batch.lengths.iter().map(|length| *length as u32), device)?;
+        let places = Tensor::arange(0, longest as u32, device)?;
+        let is_padding = places.unsqueeze(0)?.broadcast_ge(&lengths.unsqueeze(1)?)?;
+        let mut mask = (is_padding.to_dtype(DType::F32)? * f64::from(UNSEEN))?.unsqueeze(1)?.unsqueeze(1)?;
+        let is_unseen = match self.reach {
+            Reach::All => None,
+            Reach::Causal => Some(distances(longest, device)?.gt(0f32)?),
+            Reach::Window(most) => Some(distances(longest, device)?.abs()?.gt(most as f32)?),
         };
-        let rows: Vec<f32> = batch.lengths.iter().flat_map(row).collect();
-        let mut mask = Tensor::from_vec(rows, (batch.lengths.len(), 1, 1, longest), device)?;
-        if self.reach != Reach::All {
-            let seen = self.unseen(&(0..longest), &(0..longest))?.unsqueeze(0)?.to_device(device)?;
-            mask = mask.broadcast_add(&seen)?;
+        if let Some(is_unseen) = is_unseen {
+            mask = mask.broadcast_add(&(is_unseen.to_dtype(DType::F32)? * f64::from(UNSEEN))?)?;
         }
         if let Some(bias) = bias {
-            let block = bias.block(self.heads, longest);
-            mask =
-                mask.broadcast_add(&Tensor::from_vec(block, (1, self.heads, longest, longest), device)?)?;
+            mask = mask.broadcast_add(&bias.block(self.heads, longest, device)?)?;
         }
         mask.to_dtype(dtype)
     }
@@ -390,9 +331,7 @@ mod tests {
                 let of_key = |to: usize| ((start + to) * shape.kv_heads + kv) * size;
                 let score = |to: usize| {
                     let dot: f32 = of_query.iter().zip(&key[of_key(to)..]).map(|(q, k)| q * k).sum();
-                    let more = bias.map_or(0.0, |bias| {
-                        bias.values[head * (2 * bias.most - 1) + bias.most - 1 + to - from]
-                    });
+                    let more = bias.map_or(0.0, |bias| bias.row(head, from, &(to..to + 1))[0]);
                     dot * shape.scale as f32 + more
                 };
                 let seen: Vec<usize> = (0..length).filter(|to| shape.reach.sees(from, *to)).collect();
@@ -449,16 +388,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn slopes_are_a_geometric_sequence_and_fill_up_from_a_finer_one() {
-        assert_eq!(
-            alibi_slopes(8),
-            [0.5, 0.25, 0.125, 0.0625, 0.031_25, 0.015_625, 0.007_812_5, 0.003_906_25]
-        );
-        let twelve = alibi_slopes(12);
-        assert_eq!(twelve[..8], alibi_slopes(8));
-        assert_eq!(twelve[8..], [2f32.powf(-0.5), 2f32.powf(-1.5), 2f32.powf(-2.5), 2f32.powf(-3.5)]);
     }
 }

@@ -6,8 +6,9 @@
 
 use super::Network;
 use super::adapter::Adapter;
-use super::attention::{Attention, DistanceBias, split, split_heads};
+use super::attention::{Attention, split, split_heads};
 use super::batch::Batch;
+use super::distance::DistanceBias;
 use super::kernels::Activation;
 use super::layers::{Applied, Embedding, Gate, Linear, Loader, Norm, add};
 use crate::model::{Side, Sides};
@@ -100,11 +101,6 @@ struct Layer {
     output_norm: Norm,
 }
 
-/// Some checkpoints have all names under `bert`.
-pub fn root<'a>(loader: &Loader<'a>) -> Loader<'a> {
-    loader.root("bert", "embeddings.word_embeddings.weight")
-}
-
 /// Position embeddings, with the embedding of token type 0 added to each: `[positions, hidden]`; one row, if there are
 /// none.
 pub fn positions(config: &Config, embeddings: &Loader) -> Result<Tensor> {
@@ -124,14 +120,13 @@ pub fn positions(config: &Config, embeddings: &Loader) -> Result<Tensor> {
 }
 
 impl Bert {
-    /// Takes the weights out of a checkpoint.
+    /// Takes the weights out of a checkpoint, `loader` standing where its names begin.
     pub fn load(
         config: &Config,
         bias: Option<DistanceBias>,
         adapters: Option<Sides<Adapter>>,
         loader: &Loader,
     ) -> Result<Bert> {
-        let loader = root(loader);
         let embeddings = loader.pp("embeddings");
         let layers = loader.pp("encoder.layer");
         Ok(Bert {

@@ -87,7 +87,7 @@ impl Devices {
             },
             Devices::Cuda(_) if !cfg!(feature = "cuda") => Err(Error::Model(
                 "--device: got cuda, but this program was built without it; build it with `cargo build --release --features \
-                 cuda` (README.md, \"On a GPU\"), or leave --device out"
+                 cuda` (deploy/gpu.md), or leave --device out"
                     .into(),
             )),
             Devices::Cuda(numbers) if numbers.is_empty() => all_gpus(),

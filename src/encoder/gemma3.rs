@@ -1,14 +1,16 @@
 //! Gemma 3 (Gemma Team), as EmbeddingGemma has it: every token sees those on both sides. Load and forward.
 
 use super::Network;
+use super::alternating::{Alternating, Kinds};
 use super::attention::{Attention, Reach};
 use super::batch::Batch;
 use super::kernels::Activation;
 use super::layers::{Embedding, Loader, Norm, add};
-use super::qwen3::{Gated, Projections};
-use super::rope::Rope;
+use super::networks::positive;
+use super::qwen3::{Gated, attention};
+use super::rope::RotaryAttention;
 use crate::model::Side;
-use candle_core::{Result, Tensor, bail};
+use candle_core::Tensor;
 use serde::Deserialize;
 
 /// The part of config.json that shapes the network.
@@ -28,31 +30,30 @@ pub struct Config {
     hidden_activation: Activation,
     #[serde(default)]
     use_bidirectional_attention: bool,
-    layer_types: Option<Vec<String>>,
+    #[serde(flatten)]
+    kinds: Kinds,
     #[serde(default = "six")]
     sliding_window_pattern: usize,
-    rope_theta: Option<f64>,
-    rope_local_base_freq: Option<f64>,
-    rope_parameters: Option<RopeParameters>,
+    #[serde(default = "million")]
+    rope_theta: f64,
+    #[serde(default = "ten_thousand")]
+    rope_local_base_freq: f64,
     attn_logit_softcapping: Option<f64>,
 }
 
 /// A name that some files have for another.
 pub const OLDER_NAME: (&str, &str) = ("_sliding_window_pattern", "sliding_window_pattern");
 
-#[derive(Deserialize)]
-struct RopeParameters {
-    full_attention: Theta,
-    sliding_attention: Theta,
-}
-
-#[derive(Deserialize)]
-struct Theta {
-    rope_theta: f64,
-}
-
 fn six() -> usize {
     6
+}
+
+fn million() -> f64 {
+    1_000_000.0
+}
+
+fn ten_thousand() -> f64 {
+    10_000.0
 }
 
 fn tanh_gelu() -> Activation {
@@ -60,19 +61,27 @@ fn tanh_gelu() -> Activation {
 }
 
 impl Config {
-    fn is_global(&self, layer: usize) -> bool {
-        match &self.layer_types {
-            Some(types) => types.get(layer).is_some_and(|kind| kind == "full_attention"),
-            None => (layer + 1).is_multiple_of(self.sliding_window_pattern),
+    /// Refuses what is not computed here, and numbers that nothing can be computed with.
+    pub fn check(&self) -> Result<(), String> {
+        if !self.use_bidirectional_attention || self.attn_logit_softcapping.is_some() {
+            return Err("of gemma3 only the kind of EmbeddingGemma is supported: use_bidirectional_attention, without soft \
+                        caps"
+                .into());
         }
+        let (global, local) = self.kinds.thetas((self.rope_theta, self.rope_local_base_freq));
+        positive(&[
+            ("rms_norm_eps", self.rms_norm_eps),
+            ("query_pre_attn_scalar", self.query_pre_attn_scalar),
+            ("sliding_window", self.sliding_window as f64),
+            ("sliding_window_pattern", self.sliding_window_pattern as f64),
+            ("rope_theta", global),
+            ("rope_theta", local),
+        ])?;
+        self.kinds.check(self.num_hidden_layers)
     }
 
-    /// Of layers that see all, and of those that do not.
-    fn thetas(&self) -> (f64, f64) {
-        let rope = self.rope_parameters.as_ref();
-        let global = rope.map(|rope| rope.full_attention.rope_theta).or(self.rope_theta);
-        let local = rope.map(|rope| rope.sliding_attention.rope_theta).or(self.rope_local_base_freq);
-        (global.unwrap_or(1_000_000.0), local.unwrap_or(10_000.0))
+    fn is_global(&self, layer: usize) -> bool {
+        self.kinds.is_global(layer, (layer + 1).is_multiple_of(self.sliding_window_pattern))
     }
 
     fn attention(&self, reach: Reach) -> Attention {
@@ -93,13 +102,12 @@ pub struct Gemma3 {
     scale: f64,
     layers: Vec<Layer>,
     norm: Norm,
-    global: (Attention, Rope),
-    local: (Attention, Rope),
+    attention: Alternating,
 }
 
 struct Layer {
     before_attention: Norm,
-    projections: Projections,
+    attention: RotaryAttention,
     after_attention: Norm,
     before_wide: Norm,
     feed_forward: Gated,
@@ -109,39 +117,37 @@ struct Layer {
 
 impl Gemma3 {
     /// Takes the weights out of a checkpoint, to read texts of up to `most` tokens.
-    pub fn load(config: &Config, most: usize, loader: &Loader) -> Result<Gemma3> {
-        if !config.use_bidirectional_attention || config.attn_logit_softcapping.is_some() {
-            bail!(
-                "of gemma3 only the kind of EmbeddingGemma is supported: use_bidirectional_attention, without soft caps"
-            );
-        }
+    pub fn load(config: &Config, most: usize, loader: &Loader) -> candle_core::Result<Gemma3> {
         let loader = loader.root("model", "embed_tokens.weight");
-        let (global, local) = config.thetas();
-        let rope = |theta| Rope::new(most, config.head_dim, theta, loader.tensors().dtype(), loader.device());
+        // The window counts both sides.
+        let near = Reach::Window(config.sliding_window / 2);
+        let attention = Alternating::new(
+            [Reach::All, near].map(|reach| config.attention(reach)),
+            config.kinds.thetas((config.rope_theta, config.rope_local_base_freq)),
+            most,
+            (loader.tensors().dtype(), loader.device()),
+        )?;
         let layers = loader.pp("layers");
         Ok(Gemma3 {
             words: loader.pp("embed_tokens").embedding(config.vocab_size, config.hidden_size)?,
             scale: (config.hidden_size as f64).sqrt(),
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, layer, &layers.pp(layer)))
-                .collect::<Result<_>>()?,
+                .collect::<candle_core::Result<_>>()?,
             norm: loader.pp("norm").rms_norm(config.hidden_size, config.rms_norm_eps, 1.0)?,
-            global: (config.attention(Reach::All), rope(global)?),
-            // The window counts both sides.
-            local: (config.attention(Reach::Window(config.sliding_window / 2)), rope(local)?),
+            attention,
         })
     }
 }
 
 impl Network for Gemma3 {
-    fn forward(&self, _: &[&[u32]], batch: &Batch, _: Side) -> Result<Tensor> {
+    fn forward(&self, _: &[&[u32]], batch: &Batch, _: Side) -> candle_core::Result<Tensor> {
         let mut hidden = (self.words.forward(&batch.ids)? * self.scale)?;
-        let (global, local) = (self.global.1.turn(batch)?, self.local.1.turn(batch)?);
+        let turned = self.attention.turned(batch)?;
         for layer in &self.layers {
-            let (attention, turn) =
-                if layer.is_global { (&self.global.0, &global) } else { (&self.local.0, &local) };
+            let (shape, turn) = turned.kind(layer.is_global);
             let normed = layer.before_attention.forward(&hidden)?;
-            let context = layer.projections.attend(&normed, attention, turn, batch)?;
+            let context = layer.attention.forward(&normed, shape, turn, batch)?;
             hidden = add(&layer.after_attention.forward(&context)?, &hidden)?;
             let wide = layer.feed_forward.forward(&layer.before_wide.forward(&hidden)?)?;
             hidden = add(&layer.after_wide.forward(&wide)?, &hidden)?;
@@ -149,13 +155,13 @@ impl Network for Gemma3 {
         self.norm.forward(&hidden)
     }
 
-    fn check(&self, ids: &[u32]) -> Result<()> {
+    fn check(&self, ids: &[u32]) -> candle_core::Result<()> {
         self.words.check(ids)
     }
 }
 
 impl Layer {
-    fn load(config: &Config, layer: usize, loader: &Loader) -> Result<Layer> {
+    fn load(config: &Config, layer: usize, loader: &Loader) -> candle_core::Result<Layer> {
         let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
         let norm = |name: &str| loader.pp(name).rms_norm(hidden, eps, 1.0);
         // Which of the two it is does not change what is loaded.
@@ -163,7 +169,7 @@ impl Layer {
         let feed_forward = loader.pp("mlp");
         Ok(Layer {
             before_attention: norm("input_layernorm")?,
-            projections: Projections::load(hidden, &shape, (eps, 1.0), &loader.pp("self_attn"))?,
+            attention: attention(hidden, &shape, (eps, 1.0), &loader.pp("self_attn"))?,
             after_attention: norm("post_attention_layernorm")?,
             before_wide: norm("pre_feedforward_layernorm")?,
             feed_forward: Gated::load(

@@ -19,7 +19,7 @@ impl Head {
     /// Reads the folder's modules; in f32, as pooling.
     pub fn load(folder: &ModelFolder, device: &Device) -> Result<Head> {
         let mut dense = Vec::new();
-        for step in &folder.dense {
+        for step in &folder.stated.dense {
             let path = folder.path.join(&step.folder);
             let file = if path.join(WEIGHTS).is_file() { WEIGHTS } else { "pytorch_model.bin" };
             let weights = Weights::open(&path, &[file.into()])?;

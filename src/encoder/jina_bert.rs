@@ -1,8 +1,8 @@
 //! Jina's BERT of the second version (Günther et al., Jina Embeddings 2): BERT whose places are told by linear biases
 //! and whose feed-forward part is gated.
 
-use super::attention::DistanceBias;
 use super::bert::{Config, Positions};
+use super::distance::DistanceBias;
 
 /// BERT's shape, with what is different.
 pub fn shaped(config: Config) -> Config {

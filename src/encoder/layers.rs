@@ -67,7 +67,11 @@ impl<'a> Loader<'a> {
 
     /// A tensor of this shape.
     pub fn tensor(&self, shape: impl Into<candle_core::Shape>, name: &str) -> Result<Tensor> {
-        self.tensors.get(shape, name)
+        let tensor = self.tensors.get(shape, name)?;
+        if !is_finite(&tensor)? {
+            bail!("{}.{name} has values that are no numbers", self.tensors.prefix());
+        }
+        Ok(tensor)
     }
 
     /// A layer with a bias, if the checkpoint has one.
@@ -195,6 +199,16 @@ impl Linear {
         })?;
         Tensor::from_vec(out, (rows, outputs), x.device())
     }
+}
+
+/// Whether all values are numbers. One that is none may be lost on its way through a network, and spoil what comes out all
+/// the same.
+fn is_finite(x: &Tensor) -> Result<bool> {
+    if x.device().is_cpu() && x.dtype() == DType::F32 {
+        return on_rows(x, |x| x.iter().all(|value| value.is_finite()));
+    }
+    // Nothing times what is no number is no number.
+    Ok((x * 0.0)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()? == 0.0)
 }
 
 /// The values of a tensor that is in this memory.

@@ -7,10 +7,12 @@
 //! ([`networks`] picks it); by what is [`layers`]' and [`attention`]'s affair.
 
 mod adapter;
+mod alternating;
 mod attention;
 mod batch;
 mod bert;
 mod device;
+mod distance;
 mod distilbert;
 mod gemma3;
 mod head;
@@ -130,17 +132,43 @@ impl Encoder {
         engine: Engine,
         threads: usize,
     ) -> Result<Encoder> {
+        let tokenizer = tokenize::Tokenizer::load(folder)?;
         let opened = devices.open(folder.precision)?;
         let weights = weights::Weights::open(&folder.path, &folder.weights)?;
         let load = |device| Loaded::new(folder, engine, &weights, device);
         let loaded: Vec<Loaded> = opened.iter().map(load).collect::<Result<_>>()?;
         let is_cpu = loaded.iter().all(Loaded::is_on_cpu);
-        let tokenizer = tokenize::Tokenizer::load(folder)?;
         let workers = if is_cpu { threads.max(1) } else { loaded.len() };
         let workers = (0..workers).map(|_| pool(1)).collect::<Result<_>>()?;
         let all_threads = pool(threads.max(1))?;
         let (folder, devices) = (folder.clone(), devices.clone());
-        Ok(Encoder { folder, devices, tokenizer, loaded, workers, all_threads })
+        let encoder = Encoder { folder, devices, tokenizer, loaded, workers, all_threads };
+        encoder.probe()?;
+        Ok(encoder)
+    }
+
+    /// Sees whether it does what it is for: what is wrong with a folder should not come to light after a million papers.
+    fn probe(&self) -> Result<()> {
+        const TEXTS: [&str; 2] = ["Folding of proteins in water", "Which graphs have no short cycles?"];
+        let shown = self.folder.path.display();
+        let wrong = |what: &str| Err(Error::Model(format!("{shown}: {what}; fetch the model folder again")));
+        for side in [Side::Paper, Side::Query] {
+            let checked = self.tokenizer.check_room(&self.reading(side));
+            checked.map_err(|error| Error::Model(format!("{shown}: {error}")))?;
+            let embeddings = self.encode(&TEXTS, side)?;
+            let length =
+                |embedding: &Embedding| embedding.vector.iter().map(|value| value * value).sum::<f32>();
+            if !embeddings.iter().all(|embedding| (length(embedding) - 1.0).abs() < 0.01) {
+                return wrong("its vectors have no direction, they are zero or no numbers");
+            }
+            if embeddings[0].vector == embeddings[1].vector {
+                return wrong("different texts have the same vector");
+            }
+            if self.folder.prompt.paper == self.folder.prompt.query && self.folder.stated.adapters.is_none() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The model this encoder runs.
@@ -175,13 +203,13 @@ impl Encoder {
 
     /// Where and with how many threads this encoder runs, in words.
     pub fn describe(&self) -> String {
-        let (name, precision) = (&self.folder.name, self.folder.precision);
+        let model = self.folder.describe();
         if !self.is_on_cpu() {
             let devices: Vec<String> = self.loaded.iter().map(Loaded::device_name).collect();
-            return format!("{name} in {precision} on {}", devices.join(", "));
+            return format!("{model}, on {}", devices.join(", "));
         }
         let (threads, level) = (self.threads(), kernels::level::current().name);
-        format!("{name} in {precision} on cpu, {threads} threads, {level}")
+        format!("{model}, on cpu, {threads} threads, {level}")
     }
 
     /// How a text of this side is read.
@@ -236,7 +264,7 @@ impl Encoder {
     /// The second half of [`Encoder::encode`]: what was split into tokens becomes vectors, in its order.
     pub fn embed(&self, tokenized: Vec<Tokenized>) -> Result<Vec<Embedding>> {
         let budget = self.loaded.iter().map(Loaded::budget).min().unwrap_or(BATCH_TOKENS);
-        let batches = tokenize::pack(&tokenized, budget, self.folder.adapters.is_some());
+        let batches = tokenize::pack(&tokenized, budget, self.folder.stated.adapters.is_some());
         let vectors = Mutex::new(vec![Vec::new(); tokenized.len()]);
         let encode_batch = |loaded: &Loaded, batch: &Batch| -> Result<()> {
             let texts: Vec<&Tokenized> = batch.iter().map(|&text| &tokenized[text]).collect();

@@ -2,13 +2,15 @@
 //! what is near is seen. Load and forward.
 
 use super::Network;
-use super::attention::{Attention, Reach, split, split_heads};
+use super::alternating::{Alternating, Kinds};
+use super::attention::{Attention, Reach};
 use super::batch::Batch;
 use super::kernels::Activation;
 use super::layers::{Applied, Embedding, Gate, Linear, Loader, Norm, add};
-use super::rope::{Rope, Turn};
+use super::networks::positive;
+use super::rope::{RotaryAttention, Turn};
 use crate::model::Side;
-use candle_core::{Result, Tensor};
+use candle_core::Tensor;
 use serde::Deserialize;
 
 /// The part of config.json that shapes the network.
@@ -26,21 +28,13 @@ pub struct Config {
     hidden_activation: Activation,
     #[serde(default = "three")]
     global_attn_every_n_layers: usize,
-    layer_types: Option<Vec<String>>,
-    global_rope_theta: Option<f64>,
+    #[serde(flatten)]
+    kinds: Kinds,
+    #[serde(default = "long")]
+    global_rope_theta: f64,
+    /// As the others', if it is null.
+    #[serde(default = "short")]
     local_rope_theta: Option<f64>,
-    rope_parameters: Option<RopeParameters>,
-}
-
-#[derive(Deserialize)]
-struct RopeParameters {
-    full_attention: Theta,
-    sliding_attention: Theta,
-}
-
-#[derive(Deserialize)]
-struct Theta {
-    rope_theta: f64,
 }
 
 fn default_eps() -> f64 {
@@ -51,20 +45,27 @@ fn three() -> usize {
     3
 }
 
-impl Config {
-    fn is_global(&self, layer: usize) -> bool {
-        match &self.layer_types {
-            Some(types) => types.get(layer).is_some_and(|kind| kind == "full_attention"),
-            None => layer.is_multiple_of(self.global_attn_every_n_layers),
-        }
-    }
+fn long() -> f64 {
+    160_000.0
+}
 
-    /// Of layers that see all, and of those that do not.
-    fn thetas(&self) -> (f64, f64) {
-        let rope = self.rope_parameters.as_ref();
-        let global = rope.map(|rope| rope.full_attention.rope_theta).or(self.global_rope_theta);
-        let local = rope.map(|rope| rope.sliding_attention.rope_theta).or(self.local_rope_theta);
-        (global.unwrap_or(160_000.0), local.unwrap_or(10_000.0))
+fn short() -> Option<f64> {
+    Some(10_000.0)
+}
+
+impl Config {
+    /// Refuses numbers that nothing can be computed with.
+    pub fn check(&self) -> Result<(), String> {
+        let global = self.global_rope_theta;
+        let (global, local) = self.kinds.thetas((global, self.local_rope_theta.unwrap_or(global)));
+        positive(&[
+            ("norm_eps", self.norm_eps),
+            ("local_attention", self.local_attention as f64),
+            ("global_attn_every_n_layers", self.global_attn_every_n_layers as f64),
+            ("rope_theta", global),
+            ("rope_theta", local),
+        ])?;
+        self.kinds.check(self.num_hidden_layers)
     }
 }
 
@@ -74,15 +75,13 @@ pub struct ModernBert {
     embedding_norm: Norm,
     layers: Vec<Layer>,
     final_norm: Norm,
-    global: (Attention, Rope),
-    local: (Attention, Rope),
+    attention: Alternating,
 }
 
 struct Layer {
     /// The first layer has none: the embeddings were normed just before.
     attention_norm: Option<Norm>,
-    qkv: Linear,
-    attention_output: Linear,
+    attention: RotaryAttention,
     wide_norm: Norm,
     intermediate: Linear,
     activation: Applied,
@@ -92,70 +91,77 @@ struct Layer {
 
 impl ModernBert {
     /// Takes the weights out of a checkpoint, to read texts of up to `most` tokens.
-    pub fn load(config: &Config, most: usize, loader: &Loader) -> Result<ModernBert> {
+    pub fn load(config: &Config, most: usize, loader: &Loader) -> candle_core::Result<ModernBert> {
         let loader = loader.root("model", "embeddings.tok_embeddings.weight");
         let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
         let norm = |name: &str| loader.pp(name).layer_norm(hidden, config.norm_eps);
-        let (global, local) = config.thetas();
-        let rope = |theta| Rope::new(most, hidden / heads, theta, loader.tensors().dtype(), loader.device());
         let near = Reach::Window(config.local_attention / 2);
+        let global = config.global_rope_theta;
         Ok(ModernBert {
             words: loader.pp("embeddings.tok_embeddings").embedding(config.vocab_size, hidden)?,
             embedding_norm: norm("embeddings.norm")?,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, layer, &loader.pp("layers").pp(layer)))
-                .collect::<Result<_>>()?,
+                .collect::<candle_core::Result<_>>()?,
             final_norm: norm("final_norm")?,
-            global: (Attention::plain(heads, hidden), rope(global)?),
-            local: (Attention { reach: near, ..Attention::plain(heads, hidden) }, rope(local)?),
+            attention: Alternating::new(
+                [Reach::All, near].map(|reach| Attention { reach, ..Attention::plain(heads, hidden) }),
+                config.kinds.thetas((global, config.local_rope_theta.unwrap_or(global))),
+                most,
+                (loader.tensors().dtype(), loader.device()),
+            )?,
         })
     }
 }
 
 impl Network for ModernBert {
-    fn forward(&self, _: &[&[u32]], batch: &Batch, _: Side) -> Result<Tensor> {
+    fn forward(&self, _: &[&[u32]], batch: &Batch, _: Side) -> candle_core::Result<Tensor> {
         let mut hidden = self.embedding_norm.forward(&self.words.forward(&batch.ids)?)?;
-        let (global, local) = (self.global.1.turn(batch)?, self.local.1.turn(batch)?);
+        let turned = self.attention.turned(batch)?;
         for layer in &self.layers {
-            let (attention, turn) =
-                if layer.is_global { (&self.global.0, &global) } else { (&self.local.0, &local) };
-            hidden = add(&layer.attend(&hidden, attention, turn, batch)?, &hidden)?;
+            let (shape, turn) = turned.kind(layer.is_global);
+            hidden = add(&layer.attend(&hidden, shape, turn, batch)?, &hidden)?;
             hidden = add(&layer.feed_forward(&hidden)?, &hidden)?;
         }
         self.final_norm.forward(&hidden)
     }
 
-    fn check(&self, ids: &[u32]) -> Result<()> {
+    fn check(&self, ids: &[u32]) -> candle_core::Result<()> {
         self.words.check(ids)
     }
 }
 
 impl Layer {
-    fn load(config: &Config, layer: usize, loader: &Loader) -> Result<Layer> {
+    fn load(config: &Config, layer: usize, loader: &Loader) -> candle_core::Result<Layer> {
         let (hidden, wide) = (config.hidden_size, config.intermediate_size);
         let norm = |name: &str| loader.pp(name).layer_norm(hidden, config.norm_eps);
         Ok(Layer {
             attention_norm: (layer > 0).then(|| norm("attn_norm")).transpose()?,
-            qkv: loader.pp("attn.Wqkv").linear(hidden, 3 * hidden)?,
-            attention_output: loader.pp("attn.Wo").linear(hidden, hidden)?,
+            attention: RotaryAttention {
+                qkv: loader.pp("attn.Wqkv").linear(hidden, 3 * hidden)?,
+                norms: None,
+                output: loader.pp("attn.Wo").linear(hidden, hidden)?,
+            },
             wide_norm: norm("mlp_norm")?,
             intermediate: loader.pp("mlp.Wi").linear(hidden, 2 * wide)?,
             activation: loader.function(config.hidden_activation),
             output: loader.pp("mlp.Wo").linear(wide, hidden)?,
-            is_global: config.is_global(layer),
+            is_global: config.kinds.is_global(layer, layer.is_multiple_of(config.global_attn_every_n_layers)),
         })
     }
 
-    fn attend(&self, hidden: &Tensor, attention: &Attention, turn: &Turn, batch: &Batch) -> Result<Tensor> {
-        let width = hidden.dim(1)?;
+    fn attend(
+        &self,
+        hidden: &Tensor,
+        shape: &Attention,
+        turn: &Turn,
+        batch: &Batch,
+    ) -> candle_core::Result<Tensor> {
         let normed = self.attention_norm.as_ref().map_or(Ok(hidden.clone()), |norm| norm.forward(hidden))?;
-        let parts = split(&self.qkv.forward(&normed)?, &[width; 3])?;
-        let heads = |part: usize| split_heads(&parts[part], attention.heads);
-        let (query, key) = (turn.apply(&heads(0)?)?, turn.apply(&heads(1)?)?);
-        self.attention_output.forward(&attention.forward([&query, &key, &heads(2)?], None, batch)?)
+        self.attention.forward(&normed, shape, turn, batch)
     }
 
-    fn feed_forward(&self, hidden: &Tensor) -> Result<Tensor> {
+    fn feed_forward(&self, hidden: &Tensor) -> candle_core::Result<Tensor> {
         let wide = self.intermediate.forward(&self.wide_norm.forward(hidden)?)?;
         self.output.forward(&self.activation.gated(&wide, Gate::First)?)
     }

@@ -1,8 +1,8 @@
 //! MPNet (Song et al.): BERT with positions as RoBERTa's and, in every layer the same, a learned bias for how far apart
 //! two tokens are (Raffel et al., T5, section 2.1).
 
-use super::attention::DistanceBias;
 use super::bert::{Config, Positions};
+use super::distance::DistanceBias;
 use super::layers::Loader;
 use candle_core::{DType, Result};
 

@@ -15,6 +15,7 @@ use super::{
     Architecture, BATCH_TOKENS, Engine, Network, Tokenized, damaged, device, distilbert, gemma3, jina_bert,
     modernbert, mpnet, nomic_bert, pooling, qwen3, roberta,
 };
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::model::{CONFIG, Family, ModelFolder, Pooling, Side, Sides};
 use candle_core::{DType, Device, Tensor};
@@ -116,7 +117,8 @@ impl Loaded {
 
 /// Whether a model has the kernels' fast path: BERT's shape, and nothing beside it.
 pub fn is_packed(folder: &ModelFolder) -> bool {
-    matches!(folder.family, Family::Bert | Family::DistilBert | Family::Roberta) && folder.adapters.is_none()
+    matches!(folder.family, Family::Bert | Family::DistilBert | Family::Roberta)
+        && folder.stated.adapters.is_none()
 }
 
 fn on_cpu(folder: &ModelFolder, engine: Engine, weights: &Weights) -> Result<Box<dyn Architecture>> {
@@ -130,7 +132,7 @@ fn on_cpu(folder: &ModelFolder, engine: Engine, weights: &Weights) -> Result<Box
         return network(folder, &loader, weights, &device);
     }
     let (config, loader) = shaped_as_bert(folder, &loader)?;
-    PackedBert::load(&config, folder.pooling, folder.precision, level::current(), &loader)
+    PackedBert::load(&config, folder.stated.pooling, folder.precision, level::current(), &loader)
         .map(|bert| Box::new(bert) as _)
         .map_err(|error| damaged(weights.path(), error))
 }
@@ -158,8 +160,8 @@ fn network(
     weights: &Weights,
     device: &Device,
 ) -> Result<Box<dyn Architecture>> {
-    let most = folder.max_length;
-    let (pooling, device) = (folder.pooling, device.clone());
+    let most = folder.stated.max_length;
+    let (pooling, device) = (folder.stated.pooling, device.clone());
     let wrong = |error| damaged(weights.path(), error);
     Ok(match folder.family {
         Family::Bert | Family::DistilBert | Family::Roberta | Family::Mpnet | Family::JinaBert => {
@@ -167,19 +169,25 @@ fn network(
             Box::new(Pooled { network, pooling, device })
         }
         Family::ModernBert => {
-            let network = modernbert::ModernBert::load(&config(folder)?, most, loader).map_err(wrong)?;
+            let network =
+                modernbert::ModernBert::load(&supported(folder, modernbert::Config::check)?, most, loader)
+                    .map_err(wrong)?;
             Box::new(Pooled { network, pooling, device })
         }
         Family::NomicBert => {
-            let network = nomic_bert::NomicBert::load(&config(folder)?, most, loader).map_err(wrong)?;
+            let network =
+                nomic_bert::NomicBert::load(&supported(folder, nomic_bert::Config::check)?, most, loader)
+                    .map_err(wrong)?;
             Box::new(Pooled { network, pooling, device })
         }
         Family::Qwen3 => {
-            let network = qwen3::Qwen3::load(&config(folder)?, most, loader).map_err(wrong)?;
+            let network =
+                qwen3::Qwen3::load(&supported(folder, qwen3::Config::check)?, most, loader).map_err(wrong)?;
             Box::new(Pooled { network, pooling, device })
         }
         Family::Gemma3 => {
-            let network = gemma3::Gemma3::load(&config(folder)?, most, loader).map_err(wrong)?;
+            let network = gemma3::Gemma3::load(&supported(folder, gemma3::Config::check)?, most, loader)
+                .map_err(wrong)?;
             Box::new(Pooled { network, pooling, device })
         }
     })
@@ -201,23 +209,24 @@ fn like_bert(folder: &ModelFolder, loader: &Loader, weights: &Weights, device: &
             let buckets: Buckets = self::config(folder)?;
             Some(mpnet::bias(&config, buckets.relative_attention_num_buckets, &loader).map_err(wrong)?)
         }
-        Family::JinaBert => Some(jina_bert::bias(&config, folder.max_length)),
+        Family::JinaBert => Some(jina_bert::bias(&config, folder.stated.max_length)),
         _ => None,
     };
     let dtype = loader.tensors().dtype();
     let adapter =
         |name: &String| Adapter::load(&folder.path.join(name), config.num_hidden_layers, dtype, device);
-    let adapters = match &folder.adapters {
+    let adapters = match &folder.stated.adapters {
         Some(Sides { paper, query }) => Some(Sides { paper: adapter(paper)?, query: adapter(query)? }),
         None => None,
     };
     Bert::load(&config, bias, adapters, &loader).map_err(wrong)
 }
 
-/// The shape of BERT's relatives, as BERT says it, and their tensors by its names.
+/// The shape of BERT's relatives, as BERT says it, and their tensors by its names. (Some checkpoints have all of them under
+/// the model's own.)
 fn shaped_as_bert<'a>(folder: &ModelFolder, loader: &Loader<'a>) -> Result<(bert::Config, Loader<'a>)> {
     const WORDS: &str = "embeddings.word_embeddings.weight";
-    Ok(match folder.family {
+    let (config, loader) = match folder.family {
         Family::DistilBert => {
             let distilled: distilbert::Distilled = config(folder)?;
             (distilled.bert(), loader.root("distilbert", WORDS).renamed(distilbert::name))
@@ -231,15 +240,40 @@ fn shaped_as_bert<'a>(folder: &ModelFolder, loader: &Loader<'a>) -> Result<(bert
             (roberta::shaped(config(folder)?, pad_token_id), loader.root("roberta", WORDS))
         }
         Family::Mpnet => (mpnet::shaped(config(folder)?), loader.root("mpnet", WORDS).renamed(mpnet::name)),
-        Family::JinaBert => (jina_bert::shaped(config(folder)?), bert::root(loader).renamed(jina_bert::name)),
-        _ => (config(folder)?, bert::root(loader)),
-    })
+        Family::JinaBert => {
+            (jina_bert::shaped(config(folder)?), loader.root("bert", WORDS).renamed(jina_bert::name))
+        }
+        _ => (config(folder)?, loader.root("bert", WORDS)),
+    };
+    positive(&[("layer_norm_eps", config.layer_norm_eps)]).map_err(|error| unsupported(folder, &error))?;
+    Ok((config, loader))
+}
+
+/// The same, if the architecture finds nothing in it that it does not do.
+fn supported<T: DeserializeOwned>(
+    folder: &ModelFolder,
+    check: impl Fn(&T) -> Result<(), String>,
+) -> Result<T> {
+    let config = config(folder)?;
+    check(&config).map(|()| config).map_err(|error| unsupported(folder, &error))
+}
+
+fn unsupported(folder: &ModelFolder, error: &str) -> Error {
+    Error::Model(format!("{}: {error}; use another model", folder.path.join(CONFIG).display()))
+}
+
+/// Refuses what would be divided by, or be the root of nothing.
+pub fn positive(numbers: &[(&str, f64)]) -> Result<(), String> {
+    match numbers.iter().find(|(_, number)| !(number.is_finite() && *number > 0.0)) {
+        Some((name, number)) => Err(format!("{name}: got {number}, wanted more than 0")),
+        None => Ok(()),
+    }
 }
 
 /// The folder's config.json, as an architecture reads it.
 fn config<T: DeserializeOwned>(folder: &ModelFolder) -> Result<T> {
     let path = folder.path.join(CONFIG);
-    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let text = disk::read_text(&path).map_err(Error::io(&path))?;
     let mut config: Map<String, Value> =
         serde_json::from_str(&text).map_err(|error| damaged(&path, error))?;
     for (older, name) in nomic_bert::OLDER_NAMES.into_iter().chain([gemma3::OLDER_NAME]) {
@@ -247,7 +281,7 @@ fn config<T: DeserializeOwned>(folder: &ModelFolder) -> Result<T> {
             config.insert(name.into(), value);
         }
     }
-    serde_json::from_value(config.into()).map_err(|error| damaged(&path, error))
+    serde_path_to_error::deserialize(Value::from(config)).map_err(|error| damaged(&path, error))
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 //! biases. Load and forward.
 
 use super::Network;
-use super::attention::{Attention, split, split_heads};
+use super::attention::Attention;
 use super::batch::Batch;
 use super::kernels::Activation;
 use super::layers::{Applied, Embedding, Gate, Linear, Loader, Norm, add};
-use super::rope::{Rope, Turn};
+use super::networks::positive;
+use super::rope::{self, Rope, RotaryAttention};
 use crate::model::Side;
-use candle_core::{Result, Tensor, bail};
+use candle_core::Tensor;
 use serde::Deserialize;
 
 /// The part of config.json that shapes the network; see [`OLDER_NAMES`].
@@ -24,7 +25,7 @@ pub struct Config {
     layer_norm_eps: f64,
     hidden_act: Activation,
     rotary_emb_base: Option<f64>,
-    rope_parameters: Option<RopeParameters>,
+    rope_parameters: Option<rope::Parameters>,
     #[serde(default)]
     prenorm: bool,
     #[serde(default)]
@@ -32,8 +33,14 @@ pub struct Config {
     #[serde(default)]
     rotary_emb_interleaved: bool,
     rotary_emb_fraction: Option<f64>,
-    #[serde(default)]
     num_experts: Option<usize>,
+    #[serde(default)]
+    causal: bool,
+    #[serde(default)]
+    parallel_block: bool,
+    #[serde(default)]
+    mlp_fc1_bias: bool,
+    head_dim: Option<usize>,
 }
 
 /// What its authors call what the reference library calls otherwise; some files have both.
@@ -46,17 +53,13 @@ pub const OLDER_NAMES: [(&str, &str); 6] = [
     ("activation_function", "hidden_act"),
 ];
 
-#[derive(Deserialize)]
-struct RopeParameters {
-    rope_theta: f64,
-}
-
 fn two() -> usize {
     2
 }
 
 impl Config {
-    fn check(&self) -> Result<()> {
+    /// Refuses what is not computed here, and numbers that nothing can be computed with.
+    pub fn check(&self) -> Result<(), String> {
         let has_experts = self.num_experts.is_some_and(|experts| experts > 1);
         let is_partly = self.rotary_emb_fraction.is_some_and(|fraction| fraction != 1.0);
         if self.prenorm
@@ -65,11 +68,26 @@ impl Config {
             || is_partly
             || has_experts
         {
-            bail!(
-                "of nomic_bert only the kind of nomic-embed-text-v1 and v1.5 is supported: norms after, whole heads turned, no experts"
+            return Err("of nomic_bert only the kind of nomic-embed-text-v1 and v1.5 is supported: norms after, whole heads \
+                        turned, no experts"
+                .into());
+        }
+        let size = self.hidden_size / self.num_attention_heads.max(1);
+        if self.causal
+            || self.parallel_block
+            || self.mlp_fc1_bias
+            || self.head_dim.is_some_and(|own| own != size)
+        {
+            return Err(
+                "causal, parallel_block, mlp_fc1_bias and a head_dim of its own are not supported".into()
             );
         }
-        Ok(())
+        positive(&[("layer_norm_eps", self.layer_norm_eps), ("rope_theta", self.theta())])
+    }
+
+    fn theta(&self) -> f64 {
+        let newer = self.rope_parameters.as_ref().map(|rope| rope.rope_theta);
+        newer.or(self.rotary_emb_base).unwrap_or(1000.0)
     }
 }
 
@@ -85,8 +103,7 @@ pub struct NomicBert {
 }
 
 struct Layer {
-    qkv: Linear,
-    attention_output: Linear,
+    attention: RotaryAttention,
     attention_norm: Norm,
     /// What is multiplied, then what goes through the function.
     wide: Linear,
@@ -97,11 +114,8 @@ struct Layer {
 
 impl NomicBert {
     /// Takes the weights out of a checkpoint, to read texts of up to `most` tokens.
-    pub fn load(config: &Config, most: usize, loader: &Loader) -> Result<NomicBert> {
-        config.check()?;
+    pub fn load(config: &Config, most: usize, loader: &Loader) -> candle_core::Result<NomicBert> {
         let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
-        let rope = config.rope_parameters.as_ref().map(|rope| rope.rope_theta);
-        let theta = rope.or(config.rotary_emb_base).unwrap_or(1000.0);
         let kinds =
             loader.tensor((config.type_vocab_size, hidden), "embeddings.token_type_embeddings.weight")?;
         Ok(NomicBert {
@@ -109,40 +123,44 @@ impl NomicBert {
             kind: kinds.get(0)?,
             embedding_norm: loader.pp("emb_ln").layer_norm(hidden, config.layer_norm_eps)?,
             attention: Attention::plain(heads, hidden),
-            rope: Rope::new(most, hidden / heads, theta, loader.tensors().dtype(), loader.device())?,
+            rope: Rope::new(most, hidden / heads, config.theta(), loader.tensors().dtype(), loader.device())?,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, &loader.pp("encoder.layers").pp(layer)))
-                .collect::<Result<_>>()?,
+                .collect::<candle_core::Result<_>>()?,
         })
     }
 }
 
 impl Network for NomicBert {
-    fn forward(&self, _: &[&[u32]], batch: &Batch, _: Side) -> Result<Tensor> {
+    fn forward(&self, _: &[&[u32]], batch: &Batch, _: Side) -> candle_core::Result<Tensor> {
         let words = self.words.forward(&batch.ids)?.broadcast_add(&self.kind)?;
         let mut hidden = self.embedding_norm.forward(&words)?;
         let turn = self.rope.turn(batch)?;
         for layer in &self.layers {
-            let attended = add(&layer.attend(&hidden, &self.attention, &turn, batch)?, &hidden)?;
+            let attended = layer.attention.forward(&hidden, &self.attention, &turn, batch)?;
+            let attended = add(&attended, &hidden)?;
             let attended = layer.attention_norm.forward(&attended)?;
             hidden = layer.output_norm.forward(&add(&layer.feed_forward(&attended)?, &attended)?)?;
         }
         Ok(hidden)
     }
 
-    fn check(&self, ids: &[u32]) -> Result<()> {
+    fn check(&self, ids: &[u32]) -> candle_core::Result<()> {
         self.words.check(ids)
     }
 }
 
 impl Layer {
-    fn load(config: &Config, loader: &Loader) -> Result<Layer> {
+    fn load(config: &Config, loader: &Loader) -> candle_core::Result<Layer> {
         let (hidden, wide) = (config.hidden_size, config.intermediate_size);
         let norm = |name: &str| loader.pp(name).layer_norm(hidden, config.layer_norm_eps);
         let parts = ["mlp.fc11", "mlp.fc12"].map(|part| loader.pp(part));
         Ok(Layer {
-            qkv: loader.pp("attn.Wqkv").linear(hidden, 3 * hidden)?,
-            attention_output: loader.pp("attn.out_proj").linear(hidden, hidden)?,
+            attention: RotaryAttention {
+                qkv: loader.pp("attn.Wqkv").linear(hidden, 3 * hidden)?,
+                norms: None,
+                output: loader.pp("attn.out_proj").linear(hidden, hidden)?,
+            },
             attention_norm: norm("norm1")?,
             wide: Loader::joined(&parts.each_ref(), hidden, &[wide; 2])?,
             activation: loader.function(config.hidden_act),
@@ -151,15 +169,7 @@ impl Layer {
         })
     }
 
-    fn attend(&self, hidden: &Tensor, attention: &Attention, turn: &Turn, batch: &Batch) -> Result<Tensor> {
-        let width = hidden.dim(1)?;
-        let parts = split(&self.qkv.forward(hidden)?, &[width; 3])?;
-        let heads = |part: usize| split_heads(&parts[part], attention.heads);
-        let (query, key) = (turn.apply(&heads(0)?)?, turn.apply(&heads(1)?)?);
-        self.attention_output.forward(&attention.forward([&query, &key, &heads(2)?], None, batch)?)
-    }
-
-    fn feed_forward(&self, hidden: &Tensor) -> Result<Tensor> {
+    fn feed_forward(&self, hidden: &Tensor) -> candle_core::Result<Tensor> {
         self.output.forward(&self.activation.gated(&self.wide.forward(hidden)?, Gate::Second)?)
     }
 }

@@ -4,8 +4,9 @@
 //! lengths are known exactly, and sorted, so that the last batches are the short ones and all cores end
 //! together. (Where a batch is padded, mixed lengths in arrival order would cost 1.8 times the work.)
 
+use crate::disk;
 use crate::error::{Error, Result};
-use crate::model::{ModelFolder, Side, TOKENIZER};
+use crate::model::{ModelFolder, Side, Stated, TOKENIZER};
 use std::borrow::Cow;
 use std::sync::OnceLock;
 use tokenizers::{TruncationDirection, TruncationParams, TruncationStrategy};
@@ -66,14 +67,34 @@ impl Tokenizer {
         let refused = |error: tokenizers::Error| {
             Error::Model(format!("{}: {error}; fetch the model folder again", path.display()))
         };
-        let mut inner = tokenizers::Tokenizer::from_file(&path).map_err(refused)?;
+        let text = disk::read_text(&path).map_err(|error| refused(error.into()))?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(text).map_err(refused)?;
+        let tokens = inner.get_vocab_size(false);
+        if let Some(vectors) = folder.vocabulary.filter(|vectors| *vectors < tokens) {
+            return Err(refused(
+                format!("has {tokens} tokens, but the model has vectors for {vectors}").into(),
+            ));
+        }
         inner
-            .with_truncation(Some(truncation(folder.max_length, TruncationDirection::Right)))
+            .with_truncation(Some(truncation(folder.stated.max_length, TruncationDirection::Right)))
             .map_err(refused)?
             .with_padding(None);
-        let ModelFolder { max_length, lowercase, .. } = *folder;
+        let Stated { max_length, lowercase, .. } = folder.stated;
         let (ends, max_bytes) = (OnceLock::new(), max_length * MAX_BYTES_A_TOKEN);
         Ok(Tokenizer { inner, ends, max_length, max_bytes, lowercase })
+    }
+
+    /// Refuses a reading that leaves no room for a text.
+    pub fn check_room(&self, reading: &Reading) -> Result<()> {
+        let (most, taken) = (self.max_length, self.tokenize(&[""], reading)?[0].ids.len());
+        if taken < most {
+            return Ok(());
+        }
+        Err(Error::Model(format!(
+            "of a text the model reads {most} tokens, of which special ones and the prompt {:?} take {taken}; shorten the \
+             prompt, or correct max_seq_length or model_max_length",
+            reading.prompt.chars().take(60).collect::<String>()
+        )))
     }
 
     /// Tokenises texts, in parallel; the answer has their order.
@@ -84,33 +105,34 @@ impl Tokenizer {
             Keep::End => text.ceil_char_boundary(text.len().saturating_sub(self.max_bytes))..text.len(),
         };
         let parts = texts.iter().map(|text| self.prompted(&text[part(text)], reading));
-        let parts: Vec<Cow<str>> = parts.collect::<Result<_>>()?;
+        let parts: Vec<(Cow<str>, bool)> = parts.collect::<Result<_>>()?;
         let inner = match keep {
             // What is put before it would be the first to be cut.
             Keep::End if prompt.is_empty() => self.ends()?,
             _ => &self.inner,
         };
-        let parts: Vec<&str> = parts.iter().map(|part| &**part).collect();
-        let encodings = inner.encode_batch_fast(parts, true).map_err(untokenisable)?;
-        let read = |(encoding, text): (tokenizers::Encoding, &&str)| Tokenized {
-            truncated: !encoding.get_overflowing().is_empty()
-                || text.len() > self.max_bytes
-                || (*keep == Keep::End && !prompt.is_empty() && self.is_cut(text, reading)),
+        let inputs: Vec<&str> = parts.iter().map(|(part, _)| &**part).collect();
+        let encodings = inner.encode_batch_fast(inputs, true).map_err(untokenisable)?;
+        let read = |((encoding, text), (_, is_cut)): ((tokenizers::Encoding, &&str), &(_, bool))| Tokenized {
+            truncated: *is_cut || !encoding.get_overflowing().is_empty() || text.len() > self.max_bytes,
             ids: encoding.get_ids().to_vec(),
             side: *side,
         };
-        Ok(encodings.into_iter().zip(texts).map(read).collect())
+        Ok(encodings.into_iter().zip(texts).zip(&parts).map(read).collect())
     }
 
-    /// A text as the tokenizer gets it.
-    fn prompted<'a>(&self, text: &'a str, Reading { prompt, keep, .. }: &Reading) -> Result<Cow<'a, str>> {
-        let text = match keep {
-            Keep::End if !prompt.is_empty() => &text[self.tail(text, prompt)?..],
-            _ => text,
+    /// A text as the tokenizer gets it, and whether its beginning was left out to make room for the prompt.
+    fn prompted<'a>(&self, text: &'a str, reading: &Reading) -> Result<(Cow<'a, str>, bool)> {
+        let Reading { prompt, keep, .. } = reading;
+        let start = match keep {
+            Keep::End if !prompt.is_empty() => self.tail(text, prompt)?,
+            _ => 0,
         };
-        let text =
-            if prompt.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(format!("{prompt}{text}")) };
-        Ok(if self.lowercase { Cow::Owned(text.to_lowercase()) } else { text })
+        let text = match &text[start..] {
+            text if prompt.is_empty() => Cow::Borrowed(text),
+            text => Cow::Owned(format!("{prompt}{text}")),
+        };
+        Ok((if self.lowercase { Cow::Owned(text.to_lowercase()) } else { text }, start > 0))
     }
 
     /// Where the end of a text begins that there is room for behind a prompt.
@@ -122,17 +144,16 @@ impl Tokenizer {
             tokens.filter(|(_, special)| **special == 0).map(|((start, _), _)| *start).collect();
         // The prompt's own special tokens stand for the text's, too.
         let passed = (starts.len() + prompt).saturating_sub(self.max_length);
+        if passed == 0 && encoding.get_overflowing().is_empty() {
+            return Ok(0);
+        }
         Ok(starts.get(passed).map_or(text.len(), |start| text.floor_char_boundary(*start)))
-    }
-
-    fn is_cut(&self, text: &str, reading: &Reading) -> bool {
-        self.tail(text, &reading.prompt).is_ok_and(|tail| tail > 0)
     }
 
     /// Where the last token ends that is read of a text, in bytes; all of it, if that cannot be said.
     pub fn read_bytes(&self, text: &str, reading: &Reading) -> usize {
         let head = &text[..text.floor_char_boundary(self.max_bytes)];
-        let Ok(prompted) = self.prompted(head, reading) else { return text.len() };
+        let Ok((prompted, _)) = self.prompted(head, reading) else { return text.len() };
         let Ok(encoding) = self.inner.encode(&*prompted, true) else { return text.len() };
         let end = encoding.get_offsets().iter().map(|(_, end)| *end).max().unwrap_or_default();
         let end = end.saturating_sub(reading.prompt.len()).min(head.len());

@@ -4,6 +4,7 @@
 //! before anything else in it can be understood.
 
 use super::{CONFIG, Stated};
+use crate::disk;
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::path::Path;
@@ -59,7 +60,13 @@ pub(super) struct Config {
     pub max_length: usize,
     /// Whether a token sees only those before it.
     pub is_causal: bool,
+    /// Tokens that it has vectors for.
+    pub vocabulary: Option<usize>,
 }
+
+/// Widest token vectors, and longest texts, that are believed: far beyond any model's.
+const WIDEST: usize = 1 << 16;
+const LONGEST: usize = 1 << 20;
 
 /// Names differ, and some files have several of them.
 #[derive(Deserialize)]
@@ -78,6 +85,14 @@ struct Raw {
     rotary_scaling_factor: Option<f64>,
     rope_parameters: Option<serde_json::Value>,
     feed_forward_type: Option<String>,
+    num_attention_heads: Option<usize>,
+    n_heads: Option<usize>,
+    n_head: Option<usize>,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    vocab_size: Option<usize>,
+    is_decoder: Option<bool>,
+    quantization_config: Option<serde_json::Value>,
 }
 
 impl Config {
@@ -92,7 +107,7 @@ impl Config {
         }
         let path = folder.join(CONFIG);
         let shown = path.display();
-        let text = std::fs::read_to_string(&path)
+        let text = disk::read_text(&path)
             .map_err(|error| Error::Model(format!("{shown}: {error}; a model folder needs this file")))?;
         let wrong = |error| Error::Model(format!("{shown}: {error}; fetch the model folder again"));
         let Kind { model_type } = serde_json::from_str(&text).map_err(wrong)?;
@@ -107,13 +122,16 @@ impl Config {
         let refused = |error| Error::Model(format!("{shown}: {error}; use another model"));
         let family = raw.family().and_then(|family| raw.check(family).map(|()| family)).map_err(refused)?;
         let lacks = |name: &str| Error::Model(format!("{shown}: no {name}; fetch the model folder again"));
-        Ok(Config {
+        let config = Config {
             family,
             hidden_size: raw.hidden_size.or(raw.dim).or(raw.n_embd).ok_or_else(|| lacks("hidden_size"))?,
             max_length: raw.max_length(family).ok_or_else(|| lacks("max_position_embeddings"))?,
             is_causal: raw.is_causal(family),
+            vocabulary: raw.vocab_size,
             model_type,
-        })
+        };
+        raw.check_shape(&config).map_err(refused)?;
+        Ok(config)
     }
 
     /// Refuses what a folder states about its model in contradiction to it.
@@ -121,7 +139,8 @@ impl Config {
         let shown = folder.join(CONFIG);
         let differ = |what: &str, stated: usize, own: usize| {
             Error::Model(format!(
-                "{}: the model folder states {what} {stated}, but the model has {own}; correct the statement",
+                "{}: the model has {own}, but model.toml, modules.json or what they name states {what} {stated}; correct the \
+                 statement, or fetch the model again",
                 shown.display()
             ))
         };
@@ -164,16 +183,50 @@ impl Raw {
     fn check(&self, family: Family) -> Result<(), String> {
         let kinds = |rope: &serde_json::Value| -> Vec<String> {
             let nested = rope.as_object().into_iter().flat_map(|rope| rope.values());
-            let kind = |rope: &serde_json::Value| rope.get("rope_type")?.as_str().map(String::from);
+            let kind = |rope: &serde_json::Value| {
+                let kind = rope.get("rope_type").filter(|kind| !kind.is_null())?;
+                Some(kind.as_str().map_or_else(|| kind.to_string(), String::from))
+            };
             nested.chain([rope]).filter_map(kind).collect()
         };
         let scaled = self.rope_scaling.is_some() || self.rotary_scaling_factor.is_some();
         let kind = self.rope_parameters.iter().flat_map(kinds).find(|kind| kind != "default");
         match (&self.feed_forward_type, kind) {
             _ if scaled => Err("rope_scaling and rotary_scaling_factor are not supported".into()),
+            _ if self.quantization_config.is_some() => Err("quantised weights are not supported".into()),
+            _ if self.is_decoder == Some(true) => Err("is_decoder is not supported".into()),
             (_, Some(kind)) => Err(format!("rope_type {kind:?} is not supported, only \"default\"")),
             (Some(other), _) if family == Family::JinaBert && other != "geglu" => {
                 Err(format!("feed_forward_type {other:?} is not supported, only \"geglu\""))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses shapes that nothing can have, before anything is made by them.
+    fn check_shape(&self, Config { family, hidden_size, max_length, .. }: &Config) -> Result<(), String> {
+        let wrong =
+            |name: &str, got: usize, wanted: String| Err(format!("{name}: got {got}, wanted {wanted}"));
+        if !(1..=WIDEST).contains(hidden_size) {
+            return wrong("hidden_size", *hidden_size, format!("1 to {WIDEST}"));
+        }
+        if !(1..=LONGEST).contains(max_length) {
+            return wrong("places of tokens", *max_length, format!("1 to {LONGEST}"));
+        }
+        let Some(heads) = self.num_attention_heads.or(self.n_heads).or(self.n_head) else { return Ok(()) };
+        // These two say their heads' size.
+        let size = self.head_dim.filter(|_| matches!(family, Family::Qwen3 | Family::Gemma3));
+        if !(1..=WIDEST).contains(&heads) || size.is_none() && !hidden_size.is_multiple_of(heads) {
+            return wrong("num_attention_heads", heads, format!("a divisor of hidden_size, {hidden_size}"));
+        }
+        let size = size.unwrap_or(hidden_size / heads);
+        let turns = matches!(family, Family::ModernBert | Family::NomicBert | Family::Qwen3 | Family::Gemma3);
+        if !(1..=WIDEST).contains(&size) || turns && !size.is_multiple_of(2) {
+            return wrong("values of a head", size, format!("an even number to {WIDEST}"));
+        }
+        match self.num_key_value_heads {
+            Some(shared) if shared == 0 || !heads.is_multiple_of(shared) => {
+                wrong("num_key_value_heads", shared, format!("a divisor of num_attention_heads, {heads}"))
             }
             _ => Ok(()),
         }

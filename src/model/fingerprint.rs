@@ -4,9 +4,11 @@
 //! and nothing that changes a vector may leave it unchanged. A model's name is not in it.
 
 use super::{CONFIG, ModelFolder, Stated, TOKENIZER};
+use crate::disk;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -31,16 +33,17 @@ impl Fingerprint {
         for (file, sum) in &folder.sums {
             let _ = writeln!(parts, "{file}={sum}");
         }
-        let ModelFolder { pooling, max_length, full_dimension, precision, prompt, adapters, .. } = folder;
-        let _ = writeln!(parts, "pooling={pooling:?}\nmax_length={max_length}\ndimension={full_dimension}");
+        let ModelFolder { stated, precision, prompt, .. } = folder;
+        let Stated { pooling, max_length, dimension: full, adapters, .. } = stated;
+        let _ = writeln!(parts, "pooling={pooling:?}\nmax_length={max_length}\ndimension={full}");
         let _ = writeln!(parts, "precision={precision}\ntext={}", crate::text::RECIPE);
-        if let Some(join) = &folder.join {
+        if let Some(join) = &stated.join {
             let _ = writeln!(parts, "join={join:?}");
         }
-        for dense in &folder.dense {
+        for dense in &stated.dense {
             let _ = writeln!(parts, "dense={} tanh={}", dense.folder, dense.tanh);
         }
-        if folder.lowercase {
+        if stated.lowercase {
             parts.push_str("lowercase=true\n");
         }
         for (side, prompt) in [("paper", &prompt.paper), ("query", &prompt.query)] {
@@ -51,13 +54,37 @@ impl Fingerprint {
         if let Some(adapters) = adapters {
             let _ = writeln!(parts, "adapter.paper={}\nadapter.query={}", adapters.paper, adapters.query);
         }
-        if let Some(dimensions) = folder.options.dimensions.filter(|wanted| wanted != full_dimension) {
+        if let Some(dimensions) = folder.options.dimensions.filter(|wanted| wanted != full) {
             let _ = writeln!(parts, "dimensions={dimensions}");
         }
         let dimension = folder.dimension();
         Fingerprint { sha256: hex(&Sha256::digest(parts.as_bytes())), parts, dimension }
     }
+
+    /// What differs from another one's, a part a phrase.
+    pub fn differences(&self, other: &Fingerprint) -> Vec<String> {
+        let parts = |fingerprint: &Fingerprint| -> BTreeMap<String, String> {
+            let lines = fingerprint.parts.lines().filter_map(|line| line.split_once('='));
+            lines.map(|(key, value)| (key.to_string(), value.to_string())).collect()
+        };
+        let (own, others) = (parts(self), parts(other));
+        let keys: BTreeSet<&String> = own.keys().chain(others.keys()).collect();
+        let phrase = |key: &String| {
+            let value =
+                |parts: &BTreeMap<String, String>| parts.get(key).map_or("none".into(), String::clone);
+            let (own, others) = (value(&own), value(&others));
+            match own.len().max(others.len()) {
+                _ if own == others => None,
+                SUM => Some(format!("{key} is another file")),
+                _ => Some(format!("{key} is {own} and was {others}")),
+            }
+        };
+        keys.into_iter().filter_map(phrase).collect()
+    }
 }
+
+/// Digits of a file's sum.
+const SUM: usize = 64;
 
 /// The sums of all files that change a vector, those of the weights first.
 pub(super) fn sums(folder: &Path, weights: &[String], stated: &Stated) -> Result<Vec<(String, String)>> {
@@ -88,7 +115,8 @@ pub(super) fn sums(folder: &Path, weights: &[String], stated: &Stated) -> Result
 /// # Errors
 /// [`Error::Model`] if it cannot be read: the files summed here belong to models.
 pub fn sha256_file(path: &Path) -> Result<String> {
-    let mut file = std::fs::File::open(path).map_err(|error| {
+    let opened = disk::check_plain(path).and_then(|_| std::fs::File::open(path));
+    let mut file = opened.map_err(|error| {
         Error::Model(format!("{}: {error}; a model folder needs this file", path.display()))
     })?;
     let mut hasher = Sha256::new();

@@ -5,6 +5,7 @@
 use super::config::Config;
 use super::manifest::FILE;
 use super::{CONFIG, Manifest, sentence_transformers, weights};
+use crate::disk;
 use std::path::{Path, PathBuf};
 
 /// A model, as far as it can be told without reading its weights.
@@ -35,9 +36,13 @@ pub struct Listed {
 pub fn list(models_dir: &Path) -> (Vec<Listed>, Vec<String>) {
     let (mut listed, mut wrong) = (Vec::new(), Vec::new());
     for name in folders(models_dir) {
-        match here(&name, &models_dir.join(&name)) {
-            Ok(Some(model)) => listed.push(model),
-            Ok(None) => {}
+        let folder = models_dir.join(&name);
+        // Only a manifest may be there.
+        if !folder.join(CONFIG).is_file() {
+            continue;
+        }
+        match look(&name, &folder) {
+            Ok(model) => listed.push(model),
             Err(error) => wrong.push(error.to_string()),
         }
     }
@@ -69,20 +74,20 @@ fn folders(models_dir: &Path) -> Vec<String> {
     names
 }
 
-/// `None` if only a manifest is there.
-fn here(name: &str, folder: &Path) -> crate::Result<Option<Listed>> {
-    if !folder.join(CONFIG).is_file() {
-        return Ok(None);
-    }
+/// What can be told of the model in a folder.
+///
+/// # Errors
+/// [`crate::Error::Model`], if there is none.
+pub fn look(name: &str, folder: &Path) -> crate::Result<Listed> {
     let files = weights::files(folder)?;
     let bytes =
         files.iter().filter_map(|file| folder.join(file).metadata().ok()).map(|file| file.len()).sum();
     if let Some(manifest) = Manifest::read(folder)? {
-        return Ok(Some(Listed { bytes: Some(bytes), name: name.into(), ..stated(manifest, Some(folder)) }));
+        return Ok(Listed { bytes: Some(bytes), name: name.into(), ..stated(manifest, Some(folder)) });
     }
     let config = Config::read(folder)?;
     let own = sentence_transformers::read(folder, &config)?;
-    Ok(Some(Listed {
+    Ok(Listed {
         name: name.into(),
         folder: Some(folder.into()),
         about: String::new(),
@@ -92,7 +97,7 @@ fn here(name: &str, folder: &Path) -> crate::Result<Option<Listed>> {
         license: license(folder),
         bytes: Some(bytes),
         millions: None,
-    }))
+    })
 }
 
 fn stated(manifest: Manifest, folder: Option<&Path>) -> Listed {
@@ -112,7 +117,7 @@ fn stated(manifest: Manifest, folder: Option<&Path>) -> Listed {
 
 /// As the head of a repository's README says it.
 fn license(folder: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(folder.join("README.md")).ok()?;
+    let text = disk::read_text(&folder.join("README.md")).ok()?;
     let head = text.strip_prefix("---")?.split("\n---").next()?;
     let line = head.lines().find_map(|line| line.strip_prefix("license:"))?;
     Some(line.trim().trim_matches('"').to_string())

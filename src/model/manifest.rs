@@ -3,6 +3,7 @@
 //! Its own file because the manifest is data that people write and review: the struct is its schema.
 
 use super::{CONFIG, Dense, Pooling, Sides, Stated, TOKENIZER, sha256_file};
+use crate::disk;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -186,7 +187,7 @@ impl Manifest {
     /// Reads `folder`'s manifest; `None` if it has none.
     pub fn read(folder: &Path) -> Result<Option<Manifest>> {
         let path = folder.join(FILE);
-        match std::fs::read_to_string(&path) {
+        match disk::read_text(&path) {
             Ok(text) => {
                 let wrong =
                     |error: &dyn std::fmt::Display| Error::Model(format!("{}: {error}", path.display()));

@@ -18,7 +18,7 @@ mod weights;
 
 pub use config::Family;
 pub use fingerprint::{Fingerprint, sha256_file};
-pub use list::{Listed, list};
+pub use list::{Listed, list, look};
 pub use manifest::{FileSum, HubSource, Manifest, WheelSource};
 pub use pull::{Pulled, is_repository, pull};
 pub use sides::{Side, Sides};
@@ -116,30 +116,16 @@ pub struct ModelFolder {
     pub family: Family,
     /// The files of its weights.
     pub weights: Vec<String>,
-    /// How token vectors are pooled.
-    pub pooling: Pooling,
-    /// What comes after that.
-    pub dense: Vec<Dense>,
-    /// The longest input in tokens, special tokens included; the rest of a text is not read.
-    pub max_length: usize,
-    /// Whether texts are put into lower case, whatever the tokenizer says.
-    pub lowercase: bool,
-    /// What it wants between a paper's title and its abstract; else it is a full stop.
-    pub join: Option<String>,
-    /// What may be put before texts, by name.
-    pub prompts: BTreeMap<String, String>,
+    /// Tokens that it has vectors for, if config.json says so.
+    pub vocabulary: Option<usize>,
+    /// What its folder says of it.
+    pub stated: Stated,
     /// What is put before papers and before queries.
     pub prompt: Sides<String>,
-    /// The same, as its folder says it.
-    stated_prompt: Sides<String>,
-    /// Folders of the adapters that papers and queries go through, if any.
-    pub adapters: Option<Sides<String>>,
     /// The arithmetic to encode in.
     pub precision: Precision,
     /// How it differs from what its folder says.
     pub options: ModelOptions,
-    /// Length of its vectors, before any are shortened.
-    full_dimension: usize,
     /// Sums of files that change a vector.
     sums: Vec<(String, String)>,
     /// Names the embedding space.
@@ -191,27 +177,17 @@ impl ModelFolder {
         let weights = weights::files(&path)?;
         let sums = fingerprint::sums(&path, &weights, &stated)?;
         let in_models = path.strip_prefix(models_dir).ok().filter(|inside| inside.components().count() == 2);
-        let name = in_models.map_or(stated.name, |inside| inside.to_string_lossy().into_owned());
-        let Stated {
-            pooling, dense, max_length, lowercase, join, prompts, prompt, adapters, dimension, ..
-        } = stated;
+        let name = in_models.map_or(stated.name.clone(), |inside| inside.to_string_lossy().into_owned());
         let mut folder = ModelFolder {
             name,
             path,
             family: config.family,
+            vocabulary: config.vocabulary,
             weights,
-            pooling,
-            dense,
-            max_length,
-            lowercase,
-            join,
-            prompts,
-            stated_prompt: prompt.clone(),
-            prompt,
-            adapters,
+            prompt: stated.prompt.clone(),
+            stated,
             precision,
             options: ModelOptions::default(),
-            full_dimension: dimension,
             sums,
             fingerprint: Fingerprint::default(),
         };
@@ -222,11 +198,8 @@ impl ModelFolder {
     /// A model without files, for tests of what only asks for its name and dimension.
     #[cfg(test)]
     pub fn without_files(dimension: usize) -> ModelFolder {
-        ModelFolder {
+        let stated = Stated {
             name: "m".into(),
-            path: "m".into(),
-            family: Family::Bert,
-            weights: Vec::new(),
             pooling: Pooling::Mean,
             dense: Vec::new(),
             max_length: 8,
@@ -234,11 +207,20 @@ impl ModelFolder {
             join: None,
             prompts: BTreeMap::new(),
             prompt: Sides::default(),
-            stated_prompt: Sides::default(),
             adapters: None,
+            dimension,
+            sums: Vec::new(),
+        };
+        ModelFolder {
+            name: stated.name.clone(),
+            path: "m".into(),
+            family: Family::Bert,
+            weights: Vec::new(),
+            vocabulary: None,
+            stated,
+            prompt: Sides::default(),
             precision: Precision::F32,
             options: ModelOptions::default(),
-            full_dimension: dimension,
             sums: Vec::new(),
             fingerprint: Fingerprint { sha256: "0".repeat(64), parts: String::new(), dimension },
         }
@@ -257,15 +239,15 @@ impl ModelFolder {
     /// [`Error::Invalid`], if its vectors are not that long, or it has no prompt of that name.
     pub fn with_options(mut self, options: ModelOptions) -> Result<ModelFolder> {
         if let Some(wanted) = options.dimensions
-            && !(1..=self.full_dimension).contains(&wanted)
+            && !(1..=self.stated.dimension).contains(&wanted)
         {
-            let most = self.full_dimension;
+            let most = self.stated.dimension;
             return Err(Error::Invalid(format!(
                 "--dimensions: got {wanted}, wanted 1 to {most}, which {} has",
                 self.name
             )));
         }
-        self.prompt = self.stated_prompt.clone();
+        self.prompt = self.stated.prompt.clone();
         if let Some(name) = &options.prompt_name {
             let prompt =
                 self.prompt_named(name).map_err(|error| Error::Invalid(format!("--prompt-name: {error}")))?;
@@ -278,14 +260,14 @@ impl ModelFolder {
 
     /// The same folder, read as older versions of this program read it: without prompts, and without lower case.
     pub fn as_before_prompts(mut self) -> ModelFolder {
-        (self.prompt, self.lowercase) = (Sides::default(), false);
+        (self.prompt, self.stated.lowercase) = (Sides::default(), false);
         self.fingerprint = Fingerprint::of(&self);
         self
     }
 
     /// What it reads of a paper.
     pub fn text_of(&self, paper: &Paper) -> String {
-        match &self.join {
+        match &self.stated.join {
             Some(join) if !paper.r#abstract.is_empty() => {
                 format!("{}{join}{}", paper.title, paper.r#abstract)
             }
@@ -295,14 +277,14 @@ impl ModelFolder {
 
     /// Length of its vectors.
     pub fn dimension(&self) -> usize {
-        self.options.dimensions.unwrap_or(self.full_dimension)
+        self.options.dimensions.unwrap_or(self.stated.dimension)
     }
 
-    /// Names of its prompts; a model with adapters has one for each side, which puts nothing before a text.
+    /// Names of its prompts; every model has one for each side, if only to put nothing before a text.
     pub fn prompt_names(&self) -> Vec<&str> {
-        let sides = self.adapters.iter().flat_map(|_| ["document", "query"]);
-        let sides = sides.filter(|name| !self.prompts.contains_key(*name));
-        self.prompts.keys().map(String::as_str).chain(sides).collect()
+        let prompts = &self.stated.prompts;
+        let sides = ["document", "query"].into_iter().filter(|name| !prompts.contains_key(*name));
+        prompts.keys().map(String::as_str).chain(sides).collect()
     }
 
     /// What it puts before texts under this name.
@@ -310,32 +292,58 @@ impl ModelFolder {
     /// # Errors
     /// Says which names there are.
     pub fn prompt_named(&self, name: &str) -> Result<&str, String> {
-        let known = self.prompt_names();
-        let names = || known.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
-        if known.contains(&name) {
-            return Ok(self.prompts.get(name).map_or("", String::as_str));
-        }
-        Err(match known.is_empty() {
-            true => format!("got {name:?}, but this model has no prompts; leave it out"),
-            false => {
-                format!("got {name:?}, but this model has {}; name one of them, or leave it out", names())
+        match (self.stated.prompts.get(name), name) {
+            (Some(prompt), _) => Ok(prompt),
+            (None, "document") => Ok(&self.prompt.paper),
+            (None, "query") => Ok(&self.prompt.query),
+            _ => {
+                let known: Vec<String> = self.prompt_names().iter().map(|name| format!("{name:?}")).collect();
+                let known = known.join(", ");
+                Err(format!("got {name:?}, but this model has {known}; name one of them, or leave it out"))
             }
-        })
+        }
+    }
+
+    /// Its name, and in what way its vectors are its own: what one wants to be told before a million papers are encoded.
+    pub fn describe(&self) -> String {
+        let mut described = format!("{} in {}", self.name, self.precision);
+        if let Some(dimensions) = self.options.dimensions {
+            described += &format!(", {dimensions} dimensions");
+        }
+        let Sides { paper, query } = &self.prompt;
+        if paper != query {
+            described += &format!(", papers after {paper:?} and queries after {query:?}");
+        } else if !paper.is_empty() {
+            described += &format!(", texts after {paper:?}");
+        } else if self.stated.prompts.values().any(|prompt| !prompt.is_empty()) {
+            described += ", none of its prompts used";
+        }
+        described
     }
 }
 
 /// What a folder states about its model, by whichever convention.
 #[derive(Debug, Clone)]
-struct Stated {
+pub struct Stated {
+    /// The model's name, where its folder's place does not say another.
     name: String,
-    pooling: Pooling,
-    dense: Vec<Dense>,
-    max_length: usize,
-    lowercase: bool,
-    join: Option<String>,
-    prompts: BTreeMap<String, String>,
+    /// How token vectors are pooled.
+    pub pooling: Pooling,
+    /// What comes after that.
+    pub dense: Vec<Dense>,
+    /// The longest input in tokens, special tokens included; the rest of a text is not read.
+    pub max_length: usize,
+    /// Whether texts are put into lower case, whatever the tokenizer says.
+    pub lowercase: bool,
+    /// What it wants between a paper's title and its abstract; else it is a full stop.
+    pub join: Option<String>,
+    /// What may be put before texts, by name.
+    pub prompts: BTreeMap<String, String>,
+    /// What is put before papers and before queries, if nobody says otherwise.
     prompt: Sides<String>,
-    adapters: Option<Sides<String>>,
+    /// Folders of the adapters that papers and queries go through, if any.
+    pub adapters: Option<Sides<String>>,
+    /// Length of its vectors, before any are shortened.
     dimension: usize,
     /// Sums of files, where already known.
     sums: Vec<(String, String)>,

@@ -20,6 +20,8 @@ pub struct Pulled {
     pub folder: PathBuf,
     /// Which source gave the files.
     pub source: String,
+    /// Whether they were compared with sums; else they are what that source has.
+    pub is_verified: bool,
 }
 
 /// What is to be fetched.
@@ -46,13 +48,15 @@ struct Wanted {
 pub fn pull(name: &str, models_dir: &Path) -> Result<Pulled> {
     if Path::new(name).is_dir() {
         let folder = ModelFolder::open(name, models_dir, Precision::F32)?;
-        return Ok(Pulled { folder: folder.path, source: "the folder itself".into() });
+        let is_verified = Manifest::read(&folder.path)?.is_some_and(|manifest| manifest.is_summed());
+        return Ok(Pulled { folder: folder.path, source: "the folder itself".into(), is_verified });
     }
     let wanted = wanted(name, models_dir)?;
+    let is_verified = wanted.files.is_some();
     let folder = models_dir.join(&wanted.name);
     if wanted.is_in(&folder, models_dir) {
         wanted.write_manifest(&folder, &wanted.files(|| list(&folder))?)?;
-        return Ok(Pulled { folder, source: "the folder itself".into() });
+        return Ok(Pulled { folder, source: "the folder itself".into(), is_verified });
     }
     disk::create_folder(&folder)?;
     let mut reasons = Vec::new();
@@ -63,20 +67,21 @@ pub fn pull(name: &str, models_dir: &Path) -> Result<Pulled> {
     };
     for source in sources {
         match source.fetch_into(&wanted, &folder) {
-            Ok(()) => return Ok(Pulled { folder, source: source.name().into() }),
+            Ok(()) => return Ok(Pulled { folder, source: source.name().into(), is_verified }),
             Err(error) => reasons.push(format!("  {}: {error}", source.name())),
         }
     }
     // Only if it is empty: nothing half done is left to be taken for a model.
-    let _ = std::fs::remove_dir(&folder);
-    let files = wanted.files.as_ref().map_or("its files".into(), |files| {
-        format!("these files: {}", files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", "))
-    });
+    let folders = folder.ancestors().take_while(|folder| *folder != models_dir);
+    folders.for_each(|folder| drop(std::fs::remove_dir(folder)));
     Err(Error::Model(format!(
-        "no source has {}:\n{}\nrun again where one source can be reached, or put into {} by hand {files}",
+        "no source has {}:\n{}\nrun again where one source can be reached (a repository that asks who one is wants HF_TOKEN); \
+         or fetch {} elsewhere, as by `hf download {}`, and put it into {}",
         wanted.name,
         reasons.join("\n"),
-        folder.display(),
+        wanted.by_hand(),
+        wanted.hub.repo,
+        std::path::absolute(&folder).unwrap_or(folder).display(),
     )))
 }
 
@@ -116,6 +121,18 @@ pub fn is_repository(name: &str) -> bool {
 }
 
 impl Wanted {
+    /// What is to be fetched, for people.
+    fn by_hand(&self) -> String {
+        let others =
+            self.more.iter().filter_map(|file| Some(format!("{} as {}", file.from.as_ref()?, file.path)));
+        let others: Vec<String> = others.collect();
+        match &self.files {
+            Some(files) => files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", "),
+            None if others.is_empty() => "the repository".into(),
+            None => format!("the repository, and {}", others.join(", ")),
+        }
+    }
+
     /// Whether a folder has what is wanted.
     fn is_in(&self, folder: &Path, models_dir: &Path) -> bool {
         match &self.files {
@@ -230,6 +247,10 @@ fn from_hub_cache(wanted: &Wanted, aside: &Path) -> Result<Vec<FileSum>> {
         base.join("snapshots").join(commit.as_deref().map_or(hub.revision.as_str(), str::trim))
     };
     let own = snapshot(&wanted.hub);
+    if !own.is_dir() {
+        let cache = cache.path().display();
+        return Err(Error::Model(format!("{} is not in {cache}", wanted.hub.repo)));
+    }
     let files = wanted.files(|| list(&own))?;
     if wanted.manifest.is_none() && !own.join("modules.json").is_file() {
         return Err(Error::Model(format!(

@@ -54,12 +54,16 @@ pub(super) fn needed(all: &[String]) -> Vec<String> {
     files
 }
 
-/// A file of a step after the network, in a folder as `1_Pooling`.
+/// Whether a folder is a step's after the network, as `1_Pooling`.
+pub(super) fn is_step(folder: &str) -> bool {
+    folder.split_once('_').is_some_and(|(number, _)| number.parse::<u8>().is_ok())
+}
+
+/// A file in such a folder.
 fn is_module(file: &str) -> bool {
     let mut parts = file.split('/');
     let (Some(folder), Some(name), None) = (parts.next(), parts.next(), parts.next()) else { return false };
-    let is_step = folder.split_once('_').is_some_and(|(number, _)| number.parse::<u8>().is_ok());
-    is_step && ["config.json", "model.safetensors", "pytorch_model.bin"].contains(&name)
+    is_step(folder) && ["config.json", "model.safetensors", "pytorch_model.bin"].contains(&name)
 }
 
 #[cfg(test)]

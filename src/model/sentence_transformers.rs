@@ -6,7 +6,9 @@
 //! and cannot be done here is refused by its name: passed over, it would give other vectors.
 
 use super::config::Config;
-use super::{Dense, Pooling, Sides, Stated};
+use super::repository::is_step;
+use super::{Dense, Pooling, Sides, Stated, weights};
+use crate::disk;
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -84,6 +86,7 @@ const PROMPTS: &str = "config_sentence_transformers.json";
 /// Reads the folder's statements; its vectors are normalised whether or not it asks for it, because
 /// the space's metric is cosine.
 pub(super) fn read(folder: &Path, config: &Config) -> Result<Stated> {
+    refuse_adapters(folder)?;
     let modules: Option<Vec<Module>> = json(folder, "modules.json")?;
     let (pooling, dense) = match &modules {
         Some(modules) => steps(folder, modules)?,
@@ -93,6 +96,7 @@ pub(super) fn read(folder: &Path, config: &Config) -> Result<Stated> {
         }
         None => (pooling(folder, POOLING)?, Vec::new()),
     };
+    refuse_unnamed(folder, modules.as_deref())?;
     let prompts: SentenceTransformers = json(folder, PROMPTS)?.unwrap_or_default();
     let (prompts, prompt) = sides(folder, prompts)?;
     let bert: SentenceBert = json(folder, "sentence_bert_config.json")?.unwrap_or_default();
@@ -110,6 +114,48 @@ pub(super) fn read(folder: &Path, config: &Config) -> Result<Stated> {
         dense,
         sums: Vec::new(),
     })
+}
+
+/// Which texts go through which adapter, or whether weights are to be changed by one, is said nowhere in such a folder.
+fn refuse_adapters(folder: &Path) -> Result<()> {
+    const ADAPTER: &str = "adapter_config.json";
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?.flatten();
+    let with_one = entries.filter(|entry| entry.path().join(ADAPTER).is_file());
+    let mut names: Vec<String> =
+        with_one.map(|entry| format!("{:?}", entry.file_name().to_string_lossy())).collect();
+    names.sort();
+    let shown = folder.display();
+    match &names[..] {
+        _ if folder.join(ADAPTER).is_file() => Err(Error::Model(format!(
+            "{shown}: {ADAPTER} is not supported beside a model's own files; merge the adapter into them, and save that"
+        ))),
+        [] => Ok(()),
+        names => Err(Error::Model(format!(
+            "{shown}: has the adapters {}, and nothing says which texts go through which; say so in a model.toml there \
+             (`adapters = {{ paper = \"proximity\", query = \"adhoc_query\" }}`, as models/specter2/model.toml does), or \
+             take the model by its name",
+            names.join(", ")
+        ))),
+    }
+}
+
+/// A step with weights that is there and not named would be left out: of such a folder a part was lost.
+fn refuse_unnamed(folder: &Path, modules: Option<&[Module]>) -> Result<()> {
+    let is_named = |step: &str| match modules {
+        Some(modules) => modules.iter().any(|module| module.path.trim_end_matches('/') == step),
+        None => step == POOLING,
+    };
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?.flatten();
+    let has_weights = |step: &Path| weights::files(step).is_ok();
+    let steps = entries.filter(|entry| has_weights(&entry.path()));
+    let mut names = steps.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    match names.find(|name| is_step(name) && !is_named(name)) {
+        Some(name) => Err(Error::Model(format!(
+            "{}: {name} is there, but modules.json does not name it; fetch the model folder again",
+            folder.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// What follows the network, step by step.
@@ -167,7 +213,7 @@ fn sides(folder: &Path, stated: SentenceTransformers) -> Result<(BTreeMap<String
 }
 
 fn pooling(folder: &Path, path: &str) -> Result<Pooling> {
-    let path = format!("{path}/config.json");
+    let path = format!("{path}/config.json").trim_start_matches('/').to_string();
     let config: PoolingConfig = json(folder, &path)?.ok_or_else(|| missing(folder, &path))?;
     let refused = |what: &str| {
         Err(Error::Model(format!("{}: {what}; use another model", folder.join(&path).display())))
@@ -229,7 +275,7 @@ fn read_dense(folder: &Path, path: &str) -> Result<Dense> {
 /// Reads a JSON file; `None` if there is none.
 fn json<T: serde::de::DeserializeOwned>(folder: &Path, path: &str) -> Result<Option<T>> {
     let path = folder.join(path);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match disk::read_text(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io(&path)(error)),

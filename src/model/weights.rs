@@ -4,6 +4,7 @@
 //! which tensor is where, and what `torch.save` writes. The safe one is taken where there are two.
 
 use super::WEIGHTS;
+use crate::disk;
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +44,7 @@ pub(super) fn files(folder: &Path) -> Result<Vec<String>> {
         return Ok(vec![(*name).into()]);
     }
     let path = folder.join(name);
-    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let text = disk::read_text(&path).map_err(Error::io(&path))?;
     let index: Index = serde_json::from_str(&text).map_err(|error| {
         Error::Model(format!("{}: {error}; fetch the model folder again", path.display()))
     })?;

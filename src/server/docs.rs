@@ -157,7 +157,7 @@ fn schema_of(dialect: Dialect) -> Ref {
 
 /// What the field is for.
 const PROMPT_NAME: &str = "The model's prompt of this name goes before each text: `query`, if they are to be compared with \
-                           papers. Left out, they are read as papers are.";
+                           papers. Left out, they are read as papers are, as by `document`.";
 
 /// Says what a Rust type cannot: a question has exactly one of three fields, and a vector the model's length.
 fn with_questions(mut api: Value, model: Option<&ModelFolder>) -> Value {
@@ -168,7 +168,7 @@ fn with_questions(mut api: Value, model: Option<&ModelFolder>) -> Value {
             schemas[name]["properties"]["dimensions"]["maximum"] = json!(dimension);
         }
     }
-    if let Some(model) = model.filter(|model| !model.prompt_names().is_empty()) {
+    if let Some(model) = model {
         let names: Vec<&str> = model.prompt_names().into_iter().chain([""]).collect();
         for name in ["EmbeddingsRequest", "EmbedRequest"] {
             schemas[name]["properties"]["prompt_name"] = json!({

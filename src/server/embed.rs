@@ -33,7 +33,6 @@ pub struct EmbedRequest {
     truncation_direction: Option<Direction>,
     /// The model's prompt of this name goes before each text: `query`, if they are to be compared with papers. Left out,
     /// they are read as papers are.
-    #[schema(max_length = 0)]
     prompt_name: Option<String>,
     /// The first so many values of each vector, scaled to length 1 again.
     #[serde(default, deserialize_with = "whole_or_null")]
@@ -74,7 +73,7 @@ pub async fn embed(
     if request.truncate == Some(false)
         && let Some(place) = tokenized.iter().position(|text| text.truncated)
     {
-        let most = service.library.encoder().model().max_length;
+        let most = service.library.encoder().model().stated.max_length;
         return Err(Problem::invalid(format!(
             "inputs: text {place} has more than the {most} tokens that the model reads; send \"truncate\": true"
         )));
@@ -149,10 +148,10 @@ pub async fn info(State(app): State<App>) -> Result<Json<Info>, Problem> {
             other => other.into(),
         },
         model_type: ModelType {
-            embedding: Pooling { pooling: format!("{:?}", model.pooling).to_lowercase() },
+            embedding: Pooling { pooling: format!("{:?}", model.stated.pooling).to_lowercase() },
         },
         max_concurrent_requests: options.max_searches,
-        max_input_length: model.max_length,
+        max_input_length: model.stated.max_length,
         max_batch_tokens: options.queue.batch,
         max_client_batch_size: options.max_batch,
         payload_limit: options.max_body_bytes,

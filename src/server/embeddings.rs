@@ -34,7 +34,6 @@ pub struct EmbeddingsRequest {
     dimensions: Option<usize>,
     /// The model's prompt of this name goes before each text: `query`, if they are to be compared with papers. Left out,
     /// they are read as papers are.
-    #[schema(max_length = 0)]
     prompt_name: Option<String>,
 }
 
@@ -201,7 +200,7 @@ fn served(app: &App) -> Result<Model, Problem> {
         created: 0,
         owned_by: "likewise",
         dimension: encoder.dimension(),
-        max_tokens: model.max_length,
+        max_tokens: model.stated.max_length,
         fingerprint: model.fingerprint.sha256.clone(),
     })
 }

@@ -184,7 +184,7 @@ impl EncodeQueue {
         texts: impl Iterator<Item = &'a String>,
         priority: Priority,
     ) -> Result<(), Problem> {
-        let most = self.encoder.model().max_length;
+        let most = self.encoder.model().stated.max_length;
         let least = texts.map(|text| (text.len() / BYTES_A_TOKEN).clamp(1, most)).sum();
         admit(&self.shared, &self.limits, least, priority).map(drop)
     }

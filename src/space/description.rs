@@ -74,16 +74,18 @@ impl Description {
         })?;
         let in_precision = |precision| model.clone().in_precision(precision);
         let is_it = |model: &ModelFolder| model.fingerprint.sha256 == self.fingerprint.sha256;
-        let now = Precision::ALL.into_iter().map(in_precision);
+        let now = Precision::ALL.map(in_precision);
+        let differences = now.iter().map(|model| model.fingerprint.differences(&self.fingerprint));
+        let fewest = differences.min_by_key(Vec::len).unwrap_or_default();
         // Older versions passed over what they did not know.
         let before = Precision::ALL.into_iter().map(in_precision).map(ModelFolder::as_before_prompts);
-        now.chain(before).find(is_it).ok_or_else(|| {
+        now.into_iter().chain(before).find(is_it).ok_or_else(|| {
             Error::Model(format!(
-                "{}: got another model than the one that the vectors are of, which was {} with fingerprint {}; give \
-                 --model its folder",
+                "{}: got another model than {}, which the vectors are of ({}); put its files there again, or give --model \
+                 a folder that has them",
                 model.path.display(),
                 self.model,
-                self.fingerprint.sha256
+                fewest.join("; ")
             ))
         })
     }
