@@ -88,7 +88,7 @@ def main() -> None:
                 peer.encode_document(texts, batch_size=32, normalize_embeddings=True)
                 rates["peer"].append(len(texts) / (time.perf_counter() - started))
         median = {key: statistics.median(value) for key, value in rates.items() if value}
-        on = json.loads((folder / "speeds.json").read_text())[name]["on"].split(" in ")[1].split(",")[0]
+        on = json.loads((folder / "speeds.json").read_text())[name]["precision"]
         beside = lambda key: f"{median[key] / median['peer']:.2f}×" if peer else "-"  # noqa: E731
         peers = f"{median['peer']:.1f}" if peer else "none"
         cosine = f"{least:.7f}" if peer else "-"

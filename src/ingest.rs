@@ -205,10 +205,14 @@ pub fn precision_of(data: &Path, model: &ModelFolder) -> Result<Option<Precision
 /// Refuses a data folder whose vectors are another model's.
 ///
 /// # Errors
-/// [`Error::Data`] with both fingerprints.
+/// [`Error::Data`] says what differs.
 pub fn check_space(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
     let wanted = &model.fingerprint;
     let Some(got) = catalog.space()?.filter(|got| *got != wanted.sha256) else { return Ok(()) };
+    // What has no papers yet, as after a dump that could not be read, is nobody's.
+    if catalog.count()? == 0 {
+        return Ok(());
+    }
     // Older versions noted nothing.
     let noted = catalog.model_of(&got)?.and_then(|text| Description::parse(text.as_bytes()).ok());
     let (name, differences) = match noted {
@@ -258,10 +262,7 @@ impl Writer {
 
     fn open_locked(data: &Path, encoder: &Arc<Encoder>, lock: WriteLock) -> Result<Writer> {
         let catalog = Catalog::create(&catalog_path(data))?;
-        // What has no papers yet, as after a dump that could not be read, is nobody's.
-        if catalog.count()? > 0 {
-            check_space(&catalog, encoder.model())?;
-        }
+        check_space(&catalog, encoder.model())?;
         let space = Filler::open(data, &catalog, Arc::clone(encoder))?;
         catalog.set_space(&encoder.model().fingerprint.sha256)?;
         let notes = Notes::new(data);

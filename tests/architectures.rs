@@ -485,7 +485,7 @@ fn folders_that_would_give_other_vectors_are_refused() {
 
     let folder = copy("gemma3");
     std::fs::remove_file(folder.path().join("modules.json")).unwrap();
-    assert_says(folder.path(), "modules.json does not name it");
+    assert_says(folder.path(), "2_Dense is there, but no modules.json");
 
     assert_says(copy("specter2").path(), "nothing says which texts go through which");
 

@@ -45,17 +45,11 @@ pub struct Options {
 #[derive(Serialize, Deserialize)]
 struct Speed {
     papers_per_second: f64,
+    #[serde(default)]
+    precision: String,
     /// As the encoder describes itself.
     on: String,
     machine: String,
-}
-
-impl Speed {
-    /// In which it was measured.
-    fn precision(&self) -> &str {
-        let precision = self.on.split(" in ").nth(1).unwrap_or_default();
-        precision.split([' ', ',']).next().unwrap_or_default()
-    }
 }
 
 type Speeds = BTreeMap<String, Speed>;
@@ -144,7 +138,8 @@ fn measure(model: &Listed, options: &Options, papers: &[Paper]) -> anyhow::Resul
     let started = Instant::now();
     encoder.encode(&texts, Side::Paper)?;
     let papers_per_second = texts.len() as f64 / started.elapsed().as_secs_f64();
-    Ok(Speed { papers_per_second, on: encoder.describe(), machine: machine() })
+    let precision = encoder.model().precision.to_string();
+    Ok(Speed { papers_per_second, precision, on: encoder.describe(), machine: machine() })
 }
 
 /// What is told apart: a speed of another machine says nothing of this one.
@@ -176,7 +171,7 @@ fn print(models: &[Listed], speeds: &Speeds) -> anyhow::Result<()> {
             model.dimension.to_string(),
             model.max_length.to_string(),
             size,
-            speed.map_or("-".into(), |speed| format!("{:.0} {}", speed.papers_per_second, speed.precision())),
+            speed.map_or("-".into(), |speed| format!("{:.0} {}", speed.papers_per_second, speed.precision)),
             model.license.clone().unwrap_or_else(|| "not stated".into()),
             model.about.clone(),
         ]

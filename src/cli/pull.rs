@@ -21,7 +21,7 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let pulled = pull(&options.model, &options.models)?;
     let mut how = "every file verified";
-    if !pulled.is_verified && Manifest::read(&pulled.folder)?.is_some() {
+    if !pulled.is_verified && Manifest::read(&pulled.folder)?.is_some_and(|manifest| manifest.is_summed()) {
         how = "sums written down";
     } else if !pulled.is_verified {
         // There are no sums to compare with: it is whole if it does what it is for.

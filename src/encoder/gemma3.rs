@@ -34,10 +34,8 @@ pub struct Config {
     kinds: Kinds,
     #[serde(default = "six")]
     sliding_window_pattern: usize,
-    #[serde(default = "million")]
-    rope_theta: f64,
-    #[serde(default = "ten_thousand")]
-    rope_local_base_freq: f64,
+    rope_theta: Option<f64>,
+    rope_local_base_freq: Option<f64>,
     attn_logit_softcapping: Option<f64>,
 }
 
@@ -46,14 +44,6 @@ pub const OLDER_NAME: (&str, &str) = ("_sliding_window_pattern", "sliding_window
 
 fn six() -> usize {
     6
-}
-
-fn million() -> f64 {
-    1_000_000.0
-}
-
-fn ten_thousand() -> f64 {
-    10_000.0
 }
 
 fn tanh_gelu() -> Activation {
@@ -68,16 +58,21 @@ impl Config {
                         caps"
                 .into());
         }
-        let (global, local) = self.kinds.thetas((self.rope_theta, self.rope_local_base_freq));
+        let (global, local) = self.thetas();
         positive(&[
             ("rms_norm_eps", self.rms_norm_eps),
             ("query_pre_attn_scalar", self.query_pre_attn_scalar),
             ("sliding_window", self.sliding_window as f64),
             ("sliding_window_pattern", self.sliding_window_pattern as f64),
-            ("rope_theta", global),
-            ("rope_theta", local),
+            ("rope_theta of full_attention", global),
+            ("rope_theta of sliding_attention, or rope_local_base_freq", local),
         ])?;
         self.kinds.check(self.num_hidden_layers)
+    }
+
+    fn thetas(&self) -> (f64, f64) {
+        let (global, local) = (self.rope_theta, self.rope_local_base_freq);
+        self.kinds.thetas((global.unwrap_or(1_000_000.0), local.unwrap_or(10_000.0)))
     }
 
     fn is_global(&self, layer: usize) -> bool {
@@ -123,7 +118,7 @@ impl Gemma3 {
         let near = Reach::Window(config.sliding_window / 2);
         let attention = Alternating::new(
             [Reach::All, near].map(|reach| config.attention(reach)),
-            config.kinds.thetas((config.rope_theta, config.rope_local_base_freq)),
+            config.thetas(),
             most,
             (loader.tensors().dtype(), loader.device()),
         )?;

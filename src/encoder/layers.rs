@@ -65,11 +65,13 @@ impl<'a> Loader<'a> {
         self.tensors.contains_tensor(name)
     }
 
-    /// A tensor of this shape.
+    /// A tensor of this shape, all of whose values are numbers.
     pub fn tensor(&self, shape: impl Into<candle_core::Shape>, name: &str) -> Result<Tensor> {
         let tensor = self.tensors.get(shape, name)?;
         if !is_finite(&tensor)? {
-            bail!("{}.{name} has values that are no numbers", self.tensors.prefix());
+            let prefix = self.tensors.prefix();
+            let dot = if prefix.is_empty() { "" } else { "." };
+            bail!("{prefix}{dot}{name} has values that are no numbers");
         }
         Ok(tensor)
     }

@@ -30,8 +30,7 @@ pub struct Config {
     global_attn_every_n_layers: usize,
     #[serde(flatten)]
     kinds: Kinds,
-    #[serde(default = "long")]
-    global_rope_theta: f64,
+    global_rope_theta: Option<f64>,
     /// As the others', if it is null.
     #[serde(default = "short")]
     local_rope_theta: Option<f64>,
@@ -45,10 +44,6 @@ fn three() -> usize {
     3
 }
 
-fn long() -> f64 {
-    160_000.0
-}
-
 fn short() -> Option<f64> {
     Some(10_000.0)
 }
@@ -56,16 +51,20 @@ fn short() -> Option<f64> {
 impl Config {
     /// Refuses numbers that nothing can be computed with.
     pub fn check(&self) -> Result<(), String> {
-        let global = self.global_rope_theta;
-        let (global, local) = self.kinds.thetas((global, self.local_rope_theta.unwrap_or(global)));
+        let (global, local) = self.thetas();
         positive(&[
             ("norm_eps", self.norm_eps),
             ("local_attention", self.local_attention as f64),
             ("global_attn_every_n_layers", self.global_attn_every_n_layers as f64),
-            ("rope_theta", global),
-            ("rope_theta", local),
+            ("rope_theta of full_attention, or global_rope_theta", global),
+            ("rope_theta of sliding_attention, or local_rope_theta", local),
         ])?;
         self.kinds.check(self.num_hidden_layers)
+    }
+
+    fn thetas(&self) -> (f64, f64) {
+        let global = self.global_rope_theta.unwrap_or(160_000.0);
+        self.kinds.thetas((global, self.local_rope_theta.unwrap_or(global)))
     }
 }
 
@@ -96,7 +95,6 @@ impl ModernBert {
         let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
         let norm = |name: &str| loader.pp(name).layer_norm(hidden, config.norm_eps);
         let near = Reach::Window(config.local_attention / 2);
-        let global = config.global_rope_theta;
         Ok(ModernBert {
             words: loader.pp("embeddings.tok_embeddings").embedding(config.vocab_size, hidden)?,
             embedding_norm: norm("embeddings.norm")?,
@@ -106,7 +104,7 @@ impl ModernBert {
             final_norm: norm("final_norm")?,
             attention: Alternating::new(
                 [Reach::All, near].map(|reach| Attention { reach, ..Attention::plain(heads, hidden) }),
-                config.kinds.thetas((global, config.local_rope_theta.unwrap_or(global))),
+                config.thetas(),
                 most,
                 (loader.tensors().dtype(), loader.device()),
             )?,

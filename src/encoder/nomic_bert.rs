@@ -38,8 +38,6 @@ pub struct Config {
     causal: bool,
     #[serde(default)]
     parallel_block: bool,
-    #[serde(default)]
-    mlp_fc1_bias: bool,
     head_dim: Option<usize>,
 }
 
@@ -73,14 +71,8 @@ impl Config {
                 .into());
         }
         let size = self.hidden_size / self.num_attention_heads.max(1);
-        if self.causal
-            || self.parallel_block
-            || self.mlp_fc1_bias
-            || self.head_dim.is_some_and(|own| own != size)
-        {
-            return Err(
-                "causal, parallel_block, mlp_fc1_bias and a head_dim of its own are not supported".into()
-            );
+        if self.causal || self.parallel_block || self.head_dim.is_some_and(|own| own != size) {
+            return Err("causal, parallel_block and a head_dim of its own are not supported".into());
         }
         positive(&[("layer_norm_eps", self.layer_norm_eps), ("rope_theta", self.theta())])
     }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::{ModelFolder, Side, Stated, TOKENIZER};
 use std::borrow::Cow;
 use std::sync::OnceLock;
-use tokenizers::{TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::{PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
 
 /// Bytes of a text that are looked at for each token that is read. Words are shorter, and nobody who
 /// waits for an answer should wait for the tokens of a whole book, of which all but the first are cut.
@@ -75,6 +75,12 @@ impl Tokenizer {
                 format!("has {tokens} tokens, but the model has vectors for {vectors}").into(),
             ));
         }
+        let special = inner.get_post_processor().map_or(0, |after| after.added_tokens(false));
+        // The library takes the one from the other.
+        if folder.stated.max_length <= special {
+            let error = no_room(folder.stated.max_length, special, "");
+            return Err(Error::Model(format!("{}: {error}", folder.path.display())));
+        }
         inner
             .with_truncation(Some(truncation(folder.stated.max_length, TruncationDirection::Right)))
             .map_err(refused)?
@@ -90,11 +96,7 @@ impl Tokenizer {
         if taken < most {
             return Ok(());
         }
-        Err(Error::Model(format!(
-            "of a text the model reads {most} tokens, of which special ones and the prompt {:?} take {taken}; shorten the \
-             prompt, or correct max_seq_length or model_max_length",
-            reading.prompt.chars().take(60).collect::<String>()
-        )))
+        Err(no_room(most, taken, &reading.prompt))
     }
 
     /// Tokenises texts, in parallel; the answer has their order.
@@ -171,6 +173,14 @@ impl Tokenizer {
         }
         Ok(self.ends.get().expect("it was set above"))
     }
+}
+
+fn no_room(most: usize, taken: usize, prompt: &str) -> Error {
+    let prompt: String = prompt.chars().take(60).collect();
+    Error::Model(format!(
+        "of a text the model reads {most} tokens, of which special ones and the prompt {prompt:?} take {taken}; shorten the \
+         prompt, or correct max_seq_length, model_max_length, or model.toml's max_length"
+    ))
 }
 
 fn untokenisable(error: tokenizers::Error) -> Error {

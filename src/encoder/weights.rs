@@ -70,7 +70,7 @@ impl Weights {
 fn check_type(name: &str, dtype: Option<DType>) -> candle_core::Result<()> {
     let is_float = matches!(dtype, Some(DType::F16 | DType::BF16 | DType::F32 | DType::F64));
     if name.ends_with("weight") && !is_float {
-        bail!("{name} is not in f32, f16 or bf16, and quantised weights are not supported");
+        bail!("{name} is not in f64, f32, f16 or bf16, and quantised weights are not supported");
     }
     Ok(())
 }

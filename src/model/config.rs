@@ -68,6 +68,10 @@ pub(super) struct Config {
 const WIDEST: usize = 1 << 16;
 const LONGEST: usize = 1 << 20;
 
+/// The same of attention's heads.
+const MOST_HEADS: usize = 256;
+const WIDEST_HEAD: usize = 1024;
+
 /// Names differ, and some files have several of them.
 #[derive(Deserialize)]
 struct Raw {
@@ -205,31 +209,32 @@ impl Raw {
 
     /// Refuses shapes that nothing can have, before anything is made by them.
     fn check_shape(&self, Config { family, hidden_size, max_length, .. }: &Config) -> Result<(), String> {
-        let wrong =
-            |name: &str, got: usize, wanted: String| Err(format!("{name}: got {got}, wanted {wanted}"));
-        if !(1..=WIDEST).contains(hidden_size) {
-            return wrong("hidden_size", *hidden_size, format!("1 to {WIDEST}"));
-        }
-        if !(1..=LONGEST).contains(max_length) {
-            return wrong("places of tokens", *max_length, format!("1 to {LONGEST}"));
-        }
+        let within = |name: &str, got: usize, most: usize| match (1..=most).contains(&got) {
+            true => Ok(()),
+            false => Err(format!("{name}: got {got}, wanted 1 to {most}")),
+        };
+        within("hidden_size", *hidden_size, WIDEST)?;
+        within("max_position_embeddings, less those that are never used", *max_length, LONGEST)?;
         let Some(heads) = self.num_attention_heads.or(self.n_heads).or(self.n_head) else { return Ok(()) };
-        // These two say their heads' size.
-        let size = self.head_dim.filter(|_| matches!(family, Family::Qwen3 | Family::Gemma3));
-        if !(1..=WIDEST).contains(&heads) || size.is_none() && !hidden_size.is_multiple_of(heads) {
-            return wrong("num_attention_heads", heads, format!("a divisor of hidden_size, {hidden_size}"));
+        within("num_attention_heads", heads, MOST_HEADS)?;
+        if let Some(shared) = self.num_key_value_heads.filter(|shared| *shared == 0 || heads % shared > 0) {
+            return Err(format!("num_key_value_heads: got {shared}, wanted a divisor of {heads}, the heads"));
         }
-        let size = size.unwrap_or(hidden_size / heads);
-        let turns = matches!(family, Family::ModernBert | Family::NomicBert | Family::Qwen3 | Family::Gemma3);
-        if !(1..=WIDEST).contains(&size) || turns && !size.is_multiple_of(2) {
-            return wrong("values of a head", size, format!("an even number to {WIDEST}"));
-        }
-        match self.num_key_value_heads {
-            Some(shared) if shared == 0 || !heads.is_multiple_of(shared) => {
-                wrong("num_key_value_heads", shared, format!("a divisor of num_attention_heads, {heads}"))
+        let (name, size) = match self.head_dim.filter(|_| matches!(family, Family::Qwen3 | Family::Gemma3)) {
+            Some(size) => ("head_dim", size),
+            None if hidden_size.is_multiple_of(heads) => ("hidden_size over the heads", hidden_size / heads),
+            None => {
+                return Err(format!(
+                    "num_attention_heads: got {heads}, wanted a divisor of hidden_size, {hidden_size}"
+                ));
             }
-            _ => Ok(()),
+        };
+        within(name, size, WIDEST_HEAD)?;
+        let turns = matches!(family, Family::ModernBert | Family::NomicBert | Family::Qwen3 | Family::Gemma3);
+        if turns && !size.is_multiple_of(2) {
+            return Err(format!("{name}: got {size}, wanted an even number"));
         }
+        Ok(())
     }
 
     /// RoBERTa and MPNet count positions from the one after padding's, so that the first ones are never used.

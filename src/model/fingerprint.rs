@@ -63,28 +63,39 @@ impl Fingerprint {
 
     /// What differs from another one's, a part a phrase.
     pub fn differences(&self, other: &Fingerprint) -> Vec<String> {
-        let parts = |fingerprint: &Fingerprint| -> BTreeMap<String, String> {
-            let lines = fingerprint.parts.lines().filter_map(|line| line.split_once('='));
-            lines.map(|(key, value)| (key.to_string(), value.to_string())).collect()
+        let only_in = |one: &Fingerprint, other: &Fingerprint| -> BTreeMap<String, Vec<String>> {
+            let others: BTreeSet<&str> = other.parts.lines().collect();
+            let mut only = BTreeMap::<String, Vec<String>>::new();
+            for line in one.parts.lines().filter(|line| !others.contains(line)) {
+                let (key, value) = line.split_once('=').unwrap_or((line, ""));
+                only.entry(key.into()).or_default().push(value.into());
+            }
+            only
         };
-        let (own, others) = (parts(self), parts(other));
+        let (own, others) = (only_in(self, other), only_in(other, self));
         let keys: BTreeSet<&String> = own.keys().chain(others.keys()).collect();
         let phrase = |key: &String| {
-            let value =
-                |parts: &BTreeMap<String, String>| parts.get(key).map_or("none".into(), String::clone);
-            let (own, others) = (value(&own), value(&others));
-            match own.len().max(others.len()) {
-                _ if own == others => None,
-                SUM => Some(format!("{key} is another file")),
-                _ => Some(format!("{key} is {own} and was {others}")),
+            let values =
+                |parts: &BTreeMap<String, Vec<String>>| parts.get(key).map(|values| values.join(", "));
+            match (values(&own), values(&others)) {
+                (Some(own), Some(others)) if is_sum(&own) && is_sum(&others) => {
+                    format!("{key} is another file")
+                }
+                (Some(own), None) if is_sum(&own) => format!("{key} was not there"),
+                (None, Some(others)) if is_sum(&others) => format!("{key} is not there any more"),
+                (own, others) => {
+                    let shown = |value: Option<String>| value.unwrap_or("none".into());
+                    format!("{key} is {} and was {}", shown(own), shown(others))
+                }
             }
         };
-        keys.into_iter().filter_map(phrase).collect()
+        keys.into_iter().map(phrase).collect()
     }
 }
 
-/// Digits of a file's sum.
-const SUM: usize = 64;
+fn is_sum(value: &str) -> bool {
+    value.len() == 64 && value.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
 
 /// The sums of all files that change a vector, those of the weights first.
 pub(super) fn sums(folder: &Path, weights: &[String], stated: &Stated) -> Result<Vec<(String, String)>> {
@@ -129,4 +140,30 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_said_part_by_part() {
+        let of = |parts: &str| Fingerprint { parts: parts.into(), ..Fingerprint::default() };
+        let (one, two) = ("a".repeat(64), "b".repeat(64));
+        let own =
+            of(&format!("model.safetensors={one}\nprecision=f32\ndense=2 tanh=true\ndense=3 tanh=true\n"));
+        let other = of(&format!(
+            "model.safetensors={two}\nprecision=f32\ndense=2 tanh=false\ndense=3 tanh=true\ndimensions=8\n"
+        ));
+        assert_eq!(
+            own.differences(&other),
+            [
+                "dense is 2 tanh=true and was 2 tanh=false",
+                "dimensions is none and was 8",
+                "model.safetensors is another file"
+            ]
+        );
+        assert!(own.differences(&own).is_empty());
+        assert_eq!(of("").differences(&of(&format!("x={one}\n"))), ["x is not there any more"]);
+    }
 }

@@ -311,11 +311,15 @@ impl ModelFolder {
             described += &format!(", {dimensions} dimensions");
         }
         let Sides { paper, query } = &self.prompt;
-        if paper != query {
-            described += &format!(", papers after {paper:?} and queries after {query:?}");
-        } else if !paper.is_empty() {
-            described += &format!(", texts after {paper:?}");
-        } else if self.stated.prompts.values().any(|prompt| !prompt.is_empty()) {
+        for (side, prompt) in [("papers", paper), ("queries", query)] {
+            if !prompt.is_empty() {
+                described += &format!(", {side} after {prompt:?}");
+            }
+        }
+        if paper.is_empty()
+            && query.is_empty()
+            && self.stated.prompts.values().any(|prompt| !prompt.is_empty())
+        {
             described += ", none of its prompts used";
         }
         described

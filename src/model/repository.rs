@@ -4,8 +4,10 @@
 //! what is read here, and no more.
 
 /// Files that are read if there are any.
-const READ: [&str; 7] = [
+const READ: [&str; 8] = [
     "config.json",
+    // Is refused, and should be before the weights are fetched.
+    "adapter_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "modules.json",
@@ -108,6 +110,12 @@ mod tests {
         let got = needed_of(&["config.json", one, two, "model.safetensors.index.json"]);
         assert_eq!(got, ["config.json", "model.safetensors.index.json", one, two]);
         assert_eq!(needed_of(&["config.json", "pytorch_model.bin"]), ["config.json", "pytorch_model.bin"]);
+    }
+
+    #[test]
+    fn what_is_refused_is_fetched_to_be_seen() {
+        let got = needed_of(&["model.safetensors", "adapter_config.json", "config.json"]);
+        assert_eq!(got, ["config.json", "adapter_config.json", "model.safetensors"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use super::config::Config;
 use super::repository::is_step;
-use super::{Dense, Pooling, Sides, Stated, weights};
+use super::{CONFIG, Dense, Pooling, Sides, Stated, weights};
 use crate::disk;
 use crate::error::{Error, Result};
 use serde::Deserialize;
@@ -96,7 +96,9 @@ pub(super) fn read(folder: &Path, config: &Config) -> Result<Stated> {
         }
         None => (pooling(folder, POOLING)?, Vec::new()),
     };
-    refuse_unnamed(folder, modules.as_deref())?;
+    if modules.is_none() {
+        refuse_unnamed(folder)?;
+    }
     let prompts: SentenceTransformers = json(folder, PROMPTS)?.unwrap_or_default();
     let (prompts, prompt) = sides(folder, prompts)?;
     let bert: SentenceBert = json(folder, "sentence_bert_config.json")?.unwrap_or_default();
@@ -118,16 +120,18 @@ pub(super) fn read(folder: &Path, config: &Config) -> Result<Stated> {
 
 /// Which texts go through which adapter, or whether weights are to be changed by one, is said nowhere in such a folder.
 fn refuse_adapters(folder: &Path) -> Result<()> {
-    const ADAPTER: &str = "adapter_config.json";
+    let [config, _] = weights::ADAPTER;
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?.flatten();
-    let with_one = entries.filter(|entry| entry.path().join(ADAPTER).is_file());
+    // Both: other programs leave such a config.json among what they kept while training.
+    let with_one =
+        entries.filter(|entry| weights::ADAPTER.iter().all(|file| entry.path().join(file).is_file()));
     let mut names: Vec<String> =
         with_one.map(|entry| format!("{:?}", entry.file_name().to_string_lossy())).collect();
     names.sort();
     let shown = folder.display();
     match &names[..] {
-        _ if folder.join(ADAPTER).is_file() => Err(Error::Model(format!(
-            "{shown}: {ADAPTER} is not supported beside a model's own files; merge the adapter into them, and save that"
+        _ if folder.join(config).is_file() => Err(Error::Model(format!(
+            "{shown}: {config} is not supported beside a model's own files; merge the adapter into them, and save that"
         ))),
         [] => Ok(()),
         names => Err(Error::Model(format!(
@@ -139,19 +143,14 @@ fn refuse_adapters(folder: &Path) -> Result<()> {
     }
 }
 
-/// A step with weights that is there and not named would be left out: of such a folder a part was lost.
-fn refuse_unnamed(folder: &Path, modules: Option<&[Module]>) -> Result<()> {
-    let is_named = |step: &str| match modules {
-        Some(modules) => modules.iter().any(|module| module.path.trim_end_matches('/') == step),
-        None => step == POOLING,
-    };
+/// Without modules.json, a step with weights would be left out: of such a folder a part was lost.
+fn refuse_unnamed(folder: &Path) -> Result<()> {
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?.flatten();
-    let has_weights = |step: &Path| weights::files(step).is_ok();
-    let steps = entries.filter(|entry| has_weights(&entry.path()));
+    let steps = entries.filter(|entry| weights::files(&entry.path()).is_ok());
     let mut names = steps.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    match names.find(|name| is_step(name) && !is_named(name)) {
+    match names.find(|name| is_step(name)) {
         Some(name) => Err(Error::Model(format!(
-            "{}: {name} is there, but modules.json does not name it; fetch the model folder again",
+            "{}: {name} is there, but no modules.json, which says what it is for; fetch the model folder again",
             folder.display()
         ))),
         None => Ok(()),
@@ -212,8 +211,13 @@ fn sides(folder: &Path, stated: SentenceTransformers) -> Result<(BTreeMap<String
     Ok((prompts, prompt))
 }
 
+/// A step may be said to be in the model's own folder.
+fn config_in(step: &str) -> String {
+    if step.is_empty() { CONFIG.into() } else { format!("{step}/{CONFIG}") }
+}
+
 fn pooling(folder: &Path, path: &str) -> Result<Pooling> {
-    let path = format!("{path}/config.json").trim_start_matches('/').to_string();
+    let path = config_in(path);
     let config: PoolingConfig = json(folder, &path)?.ok_or_else(|| missing(folder, &path))?;
     let refused = |what: &str| {
         Err(Error::Model(format!("{}: {what}; use another model", folder.join(&path).display())))
@@ -244,7 +248,7 @@ fn pooling(folder: &Path, path: &str) -> Result<Pooling> {
 }
 
 fn read_dense(folder: &Path, path: &str) -> Result<Dense> {
-    let file = format!("{path}/config.json");
+    let file = config_in(path);
     let config: DenseConfig = json(folder, &file)?.ok_or_else(|| missing(folder, &file))?;
     let refused = |what: String| {
         Err(Error::Model(format!("{}: {what}; use another model", folder.join(&file).display())))

@@ -157,7 +157,7 @@ fn schema_of(dialect: Dialect) -> Ref {
 
 /// What the field is for.
 const PROMPT_NAME: &str = "The model's prompt of this name goes before each text: `query`, if they are to be compared with \
-                           papers. Left out, they are read as papers are, as by `document`.";
+                           papers. Left out, they are read as papers are.";
 
 /// Says what a Rust type cannot: a question has exactly one of three fields, and a vector the model's length.
 fn with_questions(mut api: Value, model: Option<&ModelFolder>) -> Value {

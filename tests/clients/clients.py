@@ -82,9 +82,10 @@ def hugging_face_client(address):
         long = client.feature_extraction("word " * 2000, truncate=True, truncation_direction="left", normalize=True)
         assert long.shape == (1, 384)
         assert client.feature_extraction(TEXT, dimensions=32).shape == (1, 32)
+        assert client.feature_extraction(TEXT, prompt_name="query").shape == (1, 384)
         error = refused(lambda: client.feature_extraction("word " * 2000, truncate=False), HfHubHTTPError)
         assert error.response.status_code == 422, error
-        error = refused(lambda: client.feature_extraction(TEXT, prompt_name="query"), HfHubHTTPError)
+        error = refused(lambda: client.feature_extraction(TEXT, prompt_name="clusters"), HfHubHTTPError)
         assert "prompt_name" in error.response.text, error
     api = HfApi(endpoint=address, token=READ)
     papers = list(api.list_papers(query=TEXT, limit=3))
