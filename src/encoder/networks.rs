@@ -249,7 +249,7 @@ fn shaped_as_bert<'a>(folder: &ModelFolder, loader: &Loader<'a>) -> Result<(bert
     Ok((config, loader))
 }
 
-/// The same, if the architecture finds nothing in it that it does not do.
+/// What [`config`] reads, if the architecture finds nothing in it that it does not do.
 fn supported<T: DeserializeOwned>(
     folder: &ModelFolder,
     check: impl Fn(&T) -> Result<(), String>,
