@@ -24,6 +24,9 @@ pub enum Error {
     /// A data folder is missing, of another model, damaged, or in use.
     #[error("{0}")]
     Data(String),
+    /// An engine elsewhere cannot be reached, or refuses.
+    #[error("{0}")]
+    Engine(String),
     /// The operating system refused something about this path.
     #[error("{path}: {cause}{advice}", path = .path.display(), advice = advice(.cause.kind() == std::io::ErrorKind::StorageFull))]
     Io {

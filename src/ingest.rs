@@ -20,7 +20,9 @@ use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod intake;
 mod run;
+pub use intake::Intake;
 use run::Notes;
 pub use run::{Run, State};
 
@@ -73,7 +75,8 @@ impl Counts {
     /// See [`Counts::named`].
     pub const OFTEN: usize = 6;
 
-    fn count(&mut self, outcome: Outcome) {
+    /// Counts what became of one.
+    pub fn count(&mut self, outcome: Outcome) {
         *match outcome {
             Outcome::Added => &mut self.added,
             Outcome::Replaced => &mut self.replaced,

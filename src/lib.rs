@@ -26,6 +26,7 @@
 //! - [`verify`]: is a data folder as it was written; mends it
 //! - [`reembed`]: another model takes the place of the one in use
 //! - [`search`]: a text, papers, or a vector → ranked papers
+//! - `collection`: papers in a Milvus collection, for the same answers
 //! - [`cite`]: papers in the formats of reference managers and spreadsheets
 //! - [`server`]: the same over HTTP; the only async room
 //! - [`cli`]: the same in a terminal; one file a command
@@ -80,6 +81,9 @@ pub mod reembed;
 
 pub mod search;
 pub use search::{Library, Query};
+
+#[cfg(feature = "milvus")]
+pub mod collection;
 
 pub mod cite;
 

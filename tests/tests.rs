@@ -43,6 +43,9 @@ mod library;
 /// A library too large to be scanned: what is found there, the graph found.
 mod walk;
 
+/// What holds papers, a data folder or a collection: one contract.
+mod holdings;
+
 /// Routes, without a socket.
 mod routes;
 

@@ -89,48 +89,95 @@ impl Filter {
         Filter { withdrawn: false, ..self.clone() } == Filter::default()
     }
 
+    /// What it says, part by part, as it is compared with papers.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a date, an id or a name in it cannot be read.
+    pub fn parts(&self) -> Result<Parts> {
+        let Filter { ids, published, categories, venues, authors, sources, withdrawn: _ } = self;
+        let label = |label: &String| Ok(collapse_whitespace(label).to_lowercase());
+        let id = |id: &String| PaperId::parse(id).map(|id| id.to_string()).map_err(wrong("ids"));
+        let name = |name: &String| match author_query(name) {
+            Ok(_) => Ok(name.clone()),
+            Err(error) => Err(wrong("authors")(error)),
+        };
+        let day =
+            |date: &Option<String>, field| date.as_deref().map(parse_date).transpose().map_err(wrong(field));
+        let published = match published.as_ref().filter(|range| **range != DateRange::default()) {
+            Some(DateRange { from, to }) => Some((
+                day(from, "published.from")?.map(|days| days.first),
+                day(to, "published.to")?.map(|days| days.last),
+            )),
+            None => None,
+        };
+        Ok(Parts {
+            ids: set("ids", ids, id)?,
+            published,
+            categories: set("categories", categories, label)?,
+            venues: set("venues", venues, label)?,
+            sources: set("sources", sources, label)?,
+            authors: set("authors", authors, name)?,
+        })
+    }
+
     /// A query for every part.
     fn queries(&self) -> Result<Vec<Part>> {
+        let Parts { ids, published, categories, venues, sources, authors } = self.parts()?;
         let mut queries = Vec::new();
-        if let Some(ids) = &self.ids {
-            let id = |id: &String| PaperId::parse(id).map(|id| id.to_string()).map_err(wrong("ids"));
-            queries.push((BY_ID, vec![Some(json("ids", ids, id)?)]));
+        if let Some(ids) = ids {
+            queries.push((BY_ID, vec![Some(json(ids))]));
         }
-        if let Some(DateRange { from, to }) =
-            self.published.as_ref().filter(|range| **range != DateRange::default())
-        {
-            let day = |date: &Option<String>, field| {
-                date.as_deref().map(parse_date).transpose().map_err(wrong(field))
-            };
-            let from = day(from, "published.from")?.map(|days| days.first);
-            let to = day(to, "published.to")?.map(|days| days.last);
+        if let Some((from, to)) = published {
             queries.push((BY_DATE, vec![from, to]));
         }
         let labels = [
-            ("categories", BY_CATEGORY, Kind::Category, &self.categories),
-            ("venues", BY_LABEL, Kind::Venue, &self.venues),
-            ("sources", BY_LABEL, Kind::Source, &self.sources),
+            (BY_CATEGORY, Kind::Category, categories),
+            (BY_LABEL, Kind::Venue, venues),
+            (BY_LABEL, Kind::Source, sources),
         ];
-        for (field, sql, kind, labels) in labels {
-            let Some(labels) = labels else { continue };
-            let labels = json(field, labels, |label| Ok(collapse_whitespace(label).to_lowercase()))?;
-            queries.push((sql, vec![Some(labels), Some(kind.name().into())]));
+        for (sql, kind, labels) in labels {
+            queries.extend(labels.map(|labels| (sql, vec![Some(json(labels)), Some(kind.name().into())])));
         }
-        if let Some(authors) = &self.authors {
-            let name = |name: &String| author_query(name).map_err(wrong("authors"));
-            queries.push((BY_AUTHOR, vec![Some(json("authors", authors, name)?)]));
+        if let Some(authors) = authors {
+            let names = authors.iter().map(|name| author_query(name).map_err(wrong("authors")));
+            queries.push((BY_AUTHOR, vec![Some(json(names.collect::<Result<_>>()?))]));
         }
         Ok(queries)
     }
 }
 
-/// A list of a filter as JSON, each value once: every one takes a look, and what it finds takes time.
-fn json(field: &str, list: &[String], value: impl Fn(&String) -> Result<String>) -> Result<String> {
+/// What a filter says, as it is compared with papers; `None` for what it says nothing of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// Ids, normalised.
+    pub ids: Option<BTreeSet<String>>,
+    /// First and last day, `YYYY-MM-DD`.
+    pub published: Option<(Option<String>, Option<String>)>,
+    /// Categories, in lower case.
+    pub categories: Option<BTreeSet<String>>,
+    /// Conferences and journals, in lower case.
+    pub venues: Option<BTreeSet<String>>,
+    /// Dumps, in lower case.
+    pub sources: Option<BTreeSet<String>>,
+    /// Names of authors, as they were written.
+    pub authors: Option<BTreeSet<String>>,
+}
+
+/// A list of a filter, each value once: every one takes a look, and what it finds takes time.
+fn set(
+    field: &str,
+    list: &Option<Vec<String>>,
+    value: impl Fn(&String) -> Result<String>,
+) -> Result<Option<BTreeSet<String>>> {
+    let Some(list) = list else { return Ok(None) };
     if list.len() > MOST {
         return Err(wrong(field)(format!("got {} values, wanted at most {MOST}", list.len())));
     }
-    let values = list.iter().map(value).collect::<Result<BTreeSet<_>>>()?;
-    Ok(serde_json::Value::from_iter(values).to_string())
+    list.iter().map(value).collect::<Result<_>>().map(Some)
+}
+
+fn json(values: BTreeSet<String>) -> String {
+    serde_json::Value::from_iter(values).to_string()
 }
 
 fn wrong(field: &str) -> impl Fn(String) -> Error {

@@ -6,6 +6,8 @@
 use super::PaperNumber;
 use crate::paper::Paper;
 use rusqlite::{Connection, params};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 /// What a label is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +127,26 @@ fn words(name: &str) -> impl Iterator<Item = &str> {
         |character: char| character.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&character);
     let words = name.split(move |character| !is_in_word(character));
     words.filter(|word| word.chars().any(char::is_alphanumeric))
+}
+
+/// A name as it is compared with others where there is no such table: its words, without accents and in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words(pub Vec<String>);
+
+impl Words {
+    /// Of a name.
+    pub fn of(name: &str) -> Words {
+        let plain: String = folded(name).nfd().filter(|letter| !is_combining_mark(*letter)).collect();
+        Words(words(&plain).map(str::to_lowercase).collect())
+    }
+
+    /// Whether an author has this name: all of its words, in any order, with at most one other between them, as
+    /// [`author_query`] asks for it.
+    pub fn is_in(&self, author: &str) -> bool {
+        let author = Words::of(author).0;
+        let window = author.len().min(self.0.len() + usize::from(self.0.len() > 1));
+        window > 0 && author.windows(window).any(|near| self.0.iter().all(|word| near.contains(word)))
+    }
 }
 
 #[cfg(test)]

@@ -46,6 +46,18 @@ pub struct Place {
     number: PaperNumber,
 }
 
+impl Place {
+    /// After a paper of these days, or without any, and this number.
+    pub fn after(days: Option<(String, String)>, number: PaperNumber) -> Place {
+        Place { days, number }
+    }
+
+    /// First and last day, `YYYY-MM-DD`, and number.
+    pub fn parts(&self) -> (Option<(&str, &str)>, PaperNumber) {
+        (self.days.as_ref().map(|(first, last)| (&**first, &**last)), self.number)
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, last) = self.days.as_ref().map_or(("", ""), |(first, last)| (first, last));

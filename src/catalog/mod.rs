@@ -17,7 +17,9 @@ mod spaces;
 mod write;
 
 pub use changes::Changes;
-pub use filter::{DateRange, Filter};
+pub use filter::{DateRange, Filter, Parts};
+pub use fold::marks;
+pub use labels::Words;
 pub use list::{Listed, Place};
 pub use numbers::Numbers;
 pub use write::{Act, Outcome, Written};

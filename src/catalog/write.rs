@@ -84,6 +84,16 @@ impl Catalog {
         Ok(self.apply(&acts, true)?.outcomes)
     }
 
+    /// Writes papers as they are, each by its records: what another catalog, or a collection, made one paper of stays one.
+    pub fn restore(&self, papers: &[Vec<Paper>]) -> Result<()> {
+        self.change(|connection, change| {
+            for records in papers {
+                write(connection, None, &records.iter().collect::<Vec<_>>(), change)?;
+            }
+            Ok(!papers.is_empty())
+        })
+    }
+
     /// Deletes papers in one durable transaction, by any of their ids; gives which of them were here.
     pub fn delete(&self, ids: &[PaperId]) -> Result<Vec<bool>> {
         let mut were_here = Vec::with_capacity(ids.len());

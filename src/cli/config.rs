@@ -111,7 +111,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
         };
         let values: Vec<String> = matches
             .get_raw(id)
-            .map(|values| values.map(|value| value.to_string_lossy().into_owned()).collect())
+            .map(|values| values.map(|value| shown(long, &value.to_string_lossy())).collect())
             .unwrap_or_default();
         let is_list = matches!(arg.get_action(), ArgAction::Append);
         let line = match &values[..] {
@@ -132,6 +132,16 @@ pub fn run(options: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
     }
     options.serve.check()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A value as it may be shown.
+fn shown(long: &str, value: &str) -> String {
+    #[cfg(feature = "milvus")]
+    if long == "index" {
+        return crate::collection::without_secrets(value);
+    }
+    let _ = long;
+    value.into()
 }
 
 /// A value as TOML has it: truths bare, and numbers that TOML writes alike.

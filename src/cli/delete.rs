@@ -1,9 +1,9 @@
-//! `likewise delete`: papers out of a data folder.
+//! `likewise delete`: papers out of wherever they are.
 
+use super::place::PlaceOptions;
 use super::print_line;
 use crate::paper::PaperId;
 use clap::Args;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Options of `likewise delete`.
@@ -12,16 +12,15 @@ pub struct Options {
     /// The papers' ids, however they are written.
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
-    /// Data folder: the catalog, the vectors, the index.
-    #[arg(long, value_name = "DIR", env = "LIKEWISE_DATA", default_value = "data")]
-    data: PathBuf,
+    #[command(flatten)]
+    place: PlaceOptions,
 }
 
 /// Runs it: exit status 0, or 1 if one of them was not there; the others are deleted all the same.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let ids = options.ids.iter().map(|id| PaperId::parse(id)).collect::<Result<Vec<_>, _>>();
     let ids = ids.map_err(anyhow::Error::msg)?;
-    let were_here = crate::ingest::delete(&options.data, &ids)?;
+    let were_here = options.place.place().delete(&ids)?;
     for (id, _) in ids.iter().zip(&were_here).filter(|(_, was_here)| !**was_here) {
         eprintln!("no paper {:?} here", id.as_str());
     }

@@ -1,11 +1,13 @@
 //! `likewise ingest`: dumps into a data folder.
 
 use super::dumps::{DumpOptions, Dumps};
+use super::place::PlaceOptions;
 use super::progress::Progress;
-use super::{DataOptions, print_line, watch};
+use super::{print_line, watch};
 use crate::dump::{self, Dump, Source};
 use crate::encoder::Encoder;
-use crate::ingest::{Counts, Writer};
+use crate::index::IndexStats;
+use crate::ingest::{Counts, Intake};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,7 +29,7 @@ pub struct Options {
     #[arg(long, value_name = "FOLDER")]
     watch: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) data: DataOptions,
+    pub(super) place: PlaceOptions,
 }
 
 /// Runs it: exit status 0, or 2 if entries were refused, or 1 if a whole file could not be read.
@@ -35,7 +37,11 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if options.watch.is_none() {
         options.dumps.check_named()?;
     }
-    let encoder = options.data.load()?;
+    anyhow::ensure!(
+        options.watch.is_none() || options.place.is_folder(),
+        "--watch: which files were taken in is noted in a data folder, and --index has none; ingest each file as it comes"
+    );
+    let encoder = options.place.load()?;
     eprintln!("{}", encoder.describe());
     let mut exit = ExitCode::SUCCESS;
     if !options.dumps.files.is_empty() {
@@ -54,10 +60,10 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 /// Takes in dumps, and says what became of them.
 pub(super) fn ingest(options: &Options, encoder: &Arc<Encoder>, dumps: &mut Dumps) -> anyhow::Result<Counts> {
-    let mut writer = Writer::open(&options.data.data, encoder)?;
-    writer.title_only = options.title_only;
+    let mut writer = options.place.place().intake(encoder)?;
+    writer.set_title_only(options.title_only);
     let started = Instant::now();
-    writer.catch_up(|done, all| eprintln!("from an interrupted run: {done} of {all} encoded"))?;
+    writer.catch_up(&mut |done, all| eprintln!("from an interrupted run: {done} of {all} encoded"))?;
     for source in std::mem::take(&mut dumps.sources) {
         let Some(dump) = dumps.open(&source) else { continue };
         if let Err(error) = check_vectors(&source, &dump, encoder) {
@@ -65,18 +71,20 @@ pub(super) fn ingest(options: &Options, encoder: &Arc<Encoder>, dumps: &mut Dump
             dumps.unreadable += 1;
             continue;
         }
-        ingest_dump(&source, dump, &mut writer)?;
+        ingest_dump(&source, dump, &mut *writer)?;
     }
     let (encoding, counts) = (started.elapsed(), *writer.counts());
-    let index = writer.finish()?.stats();
+    let index = writer.finish()?;
     let seconds = started.elapsed().as_secs_f64();
-    eprintln!(
-        "index: {} vectors in {} segments, {} compared one by one, {:.1} s",
-        index.indexed,
-        index.segments,
-        index.waiting + index.stragglers,
-        seconds - encoding.as_secs_f64()
-    );
+    let IndexStats { indexed, segments, .. } = index;
+    let finishing = seconds - encoding.as_secs_f64();
+    match options.place.is_folder() {
+        true => eprintln!(
+            "index: {indexed} vectors in {segments} segments, {} compared one by one, {finishing:.1} s",
+            index.waiting + index.stragglers,
+        ),
+        false => eprintln!("index: {indexed} vectors, {} wait to be in it, {finishing:.1} s", index.waiting),
+    }
     print_line(&format!("{}, {seconds:.1} s, {:.1} papers/s", told(&counts), counts.read as f64 / seconds))?;
     if counts.without_abstract > 0 {
         eprintln!(
@@ -111,7 +119,7 @@ fn check_vectors(source: &Source, dump: &Dump, encoder: &Encoder) -> anyhow::Res
     }
 }
 
-fn ingest_dump(source: &Source, dump: Dump, writer: &mut Writer) -> anyhow::Result<()> {
+fn ingest_dump(source: &Source, dump: Dump, writer: &mut dyn Intake) -> anyhow::Result<()> {
     writer.reads(&source.path, dump.bytes_read.clone());
     let mut progress = Progress::new(source, dump.bytes_read, writer.counts());
     for chunk in dump::chunks(dump.entries, writer.chunk()) {

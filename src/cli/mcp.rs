@@ -1,7 +1,6 @@
 //! `likewise mcp`: the tools that agents call, on standard input and output.
 
-use super::DataOptions;
-use crate::search::Library;
+use super::place::PlaceOptions;
 use crate::server::{App, over_stdio};
 use anyhow::anyhow;
 use clap::Args;
@@ -12,13 +11,13 @@ use std::sync::Arc;
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
-    data: DataOptions,
+    place: PlaceOptions,
 }
 
 /// Runs it, until standard input is closed.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let app = App::default();
-    app.set_library(Arc::new(Library::open(&options.data.data, options.data.load()?)?));
+    app.set_library(Arc::new(options.place.place().library(options.place.load()?)?));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime
         .block_on(over_stdio(app))

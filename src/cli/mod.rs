@@ -4,6 +4,7 @@
 
 mod compact;
 mod config;
+mod copy;
 mod delete;
 mod dumps;
 mod embed;
@@ -12,6 +13,7 @@ mod inspect;
 mod logging;
 mod mcp;
 mod models;
+mod place;
 mod progress;
 mod pull;
 mod reembed;
@@ -50,6 +52,9 @@ enum Command {
     Inspect(inspect::Options),
     /// Take papers out of a data folder; a server that serves it follows.
     Delete(delete::Options),
+    /// Copy papers and vectors from a data folder into a collection of a Milvus server, or back, or into another of either;
+    /// nothing is encoded again. Interrupted, run it again: what is there is passed over.
+    Copy(copy::Options),
     /// Give back the room that deleted and replaced papers take, and build the index in one piece.
     Compact(compact::Options),
     /// Let another model, or precision, take the place of the one in use: while it fills its vectors, the one in use
@@ -69,14 +74,14 @@ enum Command {
 
 /// Options of every command that needs a model.
 #[derive(Args)]
-struct ModelOptions {
+pub struct ModelOptions {
     /// Model name (`likewise models` lists them), a repository on the hub (owner/name), or a folder as
     /// sentence-transformers makes it. Left out, the one that a data folder was filled with; else all-MiniLM-L6-v2.
     #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_MODEL")]
     model: Option<String>,
     /// Where models are kept by name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
-    models: PathBuf,
+    pub models: PathBuf,
     /// Arithmetic of the large multiplications: f32, bf16, int8, or auto, which is a data folder's own, and
     /// for a new one the fastest that this CPU has instructions for, if the model is of BERT's shape, else f32; on a GPU
     /// bf16.
@@ -131,12 +136,13 @@ fn parse_precision(name: &str) -> Result<Wanted, String> {
 
 /// Options of every command that needs a data folder.
 #[derive(Args)]
-struct DataOptions {
+pub struct DataOptions {
     /// Data folder: the catalog, the vectors, the index.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_DATA", default_value = "data")]
-    data: PathBuf,
+    pub data: PathBuf,
+    /// Whose vectors it has.
     #[command(flatten)]
-    model: ModelOptions,
+    pub model: ModelOptions,
 }
 
 impl ModelOptions {
@@ -150,6 +156,29 @@ impl ModelOptions {
 
     fn load(&self) -> anyhow::Result<Encoder> {
         Ok(Encoder::load_on(&self.open()?, &self.devices.device)?)
+    }
+
+    /// Loads the model that was named, or `own`, that of some papers; in the precision that was named, or theirs.
+    fn load_like(
+        &self,
+        own: impl FnOnce(&Path) -> anyhow::Result<Option<ModelFolder>>,
+        precision_of: impl FnOnce(&ModelFolder) -> anyhow::Result<Option<Precision>>,
+    ) -> anyhow::Result<Arc<Encoder>> {
+        let own = if self.model.is_none() { own(&self.models)? } else { None };
+        let changes = self.changes.options();
+        let mut folder = match own {
+            Some(own) if changes.is_empty() => own,
+            Some(own) => {
+                let options = changes.or(&own.options);
+                own.with_options(options)?
+            }
+            None => self.open()?,
+        };
+        let precision = self.precision.map_or_else(|| precision_of(&folder), |named| Ok(Some(named)))?;
+        if let Some(precision) = precision {
+            folder = folder.in_precision(precision);
+        }
+        Ok(Arc::new(Encoder::load_on(&folder, &self.devices.device)?))
     }
 }
 
@@ -166,24 +195,8 @@ fn open_model(name: &str, models: &Path) -> anyhow::Result<ModelFolder> {
 impl DataOptions {
     /// Loads the model that was named, or the folder's own, in the precision that was named, or the folder's own.
     fn load(&self) -> anyhow::Result<Arc<Encoder>> {
-        let DataOptions { data, model } = self;
-        let own = if model.model.is_none() { crate::ingest::model_of(data, &model.models)? } else { None };
-        let changes = model.changes.options();
-        let mut folder = match own {
-            Some(own) if changes.is_empty() => own,
-            Some(own) => {
-                let options = changes.or(&own.options);
-                own.with_options(options)?
-            }
-            None => model.open()?,
-        };
-        let precision = model
-            .precision
-            .map_or_else(|| crate::ingest::precision_of(data, &folder), |named| Ok(Some(named)))?;
-        if let Some(precision) = precision {
-            folder = folder.in_precision(precision);
-        }
-        Ok(Arc::new(Encoder::load_on(&folder, &model.devices.device)?))
+        let own = |models: &Path| Ok(crate::ingest::model_of(&self.data, models)?);
+        self.model.load_like(own, |model| Ok(crate::ingest::precision_of(&self.data, model)?))
     }
 }
 
@@ -222,6 +235,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Embed(options) => embed::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Delete(options) => delete::run(&options),
+        Command::Copy(options) => copy::run(&options),
         Command::Compact(options) => compact::run(&options),
         Command::Reembed(options) => reembed::run(&options),
         Command::Search(options) => search::run(&options),

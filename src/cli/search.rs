@@ -1,8 +1,9 @@
 //! `likewise search`: the papers that are like a text, a file or other papers.
 
-use super::{DataOptions, print_line};
+use super::place::PlaceOptions;
+use super::print_line;
 use crate::catalog::{DateRange, Filter};
-use crate::search::{Answer, DEFAULT_K, Hit, Library, Like, Query};
+use crate::search::{Answer, DEFAULT_K, Hit, Like, Query};
 use anyhow::Context;
 use clap::{ArgGroup, Args};
 use std::io::Read;
@@ -36,7 +37,7 @@ pub struct Options {
     #[command(flatten)]
     filter: FilterOptions,
     #[command(flatten)]
-    data: DataOptions,
+    place: PlaceOptions,
 }
 
 /// Which papers may be answers; what is given several times is one of them.
@@ -88,8 +89,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         (_, Some(path)) => Like::text(read_text(path)?),
         _ => Like::papers(options.like.clone()),
     };
-    let encoder = options.data.load()?;
-    let library = Library::open(&options.data.data, encoder)?;
+    let library = options.place.place().library(options.place.load()?)?;
     let query =
         Query { k: options.k, exact: options.exact, filter: options.filter.filter(), ..Query::of(like) };
     let answer = library.search(&query)?;

@@ -1,6 +1,8 @@
 //! `likewise serve`: answer over HTTP. `likewise config`: what that would do.
 
-use super::{DataOptions, config, logging};
+use super::place::PlaceOptions;
+use super::{config, logging};
+use crate::Error;
 use crate::encoder::Encoder;
 use crate::ingest;
 use crate::search::{Library, MAX_K};
@@ -24,6 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The same, after it could not be opened several times: opening one is work.
 const LOOK_SELDOM: Duration = Duration::from_secs(60);
 
+/// The longest, between two looks whether an engine is there.
+const LOOK_FOR: Duration = Duration::from_secs(10);
+
 /// Options of `likewise serve`. Each can be given by a flag, in the environment, or in a file (`--config`), in this order.
 #[derive(Args)]
 pub struct Options {
@@ -33,7 +38,7 @@ pub struct Options {
     #[arg(long, value_name = "ADDR", env = "LIKEWISE_LISTEN", default_value = "127.0.0.1:8080")]
     listen: String,
     #[command(flatten)]
-    data: DataOptions,
+    place: PlaceOptions,
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
@@ -236,11 +241,13 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let (failed, load_failed) = oneshot::channel();
     let loading = app.clone();
     let probe_every = options.probe_every;
-    let load = tokio::task::spawn_blocking(move || match load(&options.data) {
+    let load = tokio::task::spawn_blocking(move || match load(&options.place) {
         Ok(library) => {
             let library = set(&loading, library);
             let probed = loading.clone();
-            std::thread::spawn(move || follow(&loading, library, &options.data));
+            if options.place.is_folder() {
+                std::thread::spawn(move || follow(&loading, library, &options.place));
+            }
             if probe_every > 0 {
                 std::thread::spawn(move || probe(&probed, Duration::from_secs(probe_every)));
             }
@@ -268,13 +275,24 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-fn load(options: &DataOptions) -> anyhow::Result<Library> {
-    open(options, options.load()?)
+/// Opens the papers; waits for them, if they are in an engine that is away.
+fn load(options: &PlaceOptions) -> anyhow::Result<Library> {
+    let mut pause = LOOK_EVERY;
+    loop {
+        match options.load().and_then(|encoder| open(options, encoder)) {
+            Err(error) if matches!(error.downcast_ref(), Some(Error::Engine(_))) => {
+                tracing::warn!("{error:#}; looking again in {} s", pause.as_secs());
+            }
+            opened => return opened,
+        }
+        std::thread::sleep(pause);
+        pause = (2 * pause).min(LOOK_FOR);
+    }
 }
 
-fn open(options: &DataOptions, encoder: Arc<Encoder>) -> anyhow::Result<Library> {
+fn open(options: &PlaceOptions, encoder: Arc<Encoder>) -> anyhow::Result<Library> {
     tracing::info!("{}", encoder.describe());
-    Ok(Library::open(&options.data, encoder)?)
+    options.place().library(encoder)
 }
 
 fn set(app: &App, library: Library) -> Arc<Library> {
@@ -295,7 +313,7 @@ fn probe(app: &App, every: Duration) {
 
 /// When another model takes over in the data folder, serves that, whatever model was named in the beginning: the
 /// one before answers until it is open.
-fn follow(app: &App, mut library: Arc<Library>, options: &DataOptions) {
+fn follow(app: &App, mut library: Arc<Library>, options: &PlaceOptions) {
     let (mut said, mut pause) = (None, LOOK_EVERY);
     loop {
         std::thread::sleep(pause);
@@ -303,7 +321,7 @@ fn follow(app: &App, mut library: Arc<Library>, options: &DataOptions) {
             if !library.is_superseded()? {
                 return Ok(None);
             }
-            let model = ingest::model_of(&options.data, &options.model.models)?;
+            let model = ingest::model_of(&options.data.data, &options.data.model.models)?;
             let model = model.context("the folder has no model any more")?;
             open(options, Arc::new(Encoder::load_on(&model, library.encoder().devices())?)).map(Some)
         };

@@ -33,9 +33,9 @@ pub fn run(options: &Options, encoder: &Arc<Encoder>, folder: &Path) -> anyhow::
         let (complete, now) = complete(options, folder, &seen)?;
         seen = now;
         if !complete.is_empty() {
-            if writer(&options.data.data).is_some() {
+            if writer(&options.place.data.data).is_some() {
                 if !is_waiting {
-                    eprintln!("waiting: {}", WriteLock::owner(&lock_path(&options.data.data)));
+                    eprintln!("waiting: {}", WriteLock::owner(&lock_path(&options.place.data.data)));
                 }
                 is_waiting = true;
             } else {
@@ -56,7 +56,7 @@ fn complete(
 ) -> anyhow::Result<(Vec<(PathBuf, String)>, States)> {
     let mut files = Vec::new();
     in_folder(folder, &mut files)?;
-    let taken = match catalog_path(&options.data.data) {
+    let taken = match catalog_path(&options.place.data.data) {
         path if path.exists() => Catalog::open(&path)?.files_taken()?,
         _ => HashMap::new(),
     };
@@ -86,7 +86,7 @@ fn take(
     let mut dumps = options.dumps.find_in(&all)?;
     dumps.sources.retain(|source| paths.contains(&source.path));
     ingest(options, encoder, &mut dumps)?;
-    let catalog = Catalog::create(&catalog_path(&options.data.data))?;
+    let catalog = Catalog::create(&catalog_path(&options.place.data.data))?;
     for (path, state) in files {
         catalog.set_file_taken(&name(path), state)?;
     }

@@ -12,6 +12,8 @@ mod dot;
 mod exact;
 pub mod graph;
 mod live;
+#[cfg(feature = "milvus")]
+pub mod milvus;
 mod scan;
 pub mod segment;
 mod segments;

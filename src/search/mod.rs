@@ -1,10 +1,12 @@
 //! A text, papers, or a vector → ranked papers.
 //!
-//! A [`Library`] is a data folder opened for answering: catalog, encoder, space, index. [`plan`] says
-//! how a query is answered.
+//! A [`Library`] is papers opened for answering: an encoder, and what holds them ([`holdings`]), which is a data folder
+//! ([`folder`]: catalog, space, index). [`plan`] says how a query is answered there.
 
 mod diverse;
 mod filters;
+mod folder;
+pub mod holdings;
 mod library;
 pub mod plan;
 mod target;
@@ -168,6 +170,9 @@ pub struct Stats {
     pub without_vector: usize,
     /// The index.
     pub index: IndexStats,
+    /// Where the papers are, if that is no data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// The model's name.
     pub model: String,
     /// The space's fingerprint.

@@ -4,11 +4,10 @@
 
 use super::library::Library;
 use super::{Like, Query, TextRead, unit};
-use crate::catalog::PaperNumber;
 use crate::encoder::Embedding;
 use crate::error::{Error, Result};
 use crate::model::Side;
-use crate::paper::Paper;
+use crate::paper::{Paper, PaperId};
 
 /// How much of what answers should be unlike is taken away. What one has asked for and one of its answers have most in
 /// common: on conference abstracts 0.5 leaves five of the nine other answers, of anything, and 0.15 all but one.
@@ -17,7 +16,7 @@ const AWAY: f32 = 0.3;
 /// A query, ready to be answered without the encoder: a unit vector, and who may not be a hit.
 pub(super) struct Target {
     pub vector: Vec<f32>,
-    pub excluded: Vec<PaperNumber>,
+    pub excluded: Vec<PaperId>,
     pub texts: Vec<TextRead>,
 }
 
@@ -61,28 +60,26 @@ impl Library {
         if unlike.is_empty() {
             return Ok(());
         }
-        let (vectors, mut numbers) = self.vectors_of(unlike)?;
+        let (vectors, mut ids) = self.vectors_of(unlike)?;
         let mean = mean(&vectors)?;
         let turned: Vec<f32> = target.vector.iter().zip(&mean).map(|(to, from)| to - AWAY * from).collect();
         target.vector = unit(&turned, turned.len())?;
-        target.excluded.append(&mut numbers);
+        target.excluded.append(&mut ids);
         Ok(())
     }
 
-    /// The vectors of papers, and their numbers.
-    fn vectors_of(&self, ids: &[String]) -> Result<(Vec<Vec<f32>>, Vec<PaperNumber>)> {
+    /// The vectors of papers, and what they are called here.
+    fn vectors_of(&self, ids: &[String]) -> Result<(Vec<Vec<f32>>, Vec<PaperId>)> {
         let found = ids.iter().map(|id| {
-            let (number, paper) = self.find(id)?;
-            Ok((self.vector_of(number, &paper)?, number))
+            let (paper, vector) = self.find(id)?;
+            // One that has none yet gets a new one.
+            Ok((vector.map_or_else(|| self.encode(&paper), Ok)?, paper.id))
         });
         found.collect::<Result<Vec<_>>>().map(|found| found.into_iter().unzip())
     }
 
-    /// A paper's vector: the stored one, or for a paper that has none yet, a new one.
-    fn vector_of(&self, number: PaperNumber, paper: &Paper) -> Result<Vec<f32>> {
-        let encode =
-            || Ok(self.encoder().encode_one(&self.encoder().model().text_of(paper), Side::Paper)?.vector);
-        self.stored_vector(number).map_or_else(encode, Ok)
+    fn encode(&self, paper: &Paper) -> Result<Vec<f32>> {
+        Ok(self.encoder().encode_one(&self.encoder().model().text_of(paper), Side::Paper)?.vector)
     }
 }
 

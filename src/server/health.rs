@@ -6,6 +6,7 @@ use super::problem::Problem;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// How the server is.
@@ -34,9 +35,10 @@ pub async fn health() -> Json<Status> {
 /// The model and the index are loaded.
 #[utoipa::path(get, path = "/ready", tag = "operations", responses(
     (status = 200, description = "They are", body = Status),
-    (status = 503, description = "Not yet", body = ErrorBody),
+    (status = 503, description = "Not yet, or what holds the papers cannot be reached", body = ErrorBody),
 ))]
 pub async fn ready(State(app): State<App>) -> Result<Json<Status>, Problem> {
-    app.service()?;
+    let library = Arc::clone(&app.service()?.library);
+    super::blocking(move || library.check()).await?;
     Ok(status("ready"))
 }

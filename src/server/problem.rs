@@ -116,6 +116,13 @@ impl Problem {
         Problem::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
+    /// What holds the papers cannot be reached.
+    pub fn away(message: impl std::fmt::Display) -> Problem {
+        tracing::warn!("{message}");
+        let message = format!("the papers cannot be reached: {message}; try again in a few seconds");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "engine_away", message).later(5)
+    }
+
     /// The model or the index is not there yet.
     pub fn loading() -> Problem {
         let message = "the model and the index are being loaded; try again in a second";
@@ -212,6 +219,7 @@ impl From<Error> for Problem {
         match error {
             Error::Invalid(message) => Problem::invalid(message),
             Error::NotFound(message) => Problem::not_found(message),
+            Error::Engine(message) => Problem::away(message),
             Error::Model(_) | Error::Data(_) | Error::Io { .. } | Error::Catalog(_) | Error::Tensor(_) => {
                 Problem::internal(error)
             }

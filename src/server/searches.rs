@@ -26,6 +26,9 @@ pub struct Searches {
     limit: usize,
 }
 
+/// Searches that an engine elsewhere is asked at once.
+const ELSEWHERE: usize = 64;
+
 /// One that is here.
 struct Here(Arc<AtomicUsize>);
 
@@ -36,10 +39,11 @@ impl Drop for Here {
 }
 
 impl Searches {
-    /// At most `limit` wait.
-    pub fn new(limit: usize) -> Searches {
+    /// At most `limit` wait. Those of papers that are here take a core each; those of papers elsewhere only wait there.
+    pub fn new(limit: usize, are_here: bool) -> Searches {
         let cores = std::thread::available_parallelism().map_or(1, |count| count.get());
-        Searches { running: Arc::new(Semaphore::new(cores)), here: Arc::default(), limit }
+        let at_once = if are_here { cores } else { ELSEWHERE };
+        Searches { running: Arc::new(Semaphore::new(at_once)), here: Arc::default(), limit }
     }
 
     /// Searches that run or wait.
@@ -112,7 +116,8 @@ fn is_quick(query: &Query, library: &Library) -> bool {
     let papers = query.like.papers.len() + query.unlike.len();
     let is_small = query.k + query.offset <= FEW && papers <= FEW;
     let is_encoded = papers == 0 || !library.lacks_vectors();
-    is_small && is_encoded && !query.exact && query.filter == Filter::default()
+    let is_here = library.folder().is_some();
+    is_small && is_encoded && is_here && !query.exact && query.filter == Filter::default()
 }
 
 #[cfg(test)]

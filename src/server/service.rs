@@ -53,7 +53,7 @@ impl Service {
         let queue = EncodeQueue::start(Arc::clone(library.encoder()), options.queue, watch);
         Service {
             writes: Writes::start(Arc::clone(&library), queue.clone()),
-            searches: Searches::new(options.max_searches),
+            searches: Searches::new(options.max_searches, library.folder().is_some()),
             metrics: Arc::clone(metrics),
             kept: Mutex::new(LruCache::new(KEPT_TEXTS)),
             max_text_bytes: options.max_text_bytes,
@@ -128,7 +128,7 @@ impl Service {
     pub async fn vectors(&self, papers: &[Paper]) -> Result<Vec<Option<Vec<f32>>>, Problem> {
         let library = Arc::clone(&self.library);
         let ids: Vec<PaperId> = papers.iter().map(|paper| paper.id.clone()).collect();
-        self.searches.run(move || ids.iter().map(|id| library.vector(id)).collect()).await
+        self.searches.run(move || library.vectors(&ids)).await
     }
 
     /// The vectors of each query's texts, which may be known from before.

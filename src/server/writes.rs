@@ -7,7 +7,7 @@
 use super::problem::Problem;
 use super::queue::EncodeQueue;
 use crate::dump::{Entry, Refused};
-use crate::ingest::{Counts, Writer};
+use crate::ingest::{Counts, Intake};
 use crate::paper::PaperId;
 use crate::search::Library;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -90,10 +90,10 @@ fn run(jobs: &Receiver<Job>, library: &Library, queue: &EncodeQueue) {
 
 /// Does what comes until nothing does for a while. After an error the writer is not used any more: its files may end in
 /// the middle of something, which is cut off when they are opened.
-fn write_all(mut writer: Writer, first: Job, jobs: &Receiver<Job>) {
+fn write_all(mut writer: Box<dyn Intake>, first: Job, jobs: &Receiver<Job>) {
     let mut next = Ok(first);
     while let Ok(job) = next {
-        if !perform(&mut writer, job) {
+        if !perform(&mut *writer, job) {
             return;
         }
         next = jobs.recv_timeout(KEEP_OPEN);
@@ -104,8 +104,8 @@ fn write_all(mut writer: Writer, first: Job, jobs: &Receiver<Job>) {
     }
 }
 
-fn open(library: &Library, queue: &EncodeQueue) -> Result<Writer, Problem> {
-    let opened = Writer::try_open(library.folder(), library.encoder());
+fn open(library: &Library, queue: &EncodeQueue) -> Result<Box<dyn Intake>, Problem> {
+    let opened = library.intake();
     // The server is opening the folder with that one.
     if opened.is_err() && library.is_superseded().unwrap_or_default() {
         return Err(Problem::superseded());
@@ -116,20 +116,20 @@ fn open(library: &Library, queue: &EncodeQueue) -> Result<Writer, Problem> {
     writer.encode_by(Box::new(move |texts| queue.encode_accepted(texts)));
     if library.stats().without_vector > 0 {
         // A write that failed half-way: its papers are here, and would be unchanged if they came again.
-        writer.catch_up(|_, _| {})?;
+        writer.catch_up(&mut |_, _| {})?;
     }
     Ok(writer)
 }
 
 /// Does one thing; gives whether that went well.
-fn perform(writer: &mut Writer, job: Job) -> bool {
+fn perform(writer: &mut dyn Intake, job: Job) -> bool {
     let wrote = match job.write {
         Write::Put(entries, title_only) => {
-            writer.title_only = title_only;
+            writer.set_title_only(title_only);
             let entries: Vec<Result<Entry, Refused>> = entries.into_iter().map(Ok).collect();
             writer.add(entries).map(Wrote::Put)
         }
-        Write::Delete(ids) => writer.catalog().delete(&ids).map(Wrote::Deleted),
+        Write::Delete(ids) => writer.delete(&ids).map(Wrote::Deleted),
     };
     let is_well = wrote.is_ok();
     // Whoever asked may have left; it is written all the same.

@@ -13,7 +13,7 @@ mod writer;
 pub use description::Description;
 pub use generation::Generation;
 pub use vectors::Vectors;
-pub use writer::SpaceWriter;
+pub use writer::{SpaceWriter, check_unit};
 
 use crate::disk;
 use crate::error::{Error, Result};

@@ -92,7 +92,8 @@ impl SpaceWriter {
     }
 }
 
-fn check_unit(vector: &[f32], dimension: usize) -> Result<()> {
+/// Refuses what is not a finite unit vector of a dimension.
+pub fn check_unit(vector: &[f32], dimension: usize) -> Result<()> {
     let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
     if vector.len() == dimension && (length - 1.0).abs() <= UNIT_TOLERANCE {
         return Ok(());

@@ -19,8 +19,8 @@ pub struct Status {
     pub searches: usize,
     /// recall@10 when last looked at.
     pub recall: Option<f64>,
-    /// Bytes of the data folder, and bytes free beside it.
-    pub disk: (u64, Option<u64>),
+    /// Bytes of the data folder, and bytes free beside it; `None` if the papers are elsewhere.
+    pub disk: Option<(u64, Option<u64>)>,
     /// Whether another process writes to the folder now.
     pub is_written: bool,
     /// When something was written last.
@@ -41,20 +41,25 @@ pub fn status_page(status: &Status, frame: &Frame) -> String {
                 (row("Model", &format!("{} in {}, {} values", stats.model, status.precision, stats.dimension)))
                 div { dt { "Fingerprint" } dd { code { (stats.fingerprint) } } }
                 (row("Vectors", &thousands(stats.vectors)))
-                (row("Index", &format!(
-                    "{} in {} segment{}, {} compared one by one",
-                    thousands(stats.index.indexed),
-                    stats.index.segments,
-                    if stats.index.segments == 1 { "" } else { "s" },
-                    thousands(stats.index.waiting)
-                )))
+                (row("Index", &match &stats.engine {
+                    Some(engine) => format!("{} by {engine}, {} waiting", thousands(stats.index.indexed), thousands(stats.index.waiting)),
+                    None => format!(
+                        "{} in {} segment{}, {} compared one by one",
+                        thousands(stats.index.indexed),
+                        stats.index.segments,
+                        if stats.index.segments == 1 { "" } else { "s" },
+                        thousands(stats.index.waiting)
+                    ),
+                }))
                 @if let Some(recall) = status.recall { (row("recall@10", &format!("{recall:.3}, of walks against the exact scan"))) }
                 (row("Encode queue", &format!("{} of {} tokens", thousands(status.queue.0), thousands(status.queue.1))))
                 (row("Searches", &format!("{} run or wait", status.searches)))
-                (row("Disk", &match status.disk.1 {
-                    Some(free) => format!("{} used, {} free", bytes(status.disk.0), bytes(free)),
-                    None => format!("{} used", bytes(status.disk.0)),
-                }))
+                @if let Some((used, free)) = status.disk {
+                    (row("Disk", &match free {
+                        Some(free) => format!("{} used, {} free", bytes(used), bytes(free)),
+                        None => format!("{} used", bytes(used)),
+                    }))
+                }
                 @if let Some(written) = status.written { (row("Last change", &moment(written))) }
                 @if let Some((run, State::Done)) = &status.run { (row("Last ingest", &ended(run))) }
                 @if let Some(next) = &stats.next { (row("Next model", &format!("{}: {} vectors so far", next.model, thousands(next.vectors)))) }

@@ -5,7 +5,7 @@ use super::visitor::Visitor;
 use super::{newest_day, page};
 use crate::catalog::{DateRange, Filter, PaperNumber};
 use crate::index::dot;
-use crate::paper::{Paper, parse_date};
+use crate::paper::{Paper, PaperId, parse_date};
 use crate::search::{Library, Like, Query};
 use crate::server::App;
 use crate::server::body::Params;
@@ -96,11 +96,10 @@ fn rank(
     }
     let ids = followed.iter().map(|paper| paper.id.to_string()).collect();
     let middle = library.target_of(&Query::of(Like::papers(ids)), Vec::new())?;
-    let mut scored = Vec::with_capacity(papers.len());
-    for (number, paper) in papers {
-        let score = library.vector(&paper.id)?.map(|vector| dot(&middle, &vector));
-        scored.push((score, number, paper));
-    }
+    let ids: Vec<PaperId> = papers.iter().map(|(_, paper)| paper.id.clone()).collect();
+    let scores = library.vectors(&ids)?.into_iter().map(|vector| vector.map(|vector| dot(&middle, &vector)));
+    let mut scored: Vec<_> =
+        papers.into_iter().zip(scores).map(|((number, paper), score)| (score, number, paper)).collect();
     scored.sort_by(|a, b| b.0.unwrap_or(-2.0).total_cmp(&a.0.unwrap_or(-2.0)));
     let ranked = |(place, (score, number, paper)): (usize, (Option<f32>, PaperNumber, Paper))| {
         (number, paper, score.map(|score| (place + 1, score)))

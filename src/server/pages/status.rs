@@ -25,10 +25,10 @@ pub async fn status(State(app): State<App>) -> Result<Response, Problem> {
             queue,
             searches,
             recall,
-            disk: (size(folder), free(folder)),
-            is_written: ingest::writer(folder).is_some_and(|process| process != std::process::id()),
-            written: written(folder),
-            run: Run::last(folder),
+            disk: folder.map(|folder| (size(folder), free(folder))),
+            is_written: folder.and_then(ingest::writer).is_some_and(|process| process != std::process::id()),
+            written: folder.and_then(written),
+            run: folder.and_then(Run::last),
         };
         Ok((status, newest_day(&library)))
     };

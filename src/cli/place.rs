@@ -1,0 +1,131 @@
+//! Where papers are: in a data folder, or in an engine elsewhere (`--index`).
+//!
+//! Its own file because commands that ask for papers, or take them in, need not know which.
+
+use super::{DataOptions, ModelOptions};
+#[cfg(feature = "milvus")]
+use crate::collection::{self, Collection, CollectionIntake, Settings};
+use crate::encoder::Encoder;
+use crate::ingest::{self, Intake, Writer};
+use crate::model::ModelFolder;
+use crate::paper::PaperId;
+use crate::search::Library;
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Options of every command that works wherever papers are.
+#[derive(Args)]
+pub struct PlaceOptions {
+    #[command(flatten)]
+    pub data: DataOptions,
+    /// A collection of a Milvus server in place of the data folder: milvus://USER:PASSWORD@HOST:PORT/COLLECTION, with options after
+    /// a `?`. LIKEWISE_INDEX_USER, LIKEWISE_INDEX_PASSWORD and LIKEWISE_INDEX_TOKEN can say who asks.
+    #[cfg(feature = "milvus")]
+    #[arg(long, value_name = "URL", env = "LIKEWISE_INDEX", hide_env_values = true, value_parser = parse_settings)]
+    pub index: Option<Settings>,
+}
+
+/// Who asks, in the environment: arguments can be seen by others.
+#[cfg(feature = "milvus")]
+const LOGIN: [&str; 3] = ["LIKEWISE_INDEX_USER", "LIKEWISE_INDEX_PASSWORD", "LIKEWISE_INDEX_TOKEN"];
+
+/// An address, and who asks.
+#[cfg(feature = "milvus")]
+pub fn parse_settings(text: &str) -> Result<Settings, String> {
+    let settings: Settings =
+        text.parse().map_err(|error: crate::Error| error.to_string().replacen("--index: ", "", 1))?;
+    let [user, password, token] =
+        LOGIN.map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    Ok(settings.or_login(user, password, token))
+}
+
+/// Where papers are.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In a data folder.
+    Folder(PathBuf),
+    /// In a collection.
+    #[cfg(feature = "milvus")]
+    Collection(Box<Settings>),
+}
+
+impl Place {
+    /// What is written like an address is a collection; anything else, a folder.
+    pub fn parse(text: &str) -> Result<Place, String> {
+        #[cfg(feature = "milvus")]
+        if text.contains("://") {
+            return parse_settings(text).map(|settings| Place::Collection(Box::new(settings)));
+        }
+        Ok(Place::Folder(text.into()))
+    }
+
+    /// The model of the papers there; `None` if there are none.
+    fn own_model(&self, models: &Path) -> anyhow::Result<Option<ModelFolder>> {
+        Ok(match self {
+            Place::Folder(data) => ingest::model_of(data, models)?,
+            #[cfg(feature = "milvus")]
+            Place::Collection(settings) => collection::model_of(settings, models)?,
+        })
+    }
+
+    /// Loads the model that was named, or that of the papers there, in the precision that was named, or theirs.
+    pub fn load(&self, model: &ModelOptions) -> anyhow::Result<Arc<Encoder>> {
+        model.load_like(
+            |models| self.own_model(models),
+            |model| match self {
+                Place::Folder(data) => Ok(ingest::precision_of(data, model)?),
+                #[cfg(feature = "milvus")]
+                Place::Collection(settings) => Ok(collection::precision_of(settings, model)?),
+            },
+        )
+    }
+
+    /// Opens the papers for answering.
+    pub fn library(&self, encoder: Arc<Encoder>) -> anyhow::Result<Library> {
+        Ok(match self {
+            Place::Folder(data) => Library::open(data, encoder)?,
+            #[cfg(feature = "milvus")]
+            Place::Collection(settings) => Collection::library(settings, encoder)?,
+        })
+    }
+
+    /// Opens them for writing.
+    pub fn intake(&self, encoder: &Arc<Encoder>) -> anyhow::Result<Box<dyn Intake>> {
+        Ok(match self {
+            Place::Folder(data) => Box::new(Writer::open(data, encoder)?),
+            #[cfg(feature = "milvus")]
+            Place::Collection(settings) => Box::new(CollectionIntake::open(settings, encoder)?),
+        })
+    }
+
+    /// Deletes papers, by any of their ids; gives which of them were there.
+    pub fn delete(&self, ids: &[PaperId]) -> anyhow::Result<Vec<bool>> {
+        Ok(match self {
+            Place::Folder(data) => ingest::delete(data, ids)?,
+            #[cfg(feature = "milvus")]
+            Place::Collection(settings) => collection::delete(settings, ids)?,
+        })
+    }
+}
+
+impl PlaceOptions {
+    /// Where the papers are.
+    pub fn place(&self) -> Place {
+        #[cfg(feature = "milvus")]
+        if let Some(settings) = &self.index {
+            return Place::Collection(Box::new(settings.clone()));
+        }
+        Place::Folder(self.data.data.clone())
+    }
+
+    /// Whether they are in a data folder.
+    pub fn is_folder(&self) -> bool {
+        matches!(self.place(), Place::Folder(_))
+    }
+
+    /// See [`Place::load`].
+    pub fn load(&self) -> anyhow::Result<Arc<Encoder>> {
+        self.place().load(&self.data.model)
+    }
+}

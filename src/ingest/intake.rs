@@ -1,0 +1,79 @@
+//! What takes papers in: a data folder here, an engine elsewhere.
+//!
+//! Its own file because it is all that a command, or a server's writer, asks of whatever the papers go into.
+
+use super::{Counts, Writer};
+use crate::dump::{BytesRead, Entry, Refused};
+use crate::error::Result;
+use crate::fill::Encode;
+use crate::index::IndexStats;
+use crate::paper::PaperId;
+use std::path::Path;
+
+/// Takes papers in. What [`Intake::add`] and [`Intake::delete`] return from is kept, whatever happens next.
+pub trait Intake: Send {
+    /// Papers without an abstract are taken, by their titles, or are not.
+    fn set_title_only(&mut self, title_only: bool);
+
+    /// Takes a chunk of a dump's entries, and gives what became of it; see [`Writer::add`].
+    fn add(&mut self, entries: Vec<Result<Entry, Refused>>) -> Result<Counts>;
+
+    /// Deletes papers, by any of their ids; gives which of them were here.
+    fn delete(&mut self, ids: &[PaperId]) -> Result<Vec<bool>>;
+
+    /// Encodes papers that are here and have no vector. Calls `progress` with how many are done and how many there are.
+    fn catch_up(&mut self, progress: &mut dyn FnMut(usize, usize)) -> Result<u64>;
+
+    /// Encodes by somebody else from now on, who has the same encoder, and others who wait for it.
+    fn encode_by(&mut self, encode: Encode);
+
+    /// Entries that [`Intake::add`] is best given at once.
+    fn chunk(&self) -> usize;
+
+    /// Says where the entries that follow come from, for whoever looks on.
+    fn reads(&mut self, source: &Path, bytes: BytesRead);
+
+    /// What became of all entries so far.
+    fn counts(&self) -> &Counts;
+
+    /// Brings the index up to the papers.
+    fn finish(self: Box<Self>) -> Result<IndexStats>;
+}
+
+impl Intake for Writer {
+    fn set_title_only(&mut self, title_only: bool) {
+        self.title_only = title_only;
+    }
+
+    fn add(&mut self, entries: Vec<Result<Entry, Refused>>) -> Result<Counts> {
+        Writer::add(self, entries)
+    }
+
+    fn delete(&mut self, ids: &[PaperId]) -> Result<Vec<bool>> {
+        self.catalog.delete(ids)
+    }
+
+    fn catch_up(&mut self, progress: &mut dyn FnMut(usize, usize)) -> Result<u64> {
+        Writer::catch_up(self, progress)
+    }
+
+    fn encode_by(&mut self, encode: Encode) {
+        Writer::encode_by(self, encode);
+    }
+
+    fn chunk(&self) -> usize {
+        Writer::chunk(self)
+    }
+
+    fn reads(&mut self, source: &Path, bytes: BytesRead) {
+        Writer::reads(self, source, bytes);
+    }
+
+    fn counts(&self) -> &Counts {
+        Writer::counts(self)
+    }
+
+    fn finish(self: Box<Self>) -> Result<IndexStats> {
+        Writer::finish(*self).map(|index| index.stats())
+    }
+}
