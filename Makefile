@@ -6,7 +6,7 @@ DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
 LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
 
-.PHONY: setup demo test check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve golden
+.PHONY: setup demo test test-milvus check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus golden
 
 # The release program, and the model, every file verified.
 setup:
@@ -36,6 +36,15 @@ test: setup
 	.venv-web/bin/pip install --quiet -r tests/web/requirements.txt
 	.venv-web/bin/python -B tests/web/browser.py --browser "$$(scripts/browser)"
 
+# The contract of whatever holds papers, beside a Milvus server, and one that speaks the API of Milvus 3; what happens when
+# the engine is killed; and deploy/ by its schemas. The servers are installed from PyPI, and run alone in a namespace.
+test-milvus: setup
+	cargo test --release --locked --quiet --test tests --no-run
+	scripts/with-milvus $(call BENCH,tests) holdings --test-threads 8
+	scripts/with-milvus --lite $(call BENCH,tests) holdings --test-threads 8
+	scripts/with-milvus python3 -B tests/milvus/kills.py
+	tests/deploy/check
+
 # For an evening: an ingest and a writer killed 200 times each; dumps with 20,000 spoiled bytes; readers, a writer, deletes and merges for 30 minutes.
 soak: setup
 	LIKEWISE_KILLS=200 cargo test --release --locked --test tests killed_anywhere -- --nocapture
@@ -49,6 +58,10 @@ check:
 	cargo clippy --release --locked --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --document-private-items --quiet
 	python3 tests/one_way.py
+
+# A data folder beside a collection with the same papers.
+bench-milvus: setup
+	scripts/with-milvus python3 -B benches/milvus.py --data $(DATA)
 
 # Recall and speed of the index over DATA, the encoder's rate over DUMP, and ingest's beside it.
 bench: setup

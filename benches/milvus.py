@@ -1,0 +1,97 @@
+"""The same papers in a data folder and in a Milvus collection, asked the same questions: do both answer alike, and how fast?
+
+Corpus: the papers of --data, copied into a collection without being encoded again. Questions: papers of it, by id, ten
+answers each, interleaved, one at a time over HTTP; with a filter by date and category too. Fair: one machine, one client,
+the same program in front of both; overlap is counted by scores, so that papers of one text may stand for each other. Not
+fair to Milvus: it is made for many machines, and here its twenty processes' work shares two cores with client and server;
+2.3.5 is of January 2024. Run beside the server: scripts/with-milvus python3 -B benches/milvus.py --data FOLDER
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests/milvus"))
+from kills import ENGINE, LIKEWISE, ROOT, Serving, ask, engine_processes, wait  # noqa: E402
+
+
+def timed(server, question):
+    started = time.perf_counter()
+    status, answer = ask(server.address, "/v1/search", question)
+    assert status == 200, answer
+    return 1000 * (time.perf_counter() - started), answer["hits"]
+
+
+def overlap(one, other):
+    """The share of one's hits that are the other's, or as near as its last."""
+    ids, least = {hit["paper"]["id"] for hit in other}, other[-1]["score"] - 1e-4
+    return sum(hit["paper"]["id"] in ids or hit["score"] >= least for hit in one) / len(one)
+
+
+def told(times):
+    times = sorted(times)
+    return f"{statistics.median(times):.1f} / {times[int(0.99 * (len(times) - 1))]:.1f} ms"
+
+
+def resident(pids):
+    pages = [int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--questions", type=int, default=300)
+    options = parser.parse_args()
+    index = f"{ENGINE}/bench"
+    started, before = time.monotonic(), resident(engine_processes())
+    copied = subprocess.run([LIKEWISE, "copy", "--from", options.data, "--to", index], cwd=ROOT, text=True, stdout=subprocess.PIPE, check=True)
+    print(f"copy: {copied.stdout.strip()}")
+    there = Serving(index)
+    here = Serving(None, "--data", options.data)
+    for server in [there, here]:
+        wait("a server is ready", server.is_ready)
+    stats = lambda: ask(there.address, "/v1/stats")[1]  # noqa: E731
+    wait("all are in the index", lambda: stats()["index"]["waiting"] == 0 and stats()["index"]["indexed"] >= stats()["papers"], 900)
+    print(f"indexed {time.monotonic() - started:.0f} s after the copy began")
+    count, generator = stats()["papers"], random.Random(7)
+    listed = []
+    cursor = ""
+    while len(listed) < min(count, 20_000):
+        page = ask(here.address, f"/v1/papers?limit=1000{cursor}")[1]
+        listed += [paper["id"] for paper in page["papers"]]
+        if not page.get("next"):
+            break
+        cursor = f"&cursor={page['next']}"
+    asked = generator.sample(listed, min(options.questions, len(listed)))
+    kinds = {
+        "top 10": {},
+        "from 2022": {"filter": {"published": {"from": "2022"}}},
+        "top 100": {"k": 100},
+        "exact": {"exact": True},
+    }
+    print("| question | overlap | data folder, p50 / p99 | collection, p50 / p99 |\n|---|---|---|---|")
+    for kind, more in kinds.items():
+        shared, times = [], {here: [], there: []}
+        for paper in asked[: 20 if kind == "exact" else None]:
+            hits = {}
+            for server in [here, there]:
+                took, hits[server] = timed(server, {"like": [paper], "k": 10, **more})
+                times[server].append(took)
+            if hits[here]:
+                shared.append(overlap(hits[there], hits[here]))
+        print(f"| {kind} | {statistics.mean(shared):.4f} | {told(times[here])} | {told(times[there])} |")
+    used = int(subprocess.run(["du", "-sb", os.environ["DATA"]], capture_output=True, text=True).stdout.split()[0])
+    print(json.dumps({"papers": count, "engine_resident_mb": (resident(engine_processes()) - before) / 1e6, "engine_disk_mb": used / 1e6}))
+    for server in [there, here]:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()

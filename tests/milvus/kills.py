@@ -1,0 +1,185 @@
+"""What happens when something dies: an ingest into a collection, and the engine itself under a server.
+
+Runs beside a Milvus server, as scripts/with-milvus starts it, which it kills and starts again.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).parents[2]
+LIKEWISE = ROOT / "target/release/likewise"
+SAMPLE = ROOT / "tests/data/sample.jsonl"
+ENGINE = os.environ["LIKEWISE_TEST_MILVUS"]
+PAPERS = 3000
+
+
+def likewise(*arguments, **options):
+    return subprocess.run([LIKEWISE, *map(str, arguments)], capture_output=True, text=True, timeout=600, **options)
+
+
+def ask(address, path, body=None):
+    """Status and JSON of an answer; None, if there was none."""
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address + path, data, {"content-type": "application/json"}), timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def wait(what, until, seconds=240):
+    started = time.monotonic()
+    while time.monotonic() - started < seconds:
+        if until():
+            return time.monotonic() - started
+        time.sleep(0.5)
+    raise AssertionError(f"{what}: not within {seconds} s")
+
+
+class Serving:
+    """A server, of a collection if that is named, at a free port."""
+
+    def __init__(self, index, *more):
+        self.log = tempfile.TemporaryFile("w+")
+        place = ["--index", index] if index else []
+        command = [LIKEWISE, "serve", *place, *more, "--listen", "127.0.0.1:0", "--probe-every", "0"]
+        self.process = subprocess.Popen(command, stderr=self.log, stdout=self.log, cwd=ROOT)
+        self.address = None
+        wait("a server listens", self.is_listening, 60)
+
+    def is_listening(self):
+        self.log.seek(0)
+        for line in self.log:
+            if "listening on " in line:
+                self.address = line.split("listening on ")[1].split(",")[0].strip()
+        return self.address
+
+    def is_ready(self):
+        return ask(self.address, "/ready")[0] == 200
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(60) == 0, self.process.returncode
+
+
+def engine_processes():
+    """Its wrapper and itself, the one that was started last."""
+    found = subprocess.run(["pgrep", "-f", "milvus-server --data|milvus run standalone"], capture_output=True, text=True)
+    here = os.readlink("/proc/self/ns/net")
+    return [int(pid) for pid in found.stdout.split() if os.readlink(f"/proc/{pid}/ns/net") == here]
+
+
+def kill_engine():
+    killed = engine_processes()
+    assert killed, "the engine is not there"
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+
+
+def is_free():
+    with socket.socket() as listener:
+        try:
+            listener.bind(("0.0.0.0", int(os.environ["PORT"])))
+        except OSError:
+            return False
+        return True
+
+
+def start_engine():
+    # Its wrapper takes another port while connections to the one before are not forgotten.
+    wait("the port is free again", is_free, 120)
+    log = open(os.path.join(os.environ["DATA"], "again.log"), "w")
+    return subprocess.Popen(["bash", "-c", "eval exec env " + os.environ["SERVE"]], stdout=log, stderr=log)
+
+
+def papers(count):
+    # Long enough that encoding them takes a while.
+    about = "Bees that count flowers are counted by flowers, which keep no count of bees. " * 12
+    for number in range(count):
+        yield json.dumps({"id": f"kill/{number}", "title": f"On bees, part {number}", "abstract": f"{number}. {about}"}) + "\n"
+
+
+def a_killed_ingest_ends_right(folder):
+    dump, index = folder / "dump.jsonl", f"{ENGINE}/killed?consistency=strong"
+    dump.write_text("".join(papers(PAPERS)))
+    kills = 0
+    for seconds in [20, 30]:
+        ingest = subprocess.Popen([LIKEWISE, "ingest", dump, "--index", index], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            assert ingest.wait(seconds) == 0
+        except subprocess.TimeoutExpired:
+            ingest.kill()
+            ingest.wait()
+            kills += 1
+    assert kills, "the ingests were done before they could be killed"
+    ended = likewise("ingest", dump, "--index", index, cwd=ROOT)
+    assert ended.returncode == 0, ended.stderr
+    assert f"added {PAPERS}," not in ended.stdout, f"nothing was kept of what was killed: {ended.stdout}"
+    again = likewise("ingest", dump, "--index", index, cwd=ROOT)
+    assert f"unchanged {PAPERS}" in again.stdout, again.stdout
+    server = Serving(index)
+    wait("it is ready", server.is_ready)
+    assert ask(server.address, "/v1/stats")[1]["papers"] == PAPERS
+    server.stop()
+    print(f"an ingest of {PAPERS:,} papers, killed {kills} times: {ended.stdout.strip()}")
+
+
+def an_engine_that_goes_away_comes_back(folder):
+    index = f"{ENGINE}/away"
+    assert likewise("ingest", SAMPLE, "--index", index, cwd=ROOT).returncode == 0
+    first, second = Serving(index), Serving(index)
+    for server in [first, second]:
+        wait("it is ready", server.is_ready)
+    question = {"text": "Transits of exoplanets in the light curves of stars", "k": 10}
+    def hits(server):
+        status, answer = ask(server.address, "/v1/search", question)
+        return answer["hits"] if status == 200 else None
+
+    before = hits(first)
+    assert before and hits(second) == before, "two servers answer alike"
+    kill_engine()
+    wait("it is not ready", lambda: not first.is_ready(), 60)
+    status, problem = ask(first.address, "/v1/search", question)
+    assert status == 503 and "cannot be reached" in json.dumps(problem), (status, str(problem)[:300])
+    assert ask(first.address, "/health")[0] == 200
+    status, problem = ask(first.address, "/v1/papers", {"id": "away/1", "title": "Away", "abstract": "Gone."})
+    assert status == 503, (status, problem)
+    third = Serving(index)
+    assert ask(third.address, "/ready")[0] == 503, "it waits for the engine"
+    started, engine = time.monotonic(), start_engine()
+    try:
+        wait("it is ready again", lambda: first.is_ready() and second.is_ready() and third.is_ready())
+        wait("it answers as before", lambda: hits(first) == before)
+        away = time.monotonic() - started
+        written = [ask(first.address, "/v1/papers", {"id": f"away/{number}", "title": "Away", "abstract": "Back."}) for number in range(3)]
+        assert all(status == 200 for status, _ in written), written
+        wait("the others see what one wrote", lambda: all(ask(server.address, "/v1/papers/away/2")[0] == 200 for server in [second, third]), 30)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            many = list(pool.map(lambda _: ask(third.address, "/v1/search", question)[0], range(64)))
+        assert set(many) == {200}, many
+        for server in [first, second, third]:
+            server.stop()
+    finally:
+        kill_engine()
+        engine.wait()
+    print(f"an engine that was killed and started again answered after {away:.0f} s; /ready was false meanwhile, questions 503")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        a_killed_ingest_ends_right(pathlib.Path(folder))
+        an_engine_that_goes_away_comes_back(pathlib.Path(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
