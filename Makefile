@@ -37,7 +37,7 @@ test: setup
 	.venv-web/bin/python -B tests/web/browser.py --browser "$$(scripts/browser)"
 
 # The contract of whatever holds papers, beside a Milvus server, and one that speaks the API of Milvus 3; what happens when
-# the engine is killed; and deploy/ by its schemas. The servers are installed from PyPI, and run alone in a namespace.
+# an ingest is killed; and deploy/ by its schemas. The servers are installed from PyPI, and run alone in a namespace.
 test-milvus: setup
 	cargo test --release --locked --quiet --test tests --no-run
 	scripts/with-milvus $(call BENCH,tests) holdings --test-threads 8

@@ -1,6 +1,6 @@
 //! A collection, opened for answering.
 //!
-//! Its own file because it is one of the two things that a [`Library`](crate::search::Library) stands on; the other is a
+//! Its own file because it is one of the two things that a [`Library`] stands on; the other is a
 //! data folder.
 
 use super::expression::{Passing, is_by, passing};

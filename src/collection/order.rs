@@ -125,8 +125,8 @@ mod tests {
         fn halving_finds_what_sorting_finds(count in 0_usize..9000, days in 1_i32..40, wanted in 1_usize..1500) {
             let key = |number: usize| {
                 let day = 20_200_101 + (number as i32).wrapping_mul(7919).rem_euclid(days);
-                let last = if number % 3 == 0 { day } else { day + 30 };
-                Key { days: if number % 11 == 0 { (0, 0) } else { (day, last) }, number: number as i64 * 1_000_003, id: number.to_string() }
+                let last = if number.is_multiple_of(3) { day } else { day + 30 };
+                Key { days: if number.is_multiple_of(11) { (0, 0) } else { (day, last) }, number: number as i64 * 1_000_003, id: number.to_string() }
             };
             let listed = Listed((0..count).map(key).collect());
             let mut sorted = listed.0.clone();

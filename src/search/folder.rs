@@ -121,7 +121,7 @@ impl Folder {
     /// is there is served.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is nothing, or it is another model's.
+    /// [`crate::Error::Data`] if there is nothing, or it is another model's.
     pub fn open(data: &Path, encoder: Arc<Encoder>) -> Result<Folder> {
         let catalog = ingest::open_catalog(data)?;
         ingest::check_space(&catalog, encoder.model())?;
