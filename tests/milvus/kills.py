@@ -1,4 +1,4 @@
-"""What happens when something dies: an ingest into a collection and, with --engine, the engine itself under servers.
+"""What happens when something dies: an ingest into a collection, and the engine itself under servers.
 
 Runs beside a Milvus server, as scripts/with-milvus starts it, which it kills and starts again.
 """
@@ -134,16 +134,18 @@ def a_killed_ingest_ends_right(folder):
     print(f"an ingest of {PAPERS:,} papers, killed {kills} times: {ended.stdout.strip()}")
 
 
-def an_engine_that_goes_away_comes_back(folder):
+def an_engine_that_goes_away_comes_back():
     index = f"{ENGINE}/away"
     assert likewise("ingest", SAMPLE, "--index", index, cwd=ROOT).returncode == 0
     first, second = Serving(index), Serving(index)
     for server in [first, second]:
         wait("it is ready", server.is_ready)
     question = {"text": "Transits of exoplanets in the light curves of stars", "k": 10}
+
     def hits(server):
         status, answer = ask(server.address, "/v1/search", question)
-        return answer["hits"] if status == 200 else None
+        # What the engine has written it reckons in another order than what is new: the seventh digit of a score may differ.
+        return [(hit["paper"], round(hit["score"], 5)) for hit in answer["hits"]] if status == 200 else None
 
     before = hits(first)
     assert before and hits(second) == before, "two servers answer alike"
@@ -178,8 +180,7 @@ def an_engine_that_goes_away_comes_back(folder):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         a_killed_ingest_ends_right(pathlib.Path(folder))
-        if "--engine" in sys.argv:
-            an_engine_that_goes_away_comes_back(pathlib.Path(folder))
+        an_engine_that_goes_away_comes_back()
 
 
 if __name__ == "__main__":

@@ -406,10 +406,14 @@ def pages_are_small_and_quick(site):
         # this browser on this machine takes for anything at all.
         page, painted, bare = site.open(), [], []
         page.route("**/bare", lambda route: route.fulfill(body="<!doctype html><title>Bare</title>bare", content_type="text/html"))
+        # 100 ms, where a page of one word takes at most 50; where that takes longer, so may this.
+        is_slow = lambda: min(painted) - min(bare) >= 100 * max(1, min(bare) / 50)  # noqa: E731
         # The machine may be busy with something else for a moment, but not each time.
-        while len(painted) < 5 or min(painted) - min(bare) >= 100 and len(painted) < 20:
+        while len(painted) < 5 or is_slow() and len(painted) < 20:
             for times, address in [(bare, "/bare"), (painted, path)]:
                 page.goto(site.address + address, wait_until="networkidle")
+                # A slow machine may have nothing more to load before it has painted.
+                page.wait_for_function("""performance.getEntriesByName("first-contentful-paint").length""")
                 times.append(page.evaluate("""performance.getEntriesByName("first-contentful-paint")[0].startTime
                     - performance.getEntriesByType("navigation")[0].responseStart"""))
         page.context.close()
@@ -422,7 +426,7 @@ def pages_are_small_and_quick(site):
             page.context.close()
         print(f"  {path}: {sum(sizes):,} bytes in {len(sizes)} files; painted {min(painted):.0f} to {max(painted):.0f} ms "
               f"after the answer began, a page of one word {min(bare):.0f} to {max(bare):.0f}")
-        assert min(painted) - min(bare) < 100, (path, painted, bare)
+        assert not is_slow(), (path, painted, bare)
 
 
 @test
