@@ -33,6 +33,12 @@ pub type Known = HashMap<TextHash, Vec<f32>>;
 /// Texts to vectors, in their order, by whoever does that.
 pub type Encode = Box<dyn Fn(&[&str]) -> Result<Vec<Embedding>> + Send>;
 
+/// Papers' texts to vectors, by an encoder itself.
+pub fn by(encoder: &Arc<Encoder>) -> Encode {
+    let encoder = Arc::clone(encoder);
+    Box::new(move |texts| encoder.encode(texts, Side::Paper))
+}
+
 /// What became of some papers' texts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Filled {
@@ -48,8 +54,8 @@ pub struct Filled {
 pub struct Filler {
     data: PathBuf,
     encoder: Arc<Encoder>,
-    /// In place of the encoder itself.
-    encode_by: Option<Encode>,
+    /// The encoder itself, or somebody who has it.
+    encode_by: Encode,
     space: SpaceWriter,
     /// Vectors that are in segments.
     frozen: usize,
@@ -73,12 +79,12 @@ impl Filler {
         };
         let space = SpaceWriter::open(data, fingerprint, forget_derived)?;
         let frozen = Segments::frozen_in(&folder, space.count())?;
-        Ok(Filler { data: data.into(), encoder, encode_by: None, space, frozen })
+        Ok(Filler { data: data.into(), encode_by: by(&encoder), encoder, space, frozen })
     }
 
     /// Encodes by somebody else from now on, who has the same encoder, and others who wait for it.
     pub fn encode_by(&mut self, encode: Encode) {
-        self.encode_by = Some(encode);
+        self.encode_by = encode;
     }
 
     /// What it encodes on.
@@ -129,10 +135,7 @@ impl Filler {
             |hash: &TextHash| known.get(hash).is_some_and(|vector| self.space.check(vector).is_ok());
         let (taken, texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(hash, ..)| is_known(hash));
         let read: Vec<&str> = texts.iter().map(|(_, text, _)| text.as_str()).collect();
-        let embeddings = self
-            .encode_by
-            .as_ref()
-            .map_or_else(|| self.encoder.encode(&read, Side::Paper), |encode| encode(&read))?;
+        let embeddings = (self.encode_by)(&read)?;
         let mut entries: Vec<(TextHash, &[f32])> =
             taken.iter().map(|(hash, ..)| (*hash, &known[hash][..])).collect();
         for ((hash, _, paper), embedding) in texts.iter().zip(&embeddings) {

@@ -3,7 +3,7 @@
 //! Its own file because the order of these three is the promise: a paper is in the catalog, durably,
 //! before anything is derived from it, so whatever a crash interrupts, [`Writer::catch_up`] finishes.
 
-use crate::catalog::{Act, Catalog, Outcome};
+use crate::catalog::Catalog;
 use crate::directory::Directory;
 use crate::disk::{self, WriteLock};
 use crate::dump::{BytesRead, Entry, Refused};
@@ -14,108 +14,18 @@ use crate::index::Segments;
 use crate::model::{DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use crate::paper::{Paper, PaperId};
 use crate::space::{Description, Space};
-use crate::text::{TextHash, text_of};
-use serde::{Deserialize, Serialize};
-use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod chunk;
+mod counts;
 mod intake;
 mod run;
+pub(crate) use chunk::Chunk;
+pub use counts::Counts;
 pub use intake::Intake;
 use run::Notes;
 pub use run::{Run, State};
-
-/// What became of the entries of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Counts {
-    /// Entries read from the dumps.
-    pub read: u64,
-    /// Papers that were not here.
-    pub added: u64,
-    /// Records that were here with something changed.
-    pub replaced: u64,
-    /// Records whose papers were here by another.
-    pub folded: u64,
-    /// Records that were here with nothing changed.
-    pub unchanged: u64,
-    /// Records that the dumps took out.
-    pub deleted: u64,
-    /// Records left out because they have no abstract.
-    pub without_abstract: u64,
-    /// Entries that are no papers.
-    pub refused: u64,
-    /// Texts encoded.
-    pub encoded: u64,
-    /// Their tokens.
-    pub tokens: u64,
-    /// Texts whose vectors came with them.
-    pub taken: u64,
-}
-
-impl Counts {
-    /// What was counted, by what it is called: first what there always is, then from [`Counts::OFTEN`] on what there
-    /// seldom is.
-    pub fn named(&self) -> [(&'static str, u64); 10] {
-        [
-            ("read", self.read),
-            ("added", self.added),
-            ("replaced", self.replaced),
-            ("unchanged", self.unchanged),
-            ("refused", self.refused),
-            ("encoded", self.encoded),
-            ("folded", self.folded),
-            ("deleted", self.deleted),
-            ("without abstract", self.without_abstract),
-            ("vectors taken", self.taken),
-        ]
-    }
-
-    /// See [`Counts::named`].
-    pub const OFTEN: usize = 6;
-
-    /// Counts what became of one.
-    pub fn count(&mut self, outcome: Outcome) {
-        *match outcome {
-            Outcome::Added => &mut self.added,
-            Outcome::Replaced => &mut self.replaced,
-            Outcome::Folded => &mut self.folded,
-            Outcome::Unchanged | Outcome::NotHere => &mut self.unchanged,
-            Outcome::WithoutAbstract => &mut self.without_abstract,
-            Outcome::Retracted => &mut self.deleted,
-        } += 1;
-    }
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Counts) {
-        let Counts {
-            read,
-            added,
-            replaced,
-            folded,
-            unchanged,
-            deleted,
-            without_abstract,
-            refused,
-            encoded,
-            tokens,
-            taken,
-        } = other;
-        self.read += read;
-        self.added += added;
-        self.replaced += replaced;
-        self.folded += folded;
-        self.unchanged += unchanged;
-        self.deleted += deleted;
-        self.without_abstract += without_abstract;
-        self.refused += refused;
-        self.encoded += encoded;
-        self.tokens += tokens;
-        self.taken += taken;
-    }
-}
 
 /// The path of a data folder's catalog.
 pub fn catalog_path(data: &Path) -> PathBuf {
@@ -199,10 +109,7 @@ pub fn precision_of(data: &Path, model: &ModelFolder) -> Result<Option<Precision
     if !has_catalog(data) {
         return Ok(None);
     }
-    let space = open_catalog(data)?.space()?;
-    let is_of =
-        |precision: &Precision| Some(model.clone().in_precision(*precision).fingerprint.sha256) == space;
-    Ok(Precision::ALL.into_iter().find(is_of))
+    Ok(open_catalog(data)?.space()?.and_then(|sha256| model.precision_of(&sha256)))
 }
 
 /// Refuses a data folder whose vectors are another model's.
@@ -314,20 +221,8 @@ impl Writer {
     /// counted; telling of them is the caller's. Vectors that come along must be of this space. Gives what became of
     /// this chunk.
     pub fn add(&mut self, entries: Vec<Result<Entry, Refused>>) -> Result<Counts> {
-        let refused = entries.iter().filter(|entry| entry.is_err()).count() as u64;
-        let mut counts = Counts { read: entries.len() as u64, refused, ..Counts::default() };
-        let mut known = Known::new();
-        let mut entries: Vec<Entry> = entries.into_iter().filter_map(Result::ok).collect();
-        for entry in &mut entries {
-            if let Entry::Encoded(paper, vector) = entry {
-                known.insert(TextHash::of(&text_of(paper)), std::mem::take(vector));
-            }
-        }
-        let acts = entries.iter().map(|entry| match entry {
-            Entry::Paper(paper) | Entry::Encoded(paper, _) => Act::Put(paper),
-            Entry::Deleted(gone) => Act::Retract(gone),
-        });
-        let written = self.catalog.apply(&acts.collect::<Vec<_>>(), self.title_only)?;
+        let Chunk { entries, known, mut counts } = Chunk::of(entries);
+        let written = self.catalog.apply(&Chunk::acts(&entries), self.title_only)?;
         written.outcomes.iter().for_each(|outcome| counts.count(*outcome));
         let filled = self.space.encode(&self.catalog, &written.papers, &known)?;
         counts.encoded += filled.encoded;

@@ -195,8 +195,7 @@ fn open_model(name: &str, models: &Path) -> anyhow::Result<ModelFolder> {
 impl DataOptions {
     /// Loads the model that was named, or the folder's own, in the precision that was named, or the folder's own.
     fn load(&self) -> anyhow::Result<Arc<Encoder>> {
-        let own = |models: &Path| Ok(crate::ingest::model_of(&self.data, models)?);
-        self.model.load_like(own, |model| Ok(crate::ingest::precision_of(&self.data, model)?))
+        place::Place::Folder(self.data.clone()).load(&self.model)
     }
 }
 

@@ -7,11 +7,10 @@ use super::{DataOptions, ModelOptions};
 use crate::collection::{self, Collection, CollectionIntake, Settings};
 use crate::encoder::Encoder;
 use crate::ingest::{self, Intake, Writer};
-use crate::model::ModelFolder;
 use crate::paper::PaperId;
 use crate::search::Library;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Options of every command that works wherever papers are.
@@ -60,25 +59,22 @@ impl Place {
         Ok(Place::Folder(text.into()))
     }
 
-    /// The model of the papers there; `None` if there are none.
-    fn own_model(&self, models: &Path) -> anyhow::Result<Option<ModelFolder>> {
-        Ok(match self {
-            Place::Folder(data) => ingest::model_of(data, models)?,
-            #[cfg(feature = "milvus")]
-            Place::Collection(settings) => collection::model_of(settings, models)?,
-        })
-    }
-
     /// Loads the model that was named, or that of the papers there, in the precision that was named, or theirs.
     pub fn load(&self, model: &ModelOptions) -> anyhow::Result<Arc<Encoder>> {
-        model.load_like(
-            |models| self.own_model(models),
-            |model| match self {
-                Place::Folder(data) => Ok(ingest::precision_of(data, model)?),
-                #[cfg(feature = "milvus")]
-                Place::Collection(settings) => Ok(collection::precision_of(settings, model)?),
-            },
-        )
+        match self {
+            Place::Folder(data) => model.load_like(
+                |models| Ok(ingest::model_of(data, models)?),
+                |model| Ok(ingest::precision_of(data, model)?),
+            ),
+            #[cfg(feature = "milvus")]
+            Place::Collection(settings) => {
+                let own = collection::description_of(settings)?;
+                model.load_like(
+                    |models| Ok(own.as_ref().map(|own| own.open_model(models)).transpose()?),
+                    |model| Ok(own.as_ref().and_then(|own| model.precision_of(&own.fingerprint.sha256))),
+                )
+            }
+        }
     }
 
     /// Opens the papers for answering.

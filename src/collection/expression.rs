@@ -6,7 +6,7 @@
 use super::rows::day_number;
 use crate::catalog::{Filter, Parts, Words};
 use crate::error::Result;
-use crate::index::milvus::{and, is_one_of, list_of};
+use crate::index::milvus::{and, has_one_of, list_of};
 use crate::paper::Paper;
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ pub fn passing(filter: &Filter) -> Result<Passing> {
     let mut expression = if filter.withdrawn { String::new() } else { "withdrawn == false".into() };
     let mut add = |part: &str| expression = and(&expression, part);
     if let Some(ids) = &ids {
-        add(&format!("{} or array_contains_any(also, {})", is_one_of("id", ids), list_of(ids)));
+        add(&has_one_of(ids));
     }
     if let Some((from, to)) = published {
         // A paper without a date has 0 for both, and is in no range.

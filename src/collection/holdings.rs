@@ -11,7 +11,7 @@ use super::{OF_FINGERPRINT, Settings, open};
 use crate::catalog::{Filter, Listed, PaperNumber, Place};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::index::milvus::{Key, MOST, Milvus, Near, and, is_one_of, list_of, quoted};
+use crate::index::milvus::{Key, MOST, Milvus, Near, and, is_one_of, quoted};
 use crate::index::{IndexStats, dot};
 use crate::ingest::Intake;
 use crate::paper::{Paper, PaperId};
@@ -120,12 +120,14 @@ impl Collection {
         keys.iter().filter_map(paper).collect()
     }
 
-    /// The paper that is called so or, if none is, one that has this as another id; and its records.
-    fn look_up(&self, id: &PaperId) -> Result<Option<(Paper, Vec<Paper>)>> {
+    /// The paper that is called so or, if none is, one that has this as another id; its records, and its vector, if that
+    /// is wanted.
+    fn look_up(&self, id: &PaperId, with_vector: bool) -> Result<Option<Whole>> {
         let id = quoted(id.as_str());
         for expression in [format!("id == {id}"), format!("array_contains(also, {id})")] {
-            if let Some(stored) = self.milvus.look_up(&expression, 1)?.pop() {
-                return paper_of(&stored.id, &stored.document).map(Some);
+            if let Some((stored, vector)) = self.milvus.look_up(&expression, with_vector)? {
+                let (paper, records) = paper_of(&stored.id, &stored.document)?;
+                return Ok(Some(Whole { paper, records, vector }));
             }
         }
         Ok(None)
@@ -151,10 +153,7 @@ impl Holdings for Collection {
     }
 
     fn find(&self, id: &PaperId) -> Result<Option<(Paper, Option<Vec<f32>>)>> {
-        let Some((paper, _)) = self.look_up(id)? else { return Ok(None) };
-        let called = paper.id.to_string();
-        let vector = self.milvus.vectors(std::slice::from_ref(&called))?.remove(&called);
-        Ok(Some((paper, vector)))
+        Ok(self.look_up(id, true)?.map(|whole| (whole.paper, whole.vector)))
     }
 
     fn vectors(&self, ids: &[PaperId]) -> Result<Vec<Option<Vec<f32>>>> {
@@ -164,11 +163,11 @@ impl Holdings for Collection {
     }
 
     fn paper(&self, id: &PaperId) -> Result<Option<Paper>> {
-        Ok(self.look_up(id)?.map(|(paper, _)| paper))
+        Ok(self.look_up(id, false)?.map(|whole| whole.paper))
     }
 
     fn records(&self, id: &PaperId) -> Result<Vec<Paper>> {
-        Ok(self.look_up(id)?.map(|(_, records)| records).unwrap_or_default())
+        Ok(self.look_up(id, false)?.map(|whole| whole.records).unwrap_or_default())
     }
 
     fn list(&self, filter: &Filter, after: Option<&Place>, limit: usize) -> Result<Listed> {
@@ -320,9 +319,4 @@ fn comes_after(place: &Place) -> String {
         }
         (None, number) => format!("first == 0 and number < {number}"),
     }
-}
-
-/// The filter that leaves rows which have one of some ids, as whichever of theirs.
-pub fn has_one_of(ids: &[String]) -> String {
-    format!("{} or array_contains_any(also, {})", is_one_of("id", ids), list_of(ids))
 }

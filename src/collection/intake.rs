@@ -3,20 +3,19 @@
 //! Its own file because an engine keeps rows and knows nothing of records: which records are one paper is decided by the
 //! catalog's own rules, over a catalog in memory that has the rows which a chunk could touch, and nothing else.
 
-use super::holdings::has_one_of;
-use super::rows::{number_now, paper_of, row_of, text_hash};
+use super::rows::{hexadecimal, number_now, paper_of, row_of};
 use super::{Settings, open_or_create};
 use crate::catalog::{Act, Catalog, Outcome, marks};
 use crate::dump::{BytesRead, Entry, Refused};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::fill::Encode;
+use crate::fill::{self, Encode, Known};
 use crate::index::IndexStats;
-use crate::index::milvus::{MAX_BYTES, MOST, Milvus, Row, Stored};
-use crate::ingest::{Counts, Intake};
-use crate::model::Side;
+use crate::index::milvus::{MAX_BYTES, MOST, Milvus, Row, Stored, has_one_of};
+use crate::ingest::{Chunk, Counts, Intake};
 use crate::paper::{Paper, PaperId};
 use crate::space::check_unit;
+use crate::text::{TextHash, text_of};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -41,7 +40,7 @@ const IN_MEMORY: &str = ":memory:";
 pub struct CollectionIntake {
     milvus: Milvus,
     encoder: Arc<Encoder>,
-    encode_by: Option<Encode>,
+    encode_by: Encode,
     counts: Counts,
     title_only: bool,
 }
@@ -68,7 +67,8 @@ impl CollectionIntake {
     }
 
     pub(super) fn over(milvus: Milvus, encoder: Arc<Encoder>) -> CollectionIntake {
-        CollectionIntake { milvus, encoder, encode_by: None, counts: Counts::default(), title_only: false }
+        let encode_by = fill::by(&encoder);
+        CollectionIntake { milvus, encoder, encode_by, counts: Counts::default(), title_only: false }
     }
 
     /// The rows that some acts could touch: those with an id or a mark of theirs, and those with an id of such rows.
@@ -139,19 +139,20 @@ impl CollectionIntake {
     }
 
     /// Encodes what has no vector yet, and writes.
-    fn write(&mut self, change: &Change, mut known: HashMap<String, Vec<f32>>) -> Result<Counts> {
+    fn write(&mut self, change: &Change, mut known: Known) -> Result<Counts> {
         let mut counts = Counts::default();
         let of_text: HashMap<&str, &str> =
             change.before.values().map(|stored| (stored.text.as_str(), stored.id.as_str())).collect();
         let chunk = (self.encoder.chunk() / PIECES).max(1);
         for papers in change.papers.chunks(chunk) {
-            let hashes: Vec<String> = papers.iter().map(|(paper, _)| text_hash(paper)).collect();
+            let hashes: Vec<TextHash> =
+                papers.iter().map(|(paper, _)| TextHash::of(&text_of(paper))).collect();
             counts.taken += hashes.iter().filter(|hash| known.contains_key(*hash)).count() as u64;
             self.take_stored(&hashes, &of_text, &mut known)?;
             let encoded = self.encode(papers, &hashes, &mut known)?;
             counts.encoded += encoded.encoded;
             counts.tokens += encoded.tokens;
-            let row = |((paper, records), hash): (&(Paper, Vec<Paper>), &String)| -> Option<Row> {
+            let row = |((paper, records), hash): (&(Paper, Vec<Paper>), &TextHash)| -> Option<Row> {
                 let id = paper.id.to_string();
                 let number = change.before.get(&id).map_or_else(|| number_now(&id), |stored| stored.number);
                 let vector = known.get(hash).cloned();
@@ -181,21 +182,19 @@ impl CollectionIntake {
     /// Takes the vectors of texts that rows have already.
     fn take_stored(
         &self,
-        hashes: &[String],
+        hashes: &[TextHash],
         of_text: &HashMap<&str, &str>,
-        known: &mut HashMap<String, Vec<f32>>,
+        known: &mut Known,
     ) -> Result<()> {
         let wanted = hashes.iter().filter(|hash| !known.contains_key(*hash));
-        let there: Vec<(&String, &str)> =
-            wanted.filter_map(|hash| Some((hash, *of_text.get(hash.as_str())?))).collect();
+        let there: Vec<(TextHash, &str)> =
+            wanted.filter_map(|hash| Some((*hash, *of_text.get(hexadecimal(*hash).as_str())?))).collect();
         if there.is_empty() {
             return Ok(());
         }
         let ids: Vec<String> = there.iter().map(|(_, id)| id.to_string()).collect();
         let vectors = self.milvus.vectors(&ids)?;
-        known.extend(
-            there.iter().filter_map(|(hash, id)| Some((hash.to_string(), vectors.get(*id)?.clone()))),
-        );
+        known.extend(there.iter().filter_map(|(hash, id)| Some((*hash, vectors.get(*id)?.clone()))));
         Ok(())
     }
 
@@ -203,31 +202,27 @@ impl CollectionIntake {
     fn encode(
         &self,
         papers: &[(Paper, Vec<Paper>)],
-        hashes: &[String],
-        known: &mut HashMap<String, Vec<f32>>,
+        hashes: &[TextHash],
+        known: &mut Known,
     ) -> Result<Counts> {
         let mut seen = HashSet::new();
-        let is_new = |hash: &&String, known: &HashMap<String, Vec<f32>>| !known.contains_key(*hash);
-        let new: Vec<(&String, String)> = hashes
+        let new: Vec<(TextHash, String)> = hashes
             .iter()
             .zip(papers)
-            .filter(|(hash, _)| is_new(hash, known) && seen.insert(hash.as_str()))
-            .map(|(hash, (paper, _))| (hash, self.encoder.model().text_of(paper)))
+            .filter(|(hash, _)| !known.contains_key(*hash) && seen.insert(**hash))
+            .map(|(hash, (paper, _))| (*hash, self.encoder.model().text_of(paper)))
             .collect();
         if new.is_empty() {
             return Ok(Counts::default());
         }
         let texts: Vec<&str> = new.iter().map(|(_, text)| text.as_str()).collect();
-        let embeddings = self
-            .encode_by
-            .as_ref()
-            .map_or_else(|| self.encoder.encode(&texts, Side::Paper), |encode| encode(&texts))?;
+        let embeddings = (self.encode_by)(&texts)?;
         let mut counts = Counts::default();
         for ((hash, _), embedding) in new.iter().zip(embeddings) {
             counts.tokens += embedding.tokens as u64;
             if check_unit(&embedding.vector, self.encoder.dimension()).is_ok() {
                 counts.encoded += 1;
-                known.insert(hash.to_string(), embedding.vector);
+                known.insert(*hash, embedding.vector);
             }
         }
         Ok(counts)
@@ -240,19 +235,9 @@ impl Intake for CollectionIntake {
     }
 
     fn add(&mut self, entries: Vec<Result<Entry, Refused>>) -> Result<Counts> {
-        let refused = entries.iter().filter(|entry| entry.is_err()).count() as u64;
-        let mut counts = Counts { read: entries.len() as u64, refused, ..Counts::default() };
-        let mut known = HashMap::new();
-        let mut entries: Vec<Entry> = entries.into_iter().filter_map(Result::ok).collect();
-        for entry in &mut entries {
-            if let Entry::Encoded(paper, vector) = entry
-                && check_unit(vector, self.encoder.dimension()).is_ok()
-            {
-                known.insert(text_hash(paper), std::mem::take(vector));
-            }
-        }
-        let acts: Vec<Act> = entries.iter().map(act).collect();
-        let change = self.change(&acts)?;
+        let Chunk { entries, mut known, mut counts } = Chunk::of(entries);
+        known.retain(|_, vector| check_unit(vector, self.encoder.dimension()).is_ok());
+        let change = self.change(&Chunk::acts(&entries))?;
         change.outcomes.iter().for_each(|outcome| counts.count(*outcome));
         let written = self.write(&change, known)?;
         counts += written;
@@ -270,7 +255,7 @@ impl Intake for CollectionIntake {
     }
 
     fn encode_by(&mut self, encode: Encode) {
-        self.encode_by = Some(encode);
+        self.encode_by = encode;
     }
 
     fn chunk(&self) -> usize {
@@ -287,14 +272,6 @@ impl Intake for CollectionIntake {
         self.milvus.flush()?;
         let (indexed, waiting) = self.milvus.indexed()?;
         Ok(IndexStats { segments: 0, indexed, repaired: 0, stragglers: 0, waiting })
-    }
-}
-
-/// What an entry says of a paper.
-fn act(entry: &Entry) -> Act<'_> {
-    match entry {
-        Entry::Paper(paper) | Entry::Encoded(paper, _) => Act::Put(paper),
-        Entry::Deleted(gone) => Act::Retract(gone),
     }
 }
 

@@ -17,9 +17,7 @@ pub use intake::{CollectionIntake, delete};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::index::milvus::{Milvus, Properties};
-use crate::model::{ModelFolder, Precision};
 use crate::space::Description;
-use std::path::Path;
 
 /// How rows are made; a collection of another version is refused.
 const VERSION: &str = "1";
@@ -33,20 +31,13 @@ const OF_DIMENSION: &str = "likewise.dimension";
 const OF_FINGERPRINT: &str = "likewise.fingerprint";
 const OF_MODEL: &str = "likewise.model";
 
-/// The model whose vectors a collection has; `None` if there is no collection.
+/// Whose vectors a collection has; `None` if there is no collection.
 ///
 /// # Errors
-/// [`Error::Model`] if that model is not under `models`; [`Error::Engine`] if the engine cannot be reached.
-pub fn model_of(settings: &Settings, models: &Path) -> Result<Option<ModelFolder>> {
+/// [`Error::Data`] if it does not say; [`Error::Engine`] if the engine cannot be reached.
+pub fn description_of(settings: &Settings) -> Result<Option<Description>> {
     let Some((_, properties)) = Milvus::open(settings)? else { return Ok(None) };
-    description(settings, &properties)?.open_model(models).map(Some)
-}
-
-/// The precision that a collection's vectors are in; `None` if it has none of this model.
-pub fn precision_of(settings: &Settings, model: &ModelFolder) -> Result<Option<Precision>> {
-    let Some((_, properties)) = Milvus::open(settings)? else { return Ok(None) };
-    let of = |precision: &Precision| model.clone().in_precision(*precision).fingerprint.sha256;
-    Ok(Precision::ALL.into_iter().find(|precision| properties.get(OF_FINGERPRINT) == Some(&of(precision))))
+    description(settings, &properties).map(Some)
 }
 
 /// Opens a collection that is there.
@@ -57,7 +48,13 @@ fn open(settings: &Settings, encoder: &Encoder) -> Result<Milvus> {
             "{settings}: no papers here; run `likewise ingest FILE… --index {settings}` first"
         ))
     })?;
-    check(settings, &properties, encoder)?;
+    enter(milvus, &properties, encoder)
+}
+
+/// Lets nobody in whose vectors are others.
+fn enter(milvus: Milvus, properties: &Properties, encoder: &Encoder) -> Result<Milvus> {
+    let settings = milvus.settings();
+    check(settings, properties, encoder)?;
     if milvus.dimension() != encoder.dimension() {
         return Err(Error::Data(format!(
             "{settings}: its vectors have {} values, and those of {} have {}; name another collection",
@@ -72,19 +69,27 @@ fn open(settings: &Settings, encoder: &Encoder) -> Result<Milvus> {
 
 /// Opens a collection, and makes it if there is none.
 fn open_or_create(settings: &Settings, encoder: &Encoder) -> Result<Milvus> {
-    if Milvus::open(settings)?.is_none() {
-        let model = encoder.model();
-        let properties = [
-            (OF_VERSION, VERSION.to_string()),
-            (OF_METRIC, METRIC.to_string()),
-            (OF_DIMENSION, encoder.dimension().to_string()),
-            (OF_FINGERPRINT, model.fingerprint.sha256.clone()),
-            (OF_MODEL, Description::of(model)?),
-        ];
-        let properties = properties.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-        Milvus::create(settings, encoder.dimension(), properties)?;
+    if let Some((milvus, properties)) = Milvus::open(settings)? {
+        return enter(milvus, &properties, encoder);
     }
-    open(settings, encoder)
+    let model = encoder.model();
+    let properties = [
+        (OF_VERSION, VERSION.to_string()),
+        (OF_METRIC, METRIC.to_string()),
+        (OF_DIMENSION, encoder.dimension().to_string()),
+        (OF_FINGERPRINT, model.fingerprint.sha256.clone()),
+        (OF_MODEL, Description::of(model)?),
+    ];
+    let properties: Properties =
+        properties.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+    match Milvus::create(settings, encoder.dimension(), properties.clone()) {
+        Ok(milvus) => enter(milvus, &properties, encoder),
+        // Somebody else may have made it in the meantime.
+        Err(error) => match Milvus::open(settings)? {
+            Some((milvus, properties)) => enter(milvus, &properties, encoder),
+            None => Err(error),
+        },
+    }
 }
 
 /// Whose vectors a collection has.

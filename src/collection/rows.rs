@@ -42,7 +42,7 @@ pub fn row_of(paper: &Paper, records: &[Paper], vector: Vec<f32>, number: i64) -
     Row {
         id: paper.id.to_string(),
         vector,
-        text: text_hash(paper),
+        text: hexadecimal(TextHash::of(&text_of(paper))),
         document,
         also: paper.also.iter().map(ToString::to_string).collect(),
         marks: records.iter().flat_map(marks).collect::<BTreeSet<i64>>().into_iter().collect(),
@@ -90,9 +90,9 @@ fn unpacked(document: &str) -> Result<Cow<'_, str>, String> {
     String::from_utf8(bytes).map(Cow::Owned).map_err(|error| error.to_string())
 }
 
-/// The hash of the text that a paper's vector is of, as rows have it.
-pub fn text_hash(paper: &Paper) -> String {
-    TextHash::of(&text_of(paper)).0.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A text's hash, as rows have it.
+pub fn hexadecimal(hash: TextHash) -> String {
+    hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A number for what comes now: larger than those of all that came before, as far as clocks agree.

@@ -4,13 +4,19 @@
 //! Seen on Milvus 2.3.5 and on milvus-lite 3.2.2: no filter templates, no partition key, no `order by` (2.3.5 has none of
 //! them, or has them wrong; nor can it read lists that are all empty), and answers of at most 4 MB, so what is large is asked for a page at a time.
 
+mod columns;
+mod filter;
 mod row;
 mod settings;
 
+pub use filter::{and, has_one_of, is_one_of, list_of, quoted};
 pub use row::{Key, Row, Stored};
 pub use settings::{Consistency, Kind, Login, Settings, without_secrets};
 
 use crate::error::{Error, Result};
+use columns::{
+    ID, LISTS, OF_STORED, VECTOR, columns, numbers, schema, small_numbers, stored, strings, vectors,
+};
 use milvus::v2::FieldData;
 use milvus::v2::error::{Error as SdkError, Result as SdkResult};
 use milvus::v2::prelude::*;
@@ -26,12 +32,6 @@ pub const MOST: usize = 16_384;
 
 /// Longest document, in bytes: that of a string.
 pub const MAX_BYTES: usize = 65_535;
-
-/// Longest id, and longest label, in bytes.
-const MAX_LABEL: usize = 1024;
-
-/// Longest list of a field.
-const MAX_LIST: usize = 4096;
 
 /// Bytes that a page may have, about: the SDK reads no answer of over 4 MB, and on the way they are twice as many.
 const PAGE_BYTES: usize = 1 << 20;
@@ -268,9 +268,12 @@ impl Milvus {
         Ok(rows)
     }
 
-    /// Rows that pass a filter, at most so many, which must be few.
-    pub fn look_up(&self, filter: &str, limit: usize) -> Result<Vec<Stored>> {
-        self.stored(filter, limit, self.consistency())
+    /// A row that passes a filter, and its vector, if that is wanted.
+    pub fn look_up(&self, filter: &str, with_vector: bool) -> Result<Option<(Stored, Option<Vec<f32>>)>> {
+        let mut fields = OF_STORED.to_vec();
+        fields.extend(with_vector.then_some(VECTOR));
+        let rows = self.query(filter, &fields, Some(1), self.consistency())?;
+        Ok(stored(&rows).pop().map(|row| (row, vectors(&rows).pop())))
     }
 
     /// The ids of rows that pass a filter, and where they are by date.
@@ -414,11 +417,7 @@ impl Milvus {
     }
 
     fn stored(&self, filter: &str, limit: usize, level: ConsistencyLevel) -> Result<Vec<Stored>> {
-        let rows = self.query(filter, &[ID, "text", "document", "number"], Some(limit), level)?;
-        let documents = strings(&rows, "document").into_iter().zip(numbers(&rows, "number"));
-        let named = strings(&rows, ID).into_iter().zip(strings(&rows, "text"));
-        let stored = |((id, text), (document, number))| Stored { id, text, document, number };
-        Ok(named.zip(documents).map(stored).collect())
+        self.query(filter, &OF_STORED, Some(limit), level).map(|rows| stored(&rows))
     }
 
     /// A page, or that of each half if it is more than can be read at once.
@@ -500,131 +499,11 @@ pub struct Near {
     pub document: String,
 }
 
-const ID: &str = "id";
-const VECTOR: &str = "vector";
-
-/// Fields that are lists of words.
-const LISTS: [&str; 6] = ["also", "marks", "categories", "venues", "sources", "names"];
-
 /// Lists of an IVF index.
 const LISTS_OF_IVF: usize = 4096;
 
 /// In the SDK's error when an answer is longer than it reads.
 const TOO_LARGE: &str = "message length too large";
-
-fn schema(dimension: usize) -> CollectionSchema {
-    let field = |name: &str, of| FieldSchema::new().name(name).data_type(of);
-    let text = |name: &str, bytes: usize| field(name, DataType::VarChar).max_length(bytes as u32);
-    let list = |name: &str, bytes: usize| {
-        let list = field(name, DataType::Array).element_type(DataType::VarChar);
-        list.max_length(bytes as u32).max_capacity(MAX_LIST as u32)
-    };
-    let marks = field("marks", DataType::Array).element_type(DataType::Int64).max_capacity(MAX_LIST as u32);
-    let mut schema = CollectionSchema::new()
-        .enable_dynamic_field(false)
-        .add_field(text(ID, MAX_LABEL).primary_key(true))
-        .add_field(field(VECTOR, DataType::FloatVector).dimension(dimension as u32))
-        .add_field(text("text", 64))
-        .add_field(text("document", MAX_BYTES))
-        .add_field(marks)
-        .add_field(field("first", DataType::Int32))
-        .add_field(field("last", DataType::Int32))
-        .add_field(field("number", DataType::Int64))
-        .add_field(field("withdrawn", DataType::Bool));
-    for name in LISTS.into_iter().filter(|name| *name != "marks") {
-        schema = schema.add_field(list(name, MAX_LABEL));
-    }
-    schema
-}
-
-/// Rows as the engine takes them.
-fn columns(rows: &[Row]) -> Vec<FieldData> {
-    fn of<T>(rows: &[Row], value: impl Fn(&Row) -> T) -> Vec<T> {
-        rows.iter().map(value).collect()
-    }
-    let list = |name: &str, of: fn(&Row) -> &Vec<String>| {
-        let label = |label: &String| cut(label, MAX_LABEL).to_string();
-        let labels = |row: &Row| of(row).iter().take(MAX_LIST).map(label).collect();
-        FieldData::array_varchar(name, rows.iter().map(labels).collect())
-    };
-    vec![
-        FieldData::varchar(ID, of(rows, |row| row.id.clone())),
-        FieldData::float_vector(VECTOR, of(rows, |row| row.vector.clone())),
-        FieldData::varchar("text", of(rows, |row| row.text.clone())),
-        FieldData::varchar("document", of(rows, |row| row.document.clone())),
-        FieldData::array_int64("marks", of(rows, |row| row.marks.clone())),
-        FieldData::int32("first", of(rows, |row| row.days.0)),
-        FieldData::int32("last", of(rows, |row| row.days.1)),
-        FieldData::int64("number", of(rows, |row| row.number)),
-        FieldData::boolean("withdrawn", of(rows, |row| row.withdrawn)),
-        list("also", |row| &row.also),
-        list("categories", |row| &row.categories),
-        list("venues", |row| &row.venues),
-        list("sources", |row| &row.sources),
-        list("names", |row| &row.names),
-    ]
-}
-
-/// The beginning of a text, of at most so many bytes.
-fn cut(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
-}
-
-fn named<'a>(fields: &'a [FieldData], name: &str) -> Option<&'a FieldData> {
-    fields.iter().find(|field| field.name() == name)
-}
-
-fn strings(fields: &[FieldData], name: &str) -> Vec<String> {
-    match named(fields, name) {
-        Some(FieldData::VarChar { values, .. }) => values.clone(),
-        _ => Vec::new(),
-    }
-}
-
-fn numbers(fields: &[FieldData], name: &str) -> Vec<i64> {
-    match named(fields, name) {
-        Some(FieldData::Int64 { values, .. }) => values.clone(),
-        _ => Vec::new(),
-    }
-}
-
-fn small_numbers(fields: &[FieldData], name: &str) -> Vec<i32> {
-    match named(fields, name) {
-        Some(FieldData::Int32 { values, .. }) => values.clone(),
-        _ => Vec::new(),
-    }
-}
-
-fn vectors(fields: &[FieldData]) -> Vec<Vec<f32>> {
-    match named(fields, VECTOR) {
-        Some(FieldData::FloatVector { values, .. }) => values.clone(),
-        _ => Vec::new(),
-    }
-}
-
-/// A text as a filter has it.
-pub fn quoted(text: &str) -> String {
-    format!("\"{}\"", cut(text, MAX_LABEL).replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// A list of texts as a filter has it.
-pub fn list_of<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
-    let texts: Vec<String> = texts.into_iter().map(|text| quoted(text)).collect();
-    format!("[{}]", texts.join(","))
-}
-
-/// The filter that leaves rows which have one of some values in a field.
-pub fn is_one_of<'a>(field: &str, texts: impl IntoIterator<Item = &'a String>) -> String {
-    format!("{field} in {}", list_of(texts))
-}
-
-/// The filter that leaves what both leave; an empty one leaves all.
-pub fn and(one: &str, other: &str) -> String {
-    match (one, other) {
-        ("", only) | (only, "") => only.to_string(),
-        _ => format!("({one}) and ({other})"),
-    }
-}
 
 fn connect(settings: &Settings) -> Result<ClientV2> {
     let scheme = if settings.tls { "https" } else { "http" };

@@ -233,6 +233,12 @@ impl ModelFolder {
         self
     }
 
+    /// The precision in which this model has a fingerprint; `None` if it has it in none.
+    pub fn precision_of(&self, sha256: &str) -> Option<Precision> {
+        let has = |precision: &Precision| self.clone().in_precision(*precision).fingerprint.sha256 == sha256;
+        Precision::ALL.into_iter().find(has)
+    }
+
     /// The same folder, with these things done otherwise than it says, and nothing else.
     ///
     /// # Errors
