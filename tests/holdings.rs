@@ -156,6 +156,27 @@ fn papers_come_change_and_go() {
 }
 
 #[test]
+fn papers_that_turn_out_to_be_one_are_called_as_the_older_was() {
+    for place in every_place("joined") {
+        let name = place.name;
+        add(&place, (0..10).map(paper).collect());
+        let also = vec![id("p/8"), id("p/2")];
+        let joining = Paper { also, source: Some("elsewhere".into()), ..paper(501) };
+        assert_eq!(add(&place, vec![joining.clone()]).folded, 1, "{name}");
+        let library = (place.open)();
+        for any in ["p/2", "p/8", "p/501"] {
+            assert_eq!(library.paper(any).unwrap().id.as_str(), "p/2", "{name}");
+        }
+        assert_eq!((library.stats().papers, library.records("p/8").unwrap().len()), (9, 3), "{name}");
+        assert_eq!(add(&place, vec![joining]).unchanged, 1, "{name}");
+        let mut intake = (place.intake)();
+        assert_eq!(intake.delete(&[id("p/8"), id("p/2")]).unwrap(), [true, false], "{name}");
+        intake.finish().unwrap();
+        assert_eq!((place.open)().stats().papers, 8, "{name}");
+    }
+}
+
+#[test]
 fn answers_are_as_deep_as_asked_for() {
     const COUNT: usize = 1500;
     for place in every_place("deep") {

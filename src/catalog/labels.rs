@@ -140,6 +140,14 @@ impl Words {
         Words(words(&plain).map(str::to_lowercase).collect())
     }
 
+    /// Two words each that a name of these two is in by [`Words::is_in`]: with at most one other between them. Sorted, and
+    /// joined by a space.
+    pub fn pairs(&self) -> impl Iterator<Item = String> {
+        let near = move |at: usize| self.0[at + 1..].iter().take(2).map(move |word| (&self.0[at], word));
+        let pairs = (0..self.0.len()).flat_map(near);
+        pairs.map(|(one, other)| format!("{} {}", one.min(other), one.max(other)))
+    }
+
     /// Whether an author has this name: all of its words, in any order, with at most one other between them, as
     /// [`author_query`] asks for it.
     pub fn is_in(&self, author: &str) -> bool {

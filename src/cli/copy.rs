@@ -18,20 +18,21 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 #[derive(Args)]
 pub struct Options {
     /// Where the papers are: a data folder, or milvus://HOST:PORT/COLLECTION.
-    #[arg(long, value_name = "PLACE", value_parser = Place::parse)]
-    from: Place,
+    #[arg(long, value_name = "PLACE")]
+    from: String,
     /// Where they are to be, too: the same; a new one is made.
-    #[arg(long, value_name = "PLACE", value_parser = Place::parse)]
-    to: Place,
+    #[arg(long, value_name = "PLACE")]
+    to: String,
     #[command(flatten)]
     model: ModelOptions,
 }
 
 /// Runs it.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let encoder = options.from.load(&options.model)?;
-    let from = options.from.library(encoder.clone())?;
-    let mut to = options.to.intake(&encoder)?;
+    let (from, to) = (Place::parse(&options.from)?, Place::parse(&options.to)?);
+    let encoder = from.load(&options.model)?;
+    let from = from.library(encoder.clone())?;
+    let mut to = to.intake(&encoder)?;
     // What is here without an abstract was wanted.
     to.set_title_only(true);
     to.catch_up(&mut |_, _| {})?;

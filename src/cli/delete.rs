@@ -20,7 +20,7 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let ids = options.ids.iter().map(|id| PaperId::parse(id)).collect::<Result<Vec<_>, _>>();
     let ids = ids.map_err(anyhow::Error::msg)?;
-    let were_here = options.place.place().delete(&ids)?;
+    let were_here = options.place.place()?.delete(&ids)?;
     for (id, _) in ids.iter().zip(&were_here).filter(|(_, was_here)| !**was_here) {
         eprintln!("no paper {:?} here", id.as_str());
     }

@@ -6,6 +6,7 @@ use crate::dump::{self, Columns, Dump, Format, Reader, Source};
 use crate::error::Error;
 use clap::Args;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Options of every command that reads dumps.
 #[derive(Args)]
@@ -19,7 +20,14 @@ pub struct DumpOptions {
     /// What a table's columns are called, where they are not called as usual: id=arxiv_id,abstract=summary.
     #[arg(long, value_name = "FIELD=COLUMN,…")]
     pub columns: Option<Columns>,
+    /// Exit status 0 though entries were refused, and not 2: for schedulers that would run it again and again. They are told
+    /// all the same.
+    #[arg(long)]
+    pub tolerate_refused: bool,
 }
+
+/// Exit status: entries were refused.
+const REFUSED: u8 = 2;
 
 /// Dumps, found.
 pub struct Dumps {
@@ -33,6 +41,11 @@ pub struct Dumps {
 }
 
 impl DumpOptions {
+    /// The exit status after so many entries were refused.
+    pub fn exit(&self, refused: u64) -> ExitCode {
+        if refused == 0 || self.tolerate_refused { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
+    }
+
     /// Refuses to read nothing.
     pub fn check_named(&self) -> anyhow::Result<()> {
         anyhow::ensure!(

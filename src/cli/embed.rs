@@ -89,8 +89,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             "{deleted} papers are deleted by the dumps; the vectors of those that came before are left in"
         );
     }
-    let all_well = refused + dumps.passed_over == 0;
-    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(super::ingest::REFUSED) })
+    Ok(options.dumps.exit(refused + dumps.passed_over))
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {

@@ -14,9 +14,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Exit status: some papers were refused.
-pub(super) const REFUSED: u8 = 2;
-
 /// Options of `likewise ingest`.
 #[derive(Args)]
 pub struct Options {
@@ -48,9 +45,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let mut dumps = options.dumps.find()?;
         let counts = ingest(options, &encoder, &mut dumps)?;
         dumps.check_all_readable()?;
-        if counts.refused + dumps.passed_over > 0 {
-            exit = ExitCode::from(REFUSED);
-        }
+        exit = options.dumps.exit(counts.refused + dumps.passed_over);
     }
     match &options.watch {
         Some(folder) => watch::run(options, &encoder, folder),
@@ -60,7 +55,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 /// Takes in dumps, and says what became of them.
 pub(super) fn ingest(options: &Options, encoder: &Arc<Encoder>, dumps: &mut Dumps) -> anyhow::Result<Counts> {
-    let mut writer = options.place.place().intake(encoder)?;
+    let mut writer = options.place.place()?.intake(encoder)?;
     writer.set_title_only(options.title_only);
     let started = Instant::now();
     writer.catch_up(&mut |done, all| eprintln!("from an interrupted run: {done} of {all} encoded"))?;

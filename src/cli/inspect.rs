@@ -57,8 +57,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         found.tell(&source, &name, bytes_read.so_far(), started.elapsed().as_secs_f64());
     }
     dumps.check_all_readable()?;
-    let all_well = refused + dumps.passed_over == 0;
-    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(super::ingest::REFUSED) })
+    Ok(options.dumps.exit(refused + dumps.passed_over))
 }
 
 impl Found {

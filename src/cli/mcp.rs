@@ -17,7 +17,7 @@ pub struct Options {
 /// Runs it, until standard input is closed.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let app = App::default();
-    app.set_library(Arc::new(options.place.place().library(options.place.load()?)?));
+    app.set_library(Arc::new(options.place.place()?.library(options.place.load()?)?));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime
         .block_on(over_stdio(app))

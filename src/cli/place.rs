@@ -21,8 +21,9 @@ pub struct PlaceOptions {
     /// A collection of a Milvus server in place of the data folder: milvus://USER:PASSWORD@HOST:PORT/COLLECTION, with options after
     /// a `?`. LIKEWISE_INDEX_USER, LIKEWISE_INDEX_PASSWORD and LIKEWISE_INDEX_TOKEN can say who asks.
     #[cfg(feature = "milvus")]
-    #[arg(long, value_name = "URL", env = "LIKEWISE_INDEX", hide_env_values = true, value_parser = parse_settings)]
-    pub index: Option<Settings>,
+    // Read here and not by clap, which says the whole of what it cannot read, passwords too.
+    #[arg(long, value_name = "URL", env = "LIKEWISE_INDEX", hide_env_values = true)]
+    pub index: Option<String>,
 }
 
 /// Who asks, in the environment: arguments can be seen by others.
@@ -31,9 +32,8 @@ const LOGIN: [&str; 3] = ["LIKEWISE_INDEX_USER", "LIKEWISE_INDEX_PASSWORD", "LIK
 
 /// An address, and who asks.
 #[cfg(feature = "milvus")]
-pub fn parse_settings(text: &str) -> Result<Settings, String> {
-    let settings: Settings =
-        text.parse().map_err(|error: crate::Error| error.to_string().replacen("--index: ", "", 1))?;
+fn parse_settings(text: &str) -> anyhow::Result<Settings> {
+    let settings: Settings = text.parse()?;
     let [user, password, token] =
         LOGIN.map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     Ok(settings.or_login(user, password, token))
@@ -51,7 +51,7 @@ pub enum Place {
 
 impl Place {
     /// What is written like an address is a collection; anything else, a folder.
-    pub fn parse(text: &str) -> Result<Place, String> {
+    pub fn parse(text: &str) -> anyhow::Result<Place> {
         #[cfg(feature = "milvus")]
         if text.contains("://") {
             return parse_settings(text).map(|settings| Place::Collection(Box::new(settings)));
@@ -107,21 +107,25 @@ impl Place {
 
 impl PlaceOptions {
     /// Where the papers are.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> anyhow::Result<Place> {
         #[cfg(feature = "milvus")]
-        if let Some(settings) = &self.index {
-            return Place::Collection(Box::new(settings.clone()));
+        if let Some(index) = &self.index {
+            return Ok(Place::Collection(Box::new(parse_settings(index)?)));
         }
-        Place::Folder(self.data.data.clone())
+        Ok(Place::Folder(self.data.data.clone()))
     }
 
     /// Whether they are in a data folder.
     pub fn is_folder(&self) -> bool {
-        matches!(self.place(), Place::Folder(_))
+        #[cfg(feature = "milvus")]
+        if self.index.is_some() {
+            return false;
+        }
+        true
     }
 
     /// See [`Place::load`].
     pub fn load(&self) -> anyhow::Result<Arc<Encoder>> {
-        self.place().load(&self.data.model)
+        self.place()?.load(&self.data.model)
     }
 }

@@ -89,7 +89,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         (_, Some(path)) => Like::text(read_text(path)?),
         _ => Like::papers(options.like.clone()),
     };
-    let library = options.place.place().library(options.place.load()?)?;
+    let library = options.place.place()?.library(options.place.load()?)?;
     let query =
         Query { k: options.k, exact: options.exact, filter: options.filter.filter(), ..Query::of(like) };
     let answer = library.search(&query)?;

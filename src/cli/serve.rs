@@ -292,7 +292,7 @@ fn load(options: &PlaceOptions) -> anyhow::Result<Library> {
 
 fn open(options: &PlaceOptions, encoder: Arc<Encoder>) -> anyhow::Result<Library> {
     tracing::info!("{}", encoder.describe());
-    options.place().library(encoder)
+    options.place()?.library(encoder)
 }
 
 fn set(app: &App, library: Library) -> Arc<Library> {

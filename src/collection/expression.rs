@@ -1,14 +1,18 @@
 //! Filters as the engine's expressions.
 //!
-//! Its own file because the meaning of a filter is the catalog's, and this says the same in another language. Of names, an
-//! expression can only say which words are there, and not that they stand together: what passes is looked at again.
+//! Its own file because the meaning of a filter is the catalog's, and this says the same in another language. Of names of
+//! three words and more, an expression can only say which words are there, and not that they stand together: what passes
+//! is looked at again.
 
 use super::rows::day_number;
 use crate::catalog::{Filter, Parts, Words};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::milvus::{and, has_one_of, list_of};
 use crate::paper::Paper;
 use std::collections::BTreeSet;
+
+/// Names of three words and more, of a filter: what passes is looked at again, paper by paper.
+const MOST_LONG: usize = 64;
 
 /// What passes a filter.
 #[derive(Debug, PartialEq)]
@@ -50,10 +54,25 @@ pub fn passing(filter: &Filter) -> Result<Passing> {
     let mut names = None;
     if let Some(authors) = authors {
         let words: Vec<Words> = authors.iter().map(|name| Words::of(name)).collect();
-        let has = |words: &Words| format!("array_contains_all(names, {})", list_of(&words.0));
-        add(&words.iter().map(has).collect::<Vec<_>>().join(" or "));
-        // One word stands together with itself.
-        names = words.iter().any(|words| words.0.len() > 1).then_some(words);
+        let of = |count: usize| words.iter().filter(move |words| words.0.len() == count);
+        let (one, two): (Vec<String>, Vec<String>) =
+            (of(1).flat_map(|words| words.0.clone()).collect(), of(2).flat_map(Words::pairs).collect());
+        let long: Vec<&Words> = words.iter().filter(|words| words.0.len() > 2).collect();
+        if long.len() > MOST_LONG {
+            return Err(Error::Invalid(format!(
+                "filter.authors: got {} names of three words and more, wanted at most {MOST_LONG}; give last names",
+                long.len()
+            )));
+        }
+        let mut parts: Vec<String> =
+            long.iter().map(|words| format!("array_contains_all(names, {})", list_of(&words.0))).collect();
+        for (field, any) in [("names", &one), ("pairs", &two)] {
+            if !any.is_empty() {
+                parts.push(format!("array_contains_any({field}, {})", list_of(any)));
+            }
+        }
+        add(&parts.join(" or "));
+        names = (!long.is_empty()).then_some(words);
     }
     Ok(Passing::Some(expression, names))
 }
@@ -84,11 +103,14 @@ mod tests {
         let dated = Filter { published: Some(range), withdrawn: true, ..Filter::default() };
         assert_eq!(said(dated), plain("first > 0 and first <= 2147483647 and last >= 20210101"));
         let by = |name: &str| said(Filter { authors: list(&[name]), withdrawn: true, ..Filter::default() });
-        assert_eq!(by("Li"), plain(r#"array_contains_all(names, ["li"])"#));
-        let Passing::Some(expression, Some(names)) = by("Zoë Li") else { panic!() };
-        assert_eq!(expression, r#"array_contains_all(names, ["zoe","li"])"#);
+        assert_eq!(by("Li"), plain(r#"array_contains_any(names, ["li"])"#));
+        assert_eq!(by("Zoë Li"), plain(r#"array_contains_any(pairs, ["li zoe"])"#));
+        let Passing::Some(expression, Some(names)) = by("Zoë A. Li") else { panic!() };
+        assert_eq!(expression, r#"array_contains_all(names, ["zoe","a","li"])"#);
         let paper = |author: &str| Paper { authors: vec![author.into()], ..Paper::default() };
-        assert!(is_by(&[paper("Li, Zoe A.")], &names) && !is_by(&[paper("Zoe Bo Cy Li")], &names));
+        assert!(is_by(&[paper("Li, Zoe A.")], &names) && !is_by(&[paper("Zoe Bo Cy A. Li")], &names));
+        let many = (0..=MOST_LONG).map(|number| format!("A B {number}")).collect();
+        assert!(passing(&Filter { authors: Some(many), ..Filter::default() }).is_err());
         assert!(passing(&Filter { authors: list(&["?"]), ..Filter::default() }).is_err());
     }
 }

@@ -5,26 +5,26 @@
 
 use super::expression::{Passing, is_by, passing};
 use super::intake::CollectionIntake;
-use super::order::{largest, newest};
+use super::order::{LAST_DAY, Newest, largest};
 use super::rows::{day_number, paper_of, written};
 use super::{OF_FINGERPRINT, Settings, open};
 use crate::catalog::{Filter, Listed, PaperNumber, Place};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::index::milvus::{Key, MOST, Milvus, Near, and, is_one_of, quoted};
+use crate::index::milvus::{Key, MOST, Milvus, Near, is_one_of, quoted};
 use crate::index::{IndexStats, dot};
 use crate::ingest::Intake;
 use crate::paper::{Paper, PaperId};
 use crate::search::holdings::{Holdings, Scored, Wanted, Whole};
 use crate::search::{Library, Stats};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
-/// Rows that an exact scan compares at most: all of them come here, some ten thousand a second.
-const MOST_SCANNED: usize = 1_000_000;
+/// Rows that an exact scan compares at most: all of them come here, some ten thousand a second, and somebody waits.
+const MOST_SCANNED: usize = 250_000;
 
-/// Rows that are compared one by one when a walk ends before so many were found as are wanted.
+/// Rows that are compared one by one when no walk comes to so many as are wanted.
 const FEW_ENOUGH: usize = 100_000;
 
 /// Rows that a probe of the recall asks for.
@@ -40,8 +40,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Collection {
     milvus: Milvus,
     encoder: Arc<Encoder>,
+    newest: Newest,
     /// What was last known.
     stats: Mutex<Option<Stats>>,
+    /// Held by who asks how much there is: one is enough.
+    asks: Mutex<()>,
 }
 
 impl Collection {
@@ -51,7 +54,8 @@ impl Collection {
     /// [`Error::Data`] if there is nothing, or it is another model's; [`Error::Engine`] if the engine is away.
     pub fn library(settings: &Settings, encoder: Arc<Encoder>) -> Result<Library> {
         let milvus = open(settings, &encoder)?;
-        let collection = Collection { milvus, encoder: Arc::clone(&encoder), stats: Mutex::default() };
+        let (newest, stats, asks) = (Newest::default(), Mutex::default(), Mutex::default());
+        let collection = Collection { milvus, encoder: Arc::clone(&encoder), newest, stats, asks };
         Ok(Library::over(Box::new(collection), encoder))
     }
 
@@ -71,11 +75,28 @@ impl Collection {
         let ids: Vec<String> = keys.into_iter().map(|key| key.id).collect();
         let mut passing = Vec::new();
         for (id, document) in self.milvus.documents(&ids)? {
-            if is_by(&paper_of(&id, &document)?.1, &names) {
+            if read(&id, &document).is_some_and(|(_, records)| is_by(&records, &names)) {
                 passing.push(id);
             }
         }
         Ok((!passing.is_empty()).then(|| is_one_of("id", &passing)))
+    }
+
+    /// The nearest of what passes, by the index; as many as are wanted, if there are.
+    fn search(&self, wanted: &Wanted, expression: &str) -> Result<Vec<Near>> {
+        let search = |effort| self.milvus.search(wanted.vector, wanted.k, expression, effort);
+        let near = search(0)?;
+        if near.len() >= wanted.k {
+            return Ok(near);
+        }
+        let count = self.milvus.count(expression)?;
+        let is_all = |near: &Vec<Near>| near.len() >= count.min(wanted.k);
+        if is_all(&near) {
+            return Ok(near);
+        }
+        // A graph may have parts that few walks come to, or none.
+        let near = search(THOROUGH)?;
+        if is_all(&near) || count > FEW_ENOUGH { Ok(near) } else { self.scan(wanted, expression) }
     }
 
     /// The nearest of all that pass, each compared.
@@ -115,9 +136,9 @@ impl Collection {
         let mut documents = self.milvus.documents(&ids)?;
         let paper = |key: &Key| {
             let document = documents.remove(&key.id)?;
-            Some(paper_of(&key.id, &document).map(|(paper, _)| (key.number, paper)))
+            Some((key.number, read(&key.id, &document)?.0))
         };
-        keys.iter().filter_map(paper).collect()
+        Ok(keys.iter().filter_map(paper).collect())
     }
 
     /// The paper that is called so or, if none is, one that has this as another id; its records, and its vector, if that
@@ -137,19 +158,12 @@ impl Collection {
 impl Holdings for Collection {
     fn near(&self, wanted: &Wanted) -> Result<Vec<Scored>> {
         let Some(expression) = self.expression(wanted.filter)? else { return Ok(Vec::new()) };
-        let mut near = match wanted.exact {
+        let near = match wanted.exact {
             true => self.scan(wanted, &expression)?,
-            false => self.milvus.search(wanted.vector, wanted.k, &expression, 0)?,
+            false => self.search(wanted, &expression)?,
         };
-        // A graph may have parts that no walk comes to. Where so few are left that it matters, all are compared.
-        if !wanted.exact && near.len() < wanted.k {
-            let count = self.milvus.count(&expression)?;
-            if near.len() < count && count <= FEW_ENOUGH {
-                near = self.scan(wanted, &expression)?;
-            }
-        }
-        let scored = |near: Near| Ok((near.score, paper_of(&near.id, &near.document)?.0));
-        near.into_iter().map(scored).collect()
+        let scored = |near: Near| Some((near.score, read(&near.id, &near.document)?.0));
+        Ok(near.into_iter().filter_map(scored).collect())
     }
 
     fn find(&self, id: &PaperId) -> Result<Option<(Paper, Option<Vec<f32>>)>> {
@@ -172,8 +186,8 @@ impl Holdings for Collection {
 
     fn list(&self, filter: &Filter, after: Option<&Place>, limit: usize) -> Result<Listed> {
         let Some(all) = self.expression(filter)? else { return Ok(Listed::default()) };
-        let left = after.map_or(all.clone(), |place| and(&all, &comes_after(place)));
-        let mut keys = newest(&self.milvus, &left, limit + 1)?;
+        let after = after.map(comes_after);
+        let mut keys = self.newest.of(&self.milvus, &all, after.as_deref(), limit + 1)?;
         let is_more = keys.len() > limit;
         keys.truncate(limit);
         let days = |(first, last): (i32, i32)| (first > 0).then(|| (written(first), written(last)));
@@ -190,26 +204,27 @@ impl Holdings for Collection {
     ) -> Result<Vec<(PaperNumber, Paper)>> {
         let (from, to) = (day_number(days.0), day_number(days.1));
         let within = format!("withdrawn == false and first >= {from} and first <= {to} and last <= {to}");
-        let keys = newest(&self.milvus, &within, offset + limit)?;
+        if offset + limit > MOST {
+            return Err(Error::Invalid(format!(
+                "got a wish for papers {offset} to {} of these days, wanted none after the first {MOST}; ask for fewer days",
+                offset + limit
+            )));
+        }
+        let keys = self.newest.of(&self.milvus, &within, None, offset + limit)?;
         self.papers(&keys[offset.min(keys.len())..])
     }
 
     fn days_around(&self, day: &str) -> Result<(Option<String>, Option<String>)> {
         const KNOWN: &str = "withdrawn == false and first > 0 and first == last";
         let day = day_number(day);
-        let count = |part: &str| self.milvus.count(&and(KNOWN, part));
-        let (before, after) = (format!("first < {day}"), format!("first > {day}"));
-        let mut around = (None, None);
-        if count(&before)? > 0 {
-            let is_since = |from| Ok(count(&format!("{before} and first >= {from}"))? > 0);
-            around.0 = Some(largest((1, day.into()), is_since)?);
+        let before = self.newest.of(&self.milvus, &format!("{KNOWN} and first < {day}"), None, 1)?;
+        let after = |until: i64| format!("{KNOWN} and first > {day} and first < {until}");
+        let mut next = None;
+        if self.milvus.count(&after(LAST_DAY + 1))? > 0 {
+            let is_none_until = |until| Ok(self.milvus.count(&after(until))? == 0);
+            next = i32::try_from(largest((day.into(), LAST_DAY), is_none_until)?).ok();
         }
-        if count(&after)? > 0 {
-            let is_none_until = |to| Ok(count(&format!("{after} and first < {to}"))? == 0);
-            around.1 = Some(largest((day.into(), LAST_DAY), is_none_until)?);
-        }
-        let day = |day: i64| i32::try_from(day).map(written).ok();
-        Ok((around.0.and_then(day), around.1.and_then(day)))
+        Ok((before.first().map(|key| written(key.days.0)), next.map(written)))
     }
 
     fn last_number(&self) -> Result<PaperNumber> {
@@ -246,22 +261,26 @@ impl Holdings for Collection {
             let ids: Vec<String> = keys.into_iter().map(|key| key.id).collect();
             let (mut documents, mut vectors) = (self.milvus.documents(&ids)?, self.milvus.vectors(&ids)?);
             let whole = |id: &String| {
-                let read = paper_of(id, &documents.remove(id)?);
-                Some(read.map(|(paper, records)| Whole { paper, records, vector: vectors.remove(id) }))
+                let (paper, records) = read(id, &documents.remove(id)?)?;
+                Some(Whole { paper, records, vector: vectors.remove(id) })
             };
-            take(ids.iter().filter_map(whole).collect::<Result<_>>()?)
+            take(ids.iter().filter_map(whole).collect())
         })
     }
 
     fn stats(&self) -> Stats {
+        let known = || self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known().clone();
+        let asks = self.asks.try_lock();
+        // The engine may take long to answer, and many may ask.
+        if let (Some(stats), Err(TryLockError::WouldBlock)) = (&before, &asks) {
+            return stats.clone();
+        }
         let ask = || Ok::<_, Error>((self.milvus.count("")?, self.milvus.indexed()?));
-        let mut known = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known
-            .as_ref()
-            .map_or((0, (0, 0)), |known| (known.papers, (known.index.indexed, known.index.waiting)));
         let (papers, (indexed, waiting)) = ask().unwrap_or_else(|error| {
             tracing::warn!("what there is, is as it was last known: {error}");
-            before
+            let before = before.map(|stats| (stats.papers, (stats.index.indexed, stats.index.waiting)));
+            before.unwrap_or_default()
         });
         let model = self.encoder.model();
         let stats = Stats {
@@ -275,7 +294,7 @@ impl Holdings for Collection {
             dimension: self.encoder.dimension(),
             next: None,
         };
-        *known = Some(stats.clone());
+        *known() = Some(stats.clone());
         stats
     }
 
@@ -284,8 +303,8 @@ impl Holdings for Collection {
     }
 
     fn intake(&self, encoder: &Arc<Encoder>) -> Result<Option<Box<dyn Intake>>> {
-        let milvus = self.milvus.clone().with_patience(PATIENCE);
-        Ok(Some(Box::new(CollectionIntake::over(milvus, Arc::clone(encoder)))))
+        let milvus = self.milvus.clone().for_writing(PATIENCE);
+        Ok(Some(Box::new(CollectionIntake::over(milvus, Arc::clone(encoder), false))))
     }
 
     fn check(&self) -> Result<()> {
@@ -306,7 +325,10 @@ impl Holdings for Collection {
     }
 }
 
-const LAST_DAY: i64 = 99_991_231;
+/// The paper of a row and its records; one that cannot be read keeps nobody from the others.
+fn read(id: &str, document: &str) -> Option<(Paper, Vec<Paper>)> {
+    paper_of(id, document).inspect_err(|error| tracing::warn!("{error}")).ok()
+}
 
 /// The expression that leaves what comes after a place, by date.
 fn comes_after(place: &Place) -> String {

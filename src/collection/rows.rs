@@ -12,10 +12,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Bits of a row's number that are not its time: rows of one microsecond, of many writers, have different ones.
+/// Bits of a row's number that are not its time: those of two writers in one microsecond are rarely the same.
 const SPREAD: u32 = 10;
 
 /// How hard a long document is packed.
@@ -39,6 +40,7 @@ pub fn row_of(paper: &Paper, records: &[Paper], vector: Vec<f32>, number: i64) -
         list(records.iter().filter_map(|record| label(record).as_deref()).map(str::to_lowercase).collect())
     };
     let authors = std::iter::once(paper).chain(records).flat_map(|record| &record.authors);
+    let authors: Vec<Words> = authors.map(|author| Words::of(author)).collect();
     Row {
         id: paper.id.to_string(),
         vector,
@@ -51,9 +53,16 @@ pub fn row_of(paper: &Paper, records: &[Paper], vector: Vec<f32>, number: i64) -
         categories: list(paper.categories.iter().flat_map(|category| archives(category)).collect()),
         venues: of_records(|record| &record.venue),
         sources: of_records(|record| &record.source),
-        names: list(authors.flat_map(|author| Words::of(author).0).collect()),
+        names: in_order(authors.iter().flat_map(|author| author.0.clone())),
+        pairs: in_order(authors.iter().flat_map(Words::pairs)),
         withdrawn: paper.withdrawn,
     }
+}
+
+/// Each once, the first first: of a list that is too long, the first are kept.
+fn in_order(labels: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    labels.filter(|label| seen.insert(label.clone())).collect()
 }
 
 /// The paper of a row's document, and its records.
@@ -95,16 +104,22 @@ pub fn hexadecimal(hash: TextHash) -> String {
     hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A number for what comes now: larger than those of all that came before, as far as clocks agree.
+/// A number for what comes now: larger than all that this process gave before, and than those of others as far as clocks
+/// agree.
 pub fn number_now(id: &str) -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let spread = i64::from(TextHash::of(id).0[0]) << 2;
-    (i64::try_from(now.as_micros()).unwrap_or_default() << SPREAD) | spread
+    let now = (i64::try_from(now.as_micros()).unwrap_or_default() << SPREAD) | spread;
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1)));
+    now.max(last.unwrap_or_default() + 1)
 }
 
 /// A day, `YYYY-MM-DD`, as rows have it.
 pub fn day_number(day: &str) -> i32 {
-    day.bytes().filter(u8::is_ascii_digit).fold(0, |number, digit| number * 10 + i32::from(digit - b'0'))
+    let digits = day.bytes().filter(u8::is_ascii_digit).map(|digit| i32::from(digit - b'0'));
+    // A cursor may have more of them than a day has.
+    digits.fold(0_i32, |number, digit| number.saturating_mul(10).saturating_add(digit))
 }
 
 /// A row's day, as it is written elsewhere.
@@ -152,7 +167,8 @@ mod tests {
             (&row.sources[..], &row.venues[..]),
             (&["arxiv".to_string(), "dblp".into()][..], &["iclr".to_string()][..])
         );
-        assert_eq!(row.names, ["a", "bee", "zoe"]);
+        assert_eq!(row.names, ["zoe", "a", "bee"]);
+        assert_eq!(row.pairs, ["a zoe", "bee zoe", "a bee"]);
         assert!(paper_of("a", "{").unwrap_err().to_string().contains("\"a\""));
         assert!(paper_of("a", "?").unwrap_err().to_string().contains("\"a\""));
     }
@@ -171,7 +187,8 @@ mod tests {
         assert_eq!(day_number("2021-06-15"), 20_210_615);
         assert_eq!(written(20_210_615), "2021-06-15");
         let first = number_now("a");
-        std::thread::sleep(std::time::Duration::from_millis(1));
-        assert!(first < number_now("a") && first > 0);
+        let more: Vec<i64> = (0..1000).map(|number: i32| number_now(&number.to_string())).collect();
+        assert!(first > 0 && first < more[0] && more.is_sorted_by(|one, other| one < other));
+        assert_eq!(day_number("9999999999"), i32::MAX);
     }
 }

@@ -45,8 +45,11 @@ const SCANNED: usize = 4096;
 /// So few hits come with their documents at once.
 const FEW: usize = 50;
 
-/// How long an engine may take to take a connection, and to answer.
+/// How long an engine may take to take a connection, and to answer, with all that is tried again at once.
 const TIMES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+
+/// How long it may take to write segments.
+const FLUSH: Duration = Duration::from_secs(60);
 
 /// How long it may take to say that it is there.
 const CHECK: Duration = Duration::from_secs(3);
@@ -65,7 +68,7 @@ pub struct Milvus {
     client: ClientV2,
     settings: Settings,
     dimension: usize,
-    /// How long what fails for now is tried again, when rows are written.
+    /// How long what fails for now is tried again.
     patience: Duration,
 }
 
@@ -118,9 +121,14 @@ impl Milvus {
             .properties(properties)
             .build();
         let client = milvus.client.clone();
-        let (index, name) = (milvus.index(), settings.collection.clone());
-        milvus.wait(async move {
-            client.create_collection(request?).await?;
+        milvus.wait(async move { client.create_collection(request?).await })?;
+        milvus.make_index()?;
+        Ok(milvus)
+    }
+
+    fn make_index(&self) -> Result<()> {
+        let (client, index, name) = (self.client.clone(), self.index(), self.settings.collection.clone());
+        self.wait(async move {
             // Not waited for: milvus-lite has no way to ask how far it is.
             let of = |index| {
                 CreateIndexRequest::builder().collection_name(&name).index_params(vec![index]).sync(false)
@@ -134,20 +142,27 @@ impl Milvus {
                 }
             }
             Ok(())
-        })?;
-        Ok(milvus)
+        })
     }
 
     /// Brings it into memory, if it is not there.
     pub fn load(&self) -> Result<()> {
-        let (client, replicas) = (self.client.clone(), self.settings.replicas);
-        let request =
-            LoadCollectionRequest::builder().collection_name(self.name()).replica_number(replicas).build();
-        self.wait(async move { client.load_collection(request?).await })
+        let load = || {
+            let (client, replicas) = (self.client.clone(), self.settings.replicas);
+            let request = LoadCollectionRequest::builder()
+                .collection_name(self.name())
+                .replica_number(replicas)
+                .build();
+            self.wait(async move { client.load_collection(request?).await })
+        };
+        // Whoever made it may have been killed before there was an index.
+        load().or_else(|error| self.make_index().and_then(|()| load()).map_err(|_| error))
     }
 
-    /// Tries again for so long what fails for now, when rows are written.
-    pub fn with_patience(mut self, patience: Duration) -> Milvus {
+    /// The same for whoever writes: it sees all that was written before, by anybody, and tries again for so long what fails
+    /// for now.
+    pub fn for_writing(mut self, patience: Duration) -> Milvus {
+        self.settings.consistency = Consistency::Strong;
         self.patience = patience;
         self
     }
@@ -237,8 +252,7 @@ impl Milvus {
     pub fn documents(&self, ids: &[String]) -> Result<HashMap<String, String>> {
         let mut found = HashMap::with_capacity(ids.len());
         for page in ids.chunks(PAGE) {
-            let stored =
-                self.in_halves(page, |ids| self.stored(&is_one_of(ID, ids), ids.len(), self.consistency()))?;
+            let stored = self.in_halves(page, |ids| self.stored(&is_one_of(ID, ids), ids.len()))?;
             found.extend(stored.into_iter().map(|stored| (stored.id, stored.document)));
         }
         Ok(found)
@@ -248,37 +262,37 @@ impl Milvus {
     pub fn vectors(&self, ids: &[String]) -> Result<HashMap<String, Vec<f32>>> {
         let mut found = HashMap::with_capacity(ids.len());
         for page in ids.chunks(self.vectors_in_page()) {
-            let rows =
-                self.query(&is_one_of(ID, page), &[ID, VECTOR], Some(page.len()), self.consistency())?;
+            let rows = self.query(&is_one_of(ID, page), &[ID, VECTOR], Some(page.len()))?;
             found.extend(strings(&rows, ID).into_iter().zip(vectors(&rows)));
         }
         Ok(found)
     }
 
-    /// Rows that pass a filter as all that was written has them, at most so many.
-    pub fn rows(&self, filter: &str, limit: usize) -> Result<Vec<Stored>> {
-        let keys = self.query(filter, &[ID], Some(limit), ConsistencyLevel::Strong)?;
-        let ids = strings(&keys, ID);
+    /// Rows by their ids; those that are not there are left out.
+    pub fn rows(&self, ids: &[String]) -> Result<Vec<Stored>> {
         let mut rows = Vec::with_capacity(ids.len());
         for page in ids.chunks(PAGE) {
-            // What was seen once is seen again.
-            let level = ConsistencyLevel::Eventually;
-            rows.extend(self.in_halves(page, |ids| self.stored(&is_one_of(ID, ids), ids.len(), level))?);
+            rows.extend(self.in_halves(page, |ids| self.stored(&is_one_of(ID, ids), ids.len()))?);
         }
         Ok(rows)
+    }
+
+    /// The ids of rows that pass a filter, at most so many.
+    pub fn ids(&self, filter: &str, limit: usize) -> Result<Vec<String>> {
+        self.query(filter, &[ID], Some(limit)).map(|rows| strings(&rows, ID))
     }
 
     /// A row that passes a filter, and its vector, if that is wanted.
     pub fn look_up(&self, filter: &str, with_vector: bool) -> Result<Option<(Stored, Option<Vec<f32>>)>> {
         let mut fields = OF_STORED.to_vec();
         fields.extend(with_vector.then_some(VECTOR));
-        let rows = self.query(filter, &fields, Some(1), self.consistency())?;
+        let rows = self.query(filter, &fields, Some(1))?;
         Ok(stored(&rows).pop().map(|row| (row, vectors(&rows).pop())))
     }
 
     /// The ids of rows that pass a filter, and where they are by date.
     pub fn keys(&self, filter: &str, limit: usize) -> Result<Vec<Key>> {
-        let rows = self.query(filter, &[ID, "first", "last", "number"], Some(limit), self.consistency())?;
+        let rows = self.query(filter, &[ID, "first", "last", "number"], Some(limit))?;
         let days = small_numbers(&rows, "first").into_iter().zip(small_numbers(&rows, "last"));
         let places = days.zip(numbers(&rows, "number"));
         let key = |((days, number), id)| Key { days, number, id };
@@ -287,7 +301,7 @@ impl Milvus {
 
     /// How many rows pass a filter.
     pub fn count(&self, filter: &str) -> Result<usize> {
-        let rows = self.query(filter, &["count(*)"], None, self.consistency())?;
+        let rows = self.query(filter, &["count(*)"], None)?;
         let count = numbers(&rows, "count(*)").first().copied().unwrap_or_default();
         Ok(usize::try_from(count).unwrap_or_default())
     }
@@ -359,7 +373,9 @@ impl Milvus {
     pub fn flush(&self) -> Result<()> {
         self.patiently(|| {
             let (client, name) = (self.client.clone(), self.name().to_string());
-            async move { client.flush(FlushRequest::builder().collection_names([name]).build()?).await.map(drop) }
+            let wait = i64::try_from(FLUSH.as_millis()).unwrap_or(i64::MAX);
+            let request = FlushRequest::builder().collection_names([name]).wait_flushed_ms(wait).build();
+            async move { client.flush(request?).await.map(drop) }
         })
     }
 
@@ -416,8 +432,8 @@ impl Milvus {
         (PAGE_BYTES / (4 * self.dimension)).clamp(16, 1000)
     }
 
-    fn stored(&self, filter: &str, limit: usize, level: ConsistencyLevel) -> Result<Vec<Stored>> {
-        self.query(filter, &OF_STORED, Some(limit), level).map(|rows| stored(&rows))
+    fn stored(&self, filter: &str, limit: usize) -> Result<Vec<Stored>> {
+        self.query(filter, &OF_STORED, Some(limit)).map(|rows| stored(&rows))
     }
 
     /// A page, or that of each half if it is more than can be read at once.
@@ -437,25 +453,19 @@ impl Milvus {
         }
     }
 
-    fn query(
-        &self,
-        filter: &str,
-        fields: &[&str],
-        limit: Option<usize>,
-        level: ConsistencyLevel,
-    ) -> Result<Vec<FieldData>> {
-        let client = self.client.clone();
-        let query =
-            QueryRequest::builder().collection_name(self.name()).filter(filter).consistency_level(level);
-        let query = query.output_fields(fields.iter().copied());
+    fn query(&self, filter: &str, fields: &[&str], limit: Option<usize>) -> Result<Vec<FieldData>> {
+        let query = QueryRequest::builder().collection_name(self.name()).filter(filter);
+        let query = query.consistency_level(self.consistency()).output_fields(fields.iter().copied());
         let query = match limit {
             // One is refused that asks for none.
             Some(limit) => query.limit(limit.clamp(1, MOST) as i64),
             None => query,
         };
-        self.wait(
-            async move { Ok(client.query(query.build()?).await?.results().get_output_fields().to_vec()) },
-        )
+        let query = query.build().map_err(|error| self.refused(&error))?;
+        self.patiently(|| {
+            let (client, query) = (self.client.clone(), query.clone());
+            async move { Ok(client.query(query).await?.results().get_output_fields().to_vec()) }
+        })
     }
 
     fn wait<T: Send + 'static>(
@@ -465,14 +475,19 @@ impl Milvus {
         wait(&self.settings, call)
     }
 
-    /// Tries again what fails for now, less and less often, as long as [`Milvus::with_patience`] says.
-    fn patiently<F>(&self, call: impl Fn() -> F) -> Result<()>
+    /// Tries again what fails for now, less and less often, as long as [`Milvus::for_writing`] says.
+    fn patiently<T, F>(&self, call: impl Fn() -> F) -> Result<T>
     where
-        F: Future<Output = SdkResult<()>> + Send + 'static,
+        T: Send + 'static,
+        F: Future<Output = SdkResult<T>> + Send + 'static,
     {
         let (started, mut pause) = (Instant::now(), Duration::from_millis(100));
         loop {
             match self.wait(call()) {
+                // One that is too large is so the next time, too.
+                Err(Error::Engine(message)) if message.contains(TOO_LARGE) => {
+                    return Err(Error::Engine(message));
+                }
                 Err(error) if started.elapsed() + pause < self.patience => {
                     tracing::warn!("{error}; trying again in {:.1} s", pause.as_secs_f64());
                     std::thread::sleep(pause);
@@ -508,7 +523,7 @@ const TOO_LARGE: &str = "message length too large";
 fn connect(settings: &Settings) -> Result<ClientV2> {
     let scheme = if settings.tls { "https" } else { "http" };
     // What a caller waits for is tried again a few times at once; what is written, by `Milvus::patiently`.
-    let retry = RetryConfig::new().max_attempts(3).max_retry_timeout(Duration::from_secs(5));
+    let retry = RetryConfig::new().max_attempts(3).max_retry_timeout(TIMES.1);
     let mut config = ConnectConfig::new()
         .uri(format!("{scheme}://{}", settings.host))
         .secure(settings.tls)
@@ -525,11 +540,19 @@ fn connect(settings: &Settings) -> Result<ClientV2> {
         Login::Token(token) => config.token(token),
     };
     if let Some(path) = &settings.ca {
-        config = config.ca_certificate(std::fs::read_to_string(path).map_err(Error::io(path))?);
+        // The SDK reads it, and would say less of it.
+        std::fs::read(path).map_err(Error::io(path))?;
+        config = config.ca_certificate(path.display().to_string());
     }
     let connected = wait(settings, async move { ClientV2::new(&config).await });
     connected.map_err(|error| {
-        Error::Engine(format!("{error}; is the server up, and can it be reached from here?"))
+        let to_do = match error.to_string().contains("Unauthenticated") {
+            true => {
+                "say who asks by LIKEWISE_INDEX_USER and LIKEWISE_INDEX_PASSWORD, or LIKEWISE_INDEX_TOKEN"
+            }
+            false => "is the server up, and can it be reached from here?",
+        };
+        Error::Engine(format!("{error}; {to_do}"))
     })
 }
 

@@ -26,7 +26,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 const PROBED: usize = 20;
 
 /// Papers that are given at once when all are walked through.
-const WALKED: usize = 1024;
+const WALKED: usize = 2048;
 
 /// How often a query is answered again because somebody wrote meanwhile.
 const TRIES: usize = 8;

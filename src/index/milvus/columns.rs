@@ -12,7 +12,7 @@ pub(super) const ID: &str = "id";
 pub(super) const VECTOR: &str = "vector";
 
 /// Fields that are lists of words.
-pub(super) const LISTS: [&str; 6] = ["also", "marks", "categories", "venues", "sources", "names"];
+pub(super) const LISTS: [&str; 7] = ["also", "marks", "categories", "venues", "sources", "names", "pairs"];
 
 /// Longest list of a field.
 const MAX_LIST: usize = 4096;
@@ -71,6 +71,7 @@ pub(super) fn columns(rows: &[Row]) -> Vec<FieldData> {
         list("venues", |row| &row.venues),
         list("sources", |row| &row.sources),
         list("names", |row| &row.names),
+        list("pairs", |row| &row.pairs),
     ]
 }
 

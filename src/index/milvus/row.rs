@@ -27,8 +27,10 @@ pub struct Row {
     pub venues: Vec<String>,
     /// The dumps it is from, in lower case.
     pub sources: Vec<String>,
-    /// The words of its authors' names.
+    /// The words of its authors' names; of more than 4,096, the first, as of every list.
     pub names: Vec<String>,
+    /// Two words of one name that stand together, sorted; see [`crate::catalog::Words::pairs`].
+    pub pairs: Vec<String>,
     /// Whether it was taken back.
     pub withdrawn: bool,
 }

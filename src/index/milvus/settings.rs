@@ -33,7 +33,7 @@ pub enum Kind {
 pub enum Consistency {
     /// All of it.
     Strong,
-    /// What this process wrote.
+    /// What this process wrote, and of the rest all but the last seconds.
     Session,
     /// All but the last seconds.
     Bounded,
@@ -154,7 +154,7 @@ impl FromStr for Settings {
             m: 16,
             ef_construction: 200,
             ef: 256,
-            consistency: Consistency::Bounded,
+            consistency: Consistency::Session,
         };
         url.query_pairs().try_for_each(|(name, value)| settings.set(&name, &value))?;
         Ok(settings)
