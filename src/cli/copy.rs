@@ -29,6 +29,7 @@ pub struct Options {
 
 /// Runs it.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(options.from != options.to, "got one place for --from and --to, wanted two");
     let (from, to) = (Place::parse(&options.from)?, Place::parse(&options.to)?);
     let encoder = from.load(&options.model)?;
     let from = from.library(encoder.clone())?;

@@ -276,18 +276,17 @@ impl Holdings for Collection {
         if let (Some(stats), Err(TryLockError::WouldBlock)) = (&before, &asks) {
             return stats.clone();
         }
-        let ask = || Ok::<_, Error>((self.milvus.count("")?, self.milvus.indexed()?));
-        let (papers, (indexed, waiting)) = ask().unwrap_or_else(|error| {
+        let ask = || self.milvus.count("").and_then(|papers| Ok((papers, self.milvus.indexed(papers)?)));
+        let (papers, indexed) = ask().unwrap_or_else(|error| {
             tracing::warn!("what there is, is as it was last known: {error}");
-            let before = before.map(|stats| (stats.papers, (stats.index.indexed, stats.index.waiting)));
-            before.unwrap_or_default()
+            before.map(|stats| (stats.papers, stats.index.indexed)).unwrap_or_default()
         });
         let model = self.encoder.model();
         let stats = Stats {
             papers,
             vectors: papers,
             without_vector: 0,
-            index: IndexStats { segments: 0, indexed, repaired: 0, stragglers: 0, waiting },
+            index: IndexStats { indexed, waiting: papers - indexed, ..IndexStats::default() },
             engine: Some(self.milvus.settings().to_string()),
             model: model.name.clone(),
             fingerprint: model.fingerprint.sha256.clone(),

@@ -298,8 +298,9 @@ impl Intake for CollectionIntake {
         if self.flushes {
             self.milvus.flush()?;
         }
-        let (indexed, waiting) = self.milvus.indexed()?;
-        Ok(IndexStats { segments: 0, indexed, repaired: 0, stragglers: 0, waiting })
+        let rows = self.milvus.count("")?;
+        let indexed = self.milvus.indexed(rows)?;
+        Ok(IndexStats { indexed, waiting: rows - indexed, ..IndexStats::default() })
     }
 }
 

@@ -22,6 +22,7 @@ use milvus::v2::error::{Error as SdkError, Result as SdkResult};
 use milvus::v2::prelude::*;
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::LazyLock;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -47,6 +48,9 @@ const FEW: usize = 50;
 
 /// How long an engine may take to take a connection, and to answer, with all that is tried again at once.
 const TIMES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+
+/// How long it may take to answer where somebody waits.
+const SOON: Duration = Duration::from_secs(10);
 
 /// How long it may take to write segments.
 const FLUSH: Duration = Duration::from_secs(60);
@@ -121,14 +125,14 @@ impl Milvus {
             .properties(properties)
             .build();
         let client = milvus.client.clone();
-        milvus.wait(async move { client.create_collection(request?).await })?;
+        wait(settings, async move { client.create_collection(request?).await })?;
         milvus.make_index()?;
         Ok(milvus)
     }
 
     fn make_index(&self) -> Result<()> {
         let (client, index, name) = (self.client.clone(), self.index(), self.settings.collection.clone());
-        self.wait(async move {
+        wait(&self.settings, async move {
             // Not waited for: milvus-lite has no way to ask how far it is.
             let of = |index| {
                 CreateIndexRequest::builder().collection_name(&name).index_params(vec![index]).sync(false)
@@ -153,7 +157,8 @@ impl Milvus {
                 .collection_name(self.name())
                 .replica_number(replicas)
                 .build();
-            self.wait(async move { client.load_collection(request?).await })
+            // It takes as long as there are papers.
+            wait(&self.settings, async move { client.load_collection(request?).await })
         };
         // Whoever made it may have been killed before there was an index.
         load().or_else(|error| self.make_index().and_then(|()| load()).map_err(|_| error))
@@ -354,7 +359,7 @@ impl Milvus {
         Ok(())
     }
 
-    /// Deletes rows by their ids; when it returns, that is kept.
+    /// Deletes rows by their ids; when it returns, that is kept, and seen by a writer's strict reads and all after them.
     pub fn delete(&self, ids: &[String]) -> Result<()> {
         for ids in ids.chunks(PAGE) {
             let filter = is_one_of(ID, ids);
@@ -365,30 +370,31 @@ impl Milvus {
                     client.delete(request).await.map(drop)
                 }
             })?;
+            // 2.3.5 says no time of a delete that a reader could wait for, as it does of what is written.
+            self.count(&filter)?;
         }
         Ok(())
     }
 
     /// Has what was written brought into segments, which get their index in time.
     pub fn flush(&self) -> Result<()> {
-        self.patiently(|| {
+        let flush = || {
             let (client, name) = (self.client.clone(), self.name().to_string());
             let wait = i64::try_from(FLUSH.as_millis()).unwrap_or(i64::MAX);
             let request = FlushRequest::builder().collection_names([name]).wait_flushed_ms(wait).build();
             async move { client.flush(request?).await.map(drop) }
-        })
+        };
+        wait(&self.settings, flush())
     }
 
-    /// How many rows are in the index of the vectors, and how many wait to be.
-    pub fn indexed(&self) -> Result<(usize, usize)> {
+    /// How many of so many rows are in the index of the vectors. The engine counts those that others have replaced, too.
+    pub fn indexed(&self, rows: usize) -> Result<usize> {
         let client = self.client.clone();
         let request = DescribeIndexRequest::builder().collection_name(self.name()).field_name(VECTOR).build();
         self.wait(async move {
             let described = client.describe_index(request?).await?;
-            let index = described.indexes().first();
-            let count = |rows: i64| usize::try_from(rows).unwrap_or_default();
-            Ok(index
-                .map_or((0, 0), |index| (count(index.get_indexed_rows()), count(index.get_pending_rows()))))
+            let indexed = described.indexes().first().map_or(0, |index| index.get_indexed_rows());
+            Ok(usize::try_from(indexed).unwrap_or_default().min(rows))
         })
     }
 
@@ -472,7 +478,13 @@ impl Milvus {
         &self,
         call: impl Future<Output = SdkResult<T>> + Send + 'static,
     ) -> Result<T> {
-        wait(&self.settings, call)
+        let limit = self.patience.clamp(SOON, TIMES.1);
+        wait(&self.settings, async move {
+            match tokio::time::timeout(limit, call).await {
+                Ok(answer) => answer,
+                Err(_) => Err(SdkError::Timeout(format!("no answer in {} s", limit.as_secs()))),
+            }
+        })
     }
 
     /// Tries again what fails for now, less and less often, as long as [`Milvus::for_writing`] says.
@@ -520,7 +532,20 @@ const LISTS_OF_IVF: usize = 4096;
 /// In the SDK's error when an answer is longer than it reads.
 const TOO_LARGE: &str = "message length too large";
 
+/// Says why there is nobody, which the SDK takes for being slow.
+fn knock(settings: &Settings) -> Result<()> {
+    let nobody = |error: std::io::Error| {
+        Error::Engine(format!("{settings}: {error}; is the server up, and can it be reached from here?"))
+    };
+    let mut answer = Err(std::io::Error::other("no such host"));
+    for address in settings.host.to_socket_addrs().map_err(nobody)? {
+        answer = answer.or_else(|_| TcpStream::connect_timeout(&address, TIMES.0).map(drop));
+    }
+    answer.map_err(nobody)
+}
+
 fn connect(settings: &Settings) -> Result<ClientV2> {
+    knock(settings)?;
     let scheme = if settings.tls { "https" } else { "http" };
     // What a caller waits for is tried again a few times at once; what is written, by `Milvus::patiently`.
     let retry = RetryConfig::new().max_attempts(3).max_retry_timeout(TIMES.1);
@@ -566,7 +591,12 @@ fn wait<T: Send + 'static>(
     let (sender, answer) = sync_channel(1);
     runtime.spawn(async move { drop(sender.send(call.await)) });
     let answer = answer.recv().map_err(|_| away(&"the call ended without an answer"))?;
-    answer.map_err(|error| away(&told(&error)))
+    answer.map_err(|error| match told(&error) {
+        gone if gone.contains("collection not found") => {
+            away(&"the collection is not there any more; ingest or copy its papers again")
+        }
+        cause => away(&cause),
+    })
 }
 
 /// What happened, in a line.

@@ -61,7 +61,7 @@ pub struct Segments {
 }
 
 /// What an index is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema, Default)]
 pub struct IndexStats {
     /// Segments there are.
     pub segments: usize,

@@ -1,4 +1,4 @@
-"""What happens when something dies: an ingest into a collection, and the engine itself under servers.
+"""What happens when something dies or hangs: an ingest into a collection, and the engine itself under servers.
 
 Runs beside a Milvus server, as scripts/with-milvus starts it, which it kills and starts again.
 """
@@ -81,11 +81,15 @@ def engine_processes():
     return [int(pid) for pid in found.stdout.split() if os.readlink(f"/proc/{pid}/ns/net") == here]
 
 
+def signal_engine(number):
+    found = engine_processes()
+    assert found, "the engine is not there"
+    for pid in found:
+        os.kill(pid, number)
+
+
 def kill_engine():
-    killed = engine_processes()
-    assert killed, "the engine is not there"
-    for pid in killed:
-        os.kill(pid, signal.SIGKILL)
+    signal_engine(signal.SIGKILL)
 
 
 def is_free():
@@ -155,6 +159,14 @@ def an_engine_that_goes_away_comes_back():
 
     before = hits(first)
     assert before and hits(second) == before, "two servers answer alike"
+    # One that hangs says nothing, and nobody should wait for it as long as it does.
+    signal_engine(signal.SIGSTOP)
+    started = time.monotonic()
+    status, problem = ask(first.address, "/v1/search", question)
+    hung = time.monotonic() - started
+    assert status == 503 and hung < 20, (status, problem, hung)
+    assert not first.is_ready()
+    signal_engine(signal.SIGCONT)
     kill_engine()
     wait("it is not ready", lambda: not first.is_ready(), 60)
     status, problem = ask(first.address, "/v1/search", question)
@@ -169,9 +181,14 @@ def an_engine_that_goes_away_comes_back():
         wait("it is ready again", lambda: first.is_ready() and second.is_ready() and third.is_ready())
         wait("it answers as before", lambda: hits(first) == before)
         away = time.monotonic() - started
-        written = [ask(first.address, "/v1/papers", {"id": f"away/{number}", "title": "Away", "abstract": "Back."}) for number in range(3)]
+        written = [ask(first.address, "/v1/papers", {"id": f"away/{number}", "title": f"Away {number}", "abstract": f"Back {number}."}) for number in range(3)]
         assert all(status == 200 for status, _ in written), written
         assert ask(first.address, "/v1/papers/away/2")[0] == 200, "it sees what it wrote itself at once"
+        gone = urllib.request.Request(first.address + "/v1/papers/away/1", method="DELETE")
+        assert urllib.request.urlopen(gone, timeout=60).status == 200
+        found = ask(first.address, "/v1/search", {"text": "Away. Back.", "k": 100})[1]["hits"]
+        assert "away/2" in [hit["paper"]["id"] for hit in found], "it finds what it wrote itself at once"
+        assert "away/1" not in [hit["paper"]["id"] for hit in found], "and not what it deleted"
         wait("the others see what one wrote", lambda: all(ask(server.address, "/v1/papers/away/2")[0] == 200 for server in [second, third]), 30)
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             many = list(pool.map(lambda _: ask(third.address, "/v1/search", question)[0], range(64)))
@@ -181,7 +198,8 @@ def an_engine_that_goes_away_comes_back():
     finally:
         kill_engine()
         engine.wait()
-    print(f"an engine that was killed and started again answered after {away:.0f} s; /ready was false meanwhile, questions 503")
+    print(f"while an engine hung, a question got 503 after {hung:.0f} s; killed and started again, it answered after {away:.0f} s; "
+          "/ready was false meanwhile, questions 503")
 
 
 def main():
