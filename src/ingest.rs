@@ -83,7 +83,8 @@ pub fn next_model_of(data: &Path, models: &Path) -> Result<Option<ModelFolder>> 
 
 /// Whether there is a catalog that is more than a name: a process may have been killed when it had just made it.
 fn has_catalog(data: &Path) -> bool {
-    std::fs::metadata(catalog_path(data)).is_ok_and(|file| file.len() > 0)
+    let path = catalog_path(data);
+    std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) && !Catalog::is_blank(&path)
 }
 
 fn open_model(

@@ -211,6 +211,20 @@ fn assert_is(folder: &Path, wanted: &BTreeMap<String, String>) {
 }
 
 #[test]
+fn a_catalog_that_was_only_begun_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.sqlite");
+    let begun = rusqlite::Connection::open(&path).unwrap();
+    begun.pragma_update(None, "journal_mode", "WAL").unwrap();
+    drop(begun);
+    assert!(path.metadata().unwrap().len() > 0);
+    assert!(likewise::ingest::model_of(folder.path(), Path::new("no-models-here")).unwrap().is_none());
+    assert_eq!(likewise::ingest::precision_of(folder.path(), encoder().model()).unwrap(), None);
+    drop(Writer::open(folder.path(), &encoder()).unwrap());
+    assert!(likewise::ingest::model_of(folder.path(), Path::new("no-models-here")).unwrap().is_some());
+}
+
+#[test]
 fn what_was_torn_off_the_last_writes_is_done_again() {
     let work = tempfile::tempdir().unwrap();
     let (dump, folder) = (work.path().join("many.jsonl"), work.path().join("data"));

@@ -72,6 +72,12 @@ impl Catalog {
         Ok(Catalog { connection: Mutex::new(connection), readers, path: path.into() })
     }
 
+    /// Whether a process was killed when it had made the file, and nothing in it.
+    pub fn is_blank(path: &Path) -> bool {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(path, flags).is_ok_and(|connection| schema::is_blank(&connection))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -162,6 +162,11 @@ pub fn is_old(connection: &Connection) -> Result<bool> {
     Ok((1..VERSION).contains(&version(connection)?))
 }
 
+/// Whether nothing was ever put into the file.
+pub fn is_blank(connection: &Connection) -> bool {
+    version(connection).is_ok_and(|version| version == 0)
+}
+
 /// Refuses a file of another schema.
 pub fn check(connection: &Connection, path: &Path) -> Result<()> {
     connection.busy_timeout(BUSY)?;
