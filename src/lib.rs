@@ -10,6 +10,7 @@
 //! - [`map`]: a file as values in memory
 //! - [`cpu`]: which level of instructions is used
 //! - [`latex`]: LaTeX → text that can be read
+//! - [`sentences`]: a text's sentences
 //! - [`paper`]: a paper, and its one normalised id
 //! - [`dump`]: dump → papers, one file a format
 //! - [`text`]: paper → the text that the model reads
@@ -26,6 +27,7 @@
 //! - [`verify`]: is a data folder as it was written; mends it
 //! - [`reembed`]: another model takes the place of the one in use
 //! - [`search`]: a text, papers, or a vector → ranked papers
+//! - [`judged`]: sets that people judged → how good answers are
 //! - `collection`: papers in a Milvus collection, for the same answers
 //! - [`cite`]: papers in the formats of reference managers and spreadsheets
 //! - [`server`]: the same over HTTP; the only async room
@@ -43,6 +45,8 @@ pub mod map;
 pub mod cpu;
 
 pub mod latex;
+
+pub mod sentences;
 
 pub mod paper;
 pub use paper::{Paper, PaperId};
@@ -81,6 +85,8 @@ pub mod reembed;
 
 pub mod search;
 pub use search::{Library, Query};
+
+pub mod judged;
 
 #[cfg(feature = "milvus")]
 pub mod collection;

@@ -46,6 +46,9 @@ mod walk;
 /// What holds papers, a data folder or a collection: one contract.
 mod holdings;
 
+/// Judged sets, measured and compared.
+mod eval;
+
 /// Routes, without a socket.
 mod routes;
 

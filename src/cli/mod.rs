@@ -8,6 +8,7 @@ mod copy;
 mod delete;
 mod dumps;
 mod embed;
+mod eval;
 mod ingest;
 mod inspect;
 mod logging;
@@ -62,6 +63,8 @@ enum Command {
     Reembed(reembed::Options),
     /// Find the papers that are like a text, a file or other papers.
     Search(search::Options),
+    /// Say how good answers are, by sets that people judged; compare systems.
+    Eval(eval::Options),
     /// Answer over HTTP.
     Serve(serve::Options),
     /// Say which options of `serve` are in force, and where each value came from.
@@ -238,6 +241,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Compact(options) => compact::run(&options),
         Command::Reembed(options) => reembed::run(&options),
         Command::Search(options) => search::run(&options),
+        Command::Eval(options) => eval::run(&options),
         Command::Serve(options) => serve::run(options),
         Command::Config(options) => {
             config::run(&options, matches.subcommand().map_or(&matches, |(_, matches)| matches))

@@ -12,9 +12,9 @@ mod layout;
 mod list;
 mod map;
 mod paper;
-mod sentences;
 mod statics;
 mod status;
+mod telling;
 
 pub use ask::{Example, is_text, read};
 pub use asked::{Asked, Colour, MOST, Order};
@@ -25,6 +25,6 @@ pub use layout::{Place, around};
 pub use list::{Listing, PAGE, Shown, list_page, start_page};
 pub use map::{Mapped, ON_MAP, map_page};
 pub use paper::{PaperView, paper_page};
-pub use sentences::Telling;
 pub use statics::{Static, static_file};
 pub use status::{Status, status_page};
+pub use telling::Telling;

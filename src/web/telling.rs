@@ -1,8 +1,9 @@
-//! An abstract's sentences, and which of them are about what was asked.
+//! Which of an abstract's sentences are about what was asked.
 //!
 //! Its own file because what is marked has to be said: a sentence is marked for the telling words it shares with the
 //! question, words that few of the papers around it have. No vector is computed for it.
 
+use crate::sentences::split;
 use std::collections::{HashMap, HashSet};
 
 /// Shortest word that tells anything.
@@ -11,10 +12,6 @@ const MIN_LETTERS: usize = 3;
 /// Most sentences that are marked.
 const MOST_MARKED: usize = 2;
 
-/// Ends of words that are no ends of sentences.
-const SHORT_FORMS: [&str; 14] =
-    ["e.g", "i.e", "al", "cf", "vs", "fig", "figs", "eq", "eqs", "sec", "resp", "dr", "approx", "no"];
-
 /// Words that tell nothing, in any question.
 const SMALL: [&str; 48] = [
     "the", "and", "for", "with", "that", "this", "are", "our", "from", "which", "can", "has", "have", "was",
@@ -22,36 +19,6 @@ const SMALL: [&str; 48] = [
     "their", "they", "over", "under", "between", "show", "paper", "propose", "proposed", "using", "use",
     "used", "based", "method", "methods", "approach", "results", "new", "novel", "work", "study",
 ];
-
-/// Parts of a text, in order; together they are all of it.
-pub fn split(text: &str) -> Vec<&str> {
-    let bytes = text.as_bytes();
-    let mut sentences = Vec::new();
-    let mut start = 0;
-    for (place, byte) in bytes.iter().enumerate() {
-        let is_end = b".?!".contains(byte) && bytes.get(place + 1) == Some(&b' ');
-        if !is_end || (*byte == b'.' && is_short_form(&text[start..place])) {
-            continue;
-        }
-        let next = text[place + 2..].chars().next();
-        if next.is_some_and(|next| next.is_uppercase() || next.is_ascii_digit() || "([\"“$".contains(next))
-        {
-            sentences.push(&text[start..place + 2]);
-            start = place + 2;
-        }
-    }
-    if start < text.len() {
-        sentences.push(&text[start..]);
-    }
-    sentences
-}
-
-/// Whether what stands before a full stop is cut short by it: `e.g`, `et al`, `J`.
-fn is_short_form(before: &str) -> bool {
-    let word = before.rsplit([' ', '(']).next().unwrap_or_default();
-    word.chars().count() == 1 && word.chars().all(char::is_uppercase)
-        || SHORT_FORMS.contains(&word.to_lowercase().as_str())
-}
 
 /// The words of a text that may tell something, in the form in which they are compared.
 pub fn words(text: &str) -> impl Iterator<Item = String> {
@@ -119,24 +86,6 @@ impl Telling {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sentences_end_where_readers_end_them() {
-        let text =
-            "We count bees, e.g. in Graz. Smith et al. found 3.5 of them. Is that so? (Yes.) J. Doe agrees";
-        assert_eq!(
-            split(text),
-            [
-                "We count bees, e.g. in Graz. ",
-                "Smith et al. found 3.5 of them. ",
-                "Is that so? ",
-                "(Yes.) J. Doe agrees"
-            ]
-        );
-        assert_eq!(split(text).concat(), text);
-        assert!(split("").is_empty());
-        assert_eq!(split("Ünïcode. Ärger. "), ["Ünïcode. ", "Ärger. "]);
-    }
 
     #[test]
     fn the_sentence_about_the_question_is_marked() {

@@ -1,6 +1,6 @@
-//! How good an answer is, by the field's measures.
+//! How much of the exact answer an approximate one has.
 //!
-//! Its own file because tests, benchmarks and the program's own self-check must mean the same by them.
+//! Its own file because tests, benchmarks and the program's own self-check must mean the same by it.
 
 use crate::index::{Index, Neighbour, Segments};
 use crate::space::{Slot, Vectors};
