@@ -6,7 +6,7 @@ DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
 LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
 
-.PHONY: setup demo test test-milvus check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus golden
+.PHONY: setup demo test test-milvus check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality judged golden
 
 # The release program, and the model, every file verified.
 setup:
@@ -62,6 +62,14 @@ check:
 # A data folder beside a collection with the same papers.
 bench-milvus: setup
 	scripts/with-milvus python3 -B benches/milvus.py --data $(DATA)
+
+# Judged sets of the dump that the benchmarks use: to tune on, and to report on.
+judged:
+	python3 -B benches/judged.py --dump $(firstword $(wildcard $(DUMP))) --to data/judged
+
+# How good answers are on those sets, and what each part adds; DATA's questions are timed.
+bench-quality: setup judged
+	python3 -B benches/quality.py $(if $(wildcard $(DATA)/catalog.sqlite),--data $(DATA))
 
 # Recall and speed of the index over DATA, the encoder's rate over DUMP, and ingest's beside it.
 bench: setup

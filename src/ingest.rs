@@ -62,6 +62,13 @@ pub fn open_catalog(data: &Path) -> Result<Catalog> {
             data.display()
         )));
     }
+    // A process of that version would go on writing as it used to.
+    if writer(data).is_some() && Catalog::is_old(&path)? {
+        let owner = WriteLock::owner(&lock_path(data));
+        return Err(Error::Data(format!(
+            "{owner}, and an older version made the catalog: wait for it or stop it, and it is brought up to date"
+        )));
+    }
     Catalog::open(&path)
 }
 
@@ -258,6 +265,11 @@ impl Writer {
     /// See [`Filler::compact`].
     pub fn compact(self) -> Result<Segments> {
         self.space.compact(&self.catalog)
+    }
+
+    /// Indexes the papers' terms anew, if they are not counted as the papers have them.
+    pub fn mend_words(&self) -> Result<()> {
+        if self.catalog.counts_are_right()? { Ok(()) } else { self.catalog.index_words() }
     }
 
     /// See [`Filler::leave_out_damage`].

@@ -11,6 +11,7 @@
 //! - [`cpu`]: which level of instructions is used
 //! - [`latex`]: LaTeX → text that can be read
 //! - [`sentences`]: a text's sentences
+//! - [`terms`]: a text's terms, as they are compared
 //! - [`paper`]: a paper, and its one normalised id
 //! - [`dump`]: dump → papers, one file a format
 //! - [`text`]: paper → the text that the model reads
@@ -47,6 +48,8 @@ pub mod cpu;
 pub mod latex;
 
 pub mod sentences;
+
+pub mod terms;
 
 pub mod paper;
 pub use paper::{Paper, PaperId};

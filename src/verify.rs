@@ -22,6 +22,8 @@ pub enum Damage {
     Missing(usize),
     /// What is wrong with a segment's file.
     Segment(Error),
+    /// Terms are not counted as the papers have them.
+    Words,
     /// A vector whose values do not give its checksum: its file, and where.
     Vector(PathBuf, Slot),
 }
@@ -31,6 +33,7 @@ impl std::fmt::Display for Damage {
         match self {
             Damage::Paper(what) => write!(f, "{what}"),
             Damage::Missing(count) => write!(f, "{count} papers have no vector"),
+            Damage::Words => f.write_str("terms are not counted as the papers have them"),
             Damage::Segment(error) => write!(f, "{error}"),
             Damage::Vector(path, slot) => {
                 write!(f, "{}: the vector in slot {slot} does not give its checksum", path.display())
@@ -50,6 +53,7 @@ pub fn verify(data: &Path, encoder: &Encoder) -> Result<Vec<Damage>> {
     catalog.check()?;
     let space = Space::open(data, &encoder.model().fingerprint)?;
     let mut damage: Vec<Damage> = catalog.damaged()?.into_iter().map(Damage::Paper).collect();
+    damage.extend((!catalog.counts_are_right()?).then_some(Damage::Words));
     // Made from nothing, so that what was saved cannot hide anything.
     let mut directory = Directory::new(&catalog.identity()?);
     directory.follow(&catalog, &space)?;
@@ -75,7 +79,9 @@ pub fn damage_in(space: &Space) -> Result<Vec<Damage>> {
 /// # Errors
 /// [`Error::Data`] if another process is writing.
 pub fn repair(data: &Path, encoder: &Arc<Encoder>) -> Result<()> {
-    Writer::open(data, encoder)?.leave_out_damage()?;
+    let writer = Writer::open(data, encoder)?;
+    writer.mend_words()?;
+    writer.leave_out_damage()?;
     let mut writer = Writer::open(data, encoder)?;
     writer.catch_up(|_, _| {})?;
     writer.finish().map(drop)

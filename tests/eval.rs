@@ -87,6 +87,12 @@ fn a_set_is_encoded_once_asked_and_measured() {
     assert!(mine["compared"][mrr]["interval"][0].as_f64().unwrap() > 0.5, "{mine}");
     assert!(worse.get("compared").is_none() && worse["unjudged"].as_f64().unwrap() > 0.9);
 
+    // Modes beside each other, asked for ten hits as readers are.
+    let output = eval(&[&set, "--data", &path("kept"), "--mode", "semantic,hybrid,lexical", "-k", "10"]);
+    for told in [", semantic\n", ", hybrid\n", ", lexical\n", "p 1.0000"] {
+        assert!(said(&output).contains(told), "{told}: {}", said(&output));
+    }
+
     // The same answers, by the graph.
     let output = eval(&[&set, "--data", &path("kept"), "--walk", "--against", &path("mine.run"), "--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -108,10 +114,9 @@ fn pools_are_ranked_each_by_itself() {
         [(papers[0].id.to_string(), Value::Object(grades))].into_iter().collect();
     fs::write(folder.path().join("pools.json"), Value::Object(pools).to_string()).unwrap();
     let run = folder.path().join("pool.run");
-    let output =
-        eval(&[folder.path().to_str().unwrap(), "--save-run", run.to_str().unwrap(), "--relevant", "2"]);
-    assert!(said(&output).contains("0 queries, 10 judgements"), "{}", said(&output));
-    assert!(said(&output).contains("1 more have no relevant paper"), "{}", said(&output));
+    let output = eval(&[folder.path().to_str().unwrap(), "--save-run", run.to_str().unwrap(), "-k", "50"]);
+    assert!(said(&output).contains("1 queries, 10 judgements"), "{}", said(&output));
+    assert!(said(&output).contains("recall@100: of the first 50 hits"), "{}", said(&output));
     let run = fs::read_to_string(run).unwrap();
     let mut ranked: Vec<&str> = run.lines().map(|line| line.split('\t').nth(2).unwrap()).collect();
     ranked.sort_unstable();
@@ -130,10 +135,24 @@ fn what_cannot_be_evaluated_says_why() {
     write(folder.path());
     wrong(&[set, "-k", "0"], "-k: got 0, wanted 1 to 1000");
     wrong(&[set, "--measures", "F1"], "wanted nDCG@K");
+    wrong(&[set, "--relevant", "0"], "0 is not in 1..");
+    wrong(&[set, "--mode", "semantic,fuzzy"], "possible values: semantic, lexical, hybrid");
+    wrong(&[set, "--mode", "semantic,hybrid", "--save-run", "x.run"], "one mode at a time");
     wrong(&[set, "--split", "dev"], "got no dev.tsv, wanted --split test");
     wrong(&[set, set, "--data", set], "one set at a time");
     wrong(&[set, "--runs-only"], "--against");
+    wrong(&[set, "--relevant", "3"], "got no paper of grade 3 or more for any of 21 queries");
+    wrong(&[set, "--save-run", "/no/such/folder/x.run"], "/no/such/folder/x.run: No such file");
     wrong(&[set, "--against", "nothing.run"], "nothing.run: No such file");
+    let other = folder.path().join("other.run");
+    fs::write(&other, "nobody Q0 x 1 0.5 x").unwrap();
+    wrong(&[set, "--against", other.to_str().unwrap()], "it answers none of the queries");
+    // A library of one's own is not mixed with a set's papers.
+    let library = folder.path().join("library");
+    let ingest = ["ingest", data("five/plain.jsonl").to_str().unwrap(), "--data", library.to_str().unwrap()]
+        .map(str::to_string);
+    assert!(likewise(&ingest.each_ref().map(String::as_str)).status().unwrap().success());
+    wrong(&[set, "--data", library.to_str().unwrap()], "would be mixed with them for good");
     // A query that is a paper which the corpus lacks.
     fs::write(folder.path().join("queries.jsonl"), "{\"_id\": \"9901.00001\"}").unwrap();
     fs::write(
@@ -142,5 +161,7 @@ fn what_cannot_be_evaluated_says_why() {
     )
     .unwrap();
     wrong(&[set], "corpus.jsonl:2: column");
+    wrong(&[set], "20 judged queries are not in queries.jsonl");
+    wrong(&[set], "2 judged papers are not here");
     wrong(&[set], "no paper \"9901.00001\" here");
 }

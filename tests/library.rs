@@ -5,7 +5,7 @@
 
 use crate::support::sample;
 use likewise::catalog::DateRange;
-use likewise::search::{Hit, Like, MAX_K, Query};
+use likewise::search::{Hit, Like, MAX_K, Mode, Query};
 use likewise::{Error, Filter};
 
 /// The family that a sample id names.
@@ -125,4 +125,74 @@ fn what_cannot_be_asked_is_refused() {
         assert!(matches!(refuse(like.clone(), k), Error::Invalid(_)), "{like:?}");
     }
     assert!(matches!(refuse(Like::papers(vec!["no such id".into()]), 10), Error::NotFound(_)));
+}
+
+fn in_mode(mode: Mode, like: Like, k: usize) -> Query {
+    Query { mode, k, ..Query::of(like) }
+}
+
+#[test]
+fn words_find_what_has_them_and_meaning_counts_beside_them() {
+    let all = every_paper();
+    for paper in all.iter().step_by(7) {
+        let title = paper.paper.title.clone();
+        for mode in [Mode::Lexical, Mode::Hybrid] {
+            let hits = sample().search(&in_mode(mode, Like::text(title.clone()), 5)).unwrap().hits;
+            assert_eq!(hits[0].paper.id, paper.paper.id, "{mode}: {title}");
+            let parts = hits[0].parts.unwrap();
+            assert!((0.3..=1.0).contains(&parts.lexical), "{parts:?}");
+            assert!((0.2..=1.0).contains(&parts.semantic), "{parts:?}");
+            assert!(hits.is_sorted_by(|a, b| a.score >= b.score) && hits.iter().all(|hit| hit.score <= 1.0));
+        }
+        let hits = sample().search(&in_mode(Mode::Semantic, Like::text(title), 5)).unwrap().hits;
+        assert!(hits.iter().all(|hit| hit.parts.is_none()));
+    }
+    // A word that nobody has is asked in vain; beside meaning it changes nothing.
+    let unknown =
+        |mode| sample().search(&in_mode(mode, Like::text("blorxification".into()), 5)).unwrap().hits;
+    assert!(unknown(Mode::Lexical).is_empty());
+    let scores = |hits: Vec<Hit>| hits.into_iter().map(|hit| (hit.paper.id, hit.score)).collect::<Vec<_>>();
+    assert_eq!(scores(unknown(Mode::Hybrid)), scores(unknown(Mode::Semantic)));
+}
+
+#[test]
+fn in_every_mode_filters_pages_and_scores_mean_the_same() {
+    let paper = every_paper().remove(3).paper;
+    for mode in [Mode::Semantic, Mode::Lexical, Mode::Hybrid] {
+        let like = || Like::papers(vec![paper.id.to_string()]);
+        let ten = sample().search(&in_mode(mode, like(), 10)).unwrap().hits;
+        assert_eq!(ten.len(), 10, "{mode}");
+        assert!(ten.iter().all(|hit| hit.paper.id != paper.id), "{mode}: it is its own hit");
+        let right = ten[..4].iter().filter(|hit| family(hit.paper.id.as_str()) == family(paper.id.as_str()));
+        assert!(right.count() >= 3, "{mode}");
+        let page = |offset| Query { offset, ..in_mode(mode, like(), 5) };
+        let pages = [0, 5].map(|offset| sample().search(&page(offset)).unwrap().hits).concat();
+        assert_eq!(pages, ten, "{mode}");
+        // However many are asked for, if every paper is compared.
+        let exactly = |k| Query { exact: true, ..in_mode(mode, like(), k) };
+        let hits = |k| sample().search(&exactly(k)).unwrap().hits;
+        assert_eq!(hits(100)[..10], hits(10), "{mode}");
+        // Named twice, it is one example.
+        let twice = Like::papers(vec![paper.id.to_string(), paper.id.to_string()]);
+        assert_eq!(sample().search(&in_mode(mode, twice, 10)).unwrap().hits, ten, "{mode}");
+        let least = Query { min_score: Some(ten[2].score), ..in_mode(mode, like(), 10) };
+        assert_eq!(sample().search(&least).unwrap().hits, ten[..3], "{mode}");
+        let unlike = Query { unlike: vec![ten[0].paper.id.to_string()], ..in_mode(mode, like(), 10) };
+        let hits = sample().search(&unlike).unwrap().hits;
+        assert!(hits.iter().all(|hit| hit.paper.id != ten[0].paper.id), "{mode}");
+        // Few may be answers: in whatever mode, those that share something are found.
+        let ids = ten.iter().map(|hit| hit.paper.id.to_string()).collect();
+        let filter = Filter { ids: Some(ids), ..Filter::default() };
+        let hits = sample().search(&Query { filter, ..in_mode(mode, like(), 20) }).unwrap().hits;
+        assert_eq!(hits, ten, "{mode}");
+        let none = Filter { categories: Some(vec!["nothing".into()]), ..Filter::default() };
+        assert!(
+            sample().search(&Query { filter: none, ..in_mode(mode, like(), 20) }).unwrap().hits.is_empty()
+        );
+    }
+    let vector = Like::vector(vec![1.0; sample().stats().dimension]);
+    assert!(matches!(sample().search(&in_mode(Mode::Lexical, vector.clone(), 5)), Err(Error::Invalid(_))));
+    let hybrid = sample().search(&in_mode(Mode::Hybrid, vector.clone(), 5)).unwrap().hits;
+    let semantic = sample().search(&in_mode(Mode::Semantic, vector, 5)).unwrap().hits;
+    assert!(hybrid.iter().zip(&semantic).all(|(a, b)| (&a.paper, a.score) == (&b.paper, b.score)));
 }

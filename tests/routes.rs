@@ -53,6 +53,21 @@ async fn search_by_text_papers_and_vector() {
 }
 
 #[tokio::test]
+async fn a_score_of_words_and_meaning_says_what_it_is_made_of() {
+    let (_, found) =
+        post("/v1/search", json!({"text": "a knot", "k": 3, "mode": "hybrid"}).to_string()).await;
+    let hit = &found["hits"][0];
+    let [score, semantic, lexical] = [&hit["score"], &hit["parts"]["semantic"], &hit["parts"]["lexical"]]
+        .map(|part| part.as_f64().unwrap());
+    assert!(lexical > 0.0 && score > semantic.min(lexical) && score < semantic.max(lexical), "{hit}");
+    let (_, similar) = get("/v1/papers/9901.00001/similar?k=3&mode=lexical").await;
+    let hit = &similar["hits"][0];
+    assert_eq!((hit["score"].as_f64(), hit["rank"].as_u64()), (hit["parts"]["lexical"].as_f64(), Some(1)));
+    let (_, plain) = get("/v1/papers/9901.00001/similar?k=3").await;
+    assert!(plain["hits"][0].get("parts").is_none(), "{plain}");
+}
+
+#[tokio::test]
 async fn what_is_served_is_told_to_people_and_to_prometheus() {
     let (status, stats) = get("/v1/stats").await;
     assert_eq!(

@@ -14,6 +14,7 @@ mod numbers;
 mod row;
 mod schema;
 mod spaces;
+mod words;
 mod write;
 
 pub use changes::Changes;
@@ -50,6 +51,13 @@ impl Catalog {
         let connection = Connection::open(path)?;
         schema::prepare(&connection, path).map_err(|error| unusable(path, error))?;
         Ok(Catalog { connection: Mutex::new(connection), readers: Vec::new(), path: path.into() })
+    }
+
+    /// Whether an older version made the catalog at `path`: the first to open it brings it up to date.
+    pub fn is_old(path: &Path) -> Result<bool> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .map_err(|error| unusable(path, error.into()))?;
+        schema::is_old(&connection).map_err(|error| unusable(path, error))
     }
 
     /// Opens the catalog at `path` for reading; a process that writes to it is not disturbed. One that an older

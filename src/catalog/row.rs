@@ -4,12 +4,13 @@
 //! (`write.rs`) need not know which.
 
 use super::fold::{marks, paper_of};
-use super::{PaperNumber, SELECT, labels, paper};
+use super::write::Change;
+use super::{PaperNumber, SELECT, labels, paper, words};
 use crate::error::{Error, Result};
 use crate::paper::{Paper, PaperId, parse_date};
 use crate::text::{TextHash, text_of};
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// The numbers of the papers with this id, as the one they are called by or another one.
 pub fn numbers_of(connection: &Connection, id: &PaperId) -> Result<BTreeSet<PaperNumber>> {
@@ -46,11 +47,16 @@ pub fn write(
     connection: &Connection,
     number: Option<PaperNumber>,
     records: &[&Paper],
-    change: i64,
+    change: &mut Change,
 ) -> Result<Paper> {
     let paper = paper_of(records);
-    let number = write_row(connection, number, &paper, change)?;
+    let terms = match number {
+        Some(number) => words::stored(connection, number, change)?,
+        None => HashSet::new(),
+    };
+    let number = write_row(connection, number, &paper, change.number)?;
     forget(connection, number)?;
+    words::replace(connection, number, &terms, &words::of(&paper.title, &paper.r#abstract), change)?;
     labels::add(connection, number, &paper, records)?;
     let mut add = connection.prepare_cached("INSERT OR IGNORE INTO names (name, number) VALUES (?1, ?2)")?;
     for id in &paper.also {
@@ -122,11 +128,13 @@ fn forget(connection: &Connection, number: PaperNumber) -> Result<()> {
 }
 
 /// Deletes a paper, and notes that it was here.
-pub fn delete(connection: &Connection, number: PaperNumber, change: i64) -> Result<()> {
+pub fn delete(connection: &Connection, number: PaperNumber, change: &mut Change) -> Result<()> {
+    let terms = words::stored(connection, number, change)?;
+    words::replace(connection, number, &terms, &HashSet::new(), change)?;
     connection.prepare_cached("DELETE FROM papers WHERE number = ?1")?.execute([number])?;
     forget(connection, number)?;
     let mut note = connection.prepare_cached("INSERT INTO deleted (number, changed) VALUES (?1, ?2)")?;
-    note.execute([number, change])?;
+    note.execute([number, change.number])?;
     Ok(())
 }
 

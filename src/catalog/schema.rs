@@ -4,13 +4,14 @@
 
 use super::labels::{BETWEEN_AUTHORS, folded_sql};
 use super::row::name_all;
+use super::words;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
 use std::path::Path;
 use std::time::Duration;
 
 /// Stored as SQLite's `user_version`.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// How long a reader waits for a writer's lock, and the other way round.
 const BUSY: Duration = Duration::from_secs(30);
@@ -137,15 +138,19 @@ fn add_missing(connection: &Connection) -> Result<()> {
     let to_3 = to_3.replace(":name", &folded_sql("value"));
     let old = version(connection)?;
     let missing = match old {
-        0 => [PAPERS, CHANGES, LABELS, RECORDS].concat(),
-        1 => [FROM_1_TO_2, CHANGES, LABELS, &to_3, RECORDS].concat(),
-        2 => [LABELS, &to_3, RECORDS].concat(),
-        3 => RECORDS.into(),
+        0 => [PAPERS, CHANGES, LABELS, RECORDS, words::TABLES].concat(),
+        1 => [FROM_1_TO_2, CHANGES, LABELS, &to_3, RECORDS, words::TABLES].concat(),
+        2 => [LABELS, &to_3, RECORDS, words::TABLES].concat(),
+        3 => [RECORDS, words::TABLES].concat(),
+        4 => words::TABLES.into(),
         _ => return Ok(()),
     };
     connection.execute_batch(&format!("{missing} PRAGMA user_version = {VERSION};"))?;
     if old > 0 {
         tracing::info!("bringing the catalog up to date, once; this reads every paper");
+        words::add_all(connection)?;
+    }
+    if (1..4).contains(&old) {
         name_all(connection)?;
     }
     Ok(())
@@ -200,7 +205,7 @@ mod tests {
         CREATE INDEX papers_by_date ON papers (published_first, published_last);
         CREATE TABLE categories (category TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (category, number)) STRICT, WITHOUT ROWID;
         CREATE INDEX categories_by_paper ON categories (number);
-        INSERT INTO papers VALUES (7, 'a', 'T', 'A.', '[\"Yann LeCun\",\"Eve Li\",\"Łukasz Kaiser\"]', NULL, NULL, NULL, '[\"cs.LG\"]', NULL, zeroblob(16));
+        INSERT INTO papers VALUES (7, 'a', 'T', 'Bees count bees.', '[\"Yann LeCun\",\"Eve Li\",\"Łukasz Kaiser\"]', NULL, NULL, NULL, '[\"cs.LG\"]', NULL, zeroblob(16));
         INSERT INTO papers VALUES (9, 'b', 'U', 'B.', '[]', NULL, NULL, NULL, '[]', NULL, zeroblob(16));
         INSERT INTO categories VALUES ('cs.lg', 7);
         PRAGMA user_version = 1;";
@@ -214,6 +219,33 @@ mod tests {
         INSERT INTO meta (key, value) VALUES ('identity', 'mine');
         INSERT INTO meta (key, value) VALUES ('changes', '3');
         PRAGMA user_version = 2;";
+
+    #[test]
+    fn a_catalog_without_words_gets_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let title = |place: usize| format!("Bees of kind k{place}");
+        let paper = |place| crate::Paper {
+            id: crate::PaperId::parse(&format!("p{place}")).unwrap(),
+            title: title(place),
+            ..crate::Paper::default()
+        };
+        let papers: Vec<crate::Paper> = (0..20).map(paper).collect();
+        Catalog::create(&path).unwrap().upsert(&papers).unwrap();
+        let older = "DROP TABLE words; DROP TABLE word_counts; PRAGMA user_version = 4;";
+        Connection::open(&path).unwrap().execute_batch(older).unwrap();
+        let catalog = Catalog::open(&path).unwrap();
+        assert_eq!(catalog.counts_of_terms(&["bee", "k7", "of"]).unwrap(), [20, 1, 0]);
+        assert_eq!(catalog.having_term("bee", 3).unwrap(), [20, 19, 18]);
+        assert!(catalog.counts_are_right().unwrap());
+        // What could not be counted is counted again.
+        Connection::open(&path).unwrap().execute_batch("UPDATE word_counts SET papers = 9").unwrap();
+        let writer = Catalog::create(&path).unwrap();
+        assert!(!writer.counts_are_right().unwrap());
+        writer.index_words().unwrap();
+        assert!(writer.counts_are_right().unwrap());
+        assert_eq!(writer.having_term("k7", 3).unwrap(), [8]);
+    }
 
     #[test]
     fn catalogs_of_older_versions_are_brought_up_to_date() {
@@ -232,6 +264,8 @@ mod tests {
             assert!(one(Filter { authors: Some(vec!["LeCun Eve".into()]), ..Filter::default() }).is_empty());
             let paper = catalog.get(&[7]).unwrap().remove(0).1;
             assert_eq!((paper.venue.as_deref(), &*paper.authors[1]), (None, "Eve Li"));
+            assert_eq!(catalog.counts_of_terms(&["bee", "knot"]).unwrap(), [1, 0]);
+            assert_eq!(catalog.having_term("count", 10).unwrap(), [7]);
             let writer = Catalog::create(&path).unwrap();
             let changed = crate::Paper { venue: Some("ICLR".into()), ..paper };
             writer.upsert(std::slice::from_ref(&changed)).unwrap();
@@ -241,6 +275,8 @@ mod tests {
             assert_eq!(one(Filter { venues: Some(vec!["iclr".into()]), ..Filter::default() }), [7]);
             writer.delete(&[changed.id]).unwrap();
             assert!(one(Filter { authors: Some(vec!["LeCun".into()]), ..Filter::default() }).is_empty());
+            assert_eq!(catalog.counts_of_terms(&["bee"]).unwrap(), [0]);
+            assert!(catalog.having_term("bee", 10).unwrap().is_empty());
         }
     }
 }

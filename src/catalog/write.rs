@@ -6,7 +6,7 @@
 use super::changes::{last_change, set_last_change};
 use super::fold::{is_same_record, marks, paper_of, papers_of};
 use super::row::{delete, number_of, numbers_of, records_of, write};
-use super::{Catalog, PaperNumber, SELECT, paper};
+use super::{Catalog, PaperNumber, SELECT, paper, words};
 use crate::dump::Deleted;
 use crate::error::Result;
 use crate::paper::{Paper, PaperId};
@@ -109,15 +109,30 @@ impl Catalog {
     }
 
     /// One transaction that has a number, if `write` says that it changed something.
-    fn change(&self, write: impl FnOnce(&Connection, i64) -> Result<bool>) -> Result<()> {
+    fn change(&self, write: impl FnOnce(&Connection, &mut Change) -> Result<bool>) -> Result<()> {
         let mut connection = self.lock();
         let transaction = begin(&mut connection)?;
-        let change = last_change(&transaction)? + 1;
-        if write(&transaction, change)? {
-            set_last_change(&transaction, change)?;
+        let mut change = Change { number: last_change(&transaction)? + 1, ..Change::default() };
+        if write(&transaction, &mut change)? {
+            words::count(&transaction, &change.words)?;
+            if change.recount {
+                words::rebuild(&transaction)?;
+            }
+            set_last_change(&transaction, change.number)?;
         }
         Ok(transaction.commit()?)
     }
+}
+
+/// A transaction that writes papers.
+#[derive(Default)]
+pub struct Change {
+    /// Its number.
+    pub number: i64,
+    /// By how much the counts of terms change, which is written at its end.
+    pub words: words::Counts,
+    /// Whether a paper was written over that could not be read, so that all terms must be counted again.
+    pub recount: bool,
 }
 
 /// Begins a transaction that will write. Begun as one that reads, it would fail where it goes on to write, if another
@@ -135,7 +150,7 @@ fn is_gone(record: &Paper, gone: &Deleted) -> bool {
 fn retract(
     connection: &Connection,
     gone: &Deleted,
-    change: i64,
+    change: &mut Change,
     written: &mut Vec<Paper>,
 ) -> Result<Outcome> {
     let mut numbers = numbers_of(connection, &gone.id)?;
@@ -159,7 +174,7 @@ fn put(
     connection: &Connection,
     record: &Paper,
     title_only: bool,
-    change: i64,
+    change: &mut Change,
     written: &mut Vec<Paper>,
 ) -> Result<Outcome> {
     let mut find = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
@@ -288,7 +303,7 @@ fn assign(
     papers: Vec<Vec<Numbered>>,
     before: &CountsOf,
     new: Option<&Paper>,
-    change: i64,
+    change: &mut Change,
     written: &mut Vec<Paper>,
 ) -> Result<()> {
     let mut free: BTreeSet<PaperNumber> = before.keys().copied().collect();
@@ -494,6 +509,19 @@ mod tests {
                     catalog.upsert(std::slice::from_ref(&record)).unwrap();
                     model.insert((name, source), record);
                 }
+                if act == 4 && title == 0 {
+                    let gone = id(&format!("p{also}"));
+                    let were_here = catalog.delete(std::slice::from_ref(&gone)).unwrap()[0];
+                    // Taken out with all that is said of it; what its records held together may be said again.
+                    if were_here {
+                        let group = papers_of(model.iter().map(|(key, record)| (key.clone(), record.clone())).collect());
+                        let group = group.into_iter().find(|paper| paper.iter().any(|(_, record)| record.ids().any(|id| *id == gone)));
+                        group.into_iter().flatten().for_each(|(key, _)| drop(model.remove(&key)));
+                    }
+                }
+                prop_assert!(catalog.counts_are_right().unwrap());
+                let with = catalog.having_term("title", 100).unwrap().len();
+                prop_assert_eq!((with, catalog.counts_of_terms(&["title"]).unwrap()[0]), (with, with));
                 let wanted = papers_of(model.values().map(|record| ((), record.clone())).collect());
                 prop_assert_eq!(catalog.count().unwrap(), wanted.len());
                 for paper in wanted {

@@ -5,12 +5,14 @@ use super::{ModelOptions, print_line};
 use crate::dump::{self, Source};
 use crate::encoder::Encoder;
 use crate::eval::Measure;
+use crate::ingest;
 use crate::judged::{Asking, JudgedSet, Report, Run, System, ask};
-use crate::search::{Library, MAX_K};
+use crate::search::{Library, MAX_K, Mode};
 use anyhow::Context;
 use clap::Args;
+use std::collections::HashSet;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -39,10 +41,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     per_query: Option<PathBuf>,
     /// What to measure, with commas: nDCG@K, nDCG%P, MAP, recall@K, R-precision, MRR.
-    #[arg(long, value_name = "MEASURE", value_delimiter = ',', default_values_t = Measure::USUAL)]
+    #[arg(long, value_name = "MEASURE", value_delimiter = ',', default_value = Measure::USUAL)]
     measures: Vec<Measure>,
     /// A paper counts as relevant from this grade on, where a measure asks for that.
-    #[arg(long, value_name = "GRADE", default_value_t = 1)]
+    #[arg(long, value_name = "GRADE", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
     relevant: i32,
     /// Rank for each query only what was judged for it.
     #[arg(long)]
@@ -50,6 +52,9 @@ pub struct Options {
     /// Hits of each query, 1 to 1000.
     #[arg(short, default_value_t = MAX_K)]
     k: usize,
+    /// By what papers are alike; several, with commas, are compared.
+    #[arg(long, value_name = "MODE", value_delimiter = ',', default_values_t = [Mode::default()])]
+    mode: Vec<Mode>,
     /// Ask as readers do, by walking the graph, and not by comparing with every paper.
     #[arg(long)]
     walk: bool,
@@ -71,17 +76,35 @@ pub struct Options {
 /// Runs it.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     anyhow::ensure!((1..=MAX_K).contains(&options.k), "-k: got {}, wanted 1 to {MAX_K}", options.k);
+    anyhow::ensure!(
+        options.save_run.is_none() || options.mode.len() == 1,
+        "--save-run: one mode at a time has it; got {}",
+        options.mode.len()
+    );
     let single = options.sets.len() == 1 || (options.save_run.is_none() && options.data.is_none());
     anyhow::ensure!(
         single,
         "--data, --save-run: one set at a time has them; got {} sets",
         options.sets.len()
     );
+    for path in [&options.save_run, &options.per_query].into_iter().flatten() {
+        // Now, and not when hours of work are done. What is in it may be compared with yet.
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        file.with_context(|| path.display().to_string())?;
+    }
+    for measure in &options.measures {
+        if let Measure::Recall(depth) = measure
+            && *depth > options.k
+        {
+            eprintln!("{measure}: of the first {} hits, since -k asks for no more", options.k);
+        }
+    }
     let mut told = String::new();
     for folder in &options.sets {
         let mut set = JudgedSet::read(folder, options.split.as_deref())?;
         set.pooled |= options.pool;
-        let report = Report::of(&set, &runs(options, &set)?, &options.measures, options.relevant);
+        set.notes.iter().for_each(|note| eprintln!("{}: {note}", set.name));
+        let report = Report::of(&set, &runs(options, &set)?, &options.measures, options.relevant)?;
         if options.json {
             print_line(&serde_json::to_string(&report)?)?;
         } else {
@@ -100,7 +123,14 @@ fn runs(options: &Options, set: &JudgedSet) -> anyhow::Result<Vec<(String, Run)>
     let mut runs = Vec::new();
     for path in &options.against {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        runs.push((name, Run::read(path)?));
+        let run = Run::read(path)?;
+        anyhow::ensure!(
+            set.queries.iter().any(|query| run.answers.contains_key(&query.id)),
+            "{}: it answers none of the queries of {}; got a run of another set?",
+            path.display(),
+            set.name
+        );
+        runs.push((name, run));
     }
     if options.runs_only {
         return Ok(runs);
@@ -110,13 +140,20 @@ fn runs(options: &Options, set: &JudgedSet) -> anyhow::Result<Vec<(String, Run)>
     let name = encoder.model().describe();
     eprintln!("{}", encoder.describe());
     let library = opened(&place, &encoder, set)?;
-    let asking = Asking { k: options.k, pooled: set.pooled, exact: !options.walk };
-    let all = set.queries.len();
-    let run = ask(&library, set, asking, |done| eprintln!("{}: {done} of {all} queries", set.name))?;
-    if let Some(path) = &options.save_run {
-        std::fs::write(path, run.text("likewise")).with_context(|| path.display().to_string())?;
+    let missing = judged_but_missing(&library, set)?;
+    if missing > 0 {
+        eprintln!("{}: {missing} judged papers are not here, and nobody can find them", set.name);
     }
-    runs.push((name, run));
+    for mode in &options.mode {
+        let asking = Asking { k: options.k, pooled: set.pooled, exact: !options.walk, mode: *mode };
+        let all = set.queries.len();
+        let run =
+            ask(&library, set, asking, |done| eprintln!("{}: {mode}: {done} of {all} queries", set.name))?;
+        if let Some(path) = &options.save_run {
+            std::fs::write(path, run.text("likewise")).with_context(|| path.display().to_string())?;
+        }
+        runs.push((format!("{name}, {mode}"), run));
+    }
     Ok(runs)
 }
 
@@ -139,6 +176,7 @@ impl Options {
 fn opened(place: &Place, encoder: &Arc<Encoder>, set: &JudgedSet) -> anyhow::Result<Library> {
     let Some(corpus) = &set.corpus else { return place.library(Arc::clone(encoder)) };
     let dump = dump::Reader::default().read(&Source::file(corpus))?;
+    keep_apart(place, corpus)?;
     let mut intake = place.intake(encoder)?;
     intake.set_title_only(true);
     intake.catch_up(&mut |_, _| {})?;
@@ -149,8 +187,54 @@ fn opened(place: &Place, encoder: &Arc<Encoder>, set: &JudgedSet) -> anyhow::Res
         intake.add(chunk)?;
         eprintln!("{}: {} papers read, {} encoded", set.name, intake.counts().read, intake.counts().encoded);
     }
+    let (read, replaced) = (intake.counts().read, intake.counts().replaced);
+    if replaced > 0 {
+        eprintln!("{}: {replaced} papers came again by the same id, otherwise: the last counts", set.name);
+    }
     intake.finish()?;
-    place.library(Arc::clone(encoder))
+    let library = place.library(Arc::clone(encoder))?;
+    let papers = library.stats().papers;
+    anyhow::ensure!(papers > 0, "{}: got no paper, wanted those that queries are asked of", corpus.display());
+    anyhow::ensure!(
+        papers as u64 <= read,
+        "got {papers} papers, where the set has {read}: others would be ranked beside them; keep each set's papers by \
+         themselves"
+    );
+    Ok(library)
+}
+
+/// How many of the papers that were judged cannot be found.
+fn judged_but_missing(library: &Library, set: &JudgedSet) -> anyhow::Result<usize> {
+    let judged: HashSet<&String> = set.queries.iter().flat_map(|query| query.grades.keys()).collect();
+    let mut missing = 0;
+    for paper in judged {
+        missing += usize::from(library.paper_if_here(paper)?.is_none());
+    }
+    Ok(missing)
+}
+
+/// Notes in a data folder whose papers it has, and refuses one with others: they would be mixed for good.
+fn keep_apart(place: &Place, corpus: &Path) -> anyhow::Result<()> {
+    // A collection is looked at when the papers are in it: one may be only for this.
+    #[cfg_attr(
+        not(feature = "milvus"),
+        expect(irrefutable_let_patterns, reason = "there is no other place then")
+    )]
+    let Place::Folder(data) = place else { return Ok(()) };
+    let (note, corpus) = (data.join("judged-set"), corpus.canonicalize()?.display().to_string());
+    let noted = std::fs::read_to_string(&note).ok();
+    if noted.as_ref() == Some(&corpus) {
+        return Ok(());
+    }
+    anyhow::ensure!(
+        noted.is_none() && !ingest::catalog_path(data).exists(),
+        "{}: it has other papers ({}), and {corpus} would be mixed with them for good; give --data a folder of its own, or \
+         leave it out",
+        data.display(),
+        noted.unwrap_or_else(|| "a library of yours".into()),
+    );
+    std::fs::create_dir_all(data)?;
+    std::fs::write(&note, corpus).with_context(|| note.display().to_string())
 }
 
 /// A row a system, a column a measure; under each the interval, and what stands between it and the first.
@@ -171,6 +255,9 @@ fn table(report: &Report, set: &JudgedSet) -> String {
             let _ = writeln!(text, "  {}", row(system, place, measure));
         }
         let _ = writeln!(text, "  {:<12} {:.1} % of the first ten", "not judged", 100.0 * system.unjudged);
+        if system.unanswered > 0 {
+            let _ = writeln!(text, "  {:<12} {} of the queries", "no answer", system.unanswered);
+        }
     }
     text
 }

@@ -3,7 +3,7 @@
 use super::place::PlaceOptions;
 use super::print_line;
 use crate::catalog::{DateRange, Filter};
-use crate::search::{Answer, DEFAULT_K, Hit, Like, Query};
+use crate::search::{Answer, DEFAULT_K, Hit, Like, Mode, Query};
 use anyhow::Context;
 use clap::{ArgGroup, Args};
 use std::io::Read;
@@ -34,6 +34,9 @@ pub struct Options {
     /// Compare with every paper instead of walking the graph.
     #[arg(long)]
     exact: bool,
+    /// By what papers are alike.
+    #[arg(long, default_value_t)]
+    mode: Mode,
     #[command(flatten)]
     filter: FilterOptions,
     #[command(flatten)]
@@ -90,8 +93,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         _ => Like::papers(options.like.clone()),
     };
     let library = options.place.place()?.library(options.place.load()?)?;
-    let query =
-        Query { k: options.k, exact: options.exact, filter: options.filter.filter(), ..Query::of(like) };
+    let Options { k, exact, mode, .. } = *options;
+    let query = Query { k, exact, mode, filter: options.filter.filter(), ..Query::of(like) };
     let answer = library.search(&query)?;
     if options.json {
         print_line(&serde_json::to_string_pretty(&answer)?)?;
@@ -148,7 +151,7 @@ mod tests {
             published: Some("2021-01-11".into()),
             ..Paper::default()
         };
-        let text = shown(&Hit { rank: 1, score: 0.71234, paper }, 80);
+        let text = shown(&Hit { rank: 1, score: 0.71234, parts: None, paper }, 80);
         assert!(text.starts_with("  1  0.712 2021 Number parsing"), "{text}");
         assert!(text.contains("\n           2101.11408\n"), "{text}");
         assert!(text.lines().all(|line| console::measure_text_width(line) <= 80), "{text}");

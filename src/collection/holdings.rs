@@ -15,7 +15,7 @@ use crate::index::milvus::{Key, MOST, Milvus, Near, is_one_of, quoted};
 use crate::index::{IndexStats, dot};
 use crate::ingest::Intake;
 use crate::paper::{Paper, PaperId};
-use crate::search::holdings::{Holdings, Scored, Wanted, Whole};
+use crate::search::holdings::{Holdings, Scored, TermCounts, Wanted, WantedTerms, Whole};
 use crate::search::{Library, Stats};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
@@ -164,6 +164,15 @@ impl Holdings for Collection {
         };
         let scored = |near: Near| Some((near.score, read(&near.id, &near.document)?.0));
         Ok(near.into_iter().filter_map(scored).collect())
+    }
+
+    /// The engines that were tested have no index of terms.
+    fn counts_of_terms(&self, _: &[&str]) -> Result<Option<TermCounts>> {
+        Ok(None)
+    }
+
+    fn with_terms(&self, _: &WantedTerms) -> Result<Vec<Scored>> {
+        Ok(Vec::new())
     }
 
     fn find(&self, id: &PaperId) -> Result<Option<(Paper, Option<Vec<f32>>)>> {

@@ -35,14 +35,7 @@ pub enum Measure {
 
 impl Measure {
     /// What is told where nobody says what.
-    pub const USUAL: [Measure; 6] = [
-        Measure::Ndcg(10),
-        Measure::NdcgShare(20),
-        Measure::AveragePrecision,
-        Measure::Recall(100),
-        Measure::RPrecision,
-        Measure::ReciprocalRank,
-    ];
+    pub const USUAL: &str = "nDCG@10,nDCG%20,MAP,recall@100,R-precision,MRR";
 
     /// Of an answer; papers are relevant from the grade `relevant` on, which the two nDCG do not look at. 0 where nothing
     /// is relevant.
@@ -58,7 +51,7 @@ impl Measure {
                 let depth = (judged.len() * percent / 100).max(1);
                 to_the_best(answer, depth, |rank| rank.max(2.0).log2())
             }
-            Measure::AveragePrecision => share(precisions(ranked, relevant).sum()),
+            Measure::AveragePrecision => share(total(precisions(ranked, relevant))),
             Measure::Recall(depth) => share(found(depth)),
             Measure::RPrecision => share(found(all as usize)),
             Measure::ReciprocalRank => {
@@ -75,11 +68,16 @@ fn precisions(ranked: &[i32], relevant: i32) -> impl Iterator<Item = f64> {
     ranks.enumerate().map(|(before, (place, _))| (before + 1) as f64 / (place + 1) as f64)
 }
 
+/// The sum; of nothing 0, and not -0.
+fn total(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, |sum, value| sum + value)
+}
+
 /// Discounted gains of an answer, over those of the best order of what was judged.
 fn to_the_best(answer: &Graded, depth: usize, discount: impl Fn(f64) -> f64) -> f64 {
     let gains = |grades: &[i32]| -> f64 {
         let gain = |(place, grade): (usize, &i32)| f64::from(*grade.max(&0)) / discount((place + 1) as f64);
-        grades.iter().take(depth).enumerate().map(gain).sum()
+        total(grades.iter().take(depth).enumerate().map(gain))
     };
     let mut best = answer.judged.clone();
     best.sort_unstable_by(|a, b| b.cmp(a));
@@ -164,10 +162,11 @@ mod tests {
 
     #[test]
     fn nothing_relevant_is_worth_nothing() {
-        for measure in Measure::USUAL {
+        for measure in Measure::USUAL.split(',').map(|name| name.parse::<Measure>().unwrap()) {
             let empty = Graded::default();
             let wrong = Graded { ranked: vec![0, -1, 0], judged: vec![0, -1] };
-            assert_eq!((measure.of(&empty, 1), measure.of(&wrong, 1)), (0.0, 0.0), "{measure}");
+            let values = [measure.of(&empty, 1), measure.of(&wrong, 1)];
+            assert!(values.iter().all(|value| value.to_bits() == 0), "{measure}: {values:?}");
             assert_eq!(measure.to_string().parse(), Ok(measure));
         }
         for wrong in ["nDCG", "ndcg@0", "nDCG%101", "recall@-1", "F1", ""] {

@@ -1,7 +1,7 @@
 //! How good an answer is, by the field's measures.
 //!
 //! [`Measure`] is of one query's answer, by grades that people gave; [`interval`] and [`p_value`] say how far a mean over
-//! queries may be trusted. [`recall`] needs no people: it compares an index with the exact scan.
+//! queries may be trusted. [`recall()`] needs no people: it compares an index with the exact scan.
 
 mod measures;
 mod recall;

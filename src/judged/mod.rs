@@ -1,7 +1,7 @@
 //! Judged sets: queries whose answers people graded → a library's answers to them → how good those are.
 //!
 //! [`set`] reads them, [`run`] is a system's answers, and [`report`] measures and compares. What is asked is the library
-//! itself, as everybody asks it: what an evaluation says is what readers get.
+//! itself, as everybody asks it: with as many hits as readers ask for, an evaluation measures what they get.
 
 mod report;
 mod run;
@@ -12,13 +12,14 @@ pub use run::Run;
 pub use set::{JudgedQuery, JudgedSet};
 
 use crate::catalog::Filter;
-use crate::error::Result;
+use crate::encoder::Embedding;
+use crate::error::{Error, Result};
 use crate::model::Side;
 use crate::paper::PaperId;
-use crate::search::{Answer, Library, Like, MAX_K, Query};
+use crate::search::{Answer, Library, Like, MAX_K, Mode, Query};
 use crate::text::text_of_query;
-use rayon::prelude::*;
 use std::collections::HashMap;
+use std::path::Path;
 
 /// Texts that are encoded at once.
 const TEXTS: usize = 512;
@@ -32,6 +33,8 @@ pub struct Asking {
     pub pooled: bool,
     /// Every paper is compared: the model is judged, and not the index.
     pub exact: bool,
+    /// By what papers are alike.
+    pub mode: Mode,
 }
 
 /// Asks a library every query of a set. `progress` is told how many are answered.
@@ -54,34 +57,66 @@ pub fn ask(
         let mut embeddings = embeddings.into_iter();
         let encoded: Vec<_> =
             queries.iter().map(|query| (query, query.text().and_then(|_| embeddings.next()))).collect();
-        let answer = |(query, embedding)| -> Result<_> {
-            let question = question(query, asking);
-            let embeddings = Option::into_iter(embedding).collect();
-            Ok((query.id.clone(), hits(library.search_encoded(&question, embeddings)?, query)))
-        };
-        let answered: Vec<_> = encoded.into_par_iter().map(answer).collect::<Result<_>>()?;
-        run.answers.extend(answered);
+        // One after the other: comparing with every paper takes every core by itself.
+        for (query, embedding) in encoded {
+            run.answers.insert(query.id.clone(), answered(library, query, embedding, asking)?);
+        }
         progress(run.answers.len());
     }
     Ok(run)
 }
 
-fn question(query: &JudgedQuery, asking: Asking) -> Query {
+/// A file's text, without the mark that some programs put before it.
+fn read_text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let (valid, path) = (error.utf8_error().valid_up_to(), path.display());
+        let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
+        Error::Invalid(format!("{path}: line {line}: got bytes that are no UTF-8; wanted the file in UTF-8"))
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
+}
+
+/// A query's hits, by the names that the set has for them, with scores, best first.
+fn answered(
+    library: &Library,
+    query: &JudgedQuery,
+    embedding: Option<Embedding>,
+    asking: Asking,
+) -> Result<Vec<(String, f32)>> {
+    if !asking.pooled {
+        let answer =
+            library.search_encoded(&question(query, asking, None), embedding.into_iter().collect())?;
+        let mut hits = hits(answer, query);
+        hits.truncate(asking.k);
+        return Ok(hits);
+    }
+    // Names that cannot be ids are of no paper here; a large pool is asked for in parts.
+    let names: Vec<String> =
+        query.grades.keys().filter(|name| PaperId::parse(name).is_ok()).cloned().collect();
+    let mut all = Vec::new();
+    for part in names.chunks(MAX_K - 1) {
+        let question = question(query, asking, Some(part.to_vec()));
+        all.extend(hits(library.search_encoded(&question, embedding.clone().into_iter().collect())?, query));
+    }
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    Ok(all)
+}
+
+fn question(query: &JudgedQuery, asking: Asking, pool: Option<Vec<String>>) -> Query {
     let like = match query.text() {
         Some(text) => Like::text(text),
         None => Like::papers(vec![query.id.clone()]),
     };
     // What was taken back may have been judged before that.
-    let mut filter = Filter { withdrawn: true, ..Filter::default() };
-    if asking.pooled {
-        filter.ids = Some(query.grades.keys().cloned().collect());
-    }
     // The query's own paper may be among the hits, and is then taken out.
-    let k = if asking.pooled { query.grades.len() } else { asking.k };
-    Query { k: (k + 1).min(MAX_K), exact: asking.exact, filter, ..Query::of(like) }
+    let k = pool.as_ref().map_or(asking.k, Vec::len) + 1;
+    let filter = Filter { withdrawn: true, ids: pool, ..Filter::default() };
+    let Asking { exact, mode, .. } = asking;
+    Query { k: k.min(MAX_K), exact, mode, filter, ..Query::of(like) }
 }
 
-/// Papers by the names that the set has for them, with scores, best first. What has the query's own name is no answer.
+/// Papers by the names that the set has for them, with scores, best first. The query's own paper is no answer.
 fn hits(answer: Answer, query: &JudgedQuery) -> Vec<(String, f32)> {
     let mut names: HashMap<PaperId, Vec<&String>> = HashMap::new();
     for name in query.grades.keys() {
@@ -90,8 +125,9 @@ fn hits(answer: Answer, query: &JudgedQuery) -> Vec<(String, f32)> {
             names.entry(id).or_default().push(name);
         }
     }
+    let own = PaperId::parse(&query.id).ok();
     let mut hits = Vec::new();
-    for hit in answer.hits {
+    for hit in answer.hits.into_iter().filter(|hit| !hit.paper.ids().any(|id| Some(id) == own.as_ref())) {
         // Several of the set's papers may be one here: they were the same paper twice.
         let known: Vec<&String> = hit.paper.ids().filter_map(|id| names.get(id)).flatten().copied().collect();
         match known.is_empty() {
@@ -99,6 +135,5 @@ fn hits(answer: Answer, query: &JudgedQuery) -> Vec<(String, f32)> {
             false => hits.extend(known.into_iter().map(|name| (name.clone(), hit.score))),
         }
     }
-    hits.retain(|(name, _)| *name != query.id);
     hits
 }

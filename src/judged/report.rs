@@ -3,6 +3,7 @@
 //! Its own file because it is what an evaluation says, whoever prints it.
 
 use super::{JudgedSet, Run};
+use crate::error::{Error, Result};
 use crate::eval::{Graded, Measure, interval, mean, p_value};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -31,6 +32,8 @@ pub struct System {
     pub name: String,
     /// Hits that nobody judged, among the first ten of all queries: a share, 0 to 1.
     pub unjudged: f64,
+    /// Queries that it answered with nothing at all.
+    pub unanswered: usize,
     /// By measure: of each query, in their order.
     pub values: Vec<Vec<f64>>,
     /// By measure: the mean.
@@ -55,9 +58,23 @@ pub struct Comparison {
 
 impl Report {
     /// Measures runs, each with its name.
-    pub fn of(set: &JudgedSet, runs: &[(String, Run)], measures: &[Measure], relevant: i32) -> Report {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if nothing is relevant for any query: there is nothing to measure.
+    pub fn of(
+        set: &JudgedSet,
+        runs: &[(String, Run)],
+        measures: &[Measure],
+        relevant: i32,
+    ) -> Result<Report> {
         let says = |grades: &super::set::Grades| grades.values().any(|grade| *grade >= relevant);
         let asked: Vec<_> = set.queries.iter().filter(|query| says(&query.grades)).collect();
+        if asked.is_empty() {
+            let (name, all) = (&set.name, set.queries.len());
+            return Err(Error::Invalid(format!(
+                "{name}: got no paper of grade {relevant} or more for any of {all} queries, wanted one: are the grades below?"
+            )));
+        }
         let mut systems: Vec<System> = Vec::new();
         for (name, run) in runs {
             let answers: Vec<(Graded, usize)> = asked.iter().map(|query| graded(query, run)).collect();
@@ -67,23 +84,25 @@ impl Report {
             let compared = systems.first().map(|first| compare(&values, &first.values)).unwrap_or_default();
             let shown: usize = answers.iter().map(|(answer, _)| answer.ranked.len().min(SHOWN)).sum();
             let unjudged: usize = answers.iter().map(|(_, unjudged)| unjudged).sum();
+            let unanswered = answers.iter().filter(|(answer, _)| answer.ranked.is_empty()).count();
             systems.push(System {
                 name: name.clone(),
                 unjudged: unjudged as f64 / shown.max(1) as f64,
+                unanswered,
                 means: values.iter().map(|values| mean(values)).collect(),
                 intervals: values.iter().map(|values| interval(values)).collect(),
                 values,
                 compared,
             });
         }
-        Report {
+        Ok(Report {
             set: set.name.clone(),
             without_relevant: set.queries.len() - asked.len(),
             queries: asked.iter().map(|query| query.id.clone()).collect(),
             relevant,
             measures: measures.iter().map(Measure::to_string).collect(),
             systems,
-        }
+        })
     }
 }
 
@@ -94,7 +113,7 @@ const SHOWN: usize = 10;
 fn graded(query: &super::JudgedQuery, run: &Run) -> (Graded, usize) {
     let hits = run.answers.get(&query.id).map(Vec::as_slice).unwrap_or_default();
     let mut seen = HashSet::new();
-    // trec_eval takes a paper once, and a query is no answer to itself.
+    // A paper counts once, where it is best, and a query is no answer to itself.
     let hits: Vec<&str> = hits
         .iter()
         .map(|(paper, _)| &**paper)

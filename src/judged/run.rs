@@ -2,6 +2,7 @@
 //!
 //! Its own file because runs are how systems are compared that are not in one process: another model, another program.
 
+use super::read_text;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,23 +17,24 @@ pub struct Run {
 
 impl Run {
     /// Reads `query Q0 paper rank score name` lines; with tabs between them, ids may have spaces. Order is by score, and
-    /// of equal scores by rank.
+    /// of equal scores by rank, where trec_eval has the later id first.
     ///
     /// # Errors
     /// [`Error::Invalid`] names the line.
     pub fn read(path: &Path) -> Result<Run> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let mut answers: BTreeMap<String, Vec<(String, f32, u64)>> = BTreeMap::new();
+        let text = read_text(path)?;
+        let mut answers: BTreeMap<String, Vec<(String, f32, i64)>> = BTreeMap::new();
         for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let Some((query, hit)) = hit(line) else {
                 let (path, place) = (path.display(), place + 1);
                 return Err(Error::Invalid(format!(
-                    "{path}: line {place}: got {line:?}, wanted `query Q0 paper rank score name`"
+                    "{path}: line {place}: got {line:?}, wanted `query Q0 paper rank score name`, rank a whole number, score \
+                     any"
                 )));
             };
             answers.entry(query).or_default().push(hit);
         }
-        let sorted = |mut hits: Vec<(String, f32, u64)>| {
+        let sorted = |mut hits: Vec<(String, f32, i64)>| {
             hits.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.2.cmp(&b.2)));
             hits.into_iter().map(|(paper, score, _)| (paper, score)).collect()
         };
@@ -51,7 +53,7 @@ impl Run {
     }
 }
 
-fn hit(line: &str) -> Option<(String, (String, f32, u64))> {
+fn hit(line: &str) -> Option<(String, (String, f32, i64))> {
     let parts: Vec<&str> = match line.contains('\t') {
         true => line.split('\t').map(str::trim).collect(),
         false => line.split_whitespace().collect(),
@@ -74,7 +76,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), run.text("mine")).unwrap();
         assert_eq!(Run::read(file.path()).unwrap(), run);
-        std::fs::write(file.path(), "q2 Q0 z 2 0.1 x\n\nq2 Q0 y 1 0.7 x\n").unwrap();
+        std::fs::write(file.path(), "\u{feff}q2 Q0 z -2 0.1 x\n\nq2 Q0 y 1 0.7 x\n").unwrap();
         assert_eq!(
             Run::read(file.path()).unwrap().answers["q2"],
             [("y".to_string(), 0.7), ("z".to_string(), 0.1)]

@@ -3,14 +3,19 @@
 //! Its own file because it is a format: `corpus.jsonl` (read as any dump), `queries.jsonl`, and either `qrels/SPLIT.tsv`
 //! or `pools.json`.
 
+use super::read_text;
 use crate::error::{Error, Result};
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The split that is used where there are several and nobody says which.
 const USUAL_SPLIT: &str = "test";
+
+/// Characters of what is wrong that an error shows.
+const SHOWN: usize = 60;
 
 /// What people said of one query's papers: a grade by a paper's id, 0 for one that is no answer.
 pub type Grades = BTreeMap<String, i32>;
@@ -49,6 +54,27 @@ pub struct JudgedSet {
     pub queries: Vec<JudgedQuery>,
     /// Whether every query has a pool of its own, in which it is to be ranked.
     pub pooled: bool,
+    /// What of the judgements cannot be used as it stands, told for people.
+    pub notes: Vec<String>,
+}
+
+/// Judgements as they are read.
+#[derive(Default)]
+struct Judgements {
+    by_query: BTreeMap<String, Grades>,
+    /// How often a paper was judged again for the same query, otherwise.
+    contradicted: usize,
+}
+
+impl Judgements {
+    fn add(&mut self, query: &str, paper: &str, grade: i32) {
+        let grades = match self.by_query.get_mut(query) {
+            Some(grades) => grades,
+            None => self.by_query.entry(query.into()).or_default(),
+        };
+        let before = grades.insert(paper.into(), grade);
+        self.contradicted += usize::from(before.is_some_and(|before| before != grade));
+    }
 }
 
 /// A line of `queries.jsonl`.
@@ -77,11 +103,13 @@ impl JudgedSet {
     /// [`Error::Invalid`] names the file and the line, and what was wanted.
     pub fn read(folder: &Path, split: Option<&str>) -> Result<JudgedSet> {
         let pools = folder.join("pools.json");
-        let (grades, pooled) = match pools.is_file() {
+        let (judgements, pooled) = match pools.is_file() {
             true => (read_pools(&pools)?, true),
             false => (read_qrels(&qrels(folder, split)?)?, false),
         };
         let queries = folder.join("queries.jsonl");
+        let Judgements { by_query: grades, contradicted } = judgements;
+        let judged = grades.len();
         let queries = if queries.is_file() { read_queries(&queries, grades)? } else { of_papers(grades) };
         if queries.is_empty() {
             return Err(wrong(
@@ -92,7 +120,14 @@ impl JudgedSet {
         let name = folder.canonicalize().unwrap_or_else(|_| folder.into());
         let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = split.map_or(name.clone(), |split| format!("{name}, {split}"));
-        Ok(JudgedSet { name, corpus: corpus(folder), queries, pooled })
+        let unasked = judged - queries.len();
+        let notes = [
+            (contradicted, "papers were judged twice for one query, and otherwise: the last counts"),
+            (unasked, "judged queries are not in queries.jsonl, and are not asked"),
+        ];
+        let notes = notes.iter().filter(|(count, _)| *count > 0);
+        let notes = notes.map(|(count, what)| format!("{count} {what}")).collect();
+        Ok(JudgedSet { name, corpus: corpus(folder), queries, pooled, notes })
     }
 
     /// Judgements in all.
@@ -138,9 +173,9 @@ fn qrels(folder: &Path, split: Option<&str>) -> Result<PathBuf> {
 }
 
 /// `query, paper, grade` a line, after a line of names; or trec_eval's `query 0 paper grade`.
-fn read_qrels(path: &Path) -> Result<BTreeMap<String, Grades>> {
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
-    let mut grades: BTreeMap<String, Grades> = BTreeMap::new();
+fn read_qrels(path: &Path) -> Result<Judgements> {
+    let text = read_text(path)?;
+    let mut judgements = Judgements::default();
     for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let parts: Vec<&str> = match line.contains('\t') {
             true => line.split('\t').map(str::trim).collect(),
@@ -156,9 +191,7 @@ fn read_qrels(path: &Path) -> Result<BTreeMap<String, Grades>> {
             }
         };
         match grade.parse() {
-            Ok(grade) => {
-                grades.entry(query.into()).or_default().insert(paper.into(), grade);
-            }
+            Ok(grade) => judgements.add(query, paper, grade),
             Err(_) if place == 0 => {}
             Err(_) => {
                 let what = format!("line {}: got {grade:?}, wanted a grade: a whole number", place + 1);
@@ -166,27 +199,22 @@ fn read_qrels(path: &Path) -> Result<BTreeMap<String, Grades>> {
             }
         }
     }
-    Ok(grades)
+    Ok(judgements)
 }
 
-fn read_pools(path: &Path) -> Result<BTreeMap<String, Grades>> {
-    let text = fs::read(path).map_err(Error::io(path))?;
-    let pools: BTreeMap<String, Pool> = serde_json::from_slice(&text).map_err(|error| {
-        wrong(
-            path,
-            &format!(
-                "{error}; wanted {{query: {{paper: grade}}}}, or cands and relevance_adju of each query"
-            ),
-        )
-    })?;
-    let mut grades = BTreeMap::new();
+fn read_pools(path: &Path) -> Result<Judgements> {
+    const WANTED: &str = "wanted {query: {paper: grade}}, or of each query the lists cands and relevance_adju; grades are whole numbers";
+    let pools: BTreeMap<String, Value> = serde_json::from_str(&read_text(path)?)
+        .map_err(|error| wrong(path, &format!("{error}; {WANTED}")))?;
+    let mut judgements = Judgements::default();
     for (query, pool) in pools {
-        let pool = match pool {
-            Pool::Grades(grades) => grades,
-            Pool::Lists { cands, relevance_adju } if cands.len() == relevance_adju.len() => {
+        let pool: Vec<(String, i32)> = match Pool::deserialize(&pool) {
+            Err(_) => return Err(wrong(path, &format!("query {query:?}: got {}; {WANTED}", shown(&pool)))),
+            Ok(Pool::Grades(grades)) => grades.into_iter().collect(),
+            Ok(Pool::Lists { cands, relevance_adju }) if cands.len() == relevance_adju.len() => {
                 cands.into_iter().zip(relevance_adju).collect()
             }
-            Pool::Lists { cands, relevance_adju } => {
+            Ok(Pool::Lists { cands, relevance_adju }) => {
                 let (candidates, judged) = (cands.len(), relevance_adju.len());
                 let what = format!(
                     "query {query:?}: got {candidates} candidates and {judged} grades, wanted one each"
@@ -194,22 +222,36 @@ fn read_pools(path: &Path) -> Result<BTreeMap<String, Grades>> {
                 return Err(wrong(path, &what));
             }
         };
-        grades.insert(query, pool);
+        pool.iter().for_each(|(paper, grade)| judgements.add(&query, paper, *grade));
     }
-    Ok(grades)
+    Ok(judgements)
+}
+
+/// The beginning of what somebody wrote.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 /// The queries that were judged.
 fn read_queries(path: &Path, mut grades: BTreeMap<String, Grades>) -> Result<Vec<JudgedQuery>> {
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = read_text(path)?;
     let mut queries = Vec::new();
     for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let Line { id, title, text } = serde_json::from_str(line).map_err(|error| {
             wrong(path, &format!("line {}: {error}; wanted {{\"_id\": …, \"text\": …}}", place + 1))
         })?;
         let said = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let (is_written, title, text) = (title.is_some() || text.is_some(), said(title), said(text));
+        if is_written && title.is_none() && text.is_none() {
+            let what = "got a query with an empty text, wanted one, or no \"text\" where the query is the paper of its id";
+            return Err(wrong(path, &format!("line {}: {what}", place + 1)));
+        }
         if let Some(grades) = grades.remove(&id) {
-            queries.push(JudgedQuery { id, title: said(title), body: said(text), grades });
+            queries.push(JudgedQuery { id, title, body: text, grades });
         }
     }
     queries.sort_by(|a, b| a.id.cmp(&b.id));
@@ -246,13 +288,18 @@ mod tests {
 
     #[test]
     fn qrels_are_read_as_beir_and_trec_write_them() {
-        let beir = ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\ta b\t2\n2\tb\t0\n");
+        let beir = ("qrels/test.tsv", "\u{feff}query-id\tcorpus-id\tscore\n1\ta b\t2\n2\tb\t0\n");
         let set = read(&[QUERIES, beir], None).unwrap();
         assert_eq!((set.queries.len(), set.pooled, set.judgements(), &set.corpus), (2, false, 2, &None));
         assert_eq!((set.queries[0].text(), set.queries[0].grades["a b"]), (None, 2));
         assert_eq!(set.queries[1].text().as_deref(), Some("T. Why?"));
         let set = read(&[("qrels/dev.tsv", "9 0 a 1\n9 0 b -1\n")], None).unwrap();
         assert_eq!((set.queries[0].id.as_str(), set.queries[0].grades["b"]), ("9", -1));
+        let set = read(&[QUERIES, ("qrels/dev.tsv", "1 0 a 1\n1 0 a 1\n1 0 a 2\n7 0 a 1\n")], None).unwrap();
+        assert_eq!(set.queries[0].grades["a"], 2);
+        assert_eq!(set.notes.len(), 2);
+        assert!(set.notes[0].starts_with("1 papers were judged twice"), "{:?}", set.notes);
+        assert!(set.notes[1].starts_with("1 judged queries are not in"), "{:?}", set.notes);
     }
 
     #[test]
@@ -280,7 +327,12 @@ mod tests {
                 .contains("got 1 candidates and 0 grades")
         );
         assert!(pools("[]").contains("wanted {query: {paper: grade}}"));
-        assert!(read(&[("queries.jsonl", "{}"), ("pools.json", "{}")], None).unwrap_err().contains("line 1"));
+        assert!(pools(r#"{"1": {"a": 1.5}}"#).contains(r#"query "1": got {"a":1.5}; wanted {query"#));
+        let queries = |text: &str| read(&[("queries.jsonl", text), ("pools.json", "{}")], None).unwrap_err();
+        assert!(
+            queries("{\"_id\": \"1\", \"text\": \" \"}").contains("line 1: got a query with an empty text")
+        );
+        assert!(queries("{}").contains("line 1"));
         assert!(read(&[], None).unwrap_err().contains("wanted a judged set"));
     }
 }

@@ -5,7 +5,7 @@
 //! not found by the first after it was deleted, and no process has to tell another.
 
 use super::filters::Filters;
-use super::holdings::{Holdings, Scored, Wanted, Whole};
+use super::holdings::{Holdings, Scored, TermCounts, Wanted, WantedTerms, Whole};
 use super::plan::Plan;
 use super::{NextStats, Stats};
 use crate::catalog::{Catalog, Filter, Listed, Numbers, PaperNumber, Place};
@@ -13,12 +13,13 @@ use crate::directory::Directory;
 use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::eval::probe;
-use crate::index::{Index, Neighbour, Segments};
+use crate::index::{Index, Neighbour, Segments, dot};
 use crate::ingest::{self, Intake};
 use crate::model::Fingerprint;
 use crate::paper::{Paper, PaperId};
 use crate::space::{Description, Space};
 use roaring::RoaringBitmap;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -27,6 +28,9 @@ const PROBED: usize = 20;
 
 /// Papers that are given at once when all are walked through.
 const WALKED: usize = 2048;
+
+/// What it takes to begin a term's list, in entries of one.
+const A_LIST: usize = 100;
 
 /// How often a query is answered again because somebody wrote meanwhile.
 const TRIES: usize = 8;
@@ -217,6 +221,56 @@ impl Folder {
         Ok(found)
     }
 
+    /// Papers that have terms, and how much these tell together.
+    fn listed(
+        &self,
+        wanted: &WantedTerms,
+        passes: impl Fn(&PaperNumber) -> bool,
+    ) -> Result<HashMap<PaperNumber, f32>> {
+        let WantedTerms { terms, k, entries, least, alone, .. } = *wanted;
+        let mut told: HashMap<PaperNumber, f32> = HashMap::new();
+        let mut left = entries;
+        for (term, count) in terms.rarest().filter(|(_, count)| *count >= least) {
+            if count > left && !(alone && told.len() < k) {
+                break;
+            }
+            for number in self.catalog.having_term(term, left.max(k))?.into_iter().filter(&passes) {
+                *told.entry(number).or_default() += terms.weight(term);
+            }
+            left = left.saturating_sub(count + A_LIST);
+        }
+        Ok(told)
+    }
+
+    /// The papers with most of what terms tell and, of those with the same, the nearest; each with its cosine.
+    fn numbers_with_terms(&self, wanted: &WantedTerms) -> Result<HashMap<PaperNumber, f32>> {
+        let WantedTerms { vector, k, filter, .. } = *wanted;
+        let allowed = if filter.is_empty() {
+            None
+        } else {
+            let last = self.derived().directory.last();
+            Some(self.filters.numbers(filter, last)?)
+        };
+        let Derived { directory, space, withdrawn, .. } = &*self.derived();
+        let passes = |number: &PaperNumber| match &allowed {
+            Some(allowed) => allowed.contains(*number),
+            None => filter.withdrawn || !withdrawn.numbers.contains(*number),
+        };
+        let told = match &allowed {
+            Some(allowed) if allowed.count() <= k => allowed.iter().map(|number| (number, 0.0)).collect(),
+            _ => self.listed(wanted, passes)?,
+        };
+        let cosine = |number| {
+            let slot = directory.slot(number);
+            slot.map_or(0.0, |slot| dot(vector, space.vectors().get(slot)).clamp(-1.0, 1.0))
+        };
+        let mut best: Vec<(f32, f32, PaperNumber)> =
+            told.into_iter().map(|(number, told)| (told, cosine(number), number)).collect();
+        best.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)).then(b.2.cmp(&a.2)));
+        best.truncate(k);
+        Ok(best.into_iter().map(|(_, cosine, number)| (number, cosine)).collect())
+    }
+
     fn near_now(&self, wanted: &Wanted) -> Result<Vec<Scored>> {
         let found = self.near_numbers(wanted)?;
         let numbers: Vec<PaperNumber> = found.iter().map(|(_, number)| *number).collect();
@@ -242,6 +296,18 @@ impl Holdings for Folder {
             }
         }
         self.near_now(wanted)
+    }
+
+    fn counts_of_terms(&self, terms: &[&str]) -> Result<Option<TermCounts>> {
+        let papers = self.derived().directory.papers();
+        Ok(Some(TermCounts { papers, with: self.catalog.counts_of_terms(terms)? }))
+    }
+
+    fn with_terms(&self, wanted: &WantedTerms) -> Result<Vec<Scored>> {
+        let cosines = self.numbers_with_terms(wanted)?;
+        let numbers: Vec<PaperNumber> = cosines.keys().copied().collect();
+        let papers = self.catalog.get(&numbers)?.into_iter();
+        Ok(papers.filter_map(|(number, paper)| Some((*cosines.get(&number)?, paper))).collect())
     }
 
     fn find(&self, id: &PaperId) -> Result<Option<(Paper, Option<Vec<f32>>)>> {

@@ -3,7 +3,7 @@
 //! Its own file because it is all that a [`super::Library`] asks of whatever it stands on. Every implementation gives the
 //! same answers; the contract's tests are written once, over this.
 
-use super::Stats;
+use super::{QueryTerms, Stats};
 use crate::catalog::{Filter, Listed, PaperNumber, Place};
 use crate::encoder::Encoder;
 use crate::error::Result;
@@ -38,6 +38,33 @@ pub struct Wanted<'a> {
     pub exact: bool,
 }
 
+/// What terms a paper should have to be found.
+pub struct WantedTerms<'a> {
+    /// What the question's terms tell.
+    pub terms: &'a QueryTerms,
+    /// A unit vector, for the papers' cosines.
+    pub vector: &'a [f32],
+    /// How many, at least 1.
+    pub k: usize,
+    /// Entries of terms' lists that may be gone through, the shortest lists first.
+    pub entries: usize,
+    /// Lists of fewer papers are passed over.
+    pub least: usize,
+    /// Whether papers are found by nothing else: then longer lists are begun, until there are `k`.
+    pub alone: bool,
+    /// Which papers may be found.
+    pub filter: &'a Filter,
+}
+
+/// In how many papers terms are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TermCounts {
+    /// Papers in all.
+    pub papers: usize,
+    /// Those that have each of the terms, in their order.
+    pub with: Vec<usize>,
+}
+
 /// Papers with their vectors.
 pub trait Holdings: Send + Sync {
     /// The `k` nearest papers that pass the filter, in no order; more, if several have one vector.
@@ -45,6 +72,13 @@ pub trait Holdings: Send + Sync {
     /// # Errors
     /// What the filter or the engine says.
     fn near(&self, wanted: &Wanted) -> Result<Vec<Scored>>;
+
+    /// In how many papers terms are; `None` where terms are not kept.
+    fn counts_of_terms(&self, terms: &[&str]) -> Result<Option<TermCounts>>;
+
+    /// Papers that have some of the rarest terms of a question and pass the filter, with their cosines, 0 where there is no
+    /// vector yet; in no order.
+    fn with_terms(&self, wanted: &WantedTerms) -> Result<Vec<Scored>>;
 
     /// The paper with this id, whichever of its ids it is; and its vector, `None` if it has none yet.
     fn find(&self, id: &PaperId) -> Result<Option<(Paper, Option<Vec<f32>>)>>;

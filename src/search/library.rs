@@ -4,8 +4,9 @@
 
 use super::folder::Folder;
 use super::holdings::{Holdings, Wanted, Whole};
+use super::hybrid::Ranked;
 use super::target::Target;
-use super::{Answer, Hit, Query, Stats};
+use super::{Answer, Hit, Mode, Query, Stats};
 use crate::catalog::{Filter, Listed, PaperNumber, Place};
 use crate::encoder::{Embedding, Encoder};
 use crate::error::{Error, Result};
@@ -197,17 +198,26 @@ impl Library {
         Ok(Answer { hits, texts: target.texts, target: target.vector })
     }
 
+    pub(super) fn holdings(&self) -> &dyn Holdings {
+        &*self.holdings
+    }
+
     fn nearest_papers(&self, target: &Target, query: &Query) -> Result<Vec<Hit>> {
-        let Query { k, offset, filter, exact, min_score, .. } = query;
+        let Query { k, offset, filter, exact, mode, min_score, .. } = query;
         // The queried papers may be among the nearest, and are then taken out again.
-        let k_of_all = offset + k + target.excluded.len();
-        let wanted = Wanted { vector: &target.vector, k: k_of_all, filter, exact: *exact };
-        let mut found = self.holdings.near(&wanted)?;
-        found.retain(|(_, paper)| !target.excluded.contains(&paper.id));
-        found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
+        let depth = offset + k + target.excluded.len();
+        let mut found: Vec<Ranked> = match mode {
+            Mode::Semantic => {
+                let wanted = Wanted { vector: &target.vector, k: depth, filter, exact: *exact };
+                self.holdings.near(&wanted)?.into_iter().map(|(score, paper)| (score, None, paper)).collect()
+            }
+            Mode::Lexical | Mode::Hybrid => self.by_words(target, query, depth)?,
+        };
+        found.retain(|(.., paper)| !target.excluded.contains(&paper.id));
+        found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.2.id.cmp(&b.2.id)));
         found.truncate(offset + k);
-        found.retain(|(score, _)| min_score.is_none_or(|least| *score >= least));
-        let hit = |(rank, (score, paper))| Hit { rank: rank + 1, score, paper };
+        found.retain(|(score, ..)| min_score.is_none_or(|least| *score >= least));
+        let hit = |(rank, (score, parts, paper))| Hit { rank: rank + 1, score, parts, paper };
         Ok(found.into_iter().enumerate().skip(*offset).map(hit).collect())
     }
 }

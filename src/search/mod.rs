@@ -7,18 +7,22 @@ mod diverse;
 mod filters;
 mod folder;
 pub mod holdings;
+mod hybrid;
+mod lexical;
 mod library;
 pub mod plan;
 mod target;
 
 pub use diverse::diverse;
+pub use lexical::{Bag, QueryTerms};
 pub use library::Library;
 
 use crate::catalog::Filter;
 use crate::error::{Error, Result};
 use crate::index::{IndexStats, dot};
 use crate::paper::Paper;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Most hits that can be asked for at once.
 pub const MAX_K: usize = 1000;
@@ -64,6 +68,31 @@ impl Like {
     }
 }
 
+/// By what papers are alike.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// By what they mean: the cosine of their vectors.
+    #[default]
+    Semantic,
+    /// By the terms they share, rare ones most; what answers should be unlike is only left out.
+    Lexical,
+    /// By both: where two papers share the name of a method as well, they are nearer.
+    Hybrid,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Semantic => "semantic",
+            Mode::Lexical => "lexical",
+            Mode::Hybrid => "hybrid",
+        })
+    }
+}
+
 /// A question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
@@ -79,6 +108,8 @@ pub struct Query {
     pub min_score: Option<f32>,
     /// Compare with every paper instead of walking the graph.
     pub exact: bool,
+    /// By what papers are alike.
+    pub mode: Mode,
     /// Which papers may be answers.
     pub filter: Filter,
 }
@@ -87,7 +118,8 @@ impl Query {
     /// The [`DEFAULT_K`] papers that are most like something.
     pub fn of(like: Like) -> Query {
         let (unlike, filter) = (Vec::new(), Filter::default());
-        Query { like, unlike, k: DEFAULT_K, offset: 0, min_score: None, exact: false, filter }
+        let mode = Mode::default();
+        Query { like, unlike, k: DEFAULT_K, offset: 0, min_score: None, exact: false, mode, filter }
     }
 
     /// Refuses what can be seen to be wrong without looking at any paper.
@@ -110,7 +142,10 @@ impl Query {
             return wrong(format!("unlike: got {} ids, wanted at most {MAX_PAPERS}", self.unlike.len()));
         }
         if let Some(score) = self.min_score.filter(|score| !(-1.0..=1.0).contains(score)) {
-            return wrong(format!("min_score: got {score}, wanted a cosine from -1 to 1"));
+            return wrong(format!("min_score: got {score}, wanted a score from -1 to 1"));
+        }
+        if self.mode == Mode::Lexical && texts.is_empty() && papers.is_empty() {
+            return wrong("mode: got lexical, and a vector, which has no words; wanted semantic".into());
         }
         if self.offset > MAX_OFFSET {
             return wrong(format!("offset: got {}, wanted 0 to {MAX_OFFSET}", self.offset));
@@ -127,10 +162,22 @@ impl Query {
 pub struct Hit {
     /// From 1.
     pub rank: usize,
-    /// Cosine similarity, -1 to 1.
+    /// What hits are ranked by, -1 to 1: the cosine or, of another mode than [`Mode::Semantic`], what [`Parts`] come to.
     pub score: f32,
+    /// What the score is made of, if that is more than the cosine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
     /// The paper.
     pub paper: Paper,
+}
+
+/// What a score is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Parts {
+    /// Cosine similarity, -1 to 1; 0 for a paper that has no vector yet.
+    pub semantic: f32,
+    /// How much of what the question's terms tell the paper has, 0 to 1.
+    pub lexical: f32,
 }
 
 /// How much of a query's text was read.

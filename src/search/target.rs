@@ -3,11 +3,12 @@
 //! Its own file because every way of asking comes down to this vector, and all that is searched for is it.
 
 use super::library::Library;
-use super::{Like, Query, TextRead, unit};
+use super::{Bag, Like, Mode, Query, TextRead, unit};
 use crate::encoder::Embedding;
 use crate::error::{Error, Result};
 use crate::model::Side;
 use crate::paper::{Paper, PaperId};
+use crate::text::text_of_query;
 
 /// How much of what answers should be unlike is taken away. What one has asked for and one of its answers have most in
 /// common: on conference abstracts 0.5 leaves five of the nine other answers, of anything, and 0.15 all but one.
@@ -18,6 +19,8 @@ pub(super) struct Target {
     pub vector: Vec<f32>,
     pub excluded: Vec<PaperId>,
     pub texts: Vec<TextRead>,
+    /// Its words, if they are asked for.
+    pub bag: Bag,
 }
 
 impl Library {
@@ -39,8 +42,16 @@ impl Library {
             tokens: *tokens,
             truncated: *truncated,
         };
+        let mut bag = Bag::default();
+        if query.mode != Mode::Semantic {
+            texts.iter().for_each(|text| bag.text(&text_of_query(text)));
+        }
         let texts = embeddings.iter().map(read).collect();
-        let (mut examples, excluded) = self.vectors_of(papers)?;
+        let (mut examples, papers) = self.vectors_of(papers)?;
+        if query.mode != Mode::Semantic {
+            papers.iter().for_each(|paper| bag.paper(paper));
+        }
+        let excluded = papers.into_iter().map(|paper| paper.id).collect();
         examples.extend(embeddings.into_iter().map(|embedding| embedding.vector));
         for vector in vectors {
             examples.push(unit(vector, self.encoder().dimension())?);
@@ -50,7 +61,7 @@ impl Library {
             [one] => one.clone(),
             many => mean(many)?,
         };
-        let mut target = Target { vector, excluded, texts };
+        let mut target = Target { vector, excluded, texts, bag };
         self.turn_away(&mut target, unlike)?;
         Ok(target)
     }
@@ -60,22 +71,27 @@ impl Library {
         if unlike.is_empty() {
             return Ok(());
         }
-        let (vectors, mut ids) = self.vectors_of(unlike)?;
+        let (vectors, papers) = self.vectors_of(unlike)?;
         let mean = mean(&vectors)?;
         let turned: Vec<f32> = target.vector.iter().zip(&mean).map(|(to, from)| to - AWAY * from).collect();
         target.vector = unit(&turned, turned.len())?;
-        target.excluded.append(&mut ids);
+        target.excluded.extend(papers.into_iter().map(|paper| paper.id));
         Ok(())
     }
 
-    /// The vectors of papers, and what they are called here.
-    fn vectors_of(&self, ids: &[String]) -> Result<(Vec<Vec<f32>>, Vec<PaperId>)> {
-        let found = ids.iter().map(|id| {
+    /// The vectors of papers, and the papers, each once.
+    fn vectors_of(&self, ids: &[String]) -> Result<(Vec<Vec<f32>>, Vec<Paper>)> {
+        let (mut vectors, mut papers): (Vec<_>, Vec<Paper>) = Default::default();
+        for id in ids {
             let (paper, vector) = self.find(id)?;
-            // One that has none yet gets a new one.
-            Ok((vector.map_or_else(|| self.encode(&paper), Ok)?, paper.id))
-        });
-        found.collect::<Result<Vec<_>>>().map(|found| found.into_iter().unzip())
+            // A paper that is named twice, by two of its ids, is one example.
+            if papers.iter().all(|known| known.id != paper.id) {
+                // One that has none yet gets a new one.
+                vectors.push(vector.map_or_else(|| self.encode(&paper), Ok)?);
+                papers.push(paper);
+            }
+        }
+        Ok((vectors, papers))
     }
 
     fn encode(&self, paper: &Paper) -> Result<Vec<f32>> {

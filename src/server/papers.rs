@@ -13,7 +13,7 @@ use super::writes::{Write, Wrote};
 use crate::cite::Format;
 use crate::json::given;
 use crate::paper::PaperId;
-use crate::search::{DEFAULT_K, Like, Query};
+use crate::search::{DEFAULT_K, Like, Mode, Query};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
@@ -44,7 +44,7 @@ pub struct SimilarParams {
     #[serde(default, deserialize_with = "given")]
     #[param(schema_with = shapes::k, required = false)]
     k: Option<usize>,
-    /// How many of the best are passed over. Where pages meet, a paper may come twice or not at all, unless `exact` is true.
+    /// How many of the best are passed over. Where pages meet, a paper may come twice or not at all, unless `exact` is true; with words, even then beyond the first 1000.
     #[serde(default)]
     #[param(schema_with = shapes::offset, required = false)]
     offset: usize,
@@ -55,6 +55,10 @@ pub struct SimilarParams {
     #[serde(default)]
     #[param(default = false)]
     exact: bool,
+    /// By what papers are alike: semantic, lexical or hybrid.
+    #[serde(default)]
+    #[param(inline)]
+    mode: Mode,
     /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON; each has fields of its own.
     #[param(inline)]
     format: Option<Format>,
@@ -117,10 +121,10 @@ async fn similar(
 ) -> Result<Response, Problem> {
     let started = Instant::now();
     let service = app.service()?;
-    let SimilarParams { k, offset, min_score, exact, format, fields } = params;
+    let SimilarParams { k, offset, min_score, exact, mode, format, fields } = params;
     let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
     let like = Like::papers(vec![id.to_string()]);
-    let query = Query { k, offset, min_score, exact, filter: filter.filter(), ..Query::of(like) };
+    let query = Query { k, offset, min_score, exact, mode, filter: filter.filter(), ..Query::of(like) };
     let answer = service.search(query).await.map_err(|problem| problem.named(&FilterParams::CALLED))?;
     let found = service.found(answer, &Fields::of(fields), started).await?;
     Ok(shown_answer(Params(FormatParam { format }), found))

@@ -10,7 +10,7 @@ use super::shapes;
 use super::view::{Field, Fields, FormatParam, Found, shown_answer};
 use crate::catalog::Filter;
 use crate::json::{Object, object, whole, whole_if_there};
-use crate::search::{DEFAULT_K, Like, Query};
+use crate::search::{DEFAULT_K, Like, Mode, Query};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -41,7 +41,7 @@ pub struct SearchRequest {
     #[serde(default, deserialize_with = "whole_if_there")]
     #[schema(schema_with = shapes::k, required = false)]
     k: Option<usize>,
-    /// How many of the best are passed over. Where pages meet, a paper may come twice or not at all, unless `exact` is true.
+    /// How many of the best are passed over. Where pages meet, a paper may come twice or not at all, unless `exact` is true; with words, even then beyond the first 1000.
     #[serde(default, deserialize_with = "whole")]
     #[schema(schema_with = shapes::offset, required = false)]
     offset: usize,
@@ -51,6 +51,9 @@ pub struct SearchRequest {
     /// Compare with every paper instead of walking the graph.
     #[serde(default)]
     exact: bool,
+    /// By what papers are alike: semantic, lexical or hybrid.
+    #[serde(default)]
+    mode: Mode,
     /// Which papers may be answers.
     #[serde(default, deserialize_with = "object")]
     filter: Filter,
@@ -70,9 +73,9 @@ impl SearchRequest {
                 ));
             }
         };
-        let SearchRequest { unlike, k, offset, min_score, exact, filter, .. } = self;
+        let SearchRequest { unlike, k, offset, min_score, exact, mode, filter, .. } = self;
         let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
-        Ok((Query { like, unlike, k, offset, min_score, exact, filter }, Fields::of(self.fields)))
+        Ok((Query { like, unlike, k, offset, min_score, exact, mode, filter }, Fields::of(self.fields)))
     }
 }
 

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::stages::{Stage, record};
 use crate::catalog::Filter;
 use crate::encoder::Embedding;
-use crate::search::{Answer, Library, Query};
+use crate::search::{Answer, Library, Mode, Query};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -116,7 +116,7 @@ fn is_quick(query: &Query, library: &Library) -> bool {
     let papers = query.like.papers.len() + query.unlike.len();
     let is_small = query.k + query.offset <= FEW && papers <= FEW;
     let is_encoded = papers == 0 || !library.lacks_vectors();
-    let is_here = library.folder().is_some();
+    let is_here = library.folder().is_some() && query.mode == Mode::Semantic;
     is_small && is_encoded && is_here && !query.exact && query.filter == Filter::default()
 }
 

@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::service::Service;
 use crate::cite::Format;
 use crate::paper::Paper;
-use crate::search::{Answer, Hit, TextRead};
+use crate::search::{Answer, Hit, Parts, TextRead};
 use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -150,10 +150,13 @@ impl Service {
 
     /// Shows an answer.
     pub async fn found(&self, answer: Answer, fields: &Fields, started: Instant) -> Result<Found, Problem> {
-        let (ranks, papers): (Vec<(usize, f32)>, Vec<Paper>) =
-            answer.hits.into_iter().map(|Hit { rank, score, paper }| ((rank, score), paper)).unzip();
+        let (ranks, papers): (Vec<_>, Vec<Paper>) = answer
+            .hits
+            .into_iter()
+            .map(|Hit { rank, score, parts, paper }| ((rank, score, parts), paper))
+            .unzip();
         let views = self.views(papers, fields).await?;
-        let hit = |((rank, score), paper)| FoundHit { rank, score, paper };
+        let hit = |((rank, score, parts), paper)| FoundHit { rank, score, parts, paper };
         Ok(Found {
             model: self.model().into(),
             took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
@@ -190,8 +193,11 @@ impl Found {
 pub struct FoundHit {
     /// From 1, or from one more than `offset`.
     rank: usize,
-    /// Cosine similarity, -1 to 1.
+    /// What hits are ranked by, -1 to 1: the cosine or, of another mode than semantic, what the parts come to.
     score: f32,
+    /// What the score is made of, if that is more than the cosine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<Parts>,
     /// The paper.
     #[schema(value_type = ViewSchema)]
     paper: View,

@@ -4,40 +4,11 @@
 //! question, words that few of the papers around it have. No vector is computed for it.
 
 use crate::sentences::split;
-use std::collections::{HashMap, HashSet};
-
-/// Shortest word that tells anything.
-const MIN_LETTERS: usize = 3;
+use crate::terms::{for_each_term, terms};
+use std::collections::HashMap;
 
 /// Most sentences that are marked.
 const MOST_MARKED: usize = 2;
-
-/// Words that tell nothing, in any question.
-const SMALL: [&str; 48] = [
-    "the", "and", "for", "with", "that", "this", "are", "our", "from", "which", "can", "has", "have", "was",
-    "were", "been", "these", "those", "than", "then", "also", "both", "into", "such", "but", "not", "its",
-    "their", "they", "over", "under", "between", "show", "paper", "propose", "proposed", "using", "use",
-    "used", "based", "method", "methods", "approach", "results", "new", "novel", "work", "study",
-];
-
-/// The words of a text that may tell something, in the form in which they are compared.
-pub fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|character: char| !character.is_alphanumeric()).filter_map(|word| {
-        let word = word.to_lowercase();
-        (word.chars().count() >= MIN_LETTERS && !SMALL.contains(&word.as_str())).then(|| stem(word))
-    })
-}
-
-/// Plurals are what they are plurals of.
-fn stem(mut word: String) -> String {
-    if word.len() > 4 && word.ends_with("ies") {
-        word.truncate(word.len() - 3);
-        word.push('y');
-    } else if word.len() > 3 && word.ends_with('s') && !word.ends_with("ss") && !word.ends_with("us") {
-        word.truncate(word.len() - 1);
-    }
-    word
-}
 
 /// A question's words, each with how much it tells among some papers: few of them have it (Spärck Jones 1972).
 pub struct Telling(HashMap<String, f32>);
@@ -45,12 +16,12 @@ pub struct Telling(HashMap<String, f32>);
 impl Telling {
     /// Of a question, among texts of papers.
     pub fn of<'a>(question: &str, papers: impl Iterator<Item = &'a str>) -> Telling {
-        let wanted: HashSet<String> = words(question).collect();
+        let wanted = terms(question);
         let (mut counts, mut all) = (HashMap::new(), 0_usize);
         for paper in papers {
             all += 1;
-            let has: HashSet<String> = words(paper).filter(|word| wanted.contains(word)).collect();
-            has.into_iter().for_each(|word| *counts.entry(word).or_insert(0_usize) += 1);
+            let has = terms(paper).into_iter().filter(|word| wanted.contains(word));
+            has.for_each(|word| *counts.entry(word).or_insert(0_usize) += 1);
         }
         let weight = |word: String| {
             let count = counts.get(&word).copied().unwrap_or_default() as f32;
@@ -75,11 +46,14 @@ impl Telling {
     }
 
     fn score(&self, sentence: &str) -> f32 {
-        let all: Vec<String> = words(sentence).collect();
-        let shared: HashSet<&String> = all.iter().filter(|word| self.0.contains_key(*word)).collect();
-        let weights: f32 = shared.iter().map(|word| self.0[*word]).sum();
+        let (mut all, mut shared) = (0_usize, HashMap::new());
+        for_each_term(sentence, |word| {
+            all += 1;
+            shared.extend(self.0.get_key_value(word));
+        });
+        let weights: f32 = shared.values().copied().sum();
         // A long sentence has more of everything.
-        weights / (all.len() as f32 + 8.0).sqrt()
+        weights / (all as f32 + 8.0).sqrt()
     }
 }
 

@@ -1,0 +1,125 @@
+"""How good answers are, by judged sets, and what each part adds: vectors alone, words alone, both; and what it takes.
+
+Corpus: the sets of benches/judged.py, which says where they are from and what their biases are. What was chosen, was chosen on
+the dev sets; the test sets are reported. Answers are asked for as readers ask, by the index, and not by comparing with every
+paper. nDCG@10 and MRR are of ten hits; the others of a hundred, and in tracks-* of all of the pool. Intervals are of 95 %, over queries; p is of the paired randomisation test against vectors alone. Latency: over HTTP, one
+question at a time, modes interleaved, papers of --data by id and their titles as texts, which are encoded before; fair
+between modes, and no measure of anything else.
+
+Run: make bench-quality DATA=FOLDER
+"""
+
+import argparse
+import http.client
+import itertools
+import json
+import pathlib
+import random
+import statistics
+import subprocess
+import sys
+import time
+
+from results import machine, table, today, write_section
+
+ROOT = pathlib.Path(__file__).parents[1]
+LIKEWISE = str(ROOT / "target/release/likewise")
+MODES = ["semantic", "lexical", "hybrid"]
+MEASURES = {10: ["nDCG@10", "MRR"], 100: ["MAP", "recall@100", "nDCG%20"]}
+QUESTIONS = 300
+NEWEST = 5000
+
+
+def evaluated(folder, kept):
+    """The reports of `likewise eval`, whose papers are kept for the next time: of ten hits, as readers ask, and of a hundred."""
+    for k, measures in MEASURES.items():
+        command = [LIKEWISE, "eval", str(folder), "--data", str(kept / folder.name), "--walk", "--mode", ",".join(MODES), "-k", str(k), "--measures", ",".join(measures), "--json"]
+        yield json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def cells(system):
+    """A cell a measure: the mean with its interval, and the difference to the first mode."""
+    for place, mean in enumerate(system["means"]):
+        low, high = system["intervals"][place]
+        cell = f"{mean:.4f} [{low:.4f}, {high:.4f}]"
+        if compared := system.get("compared"):
+            cell += f" {compared[place]['difference']:+.4f}, p {compared[place]['p']:.4f}"
+        yield cell
+
+
+def rows(reports):
+    """A row a mode."""
+    for systems in zip(*(report["systems"] for report in reports)):
+        yield [reports[0]["set"], systems[0]["name"].split(", ")[-1], *(cell for system in systems for cell in cells(system))]
+
+
+def asked(connection, question):
+    started = time.perf_counter()
+    connection.request("POST", "/v1/search", json.dumps(question), {"content-type": "application/json"})
+    response = connection.getresponse()
+    body = json.loads(response.read())
+    assert response.status == 200, body
+    return 1000 * (time.perf_counter() - started)
+
+
+def ready(address):
+    """A connection to a server that answers."""
+    for _ in range(600):
+        connection = http.client.HTTPConnection(address)
+        try:
+            connection.request("GET", "/ready")
+            response = connection.getresponse()
+            response.read()
+            if response.status == 200:
+                return connection
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise SystemExit(f"{address}: not ready after a minute")
+
+
+def latencies(data, address="127.0.0.1:8197"):
+    """Milliseconds, p50 and p99, by kind of question and mode."""
+    server = subprocess.Popen([LIKEWISE, "serve", "--data", data, "--listen", address], stderr=subprocess.DEVNULL)
+    try:
+        connection = ready(address)
+        papers, cursor = [], ""
+        while cursor is not None and len(papers) < NEWEST:
+            connection.request("GET", f"/v1/papers?limit=100{cursor}")
+            page = json.loads(connection.getresponse().read())
+            papers += page["papers"]
+            cursor = page["next"] and f"&cursor={page['next']}"
+        chosen = random.Random(1).sample(papers, QUESTIONS)
+        times = {(kind, mode): [] for kind in ["by id", "by title"] for mode in MODES}
+        for place, paper in enumerate(chosen):
+            for kind, like in [("by id", {"like": [paper["id"]]}), ("by title", {"text": paper["title"]})]:
+                # Encoded once for all three: what is asked here is what words add.
+                asked(connection, like)
+                for mode in MODES[place % 3 :] + MODES[: place % 3]:
+                    times[kind, mode].append(asked(connection, {**like, "mode": mode}))
+        told = lambda values: f"{statistics.median(values):.1f} / {sorted(values)[int(0.99 * (len(values) - 1))]:.1f}"  # noqa: E731
+        return [[kind, mode, told(values)] for (kind, mode), values in times.items()]
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", type=pathlib.Path, default=ROOT / "data/judged")
+    parser.add_argument("--data", help="a data folder whose questions are timed")
+    parser.add_argument("--results", default=str(ROOT / "benches/RESULTS.md"))
+    options = parser.parse_args()
+    names = [f"{kind}-{side}" for side in ("dev", "test") for kind in ("keywords", "titles", "tracks")]
+    reports = [list(evaluated(options.sets / name, options.sets / "kept")) for name in names]
+    text = f"{today()}, {machine()}. `make bench-quality`; benches/quality.py says what is fair, benches/judged.py what is judged.\n\n"
+    text += table(["set", "mode", *itertools.chain(*MEASURES.values())], [row for each in reports for row in rows(each)])
+    if options.data:
+        text += "\n\nLatency over HTTP, p50 / p99 in ms, ten answers:\n\n"
+        text += table(["question", "mode", "ms"], latencies(options.data))
+    print(text)
+    write_section(options.results, "Quality", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

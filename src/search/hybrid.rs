@@ -1,0 +1,93 @@
+//! Meaning and words together: the nearest papers, and those with the question's rarest terms, scored by both.
+//!
+//! Its own file because the order is another one than the vectors'; what weighs how much was chosen on the development
+//! sets of benches/judged.py.
+
+use super::holdings::{Scored, TermCounts, Wanted, WantedTerms};
+use super::lexical::QueryTerms;
+use super::library::Library;
+use super::target::Target;
+use super::{MAX_K, MAX_OFFSET, MAX_PAPERS, Mode, Parts, Query};
+use crate::error::{Error, Result};
+use crate::paper::{Paper, PaperId};
+use rayon::prelude::*;
+use std::collections::{HashMap, HashSet};
+
+/// How much words count beside the cosine.
+const WORDS: f32 = 1.3;
+
+/// Papers that are scored by both. More of them change few first pages, and take longer; in steps, so that the pages of
+/// one list are of one order as far as the step goes.
+const POOLS: [usize; 3] = [48, MAX_K + 2 * MAX_PAPERS, MAX_OFFSET + MAX_K + 2 * MAX_PAPERS];
+
+/// Of so many papers that are near, one is scored besides because of its rare terms.
+const NEAR_PER_RARE: usize = 3;
+
+/// Entries of terms' lists that are gone through beside a search by vectors; and where words are all there is.
+const ENTRIES: [usize; 2] = [1500, 50_000];
+
+/// What a paper is ranked by, what that is made of, and the paper.
+pub(super) type Ranked = (f32, Option<Parts>, Paper);
+
+impl Library {
+    /// The papers that words, or words and meaning, make the nearest; in no order.
+    pub(super) fn by_words(&self, target: &Target, query: &Query, depth: usize) -> Result<Vec<Ranked>> {
+        let terms = self.query_terms(target)?;
+        let Query { like, filter, exact, mode, .. } = query;
+        let alone = *mode == Mode::Lexical;
+        let k = pool(depth, alone || *exact);
+        let mut found: Vec<Scored> = Vec::new();
+        if !alone {
+            found = self.holdings().near(&Wanted { vector: &target.vector, k, filter, exact: *exact })?;
+        }
+        if !terms.is_empty() {
+            let wanted = WantedTerms {
+                terms: &terms,
+                vector: &target.vector,
+                k: if alone { k } else { k / NEAR_PER_RARE },
+                entries: if *exact { usize::MAX } else { ENTRIES[usize::from(alone)] },
+                // A term that one paper has leads from that paper nowhere.
+                least: 1 + usize::from(like.papers.len() == 1 && like.texts.is_empty()),
+                alone,
+                filter,
+            };
+            let near: HashSet<PaperId> = found.iter().map(|(_, paper)| paper.id.clone()).collect();
+            let more = self.holdings().with_terms(&wanted)?;
+            found.extend(more.into_iter().filter(|(_, paper)| !near.contains(&paper.id)));
+        }
+        let ranked = |(semantic, paper): Scored| {
+            let parts = Parts { semantic, lexical: terms.score(&paper) };
+            (score(*mode, parts, &terms), Some(parts), paper)
+        };
+        let mut ranked: Vec<Ranked> = found.into_par_iter().map(ranked).collect();
+        let shares_words = |(_, parts, _): &Ranked| parts.is_some_and(|parts| parts.lexical > 0.0);
+        ranked.retain(|ranked| !alone || shares_words(ranked));
+        Ok(ranked)
+    }
+
+    fn query_terms(&self, target: &Target) -> Result<QueryTerms> {
+        let terms = target.bag.terms();
+        let Some(TermCounts { papers, with }) = self.holdings().counts_of_terms(&terms)? else {
+            return Err(Error::Invalid(
+                "mode: a collection keeps no words; ask it with mode semantic".into(),
+            ));
+        };
+        let counts: HashMap<&str, usize> = terms.into_iter().zip(with).collect();
+        Ok(QueryTerms::of(&target.bag, papers, |term| counts.get(term).copied().unwrap_or_default()))
+    }
+}
+
+/// How many papers are scored where so many are wanted; the first step is for hurried questions.
+fn pool(depth: usize, deep: bool) -> usize {
+    let enough = |pool: &&usize| **pool >= depth;
+    POOLS.iter().skip(usize::from(deep)).find(enough).copied().unwrap_or(depth)
+}
+
+/// -1 to 1. Where no paper has a word of the question, meaning is all there is.
+fn score(mode: Mode, Parts { semantic, lexical }: Parts, terms: &QueryTerms) -> f32 {
+    match mode {
+        Mode::Lexical => lexical,
+        Mode::Hybrid if !terms.is_empty() => (semantic + WORDS * lexical) / (1.0 + WORDS),
+        Mode::Hybrid | Mode::Semantic => semantic,
+    }
+}
