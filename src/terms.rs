@@ -45,7 +45,8 @@ fn take_term(word: &str, term: &mut String, take: &mut impl FnMut(&str)) {
         // Lower case first: some capitals become a letter with an accent.
         let plain =
             word.chars().flat_map(char::to_lowercase).nfkd().filter(|letter| letter.is_alphanumeric());
-        term.extend(plain.flat_map(char::to_lowercase));
+        // Marks that a left out letter stood between are put in order.
+        term.extend(plain.flat_map(char::to_lowercase).nfkd());
     }
     if !term.contains(is_unspaced) {
         return take_word(term, take);
@@ -150,6 +151,7 @@ mod tests {
         assert_eq!(all("Schrödinger's cafe\u{301} ﬁeld, ÉTATS"), ["schrodinger", "cafe", "field", "etat"]);
         assert_eq!(all("naïve-Bayes x_1 R²  — 深度学习"), ["naive", "baye", "r2", "深度", "度学", "学习"]);
         assert_eq!(all("用BERTs模型, em\u{ad}bed\u{200d}ding 学"), ["bert", "模型", "embedding"]);
+        assert_eq!(all("\u{c48}\u{fe72}"), all(&all("\u{c48}\u{fe72}")[0]));
         assert_eq!(all(&"机器".repeat(200)).len(), 399);
         assert!(all(&"x".repeat(300)).is_empty() && all("").is_empty());
         assert_eq!(all("case studies: those papers, this study; İstanbul ＡＢ"), ["case", "istanbul", "ab"]);

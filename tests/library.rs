@@ -140,7 +140,7 @@ fn words_find_what_has_them_and_meaning_counts_beside_them() {
             let hits = sample().search(&in_mode(mode, Like::text(title.clone()), 5)).unwrap().hits;
             assert_eq!(hits[0].paper.id, paper.paper.id, "{mode}: {title}");
             let parts = hits[0].parts.unwrap();
-            assert!((0.3..=1.0).contains(&parts.lexical), "{parts:?}");
+            assert!((0.3..=1.0).contains(&parts.lexical.unwrap()), "{parts:?}");
             assert!((0.2..=1.0).contains(&parts.semantic), "{parts:?}");
             assert!(hits.is_sorted_by(|a, b| a.score >= b.score) && hits.iter().all(|hit| hit.score <= 1.0));
         }
@@ -195,4 +195,71 @@ fn in_every_mode_filters_pages_and_scores_mean_the_same() {
     let hybrid = sample().search(&in_mode(Mode::Hybrid, vector.clone(), 5)).unwrap().hits;
     let semantic = sample().search(&in_mode(Mode::Semantic, vector, 5)).unwrap().hits;
     assert!(hybrid.iter().zip(&semantic).all(|(a, b)| (&a.paper, a.score) == (&b.paper, b.score)));
+}
+
+#[test]
+fn a_diverse_list_has_more_families_and_says_so() {
+    let of = |diversity, k, offset| {
+        let query = Query {
+            diversity,
+            offset,
+            ..in_mode(Mode::Semantic, Like::papers(vec!["9901.00001".into()]), k)
+        };
+        sample().search(&query)
+    };
+    let families = |hits: &[Hit]| {
+        let mut families: Vec<String> = hits.iter().map(|hit| family(hit.paper.id.as_str()).into()).collect();
+        families.sort_unstable();
+        families.dedup();
+        families.len()
+    };
+    let (plain, diverse) = (of(0.0, 10, 0).unwrap(), of(0.6, 10, 0).unwrap());
+    assert!(plain.diversity.is_none());
+    let spread = diverse.diversity.unwrap();
+    assert!(spread.vendi > spread.plain && spread.plain > 1.0 && spread.vendi < 10.0, "{spread:?}");
+    assert!(families(&diverse.hits) > families(&plain.hits), "{:?}", diverse.hits);
+    assert_eq!(diverse.hits[0].paper, plain.hits[0].paper, "the nearest is the first");
+    assert_eq!((diverse.hits.len(), diverse.hits[9].rank), (10, 10));
+    // Hardly any difference is wanted: the order is the plain one, and scores are what they were.
+    assert_eq!(of(0.0001, 5, 0).unwrap().hits, plain.hits[..5]);
+    let pages = [0, 5].map(|offset| of(0.6, 5, offset).unwrap().hits).concat();
+    assert_eq!(pages, diverse.hits);
+    let ids = |hits: Vec<Hit>| {
+        let folded = hits.iter().flat_map(|hit| hit.nearly_the_same.iter().chain([&hit.paper.id]));
+        folded.map(ToString::to_string).collect::<std::collections::BTreeSet<_>>()
+    };
+    let all = of(0.6, 1000, 0).unwrap().hits;
+    assert!(all.iter().map(|hit| hit.rank).eq(1..=all.len()));
+    assert_eq!(ids(all), ids(of(0.0, 1000, 0).unwrap().hits), "no paper is lost");
+    for (diversity, what) in [(1.1, "diversity: got 1.1"), (f32::NAN, "got NaN"), (-0.1, "got -0.1")] {
+        assert!(of(diversity, 5, 0).unwrap_err().to_string().contains(what), "{what}");
+    }
+}
+
+#[test]
+fn with_a_half_life_the_new_comes_before_the_old() {
+    let of = |half_life, mode| {
+        let like = Like::text("knots in polymers".into());
+        sample().search(&Query { half_life, ..in_mode(mode, like, 100) }).map(|answer| answer.hits)
+    };
+    let year = |hit: &Hit| hit.paper.published.as_ref().map_or(0, |date| date[..4].parse().unwrap());
+    let mean = |hits: &[Hit]| hits.iter().map(year).sum::<i32>() as f32 / hits.len() as f32;
+    for mode in [Mode::Semantic, Mode::Hybrid] {
+        let (plain, fresh) = (of(None, mode).unwrap(), of(Some(1.0), mode).unwrap());
+        assert!(mean(&fresh[..20]) > mean(&plain[..20]) + 1.0, "{mode}");
+        assert!(fresh.is_sorted_by(|a, b| a.score >= b.score), "{mode}");
+        let hit = &fresh[0];
+        let (parts, before) =
+            (hit.parts.unwrap(), plain.iter().find(|other| other.paper == hit.paper).unwrap());
+        let recency = parts.recency.unwrap();
+        assert!(
+            (0.0..1.0).contains(&recency) && (hit.score - before.score * recency).abs() < 1e-6,
+            "{hit:?}"
+        );
+        assert_eq!(parts.lexical.is_some(), mode == Mode::Hybrid);
+    }
+    for wrong in [0.0, -1.0, f32::INFINITY, f32::NAN] {
+        let error = of(Some(wrong), Mode::Semantic).unwrap_err().to_string();
+        assert!(error.contains("wanted 0.01 to 1000 years"), "{error}");
+    }
 }

@@ -104,6 +104,8 @@ fn searches() -> Vec<Case> {
             (r#"{"text":"a","min_score":NaN}"#, 400, "body: "),
             (r#"{"text":"a","mode":"fuzzy"}"#, 422, "mode: unknown variant `fuzzy`"),
             (r#"{"text":"a","mode":null}"#, 422, "mode: "),
+            (r#"{"text":"a","diversity":-0.1}"#, 422, "diversity: got -0.1, wanted 0 to 1"),
+            (r#"{"text":"a","half_life":0}"#, 422, "half_life: got 0, wanted 0.01 to 1000 years"),
             (r#"{"vector":[1.0],"mode":"lexical"}"#, 422, "a vector, which has no words"),
             (r#"{"text":"a","min_score":Infinity}"#, 400, "body: "),
             (r#"{"text":"a","min_score":1e39}"#, 422, "wanted a score from -1 to 1"),

@@ -65,6 +65,9 @@ async fn a_score_of_words_and_meaning_says_what_it_is_made_of() {
     assert_eq!((hit["score"].as_f64(), hit["rank"].as_u64()), (hit["parts"]["lexical"].as_f64(), Some(1)));
     let (_, plain) = get("/v1/papers/9901.00001/similar?k=3").await;
     assert!(plain["hits"][0].get("parts").is_none(), "{plain}");
+    let (_, diverse) = get("/v1/papers/9901.00001/similar?diversity=0.7&half_life=5").await;
+    assert!(diverse["diversity"]["vendi"].as_f64() > diverse["diversity"]["plain"].as_f64(), "{diverse}");
+    assert!(diverse["hits"][0]["parts"]["recency"].as_f64() < Some(1.0), "{diverse}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::place::PlaceOptions;
 use super::print_line;
 use crate::catalog::{DateRange, Filter};
-use crate::search::{Answer, DEFAULT_K, Hit, Like, Mode, Query};
+use crate::search::{Answer, DEFAULT_K, Diversity, Hit, Like, Mode, Query};
 use anyhow::Context;
 use clap::{ArgGroup, Args};
 use std::io::Read;
@@ -37,6 +37,13 @@ pub struct Options {
     /// By what papers are alike.
     #[arg(long, default_value_t)]
     mode: Mode,
+    /// How much the difference from hits before counts beside nearness, 0 to 1; above 0, papers that say nearly the same as
+    /// a nearer one are left out.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    diversity: f32,
+    /// Years after which a score is worth half.
+    #[arg(long, value_name = "YEARS")]
+    half_life: Option<f32>,
     #[command(flatten)]
     filter: FilterOptions,
     #[command(flatten)]
@@ -93,8 +100,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         _ => Like::papers(options.like.clone()),
     };
     let library = options.place.place()?.library(options.place.load()?)?;
-    let Options { k, exact, mode, .. } = *options;
-    let query = Query { k, exact, mode, filter: options.filter.filter(), ..Query::of(like) };
+    let Options { k, exact, mode, diversity, half_life, .. } = *options;
+    let filter = options.filter.filter();
+    let query = Query { k, exact, mode, diversity, half_life, filter, ..Query::of(like) };
     let answer = library.search(&query)?;
     if options.json {
         print_line(&serde_json::to_string_pretty(&answer)?)?;
@@ -122,7 +130,13 @@ fn print(answer: &Answer) -> anyhow::Result<()> {
     if answer.hits.is_empty() {
         return print_line("no papers");
     }
-    answer.hits.iter().try_for_each(|hit| print_line(&shown(hit, width)))
+    answer.hits.iter().try_for_each(|hit| print_line(&shown(hit, width)))?;
+    if let Some(Diversity { vendi, plain }) = answer.diversity {
+        print_line(&format!(
+            "as different as {vendi:.1} papers that have nothing in common; the plain list {plain:.1}"
+        ))?;
+    }
+    Ok(())
 }
 
 /// `rank score year title`, wrapped; then the id, and a line of the abstract.
@@ -151,7 +165,8 @@ mod tests {
             published: Some("2021-01-11".into()),
             ..Paper::default()
         };
-        let text = shown(&Hit { rank: 1, score: 0.71234, parts: None, paper }, 80);
+        let text =
+            shown(&Hit { rank: 1, score: 0.71234, parts: None, nearly_the_same: Vec::new(), paper }, 80);
         assert!(text.starts_with("  1  0.712 2021 Number parsing"), "{text}");
         assert!(text.contains("\n           2101.11408\n"), "{text}");
         assert!(text.lines().all(|line| console::measure_text_width(line) <= 80), "{text}");

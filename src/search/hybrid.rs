@@ -7,9 +7,9 @@ use super::holdings::{Scored, TermCounts, Wanted, WantedTerms};
 use super::lexical::QueryTerms;
 use super::library::Library;
 use super::target::Target;
-use super::{MAX_K, MAX_OFFSET, MAX_PAPERS, Mode, Parts, Query};
+use super::{MAX_K, MAX_OFFSET, MAX_PAPERS, Mode, Parts, Query, Ranked};
 use crate::error::{Error, Result};
-use crate::paper::{Paper, PaperId};
+use crate::paper::PaperId;
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 
@@ -18,7 +18,7 @@ const WORDS: f32 = 1.3;
 
 /// Papers that are scored by both. More of them change few first pages, and take longer; in steps, so that the pages of
 /// one list are of one order as far as the step goes.
-const POOLS: [usize; 3] = [48, MAX_K + 2 * MAX_PAPERS, MAX_OFFSET + MAX_K + 2 * MAX_PAPERS];
+const POOLS: [usize; 4] = [48, 300, MAX_K + 2 * MAX_PAPERS, MAX_OFFSET + MAX_K + 2 * MAX_PAPERS];
 
 /// Of so many papers that are near, one is scored besides because of its rare terms.
 const NEAR_PER_RARE: usize = 3;
@@ -26,16 +26,13 @@ const NEAR_PER_RARE: usize = 3;
 /// Entries of terms' lists that are gone through beside a search by vectors; and where words are all there is.
 const ENTRIES: [usize; 2] = [1500, 50_000];
 
-/// What a paper is ranked by, what that is made of, and the paper.
-pub(super) type Ranked = (f32, Option<Parts>, Paper);
-
 impl Library {
     /// The papers that words, or words and meaning, make the nearest; in no order.
     pub(super) fn by_words(&self, target: &Target, query: &Query, depth: usize) -> Result<Vec<Ranked>> {
         let terms = self.query_terms(target)?;
         let Query { like, filter, exact, mode, .. } = query;
         let alone = *mode == Mode::Lexical;
-        let k = pool(depth, alone || *exact);
+        let k = pool(depth, if *exact { 2 } else { usize::from(alone) });
         let mut found: Vec<Scored> = Vec::new();
         if !alone {
             found = self.holdings().near(&Wanted { vector: &target.vector, k, filter, exact: *exact })?;
@@ -56,11 +53,12 @@ impl Library {
             found.extend(more.into_iter().filter(|(_, paper)| !near.contains(&paper.id)));
         }
         let ranked = |(semantic, paper): Scored| {
-            let parts = Parts { semantic, lexical: terms.score(&paper) };
-            (score(*mode, parts, &terms), Some(parts), paper)
+            let lexical = terms.score(&paper);
+            let parts = Parts { semantic, lexical: Some(lexical), recency: None };
+            (score(*mode, semantic, lexical, &terms), Some(parts), paper)
         };
         let mut ranked: Vec<Ranked> = found.into_par_iter().map(ranked).collect();
-        let shares_words = |(_, parts, _): &Ranked| parts.is_some_and(|parts| parts.lexical > 0.0);
+        let shares_words = |(_, parts, _): &Ranked| parts.is_some_and(|parts| parts.lexical > Some(0.0));
         ranked.retain(|ranked| !alone || shares_words(ranked));
         Ok(ranked)
     }
@@ -77,14 +75,13 @@ impl Library {
     }
 }
 
-/// How many papers are scored where so many are wanted; the first step is for hurried questions.
-fn pool(depth: usize, deep: bool) -> usize {
-    let enough = |pool: &&usize| **pool >= depth;
-    POOLS.iter().skip(usize::from(deep)).find(enough).copied().unwrap_or(depth)
+/// How many papers are scored where so many are wanted, from some step on.
+fn pool(depth: usize, first: usize) -> usize {
+    POOLS[first..].iter().copied().find(|pool| *pool >= depth).unwrap_or(depth)
 }
 
 /// -1 to 1. Where no paper has a word of the question, meaning is all there is.
-fn score(mode: Mode, Parts { semantic, lexical }: Parts, terms: &QueryTerms) -> f32 {
+fn score(mode: Mode, semantic: f32, lexical: f32, terms: &QueryTerms) -> f32 {
     match mode {
         Mode::Lexical => lexical,
         Mode::Hybrid if !terms.is_empty() => (semantic + WORDS * lexical) / (1.0 + WORDS),

@@ -4,9 +4,9 @@
 
 use super::folder::Folder;
 use super::holdings::{Holdings, Wanted, Whole};
-use super::hybrid::Ranked;
+use super::recency::{recency, today};
 use super::target::Target;
-use super::{Answer, Hit, Mode, Query, Stats};
+use super::{Answer, Diversity, Hit, MAX_K, Mode, Parts, Query, Ranked, Stats, diverse};
 use crate::catalog::{Filter, Listed, PaperNumber, Place};
 use crate::encoder::{Embedding, Encoder};
 use crate::error::{Error, Result};
@@ -194,31 +194,83 @@ impl Library {
     pub fn search_encoded(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Answer> {
         query.check()?;
         let target = self.target(query, embeddings)?;
-        let hits = self.nearest_papers(&target, query)?;
-        Ok(Answer { hits, texts: target.texts, target: target.vector })
+        let (hits, diversity) = self.nearest_papers(&target, query)?;
+        Ok(Answer { hits, diversity, texts: target.texts, target: target.vector })
     }
 
     pub(super) fn holdings(&self) -> &dyn Holdings {
         &*self.holdings
     }
 
-    fn nearest_papers(&self, target: &Target, query: &Query) -> Result<Vec<Hit>> {
-        let Query { k, offset, filter, exact, mode, min_score, .. } = query;
+    fn nearest_papers(&self, target: &Target, query: &Query) -> Result<(Vec<Hit>, Option<Diversity>)> {
+        let Query { k, offset, min_score, diversity, .. } = *query;
+        let depth = depth(query);
+        let mut pool = self.pool(target, query, depth)?;
+        pool.retain(|(.., paper)| !target.excluded.contains(&paper.id));
+        sort(&mut pool);
+        pool.truncate(depth);
+        if let Some(half_life) = query.half_life {
+            let today = today();
+            pool.iter_mut().for_each(|ranked| fade(ranked, half_life, today));
+            sort(&mut pool);
+        }
+        pool.retain(|(score, ..)| min_score.is_none_or(|least| *score >= least));
+        let (mut list, mut spread) = (Vec::new(), None);
+        if diversity > 0.0 {
+            let rest = pool.split_off(pool.len().min(MAX_K));
+            let (first, of_first) = self.diversified(pool, offset + k, diversity)?;
+            (list, spread, pool) = (first, Some(of_first), rest);
+        }
+        list.extend(pool.into_iter().map(|ranked| (ranked, Vec::new())));
+        list.truncate(offset + k);
+        let hit = |(place, ((score, parts, paper), nearly_the_same))| Hit {
+            rank: place + 1,
+            score,
+            parts,
+            nearly_the_same,
+            paper,
+        };
+        Ok((list.into_iter().enumerate().skip(offset).map(hit).collect(), spread))
+    }
+
+    /// The papers that a list is made of, at least `depth` if there are as many; in no order.
+    fn pool(&self, target: &Target, query: &Query, depth: usize) -> Result<Vec<Ranked>> {
+        let Query { filter, exact, mode, .. } = query;
         // The queried papers may be among the nearest, and are then taken out again.
-        let depth = offset + k + target.excluded.len();
-        let mut found: Vec<Ranked> = match mode {
+        let depth = depth + target.excluded.len();
+        match mode {
             Mode::Semantic => {
                 let wanted = Wanted { vector: &target.vector, k: depth, filter, exact: *exact };
-                self.holdings.near(&wanted)?.into_iter().map(|(score, paper)| (score, None, paper)).collect()
+                let found = self.holdings.near(&wanted)?.into_iter();
+                Ok(found.map(|(score, paper)| (score, None, paper)).collect())
             }
-            Mode::Lexical | Mode::Hybrid => self.by_words(target, query, depth)?,
-        };
-        found.retain(|(.., paper)| !target.excluded.contains(&paper.id));
-        found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.2.id.cmp(&b.2.id)));
-        found.truncate(offset + k);
-        found.retain(|(score, ..)| min_score.is_none_or(|least| *score >= least));
-        let hit = |(rank, (score, parts, paper))| Hit { rank: rank + 1, score, parts, paper };
-        Ok(found.into_iter().enumerate().skip(*offset).map(hit).collect())
+            Mode::Lexical | Mode::Hybrid => self.by_words(target, query, depth),
+        }
+    }
+}
+
+/// Best first; of equal scores, by id.
+fn sort(pool: &mut [Ranked]) {
+    pool.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.2.id.cmp(&b.2.id)));
+}
+
+/// How many of the nearest are looked at: more than are wanted, where they are put in another order.
+fn depth(Query { k, offset, diversity, half_life, .. }: &Query) -> usize {
+    let wanted = offset + k;
+    match *diversity > 0.0 || half_life.is_some() {
+        true if wanted <= diverse::POOL / 2 => diverse::POOL,
+        true => wanted.max(MAX_K),
+        false => wanted,
+    }
+}
+
+/// Makes a paper count less by its age.
+fn fade((score, parts, paper): &mut Ranked, half_life: f32, today: f32) {
+    let recency = recency(paper.published.as_deref(), half_life, today);
+    let before = parts.unwrap_or(Parts { semantic: *score, lexical: None, recency: None });
+    *parts = Some(Parts { recency: Some(recency), ..before });
+    if *score > 0.0 {
+        *score *= recency;
     }
 }
 

@@ -11,18 +11,20 @@ mod hybrid;
 mod lexical;
 mod library;
 pub mod plan;
+mod recency;
 mod target;
 
-pub use diverse::diverse;
+pub use diverse::{Diversity, NEARLY_THE_SAME, diverse};
 pub use lexical::{Bag, QueryTerms};
 pub use library::Library;
 
 use crate::catalog::Filter;
 use crate::error::{Error, Result};
 use crate::index::{IndexStats, dot};
-use crate::paper::Paper;
+use crate::paper::{Paper, PaperId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// Most hits that can be asked for at once.
 pub const MAX_K: usize = 1000;
@@ -32,6 +34,9 @@ pub const MAX_OFFSET: usize = 9000;
 
 /// Most papers that can be asked about at once, on either side.
 pub const MAX_PAPERS: usize = 1000;
+
+/// Years after which a score may be worth half.
+pub const HALF_LIVES: RangeInclusive<f32> = 0.01..=1000.0;
 
 /// Hits when nobody says how many.
 pub const DEFAULT_K: usize = 10;
@@ -110,6 +115,12 @@ pub struct Query {
     pub exact: bool,
     /// By what papers are alike.
     pub mode: Mode,
+    /// How much the difference from hits before counts beside nearness, 0 to 1; above 0, what says nearly the same as a
+    /// nearer paper stands behind that. Beyond the nearest [`MAX_K`] the order is the plain one.
+    pub diversity: f32,
+    /// After how many years a score is worth half, in [`HALF_LIVES`]; `None`: never. As with diversity, the nearest 200
+    /// are put in another order, or 1000 if more than 100 are asked for.
+    pub half_life: Option<f32>,
     /// Which papers may be answers.
     pub filter: Filter,
 }
@@ -118,8 +129,9 @@ impl Query {
     /// The [`DEFAULT_K`] papers that are most like something.
     pub fn of(like: Like) -> Query {
         let (unlike, filter) = (Vec::new(), Filter::default());
-        let mode = Mode::default();
-        Query { like, unlike, k: DEFAULT_K, offset: 0, min_score: None, exact: false, mode, filter }
+        let (mode, diversity) = (Mode::default(), 0.0);
+        let (k, offset, min_score, half_life, exact) = (DEFAULT_K, 0, None, None, false);
+        Query { like, unlike, k, offset, min_score, exact, mode, diversity, half_life, filter }
     }
 
     /// Refuses what can be seen to be wrong without looking at any paper.
@@ -129,6 +141,12 @@ impl Query {
     pub fn check(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::Invalid(what));
         let Like { texts, papers, .. } = &self.like;
+        if self.offset > MAX_OFFSET {
+            return wrong(format!("offset: got {}, wanted 0 to {MAX_OFFSET}", self.offset));
+        }
+        if !(1..=MAX_K).contains(&self.k) {
+            return wrong(format!("k: got {}, wanted 1 to {MAX_K}", self.k));
+        }
         if self.like.is_empty() {
             return wrong("like: got an empty list, wanted at least one id".into());
         }
@@ -144,14 +162,15 @@ impl Query {
         if let Some(score) = self.min_score.filter(|score| !(-1.0..=1.0).contains(score)) {
             return wrong(format!("min_score: got {score}, wanted a score from -1 to 1"));
         }
+        if !(0.0..=1.0).contains(&self.diversity) {
+            return wrong(format!("diversity: got {}, wanted 0 to 1", self.diversity));
+        }
+        if let Some(years) = self.half_life.filter(|years| !HALF_LIVES.contains(years)) {
+            let (least, most) = HALF_LIVES.into_inner();
+            return wrong(format!("half_life: got {years}, wanted {least} to {most} years"));
+        }
         if self.mode == Mode::Lexical && texts.is_empty() && papers.is_empty() {
             return wrong("mode: got lexical, and a vector, which has no words; wanted semantic".into());
-        }
-        if self.offset > MAX_OFFSET {
-            return wrong(format!("offset: got {}, wanted 0 to {MAX_OFFSET}", self.offset));
-        }
-        if !(1..=MAX_K).contains(&self.k) {
-            return wrong(format!("k: got {}, wanted 1 to {MAX_K}", self.k));
         }
         Ok(())
     }
@@ -162,11 +181,14 @@ impl Query {
 pub struct Hit {
     /// From 1.
     pub rank: usize,
-    /// What hits are ranked by, -1 to 1: the cosine or, of another mode than [`Mode::Semantic`], what [`Parts`] come to.
+    /// What hits are ranked by, -1 to 1: the cosine, or what [`Parts`] come to.
     pub score: f32,
     /// What the score is made of, if that is more than the cosine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<Parts>,
+    /// Where diversity was asked for, papers that say nearly the same, and are no hits therefore.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nearly_the_same: Vec<PaperId>,
     /// The paper.
     pub paper: Paper,
 }
@@ -176,9 +198,16 @@ pub struct Hit {
 pub struct Parts {
     /// Cosine similarity, -1 to 1; 0 for a paper that has no vector yet.
     pub semantic: f32,
-    /// How much of what the question's terms tell the paper has, 0 to 1.
-    pub lexical: f32,
+    /// How much of what the question's terms tell the paper has, 0 to 1, if words were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lexical: Option<f32>,
+    /// What the rest is multiplied by because of the paper's age, 0 to 1, if that was asked for; nothing below 0 is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recency: Option<f32>,
 }
+
+/// What a paper is ranked by, what that is made of, and the paper.
+type Ranked = (f32, Option<Parts>, Paper);
 
 /// How much of a query's text was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -192,8 +221,11 @@ pub struct TextRead {
 /// The answers to a query.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Answer {
-    /// Best first; of equal scores, by id.
+    /// Best first; of equal scores, by id. With diversity, in its order.
     pub hits: Vec<Hit>,
+    /// How different they are, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diversity: Option<Diversity>,
     /// Of each text of the query, how much of it was read; written as `text`, of the first.
     #[serde(rename = "text", skip_serializing_if = "Vec::is_empty", serialize_with = "first")]
     pub texts: Vec<TextRead>,
@@ -243,7 +275,7 @@ pub struct NextStats {
 }
 
 /// Largest values of vectors that are directions.
-const SIZES: std::ops::RangeInclusive<f32> = 1e-30..=1e30;
+const SIZES: RangeInclusive<f32> = 1e-30..=1e30;
 
 /// Scales a caller's vector to length 1.
 fn unit(vector: &[f32], dimension: usize) -> Result<Vec<f32>> {

@@ -59,6 +59,12 @@ pub struct SimilarParams {
     #[serde(default)]
     #[param(inline)]
     mode: Mode,
+    /// How much the difference from hits before counts beside nearness; above 0, papers that say nearly the same as a nearer one stand behind it, as `nearly_the_same`. Beyond the nearest 1000 the order is the plain one.
+    #[param(minimum = 0, maximum = 1)]
+    diversity: Option<f32>,
+    /// Years after which a score is worth half; a paper of unknown age is taken to be two such times old. As with `diversity`, the nearest 200 are put in another order, or 1000 if more than 100 are asked for.
+    #[param(minimum = 0.01, maximum = 1000)]
+    half_life: Option<f32>,
     /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON; each has fields of its own.
     #[param(inline)]
     format: Option<Format>,
@@ -121,10 +127,11 @@ async fn similar(
 ) -> Result<Response, Problem> {
     let started = Instant::now();
     let service = app.service()?;
-    let SimilarParams { k, offset, min_score, exact, mode, format, fields } = params;
+    let SimilarParams { k, offset, min_score, exact, mode, diversity, half_life, format, fields } = params;
     let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
     let like = Like::papers(vec![id.to_string()]);
-    let query = Query { k, offset, min_score, exact, mode, filter: filter.filter(), ..Query::of(like) };
+    let (diversity, filter) = (diversity.unwrap_or_default(), filter.filter());
+    let query = Query { k, offset, min_score, exact, mode, diversity, half_life, filter, ..Query::of(like) };
     let answer = service.search(query).await.map_err(|problem| problem.named(&FilterParams::CALLED))?;
     let found = service.found(answer, &Fields::of(fields), started).await?;
     Ok(shown_answer(Params(FormatParam { format }), found))

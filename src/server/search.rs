@@ -54,6 +54,12 @@ pub struct SearchRequest {
     /// By what papers are alike: semantic, lexical or hybrid.
     #[serde(default)]
     mode: Mode,
+    /// How much the difference from hits before counts beside nearness; above 0, papers that say nearly the same as a nearer one stand behind it, as `nearly_the_same`. Beyond the nearest 1000 the order is the plain one.
+    #[schema(minimum = 0, maximum = 1)]
+    diversity: Option<f32>,
+    /// Years after which a score is worth half; a paper of unknown age is taken to be two such times old. As with `diversity`, the nearest 200 are put in another order, or 1000 if more than 100 are asked for.
+    #[schema(minimum = 0.01, maximum = 1000)]
+    half_life: Option<f32>,
     /// Which papers may be answers.
     #[serde(default, deserialize_with = "object")]
     filter: Filter,
@@ -73,9 +79,12 @@ impl SearchRequest {
                 ));
             }
         };
-        let SearchRequest { unlike, k, offset, min_score, exact, mode, filter, .. } = self;
+        let SearchRequest { unlike, k, offset, min_score, exact, mode, diversity, half_life, filter, .. } =
+            self;
         let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
-        Ok((Query { like, unlike, k, offset, min_score, exact, mode, filter }, Fields::of(self.fields)))
+        let diversity = diversity.unwrap_or_default();
+        let query = Query { like, unlike, k, offset, min_score, exact, mode, diversity, half_life, filter };
+        Ok((query, Fields::of(self.fields)))
     }
 }
 

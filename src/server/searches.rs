@@ -117,7 +117,9 @@ fn is_quick(query: &Query, library: &Library) -> bool {
     let is_small = query.k + query.offset <= FEW && papers <= FEW;
     let is_encoded = papers == 0 || !library.lacks_vectors();
     let is_here = library.folder().is_some() && query.mode == Mode::Semantic;
-    is_small && is_encoded && is_here && !query.exact && query.filter == Filter::default()
+    // Other orders are made of a deep pool and its vectors.
+    let is_plain = !query.exact && query.diversity == 0.0 && query.half_life.is_none();
+    is_small && is_encoded && is_here && is_plain && query.filter == Filter::default()
 }
 
 #[cfg(test)]

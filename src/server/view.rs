@@ -6,8 +6,8 @@ use super::body::Params;
 use super::problem::Problem;
 use super::service::Service;
 use crate::cite::Format;
-use crate::paper::Paper;
-use crate::search::{Answer, Hit, Parts, TextRead};
+use crate::paper::{Paper, PaperId};
+use crate::search::{Answer, Diversity, Hit, Parts, TextRead};
 use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -150,17 +150,23 @@ impl Service {
 
     /// Shows an answer.
     pub async fn found(&self, answer: Answer, fields: &Fields, started: Instant) -> Result<Found, Problem> {
-        let (ranks, papers): (Vec<_>, Vec<Paper>) = answer
-            .hits
-            .into_iter()
-            .map(|Hit { rank, score, parts, paper }| ((rank, score, parts), paper))
-            .unzip();
+        let apart = |Hit { rank, score, parts, nearly_the_same, paper }| {
+            ((rank, score, parts, nearly_the_same), paper)
+        };
+        let (ranks, papers): (Vec<_>, Vec<Paper>) = answer.hits.into_iter().map(apart).unzip();
         let views = self.views(papers, fields).await?;
-        let hit = |((rank, score, parts), paper)| FoundHit { rank, score, parts, paper };
+        let hit = |((rank, score, parts, nearly_the_same), paper)| FoundHit {
+            rank,
+            score,
+            parts,
+            nearly_the_same,
+            paper,
+        };
         Ok(Found {
             model: self.model().into(),
             took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
             hits: ranks.into_iter().zip(views).map(hit).collect(),
+            diversity: answer.diversity,
             text: answer.texts.into_iter().next(),
         })
     }
@@ -174,8 +180,11 @@ pub struct Found {
     model: String,
     /// Milliseconds from the query to the answer.
     took_ms: f64,
-    /// Best first; of equal scores, by id.
+    /// Best first; of equal scores, by id. With diversity, in its order.
     hits: Vec<FoundHit>,
+    /// How different the hits are, if diversity was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diversity: Option<Diversity>,
     /// Of a query by text, how much of it was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<TextRead>,
@@ -193,11 +202,15 @@ impl Found {
 pub struct FoundHit {
     /// From 1, or from one more than `offset`.
     rank: usize,
-    /// What hits are ranked by, -1 to 1: the cosine or, of another mode than semantic, what the parts come to.
+    /// What hits are ranked by, -1 to 1: the cosine, or what the parts come to.
     score: f32,
     /// What the score is made of, if that is more than the cosine.
     #[serde(skip_serializing_if = "Option::is_none")]
     parts: Option<Parts>,
+    /// Where diversity was asked for, papers that say nearly the same, and are no hits therefore.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, required = false)]
+    nearly_the_same: Vec<PaperId>,
     /// The paper.
     #[schema(value_type = ViewSchema)]
     paper: View,

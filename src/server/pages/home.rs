@@ -27,6 +27,9 @@ const NEAR: f32 = 0.75;
 /// New papers that are shown to whoever asks nothing yet.
 const NEWEST: usize = 5;
 
+/// How much difference counts where it is asked for.
+const DIVERSITY: f32 = 0.4;
+
 /// The page for people: a field, and the answers. Other pages are reached from there.
 #[utoipa::path(get, path = "/", tag = "pages", responses(
     (status = 200, description = "The page", body = String, content_type = "text/html"),
@@ -150,7 +153,7 @@ async fn ordered(
             let vectors = service.vectors(&papers).await?;
             let scores: Vec<f32> = hits.iter().map(|hit| hit.score).collect();
             let wanted = asked.offset - begin + PAGE + 1;
-            let order = diverse(&scores, &vectors, wanted);
+            let order = diverse(&scores, &vectors, wanted, DIVERSITY);
             let mut all: Vec<Option<Hit>> = hits.into_iter().map(Some).collect();
             hits = order.into_iter().filter_map(|place| all[place].take()).collect();
         }
