@@ -8,6 +8,7 @@ use super::options::ServerOptions;
 use super::papers::Similar;
 use super::shapes;
 use crate::model::ModelFolder;
+use crate::search::Mode;
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_SECURITY_POLICY;
@@ -198,6 +199,12 @@ fn with_questions(mut api: Value, model: Option<&ModelFolder>) -> Value {
         }
         if own == "vector" {
             one["properties"]["vector"] = vector(dimension);
+            // A vector has no words that papers could share.
+            one["properties"]["mode"] = json!({
+                "type": "string",
+                "enum": [Mode::Semantic, Mode::Hybrid],
+                "description": one["properties"]["mode"]["description"],
+            });
         }
         schemas[name] = one;
         names.push(json!({ "$ref": format!("#/components/schemas/{name}") }));
