@@ -114,9 +114,9 @@ impl Catalog {
         let transaction = begin(&mut connection)?;
         let mut change = Change { number: last_change(&transaction)? + 1, ..Change::default() };
         if write(&transaction, &mut change)? {
-            words::count(&transaction, &change.words)?;
-            if change.recount {
-                words::rebuild(&transaction)?;
+            match change.recount {
+                true => words::rebuild(&transaction)?,
+                false => words::count(&transaction, &change.words)?,
             }
             set_last_change(&transaction, change.number)?;
         }

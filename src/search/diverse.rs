@@ -55,11 +55,15 @@ impl Library {
         let (folded, vectors): (Vec<Folded>, Vec<_>) = kept.into_iter().unzip();
         let scores: Vec<f32> = folded.iter().map(|((score, ..), _)| *score).collect();
         let order = diverse(&scores, &vectors, count, diversity);
-        let chosen: Vec<_> = order.iter().map(|place| vectors[*place].clone()).collect();
-        let mut folded: Vec<Option<Folded>> = folded.into_iter().map(Some).collect();
-        let list = order.iter().filter_map(|place| folded[*place].take()).collect();
-        Ok((list, Diversity { vendi: spread(&chosen, count), plain }))
+        let vendi = spread(&taken(vectors, &order), count);
+        Ok((taken(folded, &order), Diversity { vendi, plain }))
     }
+}
+
+/// What stands in some places, each of which is named once, in their order.
+pub fn taken<T>(items: Vec<T>, places: &[usize]) -> Vec<T> {
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    places.iter().filter_map(|place| items[*place].take()).collect()
 }
 
 /// The Vendi Score of the first `count`.

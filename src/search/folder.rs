@@ -210,13 +210,10 @@ impl Folder {
             Plan::Scan => index.scan(vector, k, slots),
             Plan::Walk => index.search(vector, k, slots),
         };
-        let passes = |number: &PaperNumber| match &allowed {
-            Some(allowed) => allowed.numbers.contains(*number),
-            None => filter.withdrawn || !withdrawn.numbers.contains(*number),
-        };
+        let passes = passing(allowed.as_ref().map(|allowed| &*allowed.numbers), withdrawn, filter.withdrawn);
         let mut found = Vec::new();
         for Neighbour { slot, score } in neighbours {
-            found.extend(directory.papers_of(slot).filter(passes).map(|number| (score, number)));
+            found.extend(directory.papers_of(slot).filter(&passes).map(|number| (score, number)));
         }
         Ok(found)
     }
@@ -252,10 +249,7 @@ impl Folder {
             Some(self.filters.numbers(filter, last)?)
         };
         let Derived { directory, space, withdrawn, .. } = &*self.derived();
-        let passes = |number: &PaperNumber| match &allowed {
-            Some(allowed) => allowed.contains(*number),
-            None => filter.withdrawn || !withdrawn.numbers.contains(*number),
-        };
+        let passes = passing(allowed.as_deref(), withdrawn, filter.withdrawn);
         let told = match &allowed {
             Some(allowed) if allowed.count() <= k => allowed.iter().map(|number| (number, 0.0)).collect(),
             _ => self.listed(wanted, passes)?,
@@ -422,6 +416,18 @@ fn live(directory: &Directory, withdrawn: &Withdrawn, also_withdrawn: bool) -> O
         all
     };
     Some(live.unwrap_or_else(all) - &withdrawn.slots)
+}
+
+/// Whether a paper may be found: it is one of those that a filter allows or, without a filter, was not taken back.
+fn passing<'a>(
+    allowed: Option<&'a Numbers>,
+    withdrawn: &'a Withdrawn,
+    also_withdrawn: bool,
+) -> impl Fn(&PaperNumber) -> bool + 'a {
+    move |number| match allowed {
+        Some(allowed) => allowed.contains(*number),
+        None => also_withdrawn || !withdrawn.numbers.contains(*number),
+    }
 }
 
 /// Finishes what a killed ingest left, if no other process is at it.

@@ -14,7 +14,7 @@ pub mod plan;
 mod recency;
 mod target;
 
-pub use diverse::{Diversity, NEARLY_THE_SAME, diverse};
+pub use diverse::{Diversity, NEARLY_THE_SAME, diverse, taken};
 pub use lexical::{Bag, QueryTerms};
 pub use library::Library;
 

@@ -4,7 +4,7 @@ use super::question::{Posed, answer, posed, query, resolve, words};
 use super::{newest_day, page};
 use crate::catalog::Filter;
 use crate::paper::Paper;
-use crate::search::{Answer, Hit, Like, MAX_OFFSET, Query, diverse};
+use crate::search::{Answer, Hit, Like, MAX_OFFSET, Query, diverse, taken};
 use crate::server::App;
 use crate::server::body::Params;
 use crate::server::problem::Problem;
@@ -153,9 +153,7 @@ async fn ordered(
             let vectors = service.vectors(&papers).await?;
             let scores: Vec<f32> = hits.iter().map(|hit| hit.score).collect();
             let wanted = asked.offset - begin + PAGE + 1;
-            let order = diverse(&scores, &vectors, wanted, DIVERSITY);
-            let mut all: Vec<Option<Hit>> = hits.into_iter().map(Some).collect();
-            hits = order.into_iter().filter_map(|place| all[place].take()).collect();
+            hits = taken(hits, &diverse(&scores, &vectors, wanted, DIVERSITY));
         }
     }
     Ok(hits)
