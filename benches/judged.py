@@ -1,12 +1,16 @@
 """Makes judged sets of the conference abstracts, to tune on and to report on: no person judged them, authors and chairs did.
 
-Three questions, each with a set to tune on (dev) and one to report on (test), in BEIR's layout:
+Five questions, each with a set to tune on (dev) and one to report on (test), in BEIR's layout:
 
 - keywords-*: which papers share at least two of a paper's keywords? Grade 1 for two, 2 for three or more. One of the
   shared keywords must be of no more than 2 % of the papers: "deep learning" and "theory" make no two papers alike.
 - titles-*: which abstract has this title? The abstracts stand without their titles.
+- lists-*: which papers are of the subjects of a reading list? A list is some papers of one, two or three keywords, which are
+  its subjects; the answers are the others of these.
 - tracks-*: of a pool of a hundred papers of one conference, which twenty are of the paper's own track? To be ranked
   within the pool.
+- asked-*: the same pools, asked by a title, by the first sentence of an abstract, and by a keyword: what scores of short
+  questions mean is fitted to these.
 
 Split by conference and year, in the order of their names, every other one: no paper of a test set is in a dev set,
 and none of a year's calls for papers.
@@ -35,6 +39,9 @@ ABSTRACTS = 6000
 POOLS = 1000
 POOL = 100
 SAME = 20
+LISTS = 600
+SUBJECT = (20, 150)
+ON_LIST = (3, 17)
 
 
 def keywords(record):
@@ -93,6 +100,24 @@ def by_keywords(records):
     return [document(record) for record in records], [{"_id": paper} for paper in judged], judged
 
 
+def by_list(records, random):
+    """A third of the lists each have one, two and three subjects; of each, as many papers as were drawn, and at most half."""
+    of_word = collections.defaultdict(list)
+    for record in records:
+        for word in keywords(record):
+            of_word[word].append(record["id"])
+    subjects = sorted(word for word, papers in of_word.items() if SUBJECT[0] <= len(papers) <= SUBJECT[1])
+    queries, judged = [], {}
+    for place in range(LISTS):
+        chosen, papers = random.sample(subjects, place % 3 + 1), []
+        for word in chosen:
+            papers += random.sample(of_word[word], min(random.randint(*ON_LIST), len(of_word[word]) // 2))
+        name = f"list:{place}:{' / '.join(chosen)}"
+        queries.append({"_id": name, "papers": list(dict.fromkeys(papers))})
+        judged[name] = {paper: 1 for word in chosen for paper in of_word[word] if paper not in papers}
+    return [document(record) for record in records], queries, judged
+
+
 def by_title(records, random):
     corpus = random.sample(records, min(ABSTRACTS, len(records)))
     queries = [{"_id": f"title:{record['id']}", "text": record["title"]} for record in corpus[:TITLES]]
@@ -114,6 +139,20 @@ def by_track(records, random):
     return [document(record) for record in records], [{"_id": paper} for paper in judged], judged
 
 
+def by_asking(records, random):
+    """Up to three questions for each paper that has a pool."""
+    corpus, queries, judged = by_track(records, random)
+    of, asked, pools = {record["id"]: record for record in records}, [], {}
+    for paper in [query["_id"] for query in queries]:
+        record = of[paper]
+        keyword = record["keywords"].split(";")[0].strip() if record["keywords"] else ""
+        for kind, text in [("title", record["title"]), ("sentence", record["abstract"].split(". ")[0]), ("keyword", keyword)]:
+            if text:
+                asked.append({"_id": f"{kind}:{paper}", "text": text})
+                pools[f"{kind}:{paper}"] = judged[paper]
+    return corpus, asked, pools
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dump", default="../shared/data/conferences.jsonl.gz", help="papers with keywords and primary_area, as JSON Lines, gzip")
@@ -123,10 +162,12 @@ def main():
         records = [json.loads(line) for line in dump]
     for side, some in split([record for record in records if record["keywords"]]).items():
         write(options.to / f"keywords-{side}", *by_keywords(some))
+        write(options.to / f"lists-{side}", *by_list(some, random.Random(1)))
     for side, some in split(records).items():
         write(options.to / f"titles-{side}", *by_title(some, random.Random(1)))
     for side, some in split([record for record in records if record["primary_area"]]).items():
         write(options.to / f"tracks-{side}", *by_track(some, random.Random(1)), pooled=True)
+        write(options.to / f"asked-{side}", *by_asking(some, random.Random(1)), pooled=True)
 
 
 if __name__ == "__main__":

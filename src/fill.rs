@@ -5,7 +5,7 @@
 
 use crate::catalog::Catalog;
 use crate::directory::Directory;
-use crate::encoder::{Devices, Embedding, Encoder};
+use crate::encoder::{Devices, Embedding, Encoder, PaperTexts};
 use crate::error::Result;
 use crate::index::Segments;
 use crate::index::build::Effort;
@@ -122,23 +122,22 @@ impl Filler {
     /// the first are built into the index already.
     pub fn encode(&mut self, catalog: &Catalog, papers: &[Paper], known: &Known) -> Result<Filled> {
         let mut seen = HashSet::new();
-        let texts: Vec<(TextHash, String, &Paper)> = papers
+        let new: Vec<(TextHash, &Paper)> = papers
             .iter()
-            .map(|paper| (text_of(paper), paper))
-            .map(|(text, paper)| (TextHash::of(&text), self.encoder.model().text_of(paper), paper))
-            .filter(|(hash, ..)| !self.space.has(*hash) && seen.insert(*hash))
+            .map(|paper| (TextHash::of(&text_of(paper)), paper))
+            .filter(|(hash, _)| !self.space.has(*hash) && seen.insert(*hash))
             .collect();
-        if texts.is_empty() {
+        if new.is_empty() {
             return Ok(Filled::default());
         }
         let is_known =
             |hash: &TextHash| known.get(hash).is_some_and(|vector| self.space.check(vector).is_ok());
-        let (taken, texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(hash, ..)| is_known(hash));
-        let read: Vec<&str> = texts.iter().map(|(_, text, _)| text.as_str()).collect();
-        let embeddings = (self.encode_by)(&read)?;
+        let (taken, new): (Vec<_>, Vec<_>) = new.into_iter().partition(|(hash, _)| is_known(hash));
+        let read = PaperTexts::of(self.encoder.model(), new.iter().map(|(_, paper)| *paper));
+        let embeddings = read.papers((self.encode_by)(&read.texts())?);
         let mut entries: Vec<(TextHash, &[f32])> =
-            taken.iter().map(|(hash, ..)| (*hash, &known[hash][..])).collect();
-        for ((hash, _, paper), embedding) in texts.iter().zip(&embeddings) {
+            taken.iter().map(|(hash, _)| (*hash, &known[hash][..])).collect();
+        for ((hash, paper), embedding) in new.iter().zip(&embeddings) {
             match self.space.check(&embedding.vector) {
                 Ok(()) => entries.push((*hash, &embedding.vector)),
                 // The others need not wait for it; it stays in the catalog, without a vector.

@@ -210,7 +210,7 @@ fn golden_vectors_that_are_shortened() {
     for name in NAMES {
         for entry in golden(name) {
             let Some(dimensions) = entry.dimensions else { continue };
-            let options = ModelOptions { dimensions: Some(dimensions), prompt_name: None };
+            let options = ModelOptions { dimensions: Some(dimensions), ..ModelOptions::default() };
             let folder = open(name, Precision::F32).with_options(options).unwrap();
             assert_eq!(folder.fingerprint.dimension, dimensions);
             let got =
@@ -225,7 +225,7 @@ fn golden_vectors_that_are_shortened() {
         }
     }
     assert!(seen >= 16, "only {seen}");
-    let too_many = ModelOptions { dimensions: Some(33), prompt_name: None };
+    let too_many = ModelOptions { dimensions: Some(33), ..ModelOptions::default() };
     let message = open("mpnet", Precision::F32).with_options(too_many).unwrap_err().to_string();
     assert!(message.contains("--dimensions: got 33, wanted 1 to 32"), "{message}");
 }
@@ -234,7 +234,7 @@ fn golden_vectors_that_are_shortened() {
 fn a_prompt_can_be_named_for_both_sides() {
     let texts = texts();
     let named = |name: &str| {
-        let options = ModelOptions { dimensions: None, prompt_name: Some(name.into()) };
+        let options = ModelOptions { prompt_name: Some(name.into()), ..ModelOptions::default() };
         open("nomic_bert", Precision::F32).with_options(options)
     };
     let encoder = load(&named("query").unwrap(), Engine::Kernels);
@@ -242,7 +242,7 @@ fn a_prompt_can_be_named_for_both_sides() {
         let got = encoder.encode_one(&texts[entry.text], Side::Paper).unwrap().vector;
         assert!(cosine(&got, &entry.vector) >= 0.99999, "{:?}", texts[entry.text]);
     }
-    let shortened = ModelOptions { dimensions: Some(8), prompt_name: None };
+    let shortened = ModelOptions { dimensions: Some(8), ..ModelOptions::default() };
     let both = shortened.clone().or(&encoder.model().options);
     assert_eq!((both.dimensions, both.prompt_name.as_deref()), (Some(8), Some("query")));
     let again = encoder.model().clone().with_options(shortened.clone()).unwrap();
@@ -288,8 +288,11 @@ fn whatever_changes_a_vector_changes_the_fingerprint() {
     let mut note = |what: &str, folder: &ModelFolder| assert!(seen.insert(fingerprint(folder)), "{what}");
     let opened = || open_in(folder.path(), Precision::F32).unwrap();
     note("as it is", &opened());
-    let options =
-        |dimensions, name: Option<&str>| ModelOptions { dimensions, prompt_name: name.map(String::from) };
+    let options = |dimensions, name: Option<&str>| ModelOptions {
+        dimensions,
+        prompt_name: name.map(String::from),
+        title: None,
+    };
     note("fewer dimensions", &opened().with_options(options(Some(8), None)).unwrap());
     note("a named prompt", &opened().with_options(options(None, Some("query"))).unwrap());
     assert_eq!(

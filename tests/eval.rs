@@ -93,6 +93,22 @@ fn a_set_is_encoded_once_asked_and_measured() {
         assert!(said(&output).contains(told), "{told}: {}", said(&output));
     }
 
+    // What scores mean, and what the space is like.
+    let output = eval(&[&set, "--data", &path("kept"), "--calibrate", "-k", "100"]);
+    for told in ["[chances.texts]\n", "semantic = { slope = ", "hybrid = { slope = ", "of that in use 0."] {
+        assert!(said(&output).contains(told), "{told}: {}", said(&output));
+    }
+    let output = eval(&["--space", &path("space.svg"), "--data", &path("kept")]);
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((figures["papers"].as_u64(), figures["compared"].as_u64()), (Some(120), Some(120)));
+    assert!((0.0..0.3).contains(&figures["anisotropy"].as_f64().unwrap()), "{figures}");
+    assert!((0.4..0.9).contains(&figures["mean_nearest"].as_f64().unwrap()), "{figures}");
+    assert!(figures["title_mrr"].as_f64().unwrap() > 0.9, "{figures}");
+    assert_eq!(figures["index_recall"].as_f64(), Some(1.0));
+    let page = fs::read_to_string(path("space.svg")).unwrap();
+    roxmltree::Document::parse(&page).unwrap();
+    assert!(page.contains("Hubness") && page.contains("<path"), "{page}");
+
     // The same answers, by the graph.
     let output = eval(&[&set, "--data", &path("kept"), "--walk", "--against", &path("mine.run"), "--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -137,7 +153,8 @@ fn what_cannot_be_evaluated_says_why() {
     wrong(&[set, "--measures", "F1"], "wanted nDCG@K");
     wrong(&[set, "--relevant", "0"], "0 is not in 1..");
     wrong(&[set, "--mode", "semantic,fuzzy"], "possible values: semantic, lexical, hybrid");
-    wrong(&[set, "--mode", "semantic,hybrid", "--save-run", "x.run"], "one mode at a time");
+    wrong(&["--space", "x.svg"], "wanted --data DIR");
+    wrong(&[set, "--mode", "semantic,hybrid", "--save-run", "x.run"], "one way of asking at a time");
     wrong(&[set, "--split", "dev"], "got no dev.tsv, wanted --split test");
     wrong(&[set, set, "--data", set], "one set at a time");
     wrong(&[set, "--runs-only"], "--against");

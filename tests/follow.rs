@@ -32,7 +32,7 @@ fn delete(folder: &Path, id: &str) -> bool {
 
 /// Ids and titles of what is like a text, nearest first.
 fn ask(library: &Library, text: &str, k: usize) -> Vec<(String, String)> {
-    let query = Query { k, ..Query::of(Like::text(text.into())) };
+    let query = Query { k, min_score: Some(0.0), ..Query::of(Like::text(text.into())) };
     let hits = library.search(&query).unwrap().hits;
     hits.into_iter().map(|hit| (hit.paper.id.to_string(), hit.paper.title)).collect()
 }
@@ -51,7 +51,7 @@ fn what_is_written_is_answered_by_the_next_query() {
     add(folder, &[paper("bees", "Bees that count")]);
     assert_eq!(first("bees that count"), "bees");
     assert_eq!(library.stats().papers, 3);
-    let like = Query { k: 5, ..Query::of(Like::papers(vec!["bees".into()])) };
+    let like = Query { k: 5, min_score: Some(0.0), ..Query::of(Like::papers(vec!["bees".into()])) };
     assert_eq!(library.search(&like).unwrap().hits.len(), 2);
 
     add(folder, &[paper("bees", "Prices of carbon permits")]);

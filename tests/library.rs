@@ -5,7 +5,8 @@
 
 use crate::support::sample;
 use likewise::catalog::DateRange;
-use likewise::search::{Hit, Like, MAX_K, Mode, Query};
+use likewise::search::{Examples, Hit, Like, MAX_K, Mode, NO_CHANCE, Query};
+use likewise::text::text_of;
 use likewise::{Error, Filter};
 
 /// The family that a sample id names.
@@ -17,7 +18,8 @@ fn family(id: &str) -> &str {
 }
 
 fn ask(like: Like, k: usize, exact: bool, filter: Filter) -> Vec<Hit> {
-    sample().search(&Query { k, exact, filter, ..Query::of(like) }).unwrap().hits
+    let (mode, min_score) = (Some(Mode::Semantic), Some(0.0));
+    sample().search(&Query { k, exact, filter, mode, min_score, ..Query::of(like) }).unwrap().hits
 }
 
 fn every_paper() -> Vec<Hit> {
@@ -128,7 +130,7 @@ fn what_cannot_be_asked_is_refused() {
 }
 
 fn in_mode(mode: Mode, like: Like, k: usize) -> Query {
-    Query { mode, k, ..Query::of(like) }
+    Query { mode: Some(mode), min_score: Some(0.0), k, ..Query::of(like) }
 }
 
 #[test]
@@ -155,6 +157,158 @@ fn words_find_what_has_them_and_meaning_counts_beside_them() {
     assert_eq!(scores(unknown(Mode::Hybrid)), scores(unknown(Mode::Semantic)));
 }
 
+/// Papers of two of the sample's families, the first of each.
+fn two_families(count: usize) -> [Vec<String>; 2] {
+    let all: Vec<String> = every_paper().iter().map(|hit| hit.paper.id.to_string()).collect();
+    let first = family(&all[0]);
+    let other = all.iter().map(|id| family(id)).find(|name| *name != first).unwrap();
+    [first, other].map(|name| all.iter().filter(|id| family(id) == name).take(count).cloned().collect())
+}
+
+#[test]
+fn several_examples_are_one_question_in_three_ways() {
+    let [some, others] = two_families(3);
+    let listed = [&some[..], &others[..2]].concat();
+    for mode in [Mode::Semantic, Mode::Hybrid] {
+        let ask = |papers: &[String], examples| {
+            let query = Query { examples, exact: true, ..in_mode(mode, Like::papers(papers.into()), 7) };
+            sample().search(&query).unwrap().hits
+        };
+        // Each is as near as to the example that it is nearest to.
+        let best = ask(&listed, Some(Examples::Best));
+        assert!(best.len() == 7 && best.is_sorted_by(|a, b| a.score >= b.score), "{mode}");
+        let alone: Vec<Hit> = listed.iter().flat_map(|id| ask(std::slice::from_ref(id), None)).collect();
+        for hit in &best {
+            let own = alone.iter().filter(|other| other.paper.id == hit.paper.id).map(|other| other.score);
+            assert_eq!(hit.score, own.fold(f32::MIN, f32::max), "{mode}");
+        }
+        // Of both subjects in turn, the larger one first, and as if it were asked for by itself.
+        let turns = ask(&listed, Some(Examples::Clusters));
+        let families: Vec<_> = turns.iter().map(|hit| family(hit.paper.id.as_str())).collect();
+        assert_eq!(families[..3], [family(&some[0]), family(&others[0]), family(&some[0])], "{mode}");
+        assert!(turns.iter().enumerate().all(|(place, hit)| hit.rank == place + 1), "{mode}");
+        assert_eq!(turns[0].paper, ask(&some, Some(Examples::Mean))[0].paper, "{mode}");
+        assert!(turns.iter().all(|hit| !listed.contains(&hit.paper.id.to_string())), "{mode}");
+        // Few are taken by their mean, many by their clusters; one is one however it is taken.
+        assert_eq!(ask(&listed, None), ask(&listed, Some(Examples::Mean)), "{mode}");
+        let [more, others] = two_families(4);
+        let eight = [more, others].concat();
+        assert_eq!(ask(&eight, None), ask(&eight, Some(Examples::Clusters)), "{mode}");
+        for how in [Examples::Mean, Examples::Best, Examples::Clusters] {
+            assert_eq!(ask(&some[..1], Some(how)), ask(&some[..1], None), "{mode}: {how}");
+        }
+    }
+}
+
+#[test]
+fn chances_are_comparable_and_what_nothing_is_like_says_so() {
+    let library = sample();
+    let id = every_paper()[5].paper.id.to_string();
+    for mode in [Mode::Semantic, Mode::Lexical, Mode::Hybrid] {
+        let hits = library.search(&in_mode(mode, Like::papers(vec![id.clone()]), 50)).unwrap().hits;
+        let curve = library.curve(mode, false).unwrap();
+        for hit in &hits {
+            assert_eq!(hit.chance, Some(curve.at(hit.score)), "{mode}");
+        }
+        assert!(hits[0].chance > Some(0.5) && hits[49].chance < Some(0.3), "{mode}: {hits:?}");
+        // Age changes what comes first, and not what is related.
+        let faded = Query { half_life: Some(5.0), ..in_mode(mode, Like::papers(vec![id.clone()]), 5) };
+        for hit in library.search(&faded).unwrap().hits {
+            let same = hits.iter().find(|other| other.paper.id == hit.paper.id);
+            assert!(same.is_none_or(|same| same.chance == hit.chance), "{mode}");
+        }
+    }
+    let noise = "Preheat the oven, cream the butter with the sugar, and bake until golden.";
+    let ask = |text: &str, min_score| {
+        library.search(&Query { min_score, ..Query::of(Like::text(text.into())) }).unwrap()
+    };
+    let answer = ask(noise, None);
+    assert!(answer.hits.is_empty() && answer.nothing_like_it, "{:?}", answer.hits.first());
+    let answer = ask(noise, Some(0.0));
+    assert!(answer.hits.len() == 10 && !answer.nothing_like_it);
+    assert!(answer.hits[0].chance < Some(NO_CHANCE));
+    for paper in every_paper() {
+        let answer = ask(&paper.paper.title, None);
+        assert!(
+            answer.hits[0].paper.id == paper.paper.id && !answer.nothing_like_it,
+            "{}",
+            paper.paper.title
+        );
+        assert!(answer.hits[0].parts.is_some(), "words count, if nobody says otherwise");
+    }
+}
+
+#[test]
+fn a_hit_says_why_it_is_one() {
+    let library = sample();
+    let paper = every_paper().remove(3).paper;
+    let text = text_of(&paper);
+    let likes =
+        [Like::papers(vec![paper.id.to_string()]), Like::text(text.clone()), Like::text(paper.title.clone())];
+    for (like, mode) in likes
+        .iter()
+        .flat_map(|like| [Mode::Semantic, Mode::Lexical, Mode::Hybrid].map(|mode| (like.clone(), mode)))
+    {
+        let half_life = (mode == Mode::Hybrid).then_some(10.0);
+        let plain = Query { half_life, exact: true, ..in_mode(mode, like.clone(), 8) };
+        let told = library.search(&Query { explain: true, ..plain.clone() }).unwrap().hits;
+        let untold: Vec<Hit> = told.iter().map(|hit| Hit { why: None, ..hit.clone() }).collect();
+        assert_eq!(untold, library.search(&plain).unwrap().hits, "{mode}");
+        for hit in &told {
+            let why = hit.why.as_ref().unwrap();
+            let sum = why.shares.semantic + why.shares.title + why.shares.lexical;
+            assert!((sum - hit.score).abs() < 1e-5, "{mode}: {why:?} for {}", hit.score);
+            assert!(
+                mode == Mode::Semantic || why.shares.lexical > 0.0 || hit.parts.unwrap().lexical == Some(0.0)
+            );
+            if mode != Mode::Semantic {
+                // Parts of the whole; of many the first, and numbers are not told.
+                let weights: f32 = why.terms.iter().map(|term| term.weight).sum();
+                assert!(Some(weights - 1e-5) <= hit.parts.unwrap().lexical, "{why:?}");
+            }
+            for pair in &why.pairs {
+                let part = |text: &str, start, end| text.chars().take(end).skip(start).collect::<String>();
+                let whole = if pair.found.of == "title" { &hit.paper.title } else { &hit.paper.r#abstract };
+                assert_eq!(part(whole, pair.found.start, pair.found.end), pair.found.text);
+                let asked = match pair.asked.of {
+                    "title" => &paper.title,
+                    "abstract" => &paper.r#abstract,
+                    _ => &like.texts[0],
+                };
+                assert_eq!(part(asked, pair.asked.start, pair.asked.end), pair.asked.text);
+                assert_eq!(pair.asked.id.is_some(), like.texts.is_empty());
+            }
+        }
+        let why = told[0].why.as_ref().unwrap();
+        assert!(!why.terms.is_empty() && !why.pairs.is_empty(), "{mode}: {why:?}");
+        let title = why.shares.title;
+        assert!(mode == Mode::Lexical && title == 0.0 || title != 0.0, "{mode}: {why:?}");
+    }
+}
+
+#[test]
+fn texts_and_papers_are_examples_alike() {
+    let [some, others] = two_families(2);
+    let text = |id: &String| text_of(&sample().paper(id).unwrap());
+    let ask = |like: &Like, unlike: Like| {
+        let query = Query { unlike, k: 20, exact: true, min_score: Some(0.0), ..Query::of(like.clone()) };
+        let hits = sample().search(&query).unwrap().hits;
+        hits.into_iter().map(|hit| hit.paper.id.to_string()).collect::<Vec<_>>()
+    };
+    // A text is no paper, so the paper that it is of is an answer, and the nearest.
+    let mixed = Like { texts: vec![text(&some[1])], ..Like::papers(vec![some[0].clone()]) };
+    let hits = ask(&mixed, Like::default());
+    assert_eq!(hits[0], some[1]);
+    assert_eq!(hits[1..9], ask(&Like::papers(some.clone()), Like::default())[..8]);
+    // The same on the other side.
+    let from_text = ask(&mixed, Like::text(text(&others[0])));
+    let from_paper = ask(&mixed, Like::papers(vec![others[0].clone()]));
+    assert_ne!(from_text, hits);
+    let without: Vec<String> = from_text.into_iter().filter(|id| *id != others[0]).collect();
+    assert_eq!(from_paper[..8], without[..8]);
+    assert!(!from_paper.contains(&others[0]));
+}
+
 #[test]
 fn in_every_mode_filters_pages_and_scores_mean_the_same() {
     let paper = every_paper().remove(3).paper;
@@ -175,9 +329,10 @@ fn in_every_mode_filters_pages_and_scores_mean_the_same() {
         // Named twice, it is one example.
         let twice = Like::papers(vec![paper.id.to_string(), paper.id.to_string()]);
         assert_eq!(sample().search(&in_mode(mode, twice, 10)).unwrap().hits, ten, "{mode}");
-        let least = Query { min_score: Some(ten[2].score), ..in_mode(mode, like(), 10) };
+        let least = Query { min_score: ten[2].chance, ..in_mode(mode, like(), 10) };
         assert_eq!(sample().search(&least).unwrap().hits, ten[..3], "{mode}");
-        let unlike = Query { unlike: vec![ten[0].paper.id.to_string()], ..in_mode(mode, like(), 10) };
+        let unlike = Like::papers(vec![ten[0].paper.id.to_string()]);
+        let unlike = Query { unlike, ..in_mode(mode, like(), 10) };
         let hits = sample().search(&unlike).unwrap().hits;
         assert!(hits.iter().all(|hit| hit.paper.id != ten[0].paper.id), "{mode}");
         // Few may be answers: in whatever mode, those that share something are found.

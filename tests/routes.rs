@@ -63,8 +63,20 @@ async fn a_score_of_words_and_meaning_says_what_it_is_made_of() {
     let (_, similar) = get("/v1/papers/9901.00001/similar?k=3&mode=lexical").await;
     let hit = &similar["hits"][0];
     assert_eq!((hit["score"].as_f64(), hit["rank"].as_u64()), (hit["parts"]["lexical"].as_f64(), Some(1)));
-    let (_, plain) = get("/v1/papers/9901.00001/similar?k=3").await;
+    let (_, plain) = get("/v1/papers/9901.00001/similar?k=3&mode=semantic").await;
     assert!(plain["hits"][0].get("parts").is_none(), "{plain}");
+    // Texts and papers together, and why each is there.
+    let mixed = json!({"text": "a knot", "like": ["9901.00001", {"text": "transits"}], "unlike": [{"text": "bees"}], "explain": true});
+    let (status, found) = post("/v1/search", mixed.to_string()).await;
+    let hit = &found["hits"][0];
+    assert_eq!(status, StatusCode::OK, "{found}");
+    assert!((0.0..=1.0).contains(&hit["chance"].as_f64().unwrap()), "{hit}");
+    let shares = hit["why"]["shares"].as_object().unwrap().values().map(|share| share.as_f64().unwrap());
+    assert!((shares.sum::<f64>() - hit["score"].as_f64().unwrap()).abs() < 1e-5, "{hit}");
+    assert!(hit["why"]["terms"][0]["term"].is_string() && hit["why"]["pairs"].is_array(), "{hit}");
+    let (_, noise) =
+        post("/v1/search", json!({"text": "cream the butter, bake until golden"}).to_string()).await;
+    assert_eq!((noise["nothing_like_it"].as_bool(), &noise["hits"]), (Some(true), &json!([])), "{noise}");
     let (_, diverse) = get("/v1/papers/9901.00001/similar?diversity=0.7&half_life=5").await;
     assert!(diverse["diversity"]["vendi"].as_f64() > diverse["diversity"]["plain"].as_f64(), "{diverse}");
     assert!(diverse["hits"][0]["parts"]["recency"].as_f64() < Some(1.0), "{diverse}");

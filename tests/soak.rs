@@ -7,7 +7,7 @@ use crate::support::{Random, encoder, numbered};
 use likewise::dump::Entry;
 use likewise::ingest::{self, Writer};
 use likewise::paper::{Paper, PaperId};
-use likewise::search::{Library, Like, Query};
+use likewise::search::{Library, Like, Mode, Query};
 use likewise::text::text_of;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,7 +29,8 @@ fn resident_kb() -> usize {
 }
 
 fn ask(library: &Library, paper: &Paper, exact: bool) -> Vec<(String, String, f32)> {
-    let query = Query { k: 10, exact, ..Query::of(Like::text(text_of(paper))) };
+    let (mode, min_score) = (Some(Mode::Semantic), Some(0.0));
+    let query = Query { k: 10, exact, mode, min_score, ..Query::of(Like::text(text_of(paper))) };
     let hits = library.search(&query).unwrap().hits;
     hits.into_iter().map(|hit| (hit.paper.title, hit.paper.r#abstract, hit.score)).collect()
 }
@@ -53,7 +54,7 @@ fn answers_stay_right_while_papers_come_and_go() {
                 let wanted = numbered(random.below(STABLE), 0);
                 let found = ask(&library, &wanted, random.below(4) == 0);
                 assert_eq!(found[0].0, wanted.title);
-                assert!(found[0].2 > 0.9999 && found.is_sorted_by(|a, b| a.2 >= b.2), "{found:?}");
+                assert!(found[0].2 > 0.99 && found.is_sorted_by(|a, b| a.2 >= b.2), "{found:?}");
                 let mut titles: Vec<&String> = found.iter().map(|(title, ..)| title).collect();
                 titles.sort();
                 titles.dedup();

@@ -7,7 +7,6 @@ use crate::dump::{self, Dump, Entry, Source};
 use crate::embed::{Dtype, Job, Layout, Row, Run, Shard};
 use crate::encoder::Encoder;
 use crate::ingest::Counts;
-use crate::model::Side;
 use crate::paper::Paper;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -158,9 +157,7 @@ impl Embedding {
 
     fn encode(&mut self) -> anyhow::Result<()> {
         let papers = std::mem::take(&mut self.papers);
-        let texts: Vec<String> = papers.iter().map(|paper| self.encoder.model().text_of(paper)).collect();
-        let embeddings =
-            self.encoder.encode(&texts.iter().map(String::as_str).collect::<Vec<_>>(), Side::Paper)?;
+        let embeddings = self.encoder.encode_papers(&papers)?;
         self.counts.encoded += papers.len() as u64;
         self.counts.tokens += embeddings.iter().map(|embedding| embedding.tokens as u64).sum::<u64>();
         let rows = papers.into_iter().zip(embeddings);

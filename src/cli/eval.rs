@@ -6,8 +6,9 @@ use crate::dump::{self, Source};
 use crate::encoder::Encoder;
 use crate::eval::Measure;
 use crate::ingest;
-use crate::judged::{Asking, JudgedSet, Report, Run, System, ask};
-use crate::search::{Library, MAX_K, Mode};
+use crate::judged::{Asking, JudgedSet, Report, Run, SpaceFigures, System, ask, calibration, space_page};
+use crate::model::Curve;
+use crate::search::{Examples, Library, MAX_K, Mode};
 use anyhow::Context;
 use clap::Args;
 use std::collections::HashSet;
@@ -23,8 +24,16 @@ pub struct Options {
     /// Judged sets: folders with corpus.jsonl, queries.jsonl and qrels/test.tsv, as BEIR has them, or with pools.json,
     /// {query: {paper: grade}}, in which each query ranks its own pool. A query without a text is the paper of its id;
     /// without queries.jsonl, all are.
-    #[arg(required = true, value_name = "FOLDER")]
+    #[arg(required_unless_present = "space", value_name = "FOLDER")]
     sets: Vec<PathBuf>,
+    /// Say what the embeddings of --data, or of a set's corpus, are like before one trusts them, and draw it into an SVG file:
+    /// anisotropy, hubness, duplicates, titles that find their abstracts, recall of the index. No judgement is needed.
+    #[arg(long, value_name = "FILE")]
+    space: Option<PathBuf>,
+    /// Fit the chances that scores stand for, in every mode, as model.toml has them, and say how far they and those in use are
+    /// from what was judged.
+    #[arg(long, conflicts_with = "runs_only")]
+    calibrate: bool,
     /// The judgements: qrels/NAME.tsv. Left out, test, or the only ones.
     #[arg(long, value_name = "NAME")]
     split: Option<String>,
@@ -52,9 +61,12 @@ pub struct Options {
     /// Hits of each query, 1 to 1000.
     #[arg(short, default_value_t = MAX_K)]
     k: usize,
-    /// By what papers are alike; several, with commas, are compared.
-    #[arg(long, value_name = "MODE", value_delimiter = ',', default_values_t = [Mode::default()])]
+    /// By what papers are alike; several, with commas, are compared. Left out, hybrid, or semantic where no words are kept.
+    #[arg(long, value_name = "MODE", value_delimiter = ',')]
     mode: Vec<Mode>,
+    /// How several examples make one question; several, with commas, are compared.
+    #[arg(long, value_name = "HOW", value_delimiter = ',')]
+    examples: Vec<Examples>,
     /// Ask as readers do, by walking the graph, and not by comparing with every paper.
     #[arg(long)]
     walk: bool,
@@ -77,11 +89,11 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     anyhow::ensure!((1..=MAX_K).contains(&options.k), "-k: got {}, wanted 1 to {MAX_K}", options.k);
     anyhow::ensure!(
-        options.save_run.is_none() || options.mode.len() == 1,
-        "--save-run: one mode at a time has it; got {}",
-        options.mode.len()
+        options.save_run.is_none() || options.ways().len() == 1,
+        "--save-run: one way of asking at a time has it; got {}",
+        options.ways().len()
     );
-    let single = options.sets.len() == 1 || (options.save_run.is_none() && options.data.is_none());
+    let single = options.sets.len() <= 1 || (options.save_run.is_none() && options.data.is_none());
     anyhow::ensure!(
         single,
         "--data, --save-run: one set at a time has them; got {} sets",
@@ -99,11 +111,16 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             eprintln!("{measure}: of the first {} hits, since -k asks for no more", options.k);
         }
     }
+    let sets = options.sets.iter().map(|folder| read(folder, options));
+    let sets: Vec<JudgedSet> = sets.collect::<anyhow::Result<_>>()?;
+    if let Some(path) = &options.space {
+        return draw(options, sets.first(), path);
+    }
+    if options.calibrate {
+        return sets.iter().try_for_each(|set| calibrate(options, set)).map(|()| ExitCode::SUCCESS);
+    }
     let mut told = String::new();
-    for folder in &options.sets {
-        let mut set = JudgedSet::read(folder, options.split.as_deref())?;
-        set.pooled |= options.pool;
-        set.notes.iter().for_each(|note| eprintln!("{}: {note}", set.name));
+    for set in sets {
         let report = Report::of(&set, &runs(options, &set)?, &options.measures, options.relevant)?;
         if options.json {
             print_line(&serde_json::to_string(&report)?)?;
@@ -116,6 +133,57 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         std::fs::write(path, told).with_context(|| path.display().to_string())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn read(folder: &Path, options: &Options) -> anyhow::Result<JudgedSet> {
+    let mut set = JudgedSet::read(folder, options.split.as_deref())?;
+    set.pooled |= options.pool;
+    set.notes.iter().for_each(|note| eprintln!("{}: {note}", set.name));
+    Ok(set)
+}
+
+/// What the space of some papers is like: in words, and drawn.
+fn draw(options: &Options, set: Option<&JudgedSet>, path: &Path) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(options.sets.len() <= 1, "--space: wanted one set, or none and --data");
+    let is_somewhere = set.is_some() || options.data.is_some() || options.has_index();
+    anyhow::ensure!(is_somewhere, "--space: wanted --data DIR, a folder with papers, or a set with a corpus");
+    let (place, _kept) = options.place()?;
+    let encoder = place.load(&options.model)?;
+    let library = match set {
+        Some(set) => opened(&place, &encoder, set)?,
+        None => place.library(encoder)?,
+    };
+    let figures = SpaceFigures::of(&library)?;
+    std::fs::write(path, space_page(&figures)).with_context(|| path.display().to_string())?;
+    print_line(&serde_json::to_string_pretty(&figures)?)?;
+    eprintln!("drawn in {}", path.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What scores mean, by a set's judgements.
+fn calibrate(options: &Options, set: &JudgedSet) -> anyhow::Result<()> {
+    let (place, _kept) = options.place()?;
+    let encoder = place.load(&options.model)?;
+    let library = opened(&place, &encoder, set)?;
+    let words: &[Mode] = if library.keeps_words()? { &[Mode::Lexical, Mode::Hybrid] } else { &[] };
+    let by_text = set.queries.iter().any(|query| query.text().is_some());
+    print_line(&format!("# {}\n[chances.{}]", set.name, if by_text { "texts" } else { "papers" }))?;
+    for mode in [&[Mode::Semantic], words].concat() {
+        let (k, pooled, exact) = (options.k, set.pooled, !options.walk);
+        let asking = Asking { k, pooled, exact, mode: Some(mode), examples: None };
+        let run = ask(&library, set, asking, |_| {})?;
+        let pairs = calibration::pairs(set, &run, options.relevant);
+        let curve = calibration::fit(&pairs).with_context(|| mode.to_string())?;
+        let Curve { slope, intercept, most } = curve;
+        print_line(&format!(
+            "{mode} = {{ slope = {slope:.3}, intercept = {intercept:.3}, most = {most:.3} }}"
+        ))?;
+        let own = library.curve(mode, by_text).map(|curve| calibration::error(curve, &pairs));
+        let own = own.map_or("no curve is in use".into(), |own| format!("of that in use {own:.4}"));
+        let (count, error) = (pairs.len(), calibration::error(curve, &pairs));
+        print_line(&format!("# {count} pairs; expected calibration error {error:.4}, {own}"))?;
+    }
+    Ok(())
 }
 
 /// The answers of the library, and of others, each with its name.
@@ -144,20 +212,35 @@ fn runs(options: &Options, set: &JudgedSet) -> anyhow::Result<Vec<(String, Run)>
     if missing > 0 {
         eprintln!("{}: {missing} judged papers are not here, and nobody can find them", set.name);
     }
-    for mode in &options.mode {
-        let asking = Asking { k: options.k, pooled: set.pooled, exact: !options.walk, mode: *mode };
+    for (mode, examples) in options.ways() {
+        let (k, pooled, exact) = (options.k, set.pooled, !options.walk);
+        let asking = Asking { k, pooled, exact, mode, examples };
         let all = set.queries.len();
-        let run =
-            ask(&library, set, asking, |done| eprintln!("{}: {mode}: {done} of {all} queries", set.name))?;
+        let how = [mode.map(|mode| format!(", {mode}")), examples.map(|examples| format!(", {examples}"))];
+        let how: String = how.into_iter().flatten().collect();
+        let run = ask(&library, set, asking, |done| eprintln!("{}{how}: {done} of {all} queries", set.name))?;
         if let Some(path) = &options.save_run {
             std::fs::write(path, run.text("likewise")).with_context(|| path.display().to_string())?;
         }
-        runs.push((format!("{name}, {mode}"), run));
+        runs.push((format!("{name}{how}"), run));
     }
     Ok(runs)
 }
 
 impl Options {
+    /// The ways of asking that are compared.
+    fn ways(&self) -> Vec<(Option<Mode>, Option<Examples>)> {
+        let (modes, examples) = (named(&self.mode), named(&self.examples));
+        modes.iter().flat_map(|mode| examples.iter().map(|examples| (*mode, *examples))).collect()
+    }
+
+    fn has_index(&self) -> bool {
+        #[cfg(feature = "milvus")]
+        return self.index.is_some();
+        #[cfg(not(feature = "milvus"))]
+        false
+    }
+
     /// Where the papers are or go, and what keeps them there until the end.
     fn place(&self) -> anyhow::Result<(Place, Option<TempDir>)> {
         #[cfg(feature = "milvus")]
@@ -170,6 +253,11 @@ impl Options {
         let folder = tempfile::tempdir()?;
         Ok((Place::Folder(folder.path().into()), Some(folder)))
     }
+}
+
+/// Each of some, or nothing in particular.
+fn named<T: Copy>(some: &[T]) -> Vec<Option<T>> {
+    if some.is_empty() { vec![None] } else { some.iter().copied().map(Some).collect() }
 }
 
 /// The papers that are asked, the set's corpus among them.

@@ -106,11 +106,15 @@ struct Changes {
     /// for other tasks (clustering, similarity).
     #[arg(long, value_name = "NAME", env = "LIKEWISE_PROMPT_NAME")]
     prompt_name: Option<String>,
+    /// How much the vector of a paper's title counts beside that of its text, in per cent.
+    #[arg(long, value_name = "PERCENT", env = "LIKEWISE_TITLE")]
+    title: Option<u16>,
 }
 
 impl Changes {
     fn options(&self) -> model::ModelOptions {
-        model::ModelOptions { dimensions: self.dimensions, prompt_name: self.prompt_name.clone() }
+        let Changes { dimensions, prompt_name, title } = self;
+        model::ModelOptions { dimensions: *dimensions, prompt_name: prompt_name.clone(), title: *title }
     }
 }
 

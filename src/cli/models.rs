@@ -4,9 +4,7 @@ use super::{DeviceOptions, Wanted, parse_precision, print_line};
 use crate::disk;
 use crate::dump;
 use crate::encoder::{Encoder, fastest_precision};
-use crate::model::{
-    DEFAULT_MODEL, DEFAULT_MODELS_DIR, Listed, Manifest, ModelFolder, Precision, Side, list, look,
-};
+use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, Listed, Manifest, ModelFolder, Precision, list, look};
 use crate::paper::Paper;
 use anyhow::Context;
 use clap::Args;
@@ -131,13 +129,11 @@ fn measure(model: &Listed, options: &Options, papers: &[Paper]) -> anyhow::Resul
     let device = &options.devices.device;
     let precision = options.precision.unwrap_or_else(|| fastest_precision(&folder, device));
     let encoder = Encoder::load_on(&folder.in_precision(precision), device)?;
-    let texts: Vec<String> = papers.iter().map(|paper| encoder.model().text_of(paper)).collect();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     // The first batch pays for what is only done once.
-    encoder.encode(&texts[..texts.len().min(4)], Side::Paper)?;
+    encoder.encode_papers(&papers[..papers.len().min(4)])?;
     let started = Instant::now();
-    encoder.encode(&texts, Side::Paper)?;
-    let papers_per_second = texts.len() as f64 / started.elapsed().as_secs_f64();
+    encoder.encode_papers(papers)?;
+    let papers_per_second = papers.len() as f64 / started.elapsed().as_secs_f64();
     let precision = encoder.model().precision.to_string();
     Ok(Speed { papers_per_second, precision, on: encoder.describe(), machine: machine() })
 }

@@ -3,7 +3,10 @@
 use super::place::PlaceOptions;
 use super::print_line;
 use crate::catalog::{DateRange, Filter};
-use crate::search::{Answer, DEFAULT_K, Diversity, Hit, Like, Mode, Query};
+use crate::search::ask::{List, read};
+use crate::search::{
+    Answer, DEFAULT_K, Diversity, Examples, Hit, Library, Like, Mode, Pair, Query, Shares, Why,
+};
 use anyhow::Context;
 use clap::{ArgGroup, Args};
 use std::io::Read;
@@ -15,16 +18,25 @@ const PLAIN_WIDTH: usize = 100;
 
 /// Options of `likewise search`.
 #[derive(Args)]
-#[command(group(ArgGroup::new("query").required(true).args(["text", "like", "file"])))]
+#[command(group(ArgGroup::new("query").required(true).multiple(true).args(["text", "like", "file", "list"])))]
 pub struct Options {
     /// A title, an abstract, a question.
     text: Option<String>,
-    /// A paper that is here, by id; given again, the mean of them.
+    /// A paper that is here, by id. What is given besides is another example.
     #[arg(long, value_name = "ID")]
     like: Vec<String>,
-    /// A file with the text; `-` is standard input.
+    /// A file with a text; `-` is standard input.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
+    /// A reading list: a .bib file, or one with ids, and texts with empty lines between them; `-` is standard input.
+    #[arg(long, value_name = "PATH", conflicts_with = "file")]
+    list: Option<PathBuf>,
+    /// A paper that the answers should be unlike, by id.
+    #[arg(long, value_name = "ID")]
+    unlike: Vec<String>,
+    /// How several examples make one question; left out, by their mean, and from 8 on by clusters.
+    #[arg(long, value_name = "HOW")]
+    examples: Option<Examples>,
     /// How many papers, 1 to 1000.
     #[arg(short, default_value_t = DEFAULT_K)]
     k: usize,
@@ -34,9 +46,15 @@ pub struct Options {
     /// Compare with every paper instead of walking the graph.
     #[arg(long)]
     exact: bool,
-    /// By what papers are alike.
-    #[arg(long, default_value_t)]
-    mode: Mode,
+    /// By what papers are alike; left out, hybrid, or semantic where no words are kept.
+    #[arg(long)]
+    mode: Option<Mode>,
+    /// Leave out papers of a lower chance to be related, 0 to 1.
+    #[arg(long, value_name = "CHANCE")]
+    min_score: Option<f32>,
+    /// Say of each paper why it is there: what its score comes from, and which terms and sentences it shares.
+    #[arg(long)]
+    explain: bool,
     /// How much the difference from hits before counts beside nearness, 0 to 1; above 0, papers that say nearly the same as
     /// a nearer one are left out.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
@@ -94,15 +112,29 @@ impl FilterOptions {
 
 /// Runs it.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let like = match (&options.text, &options.file) {
-        (Some(text), _) => Like::text(text.clone()),
-        (_, Some(path)) => Like::text(read_text(path)?),
-        _ => Like::papers(options.like.clone()),
-    };
+    let mut like = Like::papers(options.like.clone());
+    like.texts.extend(options.text.clone());
+    like.texts.extend(options.file.as_deref().map(read_text).transpose()?);
+    let list = options.list.as_deref().map(read_text).transpose()?;
     let library = options.place.place()?.library(options.place.load()?)?;
-    let Options { k, exact, mode, diversity, half_life, .. } = *options;
-    let filter = options.filter.filter();
-    let query = Query { k, exact, mode, diversity, half_life, filter, ..Query::of(like) };
+    if let Some(list) = list {
+        add(&mut like, &list, &library)?;
+    }
+    let Options { k, examples, exact, mode, min_score, diversity, half_life, explain, .. } = *options;
+    let (unlike, filter) = (Like::papers(options.unlike.clone()), options.filter.filter());
+    let query = Query {
+        unlike,
+        k,
+        examples,
+        exact,
+        mode,
+        min_score,
+        diversity,
+        half_life,
+        explain,
+        filter,
+        ..Query::of(like)
+    };
     let answer = library.search(&query)?;
     if options.json {
         print_line(&serde_json::to_string_pretty(&answer)?)?;
@@ -110,6 +142,21 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         print(&answer)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds what a reading list stands for. What is not here is asked for by its text, if it has one.
+fn add(like: &mut Like, list: &str, library: &Library) -> anyhow::Result<()> {
+    let List { papers, texts, missing } = List::of(read(list), library)?;
+    anyhow::ensure!(
+        !papers.is_empty() || !texts.is_empty(),
+        "--list: got nothing that is here, wanted ids, titles, abstracts"
+    );
+    if let Some(first) = missing.first() {
+        eprintln!("{} of the list's papers are not here and have no title, such as {first}", missing.len());
+    }
+    like.papers.extend(papers);
+    like.texts.extend(texts);
+    Ok(())
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {
@@ -127,6 +174,9 @@ fn print(answer: &Answer) -> anyhow::Result<()> {
     if let Some(read) = answer.texts.first().filter(|read| read.truncated) {
         eprintln!("the text is longer than the model reads: only its first {} tokens count", read.tokens);
     }
+    if answer.nothing_like_it {
+        return print_line("nothing here is like it; --min-score 0 shows the nearest all the same");
+    }
     if answer.hits.is_empty() {
         return print_line("no papers");
     }
@@ -139,16 +189,32 @@ fn print(answer: &Answer) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `rank score year title`, wrapped; then the id, and a line of the abstract.
+/// `rank chance year title`, or the score, if no chance is known; wrapped; then the id, and a line of the abstract.
 fn shown(hit: &Hit, width: usize) -> String {
     const INDENT: &str = "           ";
     let year = hit.paper.published.as_deref().and_then(|date| date.get(..4)).unwrap_or("    ");
-    let head = format!("{:>3}  {:.3} ", hit.rank, hit.score);
+    let head = format!("{:>3}  {:.3} ", hit.rank, hit.chance.unwrap_or(hit.score));
     let options = textwrap::Options::new(width.max(40)).initial_indent(&head).subsequent_indent(INDENT);
     let title = textwrap::fill(&format!("{} {}", year, hit.paper.title), options);
     let room = width.max(40) - INDENT.len();
     let clipped = |text: &str| console::truncate_str(text, room, "…").into_owned();
-    format!("{title}\n{INDENT}{}\n{INDENT}{}", clipped(hit.paper.id.as_str()), clipped(&hit.paper.r#abstract))
+    let why = hit.why.as_ref().map(|why| told(why, INDENT, width.max(40))).unwrap_or_default();
+    let (id, text) = (clipped(hit.paper.id.as_str()), clipped(&hit.paper.r#abstract));
+    format!("{title}\n{INDENT}{id}\n{INDENT}{text}{why}")
+}
+
+/// Why it is there, in lines of their own.
+fn told(why: &Why, indent: &str, width: usize) -> String {
+    let Shares { semantic, title, lexical } = why.shares;
+    let terms: Vec<&str> = why.terms.iter().map(|term| term.term.as_str()).collect();
+    let mut lines = vec![
+        format!("score: {semantic:.3} meaning + {title:.3} title + {lexical:.3} words"),
+        format!("shares: {}", terms.join(", ")),
+    ];
+    lines
+        .extend(why.pairs.iter().map(|Pair { asked, found }| format!("“{}” ~ “{}”", asked.text, found.text)));
+    let options = textwrap::Options::new(width).initial_indent(indent).subsequent_indent(indent);
+    lines.iter().map(|line| format!("\n{}", textwrap::fill(line, options.clone()))).collect()
 }
 
 #[cfg(test)]
@@ -165,8 +231,18 @@ mod tests {
             published: Some("2021-01-11".into()),
             ..Paper::default()
         };
-        let text =
-            shown(&Hit { rank: 1, score: 0.71234, parts: None, nearly_the_same: Vec::new(), paper }, 80);
+        let text = shown(
+            &Hit {
+                rank: 1,
+                score: 0.71234,
+                chance: None,
+                parts: None,
+                nearly_the_same: Vec::new(),
+                why: None,
+                paper,
+            },
+            80,
+        );
         assert!(text.starts_with("  1  0.712 2021 Number parsing"), "{text}");
         assert!(text.contains("\n           2101.11408\n"), "{text}");
         assert!(text.lines().all(|line| console::measure_text_width(line) <= 80), "{text}");

@@ -7,7 +7,7 @@ use super::rows::{hexadecimal, number_now, paper_of, row_of};
 use super::{Settings, open_or_create};
 use crate::catalog::{Act, Catalog, Outcome, marks};
 use crate::dump::{BytesRead, Entry, Refused};
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, PaperTexts};
 use crate::error::{Error, Result};
 use crate::fill::{self, Encode, Known};
 use crate::index::IndexStats;
@@ -232,17 +232,17 @@ impl CollectionIntake {
         known: &mut Known,
     ) -> Result<Counts> {
         let mut seen = HashSet::new();
-        let new: Vec<(TextHash, String)> = hashes
+        let new: Vec<(TextHash, &Paper)> = hashes
             .iter()
             .zip(papers)
             .filter(|(hash, _)| !known.contains_key(*hash) && seen.insert(**hash))
-            .map(|(hash, (paper, _))| (*hash, self.encoder.model().text_of(paper)))
+            .map(|(hash, (paper, _))| (*hash, paper))
             .collect();
         if new.is_empty() {
             return Ok(Counts::default());
         }
-        let texts: Vec<&str> = new.iter().map(|(_, text)| text.as_str()).collect();
-        let embeddings = (self.encode_by)(&texts)?;
+        let read = PaperTexts::of(self.encoder.model(), new.iter().map(|(_, paper)| *paper));
+        let embeddings = read.papers((self.encode_by)(&read.texts())?);
         let mut counts = Counts::default();
         for ((hash, _), embedding) in new.iter().zip(embeddings) {
             counts.tokens += embedding.tokens as u64;

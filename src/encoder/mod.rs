@@ -24,6 +24,7 @@ mod mpnet;
 mod networks;
 mod nomic_bert;
 mod packed;
+mod papers;
 mod pooling;
 mod qwen3;
 mod roberta;
@@ -32,6 +33,7 @@ mod tokenize;
 mod weights;
 
 pub use device::Devices;
+pub use papers::PaperTexts;
 pub use tokenize::{Batch, Keep, Reading, Tokenized};
 
 use crate::error::{Error, Result};

@@ -1,22 +1,28 @@
 //! Judged sets: queries whose answers people graded → a library's answers to them → how good those are.
 //!
-//! [`set`] reads them, [`run`] is a system's answers, and [`report`] measures and compares. What is asked is the library
+//! [`set`] reads them, [`run`] is a system's answers, [`report`] measures and compares, and [`calibration`] says what scores
+//! mean; [`space`] is what can be said of a space without judgements. What is asked is the library
 //! itself, as everybody asks it: with as many hits as readers ask for, an evaluation measures what they get.
 
+pub mod calibration;
+mod plots;
 mod report;
 mod run;
 mod set;
+mod space;
 
+pub use plots::space_page;
 pub use report::{Comparison, Report, System};
 pub use run::Run;
 pub use set::{JudgedQuery, JudgedSet};
+pub use space::SpaceFigures;
 
 use crate::catalog::Filter;
 use crate::encoder::Embedding;
 use crate::error::{Error, Result};
 use crate::model::Side;
 use crate::paper::PaperId;
-use crate::search::{Answer, Library, Like, MAX_K, Mode, Query};
+use crate::search::{Answer, Examples, Library, MAX_K, Mode, Query};
 use crate::text::text_of_query;
 use std::collections::HashMap;
 use std::path::Path;
@@ -33,8 +39,10 @@ pub struct Asking {
     pub pooled: bool,
     /// Every paper is compared: the model is judged, and not the index.
     pub exact: bool,
-    /// By what papers are alike.
-    pub mode: Mode,
+    /// By what papers are alike, if not as usual.
+    pub mode: Option<Mode>,
+    /// How several examples make one question.
+    pub examples: Option<Examples>,
 }
 
 /// Asks a library every query of a set. `progress` is told how many are answered.
@@ -104,16 +112,14 @@ fn answered(
 }
 
 fn question(query: &JudgedQuery, asking: Asking, pool: Option<Vec<String>>) -> Query {
-    let like = match query.text() {
-        Some(text) => Like::text(text),
-        None => Like::papers(vec![query.id.clone()]),
-    };
     // What was taken back may have been judged before that.
     // The query's own paper may be among the hits, and is then taken out.
     let k = pool.as_ref().map_or(asking.k, Vec::len) + 1;
     let filter = Filter { withdrawn: true, ids: pool, ..Filter::default() };
-    let Asking { exact, mode, .. } = asking;
-    Query { k: k.min(MAX_K), exact, mode, filter, ..Query::of(like) }
+    let Asking { exact, examples, .. } = asking;
+    // Whatever is far away is ranked, too.
+    let (mode, min_score) = (asking.mode, Some(0.0));
+    Query { min_score, k: k.min(MAX_K), exact, mode, examples, filter, ..Query::of(query.like()) }
 }
 
 /// Papers by the names that the set has for them, with scores, best first. The query's own paper is no answer.

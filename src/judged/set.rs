@@ -5,6 +5,7 @@
 
 use super::read_text;
 use crate::error::{Error, Result};
+use crate::search::Like;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -27,8 +28,10 @@ pub struct JudgedQuery {
     pub id: String,
     /// A title, if it has one beside its text.
     pub title: Option<String>,
-    /// What is asked; nothing if the query is the paper of that id.
+    /// What is asked; nothing if the query is the paper of that id, or a list.
     pub body: Option<String>,
+    /// A list of papers, of a query that is one.
+    pub papers: Vec<String>,
     /// Its judgements.
     pub grades: Grades,
 }
@@ -39,6 +42,14 @@ impl JudgedQuery {
         match (&self.title, &self.body) {
             (Some(title), Some(body)) => Some(format!("{title}. {body}")),
             (title, body) => title.clone().or_else(|| body.clone()),
+        }
+    }
+
+    /// What its answers should be like.
+    pub fn like(&self) -> Like {
+        match self.text() {
+            None if self.papers.is_empty() => Like::papers(vec![self.id.clone()]),
+            text => Like { texts: text.into_iter().collect(), ..Like::papers(self.papers.clone()) },
         }
     }
 }
@@ -86,6 +97,8 @@ struct Line {
     title: Option<String>,
     #[serde(default)]
     text: Option<String>,
+    #[serde(default)]
+    papers: Vec<String>,
 }
 
 /// A pool as it is written: candidates by grade, or two lists side by side, as in CSFCube and RELISH's common form.
@@ -241,17 +254,17 @@ fn read_queries(path: &Path, mut grades: BTreeMap<String, Grades>) -> Result<Vec
     let text = read_text(path)?;
     let mut queries = Vec::new();
     for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let Line { id, title, text } = serde_json::from_str(line).map_err(|error| {
+        let Line { id, title, text, papers } = serde_json::from_str(line).map_err(|error| {
             wrong(path, &format!("line {}: {error}; wanted {{\"_id\": …, \"text\": …}}", place + 1))
         })?;
         let said = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let (is_written, title, text) = (title.is_some() || text.is_some(), said(title), said(text));
-        if is_written && title.is_none() && text.is_none() {
+        if is_written && title.is_none() && text.is_none() && papers.is_empty() {
             let what = "got a query with an empty text, wanted one, or no \"text\" where the query is the paper of its id";
             return Err(wrong(path, &format!("line {}: {what}", place + 1)));
         }
         if let Some(grades) = grades.remove(&id) {
-            queries.push(JudgedQuery { id, title, body: text, grades });
+            queries.push(JudgedQuery { id, title, body: text, papers, grades });
         }
     }
     queries.sort_by(|a, b| a.id.cmp(&b.id));

@@ -54,6 +54,9 @@ impl Fingerprint {
         if let Some(adapters) = adapters {
             let _ = writeln!(parts, "adapter.paper={}\nadapter.query={}", adapters.paper, adapters.query);
         }
+        if folder.title_share() > 0.0 {
+            let _ = writeln!(parts, "title={}", folder.title_share());
+        }
         if let Some(dimensions) = folder.options.dimensions.filter(|wanted| wanted != full) {
             let _ = writeln!(parts, "dimensions={dimensions}");
         }

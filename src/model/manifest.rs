@@ -2,7 +2,7 @@
 //!
 //! Its own file because the manifest is data that people write and review: the struct is its schema.
 
-use super::{CONFIG, Dense, Pooling, Sides, Stated, TOKENIZER, sha256_file};
+use super::{CONFIG, Chances, Dense, Pooling, Sides, Stated, TOKENIZER, sha256_file};
 use crate::disk;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,12 @@ pub struct Manifest {
     /// What stands between a paper's title and its abstract, if it is no full stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<String>,
+    /// How much a paper's title counts beside its text, in per cent of that.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub title: u16,
+    /// What scores mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chances: Option<Chances>,
     /// What is put before papers and before queries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Sides<String>>,
@@ -82,6 +88,10 @@ pub struct Manifest {
     /// Every file that is needed; those without a sum come from other repositories, beside what a model's own one has.
     #[serde(default)]
     pub files: Vec<FileSum>,
+}
+
+fn is_zero(number: &u16) -> bool {
+    *number == 0
 }
 
 /// A repository on a model hub, at one commit.
@@ -233,8 +243,8 @@ impl Manifest {
         }
         self.files.iter().try_for_each(|file| file.verify(folder))?;
         let sums = self.files.into_iter().filter_map(|file| Some((file.path, file.sha256?))).collect();
-        let Manifest { name, pooling, max_length, dimension, dense, join, prompts, prompt, adapters, .. } =
-            self;
+        let Manifest { name, pooling, max_length, dimension, dense, join, title, chances, .. } = self;
+        let Manifest { prompts, prompt, adapters, .. } = self;
         let (prompt, lowercase) = (prompt.unwrap_or_default(), false);
         Ok(Stated {
             name,
@@ -243,6 +253,8 @@ impl Manifest {
             max_length,
             lowercase,
             join,
+            title,
+            chances,
             prompts,
             prompt,
             adapters,

@@ -6,6 +6,7 @@
 //! been checked and can be loaded; nothing here touches the network ([`mod@pull`] is the only file that
 //! does).
 
+mod chances;
 mod config;
 mod fingerprint;
 mod list;
@@ -16,6 +17,7 @@ mod sentence_transformers;
 mod sides;
 mod weights;
 
+pub use chances::{Chances, Curve, Curves};
 pub use config::Family;
 pub use fingerprint::{Fingerprint, sha256_file};
 pub use list::{Listed, list, look};
@@ -105,6 +107,9 @@ impl std::fmt::Display for Precision {
     }
 }
 
+/// Most that a title may count, in per cent of its paper's text.
+const MAX_TITLE: u16 = 1000;
+
 /// A checked model folder on disk.
 #[derive(Debug, Clone)]
 pub struct ModelFolder {
@@ -142,6 +147,9 @@ pub struct ModelOptions {
     /// The prompt of this name before papers and queries alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_name: Option<String>,
+    /// How much a paper's title counts beside its text, in per cent of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<u16>,
 }
 
 impl ModelOptions {
@@ -150,6 +158,7 @@ impl ModelOptions {
         ModelOptions {
             dimensions: self.dimensions.or(others.dimensions),
             prompt_name: self.prompt_name.or_else(|| others.prompt_name.clone()),
+            title: self.title.or(others.title),
         }
     }
 
@@ -205,6 +214,8 @@ impl ModelFolder {
             max_length: 8,
             lowercase: false,
             join: None,
+            title: 0,
+            chances: None,
             prompts: BTreeMap::new(),
             prompt: Sides::default(),
             adapters: None,
@@ -253,6 +264,9 @@ impl ModelFolder {
                 self.name
             )));
         }
+        if let Some(title) = options.title.filter(|title| *title > MAX_TITLE) {
+            return Err(Error::Invalid(format!("--title: got {title}, wanted 0 to {MAX_TITLE} per cent")));
+        }
         self.prompt = self.stated.prompt.clone();
         if let Some(name) = &options.prompt_name {
             let prompt =
@@ -264,9 +278,16 @@ impl ModelFolder {
         Ok(self)
     }
 
-    /// The same folder, read as older versions of this program read it: without prompts, and without lower case.
+    /// The same folder, read as older versions of this program read it: titles count in their texts only.
+    pub fn as_before_titles(mut self) -> ModelFolder {
+        self.stated.title = 0;
+        self.fingerprint = Fingerprint::of(&self);
+        self
+    }
+
+    /// The same, by still older ones: also without prompts, and without lower case.
     pub fn as_before_prompts(mut self) -> ModelFolder {
-        (self.prompt, self.stated.lowercase) = (Sides::default(), false);
+        (self.prompt, self.stated.lowercase, self.stated.title) = (Sides::default(), false, 0);
         self.fingerprint = Fingerprint::of(&self);
         self
     }
@@ -279,6 +300,16 @@ impl ModelFolder {
             }
             _ => text_of(paper),
         }
+    }
+
+    /// How much the vector of a paper's title counts beside that of its text.
+    pub fn title_share(&self) -> f32 {
+        f32::from(self.options.title.unwrap_or(self.stated.title)) / 100.0
+    }
+
+    /// What scores mean, if that is known of vectors as these are.
+    pub fn chances(&self) -> Option<Chances> {
+        self.stated.chances.filter(|_| self.options.is_empty())
     }
 
     /// Length of its vectors.
@@ -347,6 +378,10 @@ pub struct Stated {
     pub lowercase: bool,
     /// What it wants between a paper's title and its abstract; else it is a full stop.
     pub join: Option<String>,
+    /// How much a paper's title counts beside its text, in per cent of that.
+    title: u16,
+    /// What scores mean, if somebody found out.
+    chances: Option<Chances>,
     /// What may be put before texts, by name.
     pub prompts: BTreeMap<String, String>,
     /// What is put before papers and before queries, if nobody says otherwise.

@@ -109,6 +109,8 @@ pub(super) fn read(folder: &Path, config: &Config) -> Result<Stated> {
         max_length: stated_length(folder, &bert)?.unwrap_or(config.max_length).min(config.max_length),
         lowercase: bert.do_lower_case,
         join: None,
+        title: 0,
+        chances: None,
         prompts,
         prompt,
         adapters: None,

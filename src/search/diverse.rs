@@ -42,18 +42,18 @@ impl Library {
         count: usize,
         diversity: f32,
     ) -> Result<(Vec<Folded>, Diversity)> {
-        let ids: Vec<PaperId> = pool.iter().map(|(.., paper)| paper.id.clone()).collect();
+        let ids: Vec<PaperId> = pool.iter().map(|ranked| ranked.paper.id.clone()).collect();
         let vectors = self.vectors(&ids)?;
         let plain = spread(&vectors, count);
         let mut kept: Vec<(Folded, Option<Vec<f32>>)> = Vec::new();
         for (ranked, vector) in pool.into_iter().zip(vectors) {
             match kept.iter_mut().find(|(_, other)| similarity(&vector, other) >= NEARLY_THE_SAME) {
-                Some(((_, behind), _)) => behind.push(ranked.2.id),
+                Some(((_, behind), _)) => behind.push(ranked.paper.id),
                 None => kept.push(((ranked, Vec::new()), vector)),
             }
         }
         let (folded, vectors): (Vec<Folded>, Vec<_>) = kept.into_iter().unzip();
-        let scores: Vec<f32> = folded.iter().map(|((score, ..), _)| *score).collect();
+        let scores: Vec<f32> = folded.iter().map(|(ranked, _)| ranked.score).collect();
         let order = diverse(&scores, &vectors, count, diversity);
         let vendi = spread(&taken(vectors, &order), count);
         Ok((taken(folded, &order), Diversity { vendi, plain }))

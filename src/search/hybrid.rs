@@ -4,9 +4,9 @@
 //! sets of benches/judged.py.
 
 use super::holdings::{Scored, TermCounts, Wanted, WantedTerms};
-use super::lexical::QueryTerms;
+use super::lexical::{Bag, QueryTerms};
 use super::library::Library;
-use super::target::Target;
+use super::target::Aim;
 use super::{MAX_K, MAX_OFFSET, MAX_PAPERS, Mode, Parts, Query, Ranked};
 use crate::error::{Error, Result};
 use crate::paper::PaperId;
@@ -28,23 +28,23 @@ const ENTRIES: [usize; 2] = [1500, 50_000];
 
 impl Library {
     /// The papers that words, or words and meaning, make the nearest; in no order.
-    pub(super) fn by_words(&self, target: &Target, query: &Query, depth: usize) -> Result<Vec<Ranked>> {
-        let terms = self.query_terms(target)?;
-        let Query { like, filter, exact, mode, .. } = query;
-        let alone = *mode == Mode::Lexical;
+    pub(super) fn by_words(&self, aim: &Aim, query: &Query, mode: Mode, depth: usize) -> Result<Vec<Ranked>> {
+        let terms = self.query_terms(&aim.bag)?;
+        let Query { filter, exact, .. } = query;
+        let alone = mode == Mode::Lexical;
         let k = pool(depth, if *exact { 2 } else { usize::from(alone) });
         let mut found: Vec<Scored> = Vec::new();
         if !alone {
-            found = self.holdings().near(&Wanted { vector: &target.vector, k, filter, exact: *exact })?;
+            found = self.holdings().near(&Wanted { vector: &aim.vector, k, filter, exact: *exact })?;
         }
         if !terms.is_empty() {
             let wanted = WantedTerms {
                 terms: &terms,
-                vector: &target.vector,
+                vector: &aim.vector,
                 k: if alone { k } else { k / NEAR_PER_RARE },
                 entries: if *exact { usize::MAX } else { ENTRIES[usize::from(alone)] },
                 // A term that one paper has leads from that paper nowhere.
-                least: 1 + usize::from(like.papers.len() == 1 && like.texts.is_empty()),
+                least: 1 + usize::from(aim.is_paper),
                 alone,
                 filter,
             };
@@ -52,26 +52,29 @@ impl Library {
             let more = self.holdings().with_terms(&wanted)?;
             found.extend(more.into_iter().filter(|(_, paper)| !near.contains(&paper.id)));
         }
+        // Where no paper has a word of the question, meaning is all there is.
+        let mode = if terms.is_empty() && !alone { Mode::Semantic } else { mode };
         let ranked = |(semantic, paper): Scored| {
             let lexical = terms.score(&paper);
-            let parts = Parts { semantic, lexical: Some(lexical), recency: None };
-            (score(*mode, semantic, lexical, &terms), Some(parts), paper)
+            let score = score(mode, semantic, lexical);
+            let parts = Some(Parts { semantic, lexical: Some(lexical), recency: None });
+            Ranked { score, chance: self.chance(mode, aim, score), parts, paper }
         };
         let mut ranked: Vec<Ranked> = found.into_par_iter().map(ranked).collect();
-        let shares_words = |(_, parts, _): &Ranked| parts.is_some_and(|parts| parts.lexical > Some(0.0));
-        ranked.retain(|ranked| !alone || shares_words(ranked));
+        // The share of words is the score then.
+        ranked.retain(|ranked| !alone || ranked.score > 0.0);
         Ok(ranked)
     }
 
-    fn query_terms(&self, target: &Target) -> Result<QueryTerms> {
-        let terms = target.bag.terms();
+    pub(super) fn query_terms(&self, bag: &Bag) -> Result<QueryTerms> {
+        let terms = bag.terms();
         let Some(TermCounts { papers, with }) = self.holdings().counts_of_terms(&terms)? else {
             return Err(Error::Invalid(
                 "mode: a collection keeps no words; ask it with mode semantic".into(),
             ));
         };
         let counts: HashMap<&str, usize> = terms.into_iter().zip(with).collect();
-        Ok(QueryTerms::of(&target.bag, papers, |term| counts.get(term).copied().unwrap_or_default()))
+        Ok(QueryTerms::of(bag, papers, |term| counts.get(term).copied().unwrap_or_default()))
     }
 }
 
@@ -80,11 +83,11 @@ fn pool(depth: usize, first: usize) -> usize {
     POOLS[first..].iter().copied().find(|pool| *pool >= depth).unwrap_or(depth)
 }
 
-/// -1 to 1. Where no paper has a word of the question, meaning is all there is.
-fn score(mode: Mode, semantic: f32, lexical: f32, terms: &QueryTerms) -> f32 {
+/// -1 to 1.
+pub(super) fn score(mode: Mode, semantic: f32, lexical: f32) -> f32 {
     match mode {
         Mode::Lexical => lexical,
-        Mode::Hybrid if !terms.is_empty() => (semantic + WORDS * lexical) / (1.0 + WORDS),
-        Mode::Hybrid | Mode::Semantic => semantic,
+        Mode::Hybrid => (semantic + WORDS * lexical) / (1.0 + WORDS),
+        Mode::Semantic => semantic,
     }
 }

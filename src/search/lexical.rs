@@ -42,14 +42,21 @@ impl Bag {
         self.add(&paper.r#abstract, 1.0);
     }
 
+    /// Adds what another one has.
+    pub fn bag(&mut self, other: &Bag) {
+        other.0.iter().for_each(|(term, times)| self.count(term, *times));
+    }
+
     fn add(&mut self, text: &str, times: f32) {
-        for_each_term(text, |term| {
-            if let Some(count) = self.0.get_mut(term) {
-                *count += times;
-            } else if self.0.len() < MOST_DIFFERENT {
-                self.0.insert(term.to_string(), times);
-            }
-        });
+        for_each_term(text, |term| self.count(term, times));
+    }
+
+    fn count(&mut self, term: &str, times: f32) {
+        if let Some(count) = self.0.get_mut(term) {
+            *count += times;
+        } else if self.0.len() < MOST_DIFFERENT {
+            self.0.insert(term.to_string(), times);
+        }
     }
 
     /// The terms, in any order.
@@ -64,6 +71,7 @@ pub struct QueryTerms {
     weights: HashMap<String, f32>,
     /// By how many papers have them, the fewest first; what no paper has is left out.
     rarest: Vec<(String, usize)>,
+    /// What all of them tell, those that no paper has among them.
     most: f32,
 }
 
@@ -77,11 +85,14 @@ impl QueryTerms {
             let idf = (1.0 + (papers - with + 0.5) / (with + 0.5)).ln();
             (times / (times + 1.0) * idf, term.clone(), count)
         };
-        // What no paper has would only make all papers less alike.
-        let mut weighed: Vec<_> = bag.0.iter().map(weigh).filter(|(.., count)| *count > 0).collect();
+        // What no paper has no paper is found by, but it is a part of the question: whose words are mostly unknown here,
+        // has little of it anywhere.
+        let (mut weighed, unknown): (Vec<_>, Vec<_>) =
+            bag.0.iter().map(weigh).partition(|(.., count)| *count > 0);
+        let unknown: f32 = unknown.into_iter().map(|(weight, ..)| weight).sum();
         weighed.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         weighed.truncate(MOST_TERMS);
-        let most = weighed.iter().map(|(weight, ..)| weight).sum();
+        let most = unknown + weighed.iter().map(|(weight, ..)| weight).sum::<f32>();
         let mut rarest: Vec<_> = weighed.iter().map(|(_, term, count)| (term.clone(), *count)).collect();
         rarest.sort_by_key(|(_, count)| *count);
         QueryTerms {
@@ -109,6 +120,15 @@ impl QueryTerms {
     /// How much of the question a paper has, 0 to 1: BM25 (Robertson & Zaragoza 2009, formula 3.15), over what a text of
     /// nothing else would come to.
     pub fn score(&self, paper: &Paper) -> f32 {
+        // In one order, so that rounding is the same wherever it is computed.
+        let mut scores: Vec<f32> = self.scores(paper).into_iter().map(|(_, score)| score).collect();
+        scores.sort_unstable_by(f32::total_cmp);
+        // An empty sum would be -0.
+        scores.into_iter().fold(0.0, |sum, score| sum + score)
+    }
+
+    /// What each of its terms that a paper has adds to that, in no order.
+    pub fn scores(&self, paper: &Paper) -> Vec<(&str, f32)> {
         let mut found: HashMap<&str, f32> = HashMap::new();
         let mut length = 0.0;
         for (text, times) in [(&paper.title, IN_TITLE), (&paper.r#abstract, 1.0)] {
@@ -120,12 +140,8 @@ impl QueryTerms {
             });
         }
         let damping = SATURATION * (1.0 - LENGTH + LENGTH * length / USUAL_LENGTH);
-        let score = |(term, times): (&&str, &f32)| self.weights[*term] * times / (times + damping);
-        // In one order, so that rounding is the same wherever it is computed.
-        let mut scores: Vec<f32> = found.iter().map(score).collect();
-        scores.sort_unstable_by(f32::total_cmp);
-        // An empty sum would be -0.
-        if self.most > 0.0 { scores.into_iter().fold(0.0, |sum, score| sum + score) / self.most } else { 0.0 }
+        let score = |(term, times): (&str, f32)| self.weights[term] * times / (times + damping) / self.most;
+        found.into_iter().map(|(term, times)| (term, score((term, times)))).collect()
     }
 }
 
@@ -157,8 +173,10 @@ mod tests {
         let scores: Vec<f32> =
             ["Bees", "Counts", "Models", "Knots"].map(|title| terms.score(&paper(title, ""))).into();
         assert!(scores.is_sorted_by(|a, b| a > b) && scores[3] == 0.0, "{scores:?}");
-        let all = terms.score(&paper("Bees count", &"bee counts model ".repeat(20)));
-        assert!((0.8..1.0).contains(&all), "{all}");
+        let whole = paper("Bees count", &"bee counts model ".repeat(20));
+        let known = super::tests::terms("Bees that count: a model.").score(&whole);
+        assert!((0.8..1.0).contains(&known), "{known}");
+        assert!((0.3..0.6).contains(&terms.score(&whole)), "a part of the question is nowhere");
     }
 
     #[test]

@@ -2,18 +2,23 @@
 //!
 //! Its own file because every way in, a command, a route, a page, an agent's tool, asks this, wherever the papers are.
 
+use super::clusters::in_turns;
 use super::folder::Folder;
 use super::holdings::{Holdings, Wanted, Whole};
 use super::recency::{recency, today};
-use super::target::Target;
-use super::{Answer, Diversity, Hit, MAX_K, Mode, Parts, Query, Ranked, Stats, diverse};
+use super::target::{Aim, Target};
+use super::{
+    Answer, Diversity, Examples, Hit, Like, MAX_K, Mode, NO_CHANCE, Parts, Query, Ranked, Stats, diverse,
+};
 use crate::catalog::{Filter, Listed, PaperNumber, Place};
 use crate::encoder::{Embedding, Encoder};
 use crate::error::{Error, Result};
 use crate::ingest::Intake;
 use crate::model::Side;
+use crate::model::{Chances, Curve};
 use crate::paper::{Paper, PaperId};
 use crate::text::text_of_query;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -180,7 +185,7 @@ impl Library {
     /// [`Error::Invalid`] and [`Error::NotFound`] say what is wrong with the query.
     pub fn search(&self, query: &Query) -> Result<Answer> {
         query.check()?;
-        let texts: Vec<_> = query.like.texts.iter().map(|text| text_of_query(text)).collect();
+        let texts: Vec<_> = query.texts().map(|text| text_of_query(text)).collect();
         let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
         let embeddings =
             if texts.is_empty() { Vec::new() } else { self.encoder.encode(&texts, Side::Query)? };
@@ -193,28 +198,71 @@ impl Library {
     /// As [`Library::search`]; also if texts come without their embeddings.
     pub fn search_encoded(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Answer> {
         query.check()?;
+        let known = if query.explain { embeddings.clone() } else { Vec::new() };
         let target = self.target(query, embeddings)?;
-        let (hits, diversity) = self.nearest_papers(&target, query)?;
-        Ok(Answer { hits, diversity, texts: target.texts, target: target.vector })
+        let mode = self.mode(query)?;
+        let lists = target.aims.iter().map(|aim| self.list_of(aim, &target.excluded, query, mode));
+        let mut pool = joined(lists.collect::<Result<_>>()?, &target, query.examples());
+        // Whoever narrows it down wants what is there.
+        let is_open = query.min_score.is_none() && query.filter == Filter::default();
+        let nothing_like_it = is_open && is_hopeless(&pool);
+        if nothing_like_it {
+            pool.clear();
+        }
+        let (mut hits, diversity) = self.hits(pool, query)?;
+        if query.explain {
+            self.explain(query, known, &mut hits)?;
+        }
+        let texts = target.texts.clone();
+        Ok(Answer { hits, nothing_like_it, diversity, texts, target: target.vector() })
     }
 
     pub(super) fn holdings(&self) -> &dyn Holdings {
         &*self.holdings
     }
 
-    fn nearest_papers(&self, target: &Target, query: &Query) -> Result<(Vec<Hit>, Option<Diversity>)> {
-        let Query { k, offset, min_score, diversity, .. } = *query;
-        let depth = depth(query);
-        let mut pool = self.pool(target, query, depth)?;
-        pool.retain(|(.., paper)| !target.excluded.contains(&paper.id));
-        sort(&mut pool);
-        pool.truncate(depth);
-        if let Some(half_life) = query.half_life {
-            let today = today();
-            pool.iter_mut().for_each(|ranked| fade(ranked, half_life, today));
-            sort(&mut pool);
-        }
-        pool.retain(|(score, ..)| min_score.is_none_or(|least| *score >= least));
+    /// Whether papers can be compared by their words, too.
+    ///
+    /// # Errors
+    /// What holds the papers says.
+    pub fn keeps_words(&self) -> Result<bool> {
+        Ok(self.holdings.counts_of_terms(&[])?.is_some())
+    }
+
+    /// By what a query's papers are alike, if it does not say so itself.
+    ///
+    /// # Errors
+    /// What holds the papers says.
+    pub fn mode(&self, query: &Query) -> Result<Mode> {
+        let Like { texts, papers, .. } = &query.like;
+        let has_words = !(texts.is_empty() && papers.is_empty());
+        Ok(match query.mode {
+            Some(mode) => mode,
+            None if has_words && self.keeps_words()? => Mode::Hybrid,
+            None => Mode::Semantic,
+        })
+    }
+
+    /// What scores of a mode mean, if that is known: by a short text, or by what is longer and by papers.
+    pub fn curve(&self, mode: Mode, is_short: bool) -> Option<Curve> {
+        let Chances { papers, texts } = self.encoder.model().chances()?;
+        let curves = if is_short { texts } else { papers };
+        Some(match mode {
+            Mode::Semantic => curves.semantic,
+            Mode::Lexical => curves.lexical,
+            Mode::Hybrid => curves.hybrid,
+        })
+    }
+
+    /// The chance that a paper of this score is related to an aim, if that is known.
+    pub(super) fn chance(&self, mode: Mode, aim: &Aim, score: f32) -> Option<f32> {
+        self.curve(mode, aim.is_short).map(|curve| curve.at(score))
+    }
+
+    /// The hits that are wanted, of papers in order.
+    fn hits(&self, mut pool: Vec<Ranked>, query: &Query) -> Result<(Vec<Hit>, Option<Diversity>)> {
+        let Query { k, offset, diversity, .. } = *query;
+        pool.truncate(depth(query));
         let (mut list, mut spread) = (Vec::new(), None);
         if diversity > 0.0 {
             let rest = pool.split_off(pool.len().min(MAX_K));
@@ -223,35 +271,81 @@ impl Library {
         }
         list.extend(pool.into_iter().map(|ranked| (ranked, Vec::new())));
         list.truncate(offset + k);
-        let hit = |(place, ((score, parts, paper), nearly_the_same))| Hit {
+        let hit = |(place, (Ranked { score, chance, parts, paper }, nearly_the_same))| Hit {
             rank: place + 1,
             score,
+            chance,
             parts,
             nearly_the_same,
+            why: None,
             paper,
         };
         Ok((list.into_iter().enumerate().skip(offset).map(hit).collect(), spread))
     }
 
-    /// The papers that a list is made of, at least `depth` if there are as many; in no order.
-    fn pool(&self, target: &Target, query: &Query, depth: usize) -> Result<Vec<Ranked>> {
-        let Query { filter, exact, mode, .. } = query;
+    /// What is near to one aim, best first.
+    fn list_of(&self, aim: &Aim, excluded: &[PaperId], query: &Query, mode: Mode) -> Result<Vec<Ranked>> {
+        let depth = depth(query);
         // The queried papers may be among the nearest, and are then taken out again.
-        let depth = depth + target.excluded.len();
+        let mut list = self.pool(aim, query, mode, depth + excluded.len())?;
+        list.retain(|ranked| !excluded.contains(&ranked.paper.id));
+        let is_enough = |ranked: &Ranked| Some(ranked.chance.unwrap_or(ranked.score)) >= query.min_score;
+        list.retain(is_enough);
+        sort(&mut list);
+        list.truncate(depth);
+        if let Some(half_life) = query.half_life {
+            let today = today();
+            list.iter_mut().for_each(|ranked| fade(ranked, half_life, today));
+            sort(&mut list);
+        }
+        Ok(list)
+    }
+
+    /// The papers that a list is made of, at least `depth` if there are as many; in no order.
+    fn pool(&self, aim: &Aim, query: &Query, mode: Mode, depth: usize) -> Result<Vec<Ranked>> {
+        let Query { filter, exact, .. } = query;
         match mode {
             Mode::Semantic => {
-                let wanted = Wanted { vector: &target.vector, k: depth, filter, exact: *exact };
+                let wanted = Wanted { vector: &aim.vector, k: depth, filter, exact: *exact };
                 let found = self.holdings.near(&wanted)?.into_iter();
-                Ok(found.map(|(score, paper)| (score, None, paper)).collect())
+                let ranked = |(score, paper)| Ranked {
+                    score,
+                    chance: self.chance(mode, aim, score),
+                    parts: None,
+                    paper,
+                };
+                Ok(found.map(ranked).collect())
             }
-            Mode::Lexical | Mode::Hybrid => self.by_words(target, query, depth),
+            Mode::Lexical | Mode::Hybrid => self.by_words(aim, query, mode, depth),
         }
     }
 }
 
+/// The lists of several aims as one, in which each paper is once.
+fn joined(mut lists: Vec<Vec<Ranked>>, target: &Target, examples: Examples) -> Vec<Ranked> {
+    if lists.len() == 1 {
+        return lists.remove(0);
+    }
+    let mut seen = HashSet::new();
+    let mut is_new = |ranked: &Ranked| seen.insert(ranked.paper.id.clone());
+    if examples == Examples::Clusters {
+        let sizes: Vec<usize> = target.aims.iter().map(|aim| aim.examples).collect();
+        return in_turns(lists, &sizes, is_new);
+    }
+    let mut all = lists.concat();
+    sort(&mut all);
+    all.retain(&mut is_new);
+    all
+}
+
 /// Best first; of equal scores, by id.
 fn sort(pool: &mut [Ranked]) {
-    pool.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.2.id.cmp(&b.2.id)));
+    pool.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.paper.id.cmp(&b.paper.id)));
+}
+
+/// Whether it is known that none of some papers is related.
+fn is_hopeless(pool: &[Ranked]) -> bool {
+    !pool.is_empty() && pool.iter().all(|ranked| ranked.chance.is_some_and(|chance| chance < NO_CHANCE))
 }
 
 /// How many of the nearest are looked at: more than are wanted, where they are put in another order.
@@ -265,7 +359,7 @@ fn depth(Query { k, offset, diversity, half_life, .. }: &Query) -> usize {
 }
 
 /// Makes a paper count less by its age.
-fn fade((score, parts, paper): &mut Ranked, half_life: f32, today: f32) {
+fn fade(Ranked { score, parts, paper, .. }: &mut Ranked, half_life: f32, today: f32) {
     let recency = recency(paper.published.as_deref(), half_life, today);
     let before = parts.unwrap_or(Parts { semantic: *score, lexical: None, recency: None });
     *parts = Some(Parts { recency: Some(recency), ..before });

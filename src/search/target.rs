@@ -1,12 +1,13 @@
-//! What a query is near to: texts, papers and vectors, and papers that answers should be unlike → one unit vector.
+//! What a query is near to: texts, papers and vectors, and what answers should be unlike → the aims that are searched for.
 //!
-//! Its own file because every way of asking comes down to this vector, and all that is searched for is it.
+//! Its own file because every way of asking comes down to these, a unit vector each with the words that belong to it, and all
+//! that is searched for is them.
 
+use super::clusters::clusters;
 use super::library::Library;
-use super::{Bag, Like, Mode, Query, TextRead, unit};
+use super::{Bag, Examples, Like, Mode, Query, TextRead, unit};
 use crate::encoder::Embedding;
 use crate::error::{Error, Result};
-use crate::model::Side;
 use crate::paper::{Paper, PaperId};
 use crate::text::text_of_query;
 
@@ -14,89 +15,176 @@ use crate::text::text_of_query;
 /// common: on conference abstracts 0.5 leaves five of the nine other answers, of anything, and 0.15 all but one.
 const AWAY: f32 = 0.3;
 
-/// A query, ready to be answered without the encoder: a unit vector, and who may not be a hit.
-pub(super) struct Target {
+/// Examples of one subject are as much alike as this on average, by cosine: chosen on lists-dev of benches/judged.py.
+const TOGETHER: f32 = 0.35;
+
+/// Most subjects of a list, each of which is searched for.
+const MOST_CLUSTERS: usize = 12;
+
+/// Most examples that are searched for one by one; of more, those that are most alike are one.
+const MOST_BEST: usize = 100;
+
+/// Tokens from which on a text is as good as an abstract.
+const SHORT: usize = 64;
+
+/// No two vectors are as much alike as this.
+const NEVER: f32 = 2.0;
+
+/// Something that is searched for.
+pub(super) struct Aim {
+    /// A unit vector.
     pub vector: Vec<f32>,
-    pub excluded: Vec<PaperId>,
-    pub texts: Vec<TextRead>,
     /// Its words, if they are asked for.
     pub bag: Bag,
+    /// Whether it is one paper and nothing else.
+    pub is_paper: bool,
+    /// Whether it is short texts and nothing else.
+    pub is_short: bool,
+    /// Examples that it stands for.
+    pub examples: usize,
+    /// What these say, the first of them, if that is asked for.
+    pub sources: Vec<Source>,
+}
+
+/// What an example says.
+#[derive(Clone)]
+pub(super) enum Source {
+    /// A text, as it was given.
+    Text(String),
+    /// A paper.
+    Paper(Box<Paper>),
+}
+
+impl Source {
+    fn words(&self, bag: &mut Bag) {
+        match self {
+            Source::Text(text) => bag.text(&text_of_query(text)),
+            Source::Paper(paper) => bag.paper(paper),
+        }
+    }
+}
+
+/// Most examples of one aim whose sentences are compared.
+const MOST_SOURCES: usize = 20;
+
+/// A query, ready to be answered without the encoder: what is searched for, at least one, and who may not be a hit.
+pub(super) struct Target {
+    pub aims: Vec<Aim>,
+    pub excluded: Vec<PaperId>,
+    pub texts: Vec<TextRead>,
+}
+
+impl Target {
+    /// The unit vector of the first aim.
+    pub fn vector(self) -> Vec<f32> {
+        self.aims.into_iter().next().map(|aim| aim.vector).unwrap_or_default()
+    }
 }
 
 impl Library {
-    /// The unit vector that a query is answered by.
+    /// The unit vector that a query is answered by; the first, of several.
     ///
     /// # Errors
     /// As [`Library::search_encoded`].
     pub fn target_of(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Vec<f32>> {
         query.check()?;
-        Ok(self.target(query, embeddings)?.vector)
+        Ok(self.target(query, embeddings)?.vector())
     }
 
-    pub(super) fn target(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Target> {
-        let Query { like: Like { texts, papers, vectors }, unlike, .. } = query;
-        if embeddings.len() != texts.len() {
+    pub(super) fn target(&self, query: &Query, mut embeddings: Vec<Embedding>) -> Result<Target> {
+        let Query { like, unlike, .. } = query;
+        if embeddings.len() != query.texts().count() {
             return Err(Error::Invalid("text: it was not encoded before the search".into()));
         }
+        let of_unlike = embeddings.split_off(like.texts.len());
         let read = |Embedding { tokens, truncated, .. }: &Embedding| TextRead {
             tokens: *tokens,
             truncated: *truncated,
         };
-        let mut bag = Bag::default();
-        if query.mode != Mode::Semantic {
-            texts.iter().for_each(|text| bag.text(&text_of_query(text)));
-        }
         let texts = embeddings.iter().map(read).collect();
-        let (mut examples, papers) = self.vectors_of(papers)?;
-        if query.mode != Mode::Semantic {
-            papers.iter().for_each(|paper| bag.paper(paper));
-        }
-        let excluded = papers.into_iter().map(|paper| paper.id).collect();
-        examples.extend(embeddings.into_iter().map(|embedding| embedding.vector));
-        for vector in vectors {
-            examples.push(unit(vector, self.encoder().dimension())?);
-        }
-        let vector = match &examples[..] {
-            // To the bit, as it was given.
-            [one] => one.clone(),
-            many => mean(many)?,
+        let has_words = query.explain || self.mode(query)? != Mode::Semantic;
+        let (aims, mut excluded) = self.examples(like, embeddings, has_words, query.explain)?;
+        let groups = match query.examples() {
+            Examples::Mean => vec![(0..aims.len()).collect()],
+            Examples::Best => clusters(&vectors(&aims), NEVER, MOST_BEST),
+            Examples::Clusters => clusters(&vectors(&aims), TOGETHER, MOST_CLUSTERS),
         };
-        let mut target = Target { vector, excluded, texts, bag };
-        self.turn_away(&mut target, unlike)?;
-        Ok(target)
-    }
-
-    /// Turns a target away from papers, by Rocchio's rule (1971): the target less a share of their mean.
-    fn turn_away(&self, target: &mut Target, unlike: &[String]) -> Result<()> {
-        if unlike.is_empty() {
-            return Ok(());
+        let mut aims: Vec<Aim> = groups.iter().map(|group| together(&aims, group)).collect::<Result<_>>()?;
+        if !unlike.is_empty() {
+            let (examples, papers) = self.examples(unlike, of_unlike, false, false)?;
+            turn_away(&mut aims, &mean(&vectors(&examples))?)?;
+            excluded.extend(papers);
         }
-        let (vectors, papers) = self.vectors_of(unlike)?;
-        let mean = mean(&vectors)?;
-        let turned: Vec<f32> = target.vector.iter().zip(&mean).map(|(to, from)| to - AWAY * from).collect();
-        target.vector = unit(&turned, turned.len())?;
-        target.excluded.extend(papers.into_iter().map(|paper| paper.id));
-        Ok(())
+        Ok(Target { aims, excluded, texts })
     }
 
-    /// The vectors of papers, and the papers, each once.
-    fn vectors_of(&self, ids: &[String]) -> Result<(Vec<Vec<f32>>, Vec<Paper>)> {
-        let (mut vectors, mut papers): (Vec<_>, Vec<Paper>) = Default::default();
-        for id in ids {
+    /// An aim each, and the papers among them, each once.
+    fn examples(
+        &self,
+        like: &Like,
+        embeddings: Vec<Embedding>,
+        has_words: bool,
+        has_sources: bool,
+    ) -> Result<(Vec<Aim>, Vec<PaperId>)> {
+        let (mut aims, mut papers): (Vec<Aim>, Vec<PaperId>) = Default::default();
+        let mut add = |vector, is_short, source: Option<Source>| {
+            let mut bag = Bag::default();
+            source.iter().filter(|_| has_words).for_each(|source| source.words(&mut bag));
+            let is_paper = matches!(source, Some(Source::Paper(_)));
+            let sources = source.filter(|_| has_sources).into_iter().collect();
+            aims.push(Aim { vector, bag, is_paper, is_short, examples: 1, sources });
+        };
+        for id in &like.papers {
             let (paper, vector) = self.find(id)?;
             // A paper that is named twice, by two of its ids, is one example.
-            if papers.iter().all(|known| known.id != paper.id) {
+            if !papers.contains(&paper.id) {
+                papers.push(paper.id.clone());
                 // One that has none yet gets a new one.
-                vectors.push(vector.map_or_else(|| self.encode(&paper), Ok)?);
-                papers.push(paper);
+                let vector = vector.map_or_else(|| self.encode(&paper), Ok)?;
+                add(vector, false, Some(Source::Paper(Box::new(paper))));
             }
         }
-        Ok((vectors, papers))
+        for (text, embedding) in like.texts.iter().zip(embeddings) {
+            add(embedding.vector, embedding.tokens < SHORT, Some(Source::Text(text.clone())));
+        }
+        for vector in &like.vectors {
+            add(unit(vector, self.encoder().dimension())?, false, None);
+        }
+        Ok((aims, papers))
     }
 
     fn encode(&self, paper: &Paper) -> Result<Vec<f32>> {
-        Ok(self.encoder().encode_one(&self.encoder().model().text_of(paper), Side::Paper)?.vector)
+        let mut embeddings = self.encoder().encode_papers([paper])?;
+        Ok(embeddings.pop().map(|embedding| embedding.vector).unwrap_or_default())
     }
+}
+
+fn vectors(aims: &[Aim]) -> Vec<Vec<f32>> {
+    aims.iter().map(|aim| aim.vector.clone()).collect()
+}
+
+/// Some examples as one: their mean direction, and all their words.
+fn together(aims: &[Aim], group: &[usize]) -> Result<Aim> {
+    let mut bag = Bag::default();
+    group.iter().for_each(|place| bag.bag(&aims[*place].bag));
+    let vector = match group {
+        // To the bit, as it was given.
+        [one] => aims[*one].vector.clone(),
+        many => mean(&many.iter().map(|place| aims[*place].vector.clone()).collect::<Vec<_>>())?,
+    };
+    let is_paper = matches!(group, [one] if aims[*one].is_paper);
+    let sources = group.iter().flat_map(|place| aims[*place].sources.clone()).take(MOST_SOURCES).collect();
+    let is_short = group.iter().all(|place| aims[*place].is_short);
+    Ok(Aim { vector, bag, is_paper, is_short, examples: group.len(), sources })
+}
+
+/// Turns aims away from something, by Rocchio's rule (1971): an aim less a share of that.
+fn turn_away(aims: &mut [Aim], from: &[f32]) -> Result<()> {
+    for aim in aims {
+        let turned: Vec<f32> = aim.vector.iter().zip(from).map(|(to, from)| to - AWAY * from).collect();
+        aim.vector = unit(&turned, turned.len())?;
+    }
+    Ok(())
 }
 
 /// The mean direction of vectors.

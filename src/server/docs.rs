@@ -160,7 +160,7 @@ fn schema_of(dialect: Dialect) -> Ref {
 const PROMPT_NAME: &str = "The model's prompt of this name goes before each text: `query`, if they are to be compared with \
                            papers. Left out, they are read as papers are.";
 
-/// Says what a Rust type cannot: a question has exactly one of three fields, and a vector the model's length.
+/// Says what a Rust type cannot: a question has at least one of three fields, and a vector the model's length.
 fn with_questions(mut api: Value, model: Option<&ModelFolder>) -> Value {
     let dimension = model.map(ModelFolder::dimension);
     let schemas = &mut api["components"]["schemas"];
@@ -187,18 +187,26 @@ fn with_questions(mut api: Value, model: Option<&ModelFolder>) -> Value {
     }
     let whole = schemas["SearchRequest"].take();
     let mut names = Vec::new();
-    for (name, own) in [("SearchByText", "text"), ("SearchByPapers", "like"), ("SearchByVector", "vector")] {
+    let kinds = ["text", "like", "vector"];
+    for (place, name) in ["SearchByText", "SearchByExamples", "SearchByVector"].into_iter().enumerate() {
+        let own = kinds[place];
         let mut one = whole.clone();
-        for other in ["text", "like", "vector"].into_iter().filter(|other| *other != own) {
+        for other in &kinds[..place] {
             one["properties"][other] = json!({ "type": "null" });
         }
+        one["properties"]["vector"] = match own {
+            "vector" => vector(dimension),
+            _ => json!({ "oneOf": [vector(dimension), { "type": "null" }] }),
+        };
         one["required"] = json!([own]);
         one["description"] = json!(format!("A question by `{own}`."));
         if own != "text" {
             one.as_object_mut().map(|one| one.remove("example"));
         }
+        if own == "text" {
+            one["properties"]["like"] = json!({ "oneOf": [one["properties"]["like"], { "type": "null" }] });
+        }
         if own == "vector" {
-            one["properties"]["vector"] = vector(dimension);
             // A vector has no words that papers could share.
             one["properties"]["mode"] = json!({
                 "type": "string",

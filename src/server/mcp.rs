@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::view::{Field, Fields};
 use crate::catalog::{DateRange, Filter};
 use crate::model::Side;
-use crate::search::{DEFAULT_K, Like, Query};
+use crate::search::{DEFAULT_K, Examples, Like, Mode, Query};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
@@ -49,14 +49,23 @@ struct Tools {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Find {
-    /// A title, an abstract, a question. Either this or paper_ids.
+    /// A title, an abstract, a question. This, or paper_ids, or both.
     text: Option<String>,
-    /// Papers that the answers should be like: arXiv ids, DOIs, or other ids. Either this or text.
+    /// Papers that the answers should be like: arXiv ids, DOIs, or other ids.
     #[serde(default)]
     paper_ids: Vec<String>,
     /// Papers that the answers should be unlike.
     #[serde(default)]
     negative_ids: Vec<String>,
+    /// By what papers are alike: semantic (what they mean), lexical (rare terms they share), hybrid (both, and what is
+    /// usual).
+    mode: Option<Mode>,
+    /// How several examples make one question: mean (what they have in common), best (near to any of them), clusters (a
+    /// reading list of several subjects, which take turns). Left out: mean, and from 8 on clusters.
+    examples: Option<Examples>,
+    /// Say of each paper why it is there: shared terms, and the sentences they stand in.
+    #[serde(default)]
+    explain: bool,
     /// How many papers, 1 to 100.
     #[serde(default)]
     #[schemars(range(min = 1, max = 100))]
@@ -170,12 +179,23 @@ impl Tools {
     async fn find(&self, find: Find) -> Result<Value, Problem> {
         let started = Instant::now();
         let service = self.app.service()?;
-        let Find { text, paper_ids, negative_ids, k, date_from, date_to, categories } = find;
-        let like = match (text, paper_ids.is_empty()) {
-            (Some(text), true) => Like::text(text),
-            (None, false) => Like::papers(paper_ids),
-            _ => return Err(Problem::invalid("wanted either text or paper_ids")),
-        };
+        let Find {
+            text,
+            paper_ids,
+            negative_ids,
+            mode,
+            examples,
+            explain,
+            k,
+            date_from,
+            date_to,
+            categories,
+        } = find;
+        if text.is_none() && paper_ids.is_empty() {
+            return Err(Problem::invalid("wanted text or paper_ids"));
+        }
+        let like = Like { texts: text.into_iter().collect(), ..Like::papers(paper_ids) };
+        let unlike = Like::papers(negative_ids);
         let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
         if !(1..=MAX_K).contains(&k) {
             return Err(Problem::invalid(format!("k: got {k}, wanted 1 to {MAX_K}")));
@@ -186,7 +206,8 @@ impl Tools {
             categories: Some(categories).filter(|categories| !categories.is_empty()),
             ..Filter::default()
         };
-        let answer = service.search(Query { unlike: negative_ids, k, filter, ..Query::of(like) }).await;
+        let query = Query { unlike, examples, mode, explain, k, filter, ..Query::of(like) };
+        let answer = service.search(query).await;
         let answer = answer.map_err(|problem| problem.named(&CALLED))?;
         let shown = [
             Field::Id,

@@ -25,6 +25,7 @@ mod api;
 mod docs;
 mod embed;
 mod embeddings;
+mod examples;
 mod graph;
 mod health;
 mod list;

@@ -48,23 +48,26 @@ pub struct SimilarParams {
     #[serde(default)]
     #[param(schema_with = shapes::offset, required = false)]
     offset: usize,
-    /// Answers of a lower score are left out.
-    #[param(minimum = -1, maximum = 1)]
+    /// Answers of a lower chance are left out or, where the model's are not known, of a lower score. Left out: none is, unless nothing at all is like what was asked.
+    #[param(minimum = 0, maximum = 1)]
     min_score: Option<f32>,
     /// Compare with every paper instead of walking the graph.
     #[serde(default)]
     #[param(default = false)]
     exact: bool,
-    /// By what papers are alike: semantic, lexical or hybrid.
-    #[serde(default)]
+    /// By what papers are alike: semantic, lexical or hybrid. Left out: hybrid, or semantic where there are no words to compare, in a collection and of a vector.
     #[param(inline)]
-    mode: Mode,
+    mode: Option<Mode>,
     /// How much the difference from hits before counts beside nearness; above 0, papers that say nearly the same as a nearer one stand behind it, as `nearly_the_same`. Beyond the nearest 1000 the order is the plain one.
     #[param(minimum = 0, maximum = 1)]
     diversity: Option<f32>,
     /// Years after which a score is worth half; a paper of unknown age is taken to be two such times old. As with `diversity`, the nearest 200 are put in another order, or 1000 if more than 100 are asked for.
     #[param(minimum = 0.01, maximum = 1000)]
     half_life: Option<f32>,
+    /// Say of each answer why it is one: what its score comes from, the terms it shares, the sentences they stand in.
+    #[serde(default)]
+    #[param(default = false)]
+    explain: bool,
     /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON; each has fields of its own.
     #[param(inline)]
     format: Option<Format>,
@@ -127,11 +130,13 @@ async fn similar(
 ) -> Result<Response, Problem> {
     let started = Instant::now();
     let service = app.service()?;
-    let SimilarParams { k, offset, min_score, exact, mode, diversity, half_life, format, fields } = params;
+    let SimilarParams { k, offset, min_score, exact, mode, .. } = params;
+    let SimilarParams { diversity, half_life, explain, format, fields, .. } = params;
     let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
     let like = Like::papers(vec![id.to_string()]);
     let (diversity, filter) = (diversity.unwrap_or_default(), filter.filter());
-    let query = Query { k, offset, min_score, exact, mode, diversity, half_life, filter, ..Query::of(like) };
+    let query = Query { k, offset, min_score, exact, mode, ..Query::of(like) };
+    let query = Query { diversity, half_life, explain, filter, ..query };
     let answer = service.search(query).await.map_err(|problem| problem.named(&FilterParams::CALLED))?;
     let found = service.found(answer, &Fields::of(fields), started).await?;
     Ok(shown_answer(Params(FormatParam { format }), found))

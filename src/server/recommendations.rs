@@ -114,7 +114,7 @@ async fn recommend(app: &App, examples: Examples, wishes: Wishes) -> Result<Json
     }
     let ids = |ids: Vec<String>| ids.iter().map(|id| plain_id(id).to_string()).collect::<Vec<_>>();
     let like = Like::papers(ids(examples.positive));
-    let unlike = ids(examples.negative.unwrap_or_default());
+    let unlike = Like::papers(ids(examples.negative.unwrap_or_default()));
     let answer = service.search(Query { k: limit, unlike, ..Query::of(like) }).await;
     let answer = answer.map_err(|problem| problem.named(&CALLED))?;
     let papers = answer.hits.into_iter().map(|hit| hit.paper).collect();

@@ -1,8 +1,9 @@
-//! `POST /v1/search`: papers like a text, like papers, or near a vector. `POST /v1/search/batch`: many such questions.
+//! `POST /v1/search`: papers like texts, like papers, or near a vector. `POST /v1/search/batch`: many such questions.
 
 use super::App;
 use super::body::{Body, Params};
 use super::dialect::{ErrorBody, ErrorDetail};
+use super::examples::{Example, examples, examples_or_none, like};
 use super::options::EMBEDDED;
 use super::problem::Problem;
 use super::service::Service;
@@ -10,7 +11,7 @@ use super::shapes;
 use super::view::{Field, Fields, FormatParam, Found, shown_answer};
 use crate::catalog::Filter;
 use crate::json::{Object, object, whole, whole_if_there};
-use crate::search::{DEFAULT_K, Like, Mode, Query};
+use crate::search::{DEFAULT_K, Examples, Mode, Query};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use utoipa::ToSchema;
 
-/// A question: exactly one of `text`, `like` and `vector`.
+/// A question: at least one of `text`, `like` and `vector`; together, all of them are examples.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"text": "superconductivity in twisted graphene", "k": 3}))]
@@ -27,16 +28,18 @@ pub struct SearchRequest {
     /// A title, an abstract, a question.
     #[schema(schema_with = shapes::text, required = false)]
     text: Option<String>,
-    /// Ids of papers; of several, their mean is asked for. They are not answers themselves.
-    #[schema(schema_with = shapes::ids, required = false)]
-    like: Option<Vec<String>>,
+    /// Ids of papers, which are no answers themselves, and texts, `{"text": …}`.
+    #[schema(schema_with = examples, required = false)]
+    like: Option<Vec<Example>>,
     /// A vector of the model that is served, of any length but 0.
     #[schema(required = false, value_type = Vec<f32>)]
     vector: Option<Vec<f32>>,
-    /// Ids of papers that the answers should be unlike.
+    /// How several examples make one question: by their mean, by the best of them, or by clusters, which take turns. Left out: by their mean, and from 8 on by clusters.
+    examples: Option<Examples>,
+    /// Papers and texts that the answers should be unlike.
     #[serde(default)]
-    #[schema(schema_with = shapes::ids_or_none, required = false)]
-    unlike: Vec<String>,
+    #[schema(schema_with = examples_or_none, required = false)]
+    unlike: Vec<Example>,
     /// How many answers.
     #[serde(default, deserialize_with = "whole_if_there")]
     #[schema(schema_with = shapes::k, required = false)]
@@ -45,21 +48,23 @@ pub struct SearchRequest {
     #[serde(default, deserialize_with = "whole")]
     #[schema(schema_with = shapes::offset, required = false)]
     offset: usize,
-    /// Answers of a lower score are left out.
-    #[schema(minimum = -1, maximum = 1)]
+    /// Answers of a lower chance are left out or, where the model's are not known, of a lower score. Left out: none is, unless nothing at all is like what was asked.
+    #[schema(minimum = 0, maximum = 1)]
     min_score: Option<f32>,
     /// Compare with every paper instead of walking the graph.
     #[serde(default)]
     exact: bool,
-    /// By what papers are alike: semantic, lexical or hybrid.
-    #[serde(default)]
-    mode: Mode,
+    /// By what papers are alike: semantic, lexical or hybrid. Left out: hybrid, or semantic where there are no words to compare, in a collection and of a vector.
+    mode: Option<Mode>,
     /// How much the difference from hits before counts beside nearness; above 0, papers that say nearly the same as a nearer one stand behind it, as `nearly_the_same`. Beyond the nearest 1000 the order is the plain one.
     #[schema(minimum = 0, maximum = 1)]
     diversity: Option<f32>,
     /// Years after which a score is worth half; a paper of unknown age is taken to be two such times old. As with `diversity`, the nearest 200 are put in another order, or 1000 if more than 100 are asked for.
     #[schema(minimum = 0.01, maximum = 1000)]
     half_life: Option<f32>,
+    /// Say of each answer why it is one: what its score comes from, the terms it shares, the sentences they stand in.
+    #[serde(default)]
+    explain: bool,
     /// Which papers may be answers.
     #[serde(default, deserialize_with = "object")]
     filter: Filter,
@@ -69,26 +74,39 @@ pub struct SearchRequest {
 
 impl SearchRequest {
     fn query(self, service: &Service) -> Result<(Query, Fields), Problem> {
-        let like = match (self.text, self.like, self.vector) {
-            (Some(text), None, None) => Like::text(text),
-            (None, Some(ids), None) => Like::papers(ids),
-            (None, None, Some(vector)) => Like::vector(vector),
-            _ => {
-                return Err(Problem::invalid(
-                    "body: wanted exactly one of \"text\", \"like\" and \"vector\"",
-                ));
-            }
-        };
-        let SearchRequest { unlike, k, offset, min_score, exact, mode, diversity, half_life, filter, .. } =
-            self;
+        if self.text.is_none() && self.like.is_none() && self.vector.is_none() {
+            return Err(Problem::invalid("body: wanted at least one of \"text\", \"like\" and \"vector\""));
+        }
+        if self.like.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Problem::invalid("like: got an empty list, wanted at least one example"));
+        }
+        let mut like = like(self.like.unwrap_or_default());
+        like.texts.splice(0..0, self.text);
+        like.vectors.extend(self.vector);
+        let SearchRequest { examples, k, offset, min_score, exact, mode, .. } = self;
+        let SearchRequest { diversity, half_life, explain, filter, .. } = self;
+        let unlike = super::examples::like(self.unlike);
         let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
         let diversity = diversity.unwrap_or_default();
-        let query = Query { like, unlike, k, offset, min_score, exact, mode, diversity, half_life, filter };
+        let query = Query {
+            like,
+            examples,
+            unlike,
+            k,
+            offset,
+            min_score,
+            exact,
+            mode,
+            diversity,
+            half_life,
+            explain,
+            filter,
+        };
         Ok((query, Fields::of(self.fields)))
     }
 }
 
-/// Papers like a text, like papers, or near a vector.
+/// Papers like texts, like papers, or near a vector.
 #[utoipa::path(post, path = "/v1/search", tag = "search", params(FormatParam), request_body = SearchRequest, responses(
     (status = 200, description = "The nearest papers, best first", content(
         (Found = "application/json"), (String = "application/x-bibtex"),

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::stages::{Stage, record};
 use crate::catalog::Filter;
 use crate::encoder::Embedding;
-use crate::search::{Answer, Library, Mode, Query};
+use crate::search::{Answer, Examples, Library, Mode, Query};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -113,13 +113,14 @@ impl Searches {
 const FEW: usize = 50;
 
 fn is_quick(query: &Query, library: &Library) -> bool {
-    let papers = query.like.papers.len() + query.unlike.len();
+    let papers = query.like.papers.len() + query.unlike.papers.len();
     let is_small = query.k + query.offset <= FEW && papers <= FEW;
     let is_encoded = papers == 0 || !library.lacks_vectors();
-    let is_here = library.folder().is_some() && query.mode == Mode::Semantic;
+    let is_here = library.folder().is_some() && library.mode(query).is_ok_and(|mode| mode == Mode::Semantic);
     // Other orders are made of a deep pool and its vectors.
-    let is_plain = !query.exact && query.diversity == 0.0 && query.half_life.is_none();
-    is_small && is_encoded && is_here && is_plain && query.filter == Filter::default()
+    let is_plain = !query.exact && !query.explain && query.diversity == 0.0 && query.half_life.is_none();
+    let is_one = query.examples() == Examples::Mean;
+    is_small && is_encoded && is_here && is_plain && is_one && query.filter == Filter::default()
 }
 
 #[cfg(test)]

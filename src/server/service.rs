@@ -12,7 +12,7 @@ use super::writes::Writes;
 use crate::encoder::{Embedding, Reading};
 use crate::model::Side;
 use crate::paper::{Paper, PaperId};
-use crate::search::{Answer, Library, Query};
+use crate::search::{Answer, Hit, Library, Query};
 use crate::text::{TextHash, text_of_query};
 use hashlink::LruCache;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,6 +84,14 @@ impl Service {
         self.searches.answer(&self.library, query, embeddings).await
     }
 
+    /// Says of hits of a query why they are.
+    pub async fn explain(&self, query: Query, mut hits: Vec<Hit>) -> Result<Vec<Hit>, Problem> {
+        let embeddings = self.embeddings_of(std::slice::from_ref(&query)).await?.remove(0);
+        let library = Arc::clone(&self.library);
+        let explain = move || library.explain(&query, embeddings, &mut hits).map(|()| hits);
+        self.searches.run(explain).await
+    }
+
     /// Answers many queries, whose texts are encoded together. What becomes of one is its own answer.
     pub async fn search_all(&self, queries: Vec<Query>) -> Result<Vec<Result<Answer, Problem>>, Problem> {
         for (place, query) in queries.iter().enumerate() {
@@ -133,7 +141,7 @@ impl Service {
 
     /// The vectors of each query's texts, which may be known from before.
     async fn embeddings_of(&self, queries: &[Query]) -> Result<Vec<Vec<Embedding>>, Problem> {
-        let asked = || queries.iter().flat_map(|query| &query.like.texts);
+        let asked = || queries.iter().flat_map(Query::texts);
         let hashes: Vec<TextHash> = asked().map(|text| TextHash::of(text)).collect();
         let mut known: Vec<Option<Embedding>> =
             hashes.iter().map(|hash| self.kept().get(hash).cloned()).collect();
@@ -148,7 +156,7 @@ impl Service {
             }
         }
         let mut embeddings = known.into_iter().flatten();
-        Ok(queries.iter().map(|query| embeddings.by_ref().take(query.like.texts.len()).collect()).collect())
+        Ok(queries.iter().map(|query| embeddings.by_ref().take(query.texts().count()).collect()).collect())
     }
 
     fn kept(&self) -> MutexGuard<'_, LruCache<TextHash, Embedding>> {
@@ -165,7 +173,7 @@ impl Service {
 
     fn check(&self, query: &Query) -> Result<(), Problem> {
         query.check()?;
-        query.like.texts.iter().try_for_each(|text| self.check_text("text", text))
+        query.texts().try_for_each(|text| self.check_text("text", text))
     }
 
     /// Refuses texts that are too long, and those with nothing in them.

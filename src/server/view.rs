@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::service::Service;
 use crate::cite::Format;
 use crate::paper::{Paper, PaperId};
-use crate::search::{Answer, Diversity, Hit, Parts, TextRead};
+use crate::search::{Answer, Diversity, Hit, Parts, TextRead, Why};
 use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -150,22 +150,17 @@ impl Service {
 
     /// Shows an answer.
     pub async fn found(&self, answer: Answer, fields: &Fields, started: Instant) -> Result<Found, Problem> {
-        let apart = |Hit { rank, score, parts, nearly_the_same, paper }| {
-            ((rank, score, parts, nearly_the_same), paper)
-        };
-        let (ranks, papers): (Vec<_>, Vec<Paper>) = answer.hits.into_iter().map(apart).unzip();
+        let papers = answer.hits.iter().map(|hit| hit.paper.clone()).collect();
         let views = self.views(papers, fields).await?;
-        let hit = |((rank, score, parts, nearly_the_same), paper)| FoundHit {
-            rank,
-            score,
-            parts,
-            nearly_the_same,
-            paper,
+        let hit = |(hit, paper): (Hit, View)| {
+            let Hit { rank, score, chance, parts, nearly_the_same, why, .. } = hit;
+            FoundHit { rank, score, chance, parts, nearly_the_same, why, paper }
         };
         Ok(Found {
             model: self.model().into(),
             took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
-            hits: ranks.into_iter().zip(views).map(hit).collect(),
+            hits: answer.hits.into_iter().zip(views).map(hit).collect(),
+            nothing_like_it: answer.nothing_like_it,
             diversity: answer.diversity,
             text: answer.texts.into_iter().next(),
         })
@@ -182,6 +177,10 @@ pub struct Found {
     took_ms: f64,
     /// Best first; of equal scores, by id. With diversity, in its order.
     hits: Vec<FoundHit>,
+    /// Whether there are none because nothing here is like what was asked. `min_score` 0 gives the nearest all the same; where there is a filter, they are given, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    nothing_like_it: bool,
     /// How different the hits are, if diversity was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     diversity: Option<Diversity>,
@@ -204,6 +203,9 @@ pub struct FoundHit {
     rank: usize,
     /// What hits are ranked by, -1 to 1: the cosine, or what the parts come to.
     score: f32,
+    /// The chance that the paper is related, 0 to 1, if the model's are known: comparable between questions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chance: Option<f32>,
     /// What the score is made of, if that is more than the cosine.
     #[serde(skip_serializing_if = "Option::is_none")]
     parts: Option<Parts>,
@@ -211,6 +213,9 @@ pub struct FoundHit {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>, required = false)]
     nearly_the_same: Vec<PaperId>,
+    /// Why it is an answer, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<Why>,
     /// The paper.
     #[schema(value_type = ViewSchema)]
     paper: View,

@@ -78,7 +78,9 @@ impl Description {
         let differences = now.iter().map(|model| model.fingerprint.differences(&self.fingerprint));
         let fewest = differences.min_by_key(Vec::len).unwrap_or_default();
         // Older versions passed over what they did not know.
-        let before = Precision::ALL.into_iter().map(in_precision).map(ModelFolder::as_before_prompts);
+        let then =
+            |before: fn(ModelFolder) -> ModelFolder| Precision::ALL.into_iter().map(in_precision).map(before);
+        let before = then(ModelFolder::as_before_titles).chain(then(ModelFolder::as_before_prompts));
         now.into_iter().chain(before).find(is_it).ok_or_else(|| {
             Error::Model(format!(
                 "{}: got another model than {}, which the vectors are of ({}); put its files there again, or give --model \

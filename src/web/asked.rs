@@ -2,6 +2,7 @@
 //!
 //! Its own file because every link of the page is this with one thing changed: so a link can be shared, and Back works.
 
+use crate::search::Mode;
 use serde::Deserialize;
 
 /// Most texts, and most papers on either side.
@@ -30,6 +31,10 @@ pub struct Asked {
     pub category: Vec<String>,
     /// Of one of these venues.
     pub venue: Vec<String>,
+    /// By what papers are compared, if not as usual.
+    pub mode: Option<Mode>,
+    /// Whether papers are shown that have little to do with what is asked, if there are no others.
+    pub all: bool,
     /// In which order.
     pub order: Order,
     /// How many are passed over.
@@ -138,6 +143,12 @@ impl Asked {
             Order::Newest => drop(query.append_pair("order", "newest")),
             Order::Diverse => drop(query.append_pair("order", "diverse")),
         }
+        if let Some(mode) = self.mode {
+            query.append_pair("mode", &mode.to_string());
+        }
+        if self.all {
+            query.append_pair("all", "true");
+        }
         if self.offset > 0 {
             query.append_pair("offset", &self.offset.to_string());
         }
@@ -193,6 +204,8 @@ mod tests {
             like: vec!["10.1000/x".into()],
             from: Some("2020".into()),
             category: vec!["cs.LG".into()],
+            mode: Some(Mode::Lexical),
+            all: true,
             order: Order::Diverse,
             offset: 20,
             colour: Colour::Category,

@@ -4,18 +4,37 @@ use super::asked::{Asked, Order, is_label, toggle, toggle_label};
 use super::facets::Facets;
 use super::frame::{Frame, Question, field, hidden, path_of};
 use crate::paper::Paper;
+use crate::search::{Hit, Mode, Shares, Why};
 use maud::{Markup, html};
 
 /// A paper in a list.
 pub struct Shown {
     /// The paper.
     pub paper: Paper,
-    /// Its rank and similarity, if something was asked.
-    pub scored: Option<(usize, f32)>,
+    /// How near it is, if something was asked.
+    pub nearness: Option<Nearness>,
+    /// Why it is a hit, if something was asked.
+    pub why: Option<Why>,
     /// Its abstract's sentences, and which are marked.
     pub sentences: Vec<(String, bool)>,
     /// Whether it came since the last visit.
     pub is_new: bool,
+}
+
+/// How near a paper is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Nearness {
+    /// By its similarity, where nobody knows what that means.
+    Similarity(f32),
+    /// By the chance that it is related.
+    Chance(f32),
+}
+
+impl Nearness {
+    /// What is best said of a hit.
+    pub fn of(hit: &Hit) -> Nearness {
+        hit.chance.map_or(Nearness::Similarity(hit.score), Nearness::Chance)
+    }
 }
 
 /// The answers to a question.
@@ -30,6 +49,10 @@ pub struct Listing {
     pub pool: usize,
     /// Whether there are more.
     pub is_more: bool,
+    /// Whether there is nothing because nothing is like what was asked.
+    pub nothing_like_it: bool,
+    /// Whether papers can be compared by their words, too.
+    pub has_words: bool,
 }
 
 /// Papers shown at once.
@@ -51,7 +74,9 @@ fn results(listing: &Listing) -> Markup {
     html! {
         section.results aria-label="Papers" {
             (tabs(asked, "/"))
-            @if listing.hits.is_empty() { (nothing(asked)) }
+            @if listing.has_words { (modes(asked)) }
+            @if listing.nothing_like_it { (nothing_like_it(asked)) }
+            @else if listing.hits.is_empty() { (nothing(asked)) }
             ol.hits start=(asked.offset + 1) { @for hit in &listing.hits { (item(hit, Some(asked))) } }
             @if listing.is_more {
                 a.more href=(Asked { offset: asked.offset + PAGE, ..asked.clone() }.link("/")) { "More" }
@@ -73,6 +98,32 @@ pub fn tabs(asked: &Asked, path: &str) -> Markup {
             (order(Order::Newest, "Newest"))
             (order(Order::Diverse, "Diverse"))
             a href=(asked.with(|asked| asked.order = Order::Relevance).link("/map")) aria-current=[is_map.then_some("true")] { "Map" }
+        }
+    }
+}
+
+/// By what papers are compared.
+fn modes(asked: &Asked) -> Markup {
+    let mode = |mode, name| {
+        let is_current = asked.mode == mode;
+        html! { a href=(asked.with(|asked| asked.mode = mode).link("/")) aria-current=[is_current.then_some("true")] { (name) } }
+    };
+    html! {
+        nav.modes aria-label="Compared by" {
+            span.hint { "Compared by" }
+            (mode(None, "meaning and words"))
+            (mode(Some(Mode::Semantic), "meaning"))
+            (mode(Some(Mode::Lexical), "words"))
+        }
+    }
+}
+
+fn nothing_like_it(asked: &Asked) -> Markup {
+    html! {
+        div.empty {
+            p { "Nothing here is like this." }
+            p { "The nearest papers have little to do with it. Ask with more of its words, such as a whole abstract, or "
+                a href=(asked.with(|asked| asked.all = true).link("/")) { "see them all the same" } "." }
         }
     }
 }
@@ -105,7 +156,7 @@ pub fn item(shown: &Shown, asked: Option<&Asked>) -> Markup {
     html! {
         li.hit tabindex="-1" {
             article {
-                @if let Some((_, score)) = shown.scored { (bar(score)) }
+                @if let Some(nearness) = shown.nearness { (bar(nearness)) }
                 h2 { a href={ "/papers/" (path_of(id)) } { (paper.title) } }
                 p.by { (by(paper)) }
                 p.about {
@@ -118,7 +169,28 @@ pub fn item(shown: &Shown, asked: Option<&Asked>) -> Markup {
                         summary { span.fold { (sentences(&shown.sentences)) } }
                     }
                 }
+                @if let Some(why) = &shown.why { (because(why)) }
                 (actions(paper, asked))
+            }
+        }
+    }
+}
+
+/// Why a paper is a hit: what its score comes from, the terms it shares, and what they stand in.
+fn because(why: &Why) -> Markup {
+    const TERMS: usize = 6;
+    let Shares { semantic, title, lexical } = why.shares;
+    let all = [("meaning", semantic), ("title", title), ("words", lexical)];
+    let whole: f32 = all.iter().map(|(_, share)| share.max(0.0)).sum();
+    let terms: Vec<&str> = why.terms.iter().take(TERMS).map(|term| term.term.as_str()).collect();
+    html! {
+        details.why {
+            summary { "Why" @if !terms.is_empty() { span.terms { (terms.join(", ")) } } }
+            @if whole > 0.0 {
+                p.shares { @for (name, share) in all.iter().filter(|(_, share)| *share > 0.0) { span { (name) " " (format!("{:.0} %", 100.0 * share / whole)) } } }
+            }
+            @for pair in &why.pairs {
+                div.pair { p { (pair.asked.text) } p { (pair.found.text) } }
             }
         }
     }
@@ -185,16 +257,20 @@ pub fn safe(paper: &Paper) -> Option<&str> {
 }
 
 /// How near a paper is, as a quiet bar.
-pub fn bar(score: f32) -> Markup {
+pub fn bar(nearness: Nearness) -> Markup {
     const WIDTH: f32 = 56.0;
-    let said = format!("similarity {score:.2}");
+    let (word, score) = match nearness {
+        Nearness::Similarity(score) => ("similarity", score),
+        Nearness::Chance(chance) => ("chance to be related", chance),
+    };
+    let said = format!("{word} {score:.2}");
     html! {
         span.score title=(said) {
             svg width="56" height="4" aria-hidden="true" {
                 rect.all width="56" height="4" rx="2" {}
                 rect.part width=(format!("{:.1}", score.clamp(0.0, 1.0) * WIDTH)) height="4" rx="2" {}
             }
-            span.number { span.hidden { "similarity " } (format!("{score:.2}")) }
+            span.number { span.hidden { (word) " " } (format!("{score:.2}")) }
         }
     }
 }
@@ -332,8 +408,13 @@ mod tests {
             url: Some("javascript:alert(1)".into()),
             ..Paper::default()
         };
-        let shown =
-            Shown { paper, scored: Some((1, 0.5)), sentences: vec![(hostile.into(), true)], is_new: true };
+        let shown = Shown {
+            paper,
+            nearness: Some(Nearness::Chance(0.5)),
+            why: None,
+            sentences: vec![(hostile.into(), true)],
+            is_new: true,
+        };
         let text = item(&shown, Some(&Asked::paper(hostile))).into_string();
         assert!(
             !text.contains("<script") && !text.contains("\" onmouse") && !text.contains("javascript:"),

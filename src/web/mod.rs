@@ -3,7 +3,6 @@
 //! Everything here is a function from what was found to text; who asks, and how it is found, is the server's. Text of
 //! papers is data from anybody: templates (maud) escape all of it, and no page has a script or a style in it.
 
-mod ask;
 mod asked;
 mod day;
 mod facets;
@@ -14,17 +13,14 @@ mod map;
 mod paper;
 mod statics;
 mod status;
-mod telling;
 
-pub use ask::{Example, is_text, read};
 pub use asked::{Asked, Colour, MOST, Order};
 pub use day::{Day, day_page};
 pub use facets::Facets;
 pub use frame::{Chip, Frame, Question, Read, problem_page};
 pub use layout::{Place, around};
-pub use list::{Listing, PAGE, Shown, list_page, start_page};
+pub use list::{Listing, Nearness, PAGE, Shown, list_page, start_page};
 pub use map::{Mapped, ON_MAP, map_page};
 pub use paper::{PaperView, paper_page};
 pub use statics::{Static, static_file};
 pub use status::{Status, status_page};
-pub use telling::Telling;

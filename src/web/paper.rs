@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::frame::{Frame, field, path_of};
-use super::list::{Shown, bar, by, item, safe};
+use super::list::{Nearness, Shown, bar, by, item, safe};
 use crate::paper::Paper;
 use maud::{Markup, html};
 
@@ -166,7 +166,7 @@ fn nearest_before(own: Option<f32>, over_time: &[(Paper, f32)]) -> Markup {
             @if !papers.is_empty() {
                 div {
                     h3 { (name) }
-                    ul { @for (paper, score) in papers { li { (bar(*score)) " " a href={ "/papers/" (path_of(paper.id.as_str())) } { (paper.title) } } } }
+                    ul { @for (paper, score) in papers { li { (bar(Nearness::Similarity(*score))) " " a href={ "/papers/" (path_of(paper.id.as_str())) } { (paper.title) } } } }
                 }
             }
         }

@@ -84,8 +84,25 @@ def a_folded_abstract_begins_where_it_is_about_the_question(site):
     page = site.open("/?q=" + urllib.parse.quote(TEXT))
     folded = page.locator(".hit:has(.early)").first
     assert folded.locator(".early").is_hidden() and folded.locator("mark").first.is_visible()
-    folded.locator("summary").click()
+    folded.locator(".abstract summary").click()
     assert folded.locator(".early").is_visible()
+
+
+@test
+def a_hit_says_why_and_what_nothing_is_like_says_so(site):
+    page = site.open("/?q=" + urllib.parse.quote(TEXT))
+    why = page.locator(".hit .why").first
+    assert "transit" in why.locator(".terms").inner_text() and why.locator(".pair").first.is_hidden()
+    why.locator("summary").click()
+    assert TEXT in why.locator(".pair").first.inner_text() and "words" in why.locator(".shares").inner_text()
+    page.click("nav.modes a:text-is('words')")
+    page.wait_for_url("**mode=lexical**")
+    assert page.locator("nav.modes a[aria-current]").inner_text() == "words" and page.locator(".hit").count() > 0
+    page = site.open("/?q=" + urllib.parse.quote("Cream the butter with the sugar, and bake until golden."))
+    assert "Nothing here is like this" in page.inner_text(".empty") and page.locator(".hit").count() == 0
+    page.click(".empty a")
+    page.wait_for_url("**all=true**")
+    assert page.locator(".hit").count() == 20
 
 
 @test

@@ -6,11 +6,11 @@ use super::{newest_day, page};
 use crate::catalog::{DateRange, Filter, PaperNumber};
 use crate::index::dot;
 use crate::paper::{Paper, PaperId, parse_date};
-use crate::search::{Library, Like, Query};
+use crate::search::{Examples, Library, Like, Query};
 use crate::server::App;
 use crate::server::body::Params;
 use crate::server::problem::Problem;
-use crate::web::{Day, Frame, Shown, day_page};
+use crate::web::{Day, Frame, Nearness, Shown, day_page};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{Redirect, Response};
@@ -72,8 +72,8 @@ fn find(
     let of_day = Filter { published: Some(only), ..Filter::default() };
     let all = library.list(&of_day, None, 1)?.total;
     let papers = rank(library, papers, &followed)?.into_iter().take(SHOWN);
-    let shown = |(number, paper, scored)| Shown {
-        scored,
+    let shown = |(number, paper, score): Ranked| Shown {
+        nearness: score.map(Nearness::Similarity),
         is_new: since.is_some_and(|since| number > since),
         ..plain(paper)
     };
@@ -83,7 +83,7 @@ fn find(
     Ok((Day { date, before, after, papers, left_out, followed }, newest_day(library), library.last_number()?))
 }
 
-type Ranked = (PaperNumber, Paper, Option<(usize, f32)>);
+type Ranked = (PaperNumber, Paper, Option<f32>);
 
 /// Papers by closeness to those that are followed; those without a vector yet are the last.
 fn rank(
@@ -95,14 +95,12 @@ fn rank(
         return Ok(papers.into_iter().map(|(number, paper)| (number, paper, None)).collect());
     }
     let ids = followed.iter().map(|paper| paper.id.to_string()).collect();
-    let middle = library.target_of(&Query::of(Like::papers(ids)), Vec::new())?;
+    let all = Query { examples: Some(Examples::Mean), ..Query::of(Like::papers(ids)) };
+    let middle = library.target_of(&all, Vec::new())?;
     let ids: Vec<PaperId> = papers.iter().map(|(_, paper)| paper.id.clone()).collect();
     let scores = library.vectors(&ids)?.into_iter().map(|vector| vector.map(|vector| dot(&middle, &vector)));
     let mut scored: Vec<_> =
         papers.into_iter().zip(scores).map(|((number, paper), score)| (score, number, paper)).collect();
     scored.sort_by(|a, b| b.0.unwrap_or(-2.0).total_cmp(&a.0.unwrap_or(-2.0)));
-    let ranked = |(place, (score, number, paper)): (usize, (Option<f32>, PaperNumber, Paper))| {
-        (number, paper, score.map(|score| (place + 1, score)))
-    };
-    Ok(scored.into_iter().enumerate().map(ranked).collect())
+    Ok(scored.into_iter().map(|(score, number, paper)| (number, paper, score)).collect())
 }

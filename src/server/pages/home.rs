@@ -1,16 +1,17 @@
 //! `/`: the field, and the answers as a list. `/map`: the answers as a map.
 
-use super::question::{Posed, answer, posed, query, resolve, words};
+use super::question::{Posed, answer, posed, query, resolve};
 use super::{newest_day, page};
 use crate::catalog::Filter;
 use crate::paper::Paper;
-use crate::search::{Answer, Hit, Like, MAX_OFFSET, Query, diverse, taken};
+use crate::search::{Answer, Examples, Hit, Like, MAX_OFFSET, Mode, Query, diverse, taken};
+use crate::sentences::split;
 use crate::server::App;
 use crate::server::body::Params;
 use crate::server::problem::Problem;
 use crate::server::service::Service;
 use crate::web::{
-    Asked, Facets, Frame, Listing, Mapped, ON_MAP, Order, PAGE, Shown, Telling, around, list_page, map_page,
+    Asked, Facets, Frame, Listing, Mapped, Nearness, ON_MAP, Order, PAGE, Shown, around, list_page, map_page,
     start_page,
 };
 use axum::extract::State;
@@ -52,14 +53,15 @@ pub async fn home(State(app): State<App>, Params(asked): Params<Asked>) -> Resul
     let Posed { question, like, newest_day } = posed(&service, &asked, &found).await?;
     let facets = facets(&service, &asked, &found).await?;
     let pool = found.hits.len();
-    let telling =
-        Telling::of(&words(&asked, &like), found.hits.iter().map(|hit| hit.paper.r#abstract.as_str()));
     let hits = ordered(&service, &asked, found.hits, begin).await?;
     let first = asked.offset - begin;
     let is_last = (asked.offset + PAGE) / POOL * POOL > MAX_OFFSET;
     let is_more = hits.len() > first + PAGE || (pool == POOL && asked.order == Order::Relevance && !is_last);
-    let hits = hits.into_iter().skip(first).take(PAGE).map(|hit| marked(hit, &telling)).collect();
-    let listing = Listing { question, hits, facets, pool, is_more };
+    let hits: Vec<Hit> = hits.into_iter().skip(first).take(PAGE).collect();
+    let hits = if hits.is_empty() { hits } else { service.explain(query(&asked, PAGE, 0), hits).await? };
+    let hits = hits.into_iter().map(marked).collect();
+    let (nothing_like_it, has_words) = (found.nothing_like_it, service.library.keeps_words()?);
+    let listing = Listing { question, hits, facets, pool, is_more, nothing_like_it, has_words };
     let frame = Frame { title: &title(&asked, &like), newest_day: newest_day.as_deref() };
     Ok(page(list_page(&listing, &frame)))
 }
@@ -72,7 +74,10 @@ pub async fn map(State(app): State<App>, Params(asked): Params<Asked>) -> Result
     if asked.is_nothing() {
         return Ok(Redirect::to(&asked.link("/")).into_response());
     }
-    let found = answer(&service, query(&asked, ON_MAP, 0)).await?;
+    // Around one middle, also where a list would be of several subjects; places are made of vectors only.
+    let (examples, mode, min_score) = (Some(Examples::Mean), Some(Mode::Semantic), Some(0.0));
+    let around_one = Query { examples, mode, min_score, ..query(&asked, ON_MAP, 0) };
+    let found = answer(&service, around_one).await?;
     let Posed { question, like, newest_day } = posed(&service, &asked, &found).await?;
     let papers: Vec<Paper> = found.hits.iter().map(|hit| hit.paper.clone()).collect();
     let vectors = service.vectors(&papers).await?;
@@ -143,9 +148,9 @@ async fn ordered(
     match asked.order {
         Order::Relevance => {}
         Order::Newest => {
-            let least = hits.first().map_or(0.0, |nearest| NEAR * nearest.score);
-            let near = hits.iter().take_while(|hit| hit.score >= least).count();
-            hits.truncate(near.max(PAGE));
+            let least = NEAR * hits.iter().map(Hit::cosine).fold(0.0, f32::max);
+            let near = |(place, hit): &(usize, Hit)| hit.cosine() >= least || *place < PAGE;
+            hits = hits.into_iter().enumerate().filter(near).map(|(_, hit)| hit).collect();
             hits.sort_by(|a, b| b.paper.published.cmp(&a.paper.published));
         }
         Order::Diverse => {
@@ -160,16 +165,20 @@ async fn ordered(
 }
 
 /// A hit with the sentences that are about the question.
-fn marked(hit: Hit, telling: &Telling) -> Shown {
-    let sentences = telling.mark(&hit.paper.r#abstract);
-    let sentences = sentences.into_iter().map(|(text, is_marked)| (text.to_string(), is_marked)).collect();
-    Shown { scored: Some((hit.rank, hit.score)), sentences, is_new: false, paper: hit.paper }
+fn marked(hit: Hit) -> Shown {
+    let pairs = hit.why.iter().flat_map(|why| &why.pairs);
+    let marked: Vec<&str> =
+        pairs.filter(|pair| pair.found.of == "abstract").map(|pair| pair.found.text.as_str()).collect();
+    let sentences = split(&hit.paper.r#abstract).into_iter();
+    let sentences = sentences.map(|text| (text.to_string(), marked.contains(&text.trim_end()))).collect();
+    let why = hit.why.clone();
+    Shown { why, nearness: Some(Nearness::of(&hit)), sentences, is_new: false, paper: hit.paper }
 }
 
 /// A paper that nothing was asked about.
 pub fn plain(paper: Paper) -> Shown {
     let sentences = Some((paper.r#abstract.clone(), false)).filter(|(text, _)| !text.is_empty());
-    Shown { sentences: sentences.into_iter().collect(), scored: None, is_new: false, paper }
+    Shown { sentences: sentences.into_iter().collect(), nearness: None, why: None, is_new: false, paper }
 }
 
 /// For the window: the beginning of what was asked.
@@ -185,6 +194,6 @@ fn title(asked: &Asked, like: &[Paper]) -> String {
 
 /// The nearest papers of one.
 pub async fn neighbours(service: &Arc<Service>, id: &str, k: usize) -> Result<Vec<Hit>, Problem> {
-    let query = Query { k, ..Query::of(Like::papers(vec![id.into()])) };
+    let query = Query { k, min_score: Some(0.0), ..Query::of(Like::papers(vec![id.into()])) };
     Ok(service.search_for_page(query).await?.hits)
 }

@@ -6,7 +6,7 @@ use super::{newest_day, page};
 use crate::server::App;
 use crate::server::body::Rest;
 use crate::server::problem::Problem;
-use crate::web::{Frame, PaperView, Shown, paper_page};
+use crate::web::{Frame, Nearness, PaperView, Shown, paper_page};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -25,9 +25,9 @@ pub async fn paper(State(app): State<App>, Rest(id): Rest, headers: HeaderMap) -
         .run(move || Ok((library.paper(&id)?, library.records(&id)?, newest_day(&library))))
         .await?;
     let hits = neighbours(&service, paper.id.as_str(), OVER_TIME).await?;
-    let over_time = hits.iter().map(|hit| (hit.paper.clone(), hit.score)).collect();
+    let over_time = hits.iter().map(|hit| (hit.paper.clone(), hit.cosine())).collect();
     let listed = hits.into_iter().take(LISTED);
-    let neighbours = listed.map(|hit| Shown { scored: Some((hit.rank, hit.score)), ..plain(hit.paper) });
+    let neighbours = listed.map(|hit| Shown { nearness: Some(Nearness::of(&hit)), ..plain(hit.paper) });
     let is_followed = Visitor::of(&headers).followed.iter().any(|id| id == paper.id.as_str());
     let view = PaperView { neighbours: neighbours.collect(), paper, records, over_time, is_followed };
     let frame = Frame { title: &view.paper.title, newest_day: day.as_deref() };

@@ -3,13 +3,14 @@
 use super::newest_day;
 use crate::catalog::{DateRange, Filter};
 use crate::paper::Paper;
-use crate::search::{Answer, Library, Like, Query};
+use crate::search::ask::{Example, List, is_text, read};
+use crate::search::{Answer, Examples, Library, Like, Query};
 use crate::server::App;
 use crate::server::body::Form;
 use crate::server::problem::Problem;
 use crate::server::service::Service;
-use crate::text::{text_of, text_of_query};
-use crate::web::{Asked, Chip, Example, MOST, Question, Read, is_text, read};
+use crate::text::text_of_query;
+use crate::web::{Asked, Chip, MOST, Question, Read};
 use axum::extract::State;
 use axum::response::Redirect;
 use std::sync::Arc;
@@ -44,33 +45,19 @@ pub async fn resolve(service: &Arc<Service>, text: String) -> Result<Asked, Prob
     service.searches.run(move || resolved(&library, read(&text))).await
 }
 
-fn resolved(library: &Library, examples: Vec<Example>) -> crate::Result<Asked> {
-    let (mut asked, mut room) = (Asked::default(), ALL_BYTES);
-    asked.left = examples.len().saturating_sub(MOST);
-    for example in examples.into_iter().take(MOST) {
-        let text = match example {
-            Example::Text(text) => text,
-            Example::Paper(ids, text) => {
-                let here = ids.iter().find_map(|id| library.paper_if_here(id.as_str()).transpose());
-                match (here.transpose()?, text) {
-                    (Some(paper), _) => {
-                        let id = paper.id.to_string();
-                        if !asked.like.contains(&id) {
-                            asked.like.push(id);
-                        }
-                        continue;
-                    }
-                    (None, Some(text)) => text,
-                    (None, None) => {
-                        asked.missing.extend(ids.first().map(ToString::to_string));
-                        continue;
-                    }
-                }
-            }
-        };
+fn resolved(library: &Library, mut examples: Vec<Example>) -> crate::Result<Asked> {
+    let mut asked = Asked { left: examples.len().saturating_sub(MOST), ..Asked::default() };
+    examples.truncate(MOST);
+    let List { papers, texts, missing } = List::of(examples, library)?;
+    (asked.like, asked.missing) = (papers, missing);
+    let mut room = ALL_BYTES;
+    for text in texts {
         let text = &text[..text.floor_char_boundary(TEXT_BYTES)];
         match room.checked_sub(text.len()) {
-            Some(left) => (room, asked.q) = (left, [asked.q, vec![text.into()]].concat()),
+            Some(left) => {
+                room = left;
+                asked.q.push(text.into());
+            }
             None => asked.left += 1,
         }
     }
@@ -90,7 +77,9 @@ pub fn query(asked: &Asked, k: usize, offset: usize) -> Query {
     };
     let texts = asked.q.iter().filter(|text| !text.trim().is_empty()).cloned().collect();
     let like = Like { texts, papers: asked.like.clone(), vectors: Vec::new() };
-    Query { unlike: asked.unlike.clone(), k, offset, filter, ..Query::of(like) }
+    let unlike = Like::papers(asked.unlike.clone());
+    let min_score = asked.all.then_some(0.0);
+    Query { unlike, k, offset, mode: asked.mode, min_score, filter, ..Query::of(like) }
 }
 
 /// Answers a query; what is wrong with it is told by the names that addresses have.
@@ -162,14 +151,14 @@ fn notes(asked: &Asked) -> Vec<String> {
     if asked.left > 0 {
         notes.push(format!("{} more were left out: an address has only so much room.", asked.left));
     }
-    if asked.q.len() > 1 {
-        notes.push(format!("Read as {} texts: papers near to all of them are found.", asked.q.len()));
+    let query = query(asked, 1, 0);
+    let (count, texts) = (query.like.len(), query.like.texts.len());
+    if query.examples() == Examples::Clusters {
+        notes.push(format!(
+            "Read as a list of {count}: papers like those of each of its subjects take turns."
+        ));
+    } else if texts > 1 {
+        notes.push(format!("Read as {texts} texts: papers near to all of them are found."));
     }
     notes
-}
-
-/// What was asked, in words: for the sentences that are marked.
-pub fn words(asked: &Asked, like: &[Paper]) -> String {
-    let papers = like.iter().map(text_of);
-    asked.q.iter().cloned().chain(papers).collect::<Vec<_>>().join("\n")
 }

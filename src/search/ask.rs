@@ -1,8 +1,9 @@
 //! What somebody typed, pasted or dropped → the examples it stands for.
 //!
-//! Its own file because one field takes everything: a sentence, an abstract, several, ids and addresses of papers, a
-//! bibliography. Nothing here knows which papers there are.
+//! Its own file because one field, or one file, takes everything: a sentence, an abstract, several, ids and addresses of
+//! papers, a bibliography. Reading it knows nothing of which papers there are.
 
+use super::library::Library;
 use crate::latex::readable;
 use crate::paper::{MAX_ID_BYTES, PaperId, collapse_whitespace};
 use biblatex::{RawBibliography, RawChunk, RawEntry};
@@ -17,6 +18,42 @@ pub enum Example {
     Text(String),
     /// A paper, by ids any of which may be known here; and what can be said of it if none is.
     Paper(Vec<PaperId>, Option<String>),
+}
+
+/// What examples stand for, among the papers of a library.
+#[derive(Debug, Default)]
+pub struct List {
+    /// Papers that are here, each once.
+    pub papers: Vec<String>,
+    /// Texts, and those of papers that are not here.
+    pub texts: Vec<String>,
+    /// Papers that are not here, and of which nothing else is said.
+    pub missing: Vec<String>,
+}
+
+impl List {
+    /// Looks examples up.
+    ///
+    /// # Errors
+    /// As [`Library::paper_if_here`].
+    pub fn of(examples: Vec<Example>, library: &Library) -> crate::Result<List> {
+        let mut list = List::default();
+        for example in examples {
+            let (ids, text) = match example {
+                Example::Text(text) => (Vec::new(), Some(text)),
+                Example::Paper(ids, text) => (ids, text),
+            };
+            let here =
+                ids.iter().find_map(|id| library.paper_if_here(id.as_str()).transpose()).transpose()?;
+            match (here, text) {
+                (Some(paper), _) if list.papers.iter().any(|id| id == paper.id.as_str()) => {}
+                (Some(paper), _) => list.papers.push(paper.id.to_string()),
+                (None, Some(text)) => list.texts.push(text),
+                (None, None) => list.missing.extend(ids.first().map(ToString::to_string)),
+            }
+        }
+        Ok(list)
+    }
 }
 
 /// Reads a field. Parts with empty lines between them are examples of their own.

@@ -1,0 +1,301 @@
+//! A hit → why it is one: what its score is made of, the terms it shares with the question, and the sentences they stand in.
+//!
+//! Its own file because it is worked out after the answer, for the few hits that somebody looks at. Sentences are compared by
+//! the telling terms they share and not by vectors: ten hits have some eighty sentences, and encoding those takes longer than
+//! everything else together.
+
+use super::lexical::{Bag, QueryTerms};
+use super::library::Library;
+use super::target::{Aim, Source};
+use super::{Hit, Mode, Query};
+use crate::encoder::Embedding;
+use crate::error::Result;
+use crate::index::dot;
+use crate::paper::{Paper, PaperId};
+use crate::sentences::split;
+use crate::terms::for_each_term;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+
+/// Most pairs of sentences, and most terms, that are told.
+const MOST_PAIRS: usize = 3;
+const MOST_TERMS: usize = 10;
+
+/// A further pair is told if it shares so much of what the first one does.
+const AS_GOOD: f32 = 0.5;
+
+/// Terms that every sentence is taken to have besides its own: a short one that shares one term is not all about it.
+const COMMON: f32 = 8.0;
+
+/// Why a paper is a hit.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Why {
+    /// What the score comes from; these add up to it.
+    pub shares: Shares,
+    /// Telling terms of the question that the paper has, those that add most first.
+    pub terms: Vec<SharedTerm>,
+    /// Sentences of both that share most of what tells.
+    pub pairs: Vec<Pair>,
+}
+
+/// What a score comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Shares {
+    /// What the paper's whole text is about.
+    pub semantic: f32,
+    /// What its title is about, where titles are read by themselves.
+    pub title: f32,
+    /// The terms it shares.
+    pub lexical: f32,
+}
+
+/// A term that both have.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct SharedTerm {
+    /// In lower case, as terms are compared.
+    pub term: String,
+    /// How much of what the question's terms tell it is, 0 to 1.
+    pub weight: f32,
+}
+
+/// Two sentences.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Pair {
+    /// Of the question.
+    pub asked: Span,
+    /// Of the hit.
+    pub found: Span,
+}
+
+/// A part of a text.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Span {
+    /// Of which paper, if it is of one that the question names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false)]
+    pub id: Option<PaperId>,
+    /// Of which text: `title` or `abstract` of a paper, or else `text`.
+    pub of: &'static str,
+    /// Where it begins, in characters (Unicode code points).
+    pub start: usize,
+    /// Where it ends.
+    pub end: usize,
+    /// What it says.
+    pub text: String,
+}
+
+impl Library {
+    /// Says of hits of a query why they are.
+    ///
+    /// # Errors
+    /// As [`Library::search_encoded`].
+    pub fn explain(&self, query: &Query, embeddings: Vec<Embedding>, hits: &mut [Hit]) -> Result<()> {
+        let mode = self.mode(query)?;
+        let target = self.target(&Query { explain: true, ..query.clone() }, embeddings)?;
+        let ids: Vec<PaperId> = hits.iter().map(|hit| hit.paper.id.clone()).collect();
+        let vectors = self.vectors(&ids)?;
+        let titles = self.titles(hits)?;
+        let mut terms: Vec<Option<QueryTerms>> = target.aims.iter().map(|_| None).collect();
+        for (place, vector) in vectors.iter().enumerate() {
+            // The aim that found it, or would have.
+            let nearness = |aim: &&Aim| vector.as_ref().map_or(0.0, |vector| dot(vector, &aim.vector));
+            let nearest = target.aims.iter().rev().max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
+            let Some(aim) = nearest else { return Ok(()) };
+            let number = target.aims.iter().position(|other| std::ptr::eq(other, aim)).unwrap_or_default();
+            let terms = match &mut terms[number] {
+                Some(terms) => terms,
+                unknown => unknown.insert(self.terms_among(&aim.bag, hits)?),
+            };
+            let title = match (vector, &titles[place]) {
+                (Some(vector), Some(title)) => self.title_part(&aim.vector, vector, title),
+                _ => 0.0,
+            };
+            let hit = &mut hits[place];
+            hit.why = Some(Why {
+                shares: shares(hit, mode, title),
+                terms: shared_terms(terms, &hit.paper),
+                pairs: pairs(&aim.sources, &hit.paper, terms),
+            });
+        }
+        Ok(())
+    }
+
+    /// The vectors of hits' titles, where those count by themselves.
+    fn titles(&self, hits: &[Hit]) -> Result<Vec<Option<Vec<f32>>>> {
+        let mut titles = vec![None; hits.len()];
+        if self.encoder().model().title_share() > 0.0 {
+            let has_own =
+                |(_, hit): &(usize, &Hit)| !hit.paper.r#abstract.is_empty() && !hit.paper.title.is_empty();
+            let titled: Vec<(usize, &Hit)> = hits.iter().enumerate().filter(has_own).collect();
+            let alone = |hit: &Hit| Paper { title: hit.paper.title.clone(), ..Paper::default() };
+            let papers: Vec<Paper> = titled.iter().map(|(_, hit)| alone(hit)).collect();
+            for ((place, _), embedding) in titled.iter().zip(self.encoder().encode_papers(&papers)?) {
+                titles[*place] = Some(embedding.vector);
+            }
+        }
+        Ok(titles)
+    }
+
+    /// How much of a paper's cosine comes from its title: its vector is `(text + share · title) / length`, and all but the
+    /// text and the length is known, of which the first has length 1.
+    fn title_part(&self, aim: &[f32], vector: &[f32], title: &[f32]) -> f32 {
+        let share = self.encoder().model().title_share();
+        let along = share * dot(vector, title);
+        let length = along + (along * along + 1.0 - share * share).max(0.0).sqrt();
+        if length > 0.0 { share * dot(aim, title) / length } else { 0.0 }
+    }
+
+    /// A question's terms, weighed by how many papers have them; where that is not kept, by how many of the hits.
+    fn terms_among(&self, bag: &Bag, hits: &[Hit]) -> Result<QueryTerms> {
+        if self.keeps_words()? {
+            return self.query_terms(bag);
+        }
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for hit in hits {
+            let mut of_hit = Bag::default();
+            of_hit.paper(&hit.paper);
+            of_hit.terms().into_iter().for_each(|term| *counts.entry(term.into()).or_default() += 1);
+        }
+        Ok(QueryTerms::of(bag, hits.len(), |term| counts.get(term).copied().unwrap_or_default()))
+    }
+}
+
+/// What a hit's score comes from, when so much of its cosine is its title's.
+fn shares(hit: &Hit, mode: Mode, title: f32) -> Shares {
+    let cosine = hit.cosine();
+    let lexical = hit.parts.and_then(|parts| parts.lexical).unwrap_or_default();
+    let whole = super::hybrid::score(mode, cosine, lexical);
+    // Age, and whatever else changes the score, changes all of it.
+    let scale = if whole == 0.0 { 0.0 } else { hit.score / whole };
+    let of = |semantic, lexical| scale * super::hybrid::score(mode, semantic, lexical);
+    Shares { semantic: of(cosine - title, 0.0), title: of(title, 0.0), lexical: of(0.0, lexical) }
+}
+
+/// The terms that add most, numbers aside, which say nothing by themselves.
+fn shared_terms(terms: &QueryTerms, paper: &Paper) -> Vec<SharedTerm> {
+    let mut shared: Vec<SharedTerm> = terms
+        .scores(paper)
+        .into_iter()
+        .map(|(term, weight)| SharedTerm { term: term.into(), weight })
+        .collect();
+    shared.retain(|term| term.term.contains(char::is_alphabetic));
+    shared.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.term.cmp(&b.term)));
+    shared.truncate(MOST_TERMS);
+    shared
+}
+
+/// A sentence, and what its terms tell.
+struct Sentence<'a> {
+    id: Option<&'a PaperId>,
+    of: &'static str,
+    whole: &'a str,
+    start: usize,
+    text: &'a str,
+    terms: BTreeMap<String, f32>,
+    length: f32,
+}
+
+impl<'a> Sentence<'a> {
+    /// Those of a text that have anything to tell.
+    fn all(
+        id: Option<&'a PaperId>,
+        of: &'static str,
+        whole: &'a str,
+        terms: &QueryTerms,
+    ) -> Vec<Sentence<'a>> {
+        let mut start = 0;
+        let sentences = if of == "title" { vec![whole] } else { split(whole) };
+        let sentence = |text: &'a str| {
+            let (mut told, mut count) = (BTreeMap::new(), 0.0);
+            for_each_term(text, |term| {
+                count += 1.0;
+                let weight = terms.weight(term);
+                if weight > 0.0 {
+                    told.insert(term.to_string(), weight);
+                }
+            });
+            let length = (count + COMMON).sqrt();
+            let sentence = Sentence { id, of, whole, start, text: text.trim_end(), terms: told, length };
+            start += text.len();
+            sentence
+        };
+        sentences.into_iter().map(sentence).filter(|sentence| !sentence.terms.is_empty()).collect()
+    }
+
+    /// How much two tell in common.
+    fn likeness(&self, other: &Sentence) -> f32 {
+        let shared = self.terms.iter().filter(|(term, _)| other.terms.contains_key(*term));
+        shared.map(|(_, weight)| weight).sum::<f32>() / (self.length * other.length)
+    }
+
+    fn span(&self) -> Span {
+        let start = self.whole[..self.start].chars().count();
+        let end = start + self.text.chars().count();
+        Span { id: self.id.cloned(), of: self.of, start, end, text: self.text.into() }
+    }
+}
+
+/// The sentences that share most, each in one pair.
+fn pairs(sources: &[Source], paper: &Paper, terms: &QueryTerms) -> Vec<Pair> {
+    let asked: Vec<Sentence> = sources.iter().flat_map(|source| source.sentences(terms)).collect();
+    let mut found = Sentence::all(None, "title", &paper.title, terms);
+    found.extend(Sentence::all(None, "abstract", &paper.r#abstract, terms));
+    let mut likes: Vec<(f32, usize, usize)> = Vec::new();
+    for (one, sentence) in asked.iter().enumerate() {
+        let with = |(other, found): (usize, &Sentence)| (sentence.likeness(found), one, other);
+        likes.extend(found.iter().enumerate().map(with).filter(|(likeness, ..)| *likeness > 0.0));
+    }
+    likes.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    let mut taken: Vec<(usize, usize)> = Vec::new();
+    let least = likes.first().map_or(0.0, |(best, ..)| AS_GOOD * best);
+    for (_, one, other) in likes.into_iter().take_while(|(likeness, ..)| *likeness >= least) {
+        if taken.len() < MOST_PAIRS && taken.iter().all(|pair| pair.0 != one && pair.1 != other) {
+            taken.push((one, other));
+        }
+    }
+    taken
+        .into_iter()
+        .map(|(one, other)| Pair { asked: asked[one].span(), found: found[other].span() })
+        .collect()
+}
+
+impl Source {
+    fn sentences(&self, terms: &QueryTerms) -> Vec<Sentence<'_>> {
+        match self {
+            Source::Text(text) => Sentence::all(None, "text", text, terms),
+            Source::Paper(paper) => {
+                let mut sentences = Sentence::all(Some(&paper.id), "title", &paper.title, terms);
+                sentences.extend(Sentence::all(Some(&paper.id), "abstract", &paper.r#abstract, terms));
+                sentences
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentences_that_share_most_are_told_with_their_places() {
+        let text = "Ünits matter. Can bees count knots? We do not know.";
+        let mut bag = Bag::default();
+        bag.text(text);
+        let terms = QueryTerms::of(&bag, 100, |term| if term == "matter" { 90 } else { 5 });
+        let paper = Paper {
+            title: "On bees".into(),
+            r#abstract: "Insects matter. A bee that counts untangled a knot. We conclude.".into(),
+            ..Paper::default()
+        };
+        let pairs = pairs(&[Source::Text(text.into())], &paper, &terms);
+        assert_eq!(pairs[0].asked.text, "Can bees count knots?");
+        assert_eq!((pairs[0].asked.start, pairs[0].asked.end, pairs[0].asked.of), (14, 35, "text"));
+        assert_eq!(pairs[0].found.text, "A bee that counts untangled a knot.");
+        assert_eq!((pairs[0].found.start, pairs[0].found.of), (16, "abstract"));
+        assert_eq!(pairs.len(), 1, "the others share little: {pairs:?}");
+        let shared = shared_terms(&terms, &paper);
+        let sum: f32 = shared.iter().map(|term| term.weight).sum();
+        assert!((sum - terms.score(&paper)).abs() < 1e-6, "{shared:?}");
+        assert!(super::pairs(&[], &paper, &terms).is_empty());
+    }
+}
