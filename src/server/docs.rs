@@ -209,8 +209,8 @@ fn with_questions(mut api: Value, model: Option<&ModelFolder>) -> Value {
         if own == "vector" {
             // A vector has no words that papers could share.
             one["properties"]["mode"] = json!({
-                "type": "string",
-                "enum": [Mode::Semantic, Mode::Hybrid],
+                "type": ["string", "null"],
+                "enum": [json!(Mode::Semantic), json!(Mode::Hybrid), Value::Null],
                 "description": one["properties"]["mode"]["description"],
             });
         }

@@ -72,14 +72,14 @@ pub async fn for_paper(
     Rest(id): Rest,
     Params(wishes): Params<Wishes>,
 ) -> Result<Json<Recommended>, Problem> {
-    recommend(&app, Examples { positive: vec![id], negative: None }, wishes).await
+    recommend(&app, GivenPapers { positive: vec![id], negative: None }, wishes).await
 }
 
 /// Papers that those to be found are like, and unlike.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"positivePaperIds": ["ARXIV:9901.00001"], "negativePaperIds": []}))]
-pub struct Examples {
+pub struct GivenPapers {
     #[serde(rename = "positivePaperIds")]
     #[schema(schema_with = shapes::ids)]
     positive: Vec<String>,
@@ -90,7 +90,7 @@ pub struct Examples {
 
 /// Papers like some, and unlike others.
 #[utoipa::path(post, path = "/recommendations/v1/papers/", tag = "Semantic Scholar", params(Wishes),
-    request_body = Examples,
+    request_body = GivenPapers,
     responses(
         (status = 200, description = "The nearest papers, best first", body = Recommended),
         (status = 400, description = "A field is not known, or the body is no JSON", body = PlainError),
@@ -100,12 +100,12 @@ pub struct Examples {
 pub async fn for_papers(
     State(app): State<App>,
     Params(wishes): Params<Wishes>,
-    Body(examples): Body<Examples>,
+    Body(examples): Body<GivenPapers>,
 ) -> Result<Json<Recommended>, Problem> {
     recommend(&app, examples, wishes).await
 }
 
-async fn recommend(app: &App, examples: Examples, wishes: Wishes) -> Result<Json<Recommended>, Problem> {
+async fn recommend(app: &App, examples: GivenPapers, wishes: Wishes) -> Result<Json<Recommended>, Problem> {
     let service = app.service()?;
     let wanted = Wanted::read(wishes.fields.as_deref())?;
     let limit = wishes.limit.unwrap_or_else(|| service.default_k(DEFAULT_LIMIT));
