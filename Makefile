@@ -6,7 +6,7 @@ DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
 LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
 
-.PHONY: setup demo test test-milvus check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality judged golden
+.PHONY: setup demo test test-milvus check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe judged golden
 
 # The release program, and the model, every file verified.
 setup:
@@ -70,6 +70,12 @@ judged:
 # How good answers are on those sets, and what each part adds; DATA's questions are timed.
 bench-quality: setup judged
 	python3 -B benches/quality.py $(if $(wildcard $(DATA)/catalog.sqlite),--data $(DATA))
+
+# What was tried for the ranking, and not all of it kept, by those sets.
+bench-recipe: setup judged
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet torch transformers numpy
+	.venv-peers/bin/python -B benches/recipe.py
 
 # Recall and speed of the index over DATA, the encoder's rate over DUMP, and ingest's beside it.
 bench: setup

@@ -92,6 +92,79 @@ fn ids(library: &Library, query: &Query) -> Vec<String> {
     library.search(query).unwrap().hits.into_iter().map(|hit| hit.paper.id.to_string()).collect()
 }
 
+/// A paper whose terms say its number's divisors: `every`, and `by2`, `by3`, `by7`, where they divide it.
+fn divided(number: usize) -> Paper {
+    let by = [2, 3, 7].iter().filter(|by| number.is_multiple_of(**by));
+    let terms: String = by.map(|by| format!(" by{by}")).collect();
+    Paper {
+        title: format!("Everyword own{number}x{terms}"),
+        r#abstract: "Everyword.".into(),
+        ..paper(number)
+    }
+}
+
+#[test]
+fn words_are_compared_where_they_are_kept() {
+    for place in every_place("words") {
+        let name = place.name;
+        add(&place, (0..60).map(divided).collect());
+        let library = (place.open)();
+        let like = || Like::text("by7".into());
+        let ask = |like: Like, mode| {
+            let query = Query { mode, k: 60, exact: true, min_score: Some(0.0), ..Query::of(like) };
+            library.search(&query).map(|answer| answer.hits)
+        };
+        if !library.keeps_words().unwrap() {
+            assert_eq!(library.mode(&Query::of(like())).unwrap(), Mode::Semantic, "{name}");
+            assert_eq!(ask(like(), None).unwrap(), ask(like(), Some(Mode::Semantic)).unwrap(), "{name}");
+            for mode in [Mode::Lexical, Mode::Hybrid] {
+                let refused = ask(like(), Some(mode)).unwrap_err().to_string();
+                assert!(refused.contains("keeps no words"), "{name}: {refused}");
+            }
+            continue;
+        }
+        assert_eq!(library.mode(&Query::of(like())).unwrap(), Mode::Hybrid, "{name}");
+        // Those that have the term, and no others; then those that came, and without those that went.
+        let found = |term: &str| {
+            let hits = library.search(&Query {
+                mode: Some(Mode::Lexical),
+                k: 100,
+                exact: true,
+                min_score: Some(0.0),
+                ..Query::of(Like::text(term.into()))
+            });
+            let mut found: Vec<String> =
+                hits.unwrap().hits.into_iter().map(|hit| hit.paper.id.to_string()).collect();
+            found.sort();
+            found
+        };
+        let wanted = |numbers: &mut dyn Iterator<Item = usize>| {
+            let mut ids: Vec<String> = numbers.map(|number| format!("p/{number}")).collect();
+            ids.sort();
+            ids
+        };
+        for by in [2, 3, 7] {
+            let dividing = wanted(&mut (0..60).filter(|number| number % by == 0));
+            assert_eq!(found(&format!("by{by}")), dividing, "{name}: by{by}");
+        }
+        assert_eq!(found("everyword").len(), 60, "{name}");
+        assert!(found("by5").is_empty(), "{name}");
+        add(&place, (60..70).map(divided).collect());
+        add(&place, vec![Paper { title: "Otherword".into(), ..divided(14) }]);
+        assert_eq!(
+            found("by7"),
+            wanted(&mut (0..70).filter(|number| number % 7 == 0 && *number != 14)),
+            "{name}"
+        );
+        assert_eq!(found("otherword"), ["p/14"], "{name}");
+        // The rarer of its terms count more, and all of them more than some.
+        let hits = ask(Like::text("by2 by3 by7".into()), Some(Mode::Lexical)).unwrap();
+        assert!(["p/0", "p/42"].contains(&hits[0].paper.id.as_str()), "{name}: {:?}", hits[0]);
+        let place_of = |id: &str| hits.iter().position(|hit| hit.paper.id.as_str() == id);
+        assert!(place_of("p/49") < place_of("p/4"), "{name}: seven is rarer than two");
+    }
+}
+
 #[test]
 fn papers_come_change_and_go() {
     for place in every_place("come_and_go") {

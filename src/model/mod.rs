@@ -309,7 +309,9 @@ impl ModelFolder {
 
     /// What scores mean, if that is known of vectors as these are.
     pub fn chances(&self) -> Option<Chances> {
-        self.stated.chances.filter(|_| self.options.is_empty())
+        let ModelOptions { dimensions, prompt_name, title } = &self.options;
+        let is_as_stated = dimensions.is_none() && prompt_name.is_none();
+        self.stated.chances.filter(|_| is_as_stated && title.is_none_or(|title| title == self.stated.title))
     }
 
     /// Length of its vectors.

@@ -21,8 +21,10 @@ const TOGETHER: f32 = 0.35;
 /// Most subjects of a list, each of which is searched for.
 const MOST_CLUSTERS: usize = 12;
 
-/// Most examples that are searched for one by one; of more, those that are most alike are one.
+/// Most examples that are searched for one by one; of more, those that are most alike are one. The deeper their lists, the
+/// fewer: so many papers are looked at.
 const MOST_BEST: usize = 100;
+const MOST_LOOKED_AT: usize = 10_000;
 
 /// Tokens from which on a text is as good as an abstract.
 const SHORT: usize = 64;
@@ -106,7 +108,10 @@ impl Library {
         let (aims, mut excluded) = self.examples(like, embeddings, has_words, query.explain)?;
         let groups = match query.examples() {
             Examples::Mean => vec![(0..aims.len()).collect()],
-            Examples::Best => clusters(&vectors(&aims), NEVER, MOST_BEST),
+            Examples::Best => {
+                let most = (MOST_LOOKED_AT / (query.offset + query.k)).clamp(MOST_CLUSTERS, MOST_BEST);
+                clusters(&vectors(&aims), NEVER, most)
+            }
             Examples::Clusters => clusters(&vectors(&aims), TOGETHER, MOST_CLUSTERS),
         };
         let mut aims: Vec<Aim> = groups.iter().map(|group| together(&aims, group)).collect::<Result<_>>()?;

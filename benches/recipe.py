@@ -1,0 +1,170 @@
+"""What was tried for the ranking, and not all of it kept: titles that count more, and scores of sentences.
+
+Corpus: the sets keywords-* and tracks-* of benches/judged.py; what is fitted is fitted on dev. Titles: token vectors of the reference
+library (transformers, f32), since our encoder gives pooled ones only; (a) title tokens count w times in the mean, (b)
+`normalize(e(title. abstract) + a e(title))`. All by vectors alone, compared with every paper. Sentences: the first 200 hits of
+hybrid search, put in another order by the cosines of their sentences with the question's, which our encoder computes. Fair in
+quality; no time is taken, since a question would have some 1,600 sentences to encode.
+
+Run: make bench-recipe
+"""
+
+import argparse
+import collections
+import json
+import pathlib
+import re
+import subprocess
+import tempfile
+
+import numpy
+import torch
+from results import machine, table, today, write_section
+from transformers import AutoModel, AutoTokenizer
+
+ROOT = pathlib.Path(__file__).parents[1]
+LIKEWISE = str(ROOT / "target/release/likewise")
+MODEL = ROOT / "models/all-MiniLM-L6-v2"
+TOKENS = 256
+DISCOUNT = 1 / numpy.log2(numpy.arange(2, 12))
+WEIGHTS = [2, 3, 5, 9]
+SHARES = [0.15, 0.25, 0.5, 1]
+SENTENCES = [0.1, 0.2, 0.4]
+DRAWS = 4000
+
+
+class Judged:
+    """A set, and how good rankings of it are."""
+
+    def __init__(self, folder):
+        self.papers = [json.loads(line) for line in (folder / "corpus.jsonl").open()]
+        self.places = {paper["_id"]: place for place, paper in enumerate(self.papers)}
+        self.queries = [json.loads(line)["_id"] for line in (folder / "queries.jsonl").open()]
+        self.pooled = (folder / "pools.json").exists()
+        if self.pooled:
+            self.grades = json.loads((folder / "pools.json").read_text())
+        else:
+            self.grades = collections.defaultdict(dict)
+            for line in (folder / "qrels/test.tsv").read_text().splitlines()[1:]:
+                query, paper, grade = line.split("\t")
+                self.grades[query][paper] = int(grade)
+
+    def ndcg(self, query, ranked):
+        grades = self.grades[query]
+        gains = numpy.array([grades.get(paper, 0) for paper in ranked[:10]], float)
+        ideal = numpy.array(sorted(grades.values(), reverse=True)[:10], float)
+        return gains @ DISCOUNT[: len(gains)] / (ideal @ DISCOUNT[: len(ideal)])
+
+    def by_vectors(self, vectors):
+        values = []
+        for query in self.queries:
+            own = self.places[query]
+            among = numpy.array([self.places[paper] for paper in self.grades[query]] if self.pooled else range(len(vectors)))
+            scores = numpy.where(among == own, -9, vectors[among] @ vectors[own])
+            values.append(self.ndcg(query, [self.papers[place]["_id"] for place in among[numpy.argsort(-scores, kind="stable")[:10]]]))
+        return numpy.array(values)
+
+
+def p_value(one, other):
+    differences = one - other
+    signs = numpy.random.default_rng(1).choice([-1, 1], (DRAWS, len(differences)))
+    return (numpy.abs((signs * differences).mean(1)) >= abs(differences.mean())).mean()
+
+
+def unit(vectors):
+    return vectors / numpy.maximum(numpy.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+
+def text(paper):
+    stop = " " if paper["title"][-1:] in ".?!:" else ". "
+    return paper["title"] + stop + paper["text"] if paper["text"] else paper["title"]
+
+
+def sums(papers):
+    """Sums of token vectors: over the text, over the title's tokens in it, over the title read alone."""
+    tokenizer, model = AutoTokenizer.from_pretrained(MODEL), AutoModel.from_pretrained(MODEL).eval()
+    whole, within, alone = (numpy.zeros((len(papers), 384), numpy.float32) for _ in range(3))
+    order = sorted(range(len(papers)), key=lambda place: -len(text(papers[place])))
+    for start in range(0, len(order), 32):
+        places = order[start : start + 32]
+        for target, texts in [(whole, [text(papers[place]) for place in places]), (alone, [papers[place]["title"] or "." for place in places])]:
+            read = tokenizer(texts, padding=True, truncation=True, max_length=TOKENS, return_tensors="pt", return_offsets_mapping=True)
+            ends = read.pop("offset_mapping")[:, :, 1]
+            with torch.no_grad():
+                hidden = model(**read).last_hidden_state
+            mask = read["attention_mask"].float()
+            target[places] = (hidden * mask[:, :, None]).sum(1).numpy()
+            if target is whole:
+                titles = torch.tensor([len(papers[place]["title"]) for place in places])[:, None]
+                mask = mask * ((ends > 0) & (ends <= titles))
+                within[places] = (hidden * mask[:, :, None]).sum(1).numpy()
+    return whole, within, alone
+
+
+def titles(judged):
+    """A row a way of counting titles."""
+    whole, within, alone = sums(judged.papers)
+    plain = judged.by_vectors(unit(whole))
+    yield "no title by itself", plain, None
+    for weight in WEIGHTS:
+        values = judged.by_vectors(unit(whole + (weight - 1) * within))
+        yield f"(a) its tokens count {weight} times", values, p_value(values, plain)
+    for share in SHARES:
+        values = judged.by_vectors(unit(unit(whole) + share * unit(alone)))
+        yield f"(b) read again, a = {share}", values, p_value(values, plain)
+
+
+def split(abstract):
+    return [part.strip() for part in re.split(r'(?<=[.?!]) (?=[A-Z0-9("$])', abstract) if len(part.strip()) > 3]
+
+
+def sentences(judged, folder, kept):
+    """A row a way of scoring sentences; each query is a paper of the set."""
+    parts = [(paper["_id"], part) for paper in judged.papers for part in [paper["title"], *split(paper["text"])] if part]
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        (scratch / "s.jsonl").write_text("".join(json.dumps({"id": f"s/{place}", "title": part, "abstract": ""}) + "\n" for place, (_, part) in enumerate(parts)))
+        subprocess.run([LIKEWISE, "embed", scratch / "s.jsonl", "--title-only", "--title", "0", "--out", scratch / "s.npy"], check=True, capture_output=True)
+        vectors = numpy.load(scratch / "s.npy")
+        subprocess.run([LIKEWISE, "eval", folder, "--data", kept / folder.name, "--mode", "hybrid", "-k", "200", "--save-run", scratch / "h.run"], check=True, capture_output=True)
+        run = collections.defaultdict(list)
+        for line in (scratch / "h.run").open():
+            query, _, paper, _, score, _ = line.rstrip("\n").split("\t")
+            run[query].append((paper, float(score)))
+    of = collections.defaultdict(list)
+    for place, (paper, _) in enumerate(parts):
+        of[paper].append(place)
+    told = {}
+    for query, hits in run.items():
+        asked = vectors[of[query]]
+        cosines = [asked @ vectors[of[paper]].T for paper, _ in hits]
+        told[query] = numpy.array([(each.max(1).mean(), each.max()) for each in cosines])
+    ranked = lambda query, scores: [run[query][place][0] for place in numpy.argsort(-scores, kind="stable")]  # noqa: E731
+    scores = {query: numpy.array([score for _, score in hits]) for query, hits in run.items()}
+    plain = numpy.array([judged.ndcg(query, ranked(query, scores[query])) for query in judged.queries])
+    yield "hybrid", plain, None
+    for column, name in enumerate(["each asked sentence's nearest", "the nearest pair"]):
+        for weight in SENTENCES:
+            values = numpy.array([judged.ndcg(query, ranked(query, scores[query] + weight * told[query][:, column])) for query in judged.queries])
+            yield f"+ {weight} {name}", values, p_value(values, plain)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", type=pathlib.Path, default=ROOT / "data/judged")
+    parser.add_argument("--names", default="keywords-dev,tracks-dev,keywords-test,tracks-test")
+    parser.add_argument("--results", default=str(ROOT / "benches/RESULTS.md"))
+    options = parser.parse_args()
+    rows = []
+    for name in options.names.split(","):
+        judged = Judged(options.sets / name)
+        ways = list(titles(judged)) + ([] if judged.pooled else list(sentences(judged, options.sets / name, options.sets / "kept")))
+        rows += [[name, way, f"{values.mean():.4f}", "" if p is None else f"{p:.4f}"] for way, values, p in ways]
+    told = f"{today()}, {machine()}. `make bench-recipe`; benches/recipe.py says what was tried. p: beside the row without it.\n\n"
+    told += table(["set", "way", "nDCG@10", "p"], rows)
+    print(told)
+    write_section(options.results, "Recipe", told)
+
+
+if __name__ == "__main__":
+    main()
