@@ -5,7 +5,7 @@
 
 use crate::support::sample;
 use likewise::catalog::DateRange;
-use likewise::search::{Examples, Hit, Like, MAX_K, Mode, NO_CHANCE, Query};
+use likewise::search::{Examples, Hit, Like, MAX_K, MOST_EXPLAINED, Mode, NO_CHANCE, Query};
 use likewise::text::text_of;
 use likewise::{Error, Filter};
 
@@ -281,6 +281,9 @@ fn a_hit_says_why_it_is_one() {
         }
         let why = told[0].why.as_ref().unwrap();
         assert!(!why.terms.is_empty() && !why.pairs.is_empty(), "{mode}: {why:?}");
+        let all = Query { k: 110, explain: true, ..plain.clone() };
+        let all = library.search(&all).unwrap().hits;
+        assert!(all.iter().enumerate().all(|(place, hit)| hit.why.is_some() == (place < MOST_EXPLAINED)));
         let title = why.shares.title;
         assert!(mode == Mode::Lexical && title == 0.0 || title != 0.0, "{mode}: {why:?}");
     }

@@ -239,6 +239,7 @@ mod tests {
                 parts: None,
                 nearly_the_same: Vec::new(),
                 why: None,
+                aim: 0,
                 paper,
             },
             80,

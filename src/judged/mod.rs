@@ -117,9 +117,8 @@ fn question(query: &JudgedQuery, asking: Asking, pool: Option<Vec<String>>) -> Q
     let k = pool.as_ref().map_or(asking.k, Vec::len) + 1;
     let filter = Filter { withdrawn: true, ids: pool, ..Filter::default() };
     let Asking { exact, examples, .. } = asking;
-    // Whatever is far away is ranked, too.
-    let (mode, min_score) = (asking.mode, Some(0.0));
-    Query { min_score, k: k.min(MAX_K), exact, mode, examples, filter, ..Query::of(query.like()) }
+    let mode = asking.mode;
+    Query { k: k.min(MAX_K), exact, mode, examples, filter, ..Query::of(query.like()) }
 }
 
 /// Papers by the names that the set has for them, with scores, best first. The query's own paper is no answer.

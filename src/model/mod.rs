@@ -280,14 +280,16 @@ impl ModelFolder {
 
     /// The same folder, read as older versions of this program read it: titles count in their texts only.
     pub fn as_before_titles(mut self) -> ModelFolder {
-        self.stated.title = 0;
+        // What scores mean was found out with titles.
+        (self.stated.title, self.stated.chances) = (0, None);
         self.fingerprint = Fingerprint::of(&self);
         self
     }
 
     /// The same, by still older ones: also without prompts, and without lower case.
     pub fn as_before_prompts(mut self) -> ModelFolder {
-        (self.prompt, self.stated.lowercase, self.stated.title) = (Sides::default(), false, 0);
+        (self.prompt, self.stated.lowercase) = (Sides::default(), false);
+        (self.stated.title, self.stated.chances) = (0, None);
         self.fingerprint = Fingerprint::of(&self);
         self
     }

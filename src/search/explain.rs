@@ -6,7 +6,7 @@
 
 use super::lexical::{Bag, QueryTerms};
 use super::library::Library;
-use super::target::{Aim, Source};
+use super::target::Source;
 use super::{Hit, Mode, Query};
 use crate::encoder::Embedding;
 use crate::error::Result;
@@ -16,6 +16,12 @@ use crate::sentences::split;
 use crate::terms::for_each_term;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
+
+/// Most hits that are explained: nobody reads more at once, and their titles are encoded for it.
+pub const MOST_EXPLAINED: usize = 100;
+
+/// Bytes of a text whose sentences are compared: more than any abstract has.
+const MOST_READ: usize = 16_000;
 
 /// Most pairs of sentences, and most terms, that are told.
 const MOST_PAIRS: usize = 3;
@@ -85,11 +91,13 @@ pub struct Span {
 }
 
 impl Library {
-    /// Says of hits of a query why they are.
+    /// Says of the first [`MOST_EXPLAINED`] of a query's hits why they are.
     ///
     /// # Errors
     /// As [`Library::search_encoded`].
     pub fn explain(&self, query: &Query, embeddings: Vec<Embedding>, hits: &mut [Hit]) -> Result<()> {
+        let count = hits.len().min(MOST_EXPLAINED);
+        let hits = &mut hits[..count];
         let mode = self.mode(query)?;
         let target = self.target(&Query { explain: true, ..query.clone() }, embeddings)?;
         let ids: Vec<PaperId> = hits.iter().map(|hit| hit.paper.id.clone()).collect();
@@ -97,11 +105,8 @@ impl Library {
         let titles = self.titles(hits)?;
         let mut terms: Vec<Option<QueryTerms>> = target.aims.iter().map(|_| None).collect();
         for (place, vector) in vectors.iter().enumerate() {
-            // The aim that found it, or would have.
-            let nearness = |aim: &&Aim| vector.as_ref().map_or(0.0, |vector| dot(vector, &aim.vector));
-            let nearest = target.aims.iter().rev().max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
-            let Some(aim) = nearest else { return Ok(()) };
-            let number = target.aims.iter().position(|other| std::ptr::eq(other, aim)).unwrap_or_default();
+            let number = hits[place].aim;
+            let Some(aim) = target.aims.get(number) else { continue };
             let terms = match &mut terms[number] {
                 Some(terms) => terms,
                 unknown => unknown.insert(self.terms_among(&aim.bag, hits)?),
@@ -262,7 +267,10 @@ fn pairs(sources: &[Source], paper: &Paper, terms: &QueryTerms) -> Vec<Pair> {
 impl Source {
     fn sentences(&self, terms: &QueryTerms) -> Vec<Sentence<'_>> {
         match self {
-            Source::Text(text) => Sentence::all(None, "text", text, terms),
+            Source::Text(text) => {
+                let read = &text[..text.floor_char_boundary(MOST_READ)];
+                Sentence::all(None, "text", read, terms)
+            }
             Source::Paper(paper) => {
                 let mut sentences = Sentence::all(Some(&paper.id), "title", &paper.title, terms);
                 sentences.extend(Sentence::all(Some(&paper.id), "abstract", &paper.r#abstract, terms));

@@ -58,7 +58,7 @@ impl Library {
             let lexical = terms.score(&paper);
             let score = score(mode, semantic, lexical);
             let parts = Some(Parts { semantic, lexical: Some(lexical), recency: None });
-            Ranked { score, chance: self.chance(mode, aim, score), parts, paper }
+            Ranked { score, chance: self.chance(mode, aim, score), parts, aim: 0, paper }
         };
         let mut ranked: Vec<Ranked> = found.into_par_iter().map(ranked).collect();
         // The share of words is the score then.

@@ -201,7 +201,7 @@ impl Library {
         let known = if query.explain { embeddings.clone() } else { Vec::new() };
         let target = self.target(query, embeddings)?;
         let mode = self.mode(query)?;
-        let lists = target.aims.iter().map(|aim| self.list_of(aim, &target.excluded, query, mode));
+        let lists = (0..target.aims.len()).map(|aim| self.list_of(aim, &target, query, mode));
         let mut pool = joined(lists.collect::<Result<_>>()?, &target, query.examples());
         // Whoever narrows it down wants what is there.
         let is_open = query.min_score.is_none() && query.filter == Filter::default();
@@ -271,26 +271,31 @@ impl Library {
         }
         list.extend(pool.into_iter().map(|ranked| (ranked, Vec::new())));
         list.truncate(offset + k);
-        let hit = |(place, (Ranked { score, chance, parts, paper }, nearly_the_same))| Hit {
+        let hit = |(place, (Ranked { score, chance, parts, aim, paper }, nearly_the_same))| Hit {
             rank: place + 1,
             score,
             chance,
             parts,
             nearly_the_same,
             why: None,
+            aim,
             paper,
         };
         Ok((list.into_iter().enumerate().skip(offset).map(hit).collect(), spread))
     }
 
     /// What is near to one aim, best first.
-    fn list_of(&self, aim: &Aim, excluded: &[PaperId], query: &Query, mode: Mode) -> Result<Vec<Ranked>> {
+    fn list_of(&self, number: usize, target: &Target, query: &Query, mode: Mode) -> Result<Vec<Ranked>> {
+        let Target { aims, excluded, .. } = target;
         let depth = depth(query);
         // The queried papers may be among the nearest, and are then taken out again.
-        let mut list = self.pool(aim, query, mode, depth + excluded.len())?;
+        let mut list = self.pool(&aims[number], query, mode, depth + excluded.len())?;
+        list.iter_mut().for_each(|ranked| ranked.aim = number);
         list.retain(|ranked| !excluded.contains(&ranked.paper.id));
-        let is_enough = |ranked: &Ranked| Some(ranked.chance.unwrap_or(ranked.score)) >= query.min_score;
-        list.retain(is_enough);
+        // Of 0 or more is everything, also what points away.
+        if let Some(least) = query.min_score.filter(|least| *least > 0.0) {
+            list.retain(|ranked| ranked.chance.unwrap_or(ranked.score) >= least);
+        }
         sort(&mut list);
         list.truncate(depth);
         if let Some(half_life) = query.half_life {
@@ -312,6 +317,7 @@ impl Library {
                     score,
                     chance: self.chance(mode, aim, score),
                     parts: None,
+                    aim: 0,
                     paper,
                 };
                 Ok(found.map(ranked).collect())
@@ -332,7 +338,7 @@ fn joined(mut lists: Vec<Vec<Ranked>>, target: &Target, examples: Examples) -> V
         let sizes: Vec<usize> = target.aims.iter().map(|aim| aim.examples).collect();
         return in_turns(lists, &sizes, is_new);
     }
-    let mut all = lists.concat();
+    let mut all: Vec<Ranked> = lists.into_iter().flatten().collect();
     sort(&mut all);
     all.retain(&mut is_new);
     all

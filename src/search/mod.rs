@@ -18,7 +18,7 @@ mod recency;
 mod target;
 
 pub use diverse::{Diversity, NEARLY_THE_SAME, diverse, taken};
-pub use explain::{Pair, SharedTerm, Shares, Span, Why};
+pub use explain::{MOST_EXPLAINED, Pair, SharedTerm, Shares, Span, Why};
 pub use lexical::{Bag, QueryTerms};
 pub use library::Library;
 
@@ -195,7 +195,7 @@ pub struct Query {
     /// After how many years a score is worth half, in [`HALF_LIVES`]; `None`: never. As with diversity, the nearest 200
     /// are put in another order, or 1000 if more than 100 are asked for.
     pub half_life: Option<f32>,
-    /// Say of each hit why it is one.
+    /// Say of the first [`MOST_EXPLAINED`] hits why they are.
     pub explain: bool,
     /// Which papers may be answers.
     pub filter: Filter,
@@ -290,6 +290,9 @@ pub struct Hit {
     /// Why it is a hit, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<Why>,
+    /// Which of what was searched for found it.
+    #[serde(skip)]
+    pub aim: usize,
     /// The paper.
     pub paper: Paper,
 }
@@ -320,6 +323,8 @@ struct Ranked {
     score: f32,
     chance: Option<f32>,
     parts: Option<Parts>,
+    /// Which of the query's aims found it.
+    aim: usize,
     paper: Paper,
 }
 

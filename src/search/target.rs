@@ -109,7 +109,9 @@ impl Library {
         let groups = match query.examples() {
             Examples::Mean => vec![(0..aims.len()).collect()],
             Examples::Best => {
-                let most = (MOST_LOOKED_AT / (query.offset + query.k)).clamp(MOST_CLUSTERS, MOST_BEST);
+                let depth = query.offset + query.k + like.papers.len() + unlike.papers.len();
+                let most = if query.exact { 0 } else { MOST_LOOKED_AT / depth };
+                let most = most.clamp(MOST_CLUSTERS, MOST_BEST);
                 clusters(&vectors(&aims), NEVER, most)
             }
             Examples::Clusters => clusters(&vectors(&aims), TOGETHER, MOST_CLUSTERS),

@@ -62,7 +62,7 @@ pub struct SearchRequest {
     /// Years after which a score is worth half; a paper of unknown age is taken to be two such times old. As with `diversity`, the nearest 200 are put in another order, or 1000 if more than 100 are asked for.
     #[schema(minimum = 0.01, maximum = 1000)]
     half_life: Option<f32>,
-    /// Say of each answer why it is one: what its score comes from, the terms it shares, the sentences they stand in.
+    /// Say of the first 100 answers why they are: what its score comes from, the terms it shares, the sentences they stand in.
     #[serde(default)]
     explain: bool,
     /// Which papers may be answers.

@@ -122,7 +122,8 @@ async fn facets(service: &Arc<Service>, asked: &Asked, answer: &Answer) -> Resul
         return Ok(facets);
     }
     let without = async |change: fn(&mut Asked)| {
-        let found = self::answer(service, query(&asked.with(change), POOL, 0)).await?;
+        let all = Query { min_score: Some(0.0), ..query(&asked.with(change), POOL, 0) };
+        let found = self::answer(service, all).await?;
         Ok::<_, Problem>(Facets::of(found.hits.iter().map(|hit| &hit.paper)))
     };
     if asked.from.is_some() || asked.to.is_some() {
