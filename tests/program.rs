@@ -143,8 +143,11 @@ fn bad_lines_are_told_counted_and_survived() {
 #[test]
 fn mistakes_get_an_error_and_no_panic() {
     let folder = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &str); 5] = [
+    let pdf = folder.path().join("paper.pdf");
+    std::fs::write(&pdf, "%PDF-1.7 and so on").unwrap();
+    let cases: [(&[&str], &str); 6] = [
         (&["anything"], "run `likewise ingest"),
+        (&["--list", pdf.to_str().unwrap()], "paper.pdf: got no text, but a PDF"),
         (&["--file", "no-such-file"], "no-such-file"),
         (&["x", "--model", "no-such-model"], "no-such-model"),
         (&[], "required"),

@@ -183,6 +183,8 @@ fn batches() -> Vec<Case> {
     let deep = json!({ "queries": vec![json!({"text": "a", "k": 1000}); 6] }).to_string();
     let wide =
         json!({ "queries": vec![json!({"text": "a", "k": 1000, "fields": ["embedding"]}); 2] }).to_string();
+    let explained =
+        json!({ "queries": vec![json!({"text": "a", "k": 1000, "explain": true}); 2] }).to_string();
     post(
         "POST /v1/search/batch",
         &[
@@ -198,9 +200,10 @@ fn batches() -> Vec<Case> {
             (
                 &deep,
                 422,
-                "queries: got k of 6000 in all (with embeddings, times 4), wanted at most 5000 (--max-hits)",
+                "queries: got k of 6000 in all (with embeddings, or explained, times 4), wanted at most 5000 (--max-hits)",
             ),
             (&wide, 422, "queries: got k of 8000 in all"),
+            (&explained, 422, "queries: got k of 8000 in all"),
         ],
     )
 }

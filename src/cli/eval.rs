@@ -166,7 +166,11 @@ fn calibrate(options: &Options, set: &JudgedSet) -> anyhow::Result<()> {
     let encoder = place.load(&options.model)?;
     let library = opened(&place, &encoder, set)?;
     let words: &[Mode] = if library.keeps_words()? { &[Mode::Lexical, Mode::Hybrid] } else { &[] };
-    let by_text = set.queries.iter().any(|query| query.text().is_some());
+    let mut short = 0;
+    for query in &set.queries {
+        short += usize::from(library.is_short(&query.like())?);
+    }
+    let by_text = 2 * short > set.queries.len();
     print_line(&format!("# {}\n[chances.{}]", set.name, if by_text { "texts" } else { "papers" }))?;
     for mode in [&[Mode::Semantic], words].concat() {
         let (k, pooled, exact) = (options.k, set.pooled, !options.walk);

@@ -3,7 +3,7 @@
 use super::place::PlaceOptions;
 use super::print_line;
 use crate::catalog::{DateRange, Filter};
-use crate::search::ask::{List, read};
+use crate::search::ask::{List, is_text, read};
 use crate::search::{
     Answer, DEFAULT_K, Diversity, Examples, Hit, Library, Like, Mode, Pair, Query, Shares, Why,
 };
@@ -166,7 +166,14 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
     } else {
         bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     }
-    String::from_utf8(bytes).with_context(|| format!("{}: wanted text in UTF-8", path.display()))
+    let text =
+        String::from_utf8(bytes).with_context(|| format!("{}: wanted text in UTF-8", path.display()))?;
+    anyhow::ensure!(
+        is_text(&text),
+        "{}: got no text, but a PDF or another file; wanted text",
+        path.display()
+    );
+    Ok(text)
 }
 
 fn print(answer: &Answer) -> anyhow::Result<()> {

@@ -26,8 +26,7 @@ impl PaperTexts {
         let (mut texts, mut titles, mut titled) = (Vec::new(), Vec::new(), Vec::new());
         for (place, paper) in papers.into_iter().enumerate() {
             texts.push(model.text_of(paper));
-            // Without an abstract, the title is the text.
-            if share > 0.0 && !paper.title.is_empty() && !paper.r#abstract.is_empty() {
+            if share > 0.0 && has_title(paper) {
                 titles.push(paper.title.clone());
                 titled.push(place);
             }
@@ -54,11 +53,30 @@ impl PaperTexts {
     }
 }
 
+/// Whether a paper's title is not all of its text.
+fn has_title(paper: &Paper) -> bool {
+    !paper.title.is_empty() && !paper.r#abstract.is_empty()
+}
+
 impl Encoder {
     /// Encodes papers; the answer has their order.
     pub fn encode_papers<'a>(&self, papers: impl IntoIterator<Item = &'a Paper>) -> Result<Vec<Embedding>> {
         let read = PaperTexts::of(self.model(), papers);
         Ok(read.papers(self.encode(&read.texts(), Side::Paper)?))
+    }
+
+    /// The vectors of papers' titles, which count by themselves in those of the papers; `None` where they do not.
+    pub fn encode_titles<'a>(
+        &self,
+        papers: impl Iterator<Item = &'a Paper>,
+    ) -> Result<Vec<Option<Vec<f32>>>> {
+        let counts = self.model().title_share() > 0.0;
+        let papers: Vec<Option<&Paper>> =
+            papers.map(|paper| Some(paper).filter(|paper| counts && has_title(paper))).collect();
+        let titles: Vec<&str> = papers.iter().flatten().map(|paper| paper.title.as_str()).collect();
+        let embeddings = if titles.is_empty() { Vec::new() } else { self.encode(&titles, Side::Paper)? };
+        let mut vectors = embeddings.into_iter().map(|embedding| embedding.vector);
+        Ok(papers.into_iter().map(|paper| paper.and_then(|_| vectors.next())).collect())
     }
 }
 

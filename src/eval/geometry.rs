@@ -61,12 +61,8 @@ impl Geometry {
 
     /// The share of those that are nobody's neighbour.
     pub fn nowhere(&self) -> f32 {
-        share(&self.occurrences, |count| *count == 0)
-    }
-
-    /// The share of those whose nearest is at least so near.
-    pub fn with_nearest_from(&self, cosine: f32) -> f32 {
-        share(&self.nearest, |nearest| *nearest >= cosine)
+        let count = self.occurrences.iter().filter(|count| **count == 0).count();
+        if self.occurrences.is_empty() { 0.0 } else { count as f32 / self.occurrences.len() as f32 }
     }
 }
 
@@ -89,11 +85,6 @@ fn mean(values: &[f32]) -> f32 {
     if values.is_empty() { 0.0 } else { (sum / values.len() as f64) as f32 }
 }
 
-fn share<T>(values: &[T], is_one: impl Fn(&T) -> bool) -> f32 {
-    let count = values.iter().filter(|value| is_one(value)).count();
-    if values.is_empty() { 0.0 } else { count as f32 / values.len() as f32 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,7 +101,6 @@ mod tests {
         assert!(geometry.anisotropy().abs() < 0.15, "{}", geometry.anisotropy());
         assert!((geometry.mean_nearest() - 3_f32.to_radians().cos()).abs() < 1e-4);
         assert!(geometry.hubness().abs() < 0.7 && geometry.nowhere() == 0.0, "{}", geometry.hubness());
-        assert_eq!((geometry.with_nearest_from(0.99), geometry.with_nearest_from(0.9999)), (1.0, 0.0));
     }
 
     #[test]

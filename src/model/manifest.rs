@@ -2,7 +2,7 @@
 //!
 //! Its own file because the manifest is data that people write and review: the struct is its schema.
 
-use super::{CONFIG, Chances, Dense, Pooling, Sides, Stated, TOKENIZER, sha256_file};
+use super::{CONFIG, Chances, Dense, MAX_TITLE, Pooling, Sides, Stated, TOKENIZER, sha256_file};
 use crate::disk;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -231,6 +231,10 @@ impl Manifest {
     pub(super) fn check(self, folder: &Path) -> Result<Stated> {
         let shown = folder.join(FILE);
         let shown = shown.display();
+        if self.title > MAX_TITLE {
+            let got = self.title;
+            return Err(Error::Model(format!("{shown}: title: got {got}, wanted 0 to {MAX_TITLE} per cent")));
+        }
         if !self.normalize {
             return Err(Error::Model(format!(
                 "{shown}: normalize = false; only unit vectors can be indexed"
@@ -282,6 +286,13 @@ mod tests {
             assert!(Manifest::known(&manifest.name).is_some());
             assert!(Manifest::known(&manifest.hub.repo).is_some());
         }
+    }
+
+    #[test]
+    fn a_title_that_counts_for_too_much_is_refused() {
+        let manifest = Manifest { title: MAX_TITLE + 1, ..Manifest::parse(KNOWN[0]).unwrap() };
+        let message = manifest.check(Path::new("m")).unwrap_err().to_string();
+        assert!(message.contains("title: got 1001, wanted 0 to 1000 per cent"), "{message}");
     }
 
     #[test]

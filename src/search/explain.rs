@@ -6,7 +6,7 @@
 
 use super::lexical::{Bag, QueryTerms};
 use super::library::Library;
-use super::target::Source;
+use super::target::{Aim, Source};
 use super::{Hit, Mode, Query};
 use crate::encoder::Embedding;
 use crate::error::Result;
@@ -96,49 +96,37 @@ impl Library {
     /// # Errors
     /// As [`Library::search_encoded`].
     pub fn explain(&self, query: &Query, embeddings: Vec<Embedding>, hits: &mut [Hit]) -> Result<()> {
+        let target = self.target(&Query { explain: true, ..query.clone() }, embeddings)?;
+        self.explain_by(&target.aims, self.mode(query)?, hits)
+    }
+
+    /// The same, by what was searched for.
+    pub(super) fn explain_by(&self, aims: &[Aim], mode: Mode, hits: &mut [Hit]) -> Result<()> {
         let count = hits.len().min(MOST_EXPLAINED);
         let hits = &mut hits[..count];
-        let mode = self.mode(query)?;
-        let target = self.target(&Query { explain: true, ..query.clone() }, embeddings)?;
         let ids: Vec<PaperId> = hits.iter().map(|hit| hit.paper.id.clone()).collect();
         let vectors = self.vectors(&ids)?;
-        let titles = self.titles(hits)?;
-        let mut terms: Vec<Option<QueryTerms>> = target.aims.iter().map(|_| None).collect();
-        for (place, vector) in vectors.iter().enumerate() {
+        let titles = self.encoder().encode_titles(hits.iter().map(|hit| &hit.paper))?;
+        let mut asked: Vec<Option<Asked>> = aims.iter().map(|_| None).collect();
+        for (place, (vector, title)) in vectors.iter().zip(titles).enumerate() {
             let number = hits[place].aim;
-            let Some(aim) = target.aims.get(number) else { continue };
-            let terms = match &mut terms[number] {
-                Some(terms) => terms,
-                unknown => unknown.insert(self.terms_among(&aim.bag, hits)?),
+            let Some(aim) = aims.get(number) else { continue };
+            let asked = match &mut asked[number] {
+                Some(asked) => asked,
+                unknown => unknown.insert(Asked::of(&aim.sources, self.terms_among(&aim.bag, hits)?)),
             };
-            let title = match (vector, &titles[place]) {
-                (Some(vector), Some(title)) => self.title_part(&aim.vector, vector, title),
+            let title = match (vector, title) {
+                (Some(vector), Some(title)) => self.title_part(&aim.vector, vector, &title),
                 _ => 0.0,
             };
             let hit = &mut hits[place];
             hit.why = Some(Why {
                 shares: shares(hit, mode, title),
-                terms: shared_terms(terms, &hit.paper),
-                pairs: pairs(&aim.sources, &hit.paper, terms),
+                terms: shared_terms(&asked.terms, &hit.paper),
+                pairs: pairs(asked, &hit.paper),
             });
         }
         Ok(())
-    }
-
-    /// The vectors of hits' titles, where those count by themselves.
-    fn titles(&self, hits: &[Hit]) -> Result<Vec<Option<Vec<f32>>>> {
-        let mut titles = vec![None; hits.len()];
-        if self.encoder().model().title_share() > 0.0 {
-            let has_own =
-                |(_, hit): &(usize, &Hit)| !hit.paper.r#abstract.is_empty() && !hit.paper.title.is_empty();
-            let titled: Vec<(usize, &Hit)> = hits.iter().enumerate().filter(has_own).collect();
-            let alone = |hit: &Hit| Paper { title: hit.paper.title.clone(), ..Paper::default() };
-            let papers: Vec<Paper> = titled.iter().map(|(_, hit)| alone(hit)).collect();
-            for ((place, _), embedding) in titled.iter().zip(self.encoder().encode_papers(&papers)?) {
-                titles[*place] = Some(embedding.vector);
-            }
-        }
-        Ok(titles)
     }
 
     /// How much of a paper's cosine comes from its title: its vector is `(text + share · title) / length`, and all but the
@@ -240,9 +228,21 @@ impl<'a> Sentence<'a> {
     }
 }
 
+/// What a question says: read once, for all hits.
+struct Asked<'a> {
+    terms: QueryTerms,
+    sentences: Vec<Sentence<'a>>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(sources: &'a [Source], terms: QueryTerms) -> Asked<'a> {
+        let sentences = sources.iter().flat_map(|source| source.sentences(&terms)).collect();
+        Asked { terms, sentences }
+    }
+}
+
 /// The sentences that share most, each in one pair.
-fn pairs(sources: &[Source], paper: &Paper, terms: &QueryTerms) -> Vec<Pair> {
-    let asked: Vec<Sentence> = sources.iter().flat_map(|source| source.sentences(terms)).collect();
+fn pairs(Asked { terms, sentences: asked }: &Asked, paper: &Paper) -> Vec<Pair> {
     let mut found = Sentence::all(None, "title", &paper.title, terms);
     found.extend(Sentence::all(None, "abstract", &paper.r#abstract, terms));
     let mut likes: Vec<(f32, usize, usize)> = Vec::new();
@@ -295,7 +295,8 @@ mod tests {
             r#abstract: "Insects matter. A bee that counts untangled a knot. We conclude.".into(),
             ..Paper::default()
         };
-        let pairs = pairs(&[Source::Text(text.into())], &paper, &terms);
+        let source = [Source::Text(text.into())];
+        let pairs = pairs(&Asked::of(&source, terms.clone()), &paper);
         assert_eq!(pairs[0].asked.text, "Can bees count knots?");
         assert_eq!((pairs[0].asked.start, pairs[0].asked.end, pairs[0].asked.of), (14, 35, "text"));
         assert_eq!(pairs[0].found.text, "A bee that counts untangled a knot.");
@@ -304,6 +305,6 @@ mod tests {
         let shared = shared_terms(&terms, &paper);
         let sum: f32 = shared.iter().map(|term| term.weight).sum();
         assert!((sum - terms.score(&paper)).abs() < 1e-6, "{shared:?}");
-        assert!(super::pairs(&[], &paper, &terms).is_empty());
+        assert!(super::pairs(&Asked::of(&[], terms), &paper).is_empty());
     }
 }

@@ -71,7 +71,7 @@ pub struct QueryTerms {
     weights: HashMap<String, f32>,
     /// By how many papers have them, the fewest first; what no paper has is left out.
     rarest: Vec<(String, usize)>,
-    /// What all of them tell, those that no paper has among them.
+    /// What the question's tell, [`MOST_TERMS`] of them, those that no paper has among them.
     most: f32,
 }
 
@@ -85,14 +85,13 @@ impl QueryTerms {
             let idf = (1.0 + (papers - with + 0.5) / (with + 0.5)).ln();
             (times / (times + 1.0) * idf, term.clone(), count)
         };
+        let mut weighed: Vec<_> = bag.0.iter().map(weigh).collect();
+        weighed.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         // What no paper has no paper is found by, but it is a part of the question: whose words are mostly unknown here,
         // has little of it anywhere.
-        let (mut weighed, unknown): (Vec<_>, Vec<_>) =
-            bag.0.iter().map(weigh).partition(|(.., count)| *count > 0);
-        let unknown: f32 = unknown.into_iter().map(|(weight, ..)| weight).sum();
-        weighed.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        let most = weighed.iter().take(MOST_TERMS).map(|(weight, ..)| weight).sum();
+        weighed.retain(|(.., count)| *count > 0);
         weighed.truncate(MOST_TERMS);
-        let most = unknown + weighed.iter().map(|(weight, ..)| weight).sum::<f32>();
         let mut rarest: Vec<_> = weighed.iter().map(|(_, term, count)| (term.clone(), *count)).collect();
         rarest.sort_by_key(|(_, count)| *count);
         QueryTerms {
@@ -117,8 +116,8 @@ impl QueryTerms {
         self.weights.is_empty()
     }
 
-    /// How much of the question a paper has, 0 to 1: BM25 (Robertson & Zaragoza 2009, formula 3.15), over what a text of
-    /// nothing else would come to.
+    /// How much of the question a paper has, 0 to 1: BM25 (Robertson & Zaragoza 2009, formula 3.15), over what a text would
+    /// come to that has each of the question's terms without end.
     pub fn score(&self, paper: &Paper) -> f32 {
         // In one order, so that rounding is the same wherever it is computed.
         let mut scores: Vec<f32> = self.scores(paper).into_iter().map(|(_, score)| score).collect();
@@ -177,6 +176,11 @@ mod tests {
         let known = super::tests::terms("Bees that count: a model.").score(&whole);
         assert!((0.8..1.0).contains(&known), "{known}");
         assert!((0.3..0.6).contains(&terms.score(&whole)), "a part of the question is nowhere");
+        let with = |count: usize| {
+            let unknown: String = (0..count).map(|n| format!("blorx{n} ")).collect();
+            super::tests::terms(&format!("Bees {unknown}"))
+        };
+        assert_eq!(with(300).score(&whole), with(600).score(&whole), "so many terms count and no more");
     }
 
     #[test]

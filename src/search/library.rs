@@ -198,7 +198,6 @@ impl Library {
     /// As [`Library::search`]; also if texts come without their embeddings.
     pub fn search_encoded(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Answer> {
         query.check()?;
-        let known = if query.explain { embeddings.clone() } else { Vec::new() };
         let target = self.target(query, embeddings)?;
         let mode = self.mode(query)?;
         let lists = (0..target.aims.len()).map(|aim| self.list_of(aim, &target, query, mode));
@@ -211,7 +210,7 @@ impl Library {
         }
         let (mut hits, diversity) = self.hits(pool, query)?;
         if query.explain {
-            self.explain(query, known, &mut hits)?;
+            self.explain_by(&target.aims, mode, &mut hits)?;
         }
         let texts = target.texts.clone();
         Ok(Answer { hits, nothing_like_it, diversity, texts, target: target.vector() })

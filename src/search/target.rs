@@ -8,6 +8,7 @@ use super::library::Library;
 use super::{Bag, Examples, Like, Mode, Query, TextRead, unit};
 use crate::encoder::Embedding;
 use crate::error::{Error, Result};
+use crate::model::Side;
 use crate::paper::{Paper, PaperId};
 use crate::text::text_of_query;
 
@@ -21,10 +22,10 @@ const TOGETHER: f32 = 0.35;
 /// Most subjects of a list, each of which is searched for.
 const MOST_CLUSTERS: usize = 12;
 
-/// Most examples that are searched for one by one; of more, those that are most alike are one. The deeper their lists, the
-/// fewer: so many papers are looked at.
+/// Most examples that are searched for one by one, for lists of at most [`SHALLOW`] papers; for longer ones, and for exact
+/// ones, as many as of subjects. Of more, those that are most alike are one.
 const MOST_BEST: usize = 100;
-const MOST_LOOKED_AT: usize = 10_000;
+const SHALLOW: usize = 100;
 
 /// Tokens from which on a text is as good as an abstract.
 const SHORT: usize = 64;
@@ -93,6 +94,20 @@ impl Library {
         Ok(self.target(query, embeddings)?.vector())
     }
 
+    /// Whether something is short texts and nothing else: what scores mean is another thing then.
+    ///
+    /// # Errors
+    /// As [`crate::encoder::Encoder::tokenize`].
+    pub fn is_short(&self, Like { texts, papers, vectors }: &Like) -> Result<bool> {
+        let texts: Vec<_> = texts.iter().map(|text| text_of_query(text)).collect();
+        let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
+        if texts.is_empty() || !papers.is_empty() || !vectors.is_empty() {
+            return Ok(false);
+        }
+        let read = self.encoder().tokenize(&texts, &self.encoder().reading(Side::Query))?;
+        Ok(read.iter().all(|text| text.ids.len() < SHORT))
+    }
+
     pub(super) fn target(&self, query: &Query, mut embeddings: Vec<Embedding>) -> Result<Target> {
         let Query { like, unlike, .. } = query;
         if embeddings.len() != query.texts().count() {
@@ -109,10 +124,8 @@ impl Library {
         let groups = match query.examples() {
             Examples::Mean => vec![(0..aims.len()).collect()],
             Examples::Best => {
-                let depth = query.offset + query.k + like.papers.len() + unlike.papers.len();
-                let most = if query.exact { 0 } else { MOST_LOOKED_AT / depth };
-                let most = most.clamp(MOST_CLUSTERS, MOST_BEST);
-                clusters(&vectors(&aims), NEVER, most)
+                let is_shallow = query.offset + query.k <= SHALLOW && !query.exact;
+                clusters(&vectors(&aims), NEVER, if is_shallow { MOST_BEST } else { MOST_CLUSTERS })
             }
             Examples::Clusters => clusters(&vectors(&aims), TOGETHER, MOST_CLUSTERS),
         };

@@ -7,8 +7,8 @@ use super::queue::QueueLimits;
 use crate::search::MAX_K;
 use std::time::Duration;
 
-/// How many hits one with its embedding is as large as.
-pub const EMBEDDED: usize = 4;
+/// How many hits one with its embedding, or with why it is one, is as large as.
+pub const LARGE: usize = 4;
 
 /// What a server takes and whom it serves.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct ServerOptions {
     pub max_batch: usize,
     /// Most hits of one query.
     pub max_k: usize,
-    /// Hits of all queries of one request; one with its embedding counts as [`EMBEDDED`] of them.
+    /// Hits of all queries of one request; one with its embedding, or explained, counts as [`LARGE`] of them.
     pub max_hits: usize,
     /// Bytes of answers that may not be read yet.
     pub max_unread_bytes: usize,

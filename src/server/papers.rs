@@ -48,7 +48,7 @@ pub struct SimilarParams {
     #[serde(default)]
     #[param(schema_with = shapes::offset, required = false)]
     offset: usize,
-    /// Answers of a lower chance are left out or, where the model's are not known, of a lower score. Left out: none is, unless nothing at all is like what was asked.
+    /// Answers of a lower chance are left out or, where the model's are not known, of a lower score, before age counts. With the default model and words, no chance is above 0.76, or 0.64 where short texts ask. Left out: none is, unless nothing at all is like what was asked.
     #[param(minimum = 0, maximum = 1)]
     min_score: Option<f32>,
     /// Compare with every paper instead of walking the graph.

@@ -149,8 +149,13 @@ impl Service {
     }
 
     /// Shows an answer.
-    pub async fn found(&self, answer: Answer, fields: &Fields, started: Instant) -> Result<Found, Problem> {
-        let papers = answer.hits.iter().map(|hit| hit.paper.clone()).collect();
+    pub async fn found(
+        &self,
+        mut answer: Answer,
+        fields: &Fields,
+        started: Instant,
+    ) -> Result<Found, Problem> {
+        let papers = answer.hits.iter_mut().map(|hit| std::mem::take(&mut hit.paper)).collect();
         let views = self.views(papers, fields).await?;
         let hit = |(hit, paper): (Hit, View)| {
             let Hit { rank, score, chance, parts, nearly_the_same, why, .. } = hit;
