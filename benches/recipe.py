@@ -1,9 +1,10 @@
-"""What was tried for the ranking, and not all of it kept: titles that count more, and scores of sentences.
+"""What was tried for the ranking, and not all of it kept: titles that count more, ways to fuse, and scores of sentences.
 
 Corpus: the sets keywords-* and tracks-* of benches/judged.py; what is fitted is fitted on dev. Titles: token vectors of the reference
 library (transformers, f32), since our encoder gives pooled ones only; (a) title tokens count w times in the mean, (b)
-`normalize(e(title. abstract) + a e(title))`. All by vectors alone, compared with every paper. Sentences: the first 200 hits of
-hybrid search, put in another order by the cosines of their sentences with the question's, which our encoder computes. Fair in
+`normalize(e(title. abstract) + a e(title))`. All by vectors alone, compared with every paper. Fusions: of the first 200 by
+meaning and the first 200 by words, by reciprocal rank (Cormack, Clarke & Büttcher 2009) and by scores between the last's and the
+first's, beside hybrid's, which are fractions of what they could be at most. Sentences: the first 200 hits of hybrid search, put in another order by the cosines of their sentences with the question's, which our encoder computes. Fair in
 quality; no time is taken, since a question would have some 1,600 sentences to encode.
 
 Run: make bench-recipe
@@ -30,6 +31,8 @@ DISCOUNT = 1 / numpy.log2(numpy.arange(2, 12))
 WEIGHTS = [2, 3, 5, 9]
 SHARES = [0.15, 0.25, 0.5, 1]
 SENTENCES = [0.1, 0.2, 0.4]
+WORDS = [0.3, 0.5, 0.7]
+DEPTH = 200
 DRAWS = 4000
 
 
@@ -114,6 +117,46 @@ def titles(judged):
         yield f"(b) read again, a = {share}", values, p_value(values, plain)
 
 
+def answers(folder, kept, mode):
+    """Each query's first hits by a mode, with their scores; in a pool, all of it."""
+    run = collections.defaultdict(list)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = pathlib.Path(scratch) / "asked.run"
+        subprocess.run([LIKEWISE, "eval", folder, "--data", kept / folder.name, "--mode", mode, "-k", str(DEPTH), "--save-run", path], check=True, capture_output=True)
+        for line in path.open():
+            query, _, paper, _, score, _ = line.rstrip("\n").split("\t")
+            run[query].append((paper, float(score)))
+    return run
+
+
+def by_ranks(hits):
+    return {paper: 1 / (60 + rank) for rank, (paper, _) in enumerate(hits, 1)}
+
+
+def by_scores(hits):
+    scores = [score for _, score in hits]
+    least, span = min(scores, default=0), (max(scores, default=0) - min(scores, default=0)) or 1
+    return {paper: (score - least) / span for paper, score in hits}
+
+
+def fusions(judged, folder, kept):
+    """A row a way of making one list of two."""
+    runs = [answers(folder, kept, mode) for mode in ["semantic", "lexical"]]
+    hybrid = answers(folder, kept, "hybrid")
+    plain = numpy.array([judged.ndcg(query, [paper for paper, _ in hybrid[query]]) for query in judged.queries])
+    yield "hybrid", plain, None
+    for name, told in [("reciprocal ranks", by_ranks), ("scores from last to first", by_scores)]:
+        for weight in WORDS:
+            values = []
+            for query in judged.queries:
+                one, other = (told(run[query]) for run in runs)
+                # A paper that is named by one list only has nothing of the other.
+                fused = {paper: (1 - weight) * one.get(paper, 0) + weight * other.get(paper, 0) for paper in {**one, **other}}
+                values.append(judged.ndcg(query, sorted(fused, key=lambda paper: (-fused[paper], paper))))
+            values = numpy.array(values)
+            yield f"{name}, {weight} by words", values, p_value(values, plain)
+
+
 def split(abstract):
     return [part.strip() for part in re.split(r'(?<=[.?!]) (?=[A-Z0-9("$])', abstract) if len(part.strip()) > 3]
 
@@ -126,11 +169,7 @@ def sentences(judged, folder, kept):
         (scratch / "s.jsonl").write_text("".join(json.dumps({"id": f"s/{place}", "title": part, "abstract": ""}) + "\n" for place, (_, part) in enumerate(parts)))
         subprocess.run([LIKEWISE, "embed", scratch / "s.jsonl", "--title-only", "--title", "0", "--out", scratch / "s.npy"], check=True, capture_output=True)
         vectors = numpy.load(scratch / "s.npy")
-        subprocess.run([LIKEWISE, "eval", folder, "--data", kept / folder.name, "--mode", "hybrid", "-k", "200", "--save-run", scratch / "h.run"], check=True, capture_output=True)
-        run = collections.defaultdict(list)
-        for line in (scratch / "h.run").open():
-            query, _, paper, _, score, _ = line.rstrip("\n").split("\t")
-            run[query].append((paper, float(score)))
+    run = answers(folder, kept, "hybrid")
     of = collections.defaultdict(list)
     for place, (paper, _) in enumerate(parts):
         of[paper].append(place)
@@ -158,7 +197,8 @@ def main():
     rows = []
     for name in options.names.split(","):
         judged = Judged(options.sets / name)
-        ways = list(titles(judged)) + ([] if judged.pooled else list(sentences(judged, options.sets / name, options.sets / "kept")))
+        where = (judged, options.sets / name, options.sets / "kept")
+        ways = [*titles(judged), *fusions(*where), *([] if judged.pooled else sentences(*where))]
         rows += [[name, way, f"{values.mean():.4f}", "" if p is None else f"{p:.4f}"] for way, values, p in ways]
     told = f"{today()}, {machine()}. `make bench-recipe`; benches/recipe.py says what was tried. p: beside the row without it.\n\n"
     told += table(["set", "way", "nDCG@10", "p"], rows)
