@@ -106,11 +106,12 @@ def latencies(data, address="127.0.0.1:8197"):
             papers += page["papers"]
             cursor = page["next"] and f"&cursor={page['next']}"
         chosen = random.Random(1).sample(papers, QUESTIONS)
-        ways = {**{mode: {"mode": mode} for mode in MODES}, "hybrid, explained": {"mode": "hybrid", "explain": True}}
+        more = {"explained": {"explain": True}, "rescored": {"rescore": True}}
+        ways = {**{mode: {"mode": mode} for mode in MODES}, **{f"hybrid, {way}": {"mode": "hybrid", **option} for way, option in more.items()}}
         times = {(kind, way): [] for kind in ["by id", "by title"] for way in ways}
         for place, paper in enumerate(chosen):
             for kind, like in [("by id", {"like": [paper["id"]]}), ("by title", {"text": paper["title"]})]:
-                # Encoded once for all: what is asked here is what words, and explaining, add.
+                # Encoded once for all: what is asked here is what words, explaining and sentences add.
                 asked(connection, like)
                 names = list(ways)
                 for way in names[place % len(ways) :] + names[: place % len(ways)]:

@@ -4,14 +4,16 @@ Corpus: the sets keywords-* and tracks-* of benches/judged.py; what is fitted is
 library (transformers, f32), since our encoder gives pooled ones only; (a) title tokens count w times in the mean, (b)
 `normalize(e(title. abstract) + a e(title))`. All by vectors alone, compared with every paper. Fusions: of the first 200 by
 meaning and the first 200 by words, by reciprocal rank (Cormack, Clarke & Büttcher 2009) and by scores between the last's and the
-first's, beside hybrid's, which are fractions of what they could be at most. Sentences: the first 200 hits of hybrid search, put in another order by the cosines of their sentences with the question's, which our encoder computes. Fair in
-quality; no time is taken, since a question would have some 1,600 sentences to encode.
+first's, beside hybrid's, which are fractions of what they could be at most. Sentences: the first hits of hybrid search, put in
+another order by the cosines of their sentences with the question's, which our encoder computes of all papers beforehand. Fair in
+quality; no time is taken (`rescore` in benches/quality.py: what came of it).
 
 Run: make bench-recipe
 """
 
 import argparse
 import collections
+import itertools
 import json
 import pathlib
 import re
@@ -33,6 +35,7 @@ SHARES = [0.15, 0.25, 0.5, 1]
 SENTENCES = [0.1, 0.2, 0.4]
 WORDS = [0.3, 0.5, 0.7]
 DEPTH = 200
+FIRST = [30, 200]
 DRAWS = 4000
 
 
@@ -183,9 +186,11 @@ def sentences(judged, folder, kept):
     plain = numpy.array([judged.ndcg(query, ranked(query, scores[query])) for query in judged.queries])
     yield "hybrid", plain, None
     for column, name in enumerate(["each asked sentence's nearest", "the nearest pair"]):
-        for weight in SENTENCES:
-            values = numpy.array([judged.ndcg(query, ranked(query, scores[query] + weight * told[query][:, column])) for query in judged.queries])
-            yield f"+ {weight} {name}", values, p_value(values, plain)
+        for first, weight in itertools.product(FIRST, SENTENCES):
+            # Those beyond the first stay behind them.
+            mixed = {query: scores[query] + weight * told[query][:, column] - 9 * (numpy.arange(len(scores[query])) >= first) for query in judged.queries}
+            values = numpy.array([judged.ndcg(query, ranked(query, mixed[query])) for query in judged.queries])
+            yield f"first {first}: + {weight} {name}", values, p_value(values, plain)
 
 
 def main():
@@ -198,7 +203,7 @@ def main():
     for name in options.names.split(","):
         judged = Judged(options.sets / name)
         where = (judged, options.sets / name, options.sets / "kept")
-        ways = [*titles(judged), *fusions(*where), *([] if judged.pooled else sentences(*where))]
+        ways = [*titles(judged), *fusions(*where), *sentences(*where)]
         rows += [[name, way, f"{values.mean():.4f}", "" if p is None else f"{p:.4f}"] for way, values, p in ways]
     told = f"{today()}, {machine()}. `make bench-recipe`; benches/recipe.py says what was tried. p: beside the row without it.\n\n"
     told += table(["set", "way", "nDCG@10", "p"], rows)

@@ -13,6 +13,12 @@ pub fn split(text: &str) -> Vec<&str> {
     let mut sentences = Vec::new();
     let mut start = 0;
     for (place, byte) in bytes.iter().enumerate() {
+        // Where no spaces are written, the mark alone ends it.
+        if let Some(end) = text.get(place..place + 3).filter(|mark| ["。", "！", "？"].contains(mark)) {
+            sentences.push(&text[start..place + end.len()]);
+            start = place + end.len();
+            continue;
+        }
         let is_end = b".?!".contains(byte) && bytes.get(place + 1) == Some(&b' ');
         if !is_end || (*byte == b'.' && is_short_form(&text[start..place])) {
             continue;
@@ -56,6 +62,7 @@ mod tests {
         );
         assert_eq!(split(text).concat(), text);
         assert!(split("").is_empty());
+        assert_eq!(split("我们提出。预测！实验"), ["我们提出。", "预测！", "实验"]);
         assert_eq!(split("Ünïcode. Ärger. "), ["Ünïcode. ", "Ärger. "]);
     }
 }

@@ -5,9 +5,12 @@
 
 use crate::support::sample;
 use likewise::catalog::DateRange;
-use likewise::search::{Examples, Hit, Like, MAX_K, MOST_EXPLAINED, Mode, NO_CHANCE, Query};
+use likewise::index::dot;
+use likewise::model::Side;
+use likewise::search::{Examples, Hit, Like, MAX_K, MOST_EXPLAINED, Mode, NO_CHANCE, Query, RESCORED};
+use likewise::sentences::split;
 use likewise::text::text_of;
-use likewise::{Error, Filter};
+use likewise::{Error, Filter, Paper};
 
 /// The family that a sample id names.
 fn family(id: &str) -> &str {
@@ -20,6 +23,10 @@ fn family(id: &str) -> &str {
 fn ask(like: Like, k: usize, exact: bool, filter: Filter) -> Vec<Hit> {
     let (mode, min_score) = (Some(Mode::Semantic), Some(0.0));
     sample().search(&Query { k, exact, filter, mode, min_score, ..Query::of(like) }).unwrap().hits
+}
+
+fn ids(hits: &[Hit]) -> Vec<&str> {
+    hits.iter().map(|hit| hit.paper.id.as_str()).collect()
 }
 
 fn every_paper() -> Vec<Hit> {
@@ -250,13 +257,16 @@ fn a_hit_says_why_it_is_one() {
         .flat_map(|like| [Mode::Semantic, Mode::Lexical, Mode::Hybrid].map(|mode| (like.clone(), mode)))
     {
         let half_life = (mode == Mode::Hybrid).then_some(10.0);
-        let plain = Query { half_life, exact: true, ..in_mode(mode, like.clone(), 8) };
+        let rescore = mode != Mode::Lexical;
+        let plain = Query { half_life, rescore, exact: true, ..in_mode(mode, like.clone(), 8) };
         let told = library.search(&Query { explain: true, ..plain.clone() }).unwrap().hits;
         let untold: Vec<Hit> = told.iter().map(|hit| Hit { why: None, ..hit.clone() }).collect();
         assert_eq!(untold, library.search(&plain).unwrap().hits, "{mode}");
         for hit in &told {
             let why = hit.why.as_ref().unwrap();
-            let sum = why.shares.semantic + why.shares.title + why.shares.lexical;
+            let of_sentences = why.shares.sentences.unwrap_or_default();
+            assert_eq!(of_sentences != 0.0, rescore);
+            let sum = why.shares.semantic + why.shares.title + why.shares.lexical + of_sentences;
             assert!((sum - hit.score).abs() < 1e-5, "{mode}: {why:?} for {}", hit.score);
             assert!(
                 mode == Mode::Semantic || why.shares.lexical > 0.0 || hit.parts.unwrap().lexical == Some(0.0)
@@ -287,6 +297,58 @@ fn a_hit_says_why_it_is_one() {
         let title = why.shares.title;
         assert!(mode == Mode::Lexical && title == 0.0 || title != 0.0, "{mode}: {why:?}");
     }
+}
+
+#[test]
+fn sentences_score_the_first_once_more() {
+    let library = sample();
+    let paper = every_paper().remove(3).paper;
+    let vectors = |paper: &Paper| {
+        let mut texts = vec![paper.title.as_str()];
+        texts.extend(split(&paper.r#abstract).into_iter().map(str::trim));
+        let embeddings = library.encoder().encode(&texts, Side::Paper).unwrap();
+        embeddings.into_iter().map(|embedding| embedding.vector).collect::<Vec<_>>()
+    };
+    let asked = vectors(&paper);
+    for mode in [Mode::Semantic, Mode::Hybrid] {
+        let plain = Query { exact: true, ..in_mode(mode, Like::papers(vec![paper.id.to_string()]), 40) };
+        let before = library.search(&plain).unwrap().hits;
+        let rescored = Query { rescore: true, ..plain.clone() };
+        let after = library.search(&rescored).unwrap().hits;
+        assert!(after.is_sorted_by(|a, b| a.score >= b.score));
+        assert_ne!(ids(&before[..RESCORED]), ids(&after[..RESCORED]), "{mode}");
+        assert_eq!(ids(&before[RESCORED..]), ids(&after[RESCORED..]), "{mode}");
+        for old in &before {
+            let new = after.iter().find(|hit| hit.paper.id == old.paper.id).unwrap();
+            let near = (old.rank <= RESCORED).then(|| {
+                let found = vectors(&old.paper);
+                let nearest =
+                    |asked: &Vec<f32>| found.iter().map(|found| dot(asked, found)).fold(-1.0, f32::max);
+                asked.iter().map(nearest).sum::<f32>() / asked.len() as f32
+            });
+            let said = new.parts.unwrap().sentences;
+            assert!(
+                said.is_some() == near.is_some() && (said.unwrap_or(0.0) - near.unwrap_or(0.0)).abs() < 2e-2
+            );
+            let wanted = (old.score + 0.2 * said.unwrap_or(0.0)) / 1.2;
+            assert!((new.score - wanted).abs() < 1e-5 && new.chance == old.chance, "{new:?}");
+            assert_eq!(new.cosine(), old.cosine());
+        }
+        let page = Query { offset: 10, k: 10, ..rescored };
+        assert_eq!(ids(&library.search(&page).unwrap().hits), ids(&after[10..20]), "pages are of one order");
+    }
+}
+
+#[test]
+fn sentences_leave_subjects_their_turns() {
+    let [some, others] = two_families(5);
+    let like = Like::papers([some, others].concat());
+    let plain = Query { examples: Some(Examples::Clusters), k: 20, exact: true, ..Query::of(like) };
+    let before = sample().search(&plain).unwrap().hits;
+    let after = sample().search(&Query { rescore: true, ..plain }).unwrap().hits;
+    let aims = |hits: &[Hit]| hits.iter().map(|hit| hit.aim).collect::<Vec<_>>();
+    assert!(aims(&before) == aims(&after) && aims(&before).contains(&1), "{:?}", aims(&after));
+    assert_ne!(ids(&before), ids(&after));
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn no_json(path: &'static str) -> Vec<Case> {
 
 fn searches() -> Vec<Case> {
     let vector = |value: &str| format!("{{\"vector\":[{}{value}]}}", "0.1,".repeat(383));
+    let unsaid = vector("0.1").replace('}', ",\"rescore\":true}");
     let zeros = format!("{{\"vector\":[{}0]}}", "0,".repeat(383));
     let long_text = json!({ "text": "long ".repeat(25_000) }).to_string();
     let long_id = json!({ "like": ["x".repeat(301)] }).to_string();
@@ -80,6 +81,7 @@ fn searches() -> Vec<Case> {
             (r#"{"like":[{"text":"a","id":"b"}]}"#, 422, "like[0].id: unknown field `id`"),
             (r#"{"like":[{"text":" "}]}"#, 422, "text: got an empty text"),
             (r#"{"text":"a","unlike":[{"text":""}]}"#, 422, "text: got an empty text"),
+            (&unsaid, 422, "rescore: got true, and a vector, which has no sentences"),
             (r#"{"text":"a","examples":"worst"}"#, 422, "examples: unknown variant"),
             (r#"{"unlike":["a"]}"#, 422, "at least one of"),
             (r#"{"text":null}"#, 422, "at least one of"),
@@ -185,6 +187,7 @@ fn batches() -> Vec<Case> {
         json!({ "queries": vec![json!({"text": "a", "k": 1000, "fields": ["embedding"]}); 2] }).to_string();
     let explained =
         json!({ "queries": vec![json!({"text": "a", "k": 1000, "explain": true}); 2] }).to_string();
+    let rescored = json!({ "queries": vec![json!({"text": "a", "k": 10, "rescore": true}); 6] }).to_string();
     post(
         "POST /v1/search/batch",
         &[
@@ -200,10 +203,11 @@ fn batches() -> Vec<Case> {
             (
                 &deep,
                 422,
-                "queries: got k of 6000 in all (with embeddings, or explained, times 4), wanted at most 5000 (--max-hits)",
+                "queries: got k of 6000 in all (with embeddings, or explained, times 4; rescored, 1000 more each), wanted at most 5000 (--max-hits)",
             ),
             (&wide, 422, "queries: got k of 8000 in all"),
             (&explained, 422, "queries: got k of 8000 in all"),
+            (&rescored, 422, "queries: got k of 6060 in all"),
         ],
     )
 }

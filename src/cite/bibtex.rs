@@ -47,6 +47,10 @@ fn entry(paper: &Paper, key: &str) -> String {
         field("eprint", &verbatim(id));
         field("archiveprefix", "arXiv");
     }
+    // So that a list that was written here is known again.
+    if !paper.id.is_known_everywhere() {
+        field("likewise", &verbatim(paper.id.as_str()));
+    }
     if !paper.r#abstract.is_empty() {
         field("abstract", &escaped(&paper.r#abstract));
     }

@@ -32,7 +32,7 @@ pub struct Options {
     space: Option<PathBuf>,
     /// Fit the chances that scores stand for, in every mode, as model.toml has them, and say how far they and those in use are
     /// from what was judged.
-    #[arg(long, conflicts_with = "runs_only")]
+    #[arg(long, conflicts_with_all = ["runs_only", "space", "json"])]
     calibrate: bool,
     /// The judgements: qrels/NAME.tsv. Left out, test, or the only ones.
     #[arg(long, value_name = "NAME")]
@@ -67,6 +67,9 @@ pub struct Options {
     /// How several examples make one question; several, with commas, are compared.
     #[arg(long, value_name = "HOW", value_delimiter = ',')]
     examples: Vec<Examples>,
+    /// Score the first 30 hits once more, by their sentences, too: some 0.4 s each.
+    #[arg(long)]
+    rescore: bool,
     /// Ask as readers do, by walking the graph, and not by comparing with every paper.
     #[arg(long)]
     walk: bool,
@@ -174,7 +177,7 @@ fn calibrate(options: &Options, set: &JudgedSet) -> anyhow::Result<()> {
     print_line(&format!("# {}\n[chances.{}]", set.name, if by_text { "texts" } else { "papers" }))?;
     for mode in [&[Mode::Semantic], words].concat() {
         let (k, pooled, exact) = (options.k, set.pooled, !options.walk);
-        let asking = Asking { k, pooled, exact, mode: Some(mode), examples: None };
+        let asking = Asking { k, pooled, exact, mode: Some(mode), examples: None, rescore: false };
         let run = ask(&library, set, asking, |_| {})?;
         let pairs = calibration::pairs(set, &run, options.relevant);
         let curve = calibration::fit(&pairs).with_context(|| mode.to_string())?;
@@ -218,7 +221,7 @@ fn runs(options: &Options, set: &JudgedSet) -> anyhow::Result<Vec<(String, Run)>
     }
     for (mode, examples) in options.ways() {
         let (k, pooled, exact) = (options.k, set.pooled, !options.walk);
-        let asking = Asking { k, pooled, exact, mode, examples };
+        let asking = Asking { k, pooled, exact, mode, examples, rescore: options.rescore };
         let all = set.queries.len();
         let how = [mode.map(|mode| format!(", {mode}")), examples.map(|examples| format!(", {examples}"))];
         let how: String = how.into_iter().flatten().collect();

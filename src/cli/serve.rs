@@ -69,7 +69,7 @@ struct Limits {
     /// Most hits of one query, up to 1000.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_K", default_value_t = MAX_K, value_parser = parse_max_k)]
     max_k: usize,
-    /// Most hits of all queries of one request; one with its embedding, or explained, counts as four.
+    /// Most hits of all queries of one request; one with its embedding, or explained, counts as four, and a question that is rescored as 1000 more.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_HITS", default_value_t = 20_480, value_parser = parse_count)]
     max_hits: usize,
     /// Bytes of answers that clients have not read yet; who asks for more is told to come back.

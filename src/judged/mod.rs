@@ -43,6 +43,8 @@ pub struct Asking {
     pub mode: Option<Mode>,
     /// How several examples make one question.
     pub examples: Option<Examples>,
+    /// Whether sentences count, too.
+    pub rescore: bool,
 }
 
 /// Asks a library every query of a set. `progress` is told how many are answered.
@@ -116,9 +118,8 @@ fn question(query: &JudgedQuery, asking: Asking, pool: Option<Vec<String>>) -> Q
     // The query's own paper may be among the hits, and is then taken out.
     let k = pool.as_ref().map_or(asking.k, Vec::len) + 1;
     let filter = Filter { withdrawn: true, ids: pool, ..Filter::default() };
-    let Asking { exact, examples, .. } = asking;
-    let mode = asking.mode;
-    Query { k: k.min(MAX_K), exact, mode, examples, filter, ..Query::of(query.like()) }
+    let Asking { mode, exact, examples, rescore, .. } = asking;
+    Query { k: k.min(MAX_K), exact, mode, examples, rescore, filter, ..Query::of(query.like()) }
 }
 
 /// Papers by the names that the set has for them, with scores, best first. The query's own paper is no answer.

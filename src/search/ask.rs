@@ -3,13 +3,17 @@
 //! Its own file because one field, or one file, takes everything: a sentence, an abstract, several, ids and addresses of
 //! papers, a bibliography. Reading it knows nothing of which papers there are.
 
+use super::MAX_PAPERS;
 use super::library::Library;
 use crate::latex::readable;
-use crate::paper::{MAX_ID_BYTES, PaperId, collapse_whitespace};
+use crate::paper::{MAX_ID_BYTES, Paper, PaperId, collapse_whitespace};
 use biblatex::{RawBibliography, RawChunk, RawEntry};
 
 /// Bytes of a field of a bibliography that are read: more than any abstract has.
 const FIELD_BYTES: usize = 16_000;
+
+/// Most words of one part that are looked up.
+const MOST_IDS: usize = 10 * MAX_PAPERS;
 
 /// Something that papers should be like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub enum Example {
     Text(String),
     /// A paper, by ids any of which may be known here; and what can be said of it if none is.
     Paper(Vec<PaperId>, Option<String>),
+    /// Words each of which may be what somebody calls a paper; a text, if none of them is known here.
+    Words(Vec<PaperId>, String),
 }
 
 /// What examples stand for, among the papers of a library.
@@ -38,28 +44,44 @@ impl List {
     /// As [`Library::paper_if_here`].
     pub fn of(examples: Vec<Example>, library: &Library) -> crate::Result<List> {
         let mut list = List::default();
+        let here = |ids: &[PaperId]| {
+            let mut found = ids.iter().map(|id| library.paper_if_here(id.as_str()));
+            found.find_map(Result::transpose).transpose()
+        };
         for example in examples {
-            let (ids, text) = match example {
-                Example::Text(text) => (Vec::new(), Some(text)),
-                Example::Paper(ids, text) => (ids, text),
-            };
-            let here =
-                ids.iter().find_map(|id| library.paper_if_here(id.as_str()).transpose()).transpose()?;
-            match (here, text) {
-                (Some(paper), _) if list.papers.iter().any(|id| id == paper.id.as_str()) => {}
-                (Some(paper), _) => list.papers.push(paper.id.to_string()),
-                (None, Some(text)) => list.texts.push(text),
-                (None, None) => list.missing.extend(ids.first().map(ToString::to_string)),
+            match example {
+                Example::Text(text) => list.texts.push(text),
+                Example::Paper(ids, text) => list.add(here(&ids)?, ids.first(), text),
+                Example::Words(ids, text) => {
+                    let found: Vec<Option<Paper>> =
+                        ids.iter().map(|id| here(std::slice::from_ref(id))).collect::<crate::Result<_>>()?;
+                    if found.iter().all(Option::is_none) {
+                        list.texts.push(text);
+                        continue;
+                    }
+                    found.into_iter().zip(&ids).for_each(|(paper, id)| list.add(paper, Some(id), None));
+                }
             }
         }
         Ok(list)
     }
+
+    /// Adds a paper, or what is said of one that is not here.
+    fn add(&mut self, here: Option<Paper>, id: Option<&PaperId>, text: Option<String>) {
+        match (here, text) {
+            (Some(paper), _) if self.papers.iter().any(|id| id == paper.id.as_str()) => {}
+            (Some(paper), _) => self.papers.push(paper.id.to_string()),
+            (None, Some(text)) => self.texts.push(text),
+            (None, None) => self.missing.extend(id.map(ToString::to_string)),
+        }
+    }
 }
 
-/// Reads a field. Parts with empty lines between them are examples of their own.
+/// Reads a field. Parts with empty lines between them are examples of their own. Of a bibliography no entry of which can be
+/// read, nothing.
 pub fn read(text: &str) -> Vec<Example> {
     let entries = bibliography(text);
-    if entries.is_empty() { parts(text) } else { entries }
+    if entries.is_empty() && !starts_entry(text.trim_start()) { parts(text) } else { entries }
 }
 
 /// Whether that is text, as far as one can tell: a PDF that was dropped is none.
@@ -75,7 +97,7 @@ fn parts(text: &str) -> Vec<Example> {
         let words = part.split([' ', '\n', '\t', ',', ';']).filter(|word| !word.is_empty());
         match words.map(named).collect::<Option<Vec<PaperId>>>() {
             Some(ids) => examples.extend(ids.into_iter().map(|id| Example::Paper(vec![id], None))),
-            None => examples.push(Example::Text(collapse_whitespace(part))),
+            None => examples.push(own_names(part)),
         }
     }
     // One word may be anybody's id for a paper; if it is not, it is a word, but for an address, which says nothing.
@@ -87,6 +109,24 @@ fn parts(text: &str) -> Vec<Example> {
         return vec![Example::Paper(vec![id], Some(word.clone()).filter(|_| !is_address))];
     }
     examples
+}
+
+/// A text, unless each of several words may be an id of somebody's own: no word of a language has a digit, or a stroke.
+fn own_names(part: &str) -> Example {
+    let text = collapse_whitespace(part);
+    let words: Vec<&str> = part.split([' ', '\n', '\t', ',', ';']).filter(|word| !word.is_empty()).collect();
+    let may_be_id = |word: &&str| {
+        let id = PaperId::parse(word).ok();
+        id.filter(|_| {
+            word.len() <= MAX_ID_BYTES
+                && word.contains(|letter: char| letter == '/' || letter.is_ascii_digit())
+        })
+    };
+    let ids: Option<Vec<PaperId>> = words.iter().map(may_be_id).collect();
+    match ids.filter(|ids| (2..=MOST_IDS).contains(&ids.len())) {
+        Some(ids) => Example::Words(ids, text),
+        None => Example::Text(text),
+    }
 }
 
 /// The paper that a word names wherever it stands: an arXiv id, a DOI, an address that has one.
@@ -144,7 +184,10 @@ fn example(entry: &RawEntry) -> Option<Example> {
         let text = readable(&text[..text.floor_char_boundary(FIELD_BYTES)]).replace(['{', '}'], "");
         Some(collapse_whitespace(&text)).filter(|text| !text.is_empty())
     };
+    // What this program calls it, in a bibliography that it wrote.
+    let own = field("likewise").and_then(|id| PaperId::parse(&id).ok());
     let ids = ["eprint", "doi", "url"].iter().filter_map(|name| field(name)).filter_map(|id| named(&id));
+    let ids = own.into_iter().chain(ids);
     let text = field("title").map(|title| match field("abstract") {
         Some(text) => format!("{title}. {text}"),
         None => title,
@@ -188,6 +231,19 @@ mod tests {
     }
 
     #[test]
+    fn somebodys_own_ids_are_looked_up() {
+        let id = |id: &str| PaperId::parse(id).unwrap();
+        assert_eq!(
+            read("www2025/zef\nwww2025/zc1, bee7"),
+            [Example::Words(
+                vec![id("www2025/zef"), id("www2025/zc1"), id("bee7")],
+                "www2025/zef www2025/zc1, bee7".into()
+            )]
+        );
+        assert_eq!(read("bees of 2021"), [text("bees of 2021")]);
+    }
+
+    #[test]
     fn parts_are_examples_of_their_own() {
         assert_eq!(
             read("One abstract,\nof two lines.\r\n\r\nAnother.\n\n\n2101.11408 9901.00001"),
@@ -212,6 +268,12 @@ mod tests {
             ]
         );
         assert_eq!(read("write to me@example.org {now}"), [text("write to me@example.org {now}")]);
+        assert_eq!(read("@misc{b, title = {unclosed"), [], "its source is no text to ask by");
+        let own = "@misc{bee2021, title = {Bees}, likewise = {www2025/zef}}";
+        assert_eq!(
+            read(own),
+            [Example::Paper(vec![PaperId::parse("www2025/zef").unwrap()], Some("Bees".into()))]
+        );
     }
 
     #[test]

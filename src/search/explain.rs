@@ -53,6 +53,9 @@ pub struct Shares {
     pub title: f32,
     /// The terms it shares.
     pub lexical: f32,
+    /// What its sentences say, where those were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sentences: Option<f32>,
 }
 
 /// A term that both have.
@@ -157,11 +160,21 @@ impl Library {
 fn shares(hit: &Hit, mode: Mode, title: f32) -> Shares {
     let cosine = hit.cosine();
     let lexical = hit.parts.and_then(|parts| parts.lexical).unwrap_or_default();
-    let whole = super::hybrid::score(mode, cosine, lexical);
+    let sentences = hit.parts.and_then(|parts| parts.sentences);
+    let plain = |semantic, lexical| super::hybrid::score(mode, semantic, lexical);
+    let whole = match sentences {
+        Some(near) => super::rescore::score(plain(cosine, lexical), near),
+        None => plain(cosine, lexical),
+    };
     // Age, and whatever else changes the score, changes all of it.
     let scale = if whole == 0.0 { 0.0 } else { hit.score / whole };
-    let of = |semantic, lexical| scale * super::hybrid::score(mode, semantic, lexical);
-    Shares { semantic: of(cosine - title, 0.0), title: of(title, 0.0), lexical: of(0.0, lexical) }
+    let of_plain = if sentences.is_some() { scale * super::rescore::score(1.0, 0.0) } else { scale };
+    Shares {
+        semantic: of_plain * plain(cosine - title, 0.0),
+        title: of_plain * plain(title, 0.0),
+        lexical: of_plain * plain(0.0, lexical),
+        sentences: sentences.map(|near| scale * super::rescore::score(0.0, near)),
+    }
 }
 
 /// The terms that add most, numbers aside, which say nothing by themselves.

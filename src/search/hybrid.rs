@@ -27,12 +27,19 @@ const NEAR_PER_RARE: usize = 3;
 const ENTRIES: [usize; 2] = [1500, 50_000];
 
 impl Library {
-    /// The papers that words, or words and meaning, make the nearest; in no order.
-    pub(super) fn by_words(&self, aim: &Aim, query: &Query, mode: Mode, depth: usize) -> Result<Vec<Ranked>> {
+    /// The papers that words, or words and meaning, make the nearest, and some more; in no order.
+    pub(super) fn by_words(
+        &self,
+        aim: &Aim,
+        query: &Query,
+        mode: Mode,
+        depth: usize,
+        more: usize,
+    ) -> Result<Vec<Ranked>> {
         let terms = self.query_terms(&aim.bag)?;
         let Query { filter, exact, .. } = query;
         let alone = mode == Mode::Lexical;
-        let k = pool(depth, if *exact { 2 } else { usize::from(alone) });
+        let k = pool(depth, if *exact { 2 } else { usize::from(alone) }) + more;
         let mut found: Vec<Scored> = Vec::new();
         if !alone {
             found = self.holdings().near(&Wanted { vector: &aim.vector, k, filter, exact: *exact })?;
@@ -57,7 +64,7 @@ impl Library {
         let ranked = |(semantic, paper): Scored| {
             let lexical = terms.score(&paper);
             let score = score(mode, semantic, lexical);
-            let parts = Some(Parts { semantic, lexical: Some(lexical), recency: None });
+            let parts = Some(Parts { semantic, lexical: Some(lexical), recency: None, sentences: None });
             Ranked { score, chance: self.chance(mode, aim, score), parts, aim: 0, paper }
         };
         let mut ranked: Vec<Ranked> = found.into_par_iter().map(ranked).collect();

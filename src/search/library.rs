@@ -8,7 +8,8 @@ use super::holdings::{Holdings, Wanted, Whole};
 use super::recency::{recency, today};
 use super::target::{Aim, Target};
 use super::{
-    Answer, Diversity, Examples, Hit, Like, MAX_K, Mode, NO_CHANCE, Parts, Query, Ranked, Stats, diverse,
+    Answer, Diversity, Examples, Hit, Like, MAX_K, Mode, NO_CHANCE, Parts, Query, RESCORED, Ranked, Stats,
+    diverse,
 };
 use crate::catalog::{Filter, Listed, PaperNumber, Place};
 use crate::encoder::{Embedding, Encoder};
@@ -208,6 +209,9 @@ impl Library {
         if nothing_like_it {
             pool.clear();
         }
+        if query.rescore {
+            self.rescore(&target, &mut pool)?;
+        }
         let (mut hits, diversity) = self.hits(pool, query)?;
         if query.explain {
             self.explain_by(&target.aims, mode, &mut hits)?;
@@ -287,8 +291,7 @@ impl Library {
     fn list_of(&self, number: usize, target: &Target, query: &Query, mode: Mode) -> Result<Vec<Ranked>> {
         let Target { aims, excluded, .. } = target;
         let depth = depth(query);
-        // The queried papers may be among the nearest, and are then taken out again.
-        let mut list = self.pool(&aims[number], query, mode, depth + excluded.len())?;
+        let mut list = self.pool(&aims[number], query, mode, depth, excluded.len())?;
         list.iter_mut().for_each(|ranked| ranked.aim = number);
         list.retain(|ranked| !excluded.contains(&ranked.paper.id));
         // Of 0 or more is everything, also what points away.
@@ -305,12 +308,13 @@ impl Library {
         Ok(list)
     }
 
-    /// The papers that a list is made of, at least `depth` if there are as many; in no order.
-    fn pool(&self, aim: &Aim, query: &Query, mode: Mode, depth: usize) -> Result<Vec<Ranked>> {
+    /// The papers that a list is made of, at least `depth` if there are as many, and so many more, since those that were
+    /// asked for may be among them, and are taken out again; in no order.
+    fn pool(&self, aim: &Aim, query: &Query, mode: Mode, depth: usize, more: usize) -> Result<Vec<Ranked>> {
         let Query { filter, exact, .. } = query;
         match mode {
             Mode::Semantic => {
-                let wanted = Wanted { vector: &aim.vector, k: depth, filter, exact: *exact };
+                let wanted = Wanted { vector: &aim.vector, k: depth + more, filter, exact: *exact };
                 let found = self.holdings.near(&wanted)?.into_iter();
                 let ranked = |(score, paper)| Ranked {
                     score,
@@ -321,7 +325,7 @@ impl Library {
                 };
                 Ok(found.map(ranked).collect())
             }
-            Mode::Lexical | Mode::Hybrid => self.by_words(aim, query, mode, depth),
+            Mode::Lexical | Mode::Hybrid => self.by_words(aim, query, mode, depth, more),
         }
     }
 }
@@ -339,12 +343,15 @@ fn joined(mut lists: Vec<Vec<Ranked>>, target: &Target, examples: Examples) -> V
     }
     let mut all: Vec<Ranked> = lists.into_iter().flatten().collect();
     sort(&mut all);
+    // A few words score higher than a paper does: what is compared is what scores mean, if that is known.
+    let worth = |ranked: &Ranked| ranked.chance.map(|chance| chance * ranked.parts().recency.unwrap_or(1.0));
+    all.sort_by(|a, b| worth(b).unwrap_or_default().total_cmp(&worth(a).unwrap_or_default()));
     all.retain(&mut is_new);
     all
 }
 
 /// Best first; of equal scores, by id.
-fn sort(pool: &mut [Ranked]) {
+pub(super) fn sort(pool: &mut [Ranked]) {
     pool.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.paper.id.cmp(&b.paper.id)));
 }
 
@@ -354,8 +361,8 @@ fn is_hopeless(pool: &[Ranked]) -> bool {
 }
 
 /// How many of the nearest are looked at: more than are wanted, where they are put in another order.
-fn depth(Query { k, offset, diversity, half_life, .. }: &Query) -> usize {
-    let wanted = offset + k;
+fn depth(Query { k, offset, diversity, half_life, rescore, .. }: &Query) -> usize {
+    let wanted = (offset + k).max(if *rescore { RESCORED } else { 0 });
     match *diversity > 0.0 || half_life.is_some() {
         true if wanted <= diverse::POOL / 2 => diverse::POOL,
         true => wanted.max(MAX_K),
@@ -364,12 +371,11 @@ fn depth(Query { k, offset, diversity, half_life, .. }: &Query) -> usize {
 }
 
 /// Makes a paper count less by its age.
-fn fade(Ranked { score, parts, paper, .. }: &mut Ranked, half_life: f32, today: f32) {
-    let recency = recency(paper.published.as_deref(), half_life, today);
-    let before = parts.unwrap_or(Parts { semantic: *score, lexical: None, recency: None });
-    *parts = Some(Parts { recency: Some(recency), ..before });
-    if *score > 0.0 {
-        *score *= recency;
+fn fade(ranked: &mut Ranked, half_life: f32, today: f32) {
+    let recency = recency(ranked.paper.published.as_deref(), half_life, today);
+    ranked.parts = Some(Parts { recency: Some(recency), ..ranked.parts() });
+    if ranked.score > 0.0 {
+        ranked.score *= recency;
     }
 }
 

@@ -15,12 +15,14 @@ mod lexical;
 mod library;
 pub mod plan;
 mod recency;
+mod rescore;
 mod target;
 
 pub use diverse::{Diversity, NEARLY_THE_SAME, diverse, taken};
 pub use explain::{MOST_EXPLAINED, Pair, SharedTerm, Shares, Span, Why};
 pub use lexical::{Bag, QueryTerms};
 pub use library::Library;
+pub use rescore::RESCORED;
 
 use crate::catalog::Filter;
 use crate::error::{Error, Result};
@@ -120,7 +122,7 @@ const A_LIST: usize = 8;
 pub enum Examples {
     /// By their mean: what they have in common.
     Mean,
-    /// By the one that a paper is most like: whatever is near to any of them.
+    /// By the one that a paper is most like: whatever is near to any of them, by its chance if that is known.
     Best,
     /// By their subjects, each of which is searched for: papers of all of them take turns.
     Clusters,
@@ -195,6 +197,8 @@ pub struct Query {
     /// After how many years a score is worth half, in [`HALF_LIVES`]; `None`: never. As with diversity, the nearest 200
     /// are put in another order, or 1000 if more than 100 are asked for.
     pub half_life: Option<f32>,
+    /// Score the first [`RESCORED`] once more, by their sentences, too: they are read with the model.
+    pub rescore: bool,
     /// Say of the first [`MOST_EXPLAINED`] hits why they are.
     pub explain: bool,
     /// Which papers may be answers.
@@ -207,7 +211,7 @@ impl Query {
         let (unlike, filter) = (Like::default(), Filter::default());
         let (mode, examples, diversity) = (None, None, 0.0);
         let (k, offset, min_score, half_life) = (DEFAULT_K, 0, None, None);
-        let (exact, explain) = (false, false);
+        let (exact, rescore, explain) = (false, false, false);
         Query {
             like,
             examples,
@@ -219,6 +223,7 @@ impl Query {
             mode,
             diversity,
             half_life,
+            rescore,
             explain,
             filter,
         }
@@ -263,8 +268,12 @@ impl Query {
             let (least, most) = HALF_LIVES.into_inner();
             return wrong(format!("half_life: got {years}, wanted {least} to {most} years"));
         }
-        if self.mode == Some(Mode::Lexical) && texts.is_empty() && papers.is_empty() {
+        let has_words = !(texts.is_empty() && papers.is_empty());
+        if self.mode == Some(Mode::Lexical) && !has_words {
             return wrong("mode: got lexical, and a vector, which has no words; wanted semantic".into());
+        }
+        if self.rescore && !has_words {
+            return wrong("rescore: got true, and a vector, which has no sentences; wanted false".into());
         }
         Ok(())
     }
@@ -278,7 +287,7 @@ pub struct Hit {
     /// What hits are ranked by, -1 to 1: the cosine, or what [`Parts`] come to.
     pub score: f32,
     /// The chance that it is related, 0 to 1, if the model's are known: comparable between questions, as scores are not. See
-    /// [`crate::model::Chances`]. Whatever age counts for, it does not change that.
+    /// [`crate::model::Chances`]. Whatever age and sentences count for, they do not change that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chance: Option<f32>,
     /// What the score is made of, if that is more than the cosine.
@@ -315,6 +324,10 @@ pub struct Parts {
     /// What the rest is multiplied by because of the paper's age, 0 to 1, if that was asked for; nothing below 0 is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recency: Option<f32>,
+    /// How near its sentences are to the question's, -1 to 1, if those were asked for, of the first 30: for each of the
+    /// question's, the cosine of the nearest, on average. A fifth of it counts beside the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sentences: Option<f32>,
 }
 
 /// A paper, and what it is ranked by; see [`Hit`].
@@ -328,13 +341,32 @@ struct Ranked {
     paper: Paper,
 }
 
+impl Ranked {
+    /// What its score is made of; of a cosine alone, that.
+    fn parts(&self) -> Parts {
+        let cosine = Parts { semantic: self.score, lexical: None, recency: None, sentences: None };
+        self.parts.unwrap_or(cosine)
+    }
+}
+
 /// How much of a query's text was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TextRead {
-    /// Tokens that the model read.
+    /// Tokens that the model read; of several texts, of all.
     pub tokens: usize,
-    /// Whether the text was longer than the model reads.
+    /// Whether the text was longer than the model reads; of several, any.
     pub truncated: bool,
+}
+
+impl TextRead {
+    /// Of all texts together; `None` if there are none.
+    pub fn together(texts: &[TextRead]) -> Option<TextRead> {
+        let both = |one: TextRead, other: TextRead| TextRead {
+            tokens: one.tokens + other.tokens,
+            truncated: one.truncated || other.truncated,
+        };
+        texts.iter().copied().reduce(both)
+    }
 }
 
 /// The answers to a query.
@@ -349,16 +381,16 @@ pub struct Answer {
     /// How different they are, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diversity: Option<Diversity>,
-    /// Of each text of the query, how much of it was read; written as `text`, of the first.
-    #[serde(rename = "text", skip_serializing_if = "Vec::is_empty", serialize_with = "first")]
+    /// Of each text of the query, how much of it was read; written as `text`, of all together.
+    #[serde(rename = "text", skip_serializing_if = "Vec::is_empty", serialize_with = "together")]
     pub texts: Vec<TextRead>,
     /// The unit vector that the hits are near to, or the first ones, by clusters and by the best.
     #[serde(skip)]
     pub target: Vec<f32>,
 }
 
-fn first<S: serde::Serializer>(texts: &[TextRead], serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    texts.first().serialize(serializer)
+fn together<S: serde::Serializer>(texts: &[TextRead], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    TextRead::together(texts).serialize(serializer)
 }
 
 /// What a library holds.

@@ -120,7 +120,8 @@ impl Library {
         };
         let texts = embeddings.iter().map(read).collect();
         let has_words = query.explain || self.mode(query)? != Mode::Semantic;
-        let (aims, mut excluded) = self.examples(like, embeddings, has_words, query.explain)?;
+        let has_sources = query.explain || query.rescore;
+        let (aims, mut excluded) = self.examples(like, embeddings, has_words, has_sources)?;
         let groups = match query.examples() {
             Examples::Mean => vec![(0..aims.len()).collect()],
             Examples::Best => {

@@ -66,6 +66,9 @@ struct Find {
     /// Say of each paper why it is there: shared terms, and the sentences they stand in.
     #[serde(default)]
     explain: bool,
+    /// Leave out papers of a lower chance to be related, 0 to 1; with 0, the nearest are given also where nothing is like it.
+    #[schemars(range(min = 0, max = 1))]
+    min_score: Option<f32>,
     /// How many papers, 1 to 100.
     #[serde(default)]
     #[schemars(range(min = 1, max = 100))]
@@ -186,6 +189,7 @@ impl Tools {
             mode,
             examples,
             explain,
+            min_score,
             k,
             date_from,
             date_to,
@@ -206,7 +210,7 @@ impl Tools {
             categories: Some(categories).filter(|categories| !categories.is_empty()),
             ..Filter::default()
         };
-        let query = Query { unlike, examples, mode, explain, k, filter, ..Query::of(like) };
+        let query = Query { unlike, examples, mode, explain, min_score, k, filter, ..Query::of(like) };
         let answer = service.search(query).await;
         let answer = answer.map_err(|problem| problem.named(&CALLED))?;
         let shown = [

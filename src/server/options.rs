@@ -10,6 +10,9 @@ use std::time::Duration;
 /// How many hits one with its embedding, or with why it is one, is as large as.
 pub const LARGE: usize = 4;
 
+/// How many hits a question that is rescored takes as long as.
+pub const SLOW: usize = 1000;
+
 /// What a server takes and whom it serves.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -23,7 +26,8 @@ pub struct ServerOptions {
     pub max_batch: usize,
     /// Most hits of one query.
     pub max_k: usize,
-    /// Hits of all queries of one request; one with its embedding, or explained, counts as [`LARGE`] of them.
+    /// Hits of all queries of one request; one with its embedding, or explained, counts as [`LARGE`] of them, and a question
+    /// that is rescored as [`SLOW`] more.
     pub max_hits: usize,
     /// Bytes of answers that may not be read yet.
     pub max_unread_bytes: usize,

@@ -48,7 +48,7 @@ pub struct SimilarParams {
     #[serde(default)]
     #[param(schema_with = shapes::offset, required = false)]
     offset: usize,
-    /// Answers of a lower chance are left out or, where the model's are not known, of a lower score, before age counts. With the default model and words, no chance is above 0.76, or 0.64 where short texts ask. Left out: none is, unless nothing at all is like what was asked.
+    /// Answers of a lower chance are left out or, where the model's are not known, of a lower score, before age counts. With the default model and mode, no chance is above 0.76, or 0.64 where short texts ask. Left out: none is, unless nothing at all is like what was asked.
     #[param(minimum = 0, maximum = 1)]
     min_score: Option<f32>,
     /// Compare with every paper instead of walking the graph.
@@ -64,6 +64,10 @@ pub struct SimilarParams {
     /// Years after which a score is worth half; a paper of unknown age is taken to be two such times old. As with `diversity`, the nearest 200 are put in another order, or 1000 if more than 100 are asked for.
     #[param(minimum = 0.01, maximum = 1000)]
     half_life: Option<f32>,
+    /// Score the first 30 once more, by how near their sentences are to the paper's, too: they are read with the model, which takes some 0.4 s on two cores.
+    #[serde(default)]
+    #[param(default = false)]
+    rescore: bool,
     /// Say of the first 100 answers why they are: what its score comes from, the terms it shares, the sentences they stand in.
     #[serde(default)]
     #[param(default = false)]
@@ -131,12 +135,12 @@ async fn similar(
     let started = Instant::now();
     let service = app.service()?;
     let SimilarParams { k, offset, min_score, exact, mode, .. } = params;
-    let SimilarParams { diversity, half_life, explain, format, fields, .. } = params;
+    let SimilarParams { diversity, half_life, rescore, explain, format, fields, .. } = params;
     let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
     let like = Like::papers(vec![id.to_string()]);
     let (diversity, filter) = (diversity.unwrap_or_default(), filter.filter());
     let query = Query { k, offset, min_score, exact, mode, ..Query::of(like) };
-    let query = Query { diversity, half_life, explain, filter, ..query };
+    let query = Query { diversity, half_life, rescore, explain, filter, ..query };
     let answer = service.search(query).await.map_err(|problem| problem.named(&FilterParams::CALLED))?;
     let found = service.found(answer, &Fields::of(fields), started).await?;
     Ok(shown_answer(Params(FormatParam { format }), found))

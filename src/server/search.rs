@@ -4,7 +4,7 @@ use super::App;
 use super::body::{Body, Params};
 use super::dialect::{ErrorBody, ErrorDetail};
 use super::examples::{Example, examples, examples_or_none, like};
-use super::options::LARGE;
+use super::options::{LARGE, SLOW};
 use super::problem::Problem;
 use super::service::Service;
 use super::shapes;
@@ -48,7 +48,7 @@ pub struct SearchRequest {
     #[serde(default, deserialize_with = "whole")]
     #[schema(schema_with = shapes::offset, required = false)]
     offset: usize,
-    /// Answers of a lower chance are left out or, where the model's are not known, of a lower score, before age counts. With the default model and words, no chance is above 0.76, or 0.64 where short texts ask. Left out: none is, unless nothing at all is like what was asked.
+    /// Answers of a lower chance are left out or, where the model's are not known, of a lower score, before age counts. With the default model and mode, no chance is above 0.76, or 0.64 where short texts ask. Left out: none is, unless nothing at all is like what was asked.
     #[schema(minimum = 0, maximum = 1)]
     min_score: Option<f32>,
     /// Compare with every paper instead of walking the graph.
@@ -62,6 +62,9 @@ pub struct SearchRequest {
     /// Years after which a score is worth half; a paper of unknown age is taken to be two such times old. As with `diversity`, the nearest 200 are put in another order, or 1000 if more than 100 are asked for.
     #[schema(minimum = 0.01, maximum = 1000)]
     half_life: Option<f32>,
+    /// Score the first 30 once more, by how near their sentences are to the question's, too: they are read with the model, which takes some 0.4 s on two cores.
+    #[serde(default)]
+    rescore: bool,
     /// Say of the first 100 answers why they are: what its score comes from, the terms it shares, the sentences they stand in.
     #[serde(default)]
     explain: bool,
@@ -84,7 +87,7 @@ impl SearchRequest {
         like.texts.splice(0..0, self.text);
         like.vectors.extend(self.vector);
         let SearchRequest { examples, k, offset, min_score, exact, mode, .. } = self;
-        let SearchRequest { diversity, half_life, explain, filter, .. } = self;
+        let SearchRequest { diversity, half_life, rescore, explain, filter, .. } = self;
         let unlike = super::examples::like(self.unlike);
         let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
         let diversity = diversity.unwrap_or_default();
@@ -99,6 +102,7 @@ impl SearchRequest {
             mode,
             diversity,
             half_life,
+            rescore,
             explain,
             filter,
         };
@@ -175,6 +179,7 @@ pub async fn batch(
         let (query, shown) = request.0.query(&service).map_err(|problem| problem.of(place))?;
         let is_large = shown.have(Field::Embedding) || query.explain;
         hits += query.k.saturating_mul(if is_large { LARGE } else { 1 });
+        hits += if query.rescore { SLOW } else { 0 };
         queries.push(query);
         fields.push(shown);
     }

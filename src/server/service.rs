@@ -4,7 +4,7 @@
 //! the same search, the same queue and the same writer. A request keeps the service that it began with.
 
 use super::metrics::Metrics;
-use super::options::{LARGE, ServerOptions};
+use super::options::{LARGE, SLOW, ServerOptions};
 use super::problem::Problem;
 use super::queue::{EncodeQueue, Priority};
 use super::searches::Searches;
@@ -203,7 +203,7 @@ impl Service {
         if hits > self.max_hits {
             let most = self.max_hits;
             return Err(Problem::invalid(format!(
-                "queries: got k of {hits} in all (with embeddings, or explained, times {LARGE}), wanted at most {most} (--max-hits)"
+                "queries: got k of {hits} in all (with embeddings, or explained, times {LARGE}; rescored, {SLOW} more each), wanted at most {most} (--max-hits)"
             )));
         }
         self.batches.acquire().await.map_err(Problem::internal)

@@ -167,7 +167,7 @@ impl Service {
             hits: answer.hits.into_iter().zip(views).map(hit).collect(),
             nothing_like_it: answer.nothing_like_it,
             diversity: answer.diversity,
-            text: answer.texts.into_iter().next(),
+            text: TextRead::together(&answer.texts),
         })
     }
 }

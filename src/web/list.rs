@@ -131,6 +131,14 @@ fn nothing_like_it(asked: &Asked) -> Markup {
 fn nothing(asked: &Asked) -> Markup {
     let has_filter =
         asked.from.is_some() || asked.to.is_some() || !asked.category.is_empty() || !asked.venue.is_empty();
+    if asked.mode == Some(Mode::Lexical) && !has_filter && asked.offset == 0 {
+        return html! {
+            div.empty {
+                p { "No paper here has these words." }
+                p { a href=(asked.with(|asked| asked.mode = None).link("/")) { "Ask by meaning, too" } }
+            }
+        };
+    }
     html! {
         div.empty {
             p { @if has_filter { "No paper passes these filters." } @else { "No paper is here." } }
@@ -179,7 +187,7 @@ pub fn item(shown: &Shown, asked: Option<&Asked>) -> Markup {
 /// Why a paper is a hit: what its score comes from, the terms it shares, and what they stand in.
 fn because(why: &Why) -> Markup {
     const TERMS: usize = 6;
-    let Shares { semantic, title, lexical } = why.shares;
+    let Shares { semantic, title, lexical, .. } = why.shares;
     let all = [("meaning", semantic), ("title", title), ("words", lexical)];
     let whole: f32 = all.iter().map(|(_, share)| share.max(0.0)).sum();
     let terms: Vec<&str> = why.terms.iter().take(TERMS).map(|term| term.term.as_str()).collect();

@@ -49,7 +49,10 @@ fn resolved(library: &Library, mut examples: Vec<Example>) -> crate::Result<Aske
     let mut asked = Asked { left: examples.len().saturating_sub(MOST), ..Asked::default() };
     examples.truncate(MOST);
     let List { papers, texts, missing } = List::of(examples, library)?;
+    asked.left += papers.len().saturating_sub(MOST) + missing.len().saturating_sub(MOST);
     (asked.like, asked.missing) = (papers, missing);
+    asked.like.truncate(MOST);
+    asked.missing.truncate(MOST);
     let mut room = ALL_BYTES;
     for text in texts {
         let text = &text[..text.floor_char_boundary(TEXT_BYTES)];
