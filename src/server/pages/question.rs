@@ -31,7 +31,13 @@ pub async fn ask(State(app): State<App>, Form(form): Form<Asked>) -> Result<Redi
              its abstract",
         ));
     }
+    let is_blank = text.trim().is_empty();
     let Asked { q, like, missing, left, .. } = resolve(&service, text).await?;
+    if !is_blank && q.is_empty() && like.is_empty() && missing.is_empty() {
+        return Err(Problem::invalid(
+            "got a bibliography of which no entry can be read, wanted one with titles or ids; paste a title or an abstract",
+        ));
+    }
     let new = like.into_iter().filter(|id| !form.like.contains(id)).collect();
     let like = [form.like.clone(), new].concat();
     let asked = Asked { q, like, missing, left, offset: 0, ..form };
