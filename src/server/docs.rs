@@ -207,12 +207,13 @@ fn with_questions(mut api: Value, model: Option<&ModelFolder>) -> Value {
             one["properties"]["like"] = json!({ "oneOf": [one["properties"]["like"], { "type": "null" }] });
         }
         if own == "vector" {
-            // A vector has no words that papers could share.
+            // A vector has no words that papers could share, and no sentences.
             one["properties"]["mode"] = json!({
                 "type": ["string", "null"],
                 "enum": [json!(Mode::Semantic), json!(Mode::Hybrid), Value::Null],
                 "description": one["properties"]["mode"]["description"],
             });
+            one["properties"]["rescore"]["enum"] = json!([false]);
         }
         schemas[name] = one;
         names.push(json!({ "$ref": format!("#/components/schemas/{name}") }));
