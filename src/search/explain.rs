@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashMap};
 pub const MOST_EXPLAINED: usize = 100;
 
 /// Bytes of a text whose sentences are compared: more than any abstract has.
-const MOST_READ: usize = 16_000;
+pub(super) const MOST_READ: usize = 16_000;
 
 /// Most pairs of sentences, and most terms, that are told.
 const MOST_PAIRS: usize = 3;

@@ -3,6 +3,7 @@
 //! Its own file because it is the one part of a search that reads papers with the model: some 240 sentences, which takes a
 //! hundred times as long as all the rest, and so is done where it is asked for.
 
+use super::explain::MOST_READ;
 use super::library::{Library, sort};
 use super::target::{Source, Target};
 use super::{Parts, Ranked};
@@ -18,9 +19,8 @@ pub const RESCORED: usize = 30;
 /// How much sentences count beside the score: chosen on keywords-dev of benches/judged.py.
 const SENTENCES: f32 = 0.2;
 
-/// Most sentences of one text that are read, of so many bytes: more than any abstract has.
+/// Most sentences of one text that are read: more than any abstract has.
 const MOST_SENTENCES: usize = 32;
-const MOST_READ: usize = 16_000;
 
 impl Library {
     /// Scores a list by sentences, too: those of its first [`RESCORED`] papers, each beside the nearest of which a sentence
