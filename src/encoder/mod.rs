@@ -239,6 +239,9 @@ impl Encoder {
     /// Encodes texts; the answer has their order. A text's vector does not depend on the others'
     /// beyond rounding (1e-6).
     pub fn encode(&self, texts: &[&str], side: Side) -> Result<Vec<Embedding>> {
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
         let reading = self.reading(side);
         let ahead = TEXTS_AHEAD * self.loaded.len();
         if self.is_on_cpu() || texts.len() <= ahead {

@@ -74,8 +74,7 @@ impl Encoder {
         let papers: Vec<Option<&Paper>> =
             papers.map(|paper| Some(paper).filter(|paper| counts && has_title(paper))).collect();
         let titles: Vec<&str> = papers.iter().flatten().map(|paper| paper.title.as_str()).collect();
-        let embeddings = if titles.is_empty() { Vec::new() } else { self.encode(&titles, Side::Paper)? };
-        let mut vectors = embeddings.into_iter().map(|embedding| embedding.vector);
+        let mut vectors = self.encode(&titles, Side::Paper)?.into_iter().map(|embedding| embedding.vector);
         Ok(papers.into_iter().map(|paper| paper.and_then(|_| vectors.next())).collect())
     }
 }

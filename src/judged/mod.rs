@@ -62,9 +62,7 @@ pub fn ask(
         let texts: Vec<_> = queries.iter().filter_map(JudgedQuery::text).collect();
         let texts: Vec<_> = texts.iter().map(|text| text_of_query(text)).collect();
         let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-        let embeddings =
-            if texts.is_empty() { Vec::new() } else { library.encoder().encode(&texts, Side::Query)? };
-        let mut embeddings = embeddings.into_iter();
+        let mut embeddings = library.encoder().encode(&texts, Side::Query)?.into_iter();
         let encoded: Vec<_> =
             queries.iter().map(|query| (query, query.text().and_then(|_| embeddings.next()))).collect();
         // One after the other: comparing with every paper takes every core by itself.

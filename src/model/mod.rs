@@ -289,9 +289,7 @@ impl ModelFolder {
     /// The same, by still older ones: also without prompts, and without lower case.
     pub fn as_before_prompts(mut self) -> ModelFolder {
         (self.prompt, self.stated.lowercase) = (Sides::default(), false);
-        (self.stated.title, self.stated.chances) = (0, None);
-        self.fingerprint = Fingerprint::of(&self);
-        self
+        self.as_before_titles()
     }
 
     /// What it reads of a paper.

@@ -95,9 +95,9 @@ fn parts(text: &str) -> Vec<Example> {
     let mut examples = Vec::new();
     for part in text.split("\n\n").map(str::trim).filter(|part| !part.is_empty()) {
         let words = part.split([' ', '\n', '\t', ',', ';']).filter(|word| !word.is_empty());
-        match words.map(named).collect::<Option<Vec<PaperId>>>() {
+        match words.clone().map(named).collect::<Option<Vec<PaperId>>>() {
             Some(ids) => examples.extend(ids.into_iter().map(|id| Example::Paper(vec![id], None))),
-            None => examples.push(own_names(part)),
+            None => examples.push(own_names(collapse_whitespace(part), words)),
         }
     }
     // One word may be anybody's id for a paper; if it is not, it is a word, but for an address, which says nothing.
@@ -112,17 +112,15 @@ fn parts(text: &str) -> Vec<Example> {
 }
 
 /// A text, unless each of several words may be an id of somebody's own: no word of a language has a digit, or a stroke.
-fn own_names(part: &str) -> Example {
-    let text = collapse_whitespace(part);
-    let words: Vec<&str> = part.split([' ', '\n', '\t', ',', ';']).filter(|word| !word.is_empty()).collect();
-    let may_be_id = |word: &&str| {
+fn own_names<'a>(text: String, words: impl Iterator<Item = &'a str>) -> Example {
+    let may_be_id = |word: &'a str| {
         let id = PaperId::parse(word).ok();
         id.filter(|_| {
             word.len() <= MAX_ID_BYTES
                 && word.contains(|letter: char| letter == '/' || letter.is_ascii_digit())
         })
     };
-    let ids: Option<Vec<PaperId>> = words.iter().map(may_be_id).collect();
+    let ids: Option<Vec<PaperId>> = words.map(may_be_id).collect();
     match ids.filter(|ids| (2..=MOST_IDS).contains(&ids.len())) {
         Some(ids) => Example::Words(ids, text),
         None => Example::Text(text),

@@ -162,13 +162,10 @@ fn shares(hit: &Hit, mode: Mode, title: f32) -> Shares {
     let lexical = hit.parts.and_then(|parts| parts.lexical).unwrap_or_default();
     let sentences = hit.parts.and_then(|parts| parts.sentences);
     let plain = |semantic, lexical| super::hybrid::score(mode, semantic, lexical);
-    let whole = match sentences {
-        Some(near) => super::rescore::score(plain(cosine, lexical), near),
-        None => plain(cosine, lexical),
-    };
+    let whole = super::rescore::score(plain(cosine, lexical), sentences.unwrap_or_default());
     // Age, and whatever else changes the score, changes all of it.
     let scale = if whole == 0.0 { 0.0 } else { hit.score / whole };
-    let of_plain = if sentences.is_some() { scale * super::rescore::score(1.0, 0.0) } else { scale };
+    let of_plain = scale * super::rescore::score(1.0, 0.0);
     Shares {
         semantic: of_plain * plain(cosine - title, 0.0),
         title: of_plain * plain(title, 0.0),

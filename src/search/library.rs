@@ -188,9 +188,7 @@ impl Library {
         query.check()?;
         let texts: Vec<_> = query.texts().map(|text| text_of_query(text)).collect();
         let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-        let embeddings =
-            if texts.is_empty() { Vec::new() } else { self.encoder.encode(&texts, Side::Query)? };
-        self.search_encoded(query, embeddings)
+        self.search_encoded(query, self.encoder.encode(&texts, Side::Query)?)
     }
 
     /// Answers a query whose texts were encoded already: the server encodes the texts of many queries together.

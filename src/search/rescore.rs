@@ -23,16 +23,17 @@ const SENTENCES: f32 = 0.2;
 const MOST_SENTENCES: usize = 32;
 
 impl Library {
-    /// Scores a list by sentences, too: those of its first [`RESCORED`] papers, each beside the nearest of which a sentence
-    /// of what found it is put; where the others are, they count nothing. What several aims found, each puts in another order in its own
-    /// places.
+    /// Scores the first [`RESCORED`] papers of a list by their sentences, too, beside those of the aim that found them; the
+    /// others' count nothing. Where there are several aims, the papers of each change places among themselves.
     pub(super) fn rescore(&self, target: &Target, pool: &mut [Ranked]) -> Result<()> {
         let count = pool.len().min(RESCORED);
-        let asked: Vec<Vec<&str>> =
-            target.aims.iter().map(|aim| aim.sources.iter().flat_map(of_source).collect()).collect();
-        let found: Vec<Paper> = pool[..count].iter().map(|ranked| ranked.paper.clone()).collect();
-        let found: Vec<Vec<&str>> = found.iter().map(of_paper).collect();
-        let (asked, found) = (self.vectors_of(&asked)?, self.vectors_of(&found)?);
+        let found: Vec<Vec<&str>> = pool[..count].iter().map(|ranked| of_paper(&ranked.paper)).collect();
+        // What found none of these need not be read.
+        let asked = target.aims.iter().enumerate().map(|(number, aim)| {
+            let is_met = pool[..count].iter().any(|ranked| ranked.aim == number);
+            aim.sources.iter().filter(|_| is_met).flat_map(of_source).collect()
+        });
+        let (asked, found) = (self.vectors_of(&asked.collect::<Vec<_>>())?, self.vectors_of(&found)?);
         for (place, ranked) in pool.iter_mut().enumerate() {
             let near = found.get(place).and_then(|found| nearness(&asked[ranked.aim], found));
             let parts = Parts { sentences: near, ..ranked.parts() };
@@ -55,9 +56,8 @@ impl Library {
     /// Vectors of lists of sentences. All are read as papers are, so that they can be compared either way.
     fn vectors_of(&self, lists: &[Vec<&str>]) -> Result<Vec<Vec<Vec<f32>>>> {
         let texts = lists.concat();
-        let embeddings =
-            if texts.is_empty() { Vec::new() } else { self.encoder().encode(&texts, Side::Paper)? };
-        let mut vectors = embeddings.into_iter().map(|embedding| embedding.vector);
+        let embeddings = self.encoder().encode(&texts, Side::Paper)?.into_iter();
+        let mut vectors = embeddings.map(|embedding| embedding.vector);
         Ok(lists.iter().map(|list| vectors.by_ref().take(list.len()).collect()).collect())
     }
 }
