@@ -1,6 +1,6 @@
 """Every architecture beside sentence-transformers, on one checkpoint each, on this CPU.
 
-    make bench-architectures            # installs the peer into .venv-peers, runs, writes benches/RESULTS.md
+    make bench-architectures     # installs the peer into .venv-peers, runs, writes benches/results/architectures.md
 
 Measured: papers a second over 64 papers of a dump, for every architecture, on a random checkpoint of six layers of
 384 values (all-MiniLM-L6-v2's shape), made by tests/golden/make_architectures.py with a tokenizer trained on papers of
@@ -8,103 +8,138 @@ the dump; ours in f32 and in the precision it would pick, by `likewise models --
 smallest cosine between both in f32.
 
 Fair: the same folder, the same texts, cut at 512 tokens, all cores; both are loaded and have encoded something before;
-they take turns in every round, medians are shown. The peer sorts by length and pads batches of 32. Random weights take
-as long as trained ones. Unfair to nobody that is known; trained models are larger than most of these shapes. JinaBERT
-has no peer: the reference library has no such model.
+they take turns in every round, medians are shown. Titles count for neither side: these checkpoints have no
+`model.toml`, without which a title is read within its text only, and vectors are made with `--title 0`. The run fails
+if our f32 vectors are not the peer's. The peer sorts by length and pads batches of 32. Random weights take as long as
+trained ones. Not fair: nothing known; but trained models are larger than most of these shapes. JinaBERT has no peer:
+the reference library has no such model.
+
+`--tiny` takes 8 papers and the tests' own checkpoints, tests/golden/small, and needs no peer.
 """
 
-import argparse
 import json
 import os
 import pathlib
 import shutil
-import string
 import statistics
-import subprocess
+import tempfile
 import time
 
 import numpy as np
-import torch
-from sentence_transformers import SentenceTransformer
 
+import program
 import results
-from checkpoints import ROOT, papers, recipe, text_of, write
+from checkpoints import recipe
+from corpus import papers, spread, text_of, write
+from options import ROOT, SAMPLE, has, parse, parser
 
-PROGRAM = ROOT / "target/release/likewise"
-PAPERS = 64
 LENGTH = 512
+WITHOUT_PEER = "jina_bert"
+# Other names in its files; the same network as nomic_bert.
+TWICE = "nomic_bert_hub"
+SAME = 0.9999
+COLUMNS = ["architecture", "f32, papers/s", "to the peer", "the fastest, papers/s", "to the peer", "sentence-transformers f32", "least cosine, f32"]
 
 
-def ours(folder: pathlib.Path, dump: pathlib.Path, name: str, precision: str) -> float:
-    """Papers a second."""
-    command = [PROGRAM, "models", "--models", folder, "--measure", dump, "--precision", precision, name]
-    subprocess.run(command, check=True, capture_output=True)
-    return json.loads((folder / "speeds.json").read_text())[name]["papers_per_second"]
+class Likewise:
+    def __init__(self, binary: pathlib.Path, folder: pathlib.Path, name: str):
+        self.binary, self.folder, self.name = binary, folder, name
+
+    def speed(self, precision: str) -> dict:
+        """`papers_per_second`, and the `precision` it took."""
+        dump = self.folder / "papers.jsonl"
+        program.run(self.binary, "models", "--models", self.folder, "--measure", dump, "--precision", precision, self.name)
+        return json.loads((self.folder / "speeds.json").read_text())[self.name]
+
+    def vectors(self) -> np.ndarray:
+        out = self.folder / f"{self.name}.npy"
+        model = ["--models", self.folder, "--model", self.name, "--precision", "f32", "--title", 0]
+        program.run(self.binary, "embed", self.folder / "papers.jsonl", *model, "--out", out)
+        return np.load(out)
 
 
-def vectors(folder: pathlib.Path, dump: pathlib.Path, name: str, out: pathlib.Path) -> np.ndarray:
-    command = [PROGRAM, "embed", dump, "--models", folder, "--model", name, "--precision", "f32", "--out", out]
-    subprocess.run(command, check=True, capture_output=True)
-    return np.load(out)
+class Peer:
+    def __init__(self, folder: pathlib.Path):
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        torch.set_num_threads(os.cpu_count())
+        self.model = SentenceTransformer(str(folder), device="cpu")
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        return self.model.encode_document(texts, batch_size=32, normalize_embeddings=True)
+
+    def rate(self, texts: list[str]) -> float:
+        started = time.perf_counter()
+        self.encode(texts)
+        return len(texts) / (time.perf_counter() - started)
+
+
+def checkpoints(folder: pathlib.Path, every: list[dict], tiny: bool):
+    """Makes one after the other, and says its name."""
+    if tiny:
+        for source in sorted((ROOT / "tests/golden/small").glob("*/config.json")):
+            # SPECTER2's adapters are weights beside a network of BERT's shape, and no architecture.
+            if source.parent.name not in (TWICE, "specter2"):
+                shutil.copytree(source.parent, folder / source.parent.name)
+                yield source.parent.name
+        return
+    corpus = [text_of(paper) for paper in spread(every, 4000)]
+    made = recipe(OUT=folder, CORPUS=corpus, WIDTH=384, HEADS=12, WIDE=1536, DEPTH=6, LONGEST=LENGTH + 16, VOCABULARY=8000)
+    for name in [*made.SHAPES, WITHOUT_PEER]:
+        if name != TWICE:
+            made.make_jina() if name == WITHOUT_PEER else made.built(name)
+            yield name
+
+
+def measured(likewise: Likewise, peer: Peer | None, texts: list[str], rounds: int) -> list[str]:
+    """A row of the table."""
+    least = "–"
+    if peer:
+        cosine = float((peer.encode(texts) * likewise.vectors()).sum(1).min())
+        assert cosine > SAME, f"{likewise.name}: our f32 vectors are not the peer's, cosine {cosine:.5f}"
+        least = f"{cosine:.7f}"
+    else:
+        assert np.allclose(np.linalg.norm(likewise.vectors(), axis=1), 1, atol=1e-4), likewise.name
+    rates: dict[str, list[float]] = {"f32": [], "auto": [], "peer": []}
+    for _ in range(rounds):
+        for precision in ("f32", "auto"):
+            speed = likewise.speed(precision)
+            rates[precision].append(speed["papers_per_second"])
+        if peer:
+            rates["peer"].append(peer.rate(texts))
+    median = {key: statistics.median(value) for key, value in rates.items() if value}
+    beside = {key: f"{median[key] / median['peer']:.2f}×" if peer else "–" for key in ("f32", "auto")}
+    fastest = f"{speed['precision']} {median['auto']:.1f}"
+    theirs = f"{median['peer']:.1f}" if peer else "none"
+    return [likewise.name, f"{median['f32']:.1f}", beside["f32"], fastest, beside["auto"], theirs, least]
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--dump", required=True)
-    arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--results")
-    arguments = arguments.parse_args()
-    torch.set_num_threads(os.cpu_count())
-    folder = ROOT / "target/bench/architectures"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    every = papers(arguments.dump)
-    # Nothing that our reader would rewrite: the texts are to be the same.
-    plain = set(string.ascii_letters + string.digits + " .,;:()-/?'")
-    some = every[:: max(1, len(every) // (8 * PAPERS))]
-    chosen = [paper for paper in some if set(paper["title"] + paper["abstract"]) <= plain and "--" not in paper["abstract"]][:PAPERS]
-    dump = folder / "papers.jsonl"
-    write(dump, chosen)
-    texts = [text_of(paper) for paper in chosen]
-    corpus = [text_of(paper) for paper in every[:: max(1, len(every) // 4000)]]
-    made = recipe(OUT=folder, CORPUS=corpus, WIDTH=384, HEADS=12, WIDE=1536, DEPTH=6, LONGEST=LENGTH + 16, VOCABULARY=8000)
-    rows = []
-    for name in [*made.SHAPES, "jina_bert"]:
-        if name == "nomic_bert_hub":
-            continue
-        made.make_jina() if name == "jina_bert" else made.built(name)
-        peer = None if name == "jina_bert" else SentenceTransformer(str(folder / name), device="cpu")
-        rates: dict[str, list[float]] = {"f32": [], "auto": [], "peer": []}
-        least = None
-        if peer:
-            wanted = peer.encode_document(texts, normalize_embeddings=True)
-            got = vectors(folder, dump, name, folder / "vectors.npy")
-            least = float((wanted * got).sum(1).min())
-        for _ in range(arguments.rounds):
-            for precision in ("f32", "auto"):
-                rates[precision].append(ours(folder, dump, name, precision))
-            if peer:
-                started = time.perf_counter()
-                peer.encode_document(texts, batch_size=32, normalize_embeddings=True)
-                rates["peer"].append(len(texts) / (time.perf_counter() - started))
-        median = {key: statistics.median(value) for key, value in rates.items() if value}
-        on = json.loads((folder / "speeds.json").read_text())[name]["precision"]
-        beside = lambda key: f"{median[key] / median['peer']:.2f}×" if peer else "-"  # noqa: E731
-        peers = f"{median['peer']:.1f}" if peer else "none"
-        cosine = f"{least:.7f}" if peer else "-"
-        rows.append([name, f"{median['f32']:.1f}", beside("f32"), f"{on} {median['auto']:.1f}", beside("auto"), peers, cosine])
-        print(" | ".join(rows[-1]), flush=True)
-    import sentence_transformers
-
-    columns = ["architecture", "f32, papers/s", "to the peer", "the fastest, papers/s", "to the peer", "sentence-transformers f32", "least cosine, f32"]
-    text = (
-        "`make bench-architectures`; how, and what is fair: benches/architectures.py.\n\n"
-        f"{results.today()}, {results.machine()}; {len(texts)} papers of {pathlib.Path(arguments.dump).name}, random checkpoints of 6 layers of "
-        f"384, {arguments.rounds} interleaved rounds, medians. torch {torch.__version__}, sentence-transformers {sentence_transformers.__version__}.\n\n"
-        + results.table(columns, rows)
+    made = parser(__doc__)
+    made.add_argument("--dump", default=str(SAMPLE))
+    made.add_argument("--papers", type=int, default=64)
+    made.add_argument("--rounds", type=int, default=3)
+    options = parse(made, papers=8, rounds=1)
+    with_peer = has("sentence-transformers", "torch", "sentence_transformers", tiny=options.tiny)
+    every = papers(options.dump)
+    chosen = spread(every, options.papers)
+    texts, rows = [text_of(paper) for paper in chosen], []
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        write(folder / "papers.jsonl", chosen)
+        for name in checkpoints(folder, every, options.tiny):
+            peer = Peer(folder / name) if with_peer and name != WITHOUT_PEER else None
+            rows.append(measured(Likewise(options.likewise, folder, name), peer, texts, options.rounds))
+            print(" | ".join(rows[-1]), flush=True)
+    shape = "the tests' checkpoints" if options.tiny else "random checkpoints of 6 layers of 384"
+    used = ", ".join(filter(None, [program.version(options.likewise), results.versions("torch", "sentence-transformers")]))
+    head = (
+        f"{results.today()}, {results.machine()}; {len(texts)} papers of {pathlib.Path(options.dump).name}, {shape}, "
+        f"{options.rounds} interleaved rounds, medians. {used}."
     )
-    if arguments.results:
-        results.write_section(arguments.results, "Every architecture beside sentence-transformers", text)
+    text = f"{head}\n\n{results.table(COLUMNS, rows)}"
+    results.report(options, "architectures", "Every architecture beside sentence-transformers", "make bench-architectures", "architectures.py", text)
 
 
 if __name__ == "__main__":

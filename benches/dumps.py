@@ -1,6 +1,6 @@
 """Every dump format, parsed and not encoded: megabytes a second, and memory as the file grows.
 
-    make bench-dumps            # installs pyarrow, runs, writes benches/RESULTS.md
+    make bench-dumps            # installs pyarrow, runs, writes benches/results/dumps.md
     .venv-peers/bin/python benches/dumps.py --dump FILE.jsonl.gz --megabytes 50 2000
 
 Corpus: 5,000 real papers of a dump, written in each format as its source writes it, and repeated until the file has the
@@ -10,11 +10,10 @@ Measured: `likewise inspect` reads the file to its end, and builds every paper: 
 is of the whole process, over the bytes of the plain file; the peak is its resident memory. It uses one core, and decoding
 of .gz, .zst, .bz2 or .zip comes on top.
 
-Unfair to nobody: there is no peer here. Repeated papers make files that compress better than real ones, which matters
-to Parquet alone; its bytes are as packed.
+Fair: no peer is measured, nothing is encoded, so titles and models play no part. Repeated papers make files that
+compress better than real ones, which matters to Parquet alone; its bytes are as packed.
 """
 
-import argparse
 import csv
 import gzip
 import io
@@ -26,12 +25,10 @@ import tempfile
 import time
 from xml.sax.saxutils import escape
 
-import pyarrow
-import pyarrow.parquet
-
 import results
+from options import SAMPLE, has, parse, parser
+from program import version
 
-ROOT = pathlib.Path(__file__).parent.parent
 PAPERS = 5000
 
 
@@ -41,7 +38,9 @@ def papers(path):
         for number, line in zip(range(PAPERS), lines):
             paper = json.loads(line)
             paper["id"] = f"{2000 + number // 90000:04}.{10000 + number:05}"
-            paper["authors"] = [name.strip() for name in paper.get("authors", "").split(";") if name.strip()]
+            named = paper.get("authors") or ""
+            named = named.split(";") if isinstance(named, str) else named
+            paper["authors"] = [name.strip() for name in named if name.strip()]
             paper["year"] = str(paper.get("year") or 2020)
             yield paper
 
@@ -189,6 +188,9 @@ def write(path, make, all, size):
 
 
 def write_parquet(path, _make, all, size):
+    import pyarrow
+    import pyarrow.parquet
+
     columns = {name: [paper[name] for paper in all] for name in ("id", "title", "abstract", "authors", "year")}
     block = pyarrow.table(columns)
     with pyarrow.parquet.ParquetWriter(path, block.schema, compression="zstd") as out:
@@ -196,14 +198,13 @@ def write_parquet(path, _make, all, size):
             out.write_table(block)
 
 
-def inspect(path):
+def inspect(program, path):
     """Papers, seconds, peak in megabytes."""
-    command = [str(ROOT / "target/release/likewise"), "inspect", str(path)]
     started = time.monotonic()
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([program, "inspect", path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     status = pathlib.Path(f"/proc/{process.pid}/status")
     peak = 0
-    # What the system says at the end includes the Python that it was started from.
+    # The system's own figure at the end would include the Python that started the process.
     while process.poll() is None:
         peak = max([peak, *(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))])
         time.sleep(0.002)
@@ -213,36 +214,37 @@ def inspect(path):
     return int(said.split("papers ")[1].split(",")[0]), seconds, peak / 1024
 
 
+def measured(program, folder, name, all, sizes):
+    """A row of the table: rates of the larger file, peaks of both."""
+    file, make = FORMATS.get(name, ("t.parquet", None))
+    path, peaks = folder / file, []
+    for megabytes in sizes:
+        (write if make else write_parquet)(path, make, all, megabytes * 1_000_000)
+        size = path.stat().st_size
+        count, seconds, peak = inspect(program, path)
+        assert count > 0, f"{name}: no paper was understood"
+        peaks.append(f"{peak:.0f}")
+        path.unlink()
+    return [name, f"{size / 1e6 / seconds:.0f}", f"{count / seconds:,.0f}", *peaks]
+
+
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--dump", default=str(ROOT / "tests/data/sample.jsonl"))
-    parser.add_argument("--megabytes", type=int, nargs=2, default=[50, 2000])
-    parser.add_argument("--results")
-    options = parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--dump", default=str(SAMPLE))
+    made.add_argument("--megabytes", type=int, nargs=2, default=[50, 2000])
+    options = parse(made, megabytes=[1, 2])
     all = list(papers(options.dump))
-    small, large = options.megabytes
+    names = [*FORMATS, *(["Parquet, zstd"] if has("Parquet", "pyarrow", tiny=options.tiny) else [])]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, (file, make) in {**FORMATS, "Parquet, zstd": ("t.parquet", None)}.items():
-            path, row = pathlib.Path(folder) / file, [name]
-            peaks = []
-            for megabytes in (small, large):
-                (write if make else write_parquet)(path, make, all, megabytes * 1_000_000)
-                size = path.stat().st_size
-                count, seconds, peak = inspect(path)
-                peaks.append(f"{peak:.0f}")
-                path.unlink()
-            rows.append([name, f"{size / 1e6 / seconds:.0f}", f"{count / seconds:,.0f}", *peaks])
+        for name in names:
+            rows.append(measured(options.likewise, pathlib.Path(folder), name, all, options.megabytes))
             print(rows[-1], file=sys.stderr, flush=True)
+    small, large = options.megabytes
     columns = ["format", "MB/s", "papers/s", f"peak, MB, of {small} MB", f"peak, MB, of {large:,} MB"]
-    text = f"""\
-Written by `make bench-dumps`, {results.today()}, on {results.machine()}; see `benches/dumps.py` for what is measured.
-
-{results.table(columns, rows)}
-"""
-    print(text)
-    if options.results:
-        results.write_section(options.results, "Dumps, parsed", text)
+    head = f"{results.today()}, {results.machine()}; {version(options.likewise)}; {len(all):,} papers of {pathlib.Path(options.dump).name}, repeated."
+    results.report(options, "dumps", "Dumps, parsed", "make bench-dumps", "dumps.py", f"{head}\n\n{results.table(columns, rows)}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -5,18 +5,19 @@
 //! same texts; then what all threads bring over one, and how much of a core tokenising takes.
 //! Corpus: `--dump FILE` (default: the sample), `--count N` of its papers (default 512), evenly spread
 //! over its first `N * --step` (default 1).
-//! Fair: texts as they come, rounds of all precisions in turn, medians of three. Unfair: no peer beside
-//! it (see `benches/encode_peers.py`); models are loaded and warm.
+//! Fair: texts as they come, and no title is read a second time (as with `--title 0`); rounds of all precisions in
+//! turn, medians of three; models are loaded and warm. No peer is measured (see `benches/encode_peers.py`).
+//! `--rounds` and `--repeats` (of the latencies) shorten it for a run that only checks that it works.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
 mod options;
 
-use likewise::encoder::{Devices, Embedding, Encoder, Engine};
-use likewise::index::{Exact, Index, dot};
-use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision, Side};
-use likewise::space::{Slot, Vectors};
-use likewise::text::text_of;
+use likewise::store::text::text_of;
+use likewise_encoder::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision, Side};
+use likewise_encoder::{Devices, Embedding, Encoder, Engine};
+use likewise_index::{Exact, Index, dot};
+use likewise_index::{Slot, Vectors};
 use options::option;
 use std::collections::HashSet;
 use std::path::Path;
@@ -25,15 +26,15 @@ use std::time::Instant;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const ROUNDS: usize = 3;
-
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
 
 fn main() {
     let number = |name, default| option(name).map_or(default, |count| count.parse::<usize>().unwrap());
     let dump = option("--dump").unwrap_or("tests/data/sample.jsonl".into());
     let (count, step) = (number("--count", 512), number("--step", 1));
-    let papers = likewise::dump::read(Path::new(&dump), None).unwrap().papers().step_by(step).take(count);
+    let (rounds, repeats) = (number("--rounds", 3), number("--repeats", 30));
+    let papers =
+        likewise_papers::dump::read(Path::new(&dump), None).unwrap().papers().step_by(step).take(count);
     let texts: Vec<String> = papers.map(|paper| text_of(&paper)).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let open =
@@ -42,7 +43,7 @@ fn main() {
 
     let mut seconds = PRECISIONS.map(|_| Vec::new());
     let mut embeddings = PRECISIONS.map(|_| Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         for (index, encoder) in encoders.iter().enumerate() {
             seconds[index].push(timed(|| embeddings[index] = encoder.encode(&texts, Side::Paper).unwrap()));
         }
@@ -53,8 +54,11 @@ fn main() {
     for (index, encoder) in encoders.iter().enumerate() {
         let one = |words: usize| {
             let text = "glacier ".repeat(words - 2);
-            median((0..30).map(|_| timed(|| drop(encoder.encode_one(&text, Side::Paper).unwrap()))).collect())
-                * 1e3
+            median(
+                (0..repeats)
+                    .map(|_| timed(|| drop(encoder.encode_one(&text, Side::Paper).unwrap())))
+                    .collect(),
+            ) * 1e3
         };
         let (mean, min) = cosines(&embeddings[0], &embeddings[index]);
         println!(
@@ -71,13 +75,13 @@ fn main() {
         let few = &texts[..texts.len() / 2];
         let rate =
             |encoder: &Encoder| few.len() as f64 / timed(|| drop(encoder.encode(few, Side::Paper).unwrap()));
-        let ratios = (0..ROUNDS).map(|_| rate(many) / rate(&one)).collect();
+        let ratios = (0..rounds).map(|_| rate(many) / rate(&one)).collect();
         println!("{precision}: {} threads are {:.2} times one", many.threads(), median(ratios));
     }
     let tokenize = |encoder: &Encoder| {
         timed(|| texts.iter().for_each(|text| drop(encoder.tokenize(&[text], &encoder.reading(Side::Paper)))))
     };
-    let seconds = median((0..ROUNDS).map(|_| tokenize(&encoders[0])).collect());
+    let seconds = median((0..rounds).map(|_| tokenize(&encoders[0])).collect());
     println!("tokenising, one text after the other: {:.2} ms a text", seconds * 1e3 / texts.len() as f64);
 }
 

@@ -10,10 +10,10 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
 use hnsw_rs::prelude::{Distance, Hnsw};
-use likewise::index::build::Effort;
-use likewise::index::{Segment, dot, nearest};
-use likewise::map::{Array, MappedFile};
-use likewise::space::Vectors;
+use likewise_base::map::{Array, MappedFile};
+use likewise_index::Vectors;
+use likewise_index::build::Effort;
+use likewise_index::{Segment, dot, nearest};
 use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;

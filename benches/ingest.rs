@@ -6,39 +6,41 @@
 //!
 //! Corpus: the first `--count` papers of `--dump` (2,000), spread over it by `--step`.
 //!
+//! Fair: both encode the same texts, and no title a second time (`--title 0`), which ingest would do by default.
 //! Unfair to ingest: it encodes 512 papers a thread at a time, so that a kill costs seconds, and batches them less well.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]
 
 mod options;
 
-use likewise::dump::{self, Entry};
-use likewise::encoder::{Devices, Encoder, fastest_precision};
 use likewise::ingest::Writer;
-use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision, Side};
-use likewise::text::text_of;
+use likewise::store::text::text_of;
+use likewise_encoder::model::{
+    DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, ModelOptions, Precision, Side,
+};
+use likewise_encoder::{Devices, Encoder, fastest_precision};
+use likewise_papers::dump::{self, Entry};
 use options::option;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-const ROUNDS: usize = 3;
-
 fn main() {
     let number = |name, default| option(name).map_or(default, |count| count.parse::<usize>().unwrap());
     let dump = option("--dump").unwrap_or("tests/data/sample.jsonl".into());
-    let (count, step) = (number("--count", 2000), number("--step", 1));
+    let (count, step, rounds) = (number("--count", 2000), number("--step", 1), number("--rounds", 3));
     let open = || dump::read(Path::new(&dump), None).unwrap().papers().step_by(step).take(count);
     let texts: Vec<String> = open().map(|paper| text_of(&paper)).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let model = ModelFolder::open(DEFAULT_MODEL, Path::new(DEFAULT_MODELS_DIR), Precision::F32).unwrap();
+    let model = model.with_options(ModelOptions { title: Some(0), ..ModelOptions::default() }).unwrap();
     let fastest = fastest_precision(&model, &Devices::Cpu);
     let model = model.in_precision(fastest);
     let encoder = Arc::new(Encoder::load(&model).unwrap());
     println!("{}; {} papers", encoder.describe(), texts.len());
 
     let (mut alone, mut whole) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let started = Instant::now();
         encoder.encode(&texts, Side::Paper).unwrap();
         alone.push(texts.len() as f64 / started.elapsed().as_secs_f64());

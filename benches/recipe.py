@@ -1,33 +1,40 @@
 """What was tried for the ranking, and not all of it kept: titles that count more, ways to fuse, and scores of sentences.
 
-Corpus: the sets keywords-* and tracks-* of benches/judged.py; what is fitted is fitted on dev. Titles: token vectors of the reference
-library (transformers, f32), since our encoder gives pooled ones only; (a) title tokens count w times in the mean, (b)
-`normalize(e(title. abstract) + a e(title))`. All by vectors alone, compared with every paper. Fusions: of the first 200 by
-meaning and the first 200 by words, by reciprocal rank (Cormack, Clarke & Büttcher 2009) and by scores between the last's and the
-first's, beside hybrid's, which are fractions of what they could be at most. Sentences: the first hits of hybrid search, put in
-another order by the cosines of their sentences with the question's, which our encoder computes of all papers beforehand. Fair in
-quality; no time is taken (`rescore` in benches/quality.py: what came of it).
+    make bench-recipe       # installs torch and transformers into .venv-peers, runs, writes benches/results/recipe.md
 
-Run: make bench-recipe
+Corpus: the sets keywords-* and tracks-* of benches/judged.py; what is fitted is fitted on dev.
+
+- Titles: token vectors of the reference library (transformers, f32), since our encoder gives pooled ones only; (a) title
+  tokens count w times in the mean, (b) `normalize(e(title. abstract) + a e(title))`. All by vectors alone, compared with
+  every paper.
+- Fusions: of the first 200 by meaning and the first 200 by words, by reciprocal rank (Cormack, Clarke & Büttcher 2009) and
+  by scores between the last's and the first's, beside hybrid's, which are fractions of what they could be at most.
+- Sentences: the first hits of hybrid search, put in another order by the cosines of their sentences with the question's,
+  which our encoder computes of all papers beforehand.
+
+Fair: a row is compared with the first row of its own group, which differs from it in one thing. The groups are not
+comparable with each other: titles start from vectors without a title (as with `--title 0`), by the reference library;
+fusions and sentences start from hybrid search as it is by default, with titles at 15 %. A sentence has no title, so
+sentences are encoded with `--title 0`. No time is taken (benches/quality.py times `rescore`, which came of this).
+
+`--tiny` makes the small sets of judged.py, and takes the dev ones; without torch and transformers it passes titles over.
 """
 
-import argparse
 import collections
 import itertools
 import json
 import pathlib
 import re
-import subprocess
 import tempfile
 
 import numpy
-import torch
-from results import machine, table, today, write_section
-from transformers import AutoModel, AutoTokenizer
 
-ROOT = pathlib.Path(__file__).parents[1]
-LIKEWISE = str(ROOT / "target/release/likewise")
-MODEL = ROOT / "models/all-MiniLM-L6-v2"
+import program
+import results
+from judged import TINY, make, sample
+from options import ROOT, has, parse, parser
+
+MODEL = program.MODELS / "all-MiniLM-L6-v2"
 TOKENS = 256
 DISCOUNT = 1 / numpy.log2(numpy.arange(2, 12))
 WEIGHTS = [2, 3, 5, 9]
@@ -42,7 +49,8 @@ DRAWS = 4000
 class Judged:
     """A set, and how good rankings of it are."""
 
-    def __init__(self, folder):
+    def __init__(self, binary, folder):
+        self.binary, self.folder = binary, folder
         self.papers = [json.loads(line) for line in (folder / "corpus.jsonl").open()]
         self.places = {paper["_id"]: place for place, paper in enumerate(self.papers)}
         self.queries = [json.loads(line)["_id"] for line in (folder / "queries.jsonl").open()]
@@ -88,6 +96,9 @@ def text(paper):
 
 def sums(papers):
     """Sums of token vectors: over the text, over the title's tokens in it, over the title read alone."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
     tokenizer, model = AutoTokenizer.from_pretrained(MODEL), AutoModel.from_pretrained(MODEL).eval()
     whole, within, alone = (numpy.zeros((len(papers), 384), numpy.float32) for _ in range(3))
     order = sorted(range(len(papers)), key=lambda place: -len(text(papers[place])))
@@ -120,12 +131,13 @@ def titles(judged):
         yield f"(b) read again, a = {share}", values, p_value(values, plain)
 
 
-def answers(folder, kept, mode):
+def answers(judged, mode):
     """Each query's first hits by a mode, with their scores; in a pool, all of it."""
     run = collections.defaultdict(list)
     with tempfile.TemporaryDirectory() as scratch:
         path = pathlib.Path(scratch) / "asked.run"
-        subprocess.run([LIKEWISE, "eval", folder, "--data", kept / folder.name, "--mode", mode, "-k", str(DEPTH), "--save-run", path], check=True, capture_output=True)
+        kept = judged.folder.parent / "kept" / judged.folder.name
+        program.run(judged.binary, "eval", judged.folder, "--data", kept, "--mode", mode, "-k", DEPTH, "--save-run", path)
         for line in path.open():
             query, _, paper, _, score, _ = line.rstrip("\n").split("\t")
             run[query].append((paper, float(score)))
@@ -142,10 +154,10 @@ def by_scores(hits):
     return {paper: (score - least) / span for paper, score in hits}
 
 
-def fusions(judged, folder, kept):
+def fusions(judged):
     """A row a way of making one list of two."""
-    runs = [answers(folder, kept, mode) for mode in ["semantic", "lexical"]]
-    hybrid = answers(folder, kept, "hybrid")
+    runs = [answers(judged, mode) for mode in ["semantic", "lexical"]]
+    hybrid = answers(judged, "hybrid")
     plain = numpy.array([judged.ndcg(query, [paper for paper, _ in hybrid[query]]) for query in judged.queries])
     yield "hybrid", plain, None
     for name, told in [("reciprocal ranks", by_ranks), ("scores from last to first", by_scores)]:
@@ -164,15 +176,15 @@ def split(abstract):
     return [part.strip() for part in re.split(r'(?<=[.?!]) (?=[A-Z0-9("$])', abstract) if len(part.strip()) > 3]
 
 
-def sentences(judged, folder, kept):
+def sentences(judged):
     """A row a way of scoring sentences; each query is a paper of the set."""
     parts = [(paper["_id"], part) for paper in judged.papers for part in [paper["title"], *split(paper["text"])] if part]
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         (scratch / "s.jsonl").write_text("".join(json.dumps({"id": f"s/{place}", "title": part, "abstract": ""}) + "\n" for place, (_, part) in enumerate(parts)))
-        subprocess.run([LIKEWISE, "embed", scratch / "s.jsonl", "--title-only", "--title", "0", "--out", scratch / "s.npy"], check=True, capture_output=True)
+        program.run(judged.binary, "embed", scratch / "s.jsonl", "--title-only", "--title", 0, "--out", scratch / "s.npy")
         vectors = numpy.load(scratch / "s.npy")
-    run = answers(folder, kept, "hybrid")
+    run = answers(judged, "hybrid")
     of = collections.defaultdict(list)
     for place, (paper, _) in enumerate(parts):
         of[paper].append(place)
@@ -193,22 +205,28 @@ def sentences(judged, folder, kept):
             yield f"first {first}: + {weight} {name}", values, p_value(values, plain)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", type=pathlib.Path, default=ROOT / "data/judged")
-    parser.add_argument("--names", default="keywords-dev,tracks-dev,keywords-test,tracks-test")
-    parser.add_argument("--results", default=str(ROOT / "benches/RESULTS.md"))
-    options = parser.parse_args()
-    rows = []
+def rows(options, sets, with_titles):
     for name in options.names.split(","):
-        judged = Judged(options.sets / name)
-        where = (judged, options.sets / name, options.sets / "kept")
-        ways = [*titles(judged), *fusions(*where), *sentences(*where)]
-        rows += [[name, way, f"{values.mean():.4f}", "" if p is None else f"{p:.4f}"] for way, values, p in ways]
-    told = f"{today()}, {machine()}. `make bench-recipe`; benches/recipe.py says what was tried. p: beside the row without it.\n\n"
-    told += table(["set", "way", "nDCG@10", "p"], rows)
-    print(told)
-    write_section(options.results, "Recipe", told)
+        judged = Judged(options.likewise, sets / name)
+        ways = [*(titles(judged) if with_titles else []), *fusions(judged), *sentences(judged)]
+        yield from ([name, way, f"{values.mean():.4f}", "–" if p is None else f"{p:.4f}"] for way, values, p in ways)
+
+
+def main():
+    made = parser(__doc__)
+    made.add_argument("--sets", type=pathlib.Path, help="folder of benches/judged.py's sets; left out, data/judged, or in a tiny run small ones")
+    made.add_argument("--names", default="keywords-dev,tracks-dev,keywords-test,tracks-test")
+    options = parse(made, names="keywords-dev,tracks-dev")
+    with_titles = has("titles that count more", "torch", "transformers", tiny=options.tiny)
+    with tempfile.TemporaryDirectory() as scratch:
+        sets = options.sets or ROOT / "data/judged"
+        if options.tiny and not options.sets:
+            sets = pathlib.Path(scratch)
+            make(list(sample()), sets, TINY)
+        table = results.table(["set", "way", "nDCG@10", "p"], list(rows(options, sets, with_titles)))
+    used = ", ".join(filter(None, [program.version(options.likewise), results.versions("torch", "transformers")]))
+    head = f"{results.today()}, {results.machine()}. {used}. p: beside the first row of its group, the row without it."
+    results.report(options, "recipe", "Recipe", "make bench-recipe", "recipe.py", f"{head}\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,68 @@
-"""benches/RESULTS.md has a section for each benchmark; each writes its own and leaves the others."""
+"""Where the figures of a benchmark go: benches/results/NAME.md, one file a benchmark.
+
+A file has a title, the command that makes it, a link to the script that says what is measured and what is fair, and
+then one section for each class of CPUs that the benchmark has run on ("AVX2", "AMX", …), because figures of one class
+say nothing about another. A section names date, machine, versions and corpus. A run replaces the section of its own
+class and leaves the others: a run on another machine adds, and does not overwrite.
+
+With `--tiny` a benchmark checks that it still runs: its file goes into a temporary folder, unless `--results` names
+another, and [`check`] reads it back.
+"""
 
 import datetime
+import importlib.metadata
 import os
 import pathlib
+import platform
 import re
+import tempfile
+
+# From the newest instructions to the oldest: a machine is of the first class whose flag it has.
+CLASSES = {
+    "amx_tile": "AMX",
+    "avx512_vnni": "AVX-512 with VNNI",
+    "avx512f": "AVX-512",
+    "avx_vnni": "AVX2 with VNNI",
+    "avx2": "AVX2",
+}
+FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
+# Columns with a number between 0 and 1 in every cell; the first number is looked at.
+SHARES = ("recall", "overlap", "cosine", "least", "ndcg", "mrr", "map")
+
+
+def cpuinfo(name: str) -> str:
+    """A field of the first CPU in /proc/cpuinfo; empty, if it has none of that name."""
+    found = re.search(rf"^{name}\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def cpu_class() -> str:
+    """The title of this machine's section."""
+    flags = cpuinfo("flags").split()
+    return next((name for flag, name in CLASSES.items() if flag in flags), f"{platform.machine()}, no AVX2")
 
 
 def machine() -> str:
     """The CPU, by the names that matter here."""
-    info = pathlib.Path("/proc/cpuinfo").read_text()
-    field = lambda name: re.search(rf"^{name}\s*: (.*)$", info, re.MULTILINE)[1]  # noqa: E731
-    wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
-    flags = ", ".join(flag for flag in wanted if flag in field("flags").split())
-    return f"{field('model name')} (family {field('cpu family')}, model {field('model')}; {flags}), {os.cpu_count()} cores"
+    flags = cpuinfo("flags").split()
+    known = ", ".join(flag for flag in FLAGS if flag in flags)
+    name = cpuinfo("model name") or platform.machine()
+    return f"{name} (family {cpuinfo('cpu family')}, model {cpuinfo('model')}; {known}), {os.cpu_count()} cores"
 
 
 def today() -> str:
     return datetime.date.today().isoformat()
+
+
+def versions(*packages: str) -> str:
+    """Those that are installed, with their versions."""
+    found = []
+    for package in packages:
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    return ", ".join(found)
 
 
 def table(columns: list[str], rows: list[list[str]]) -> str:
@@ -24,15 +70,55 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write_section(path: str, title: str, text: str) -> None:
-    """Puts a section where the one of the same title was, or at the end."""
-    file = pathlib.Path(path)
-    sections = re.split(r"(?m)^(?=# )", file.read_text() if file.exists() else "")
-    kept = [section.strip() for section in sections if section.strip()]
-    titles = [section.splitlines()[0] for section in kept]
-    new = f"# {title}\n\n{text.strip()}"
-    if f"# {title}" in titles:
-        kept[titles.index(f"# {title}")] = new
-    else:
-        kept.append(new)
-    file.write_text("\n\n".join(kept) + "\n")
+def write_result(folder: str | pathlib.Path, name: str, title: str, command: str, script: str, text: str, section: str = "") -> pathlib.Path:
+    """Puts `text` into the section of this machine's class of CPUs, or the named one, of FOLDER/NAME.md."""
+    file = pathlib.Path(folder) / f"{name}.md"
+    head = f"# {title}\n\n`{command}` writes this file; [benches/{script}](../{script}) says what is measured and what is fair."
+    _, *sections = re.split(r"(?m)^(?=## )", file.read_text()) if file.exists() else [""]
+    kept = {part.splitlines()[0]: part.strip() for part in sections}
+    heading = f"## {section or cpu_class()}"
+    kept[heading] = f"{heading}\n\n{text.strip()}"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n\n".join([head, *kept.values()]) + "\n")
+    return file
+
+
+def report(options, name: str, title: str, command: str, script: str, text: str, section: str = "") -> None:
+    """Prints the text, and writes it where `--results` says; a tiny run is checked."""
+    print(text, flush=True)
+    what = (name, title, command, script, text, section)
+    if options.tiny:
+        with tempfile.TemporaryDirectory() as scratch:
+            written = write_result(options.results or scratch, *what)
+            check(written.read_text())
+        print(f"{name}: the tables are sane", flush=True)
+    elif options.results:
+        print(f"written: {write_result(options.results, *what)}")
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """The cells of every Markdown table, by row; the first row is the columns' names."""
+    found, rows = [], []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip().strip("|").split("|")])
+        elif rows:
+            found.append(rows)
+            rows = []
+    return found
+
+
+def check(text: str) -> None:
+    """Every table has rows, every row its cells, and every share lies between 0 and 1."""
+    assert tables(text) or "```" in text, f"no table and no output in\n{text}"
+    for columns, _, *rows in tables(text):
+        assert rows, f"a table without rows: {columns}"
+        for row in rows:
+            assert len(row) == len(columns) and all(row), f"a cell is missing: {row}, of {columns}"
+            assert "nan" not in [cell.lower() for cell in row], f"not a number: {row}"
+            for column, cell in zip(columns, row):
+                number = re.match(r"-?\d+\.\d+", cell)
+                if number and column.lower().startswith(SHARES):
+                    assert -0.00001 <= float(number[0]) <= 1.00001, f"{column}: {cell} is not between 0 and 1"
+    for recall in re.findall(r"recall@\d+ (\S+\d)", text):
+        assert 0 <= float(recall) <= 1, f"a recall of {recall}"

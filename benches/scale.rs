@@ -16,20 +16,21 @@
 
 mod options;
 
-use likewise::catalog::{Catalog, Filter};
-use likewise::dump::Entry;
-use likewise::encoder::Encoder;
-use likewise::eval::recall;
-use likewise::fill::Filler;
-use likewise::index::build::Effort;
-use likewise::index::{EF_SEARCH, Index, Neighbour, Segment, Segments};
+use likewise::ingest::fill::Filler;
 use likewise::ingest::{Writer, catalog_path};
-use likewise::map::{Array, MappedFile};
-use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision, Side};
-use likewise::paper::{Paper, PaperId};
 use likewise::search::{Hit, Library, Like, Query};
-use likewise::space::{Space, SpaceWriter, Vectors};
-use likewise::text::{TextHash, text_of};
+use likewise::store::catalog::{Catalog, Filter};
+use likewise::store::space::{Space, SpaceWriter};
+use likewise::store::text::{TextHash, text_of};
+use likewise_base::map::{Array, MappedFile};
+use likewise_encoder::Encoder;
+use likewise_encoder::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision, Side};
+use likewise_index::Vectors;
+use likewise_index::build::Effort;
+use likewise_index::recall;
+use likewise_index::{EF_SEARCH, Index, Neighbour, Segment, Segments};
+use likewise_papers::dump::Entry;
+use likewise_papers::{Paper, PaperId};
 use options::option;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};

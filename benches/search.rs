@@ -13,12 +13,13 @@
 
 mod options;
 
-use likewise::eval::recall;
-use likewise::index::{Index, Neighbour, Segments};
 use likewise::ingest::precision_of;
-use likewise::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use likewise::search::plan::Plan;
-use likewise::space::{Slot, Space, Vectors};
+use likewise::store::space::Space;
+use likewise_encoder::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
+use likewise_index::recall;
+use likewise_index::{Index, Neighbour, Segments};
+use likewise_index::{Slot, Vectors};
 use options::option;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;

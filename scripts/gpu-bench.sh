@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The encoder on a GPU beside sentence-transformers, on the same card: one command, one table.
+# The encoder on a GPU beside sentence-transformers, on the same card: one command, one table, benches/results/gpu.md.
 #
 #     scripts/gpu-bench.sh DUMP [PAPERS]      # 20,000 papers of the dump, unless another number is given
 #
@@ -18,4 +18,4 @@ cargo build --release --locked --bin likewise --features "${FEATURES:-flash-attn
 target/release/likewise pull
 python3 -m venv .venv-peers
 .venv-peers/bin/pip install --quiet torch sentence-transformers
-.venv-peers/bin/python -B benches/gpu.py --dump "$dump" --papers "$papers" --results benches/RESULTS.md
+.venv-peers/bin/python -B benches/gpu.py --dump "$dump" --papers "$papers" --results benches/results

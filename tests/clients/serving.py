@@ -1,6 +1,7 @@
 """A server of the sample for the clients in this folder: started at a free port, with keys, and stopped at the end."""
 
 import contextlib
+import os
 import pathlib
 import subprocess
 import tempfile
@@ -17,7 +18,9 @@ def serving(*arguments, keys=True):
     """Ingests the sample and serves it; gives the address and the data folder."""
     with tempfile.TemporaryDirectory() as data:
         subprocess.run([LIKEWISE, "ingest", SAMPLE, "--data", data], check=True, capture_output=True)
-        environment = {"LIKEWISE_READ_KEY": READ, "LIKEWISE_WRITE_KEY": WRITE} if keys else {}
+        # Nothing else from outside, but for the instruction level that the tests may be run with.
+        environment = {name: os.environ[name] for name in ["LIKEWISE_CPU"] if name in os.environ}
+        environment |= {"LIKEWISE_READ_KEY": READ, "LIKEWISE_WRITE_KEY": WRITE} if keys else {}
         command = [LIKEWISE, "serve", "--data", data, "--listen", "127.0.0.1:0", *arguments]
         server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         try:

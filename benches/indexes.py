@@ -1,0 +1,234 @@
+"""Indexes over the same vectors, asked the same queries, behind one interface: likewise, hnsw_rs, and Python packages.
+
+Its own file because benches/search_peers.py, which compares them, says what is fair; here is how each is called.
+"""
+
+import json
+import pathlib
+import subprocess
+import tempfile
+import time
+
+import numpy as np
+
+from options import has
+
+K = 10
+THREADS = 2
+
+
+class Engine:
+    """An index, built over `base` and asked `queries`."""
+
+    name = ""
+
+    def build(self, m: int, ef_construction: int) -> dict:
+        """Seconds, bytes, open_ms."""
+        raise NotImplementedError
+
+    def search(self, ef: int, threads: int) -> tuple[float, np.ndarray]:
+        """Seconds for all queries, and their ten slots."""
+        raise NotImplementedError
+
+    def alone(self, ef: int) -> tuple[float, float]:
+        """p50 and p99 of one query, in microseconds."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Ends what was started."""
+
+
+class Program(Engine):
+    """Ours, or hnsw_rs: the program benches/index.rs."""
+
+    def __init__(self, name: str, program: str, files: list[str]):
+        self.name = name
+        command = [program, name, *files]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.out = tempfile.NamedTemporaryFile()
+
+    def ask(self, *words) -> dict:
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        assert answer, f"{self.name}: benches/index.rs stopped"
+        return json.loads(answer)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        assert self.process.wait(60) == 0, self.name
+
+    def build(self, m, ef_construction):
+        return self.ask("build", m, ef_construction, THREADS)
+
+    def search(self, ef, threads):
+        answer = self.ask("search", ef, threads, self.out.name)
+        return answer["seconds"], np.fromfile(self.out.name, dtype=np.uint32).reshape(-1, K)
+
+    def alone(self, ef):
+        answer = self.ask("search", ef, 1, self.out.name)
+        return answer["p50"], answer["p99"]
+
+
+class Peer(Engine):
+    """A Python package."""
+
+    def __init__(self, base: np.ndarray, queries: np.ndarray):
+        self.base, self.queries = base, queries
+
+    def built(self, m: int, ef_construction: int) -> None:
+        raise NotImplementedError
+
+    def saved(self, path: str) -> None:
+        raise NotImplementedError
+
+    def found(self, queries: np.ndarray, threads: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def build(self, m, ef_construction):
+        started = time.perf_counter()
+        self.built(m, ef_construction)
+        seconds = time.perf_counter() - started
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "index"
+            self.saved(str(path))
+            return {"seconds": seconds, "bytes": path.stat().st_size, "open_ms": self.opened(str(path))}
+
+    def opened(self, path: str) -> float:
+        started = time.perf_counter()
+        self.load(path)
+        return (time.perf_counter() - started) * 1e3
+
+    def load(self, path: str) -> None:
+        raise NotImplementedError
+
+    def search(self, ef, threads):
+        self.set_ef(ef)
+        started = time.perf_counter()
+        found = self.found(self.queries, threads)
+        return time.perf_counter() - started, found
+
+    def alone(self, ef):
+        self.set_ef(ef)
+        micros = []
+        for query in self.queries:
+            started = time.perf_counter()
+            self.found(query[None], 1)
+            micros.append((time.perf_counter() - started) * 1e6)
+        return float(np.percentile(micros, 50)), float(np.percentile(micros, 99))
+
+    def set_ef(self, ef: int) -> None:
+        raise NotImplementedError
+
+
+class Hnswlib(Peer):
+    name = "hnswlib f32"
+
+    def built(self, m, ef_construction):
+        import hnswlib
+
+        self.index = hnswlib.Index("ip", self.base.shape[1])
+        self.index.init_index(len(self.base), M=m, ef_construction=ef_construction)
+        self.index.set_num_threads(THREADS)
+        self.index.add_items(self.base)
+
+    def saved(self, path):
+        self.index.save_index(path)
+
+    def load(self, path):
+        import hnswlib
+
+        hnswlib.Index("ip", self.base.shape[1]).load_index(path)
+
+    def set_ef(self, ef):
+        self.index.set_ef(ef)
+
+    def found(self, queries, threads):
+        return self.index.knn_query(queries, k=K, num_threads=threads)[0]
+
+
+class Faiss(Peer):
+    def __init__(self, base, queries, quantised: bool):
+        super().__init__(base, queries)
+        self.quantised = quantised
+        self.name = "faiss HNSW, SQ8" if quantised else "faiss HNSW f32"
+
+    def built(self, m, ef_construction):
+        import faiss
+
+        dimension = self.base.shape[1]
+        if self.quantised:
+            kind = faiss.ScalarQuantizer.QT_8bit
+            self.index = faiss.IndexHNSWSQ(dimension, kind, m, faiss.METRIC_INNER_PRODUCT)
+        else:
+            self.index = faiss.IndexHNSWFlat(dimension, m, faiss.METRIC_INNER_PRODUCT)
+        faiss.omp_set_num_threads(THREADS)
+        self.index.hnsw.efConstruction = ef_construction
+        self.index.train(self.base)
+        self.index.add(self.base)
+
+    def saved(self, path):
+        import faiss
+
+        faiss.write_index(self.index, path)
+
+    def load(self, path):
+        import faiss
+
+        faiss.read_index(path)
+
+    def set_ef(self, ef):
+        self.index.hnsw.efSearch = ef
+
+    def found(self, queries, threads):
+        import faiss
+
+        faiss.omp_set_num_threads(threads)
+        return self.index.search(queries, K)[1]
+
+
+class Usearch(Peer):
+    def __init__(self, base, queries, kind: str):
+        super().__init__(base, queries)
+        self.kind, self.name = kind, f"usearch {kind}"
+
+    def made(self, m, ef_construction):
+        from usearch.index import Index
+
+        return Index(
+            ndim=self.base.shape[1], metric="ip", dtype=self.kind, connectivity=m, expansion_add=ef_construction
+        )
+
+    def built(self, m, ef_construction):
+        self.index = self.made(m, ef_construction)
+        self.index.add(np.arange(len(self.base)), self.base, threads=THREADS)
+
+    def saved(self, path):
+        self.index.save(path)
+
+    def load(self, path):
+        self.made(16, 200).load(path)
+
+    def set_ef(self, ef):
+        self.index.expansion_search = ef
+
+    def found(self, queries, threads):
+        if len(queries) == 1:
+            return self.index.search(queries[0], K).keys
+        return self.index.search(queries, K, threads=threads).keys
+
+
+def engines(program: str, folder: str, base: np.ndarray, queries: np.ndarray, tiny: bool) -> list[Engine]:
+    """Ours first. A tiny run passes over packages that are not installed."""
+    files = [f"{folder}/base", f"{folder}/queries"]
+    base.tofile(files[0])
+    queries.tofile(files[1])
+    files.append(str(base.shape[1]))
+    found: list[Engine] = [Program("likewise", program, files), Program("hnsw_rs", program, files)]
+    if has("hnswlib", "hnswlib", tiny=tiny):
+        found.append(Hnswlib(base, queries))
+    if has("faiss", "faiss", tiny=tiny):
+        found += [Faiss(base, queries, quantised=False), Faiss(base, queries, quantised=True)]
+    if has("usearch", "usearch", tiny=tiny):
+        found += [Usearch(base, queries, "f32"), Usearch(base, queries, "i8")]
+    return found
