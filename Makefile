@@ -5,12 +5,16 @@ DUMP  ?= tests/data/sample.jsonl
 DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
 LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
+# `default` is what a laptop needs; `full` has Milvus and traces, too.
+FEATURES ?= default
+# Some of the integration tests, by the beginnings of their names.
+TESTS = cargo test --release --locked --features $(FEATURES) --quiet --test tests -- $(1)
 
-.PHONY: setup demo test test-milvus check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe judged golden
+.PHONY: setup demo test test-clients test-web test-milvus test-all check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe bench-tiny judged golden
 
-# The release program, and the model, every file verified.
+# The release program, and the model, every file verified. FEATURES=full has everything that needs no GPU.
 setup:
-	cargo build --release --locked --bin likewise
+	cargo build --release --locked --features $(FEATURES) --bin likewise
 	$(LIKEWISE) pull
 
 # Ingests DUMP, serves it, and says what to try. Refused entries (status 2) do not stop it.
@@ -18,13 +22,18 @@ demo: setup
 	$(LIKEWISE) ingest $(or $(wildcard $(DUMP)),$(DUMP)) --data $(DATA) || [ $$? -eq 2 ]
 	@scripts/demo $(LIKEWISE) $(DATA) $(LISTEN)
 
-# The suite runs optimised, and shares the program's dependencies: it uses the real model. Then the
-# vectors once more with the instructions of lesser machines. Then files of vectors, in the programs people have. Then
-# the server, asked by the clients people have, and held to every word of its OpenAPI document. Then its pages, in chromium.
+# Unit and integration tests with the real model, of all crates, and vectors and answers once more with the instructions of
+# lesser machines. Nothing that needs another language's packages.
 test: setup
-	cargo test --release --locked --quiet
-	LIKEWISE_CPU=avx2 cargo test --release --locked --quiet golden
-	LIKEWISE_CPU=portable cargo test --release --locked --quiet golden
+	@tests/cpu-class
+	cargo test --workspace --release --locked --features $(FEATURES) --quiet
+	LIKEWISE_CPU=avx2 $(call TESTS,golden library:: routes:: pages:: eval:: program:: embed::a_texts_vector)
+	$(if $(shell grep -m1 -o avx512f /proc/cpuinfo),LIKEWISE_CPU=avx512-plain $(call TESTS,golden library:: routes:: pages:: eval:: program:: embed::a_texts_vector))
+	LIKEWISE_CPU=portable $(call TESTS,golden)
+
+# Files of vectors, in the programs people have; then the server, asked by the clients people have, and held to every word
+# of its OpenAPI document.
+test-clients: setup
 	python3 -m venv .venv-vectors
 	.venv-vectors/bin/pip install --quiet numpy pandas pyarrow duckdb
 	.venv-vectors/bin/python -B scripts/read-vectors $(LIKEWISE) tests/data/sample.jsonl
@@ -32,18 +41,26 @@ test: setup
 	.venv-clients/bin/pip install --quiet -r tests/clients/requirements.txt
 	.venv-clients/bin/python -B tests/clients/clients.py
 	.venv-clients/bin/python -B tests/clients/spec.py --max-examples 30
+
+# The pages, in chromium.
+test-web: setup
 	python3 -m venv .venv-web
 	.venv-web/bin/pip install --quiet -r tests/web/requirements.txt
 	.venv-web/bin/python -B tests/web/browser.py --browser "$$(scripts/browser)"
 
 # The contract of whatever holds papers, beside a Milvus server, and one that speaks the API of Milvus 3; what happens when
 # an ingest is killed; and deploy/ by its schemas. The servers are installed from PyPI, and run alone in a namespace.
+test-milvus: FEATURES = full
 test-milvus: setup
-	cargo test --release --locked --quiet --test tests --no-run
+	cargo test --release --locked --features full --quiet --test tests --no-run
 	scripts/with-milvus $(call BENCH,tests) holdings --test-threads 8
 	scripts/with-milvus --lite $(call BENCH,tests) holdings --test-threads 8
 	scripts/with-milvus python3 -B tests/milvus/kills.py
 	tests/deploy/check
+
+# Everything; each part says how long it took. FEATURES=full, or Milvus is built for a second time.
+test-all:
+	@scripts/timed test test-clients test-web test-milvus
 
 # For an evening: an ingest and a writer killed 200 times each; dumps with 20,000 spoiled bytes; readers, a writer, deletes and merges for 30 minutes.
 soak: setup
@@ -54,77 +71,91 @@ soak: setup
 
 # Formatting, lints, documentation, imports one way; warnings are errors.
 check:
-	cargo fmt --check
-	cargo clippy --release --locked --all-targets --quiet -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --document-private-items --quiet
+	cargo fmt --all --check
+	cargo clippy --workspace --release --locked --features full --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --release --locked --features full --no-deps --document-private-items --quiet
 	python3 tests/one_way.py
+
+# The newest of that name, once it is built.
+BENCH = $$(ls -t target/release/deps/$(1)-* | grep -v '\.d$$' | head -1)
+# Every benchmark writes its own file there: benches/results.py says how.
+RESULTS = benches/results
+THE_DUMP = $(firstword $(wildcard $(DUMP)))
+
+# Every benchmark on the smallest input, so that none rots. The figures mean nothing; they go into a temporary folder.
+# Peers that need torch are passed over.
+bench-tiny: setup
+	cargo build --release --locked --bench encode --bench index --bench ingest --bench scale --bench search
+	python3 -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet numpy faiss-cpu usearch pyarrow
+	.venv-bench/bin/python -B benches/tiny.py
+	scripts/with-milvus .venv-bench/bin/python -B benches/tiny.py milvus
+
+# The encoder by precision and ingest beside the encoder alone, over DUMP; recall and speed of the index over DATA.
+bench: setup
+	cargo build --release --locked --bench encode --bench ingest --bench search
+	python3 -B benches/rust.py precisions --program $(call BENCH,encode) --dump $(THE_DUMP) --results $(RESULTS)
+	python3 -B benches/rust.py ingest --program $(call BENCH,ingest) --dump $(THE_DUMP) --results $(RESULTS)
+	python3 -B benches/rust.py filters --program $(call BENCH,search) --data $(DATA) --results $(RESULTS)
 
 # A data folder beside a collection with the same papers.
 bench-milvus: setup
-	scripts/with-milvus python3 -B benches/milvus.py --data $(DATA)
+	scripts/with-milvus python3 -B benches/milvus.py --data $(DATA) --results $(RESULTS)
 
-# Judged sets of the dump that the benchmarks use: to tune on, and to report on.
+# Test collections of the dump that the benchmarks use: to tune on, and to report on.
 judged:
-	python3 -B benches/judged.py --dump $(firstword $(wildcard $(DUMP))) --to data/judged
+	python3 -B benches/judged.py --dump $(THE_DUMP) --to data/judged
 
 # How good answers are on those sets, and what each part adds; DATA's questions are timed.
 bench-quality: setup judged
-	python3 -B benches/quality.py $(if $(wildcard $(DATA)/catalog.sqlite),--data $(DATA))
+	python3 -B benches/quality.py $(if $(wildcard $(DATA)/catalog.sqlite),--data $(DATA)) --results $(RESULTS)
 
-# What was tried for the ranking, and not all of it kept, by those sets.
+# What was tried for the ranking, by those sets.
 bench-recipe: setup judged
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch transformers numpy
-	.venv-peers/bin/python -B benches/recipe.py
+	.venv-peers/bin/python -B benches/recipe.py --results $(RESULTS)
 
-# Recall and speed of the index over DATA, the encoder's rate over DUMP, and ingest's beside it.
-bench: setup
-	cargo bench --locked --bench encode -- --dump $(firstword $(wildcard $(DUMP)))
-	cargo bench --locked --bench ingest -- --dump $(firstword $(wildcard $(DUMP)))
-	cargo bench --locked --bench search -- --data $(DATA)
-
-# The encoder beside its peers, which are installed first; writes benches/RESULTS.md.
+# The encoder beside its peers, which are installed first.
 bench-encode: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch sentence-transformers onnx onnxruntime openvino nncf
-	.venv-peers/bin/python -B benches/encode_peers.py --dump $(firstword $(wildcard $(DUMP))) --fidelity 5000 --results benches/RESULTS.md
+	.venv-peers/bin/python -B benches/encode_peers.py --dump $(THE_DUMP) --fidelity 5000 --results $(RESULTS)
 
 # Every architecture beside sentence-transformers, on random checkpoints that are made first.
 bench-architectures: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch sentence-transformers
-	.venv-peers/bin/python -B benches/architectures.py --dump $(firstword $(wildcard $(DUMP))) --results benches/RESULTS.md
+	.venv-peers/bin/python -B benches/architectures.py --dump $(THE_DUMP) --results $(RESULTS)
 
 # The index beside its peers, over the vectors of DUMP, which are computed once; then over millions.
 VECTORS = target/bench/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1).npy
 SCALE ?= 1000000 2700000
-# The newest of that name, once it is built.
-BENCH = $$(ls -t target/release/deps/$(1)-* | grep -v '\.d$$' | head -1)
 bench-search: setup $(VECTORS)
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet numpy hnswlib faiss-cpu usearch
 	cargo build --release --locked --bench index --bench scale
-	.venv-peers/bin/python -B benches/search_peers.py --vectors $(VECTORS) --program $(call BENCH,index) \
-		--scale $(call BENCH,scale) $(SCALE) --results benches/RESULTS.md
+	.venv-peers/bin/python -B benches/search_peers.py --vectors $(VECTORS) --index $(call BENCH,index) \
+		--scale $(call BENCH,scale) $(SCALE) --results $(RESULTS)
 
 # Every dump format, parsed: MB/s, and memory as the file grows.
 bench-dumps: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet pyarrow
-	.venv-peers/bin/python -B benches/dumps.py --dump $(firstword $(wildcard $(DUMP))) --results benches/RESULTS.md
+	.venv-peers/bin/python -B benches/dumps.py --dump $(THE_DUMP) --results $(RESULTS)
 
 # The server under load, over the papers of DUMP; oha is built first.
 OHA = target/oha/bin/oha
 bench-serve: setup $(OHA)
-	$(LIKEWISE) ingest $(firstword $(wildcard $(DUMP))) --data $(DATA) || [ $$? -eq 2 ]
-	python3 -B benches/serve.py --oha $(OHA) --data $(DATA) --dump $(firstword $(wildcard $(DUMP))) --results benches/RESULTS.md
+	$(LIKEWISE) ingest $(THE_DUMP) --data $(DATA) || [ $$? -eq 2 ]
+	python3 -B benches/serve.py --oha $(OHA) --data $(DATA) --dump $(THE_DUMP) --results $(RESULTS)
 
 $(OHA):
 	cargo install oha --version 1.16.0 --locked --no-default-features --features rustls --root target/oha
 
 $(VECTORS): setup
 	mkdir -p target/bench
-	test -e $@ || $(LIKEWISE) embed $(firstword $(wildcard $(DUMP))) --out $@ || [ $$? -eq 2 ]
+	test -e $@ || $(LIKEWISE) embed $(THE_DUMP) --out $@ || [ $$? -eq 2 ]
 
 # Makes the golden vectors again, with the reference library.
 golden: setup

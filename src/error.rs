@@ -4,7 +4,8 @@
 //! what to do; the variant says whose mistake it was, which is all that the server needs to choose
 //! a status and the command line to choose an exit code.
 
-use std::path::{Path, PathBuf};
+use likewise_base::FileError;
+use std::path::Path;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -27,31 +28,24 @@ pub enum Error {
     /// An engine elsewhere cannot be reached, or refuses.
     #[error("{0}")]
     Engine(String),
-    /// The operating system refused something about this path.
-    #[error("{path}: {cause}{advice}", path = .path.display(), advice = advice(.cause.kind() == std::io::ErrorKind::StorageFull))]
-    Io {
-        /// The file or folder that was being used.
-        path: PathBuf,
-        /// The system's own word.
-        cause: std::io::Error,
-    },
+    /// The operating system refused something about a path.
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// The catalog's database refused something.
-    #[error("catalog: {0}{advice}", advice = advice(.0.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)))]
+    #[error("catalog: {0}{advice}", advice = FileError::advice(.0.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)))]
     Catalog(rusqlite::Error),
-    /// The tensor library refused something.
-    #[error("encoder: {0}")]
-    Tensor(candle_core::Error),
-}
-
-/// What to do about a full disk.
-fn advice(is_full: bool) -> &'static str {
-    if is_full { "; make room and run the same command again: it goes on where it was" } else { "" }
+    /// The encoder failed while it computed.
+    #[error("{0}")]
+    Encoder(likewise_encoder::Error),
+    /// What dumps are read with failed.
+    #[error("{0}")]
+    Dump(likewise_papers::Error),
 }
 
 impl Error {
-    /// An I/O error, told with the path it happened on; for `map_err`.
+    /// An I/O error with the path it happened on; for `map_err`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
-        move |cause| Error::Io { path: path.as_ref().to_path_buf(), cause }
+        move |cause| FileError::at(path)(cause).into()
     }
 }
 
@@ -62,8 +56,32 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-impl From<candle_core::Error> for Error {
-    fn from(cause: candle_core::Error) -> Error {
-        Error::Tensor(cause)
+impl From<likewise_encoder::Error> for Error {
+    fn from(cause: likewise_encoder::Error) -> Error {
+        match cause {
+            likewise_encoder::Error::Invalid(message) => Error::Invalid(message),
+            likewise_encoder::Error::Model(message) => Error::Model(message),
+            likewise_encoder::Error::Io(cause) => Error::Io(cause),
+            tensor @ likewise_encoder::Error::Tensor(_) => Error::Encoder(tensor),
+        }
+    }
+}
+
+impl From<likewise_papers::Error> for Error {
+    fn from(cause: likewise_papers::Error) -> Error {
+        match cause {
+            likewise_papers::Error::Invalid(message) => Error::Invalid(message),
+            likewise_papers::Error::Io(cause) => Error::Io(cause),
+            join @ likewise_papers::Error::Join(_) => Error::Dump(join),
+        }
+    }
+}
+
+impl From<likewise_index::Error> for Error {
+    fn from(cause: likewise_index::Error) -> Error {
+        match cause {
+            likewise_index::Error::Damaged(message) => Error::Data(message),
+            likewise_index::Error::Io(cause) => Error::Io(cause),
+        }
     }
 }

@@ -2,8 +2,8 @@
 //! checkpoints that `tests/golden/make_architectures.py` and `make_adapters.py` made.
 
 use crate::support::cosine;
-use likewise::encoder::{Devices, Encoder, Engine, Keep, Reading};
-use likewise::model::{Manifest, ModelFolder, ModelOptions, Precision, Side};
+use likewise_encoder::model::{Manifest, ModelFolder, ModelOptions, Precision, Side};
+use likewise_encoder::{Devices, Encoder, Engine, Keep, Reading};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ fn golden(name: &str) -> Vec<Entry> {
     read::<Golden<Entry>>(&format!("{name}.json")).entries
 }
 
-fn open_in(path: &Path, precision: Precision) -> likewise::Result<ModelFolder> {
+fn open_in(path: &Path, precision: Precision) -> likewise_encoder::Result<ModelFolder> {
     ModelFolder::open(path.to_str().unwrap(), Path::new("no-models-here"), precision)
 }
 

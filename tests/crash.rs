@@ -5,14 +5,14 @@
 
 use crate::support::{Random, data, encoder, likewise, numbered};
 use likewise::Filter;
-use likewise::catalog::Catalog;
-use likewise::dump::Entry;
-use likewise::index::{Segment, Segments};
 use likewise::ingest::{self, Writer, catalog_path};
-use likewise::paper::PaperId;
 use likewise::search::{Library, Like, Query};
-use likewise::space::Space;
-use likewise::text::text_of;
+use likewise::store::catalog::Catalog;
+use likewise::store::space::Space;
+use likewise::store::text::text_of;
+use likewise_index::{Segment, Segments};
+use likewise_papers::PaperId;
+use likewise_papers::dump::Entry;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! The same five papers in every format, packed in every way, give the same five papers.
 
 use crate::support::{data, ingest, papers_of};
-use likewise::dump::{self, Columns, Entry, Format, Reader, Source, sources};
-use likewise::paper::{Paper, PaperId};
 use likewise::search::Library;
+use likewise_papers::dump::{self, Columns, Entry, Format, Reader, Source, sources};
+use likewise_papers::{Paper, PaperId};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -262,7 +262,7 @@ mod spoiled_dumps {
                 let bytes = spoiled(&std::fs::read(file.unwrap().path()).unwrap(), &how);
                 std::fs::write(&path, &bytes).unwrap();
                 // As what it looks like, and as everything else.
-                let formats = <Format as clap::ValueEnum>::value_variants().iter().copied().map(Some);
+                let formats = Format::ALL.into_iter().map(Some);
                 for format in std::iter::once(None).chain(formats) {
                     let Ok(dump) = dump::read(&path, format) else { continue };
                     let count = dump.entries.map(|entry| drop(entry.map(|entry| matches!(entry, Entry::Paper(_))))).count();

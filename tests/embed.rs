@@ -1,13 +1,13 @@
 //! Vectors into files: in parts, in shards, interrupted, and back.
 
 use crate::support::{Random, data, encoder, likewise};
-use likewise::dump::{self, Entry};
-use likewise::embed::Shard;
-use likewise::encoder::Encoder;
-use likewise::model::{ModelFolder, Precision, Side};
-use likewise::paper::PaperId;
+use likewise::ingest::embed::Shard;
 use likewise::search::Library;
-use likewise::text::text_of;
+use likewise::store::text::text_of;
+use likewise_encoder::Encoder;
+use likewise_encoder::model::{ModelFolder, Precision, Side};
+use likewise_papers::PaperId;
+use likewise_papers::dump::{self, Entry};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;

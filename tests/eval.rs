@@ -1,7 +1,8 @@
 //! Judged sets, measured and compared by the program, as its users run it.
 
 use crate::support::{data, likewise, papers_of};
-use likewise::{dump, judged::JudgedSet};
+use likewise::evaluation::JudgedSet;
+use likewise_papers::dump;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;

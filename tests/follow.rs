@@ -2,10 +2,10 @@
 
 use crate::support::{Random, encoder, likewise};
 use likewise::Filter;
-use likewise::dump::Entry;
 use likewise::ingest::{self, Writer};
-use likewise::paper::{Paper, PaperId};
 use likewise::search::{Library, Like, Query};
+use likewise_papers::dump::Entry;
+use likewise_papers::{Paper, PaperId};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -224,7 +224,7 @@ fn what_a_killed_compaction_left_is_removed() {
     let folder = folder.path();
     let encoder = encoder();
     add(folder, &[paper("moons", "Oceans under the ice of moons")]);
-    let space = likewise::space::Space::folder(folder, &encoder.model().fingerprint).unwrap();
+    let space = likewise::store::space::Space::folder(folder, &encoder.model().fingerprint).unwrap();
     std::fs::create_dir(space.join("1")).unwrap();
     std::fs::write(space.join("1/vectors.f32"), "half").unwrap();
     Writer::open(folder, &encoder).unwrap().compact().unwrap();

@@ -1,8 +1,8 @@
 //! Vectors equal the reference library's; `tests/golden/make.py` and `make_small.py` made the files.
 
 use crate::support::{cosine, encoder, model_folder};
-use likewise::encoder::{Devices, Encoder, Engine};
-use likewise::model::{ModelFolder, Pooling, Precision, Side};
+use likewise_encoder::model::{ModelFolder, Pooling, Precision, Side};
+use likewise_encoder::{Devices, Encoder, Engine};
 use serde::Deserialize;
 use std::path::Path;
 

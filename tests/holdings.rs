@@ -2,11 +2,11 @@
 //! is a server, by a collection (`make test-milvus`).
 
 use crate::support::encoder;
-use likewise::catalog::{DateRange, Filter};
-use likewise::dump::{Deleted, Entry};
 use likewise::ingest::{Intake, Writer};
-use likewise::paper::{Paper, PaperId};
 use likewise::search::{Hit, Library, Like, Mode, Query};
+use likewise::store::catalog::{DateRange, Filter};
+use likewise_papers::dump::{Deleted, Entry};
+use likewise_papers::{Paper, PaperId};
 
 const DIMENSION: usize = 384;
 
@@ -31,7 +31,7 @@ fn every_place(test: &str) -> Vec<Place> {
 
 #[cfg(feature = "milvus")]
 fn collection(test: &str) -> Option<Place> {
-    use likewise::collection::{Collection, CollectionIntake, Settings};
+    use likewise::milvus::{Collection, CollectionIntake, Settings};
     let server = std::env::var("LIKEWISE_TEST_MILVUS").ok()?;
     let settings: Settings = format!("{server}/{test}?consistency=strong&shards=2").parse().unwrap();
     let written = settings.clone();
@@ -534,7 +534,7 @@ fn what_is_copied_is_the_same_elsewhere_and_back() {
     let settings = there.parse().unwrap();
     let libraries = [
         Library::open(&folder.path().join("data"), encoder()).unwrap(),
-        likewise::collection::Collection::library(&settings, encoder()).unwrap(),
+        likewise::milvus::Collection::library(&settings, encoder()).unwrap(),
         Library::open(&folder.path().join("back"), encoder()).unwrap(),
     ];
     let [here, there, back] = libraries.each_ref().map(|library| {
@@ -563,7 +563,7 @@ fn what_is_copied_is_the_same_elsewhere_and_back() {
 #[cfg(feature = "milvus")]
 #[test]
 fn a_collection_of_another_model_is_refused() {
-    use likewise::collection::{Collection, CollectionIntake, Settings};
+    use likewise::milvus::{Collection, CollectionIntake, Settings};
     let Ok(server) = std::env::var("LIKEWISE_TEST_MILVUS") else { return };
     let settings: Settings = format!("{server}/refused").parse().unwrap();
     let none = Collection::library(&settings, encoder()).err().unwrap().to_string();

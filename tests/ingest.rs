@@ -2,10 +2,10 @@
 
 use crate::support::{Random, data, encoder, ingest, likewise};
 use likewise::Filter;
-use likewise::catalog::Catalog;
 use likewise::ingest::{Writer, catalog_path};
-use likewise::paper::{Paper, PaperId};
 use likewise::search::{Library, Like, Query};
+use likewise::store::catalog::Catalog;
+use likewise_papers::{Paper, PaperId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -24,12 +24,12 @@ fn assert_nothing_lost(folder: &Path, papers: usize) {
     let catalog = Catalog::open(&catalog_path(folder)).unwrap();
     let numbers: Vec<_> = catalog.matching(&Filter::default()).unwrap().iter().collect();
     for (_, paper) in catalog.get(&numbers).unwrap() {
-        let text = likewise::text::text_of(&paper);
+        let text = likewise::store::text::text_of(&paper);
         let query = Query { k: 1, ..Query::of(Like::text(text.clone())) };
         let hit = &library.search(&query).unwrap().hits[0];
         assert!(hit.cosine() > 0.99, "{}: {}", paper.id, hit.score);
         // Of papers with the same text any may come; of another text, none.
-        assert_eq!(likewise::text::text_of(&hit.paper), text, "{}", paper.id);
+        assert_eq!(likewise::store::text::text_of(&hit.paper), text, "{}", paper.id);
     }
 }
 
@@ -183,7 +183,7 @@ fn killed_anywhere_and_started_again_it_loses_nothing() {
     assert!(kills >= wanted_kills.min(3), "the run was over after {kills} kills");
     let model = encoder().model().clone();
     assert_eq!(likewise::ingest::precision_of(&folder, &model).unwrap(), Some(model.precision));
-    let space = likewise::space::Space::open(&folder, &model.fingerprint).unwrap();
+    let space = likewise::store::space::Space::open(&folder, &model.fingerprint).unwrap();
     let texts: BTreeSet<_> = space.texts().collect();
     assert_eq!((texts.len(), space.damaged().len()), (space.vectors().len(), 0), "each text once, and whole");
     assert_is(&folder, &wanted);
@@ -196,7 +196,8 @@ fn assert_is(folder: &Path, wanted: &BTreeMap<String, String>) {
     assert_eq!((library.stats().papers, library.stats().without_vector), (wanted.len(), 0));
     let (ids, texts): (Vec<_>, Vec<_>) = wanted.iter().map(|(id, text)| (id, text.as_str())).unzip();
     for (ids, texts) in ids.chunks(4096).zip(texts.chunks(4096)) {
-        for (id, embedding) in ids.iter().zip(encoder().encode(texts, likewise::model::Side::Paper).unwrap())
+        for (id, embedding) in
+            ids.iter().zip(encoder().encode(texts, likewise_encoder::model::Side::Paper).unwrap())
         {
             let query = Query { k: 1, ..Query::of(Like::vector(embedding.vector)) };
             let hit = library.search(&query).unwrap().hits.remove(0);
@@ -238,7 +239,7 @@ fn what_was_torn_off_the_last_writes_is_done_again() {
         std::thread::sleep(Duration::from_millis(700));
         child.kill().unwrap();
         child.wait().unwrap();
-        let space = likewise::space::Space::folder(&folder, &encoder().model().fingerprint).unwrap();
+        let space = likewise::store::space::Space::folder(&folder, &encoder().model().fingerprint).unwrap();
         for path in [folder.join("catalog.sqlite-wal"), space.join("vectors.f32"), space.join("keys")] {
             let Ok(file) = std::fs::OpenOptions::new().write(true).open(&path) else { continue };
             let length = file.metadata().unwrap().len();

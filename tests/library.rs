@@ -4,13 +4,13 @@
 //! `10.5555/sample.FF0M` are member M of family FF.
 
 use crate::support::sample;
-use likewise::catalog::DateRange;
-use likewise::index::dot;
-use likewise::model::Side;
 use likewise::search::{Examples, Hit, Like, MAX_K, MOST_EXPLAINED, Mode, NO_CHANCE, Query, RESCORED};
-use likewise::sentences::split;
-use likewise::text::text_of;
+use likewise::store::catalog::DateRange;
+use likewise::store::text::text_of;
 use likewise::{Error, Filter, Paper};
+use likewise_encoder::model::Side;
+use likewise_index::dot;
+use likewise_papers::sentences::split;
 
 /// The family that a sample id names.
 fn family(id: &str) -> &str {

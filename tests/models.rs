@@ -1,8 +1,8 @@
 //! The model's files: where they come from, and what is said when they are wrong.
 
 use crate::support::{likewise, model_folder};
-use likewise::encoder::Encoder;
-use likewise::model::{ModelFolder, Pooling, Precision};
+use likewise_encoder::Encoder;
+use likewise_encoder::model::{ModelFolder, Pooling, Precision};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Write};
@@ -15,7 +15,7 @@ const REPO: &str = "sentence-transformers/all-MiniLM-L6-v2";
 const REVISION: &str = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41";
 const FILES: [&str; 3] = ["model.safetensors", "tokenizer.json", "config.json"];
 
-fn open(folder: &Path) -> likewise::Result<ModelFolder> {
+fn open(folder: &Path) -> likewise_encoder::Result<ModelFolder> {
     ModelFolder::open(folder.to_str().unwrap(), Path::new("no-models-here"), Precision::F32)
 }
 

@@ -219,12 +219,16 @@ fn embed_writes_a_row_a_paper_and_their_ids() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("vectors.npy: read 5, refused 0, without abstract 0, encoded 5"));
     let ids = std::fs::read_to_string(vectors.with_extension("ids")).unwrap();
-    let papers: Vec<_> = likewise::dump::read(&dump, None).unwrap().papers().collect();
+    let papers: Vec<_> = likewise_papers::dump::read(&dump, None).unwrap().papers().collect();
     assert!(ids.lines().eq(papers.iter().map(|paper| paper.id.as_str())));
     let bytes = std::fs::read(&vectors).unwrap();
     let values: Vec<f32> =
         bytes[128..].chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().unwrap())).collect();
-    let third = crate::support::encoder().encode_papers([&papers[2]]).unwrap().remove(0).vector;
+    let third = crate::support::encoder()
+        .encode_titled([likewise::store::text::document_of(&papers[2])])
+        .unwrap()
+        .remove(0)
+        .vector;
     assert!(values[2 * 384..3 * 384].iter().zip(&third).all(|(a, b)| (a - b).abs() < 1e-5));
 }
 

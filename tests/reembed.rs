@@ -1,14 +1,14 @@
 //! Another model takes the place of the one in use, while papers come and questions are answered.
 
 use crate::support::{data, encoder, ingest, likewise, model_folder, numbered, other};
-use likewise::dump::Entry;
-use likewise::encoder::Encoder;
+use likewise::ingest::reembed::{Step, drop_old, reembed};
 use likewise::ingest::{Writer, model_of, open_catalog};
-use likewise::model::{Fingerprint, ModelFolder, Precision};
-use likewise::reembed::{Step, drop_old, reembed};
 use likewise::search::{Library, Like, Query};
-use likewise::space::Space;
-use likewise::text::text_of;
+use likewise::store::space::Space;
+use likewise::store::text::text_of;
+use likewise_encoder::Encoder;
+use likewise_encoder::model::{Fingerprint, ModelFolder, Precision};
+use likewise_papers::dump::Entry;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, mpsc};

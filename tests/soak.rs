@@ -4,11 +4,11 @@
 //! go; the writer keeps a model of them, and compares.
 
 use crate::support::{Random, encoder, numbered};
-use likewise::dump::Entry;
 use likewise::ingest::{self, Writer};
-use likewise::paper::{Paper, PaperId};
 use likewise::search::{Library, Like, Mode, Query};
-use likewise::text::text_of;
+use likewise::store::text::text_of;
+use likewise_papers::dump::Entry;
+use likewise_papers::{Paper, PaperId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

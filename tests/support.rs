@@ -1,11 +1,11 @@
 //! What several test files need.
 
-use likewise::dump::{self, Dump, Entry};
-use likewise::encoder::Encoder;
 use likewise::ingest::{Counts, Writer};
-use likewise::model::{ModelFolder, Precision};
-use likewise::paper::{Paper, PaperId};
 use likewise::search::Library;
+use likewise_encoder::Encoder;
+use likewise_encoder::model::{ModelFolder, Precision};
+use likewise_papers::dump::{self, Dump, Entry};
+use likewise_papers::{Paper, PaperId};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

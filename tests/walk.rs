@@ -2,12 +2,12 @@
 
 use crate::support::encoder;
 use likewise::Filter;
-use likewise::catalog::Catalog;
 use likewise::ingest::{Writer, catalog_path};
-use likewise::paper::{Paper, PaperId};
 use likewise::search::{Hit, Library, Like, Query};
-use likewise::space::{Space, SpaceWriter};
-use likewise::text::{TextHash, text_of};
+use likewise::store::catalog::Catalog;
+use likewise::store::space::{Space, SpaceWriter};
+use likewise::store::text::{TextHash, text_of};
+use likewise_papers::{Paper, PaperId};
 use std::path::Path;
 
 const PAPERS: usize = 2600;

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use likewise::reembed::reembed;
+use likewise::ingest::reembed::reembed;
 use likewise::search::Library;
 use likewise::server::{App, Keys, Right, ServerOptions, router};
 use serde_json::{Value, json};

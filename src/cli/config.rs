@@ -3,8 +3,8 @@
 //! Its own file because a file's values are the defaults of options: whatever an option checks, defaults to or is called,
 //! is written once, where the option is.
 
+use super::settings::KEYS;
 use super::{print_line, serve};
-use crate::server::Right;
 use anyhow::{Context, bail};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
@@ -13,21 +13,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use toml::Value;
 
-/// Keys, by where they are in the environment, and what they allow. They are no options: arguments can be seen by others.
-pub const KEYS: [(&str, Right); 2] =
-    [("LIKEWISE_READ_KEY", Right::Read), ("LIKEWISE_WRITE_KEY", Right::Write)];
-
 /// Commands whose options a file may have.
 const COMMANDS: [&str; 2] = ["serve", "config"];
-
-/// Where the values of other options are.
-#[derive(Args)]
-pub struct FileOption {
-    /// File of options, in TOML, by their names without the dashes: listen = "0.0.0.0:8080". Flags and the environment
-    /// count more.
-    #[arg(long, value_name = "FILE", env = "LIKEWISE_CONFIG")]
-    pub config: Option<PathBuf>,
-}
 
 /// Options of `likewise config`: those of `serve`.
 #[derive(Args)]
@@ -136,9 +123,12 @@ pub fn run(options: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
 
 /// A value as it may be shown.
 fn shown(long: &str, value: &str) -> String {
-    #[cfg(feature = "milvus")]
     if long == "index" {
-        return crate::collection::without_secrets(value);
+        #[cfg(feature = "milvus")]
+        return crate::milvus::without_secrets(value);
+        // It may have a password in it, and nothing here can tell.
+        #[cfg(not(feature = "milvus"))]
+        return "…".into();
     }
     let _ = long;
     value.into()

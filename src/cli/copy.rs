@@ -4,10 +4,10 @@
 
 use super::place::Place;
 use super::{ModelOptions, print_line};
-use crate::dump::Entry;
 use crate::search::holdings::Whole;
-use crate::text::text_of;
+use crate::store::text::text_of;
 use clap::Args;
+use likewise_papers::dump::Entry;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 

@@ -2,8 +2,8 @@
 
 use super::place::PlaceOptions;
 use super::print_line;
-use crate::paper::PaperId;
 use clap::Args;
+use likewise_papers::PaperId;
 use std::process::ExitCode;
 
 /// Options of `likewise delete`.

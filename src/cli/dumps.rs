@@ -2,9 +2,9 @@
 //!
 //! Its own file because `ingest`, `embed` and `inspect` read the same things in the same way.
 
-use crate::dump::{self, Columns, Dump, Format, Reader, Source};
-use crate::error::Error;
+use super::choices;
 use clap::Args;
+use likewise_papers::dump::{self, Columns, Dump, Format, Reader, Source};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ pub struct DumpOptions {
     #[arg(value_name = "DUMP")]
     pub files: Vec<PathBuf>,
     /// The dumps' format; left out, each is looked into.
-    #[arg(long)]
+    #[arg(long, value_parser = choices::formats())]
     pub format: Option<Format>,
     /// What a table's columns are called, where they are not called as usual: id=arxiv_id,abstract=summary.
     #[arg(long, value_name = "FIELD=COLUMN,…")]
@@ -90,7 +90,7 @@ impl Dumps {
         match self.reader.read(source) {
             Ok(dump) => Some(dump),
             // That it is none of ours is one thing, that the disk fails is another.
-            Err(error) if source.found && matches!(error, Error::Invalid(_)) => {
+            Err(error) if source.found && matches!(error, likewise_papers::Error::Invalid(_)) => {
                 eprintln!("passed over: {error}");
                 self.passed_over += 1;
                 None

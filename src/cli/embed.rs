@@ -1,14 +1,16 @@
 //! `likewise embed`: dumps into a file of vectors, without a data folder.
 
+use super::choices;
 use super::dumps::{DumpOptions, Dumps};
 use super::progress::Progress;
 use super::{ModelOptions, print_line};
-use crate::dump::{self, Dump, Entry, Source};
-use crate::embed::{Dtype, Job, Layout, Row, Run, Shard};
-use crate::encoder::Encoder;
 use crate::ingest::Counts;
-use crate::paper::Paper;
+use crate::ingest::embed::{Dtype, Job, Layout, Row, Run, Shard};
+use crate::store::text::document_of;
 use clap::Args;
+use likewise_encoder::Encoder;
+use likewise_papers::Paper;
+use likewise_papers::dump::{self, Dump, Entry, Source};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -23,7 +25,7 @@ pub struct Options {
     #[arg(long, short, alias = "output", value_name = "FILE")]
     out: PathBuf,
     /// How a vector's values are written.
-    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    #[arg(long, value_parser = choices::dtypes(), default_value = "f32")]
     dtype: Dtype,
     /// One of N runs that share the work, counted from 0, as of an array job; its number is put into the file's name.
     #[arg(long, value_name = "I/N")]
@@ -157,7 +159,7 @@ impl Embedding {
 
     fn encode(&mut self) -> anyhow::Result<()> {
         let papers = std::mem::take(&mut self.papers);
-        let embeddings = self.encoder.encode_papers(&papers)?;
+        let embeddings = self.encoder.encode_titled(papers.iter().map(document_of))?;
         self.counts.encoded += papers.len() as u64;
         self.counts.tokens += embeddings.iter().map(|embedding| embedding.tokens as u64).sum::<u64>();
         let rows = papers.into_iter().zip(embeddings);

@@ -1,16 +1,17 @@
 //! `likewise eval`: how good answers are, by people's judgements.
 
+use super::choices;
 use super::place::Place;
 use super::{ModelOptions, print_line};
-use crate::dump::{self, Source};
-use crate::encoder::Encoder;
-use crate::eval::Measure;
+use crate::evaluation::Measure;
+use crate::evaluation::{Asking, JudgedSet, Report, Run, SpaceFigures, System, ask, calibration, space_page};
 use crate::ingest;
-use crate::judged::{Asking, JudgedSet, Report, Run, SpaceFigures, System, ask, calibration, space_page};
-use crate::model::Curve;
 use crate::search::{Examples, Library, MAX_K, Mode};
 use anyhow::Context;
 use clap::Args;
+use likewise_encoder::Encoder;
+use likewise_encoder::model::Curve;
+use likewise_papers::dump::{self, Source};
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -62,10 +63,10 @@ pub struct Options {
     #[arg(short, default_value_t = MAX_K)]
     k: usize,
     /// By what papers are alike; several, with commas, are compared. Left out, hybrid, or semantic where no words are kept.
-    #[arg(long, value_name = "MODE", value_delimiter = ',')]
+    #[arg(long, value_name = "MODE", value_delimiter = ',', value_parser = choices::modes())]
     mode: Vec<Mode>,
     /// How several examples make one question; several, with commas, are compared.
-    #[arg(long, value_name = "HOW", value_delimiter = ',')]
+    #[arg(long, value_name = "HOW", value_delimiter = ',', value_parser = choices::examples())]
     examples: Vec<Examples>,
     /// Score the first 30 hits once more, by their sentences, too: some 0.4 s each.
     #[arg(long)]
@@ -81,7 +82,6 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The same, in a collection of a Milvus server.
-    #[cfg(feature = "milvus")]
     #[arg(long, value_name = "URL", conflicts_with = "data")]
     index: Option<String>,
     #[command(flatten)]
@@ -242,15 +242,11 @@ impl Options {
     }
 
     fn has_index(&self) -> bool {
-        #[cfg(feature = "milvus")]
-        return self.index.is_some();
-        #[cfg(not(feature = "milvus"))]
-        false
+        self.index.is_some()
     }
 
     /// Where the papers are or go, and what keeps them there until the end.
     fn place(&self) -> anyhow::Result<(Place, Option<TempDir>)> {
-        #[cfg(feature = "milvus")]
         if let Some(index) = &self.index {
             return Ok((Place::parse(index)?, None));
         }

@@ -2,8 +2,8 @@
 
 use super::dumps::DumpOptions;
 use super::print_line;
-use crate::dump::{Entry, Source};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use likewise_papers::dump::{Entry, Source};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -39,8 +39,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     for source in std::mem::take(&mut dumps.sources) {
         let Some(dump) = dumps.open(&source) else { continue };
         let (started, bytes_read) = (Instant::now(), dump.bytes_read);
-        let name =
-            dump.format.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
+        let name = dump.format.name();
         let mut found = Found::default();
         for entry in dump.entries {
             match entry {
@@ -54,7 +53,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             }
         }
         refused += found.refused;
-        found.tell(&source, &name, bytes_read.so_far(), started.elapsed().as_secs_f64());
+        found.tell(&source, name, bytes_read.so_far(), started.elapsed().as_secs_f64());
     }
     dumps.check_all_readable()?;
     Ok(options.dumps.exit(refused + dumps.passed_over))

@@ -2,6 +2,7 @@
 //!
 //! Errors are `anyhow` here and nowhere else: at this end they are only printed.
 
+mod choices;
 mod compact;
 mod config;
 mod copy;
@@ -20,12 +21,16 @@ mod pull;
 mod reembed;
 mod search;
 mod serve;
+mod settings;
+mod take_in;
+#[cfg(feature = "otlp")]
+mod traces;
 mod verify;
 mod watch;
 
-use crate::encoder::{self, Devices, Encoder};
-use crate::model::{self, DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use likewise_encoder::model::{self, DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
+use likewise_encoder::{self, Devices, Encoder};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,7 +51,7 @@ enum Command {
     /// List models: those that are here, and those that can be fetched; what each is good for.
     Models(models::Options),
     /// Read dumps, encode what is new, and index it. Interrupted, run it again: it goes on.
-    Ingest(ingest::Options),
+    Ingest(take_in::Options),
     /// Read dumps and write their vectors into a file: Parquet, NumPy or JSON Lines. Interrupted, run it again: it goes on.
     Embed(embed::Options),
     /// Read dumps and say what is in them, without a model or a data folder.
@@ -156,7 +161,7 @@ impl ModelOptions {
     fn open(&self) -> anyhow::Result<ModelFolder> {
         let folder = open_model(self.model.as_deref().unwrap_or(DEFAULT_MODEL), &self.models)?;
         let folder = folder.with_options(self.changes.options())?;
-        let fastest = || encoder::fastest_precision(&folder, &self.devices.device);
+        let fastest = || likewise_encoder::fastest_precision(&folder, &self.devices.device);
         let precision = self.precision.unwrap_or_else(fastest);
         Ok(folder.in_precision(precision))
     }

@@ -1,13 +1,16 @@
 //! `likewise models`: which models there are, and which of them is how fast here.
 
 use super::{DeviceOptions, Wanted, parse_precision, print_line};
-use crate::disk;
-use crate::dump;
-use crate::encoder::{Encoder, fastest_precision};
-use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, Listed, Manifest, ModelFolder, Precision, list, look};
-use crate::paper::Paper;
+use crate::store::text::document_of;
 use anyhow::Context;
 use clap::Args;
+use likewise_base::disk;
+use likewise_encoder::model::{
+    DEFAULT_MODEL, DEFAULT_MODELS_DIR, Listed, Manifest, ModelFolder, Precision, list, look,
+};
+use likewise_encoder::{Encoder, fastest_precision};
+use likewise_papers::Paper;
+use likewise_papers::dump;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -130,9 +133,9 @@ fn measure(model: &Listed, options: &Options, papers: &[Paper]) -> anyhow::Resul
     let precision = options.precision.unwrap_or_else(|| fastest_precision(&folder, device));
     let encoder = Encoder::load_on(&folder.in_precision(precision), device)?;
     // The first batch pays for what is only done once.
-    encoder.encode_papers(&papers[..papers.len().min(4)])?;
+    encoder.encode_titled(papers[..papers.len().min(4)].iter().map(document_of))?;
     let started = Instant::now();
-    encoder.encode_papers(papers)?;
+    encoder.encode_titled(papers.iter().map(document_of))?;
     let papers_per_second = papers.len() as f64 / started.elapsed().as_secs_f64();
     let precision = encoder.model().precision.to_string();
     Ok(Speed { papers_per_second, precision, on: encoder.describe(), machine: machine() })

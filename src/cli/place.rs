@@ -3,13 +3,13 @@
 //! Its own file because commands that ask for papers, or take them in, need not know which.
 
 use super::{DataOptions, ModelOptions};
-#[cfg(feature = "milvus")]
-use crate::collection::{self, Collection, CollectionIntake, Settings};
-use crate::encoder::Encoder;
 use crate::ingest::{self, Intake, Writer};
-use crate::paper::PaperId;
+#[cfg(feature = "milvus")]
+use crate::milvus::{self, Collection, CollectionIntake, Settings};
 use crate::search::Library;
 use clap::Args;
+use likewise_encoder::Encoder;
+use likewise_papers::PaperId;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,11 +20,14 @@ pub struct PlaceOptions {
     pub data: DataOptions,
     /// A collection of a Milvus server in place of the data folder: milvus://USER:PASSWORD@HOST:PORT/COLLECTION, with options after
     /// a `?`. LIKEWISE_INDEX_USER, LIKEWISE_INDEX_PASSWORD and LIKEWISE_INDEX_TOKEN can say who asks.
-    #[cfg(feature = "milvus")]
     // Read here and not by clap, which says the whole of what it cannot read, passwords too.
     #[arg(long, value_name = "URL", env = "LIKEWISE_INDEX", hide_env_values = true)]
     pub index: Option<String>,
 }
+
+/// What is said of an address where there is nothing to ask it with. It may have a password in it, and is not said again.
+#[cfg(not(feature = "milvus"))]
+const WITHOUT_MILVUS: &str = "got the address of a collection, and this program was built without Milvus; build it with --features milvus";
 
 /// Who asks, in the environment: arguments can be seen by others.
 #[cfg(feature = "milvus")]
@@ -56,6 +59,8 @@ impl Place {
         if text.contains("://") {
             return parse_settings(text).map(|settings| Place::Collection(Box::new(settings)));
         }
+        #[cfg(not(feature = "milvus"))]
+        anyhow::ensure!(!text.contains("://"), "{WITHOUT_MILVUS}");
         Ok(Place::Folder(text.into()))
     }
 
@@ -68,7 +73,7 @@ impl Place {
             ),
             #[cfg(feature = "milvus")]
             Place::Collection(settings) => {
-                let own = collection::description_of(settings)?;
+                let own = milvus::description_of(settings)?;
                 model.load_like(
                     |models| Ok(own.as_ref().map(|own| own.open_model(models)).transpose()?),
                     |model| Ok(own.as_ref().and_then(|own| model.precision_of(&own.fingerprint.sha256))),
@@ -100,7 +105,7 @@ impl Place {
         Ok(match self {
             Place::Folder(data) => ingest::delete(data, ids)?,
             #[cfg(feature = "milvus")]
-            Place::Collection(settings) => collection::delete(settings, ids)?,
+            Place::Collection(settings) => milvus::delete(settings, ids)?,
         })
     }
 }
@@ -112,16 +117,14 @@ impl PlaceOptions {
         if let Some(index) = &self.index {
             return Ok(Place::Collection(Box::new(parse_settings(index)?)));
         }
+        #[cfg(not(feature = "milvus"))]
+        anyhow::ensure!(self.index.is_none(), "{WITHOUT_MILVUS}");
         Ok(Place::Folder(self.data.data.clone()))
     }
 
     /// Whether they are in a data folder.
     pub fn is_folder(&self) -> bool {
-        #[cfg(feature = "milvus")]
-        if self.index.is_some() {
-            return false;
-        }
-        true
+        self.index.is_none()
     }
 
     /// See [`Place::load`].

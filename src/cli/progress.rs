@@ -3,9 +3,9 @@
 //! Its own file because it only looks on: what it shows is derived from the counts and from how far the
 //! file has been read.
 
-use crate::dump::{BytesRead, Refused, Source};
 use crate::ingest::Counts;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use likewise_papers::dump::{BytesRead, Refused, Source};
 use std::time::{Duration, Instant};
 
 /// Between two plain lines; also the span that the rate is of, since after an interrupted run the first

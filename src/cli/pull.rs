@@ -1,8 +1,8 @@
 //! `likewise pull`: fetch a model.
 
-use crate::encoder::Encoder;
-use crate::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, Manifest, ModelFolder, Precision, pull};
 use clap::Args;
+use likewise_encoder::Encoder;
+use likewise_encoder::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, Manifest, ModelFolder, Precision, pull};
 use std::path::PathBuf;
 use std::process::ExitCode;
 

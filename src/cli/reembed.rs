@@ -1,13 +1,13 @@
 //! `likewise reembed`: another model takes the place of the one that a data folder was filled with.
 
 use super::{Changes, DeviceOptions, Wanted, open_model, parse_precision, print_line};
-use crate::encoder::{Encoder, fastest_precision};
 use crate::ingest;
-use crate::model::{DEFAULT_MODELS_DIR, ModelFolder};
-use crate::reembed::{Step, TookOver, drop_old, reembed};
+use crate::ingest::reembed::{Step, TookOver, drop_old, reembed};
 use anyhow::Context;
 use clap::Args;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use likewise_encoder::model::{DEFAULT_MODELS_DIR, ModelFolder};
+use likewise_encoder::{Encoder, fastest_precision};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;

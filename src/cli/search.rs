@@ -1,12 +1,13 @@
 //! `likewise search`: the papers that are like a text, a file or other papers.
 
+use super::choices;
 use super::place::PlaceOptions;
 use super::print_line;
-use crate::catalog::{DateRange, Filter};
 use crate::search::ask::{List, is_text, read};
 use crate::search::{
     Answer, DEFAULT_K, Diversity, Examples, Hit, Library, Like, Mode, Pair, Query, Shares, Why,
 };
+use crate::store::catalog::{DateRange, Filter};
 use anyhow::Context;
 use clap::{ArgGroup, Args};
 use std::io::Read;
@@ -35,7 +36,7 @@ pub struct Options {
     #[arg(long, value_name = "ID")]
     unlike: Vec<String>,
     /// How several examples make one question; left out, by their mean, and from 8 on by clusters.
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, value_name = "HOW", value_parser = choices::examples())]
     examples: Option<Examples>,
     /// How many papers, 1 to 1000.
     #[arg(short, default_value_t = DEFAULT_K)]
@@ -47,7 +48,7 @@ pub struct Options {
     #[arg(long)]
     exact: bool,
     /// By what papers are alike; left out, hybrid, or semantic where no words are kept.
-    #[arg(long)]
+    #[arg(long, value_parser = choices::modes())]
     mode: Option<Mode>,
     /// Leave out papers of a lower chance to be related, 0 to 1.
     #[arg(long, value_name = "CHANCE")]
@@ -239,7 +240,7 @@ fn told(why: &Why, indent: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::paper::{Paper, PaperId};
+    use likewise_papers::{Paper, PaperId};
 
     #[test]
     fn a_hit_is_wrapped_to_the_terminal() {

@@ -1,14 +1,14 @@
 //! `likewise serve`: answer over HTTP. `likewise config`: what that would do.
 
 use super::place::PlaceOptions;
-use super::{config, logging};
+use super::{logging, settings};
 use crate::Error;
-use crate::encoder::Encoder;
 use crate::ingest;
 use crate::search::{Library, MAX_K};
 use crate::server::{self, App, Keys, QueueLimits, ServerOptions, Tls};
 use anyhow::{Context, bail};
 use clap::Args;
+use likewise_encoder::Encoder;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,7 +33,7 @@ const LOOK_FOR: Duration = Duration::from_secs(10);
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
-    pub file: config::FileOption,
+    pub file: settings::FileOption,
     /// Address and port to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", env = "LIKEWISE_LISTEN", default_value = "127.0.0.1:8080")]
     listen: String,
@@ -193,7 +193,7 @@ impl Access {
     /// From the environment, which other users of the machine do not see as they see arguments, and from a file.
     fn keys(&self) -> anyhow::Result<Keys> {
         let mut keys = Keys::default();
-        for (name, right) in config::KEYS {
+        for (name, right) in settings::KEYS {
             let Ok(text) = std::env::var(name) else { continue };
             let mut given = text.split(',').filter(|key| !key.trim().is_empty()).peekable();
             // A secret that did not come must not open the door.

@@ -1,7 +1,7 @@
 //! `likewise verify`: read a whole data folder, and mend it.
 
 use super::{DataOptions, print_line};
-use crate::verify::{repair, verify};
+use crate::ingest::verify::{repair, verify};
 use clap::Args;
 use std::process::ExitCode;
 

@@ -4,12 +4,12 @@
 //! write to it.
 
 use super::dumps::state_of;
-use super::ingest::{Options, ingest};
-use crate::catalog::Catalog;
-use crate::disk::WriteLock;
-use crate::dump::in_folder;
-use crate::encoder::Encoder;
+use super::take_in::{Options, ingest};
 use crate::ingest::{catalog_path, lock_path, writer};
+use crate::store::catalog::Catalog;
+use crate::store::lock::WriteLock;
+use likewise_encoder::Encoder;
+use likewise_papers::dump::in_folder;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -3,11 +3,11 @@
 //! Its own file because it is read in the same way whatever the papers go into.
 
 use super::Counts;
-use crate::catalog::Act;
-use crate::dump::{Entry, Refused};
 use crate::error::Result;
-use crate::fill::Known;
-use crate::text::{TextHash, text_of};
+use crate::ingest::fill::Known;
+use crate::store::catalog::Act;
+use crate::store::text::{TextHash, text_of};
+use likewise_papers::dump::{Entry, Refused};
 
 /// Entries of a dump that are taken in at once.
 pub struct Chunk {

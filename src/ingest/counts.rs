@@ -2,7 +2,7 @@
 //!
 //! Its own file because whoever takes papers in, and whoever tells of it, count the same.
 
-use crate::catalog::Outcome;
+use crate::store::catalog::Outcome;
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 

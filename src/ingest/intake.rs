@@ -3,11 +3,11 @@
 //! Its own file because it is all that a command, or a server's writer, asks of whatever the papers go into.
 
 use super::{Counts, Writer};
-use crate::dump::{BytesRead, Entry, Refused};
 use crate::error::Result;
-use crate::fill::Encode;
-use crate::index::IndexStats;
-use crate::paper::PaperId;
+use crate::ingest::fill::Encode;
+use likewise_index::IndexStats;
+use likewise_papers::PaperId;
+use likewise_papers::dump::{BytesRead, Entry, Refused};
 use std::path::Path;
 
 /// Takes papers in. What [`Intake::add`] and [`Intake::delete`] return from is kept, whatever happens next.

@@ -4,8 +4,8 @@
 //! process. It is for people; nothing is decided by it, and a folder without it is whole.
 
 use super::{Counts, writer};
-use crate::disk::write_atomically;
-use crate::dump::BytesRead;
+use likewise_base::disk::write_atomically;
+use likewise_papers::dump::BytesRead;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -146,9 +146,9 @@ impl Notes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::WriteLock;
-    use crate::dump;
     use crate::ingest::lock_path;
+    use crate::store::lock::WriteLock;
+    use likewise_papers::dump;
 
     #[test]
     fn a_run_is_told_while_it_goes_on_and_when_it_was_stopped() {

@@ -5,9 +5,9 @@
 
 use super::MAX_PAPERS;
 use super::library::Library;
-use crate::latex::readable;
-use crate::paper::{MAX_ID_BYTES, Paper, PaperId, collapse_whitespace};
 use biblatex::{RawBibliography, RawChunk, RawEntry};
+use likewise_papers::latex::readable;
+use likewise_papers::paper::{MAX_ID_BYTES, Paper, PaperId, collapse_whitespace};
 
 /// Bytes of a field of a bibliography that are read: more than any abstract has.
 const FIELD_BYTES: usize = 16_000;

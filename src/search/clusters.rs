@@ -3,7 +3,7 @@
 //!
 //! Its own file because it knows vectors and counts only, neither papers nor queries.
 
-use crate::index::dot;
+use likewise_index::dot;
 
 /// Groups unit vectors by average linkage (Sokal & Michener 1958): the two groups whose members are most alike on average
 /// become one, for as long as there are more than `most`, or that average is `least` or more. Each group is places in

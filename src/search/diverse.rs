@@ -4,15 +4,12 @@
 //! because it needs the vectors of a deep pool, which no other order does.
 
 use super::Ranked;
-use super::library::Library;
+use super::resources::Resources;
 use crate::error::Result;
-use crate::eval::vendi;
-use crate::index::dot;
-use crate::paper::PaperId;
+use crate::search::vendi;
+use likewise_index::dot;
+use likewise_papers::PaperId;
 use serde::Serialize;
-
-/// Papers that are put in order, at least.
-pub(super) const POOL: usize = 200;
 
 /// From this cosine on, two papers say nearly the same: of 30 such pairs of conference papers, 29 are one work told again,
 /// under another title, as an extended abstract, as a workshop's and a conference's; from 0.92 on it is about half.
@@ -22,7 +19,7 @@ pub const NEARLY_THE_SAME: f32 = 0.95;
 const SCORED: usize = 100;
 
 /// How different the hits are, up to the last that is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Diversity {
     /// Their Vendi Score: to how many papers that have nothing in common they come. At most the first 100 count.
     pub vendi: f32,
@@ -33,31 +30,29 @@ pub struct Diversity {
 /// A hit, and what says nearly the same and stands behind it.
 pub(super) type Folded = (Ranked, Vec<PaperId>);
 
-impl Library {
-    /// The first `count` of `pool`, which is in order of nearness, when what says nearly the same as a nearer paper stands
-    /// behind that, and the others are put in the order of [`diverse`].
-    pub(super) fn diversified(
-        &self,
-        pool: Vec<Ranked>,
-        count: usize,
-        diversity: f32,
-    ) -> Result<(Vec<Folded>, Diversity)> {
-        let ids: Vec<PaperId> = pool.iter().map(|ranked| ranked.paper.id.clone()).collect();
-        let vectors = self.vectors(&ids)?;
-        let plain = spread(&vectors, count);
-        let mut kept: Vec<(Folded, Option<Vec<f32>>)> = Vec::new();
-        for (ranked, vector) in pool.into_iter().zip(vectors) {
-            match kept.iter_mut().find(|(_, other)| similarity(&vector, other) >= NEARLY_THE_SAME) {
-                Some(((_, behind), _)) => behind.push(ranked.paper.id),
-                None => kept.push(((ranked, Vec::new()), vector)),
-            }
+/// The first `count` of `pool`, which is in order of nearness, when what says nearly the same as a nearer paper stands
+/// behind that, and the others are put in the order of [`diverse`].
+pub(super) fn diversified(
+    resources: &Resources,
+    pool: Vec<Ranked>,
+    count: usize,
+    diversity: f32,
+) -> Result<(Vec<Folded>, Diversity)> {
+    let ids: Vec<PaperId> = pool.iter().map(|ranked| ranked.paper.id.clone()).collect();
+    let vectors = resources.holdings.vectors(&ids)?;
+    let plain = spread(&vectors, count);
+    let mut kept: Vec<(Folded, Option<Vec<f32>>)> = Vec::new();
+    for (ranked, vector) in pool.into_iter().zip(vectors) {
+        match kept.iter_mut().find(|(_, other)| similarity(&vector, other) >= NEARLY_THE_SAME) {
+            Some(((_, behind), _)) => behind.push(ranked.paper.id),
+            None => kept.push(((ranked, Vec::new()), vector)),
         }
-        let (folded, vectors): (Vec<Folded>, Vec<_>) = kept.into_iter().unzip();
-        let scores: Vec<f32> = folded.iter().map(|(ranked, _)| ranked.score).collect();
-        let order = diverse(&scores, &vectors, count, diversity);
-        let vendi = spread(&taken(vectors, &order), count);
-        Ok((taken(folded, &order), Diversity { vendi, plain }))
     }
+    let (folded, vectors): (Vec<Folded>, Vec<_>) = kept.into_iter().unzip();
+    let scores: Vec<f32> = folded.iter().map(|(ranked, _)| ranked.score).collect();
+    let order = diverse(&scores, &vectors, count, diversity);
+    let vendi = spread(&taken(vectors, &order), count);
+    Ok((taken(folded, &order), Diversity { vendi, plain }))
 }
 
 /// What stands in some places, each of which is named once, in their order.

@@ -4,24 +4,23 @@
 //! the telling terms they share and not by vectors: ten hits have some eighty sentences, and encoding those takes longer than
 //! everything else together.
 
+use super::hybrid::query_terms;
 use super::lexical::{Bag, QueryTerms};
-use super::library::Library;
+use super::rescore::MOST_READ;
+use super::resources::Resources;
 use super::target::{Aim, Source};
-use super::{Hit, Mode, Query};
-use crate::encoder::Embedding;
+use super::{Hit, Mode};
 use crate::error::Result;
-use crate::index::dot;
-use crate::paper::{Paper, PaperId};
-use crate::sentences::split;
-use crate::terms::for_each_term;
+use crate::store::text::document_of;
+use likewise_index::dot;
+use likewise_papers::sentences::split;
+use likewise_papers::terms::for_each_term;
+use likewise_papers::{Paper, PaperId};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
 /// Most hits that are explained: nobody reads more at once, and their titles are encoded for it.
 pub const MOST_EXPLAINED: usize = 100;
-
-/// Bytes of a text whose sentences are compared: more than any abstract has.
-pub(super) const MOST_READ: usize = 16_000;
 
 /// Most pairs of sentences, and most terms, that are told.
 const MOST_PAIRS: usize = 3;
@@ -34,7 +33,7 @@ const AS_GOOD: f32 = 0.5;
 const COMMON: f32 = 8.0;
 
 /// Why a paper is a hit.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Why {
     /// What the score comes from; these add up to it.
     pub shares: Shares,
@@ -45,7 +44,7 @@ pub struct Why {
 }
 
 /// What a score comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Shares {
     /// What the paper's whole text is about.
     pub semantic: f32,
@@ -59,7 +58,7 @@ pub struct Shares {
 }
 
 /// A term that both have.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SharedTerm {
     /// In lower case, as terms are compared.
     pub term: String,
@@ -68,7 +67,7 @@ pub struct SharedTerm {
 }
 
 /// Two sentences.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pair {
     /// Of the question.
     pub asked: Span,
@@ -77,11 +76,10 @@ pub struct Pair {
 }
 
 /// A part of a text.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Span {
     /// Of which paper, if it is of one that the question names.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, required = false)]
     pub id: Option<PaperId>,
     /// Of which text: `title` or `abstract` of a paper, or else `text`.
     pub of: &'static str,
@@ -93,67 +91,56 @@ pub struct Span {
     pub text: String,
 }
 
-impl Library {
-    /// Says of the first [`MOST_EXPLAINED`] of a query's hits why they are.
-    ///
-    /// # Errors
-    /// As [`Library::search_encoded`].
-    pub fn explain(&self, query: &Query, embeddings: Vec<Embedding>, hits: &mut [Hit]) -> Result<()> {
-        let target = self.target(&Query { explain: true, ..query.clone() }, embeddings)?;
-        self.explain_by(&target.aims, self.mode(query)?, hits)
+/// Says of the first [`MOST_EXPLAINED`] hits why they are, by what was searched for.
+pub(super) fn explain(resources: &Resources, aims: &[Aim], mode: Mode, hits: &mut [Hit]) -> Result<()> {
+    let count = hits.len().min(MOST_EXPLAINED);
+    let hits = &mut hits[..count];
+    let ids: Vec<PaperId> = hits.iter().map(|hit| hit.paper.id.clone()).collect();
+    let vectors = resources.holdings.vectors(&ids)?;
+    let titles = resources.encoder.encode_titles(hits.iter().map(|hit| document_of(&hit.paper)))?;
+    let mut asked: Vec<Option<Asked>> = aims.iter().map(|_| None).collect();
+    for (place, (vector, title)) in vectors.iter().zip(titles).enumerate() {
+        let number = hits[place].aim;
+        let Some(aim) = aims.get(number) else { continue };
+        let asked = match &mut asked[number] {
+            Some(asked) => asked,
+            unknown => unknown.insert(Asked::of(&aim.sources, terms_among(resources, &aim.bag, hits)?)),
+        };
+        let title = match (vector, title) {
+            (Some(vector), Some(title)) => title_part(resources, &aim.vector, vector, &title),
+            _ => 0.0,
+        };
+        let hit = &mut hits[place];
+        hit.why = Some(Why {
+            shares: shares(hit, mode, title),
+            terms: shared_terms(&asked.terms, &hit.paper),
+            pairs: pairs(asked, &hit.paper),
+        });
     }
+    Ok(())
+}
 
-    /// The same, by what was searched for.
-    pub(super) fn explain_by(&self, aims: &[Aim], mode: Mode, hits: &mut [Hit]) -> Result<()> {
-        let count = hits.len().min(MOST_EXPLAINED);
-        let hits = &mut hits[..count];
-        let ids: Vec<PaperId> = hits.iter().map(|hit| hit.paper.id.clone()).collect();
-        let vectors = self.vectors(&ids)?;
-        let titles = self.encoder().encode_titles(hits.iter().map(|hit| &hit.paper))?;
-        let mut asked: Vec<Option<Asked>> = aims.iter().map(|_| None).collect();
-        for (place, (vector, title)) in vectors.iter().zip(titles).enumerate() {
-            let number = hits[place].aim;
-            let Some(aim) = aims.get(number) else { continue };
-            let asked = match &mut asked[number] {
-                Some(asked) => asked,
-                unknown => unknown.insert(Asked::of(&aim.sources, self.terms_among(&aim.bag, hits)?)),
-            };
-            let title = match (vector, title) {
-                (Some(vector), Some(title)) => self.title_part(&aim.vector, vector, &title),
-                _ => 0.0,
-            };
-            let hit = &mut hits[place];
-            hit.why = Some(Why {
-                shares: shares(hit, mode, title),
-                terms: shared_terms(&asked.terms, &hit.paper),
-                pairs: pairs(asked, &hit.paper),
-            });
-        }
-        Ok(())
-    }
+/// How much of a paper's cosine comes from its title: its vector is `(text + share · title) / length`, and all but the
+/// text and the length is known, of which the first has length 1.
+fn title_part(resources: &Resources, aim: &[f32], vector: &[f32], title: &[f32]) -> f32 {
+    let share = resources.encoder.model().title_share();
+    let along = share * dot(vector, title);
+    let length = along + (along * along + 1.0 - share * share).max(0.0).sqrt();
+    if length > 0.0 { share * dot(aim, title) / length } else { 0.0 }
+}
 
-    /// How much of a paper's cosine comes from its title: its vector is `(text + share · title) / length`, and all but the
-    /// text and the length is known, of which the first has length 1.
-    fn title_part(&self, aim: &[f32], vector: &[f32], title: &[f32]) -> f32 {
-        let share = self.encoder().model().title_share();
-        let along = share * dot(vector, title);
-        let length = along + (along * along + 1.0 - share * share).max(0.0).sqrt();
-        if length > 0.0 { share * dot(aim, title) / length } else { 0.0 }
+/// A question's terms, weighed by how many papers have them; where that is not kept, by how many of the hits.
+fn terms_among(resources: &Resources, bag: &Bag, hits: &[Hit]) -> Result<QueryTerms> {
+    if resources.keeps_words()? {
+        return query_terms(resources, bag);
     }
-
-    /// A question's terms, weighed by how many papers have them; where that is not kept, by how many of the hits.
-    fn terms_among(&self, bag: &Bag, hits: &[Hit]) -> Result<QueryTerms> {
-        if self.keeps_words()? {
-            return self.query_terms(bag);
-        }
-        let mut counts: HashMap<String, usize> = HashMap::new();
-        for hit in hits {
-            let mut of_hit = Bag::default();
-            of_hit.paper(&hit.paper);
-            of_hit.terms().into_iter().for_each(|term| *counts.entry(term.into()).or_default() += 1);
-        }
-        Ok(QueryTerms::of(bag, hits.len(), |term| counts.get(term).copied().unwrap_or_default()))
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for hit in hits {
+        let mut of_hit = Bag::default();
+        of_hit.paper(&hit.paper);
+        of_hit.terms().into_iter().for_each(|term| *counts.entry(term.into()).or_default() += 1);
     }
+    Ok(QueryTerms::of(bag, hits.len(), |term| counts.get(term).copied().unwrap_or_default()))
 }
 
 /// What a hit's score comes from, when so much of its cosine is its title's.

@@ -3,9 +3,9 @@
 //! Its own file because making a set of a filter takes longer than the search that it is for: SQLite has to
 //! name every paper that passes.
 
-use crate::catalog::{Catalog, Filter, Numbers};
-use crate::directory::Directory;
 use crate::error::Result;
+use crate::store::catalog::{Catalog, Filter, Numbers};
+use crate::store::directory::Directory;
 use roaring::RoaringBitmap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

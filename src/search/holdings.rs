@@ -4,11 +4,11 @@
 //! same answers; the contract's tests are written once, over this.
 
 use super::{QueryTerms, Stats};
-use crate::catalog::{Filter, Listed, PaperNumber, Place};
-use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::ingest::Intake;
-use crate::paper::{Paper, PaperId};
+use crate::store::catalog::{Filter, Listed, PaperNumber, Place};
+use likewise_encoder::Encoder;
+use likewise_papers::{Paper, PaperId};
 use std::path::Path;
 use std::sync::Arc;
 

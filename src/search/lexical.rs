@@ -3,8 +3,8 @@
 //! Its own file because it is a score beside the vectors': a model that has read a million subjects blurs the name of a
 //! method that one paper gave it, and an index of words does not.
 
-use crate::paper::Paper;
-use crate::terms::for_each_term;
+use likewise_papers::Paper;
+use likewise_papers::terms::for_each_term;
 use std::collections::HashMap;
 
 /// How soon more of a term counts no more (Robertson & Zaragoza 2009, section 3.3, k1).

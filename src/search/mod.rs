@@ -4,6 +4,7 @@
 //! ([`folder`]: catalog, space, index). [`plan`] says how a query is answered there.
 
 pub mod ask;
+mod checked;
 mod clusters;
 mod diverse;
 mod explain;
@@ -13,21 +14,25 @@ pub mod holdings;
 mod hybrid;
 mod lexical;
 mod library;
+mod pipeline;
 pub mod plan;
 mod recency;
 mod rescore;
+mod resources;
 mod target;
+mod vendi;
 
+pub use checked::RESCORED;
 pub use diverse::{Diversity, NEARLY_THE_SAME, diverse, taken};
 pub use explain::{MOST_EXPLAINED, Pair, SharedTerm, Shares, Span, Why};
 pub use lexical::{Bag, QueryTerms};
 pub use library::Library;
-pub use rescore::RESCORED;
+pub use vendi::vendi;
 
-use crate::catalog::Filter;
 use crate::error::{Error, Result};
-use crate::index::{IndexStats, dot};
-use crate::paper::{Paper, PaperId};
+use crate::store::catalog::Filter;
+use likewise_index::{IndexStats, dot};
+use likewise_papers::{Paper, PaperId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -106,18 +111,7 @@ impl Like {
 const A_LIST: usize = 8;
 
 /// How several examples make one question.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-    schemars::JsonSchema,
-    clap::ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Examples {
     /// By their mean: what they have in common.
@@ -139,18 +133,7 @@ impl fmt::Display for Examples {
 }
 
 /// By what papers are alike.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-    schemars::JsonSchema,
-    clap::ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// By what they mean: the cosine of their vectors.
@@ -287,7 +270,7 @@ pub struct Hit {
     /// What hits are ranked by, -1 to 1: the cosine, or what [`Parts`] come to.
     pub score: f32,
     /// The chance that it is related, 0 to 1, if the model's are known: comparable between questions, as scores are not. See
-    /// [`crate::model::Chances`]. Whatever age and sentences count for, they do not change that.
+    /// [`likewise_encoder::model::Chances`]. Whatever age and sentences count for, they do not change that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chance: Option<f32>,
     /// What the score is made of, if that is more than the cosine.
@@ -314,7 +297,7 @@ impl Hit {
 }
 
 /// What a score is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Parts {
     /// Cosine similarity, -1 to 1; 0 for a paper that has no vector yet.
     pub semantic: f32,
@@ -350,7 +333,7 @@ impl Ranked {
 }
 
 /// How much of a query's text was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TextRead {
     /// Tokens that the model read; of several texts, of all.
     pub tokens: usize,
@@ -394,7 +377,7 @@ fn together<S: serde::Serializer>(texts: &[TextRead], serializer: S) -> std::res
 }
 
 /// What a library holds.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Stats {
     /// Papers in the catalog.
     pub papers: usize,
@@ -419,7 +402,7 @@ pub struct Stats {
 }
 
 /// How far the space of a next model is.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct NextStats {
     /// The model's name.
     pub model: String,

@@ -2,7 +2,7 @@
 //!
 //! Its own file because this choice decides both a filtered query's speed and whether it is complete.
 
-use crate::index::ef_search;
+use likewise_index::ef_search;
 
 /// Codes that a scan compares in the time that a walk takes for one of its candidates.
 const SCANNED_A_CANDIDATE: u64 = 30;

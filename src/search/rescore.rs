@@ -3,63 +3,61 @@
 //! Its own file because it is the one part of a search that reads papers with the model: some 240 sentences, which takes a
 //! hundred times as long as all the rest, and so is done where it is asked for.
 
-use super::explain::MOST_READ;
-use super::library::{Library, sort};
+use super::checked::RESCORED;
+use super::resources::{Resources, sort};
 use super::target::{Source, Target};
 use super::{Parts, Ranked};
 use crate::error::Result;
-use crate::index::dot;
-use crate::model::Side;
-use crate::paper::Paper;
-use crate::sentences::split;
-
-/// Papers that are scored once more: of the first 200, those beyond these change nothing (`make bench-recipe`).
-pub const RESCORED: usize = 30;
+use likewise_encoder::model::Side;
+use likewise_index::dot;
+use likewise_papers::Paper;
+use likewise_papers::sentences::split;
 
 /// How much sentences count beside the score: chosen on keywords-dev of benches/judged.py.
 const SENTENCES: f32 = 0.2;
 
+/// Bytes of a text whose sentences are compared: more than any abstract has.
+pub(super) const MOST_READ: usize = 16_000;
+
 /// Most sentences of one text that are read: more than any abstract has.
 const MOST_SENTENCES: usize = 32;
 
-impl Library {
-    /// Scores the first [`RESCORED`] papers of a list by their sentences, too, beside those of the aim that found them; the
-    /// others' count nothing. Where there are several aims, the papers of each change places among themselves.
-    pub(super) fn rescore(&self, target: &Target, pool: &mut [Ranked]) -> Result<()> {
-        let count = pool.len().min(RESCORED);
-        let found: Vec<Vec<&str>> = pool[..count].iter().map(|ranked| of_paper(&ranked.paper)).collect();
-        // What found none of these need not be read.
-        let asked = target.aims.iter().enumerate().map(|(number, aim)| {
-            let is_met = pool[..count].iter().any(|ranked| ranked.aim == number);
-            aim.sources.iter().filter(|_| is_met).flat_map(of_source).collect()
-        });
-        let (asked, found) = (self.vectors_of(&asked.collect::<Vec<_>>())?, self.vectors_of(&found)?);
-        for (place, ranked) in pool.iter_mut().enumerate() {
-            let near = found.get(place).and_then(|found| nearness(&asked[ranked.aim], found));
-            let parts = Parts { sentences: near, ..ranked.parts() };
-            ranked.score = score(ranked.score, near.unwrap_or_default() * parts.recency.unwrap_or(1.0));
-            ranked.parts = Some(parts);
-        }
-        if target.aims.len() == 1 {
-            sort(pool);
-            return Ok(());
-        }
-        for aim in 0..target.aims.len() {
-            let places: Vec<usize> = (0..count).filter(|place| pool[*place].aim == aim).collect();
-            let mut of_aim: Vec<Ranked> = places.iter().map(|place| pool[*place].clone()).collect();
-            sort(&mut of_aim);
-            places.into_iter().zip(of_aim).for_each(|(place, ranked)| pool[place] = ranked);
-        }
-        Ok(())
+/// Scores the first [`RESCORED`] papers of a list by their sentences, too, beside those of the aim that found them; the
+/// others' count nothing. Where there are several aims, the papers of each change places among themselves.
+pub(super) fn rescore(resources: &Resources, target: &Target, pool: &mut [Ranked]) -> Result<()> {
+    let count = pool.len().min(RESCORED);
+    let found: Vec<Vec<&str>> = pool[..count].iter().map(|ranked| of_paper(&ranked.paper)).collect();
+    // What found none of these need not be read.
+    let asked = target.aims.iter().enumerate().map(|(number, aim)| {
+        let is_met = pool[..count].iter().any(|ranked| ranked.aim == number);
+        aim.sources.iter().filter(|_| is_met).flat_map(of_source).collect()
+    });
+    let (asked, found) = (vectors_of(resources, &asked.collect::<Vec<_>>())?, vectors_of(resources, &found)?);
+    for (place, ranked) in pool.iter_mut().enumerate() {
+        let near = found.get(place).and_then(|found| nearness(&asked[ranked.aim], found));
+        let parts = Parts { sentences: near, ..ranked.parts() };
+        ranked.score = score(ranked.score, near.unwrap_or_default() * parts.recency.unwrap_or(1.0));
+        ranked.parts = Some(parts);
     }
+    if target.aims.len() == 1 {
+        sort(pool);
+        return Ok(());
+    }
+    for aim in 0..target.aims.len() {
+        let places: Vec<usize> = (0..count).filter(|place| pool[*place].aim == aim).collect();
+        let mut of_aim: Vec<Ranked> = places.iter().map(|place| pool[*place].clone()).collect();
+        sort(&mut of_aim);
+        places.into_iter().zip(of_aim).for_each(|(place, ranked)| pool[place] = ranked);
+    }
+    Ok(())
+}
 
-    /// Vectors of lists of sentences. All are read as papers are, so that they can be compared either way.
-    fn vectors_of(&self, lists: &[Vec<&str>]) -> Result<Vec<Vec<Vec<f32>>>> {
-        let texts = lists.concat();
-        let embeddings = self.encoder().encode(&texts, Side::Paper)?.into_iter();
-        let mut vectors = embeddings.map(|embedding| embedding.vector);
-        Ok(lists.iter().map(|list| vectors.by_ref().take(list.len()).collect()).collect())
-    }
+/// Vectors of lists of sentences. All are read as papers are, so that they can be compared either way.
+fn vectors_of(resources: &Resources, lists: &[Vec<&str>]) -> Result<Vec<Vec<Vec<f32>>>> {
+    let texts = lists.concat();
+    let embeddings = resources.encoder.encode(&texts, Side::Paper)?.into_iter();
+    let mut vectors = embeddings.map(|embedding| embedding.vector);
+    Ok(lists.iter().map(|list| vectors.by_ref().take(list.len()).collect()).collect())
 }
 
 /// What a score comes to with that of sentences.

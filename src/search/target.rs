@@ -3,14 +3,15 @@
 //! Its own file because every way of asking comes down to these, a unit vector each with the words that belong to it, and all
 //! that is searched for is them.
 
+use super::checked::Checked;
 use super::clusters::clusters;
-use super::library::Library;
+use super::resources::Resources;
 use super::{Bag, Examples, Like, Mode, Query, TextRead, unit};
-use crate::encoder::Embedding;
 use crate::error::{Error, Result};
-use crate::model::Side;
-use crate::paper::{Paper, PaperId};
-use crate::text::text_of_query;
+use crate::store::text::{document_of, text_of_query};
+use likewise_encoder::model::Side;
+use likewise_encoder::{Embedding, Encoder};
+use likewise_papers::{Paper, PaperId};
 
 /// How much of what answers should be unlike is taken away. What one has asked for and one of its answers have most in
 /// common: on conference abstracts 0.5 leaves five of the nine other answers, of anything, and 0.15 all but one.
@@ -84,100 +85,92 @@ impl Target {
     }
 }
 
-impl Library {
-    /// The unit vector that a query is answered by; the first, of several.
-    ///
-    /// # Errors
-    /// As [`Library::search_encoded`].
-    pub fn target_of(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Vec<f32>> {
-        query.check()?;
-        Ok(self.target(query, embeddings)?.vector())
+/// Whether something is short texts and nothing else.
+pub(super) fn is_short(encoder: &Encoder, Like { texts, papers, vectors }: &Like) -> Result<bool> {
+    let texts: Vec<_> = texts.iter().map(|text| text_of_query(text)).collect();
+    let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
+    if texts.is_empty() || !papers.is_empty() || !vectors.is_empty() {
+        return Ok(false);
     }
+    let read = encoder.tokenize(&texts, &encoder.reading(Side::Query))?;
+    Ok(read.iter().all(|text| text.ids.len() < SHORT))
+}
 
-    /// Whether something is short texts and nothing else: what scores mean is another thing then.
-    ///
-    /// # Errors
-    /// As [`crate::encoder::Encoder::tokenize`].
-    pub fn is_short(&self, Like { texts, papers, vectors }: &Like) -> Result<bool> {
-        let texts: Vec<_> = texts.iter().map(|text| text_of_query(text)).collect();
-        let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-        if texts.is_empty() || !papers.is_empty() || !vectors.is_empty() {
-            return Ok(false);
-        }
-        let read = self.encoder().tokenize(&texts, &self.encoder().reading(Side::Query))?;
-        Ok(read.iter().all(|text| text.ids.len() < SHORT))
+/// Resolves a query to what is searched for.
+///
+/// # Errors
+/// If a paper is not here, a vector is none, or a text comes without its embedding.
+pub(super) fn resolve(
+    resources: &Resources,
+    query: &Checked,
+    mut embeddings: Vec<Embedding>,
+) -> Result<Target> {
+    let Query { like, unlike, .. } = &**query;
+    if embeddings.len() != query.texts().count() {
+        return Err(Error::Invalid("text: it was not encoded before the search".into()));
     }
+    let of_unlike = embeddings.split_off(like.texts.len());
+    let read =
+        |Embedding { tokens, truncated, .. }: &Embedding| TextRead { tokens: *tokens, truncated: *truncated };
+    let texts = embeddings.iter().map(read).collect();
+    let has_words = query.explain || query.mode != Mode::Semantic;
+    let has_sources = query.explain || query.rescore;
+    let (aims, mut excluded) = examples(resources, like, embeddings, has_words, has_sources)?;
+    let groups = match query.examples {
+        Examples::Mean => vec![(0..aims.len()).collect()],
+        Examples::Best => {
+            let is_shallow = query.offset + query.k <= SHALLOW && !query.exact;
+            clusters(&vectors(&aims), NEVER, if is_shallow { MOST_BEST } else { MOST_CLUSTERS })
+        }
+        Examples::Clusters => clusters(&vectors(&aims), TOGETHER, MOST_CLUSTERS),
+    };
+    let mut aims: Vec<Aim> = groups.iter().map(|group| together(&aims, group)).collect::<Result<_>>()?;
+    if !unlike.is_empty() {
+        let (turned_from, papers) = examples(resources, unlike, of_unlike, false, false)?;
+        turn_away(&mut aims, &mean(&vectors(&turned_from))?)?;
+        excluded.extend(papers);
+    }
+    Ok(Target { aims, excluded, texts })
+}
 
-    pub(super) fn target(&self, query: &Query, mut embeddings: Vec<Embedding>) -> Result<Target> {
-        let Query { like, unlike, .. } = query;
-        if embeddings.len() != query.texts().count() {
-            return Err(Error::Invalid("text: it was not encoded before the search".into()));
+/// An aim each, and the papers among them, each once.
+fn examples(
+    resources: &Resources,
+    like: &Like,
+    embeddings: Vec<Embedding>,
+    has_words: bool,
+    has_sources: bool,
+) -> Result<(Vec<Aim>, Vec<PaperId>)> {
+    let (mut aims, mut papers): (Vec<Aim>, Vec<PaperId>) = Default::default();
+    let mut add = |vector, is_short, source: Option<Source>| {
+        let mut bag = Bag::default();
+        source.iter().filter(|_| has_words).for_each(|source| source.words(&mut bag));
+        let is_paper = matches!(source, Some(Source::Paper(_)));
+        let sources = source.filter(|_| has_sources).into_iter().collect();
+        aims.push(Aim { vector, bag, is_paper, is_short, examples: 1, sources });
+    };
+    for id in &like.papers {
+        let (paper, vector) = resources.find(id)?;
+        // A paper that is named twice, by two of its ids, is one example.
+        if !papers.contains(&paper.id) {
+            papers.push(paper.id.clone());
+            // One that has none yet gets a new one.
+            let vector = vector.map_or_else(|| encode(resources, &paper), Ok)?;
+            add(vector, false, Some(Source::Paper(Box::new(paper))));
         }
-        let of_unlike = embeddings.split_off(like.texts.len());
-        let read = |Embedding { tokens, truncated, .. }: &Embedding| TextRead {
-            tokens: *tokens,
-            truncated: *truncated,
-        };
-        let texts = embeddings.iter().map(read).collect();
-        let has_words = query.explain || self.mode(query)? != Mode::Semantic;
-        let has_sources = query.explain || query.rescore;
-        let (aims, mut excluded) = self.examples(like, embeddings, has_words, has_sources)?;
-        let groups = match query.examples() {
-            Examples::Mean => vec![(0..aims.len()).collect()],
-            Examples::Best => {
-                let is_shallow = query.offset + query.k <= SHALLOW && !query.exact;
-                clusters(&vectors(&aims), NEVER, if is_shallow { MOST_BEST } else { MOST_CLUSTERS })
-            }
-            Examples::Clusters => clusters(&vectors(&aims), TOGETHER, MOST_CLUSTERS),
-        };
-        let mut aims: Vec<Aim> = groups.iter().map(|group| together(&aims, group)).collect::<Result<_>>()?;
-        if !unlike.is_empty() {
-            let (examples, papers) = self.examples(unlike, of_unlike, false, false)?;
-            turn_away(&mut aims, &mean(&vectors(&examples))?)?;
-            excluded.extend(papers);
-        }
-        Ok(Target { aims, excluded, texts })
     }
+    for (text, embedding) in like.texts.iter().zip(embeddings) {
+        add(embedding.vector, embedding.tokens < SHORT, Some(Source::Text(text.clone())));
+    }
+    for vector in &like.vectors {
+        add(unit(vector, resources.encoder.dimension())?, false, None);
+    }
+    Ok((aims, papers))
+}
 
-    /// An aim each, and the papers among them, each once.
-    fn examples(
-        &self,
-        like: &Like,
-        embeddings: Vec<Embedding>,
-        has_words: bool,
-        has_sources: bool,
-    ) -> Result<(Vec<Aim>, Vec<PaperId>)> {
-        let (mut aims, mut papers): (Vec<Aim>, Vec<PaperId>) = Default::default();
-        let mut add = |vector, is_short, source: Option<Source>| {
-            let mut bag = Bag::default();
-            source.iter().filter(|_| has_words).for_each(|source| source.words(&mut bag));
-            let is_paper = matches!(source, Some(Source::Paper(_)));
-            let sources = source.filter(|_| has_sources).into_iter().collect();
-            aims.push(Aim { vector, bag, is_paper, is_short, examples: 1, sources });
-        };
-        for id in &like.papers {
-            let (paper, vector) = self.find(id)?;
-            // A paper that is named twice, by two of its ids, is one example.
-            if !papers.contains(&paper.id) {
-                papers.push(paper.id.clone());
-                // One that has none yet gets a new one.
-                let vector = vector.map_or_else(|| self.encode(&paper), Ok)?;
-                add(vector, false, Some(Source::Paper(Box::new(paper))));
-            }
-        }
-        for (text, embedding) in like.texts.iter().zip(embeddings) {
-            add(embedding.vector, embedding.tokens < SHORT, Some(Source::Text(text.clone())));
-        }
-        for vector in &like.vectors {
-            add(unit(vector, self.encoder().dimension())?, false, None);
-        }
-        Ok((aims, papers))
-    }
-
-    fn encode(&self, paper: &Paper) -> Result<Vec<f32>> {
-        let mut embeddings = self.encoder().encode_papers([paper])?;
-        Ok(embeddings.pop().map(|embedding| embedding.vector).unwrap_or_default())
-    }
+fn encode(resources: &Resources, paper: &Paper) -> Result<Vec<f32>> {
+    let mut embeddings = resources.encoder.encode_titled([document_of(paper)])?;
+    Ok(embeddings.pop().map(|embedding| embedding.vector).unwrap_or_default())
 }
 
 fn vectors(aims: &[Aim]) -> Vec<Vec<f32>> {

@@ -5,6 +5,7 @@
 use super::App;
 use super::access::Right;
 use super::dialect::Dialect;
+use super::pages;
 use super::problem::Problem;
 use super::stages::{gather, server_timing};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
@@ -126,7 +127,10 @@ fn id_of(request: &Request) -> HeaderValue {
 fn in_dialect(mut response: Response, dialect: Dialect, query: &str) -> Response {
     match response.extensions_mut().remove::<Problem>() {
         Some(problem) if dialect != Dialect::Own => {
-            let mut answer = problem.answer(dialect, query);
+            let mut answer = match dialect {
+                Dialect::Page => pages::problem(&problem, query),
+                other => other.answer(&problem),
+            };
             // What others have added, such as Allow, stays.
             for (name, value) in response.headers() {
                 if !answer.headers().contains_key(name) {

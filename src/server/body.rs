@@ -3,7 +3,7 @@
 //! Its own file because axum's own extractors answer in plain text, and refuse `curl -d` without a header.
 
 use super::App;
-use super::list::FilterParams;
+use super::filter::FilterParams;
 use super::options::ServerOptions;
 use super::problem::Problem;
 use crate::json::Object;

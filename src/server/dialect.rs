@@ -3,9 +3,10 @@
 //! Its own file because errors are said around all routes, by whoever refuses a key as by whoever finds no paper, and a
 //! client understands only its own kind.
 
-use super::pages::is_page;
 use super::problem::Problem;
-use axum::http::{Method, StatusCode};
+use axum::Json;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -43,8 +44,12 @@ impl Dialect {
         }
     }
 
-    /// What is said.
-    pub fn body(self, problem: &Problem) -> Value {
+    /// What is wrong, as an answer.
+    pub fn answer(self, problem: &Problem) -> Response {
+        with_headers(Json(self.body(problem)).into_response(), problem)
+    }
+
+    fn body(self, problem: &Problem) -> Value {
         let Problem { status, message, .. } = problem;
         match self {
             Dialect::Own | Dialect::Page => json!(ErrorBody { error: ErrorDetail::of(problem) }),
@@ -53,6 +58,35 @@ impl Dialect {
             Dialect::Plain => json!(PlainError { error: message.clone(), message: message.clone() }),
         }
     }
+}
+
+/// An answer that says what is wrong, with its status, and what clients look for in its headers.
+pub fn with_headers(mut response: Response, problem: &Problem) -> Response {
+    *response.status_mut() = problem.status;
+    if let Some(seconds) = problem.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if problem.status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Dialect::Own.answer(&self);
+        // For the layer that knows whom it is said to.
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Whether a request is for a page, so that what is wrong is told as one.
+fn is_page(method: &Method, path: &str) -> bool {
+    let is_read = [Method::GET, Method::HEAD].contains(method);
+    let is_form = *method == Method::POST && ["/ask", "/follow", "/key"].contains(&path);
+    let is_named = ["/", "/map", "/date", "/status"].contains(&path);
+    is_form || is_read && (is_named || path.starts_with("/papers/") || path.starts_with("/date/"))
 }
 
 impl ErrorDetail {

@@ -3,11 +3,11 @@
 use super::App;
 use super::body::WithFilter;
 use super::dialect::ErrorBody;
+use super::filter::FilterParams;
 use super::problem::Problem;
 use super::shapes;
-use super::view::{Field, Fields, View, ViewSchema, as_text};
-use crate::catalog::{DateRange, Filter, Place};
-use crate::cite::Format;
+use super::view::{Field, Fields, Format, View, ViewSchema};
+use crate::store::catalog::Place;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, Uri, header};
@@ -24,65 +24,6 @@ const MAX_LIMIT: usize = 1000;
 
 fn default_limit() -> usize {
     DEFAULT_LIMIT
-}
-
-/// A filter, in a query string: lists are written by naming a field several times.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct FilterParams {
-    /// Published on this day or later; `2021` and `2021-06` too.
-    #[param(schema_with = shapes::date)]
-    from: Option<String>,
-    /// Published on this day or before.
-    #[param(schema_with = shapes::date)]
-    to: Option<String>,
-    /// Of this category; `cs` also means every `cs.…`.
-    #[serde(default)]
-    category: Vec<String>,
-    /// Of this conference or journal.
-    #[serde(default)]
-    venue: Vec<String>,
-    /// By this author.
-    #[serde(default)]
-    #[param(schema_with = shapes::names, required = false)]
-    author: Vec<String>,
-    /// From this dump.
-    #[serde(default)]
-    source: Vec<String>,
-    /// Papers that were taken back, too.
-    #[serde(default)]
-    withdrawn: bool,
-}
-
-impl FilterParams {
-    /// Its fields.
-    pub const NAMES: [&str; 7] = ["from", "to", "category", "venue", "author", "source", "withdrawn"];
-
-    /// A filter's fields, and what they are called here.
-    pub const CALLED: [(&str, &str); 6] = [
-        ("filter.published.from", "from"),
-        ("filter.published.to", "to"),
-        ("filter.categories", "category"),
-        ("filter.venues", "venue"),
-        ("filter.authors", "author"),
-        ("filter.sources", "source"),
-    ];
-
-    /// As the catalog takes it.
-    pub fn filter(self) -> Filter {
-        let list = |list: Vec<String>| (!list.is_empty()).then_some(list);
-        let range = DateRange { from: self.from, to: self.to };
-        Filter {
-            ids: None,
-            published: Some(range).filter(|range| *range != DateRange::default()),
-            categories: list(self.category),
-            venues: list(self.venue),
-            authors: list(self.author),
-            sources: list(self.source),
-            withdrawn: self.withdrawn,
-        }
-    }
 }
 
 /// What may be said about a page.
@@ -151,7 +92,7 @@ pub async fn list(
     let next = listed.next.map(|next| next.to_string());
     let link = next.as_deref().and_then(|next| link_to(&uri, next));
     let mut response = match format {
-        Some(format) => as_text(format, format.write(listed.papers.iter())),
+        Some(format) => format.show(listed.papers.iter()),
         None => {
             let papers = service.views(listed.papers, &Fields::of(fields)).await?;
             Json(Page { papers, total: listed.total, next }).into_response()

@@ -7,15 +7,16 @@ use super::App;
 use super::body::bytes;
 use super::options::ServerOptions;
 use super::problem::Problem;
+use super::ranking::{Examples, Mode};
 use super::view::{Field, Fields};
-use crate::catalog::{DateRange, Filter};
-use crate::model::Side;
-use crate::search::{DEFAULT_K, Examples, Like, Mode, Query};
+use crate::search::{DEFAULT_K, Like, Query};
+use crate::store::catalog::{DateRange, Filter};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use likewise_encoder::model::Side;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{CallToolResult, ContentBlock};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -210,6 +211,7 @@ impl Tools {
             categories: Some(categories).filter(|categories| !categories.is_empty()),
             ..Filter::default()
         };
+        let (examples, mode) = (examples.map(Into::into), mode.map(Into::into));
         let query = Query { unlike, examples, mode, explain, min_score, k, filter, ..Query::of(like) };
         let answer = service.search(query).await;
         let answer = answer.map_err(|problem| problem.named(&CALLED))?;

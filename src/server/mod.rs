@@ -21,20 +21,18 @@ mod unread;
 mod view;
 mod writes;
 
-mod api;
+mod compat;
 mod docs;
-mod embed;
-mod embeddings;
 mod examples;
-mod graph;
+mod filter;
 mod health;
 mod list;
 mod mcp;
 mod metrics;
 mod pages;
 mod papers;
-mod recommendations;
-mod rerank;
+mod rank;
+mod ranking;
 mod search;
 mod stats;
 mod upload;
@@ -48,6 +46,7 @@ pub use queue::QueueLimits;
 use crate::search::Library;
 use axum::Router;
 use axum::middleware;
+use compat::{cohere, hf_papers, openai, recommendations, semantic_scholar, tei};
 use metrics::Metrics;
 use problem::Problem;
 use service::Service;
@@ -137,23 +136,23 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(search::batch))
         .routes(routes!(list::list, upload::upload))
         .routes(routes!(papers::paper, papers::delete))
-        .routes(routes!(embeddings::embeddings))
-        .routes(routes!(embeddings::models))
-        .routes(routes!(embeddings::model))
+        .routes(routes!(openai::embeddings))
+        .routes(routes!(openai::models))
+        .routes(routes!(openai::model))
         .routes(routes!(stats::stats))
-        .routes(routes!(embed::embed))
-        .routes(routes!(pages::home::home, embed::embed_here))
-        .routes(routes!(embed::info))
-        .routes(routes!(rerank::tei))
-        .routes(routes!(rerank::cohere))
-        .routes(routes!(rerank::cohere_v2))
+        .routes(routes!(tei::embed))
+        .routes(routes!(pages::home::home, tei::embed_here))
+        .routes(routes!(tei::info))
+        .routes(routes!(tei::rerank))
+        .routes(routes!(cohere::rerank))
+        .routes(routes!(cohere::rerank_v2))
         .routes(routes!(recommendations::for_paper))
         .routes(routes!(recommendations::for_papers))
-        .routes(routes!(graph::paper))
-        .routes(routes!(graph::batch))
-        .routes(routes!(api::search))
-        .routes(routes!(api::daily))
-        .routes(routes!(api::paper))
+        .routes(routes!(semantic_scholar::paper))
+        .routes(routes!(semantic_scholar::batch))
+        .routes(routes!(hf_papers::search))
+        .routes(routes!(hf_papers::daily))
+        .routes(routes!(hf_papers::paper))
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::metrics))

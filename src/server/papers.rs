@@ -5,18 +5,18 @@
 use super::App;
 use super::body::{Params, Rest, WithFilter};
 use super::dialect::ErrorBody;
-use super::list::FilterParams;
+use super::filter::FilterParams;
 use super::problem::Problem;
+use super::ranking::Mode;
 use super::shapes;
-use super::view::{Field, Fields, FormatParam, Found, ViewSchema, as_text, shown_answer};
+use super::view::{Field, Fields, Format, FormatParam, Found, ViewSchema, shown_answer};
 use super::writes::{Write, Wrote};
-use crate::cite::Format;
 use crate::json::given;
-use crate::paper::PaperId;
-use crate::search::{DEFAULT_K, Like, Mode, Query};
+use crate::search::{DEFAULT_K, Like, Query};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
+use likewise_papers::PaperId;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Instant;
@@ -109,7 +109,7 @@ async fn one(app: App, id: String, Params(params): Params<PaperParams>) -> Resul
     let library = Arc::clone(&service.library);
     let paper = service.searches.run(move || library.paper(&id)).await?;
     if let Some(format) = params.format {
-        return Ok(as_text(format, format.write([&paper].into_iter())));
+        return Ok(format.show([&paper].into_iter()));
     }
     let mut views = service.views(vec![paper], &Fields::of(params.fields)).await?;
     Ok(Json(views.pop()).into_response())
@@ -139,6 +139,7 @@ async fn similar(
     let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
     let like = Like::papers(vec![id.to_string()]);
     let (diversity, filter) = (diversity.unwrap_or_default(), filter.filter());
+    let mode = mode.map(Into::into);
     let query = Query { k, offset, min_score, exact, mode, ..Query::of(like) };
     let query = Query { diversity, half_life, rescore, explain, filter, ..query };
     let answer = service.search(query).await.map_err(|problem| problem.named(&FilterParams::CALLED))?;

@@ -3,12 +3,8 @@
 //! Its own file so that one match decides every status. How it is written down depends on whose API the caller speaks
 //! (`dialect.rs`). The cause of a 500 is logged, never sent.
 
-use super::dialect::Dialect;
-use super::pages::page;
 use crate::error::Error;
-use crate::web::problem_page;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use std::time::Duration;
 
 /// A refusal.
@@ -190,28 +186,6 @@ impl Problem {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.[]".contains(&byte);
         (self.code == "invalid_request" && field.bytes().all(is_name)).then_some(field)
     }
-
-    /// As an answer in somebody's language, to an address with this query string: a page shows what was asked again.
-    pub fn answer(&self, dialect: Dialect, query: &str) -> Response {
-        let mut response = match dialect {
-            Dialect::Page => page(problem_page(&self.message, self.status.as_u16(), &texts_of(query))),
-            other => axum::Json(other.body(self)).into_response(),
-        };
-        *response.status_mut() = self.status;
-        if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
-    }
-}
-
-/// The texts that an address asks by.
-fn texts_of(query: &str) -> String {
-    let texts = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "q");
-    texts.map(|(_, text)| text.into_owned()).collect::<Vec<_>>().join("\n\n")
 }
 
 impl From<Error> for Problem {
@@ -220,18 +194,12 @@ impl From<Error> for Problem {
             Error::Invalid(message) => Problem::invalid(message),
             Error::NotFound(message) => Problem::not_found(message),
             Error::Engine(message) => Problem::away(message),
-            Error::Model(_) | Error::Data(_) | Error::Io { .. } | Error::Catalog(_) | Error::Tensor(_) => {
-                Problem::internal(error)
-            }
+            Error::Model(_)
+            | Error::Data(_)
+            | Error::Io(_)
+            | Error::Catalog(_)
+            | Error::Encoder(_)
+            | Error::Dump(_) => Problem::internal(error),
         }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let mut response = self.answer(Dialect::Own, "");
-        // For the layer that knows whom it is said to.
-        response.extensions_mut().insert(self);
-        response
     }
 }

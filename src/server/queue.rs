@@ -11,8 +11,8 @@
 
 use super::problem::Problem;
 use super::stages::{Stage, record};
-use crate::encoder::{Embedding, Encoder, Reading, Tokenized};
-use crate::model::Side;
+use likewise_encoder::model::Side;
+use likewise_encoder::{Embedding, Encoder, Reading, Tokenized};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -196,7 +196,7 @@ impl EncodeQueue {
         let encoder = Arc::clone(&self.encoder);
         let split = move || {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            encoder.tokenize(&texts, &reading)
+            Ok::<_, crate::Error>(encoder.tokenize(&texts, &reading)?)
         };
         let tokenized = if bytes <= SHORT_BYTES { split()? } else { super::blocking(split).await? };
         record(Stage::Tokenize, started.elapsed());

@@ -4,14 +4,15 @@ use super::App;
 use super::body::{Body, Params};
 use super::dialect::{ErrorBody, ErrorDetail};
 use super::examples::{Example, examples, examples_or_none, like};
+use super::filter::Filter;
 use super::options::{LARGE, SLOW};
 use super::problem::Problem;
+use super::ranking::{Examples, Mode};
 use super::service::Service;
 use super::shapes;
 use super::view::{Field, Fields, FormatParam, Found, shown_answer};
-use crate::catalog::Filter;
 use crate::json::{Object, object, whole, whole_if_there};
-use crate::search::{DEFAULT_K, Examples, Mode, Query};
+use crate::search::{DEFAULT_K, Query};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -93,18 +94,18 @@ impl SearchRequest {
         let diversity = diversity.unwrap_or_default();
         let query = Query {
             like,
-            examples,
+            examples: examples.map(Into::into),
             unlike,
             k,
             offset,
             min_score,
             exact,
-            mode,
+            mode: mode.map(Into::into),
             diversity,
             half_life,
             rescore,
             explain,
-            filter,
+            filter: filter.into(),
         };
         Ok((query, Fields::of(self.fields)))
     }

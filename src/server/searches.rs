@@ -10,9 +10,9 @@
 
 use super::problem::Problem;
 use super::stages::{Stage, record};
-use crate::catalog::Filter;
-use crate::encoder::Embedding;
 use crate::search::{Answer, Examples, Library, Mode, Query};
+use crate::store::catalog::Filter;
+use likewise_encoder::Embedding;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;

@@ -9,12 +9,12 @@ use super::problem::Problem;
 use super::queue::{EncodeQueue, Priority};
 use super::searches::Searches;
 use super::writes::Writes;
-use crate::encoder::{Embedding, Reading};
-use crate::model::Side;
-use crate::paper::{Paper, PaperId};
 use crate::search::{Answer, Hit, Library, Query};
-use crate::text::{TextHash, text_of_query};
+use crate::store::text::{TextHash, text_of_query};
 use hashlink::LruCache;
+use likewise_encoder::model::Side;
+use likewise_encoder::{Embedding, Reading};
+use likewise_papers::{Paper, PaperId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 

@@ -2,9 +2,8 @@
 //!
 //! Its own file because `/openapi.json` is held to every word: what it allows is taken, and what it does not is refused.
 
-use super::graph::KNOWN;
-use crate::paper::MAX_ID_BYTES;
 use crate::search::{MAX_K, MAX_OFFSET, MAX_PAPERS};
+use likewise_papers::paper::MAX_ID_BYTES;
 use serde_json::json;
 use utoipa::openapi::schema::{
     AnyOfBuilder, ArrayBuilder, KnownFormat, Object, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat,
@@ -74,16 +73,6 @@ const MAX_NUMBER: f64 = 1e15;
 
 fn nullable(kind: Type) -> SchemaType {
     SchemaType::from_iter([kind, Type::Null])
-}
-
-/// Fields of a paper of Semantic Scholar's, with commas between them.
-pub fn told_fields() -> Object {
-    let one = format!("\\s*(({})(\\.[^,]*)?)?\\s*", KNOWN.join("|"));
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .pattern(Some(format!("^{one}(,{one})*$")))
-        .examples(["title,year,authors"])
-        .build()
 }
 
 /// A list of such texts.

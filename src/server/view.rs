@@ -4,13 +4,13 @@
 
 use super::body::Params;
 use super::problem::Problem;
+use super::ranking::{Diversity, Parts, TextRead, Why};
 use super::service::Service;
-use crate::cite::Format;
-use crate::paper::{Paper, PaperId};
-use crate::search::{Answer, Diversity, Hit, Parts, TextRead, Why};
+use crate::search::{self, Answer, Hit};
 use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use likewise_papers::{Paper, PaperId, cite};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use std::time::Instant;
@@ -159,6 +159,7 @@ impl Service {
         let views = self.views(papers, fields).await?;
         let hit = |(hit, paper): (Hit, View)| {
             let Hit { rank, score, chance, parts, nearly_the_same, why, .. } = hit;
+            let (parts, why) = (parts.map(Into::into), why.map(Into::into));
             FoundHit { rank, score, chance, parts, nearly_the_same, why, paper }
         };
         Ok(Found {
@@ -166,8 +167,8 @@ impl Service {
             took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
             hits: answer.hits.into_iter().zip(views).map(hit).collect(),
             nothing_like_it: answer.nothing_like_it,
-            diversity: answer.diversity,
-            text: TextRead::together(&answer.texts),
+            diversity: answer.diversity.map(Into::into),
+            text: search::TextRead::together(&answer.texts).map(Into::into),
         })
     }
 }
@@ -226,6 +227,33 @@ pub struct FoundHit {
     paper: View,
 }
 
+/// A format of reference managers, spreadsheets and scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// BibTeX.
+    Bibtex,
+    /// RIS, as EndNote, Zotero and Mendeley read it.
+    Ris,
+    /// Comma-separated values, with a heading.
+    Csv,
+    /// JSON Lines, as `likewise ingest` reads them.
+    Jsonl,
+}
+
+impl Format {
+    /// Papers in this format.
+    pub fn show<'a>(self, papers: impl Iterator<Item = &'a Paper>) -> Response {
+        let format = match self {
+            Format::Bibtex => cite::Format::Bibtex,
+            Format::Ris => cite::Format::Ris,
+            Format::Csv => cite::Format::Csv,
+            Format::Jsonl => cite::Format::Jsonl,
+        };
+        ([(header::CONTENT_TYPE, format.media_type())], format.write(papers)).into_response()
+    }
+}
+
 /// In which format papers are wanted.
 #[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -239,12 +267,7 @@ pub struct FormatParam {
 /// What was found, in the format that was asked for, or else as JSON.
 pub fn shown_answer(Params(FormatParam { format }): Params<FormatParam>, found: Found) -> Response {
     match format {
-        Some(format) => as_text(format, format.write(found.papers())),
+        Some(format) => format.show(found.papers()),
         None => Json(found).into_response(),
     }
-}
-
-/// A text in a format.
-pub fn as_text(format: Format, text: String) -> Response {
-    ([(header::CONTENT_TYPE, format.media_type())], text).into_response()
 }

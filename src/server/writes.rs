@@ -6,10 +6,10 @@
 
 use super::problem::Problem;
 use super::queue::EncodeQueue;
-use crate::dump::{Entry, Refused};
 use crate::ingest::{Counts, Intake};
-use crate::paper::PaperId;
 use crate::search::Library;
+use likewise_papers::PaperId;
+use likewise_papers::dump::{Entry, Refused};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};

@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, path_of};
 use super::list::{Shown, item};
-use crate::paper::Paper;
+use likewise_papers::Paper;
 use maud::html;
 
 /// A day.

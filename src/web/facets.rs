@@ -3,7 +3,7 @@
 //! Its own file because what is counted has to be said: the nearest few hundred, not the whole library, of which a
 //! question is about a corner.
 
-use crate::paper::Paper;
+use likewise_papers::Paper;
 use std::collections::{BTreeMap, HashMap};
 
 /// Most categories, and most venues, that are offered.

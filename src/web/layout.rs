@@ -3,7 +3,7 @@
 //! Its own file because it is the one piece of geometry of the page: the same vectors give the same places, whoever asks
 //! and whenever, so that a map can be linked to.
 
-use crate::index::dot;
+use likewise_index::dot;
 
 /// A place: the query is at 0, 0; nobody is farther from it than 1.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,8 +3,8 @@
 use super::asked::{Asked, Order, is_label, toggle, toggle_label};
 use super::facets::Facets;
 use super::frame::{Frame, Question, field, hidden, path_of};
-use crate::paper::Paper;
 use crate::search::{Hit, Mode, Shares, Why};
+use likewise_papers::Paper;
 use maud::{Markup, html};
 
 /// A paper in a list.
@@ -392,7 +392,7 @@ pub fn thousands(number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::paper::PaperId;
+    use likewise_papers::PaperId;
 
     #[test]
     fn numbers_are_grouped() {

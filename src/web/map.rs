@@ -8,7 +8,7 @@ use super::facets::year;
 use super::frame::{Frame, Question, path_of};
 use super::layout::Place;
 use super::list::{by, tabs};
-use crate::paper::Paper;
+use likewise_papers::Paper;
 use maud::{Markup, html};
 use std::collections::HashMap;
 
@@ -143,9 +143,11 @@ struct Label {
     text: String,
 }
 
-/// Titles of the nearest, as far as they are written over nothing.
+/// Titles of the nearest, as far as they are written over nothing; the very nearest have one in any case, over dots if need
+/// be, but never over another title.
 fn labels(papers: &[Mapped]) -> Vec<Label> {
     const WANTED: usize = 25;
+    const CERTAIN: usize = 3;
     const LETTER: f32 = 8.6;
     const LINE: f32 = 24.0;
     const BESIDE: f32 = 19.0;
@@ -156,7 +158,7 @@ fn labels(papers: &[Mapped]) -> Vec<Label> {
     let mut order: Vec<usize> = (0..papers.len()).collect();
     order.sort_by(|a, b| papers[*b].score.total_cmp(&papers[*a].score).then(a.cmp(b)));
     let (mut taken, mut labels): (Vec<(f32, f32, f32)>, Vec<Label>) = Default::default();
-    for number in order.into_iter().take(WANTED) {
+    for (rank, number) in order.into_iter().take(WANTED).enumerate() {
         let text = shortened(&papers[number].paper.title);
         let (width, (x, y)) = (text.chars().count() as f32 * LETTER, dots[number]);
         let right = (x + BESIDE, x + BESIDE + width, "start");
@@ -167,7 +169,8 @@ fn labels(papers: &[Mapped]) -> Vec<Label> {
             let is_on = |dot: &(f32, f32)| {
                 dot.0 + DOT > *from && dot.0 - DOT < *to && (y - dot.1).abs() < DOT + LINE / 3.0
             };
-            *from >= 0.0 && *to <= 2.0 * HALF && !taken.iter().any(is_over) && !dots.iter().any(is_on)
+            let fits = *from >= 0.0 && *to <= 2.0 * HALF && !taken.iter().any(is_over);
+            fits && (rank < CERTAIN || !dots.iter().any(is_on))
         };
         let sides = if x >= HALF { [right, left] } else { [left, right] };
         if let Some((from, to, anchor)) = sides.into_iter().find(is_free) {
@@ -264,5 +267,20 @@ mod tests {
             [mapped("", &["rare", "a"]), mapped("", &["a"]), mapped("", &["b", "a"]), mapped("", &[])];
         let groups = Groups::of(&papers, Colour::Category);
         assert_eq!((groups.names[0].as_str(), &groups.of[..]), ("a", &[0, 0, 0, COLOURS][..]));
+    }
+
+    #[test]
+    fn the_nearest_has_its_title_even_among_dots() {
+        let title = "<script>window.hacked=1</script> a title that takes the room of a line";
+        let at = |x: f32, score, title: &str| {
+            let paper = Paper { title: title.into(), ..Paper::default() };
+            Mapped { paper, score, place: Place { x, y: 0.0 } }
+        };
+        let mut papers = vec![at(0.2, 0.9, title)];
+        papers.extend((0..40).map(|place| at(place as f32 / 20.0 - 1.0, 0.5, "far")));
+        let labels = labels(&papers);
+        assert!(labels[0].text.starts_with("<script>"), "{}", labels[0].text);
+        let drawn = drawing(&papers, &Groups::of(&papers, Colour::Year)).into_string();
+        assert!(!drawn.contains("<script") && drawn.contains("&lt;script&gt;"));
     }
 }

@@ -3,7 +3,7 @@
 use super::asked::Asked;
 use super::frame::{Frame, field, path_of};
 use super::list::{Nearness, Shown, bar, by, item, safe};
-use crate::paper::Paper;
+use likewise_papers::Paper;
 use maud::{Markup, html};
 
 /// A paper, and what is around it.

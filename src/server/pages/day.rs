@@ -3,17 +3,17 @@
 use super::home::plain;
 use super::visitor::Visitor;
 use super::{newest_day, page};
-use crate::catalog::{DateRange, Filter, PaperNumber};
-use crate::index::dot;
-use crate::paper::{Paper, PaperId, parse_date};
 use crate::search::{Examples, Library, Like, Query};
 use crate::server::App;
 use crate::server::body::Params;
 use crate::server::problem::Problem;
+use crate::store::catalog::{DateRange, Filter, PaperNumber};
 use crate::web::{Day, Frame, Nearness, Shown, day_page};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{Redirect, Response};
+use likewise_index::dot;
+use likewise_papers::paper::{Paper, PaperId, parse_date};
 use serde::Deserialize;
 use std::sync::Arc;
 

@@ -2,20 +2,20 @@
 
 use super::question::{Posed, answer, posed, query, resolve};
 use super::{newest_day, page};
-use crate::catalog::Filter;
-use crate::paper::Paper;
 use crate::search::{Answer, Examples, Hit, Like, MAX_OFFSET, Mode, Query, diverse, taken};
-use crate::sentences::split;
 use crate::server::App;
 use crate::server::body::Params;
 use crate::server::problem::Problem;
 use crate::server::service::Service;
+use crate::store::catalog::Filter;
 use crate::web::{
     Asked, Facets, Frame, Listing, Mapped, Nearness, ON_MAP, Order, PAGE, Shown, around, list_page, map_page,
     start_page,
 };
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
+use likewise_papers::Paper;
+use likewise_papers::sentences::split;
 use std::sync::Arc;
 
 /// The nearest papers, of which a page shows some, and whose years and categories are counted.

@@ -11,12 +11,13 @@ mod status;
 mod visitor;
 
 use super::App;
+use super::dialect::with_headers;
 use super::problem::Problem;
 use crate::search::Library;
-use crate::web::static_file;
+use crate::web::{problem_page, static_file};
 use axum::Router;
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
@@ -41,12 +42,16 @@ pub fn router() -> Router<App> {
         .route("/static/{name}", get(file))
 }
 
-/// Whether a request is for a page, so that what is wrong is told as one.
-pub fn is_page(method: &Method, path: &str) -> bool {
-    let is_read = [Method::GET, Method::HEAD].contains(method);
-    let is_form = *method == Method::POST && ["/ask", "/follow", "/key"].contains(&path);
-    let is_named = ["/", "/map", "/date", "/status"].contains(&path);
-    is_form || is_read && (is_named || path.starts_with("/papers/") || path.starts_with("/date/"))
+/// What is wrong, as a page, to an address with this query string: it shows what was asked again.
+pub fn problem(problem: &Problem, query: &str) -> Response {
+    let html = problem_page(&problem.message, problem.status.as_u16(), &texts_of(query));
+    with_headers(page(html), problem)
+}
+
+/// The texts that an address asks by.
+fn texts_of(query: &str) -> String {
+    let texts = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "q");
+    texts.map(|(_, text)| text.into_owned()).collect::<Vec<_>>().join("\n\n")
 }
 
 /// A page, and what browsers are told about it. Addresses have questions in them, and abstracts may be unpublished: no

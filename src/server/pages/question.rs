@@ -1,18 +1,18 @@
 //! What is asked, from a form or an address → a query, and how it is shown above the answers.
 
 use super::newest_day;
-use crate::catalog::{DateRange, Filter};
-use crate::paper::Paper;
 use crate::search::ask::{Example, List, is_text, read};
 use crate::search::{Answer, Examples, Library, Like, Query};
 use crate::server::App;
 use crate::server::body::Form;
 use crate::server::problem::Problem;
 use crate::server::service::Service;
-use crate::text::text_of_query;
+use crate::store::catalog::{DateRange, Filter};
+use crate::store::text::text_of_query;
 use crate::web::{Asked, Chip, MOST, Question, Read};
 use axum::extract::State;
 use axum::response::Redirect;
+use likewise_papers::Paper;
 use std::sync::Arc;
 
 /// Bytes of a text that go into an address: more than any model reads of one.

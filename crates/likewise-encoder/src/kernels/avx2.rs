@@ -1,0 +1,80 @@
+//! Micro-kernels in AVX2 and FMA: one tile of a product, summed in registers.
+//!
+//! Its own file because it is `unsafe` and of one instruction set. This level
+//! has no products of bf16 values or bytes; both are put together from what it has.
+
+use super::portable;
+use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Steps, Tile, every_height};
+use super::x86::{int8_tile, registers, tile};
+use std::arch::x86_64::*;
+
+/// Rows of a tile: 12 sums, two registers of the panel and one of the row make 15 of the 16 there are.
+const ROWS: usize = 6;
+
+/// Rows of a tile of bytes, which has two kinds of sums.
+const INT8_ROWS: usize = 2;
+
+registers! {
+    features: "avx2,fma", lanes: 8, int: __m256i, float: __m256,
+    load: _mm256_loadu_si256, as_float: _mm256_castsi256_ps, store: _mm256_storeu_ps
+}
+
+tile!(tile_f32, "avx2,fma", step_f32, _mm256_set1_epi32);
+tile!(tile_bf16, "avx2,fma", step_bf16, _mm256_set1_epi32);
+int8_tile!(
+    tile_int8,
+    "avx2,fma",
+    step_int8,
+    _mm256_set1_epi32,
+    _mm256_set1_ps,
+    _mm256_cvtepi32_ps,
+    _mm256_mul_ps,
+    _mm256_fmadd_ps
+);
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn step_f32(sum: __m256, x: __m256i, weight: __m256i) -> __m256 {
+    _mm256_fmadd_ps(_mm256_castsi256_ps(x), _mm256_castsi256_ps(weight), sum)
+}
+
+/// A bf16 value is the upper half of an f32.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn step_bf16(sum: __m256, x: __m256i, weight: __m256i) -> __m256 {
+    let upper = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+    let sum = step_f32(sum, _mm256_slli_epi32::<16>(x), _mm256_slli_epi32::<16>(weight));
+    step_f32(sum, _mm256_and_si256(x, upper), _mm256_and_si256(weight, upper))
+}
+
+/// Even and odd bytes as 16-bit numbers: products of those are added without saturation.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn step_int8(sum: __m256i, x: __m256i, weight: __m256i) -> __m256i {
+    let low_bytes = _mm256_set1_epi16(0xff);
+    let even = _mm256_madd_epi16(
+        _mm256_and_si256(x, low_bytes),
+        _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weight)),
+    );
+    let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(x), _mm256_srai_epi16::<8>(weight));
+    _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
+}
+
+/// See [`ToBf16`](super::tile::ToBf16); the compiler vectorises it.
+#[target_feature(enable = "avx2,fma")]
+pub fn to_bf16(values: &[f32], halves: &mut [u16]) {
+    portable::to_bf16(values, halves);
+}
+
+/// See [`ToBytes`](super::tile::ToBytes); the compiler vectorises it.
+#[target_feature(enable = "avx2,fma")]
+pub fn to_bytes(values: &[f32], steps: Steps, bytes: &mut [u8]) {
+    portable::to_bytes(values, steps, bytes);
+}
+
+/// By rows of the tile, from 1.
+pub const F32: [Kernel; ROWS] = every_height!(tile_f32: 1 2 3 4 5 6);
+/// See [`F32`].
+pub const BF16: [Kernel; ROWS] = every_height!(tile_bf16: 1 2 3 4 5 6);
+/// See [`F32`].
+pub const INT8: [Int8Kernel; INT8_ROWS] = every_height!(tile_int8: 1 2);

@@ -1,0 +1,92 @@
+//! Micro-kernels in plain code, for every machine: what the others are judged by.
+//!
+//! Its own file because it is a level like the others; the compiler vectorises it as far as it can.
+
+use super::functions::ROUND;
+use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Steps, Tile, every_height};
+
+/// Columns of a panel.
+pub const WIDTH: usize = 16;
+
+/// Rows of a tile.
+const ROWS: usize = 4;
+
+fn tile<const ROWS: usize>(tile: &mut Tile, step: impl Fn(f32, u32, u32) -> f32) {
+    let mut sums = [[0.0; WIDTH]; ROWS];
+    sums.iter_mut().for_each(|sums| sums.copy_from_slice(&tile.bias[..WIDTH]));
+    for (word, columns) in tile.panel.chunks_exact(WIDTH).enumerate() {
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let value = tile.x[row * tile.stride + word];
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = step(*sum, value, *column);
+            }
+        }
+    }
+    for (sums, out) in sums.iter().zip(tile.out.chunks_mut(tile.out_stride)) {
+        out[..WIDTH].copy_from_slice(sums);
+    }
+}
+
+fn tile_f32<const ROWS: usize>(of: &mut Tile) {
+    tile::<ROWS>(of, |sum, x, weight| f32::from_bits(x) * f32::from_bits(weight) + sum);
+}
+
+fn tile_bf16<const ROWS: usize>(of: &mut Tile) {
+    // A bf16 value is the upper half of an f32.
+    let [low, high] =
+        [|word: u32| f32::from_bits(word << 16), |word: u32| f32::from_bits(word & 0xffff_0000)];
+    tile::<ROWS>(of, |sum, x, weight| high(x) * high(weight) + (low(x) * low(weight) + sum));
+}
+
+fn tile_int8<const ROWS: usize>(tile: &mut Tile, scales: &Scales) {
+    let Scales { rows: row_scales, columns: scales, starts } = scales;
+    let groups = (tile.panel.len() / WIDTH).div_ceil(GROUP_WORDS);
+    let mut totals = [[0.0; WIDTH]; ROWS];
+    totals.iter_mut().for_each(|totals| totals.copy_from_slice(&tile.bias[..WIDTH]));
+    for (group, panel) in tile.panel.chunks(GROUP_WORDS * WIDTH).enumerate() {
+        let columns = group * WIDTH..(group + 1) * WIDTH;
+        for (row, totals) in totals.iter_mut().enumerate() {
+            let mut sums = [0; WIDTH];
+            sums.copy_from_slice(&starts[columns.clone()]);
+            for (word, columns) in panel.chunks_exact(WIDTH).enumerate() {
+                let value = tile.x[row * tile.stride + group * GROUP_WORDS + word];
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    let products = value.to_le_bytes().into_iter().zip(column.to_le_bytes());
+                    *sum += products.map(|(x, weight)| i32::from(x) * i32::from(weight as i8)).sum::<i32>();
+                }
+            }
+            let row_scale = row_scales[row * groups + group];
+            for ((total, sum), scale) in totals.iter_mut().zip(sums).zip(&scales[columns.clone()]) {
+                *total += sum as f32 * (row_scale * scale);
+            }
+        }
+    }
+    for (totals, out) in totals.iter().zip(tile.out.chunks_mut(tile.out_stride)) {
+        out[..WIDTH].copy_from_slice(totals);
+    }
+}
+
+/// See [`ToBf16`](super::tile::ToBf16).
+#[inline(always)]
+pub fn to_bf16(values: &[f32], halves: &mut [u16]) {
+    for (half, value) in halves.iter_mut().zip(values) {
+        let bits = value.to_bits();
+        *half = (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16;
+    }
+}
+
+/// See [`ToBytes`](super::tile::ToBytes).
+#[inline(always)]
+pub fn to_bytes(values: &[f32], steps: Steps, bytes: &mut [u8]) {
+    for (byte, value) in bytes.iter_mut().zip(values) {
+        // Adding ROUND leaves a whole number in the low bits.
+        *byte = ((value - steps.zero) * steps.inverse + (ROUND + steps.shift)).to_bits() as u8;
+    }
+}
+
+/// By rows of the tile, from 1.
+pub const F32: [Kernel; ROWS] = every_height!(tile_f32: 1 2 3 4);
+/// See [`F32`].
+pub const BF16: [Kernel; ROWS] = every_height!(tile_bf16: 1 2 3 4);
+/// See [`F32`].
+pub const INT8: [Int8Kernel; ROWS] = every_height!(tile_int8: 1 2 3 4);

@@ -1,0 +1,145 @@
+//! Vectors as Parquet, with the papers they are of: what `likewise ingest` takes back without encoding.
+//!
+//! Its own file because a part is a row group: parts are joined by copying them, byte for byte.
+
+use super::{Dtype, Layout, Row};
+use crate::error::{Error, Result};
+use ::parquet::arrow::ArrowWriter;
+use ::parquet::basic::{Compression, ZstdLevel};
+use ::parquet::column::writer::ColumnCloseResult;
+use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::KeyValue;
+use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use ::parquet::file::reader::FileReader;
+use ::parquet::file::serialized_reader::SerializedFileReader;
+use ::parquet::file::writer::SerializedFileWriter;
+use ::parquet::schema::types::ColumnPath;
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_array::{
+    ArrayRef, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, RecordBatch, StringArray,
+};
+use arrow_schema::{DataType, Field, Schema};
+use likewise_papers::Paper;
+use likewise_papers::dump::{EMBEDDING, FINGERPRINT, PAPER_COLUMNS};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Writes a part.
+pub fn write(path: &Path, rows: &[Row], layout: &Layout) -> Result<()> {
+    let cannot = |error: ParquetError| Error::Data(format!("{}: {error}", path.display()));
+    let batch = batch(rows, layout).map_err(|error| cannot(ParquetError::General(error)))?;
+    let file = File::create(path).map_err(Error::io(path))?;
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties(layout))).map_err(cannot)?;
+    writer.write(&batch).map_err(cannot)?;
+    writer.close().map(drop).map_err(cannot)
+}
+
+fn properties(layout: &Layout) -> WriterProperties {
+    let values = ColumnPath::new(vec![EMBEDDING.into(), "list".into(), "element".into()]);
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_created_by(concat!("likewise ", env!("CARGO_PKG_VERSION")).into())
+        .set_key_value_metadata(Some(vec![KeyValue::new(FINGERPRINT.into(), layout.fingerprint.clone())]))
+        // No two values are the same, and none is asked for by its size.
+        .set_column_dictionary_enabled(values.clone(), false)
+        .set_column_statistics_enabled(values, EnabledStatistics::None)
+        .build()
+}
+
+fn batch(rows: &[Row], layout: &Layout) -> std::result::Result<RecordBatch, String> {
+    let wrong = |error: arrow_schema::ArrowError| error.to_string();
+    let values = rows.iter().flat_map(|row| row.vector.iter().copied());
+    let (kind, values): (DataType, ArrayRef) = match layout.dtype {
+        Dtype::F32 => (DataType::Float32, Arc::new(Float32Array::from_iter_values(values))),
+        Dtype::F16 => {
+            (DataType::Float16, Arc::new(Float16Array::from_iter_values(values.map(half::f16::from_f32))))
+        }
+    };
+    let item = Arc::new(Field::new("element", kind, false));
+    let vectors = FixedSizeListArray::try_new(item, layout.dimension as i32, values, None).map_err(wrong)?;
+    let mut columns: Vec<(&str, ArrayRef)> =
+        PAPER_COLUMNS.iter().map(|name| (*name, column(name, rows))).collect();
+    // The first that people look at come first.
+    columns.insert(3, (EMBEDDING, Arc::new(vectors)));
+    let field = |(name, column): &(&str, ArrayRef)| {
+        let is_optional = !["id", "title", EMBEDDING].contains(name);
+        Field::new(*name, arrow_array::Array::data_type(column).clone(), is_optional)
+    };
+    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
+    RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())
+        .map_err(wrong)
+}
+
+fn column(name: &str, rows: &[Row]) -> ArrayRef {
+    let texts = |of: fn(&Paper) -> Option<&str>| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| of(&row.paper)).collect::<StringArray>())
+    };
+    let lists = |of: fn(&Paper) -> Vec<&str>| -> ArrayRef {
+        let mut lists =
+            ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, true));
+        for row in rows {
+            of(&row.paper).into_iter().for_each(|text| lists.values().append_value(text));
+            lists.append(true);
+        }
+        Arc::new(lists.finish())
+    };
+    match name {
+        "id" => texts(|paper| Some(paper.id.as_str())),
+        "title" => texts(|paper| Some(&paper.title)),
+        "published" => texts(|paper| paper.published.as_deref()),
+        "abstract" => texts(|paper| Some(&paper.r#abstract)),
+        "authors" => lists(|paper| paper.authors.iter().map(String::as_str).collect()),
+        "categories" => lists(|paper| paper.categories.iter().map(String::as_str).collect()),
+        "venue" => texts(|paper| paper.venue.as_deref()),
+        "source" => texts(|paper| paper.source.as_deref()),
+        "url" => texts(|paper| paper.url.as_deref()),
+        "also" => lists(|paper| paper.also.iter().map(|id| id.as_str()).collect()),
+        _ => Arc::new(rows.iter().map(|row| Some(row.paper.withdrawn)).collect::<BooleanArray>()),
+    }
+}
+
+/// Joins parts: their row groups, one after the other, as they are.
+pub fn join(parts: &[PathBuf], out: &Path, layout: &Layout) -> Result<()> {
+    let cannot = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: ParquetError| {
+            Error::Data(format!("{path}: {error}; delete the folder of parts and begin anew"))
+        }
+    };
+    let file = File::create(out).map_err(Error::io(out))?;
+    // Without a paper there is still a file that says what would be in it.
+    let empty = out.with_extension("empty");
+    write(&empty, &[], layout)?;
+    let first = parts.first().unwrap_or(&empty);
+    let (schema, keys) = {
+        let read = File::open(first).map_err(Error::io(first))?;
+        let metadata =
+            SerializedFileReader::new(read).map_err(cannot(first))?.metadata().file_metadata().clone();
+        (metadata.schema_descr().root_schema_ptr(), metadata.key_value_metadata().cloned())
+    };
+    likewise_base::disk::remove(&empty)?;
+    let properties = properties(layout).into_builder().set_key_value_metadata(keys).build();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties)).map_err(cannot(out))?;
+    for part in parts {
+        let read = File::open(part).map_err(Error::io(part))?;
+        let reader =
+            SerializedFileReader::new(read.try_clone().map_err(Error::io(part))?).map_err(cannot(part))?;
+        for group in reader.metadata().row_groups().iter().filter(|group| group.num_rows() > 0) {
+            let mut copy = writer.next_row_group().map_err(cannot(out))?;
+            for column in group.columns() {
+                let close = ColumnCloseResult {
+                    bytes_written: column.compressed_size() as u64,
+                    rows_written: group.num_rows() as u64,
+                    metadata: column.clone(),
+                    bloom_filter: None,
+                    column_index: None,
+                    offset_index: None,
+                };
+                copy.append_column(&read, close).map_err(cannot(out))?;
+            }
+            copy.close().map_err(cannot(out))?;
+        }
+    }
+    writer.close().map(drop).map_err(cannot(out))
+}
