@@ -185,7 +185,7 @@ fn config<T: DeserializeOwned>(folder: &ModelFolder) -> Result<T> {
     config::read(folder, &older_names)
 }
 
-/// What [`config`] reads, if the architecture finds nothing in it that it does not do.
+/// What [`config()`] reads, if the architecture finds nothing in it that it does not do.
 fn supported<T: DeserializeOwned>(
     folder: &ModelFolder,
     check: impl Fn(&T) -> Result<(), String>,

@@ -1,5 +1,5 @@
 //! Layers of two kinds: in some a token sees its whole text, in the others what is near; each kind with angles of its
-//! own ([`crate::architectures::gemma3`], [`crate::architectures::modernbert`]).
+//! own (`gemma3`, `modernbert`).
 //!
 //! Its own file because both say it in config.json by the same two conventions, an older and a newer one.
 
