@@ -7,9 +7,11 @@ LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
 # `default` is what a laptop needs; `full` has Milvus and traces, too.
 FEATURES ?= default
+# Tests that look at answers, pages included: once more on lesser levels, of which a machine without AVX-512 has only portable.
+ANSWERS = golden library:: routes:: pages:: eval:: program:: embed::a_texts_vector
+HAS_AVX512 = $(shell grep -m1 -o avx512f /proc/cpuinfo)
 # Some of the integration tests, by the beginnings of their names.
 TESTS = cargo test --release --locked --features $(FEATURES) --quiet --test tests -- $(1)
-
 .PHONY: setup demo test test-clients test-web test-milvus test-all check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe bench-tiny judged golden
 
 # The release program, and the model, every file verified. FEATURES=full has everything that needs no GPU.
@@ -27,8 +29,8 @@ demo: setup
 test: setup
 	@tests/cpu-class
 	cargo test --workspace --release --locked --features $(FEATURES) --quiet
-	LIKEWISE_CPU=avx2 $(call TESTS,golden library:: routes:: pages:: eval:: program:: embed::a_texts_vector)
-	$(if $(shell grep -m1 -o avx512f /proc/cpuinfo),LIKEWISE_CPU=avx512-plain $(call TESTS,golden library:: routes:: pages:: eval:: program:: embed::a_texts_vector))
+	$(if $(HAS_AVX512),LIKEWISE_CPU=avx2 $(call TESTS,$(ANSWERS)))
+	$(if $(HAS_AVX512),LIKEWISE_CPU=avx512-plain $(call TESTS,$(ANSWERS)))
 	LIKEWISE_CPU=portable $(call TESTS,golden)
 
 # Files of vectors, in the programs people have; then the server, asked by the clients people have, and held to every word
