@@ -10,7 +10,7 @@
 //! # fn main() -> Result<(), likewise_papers::Error> {
 //! # let path = std::env::temp_dir().join(format!("likewise-papers-{}.jsonl", std::process::id()));
 //! std::fs::write(&path, r#"{"id": "arXiv:2101.11408v2", "title": "Bees that count", "abstract": "They do."}
-//! {"title": "This one has no id"}
+//! {"id": "no/title", "abstract": "Refused, and the next one follows."}
 //! "#).unwrap();
 //!
 //! let dump = dump::read(&path, None)?;
