@@ -502,6 +502,11 @@ async fn a_packed_body_is_refused_and_a_message_that_is_none_is_told_as_json_rpc
         let response = app.clone().oneshot(request.body(Body::from("\x1f")).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path}");
     }
+    if !cfg!(feature = "mcp") {
+        let (status, answer) = send(&app, "POST", "/mcp", "{}".into()).await;
+        assert_eq!((status, &answer["error"]["code"]), (501, &json!("without_mcp")), "{answer}");
+        return;
+    }
     for (body, code) in [("not json", -32700), ("[]", -32600), ("{\"id\":1}", -32600)] {
         let (status, answer) = send(&app, "POST", "/mcp", body.into()).await;
         assert_eq!((status, &answer["error"]["code"]), (400, &json!(code)), "{body}: {answer}");

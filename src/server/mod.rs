@@ -27,6 +27,7 @@ mod examples;
 mod filter;
 mod health;
 mod list;
+#[cfg(feature = "mcp")]
 mod mcp;
 mod metrics;
 mod pages;
@@ -39,6 +40,7 @@ mod upload;
 
 pub use access::{Keys, Right};
 pub use connections::{Tls, serve};
+#[cfg(feature = "mcp")]
 pub use mcp::over_stdio;
 pub use options::ServerOptions;
 pub use queue::QueueLimits;
@@ -117,7 +119,7 @@ pub fn router(app: App) -> Router {
     let (router, api) = documented().split_for_parts();
     router
         .merge(docs::router(api, app.options()))
-        .merge(mcp::router(&app))
+        .merge(mcp_router(&app))
         // Without the slash, as some clients write it.
         .route("/recommendations/v1/papers", axum::routing::post(recommendations::for_papers))
         .merge(pages::router())
@@ -127,6 +129,15 @@ pub fn router(app: App) -> Router {
         // Outermost: a browser asks whether it may without a key, and reads refusals only if it may.
         .layer(tower::util::option_layer(cors(&app.options().cors_origins)))
         .with_state(app)
+}
+
+#[cfg(feature = "mcp")]
+use mcp::router as mcp_router;
+
+/// What agents are told where the Model Context Protocol was left out.
+#[cfg(not(feature = "mcp"))]
+fn mcp_router(_: &App) -> Router<App> {
+    Router::new().route("/mcp", axum::routing::any(async || Problem::without_mcp()))
 }
 
 /// The routes that `/openapi.json` has.

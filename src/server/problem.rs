@@ -138,6 +138,13 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "no_route", message)
     }
 
+    /// The tools of agents were left out of this program.
+    #[cfg(not(feature = "mcp"))]
+    pub fn without_mcp() -> Problem {
+        let message = "this program was built without the Model Context Protocol; build it with --features mcp";
+        Problem::new(StatusCode::NOT_IMPLEMENTED, "without_mcp", message)
+    }
+
     /// The route is there, for another method.
     pub fn wrong_method() -> Problem {
         let message =

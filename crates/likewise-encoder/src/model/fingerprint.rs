@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 /// Names one embedding space: every input that changes a vector, and their joint SHA-256.
@@ -131,11 +132,20 @@ pub(super) fn sums(folder: &Path, weights: &[String], stated: &Stated) -> Result
 /// [`Error::Model`] if it cannot be read: the files summed here belong to models.
 pub fn sha256_file(path: &Path) -> Result<String> {
     let opened = disk::check_plain(path).and_then(|_| std::fs::File::open(path));
-    let mut file = opened.map_err(|error| {
+    let file = opened.map_err(|error| {
         Error::Model(format!("{}: {error}; a model folder needs this file", path.display()))
     })?;
+    let mut file = BufReader::with_capacity(1 << 16, file);
     let mut hasher = Sha256::new();
-    std::io::copy(&mut file, &mut hasher).map_err(Error::io(path))?;
+    loop {
+        let part = file.fill_buf().map_err(Error::io(path))?;
+        if part.is_empty() {
+            break;
+        }
+        hasher.update(part);
+        let read = part.len();
+        file.consume(read);
+    }
     Ok(hex(&hasher.finalize()))
 }
 
