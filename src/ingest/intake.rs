@@ -5,10 +5,15 @@
 use super::{Counts, Writer};
 use crate::error::Result;
 use crate::ingest::fill::Encode;
+use likewise_encoder::Encoder;
 use likewise_index::IndexStats;
 use likewise_papers::PaperId;
 use likewise_papers::dump::{BytesRead, Entry, Refused};
 use std::path::Path;
+use std::sync::Arc;
+
+/// Opens papers for writing; gives `None` if another process writes, and only one may.
+pub type OpenIntake = Box<dyn Fn(&Arc<Encoder>) -> Result<Option<Box<dyn Intake>>> + Send + Sync>;
 
 /// Takes papers in. What [`Intake::add`] and [`Intake::delete`] return from is kept, whatever happens next.
 pub trait Intake: Send {
@@ -38,6 +43,15 @@ pub trait Intake: Send {
 
     /// Brings the index up to the papers.
     fn finish(self: Box<Self>) -> Result<IndexStats>;
+}
+
+/// Opens a data folder for writing.
+pub fn open_folder(data: &Path) -> OpenIntake {
+    let data = data.to_owned();
+    Box::new(move |encoder| {
+        let writer = Writer::try_open(&data, encoder)?;
+        Ok(writer.map(|writer| Box::new(writer) as Box<dyn Intake>))
+    })
 }
 
 impl Intake for Writer {

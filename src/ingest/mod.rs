@@ -28,7 +28,7 @@ mod run;
 pub mod verify;
 pub(crate) use chunk::Chunk;
 pub use counts::Counts;
-pub use intake::Intake;
+pub use intake::{Intake, OpenIntake, open_folder};
 use run::Notes;
 pub use run::{Run, State};
 

@@ -4,12 +4,11 @@
 //! data folder.
 
 use super::expression::{Passing, is_by, passing};
-use super::intake::CollectionIntake;
+use super::intake;
 use super::order::{LAST_DAY, Newest, largest};
 use super::rows::{day_number, paper_of, written};
 use super::{OF_FINGERPRINT, Settings, open};
 use crate::error::{Error, Result};
-use crate::ingest::Intake;
 use crate::milvus::engine::{Key, MOST, Milvus, Near, is_one_of, quoted};
 use crate::search::holdings::{Holdings, Scored, TermCounts, Wanted, WantedTerms, Whole};
 use crate::search::{Library, Stats};
@@ -55,8 +54,9 @@ impl Collection {
     pub fn library(settings: &Settings, encoder: Arc<Encoder>) -> Result<Library> {
         let milvus = open(settings, &encoder)?;
         let (newest, stats, asks) = (Newest::default(), Mutex::default(), Mutex::default());
+        let intake = intake::open(milvus.clone(), PATIENCE);
         let collection = Collection { milvus, encoder: Arc::clone(&encoder), newest, stats, asks };
-        Ok(Library::over(Box::new(collection), encoder))
+        Ok(Library::over(Box::new(collection), intake, encoder))
     }
 
     /// The expression that leaves what passes a filter; `None` if nothing does.
@@ -308,11 +308,6 @@ impl Holdings for Collection {
 
     fn is_superseded(&self) -> Result<bool> {
         Ok(false)
-    }
-
-    fn intake(&self, encoder: &Arc<Encoder>) -> Result<Option<Box<dyn Intake>>> {
-        let milvus = self.milvus.clone().for_writing(PATIENCE);
-        Ok(Some(Box::new(CollectionIntake::over(milvus, Arc::clone(encoder), false))))
     }
 
     fn check(&self) -> Result<()> {

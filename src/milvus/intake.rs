@@ -7,7 +7,7 @@ use super::rows::{hexadecimal, number_now, paper_of, row_of};
 use super::{Settings, open_or_create};
 use crate::error::{Error, Result};
 use crate::ingest::fill::{self, Encode, Known};
-use crate::ingest::{Chunk, Counts, Intake};
+use crate::ingest::{Chunk, Counts, Intake, OpenIntake};
 use crate::milvus::engine::{MAX_BYTES, MOST, Milvus, Row, Stored, has_one_of};
 use crate::store::catalog::{Act, Catalog, Outcome, marks};
 use crate::store::space::check_unit;
@@ -66,6 +66,14 @@ struct Before {
     records: Vec<Paper>,
 }
 
+/// Opens a collection for the writes of a server, which wait for the engine for so long. Any number may write at once.
+pub(super) fn open(milvus: Milvus, patience: Duration) -> OpenIntake {
+    Box::new(move |encoder| {
+        let milvus = milvus.clone().for_writing(patience);
+        Ok(Some(Box::new(CollectionIntake::over(milvus, Arc::clone(encoder), false))))
+    })
+}
+
 impl CollectionIntake {
     /// Opens a collection for writing, and makes it if there is none.
     ///
@@ -76,7 +84,7 @@ impl CollectionIntake {
         Ok(CollectionIntake::over(milvus, Arc::clone(encoder), true))
     }
 
-    pub(super) fn over(milvus: Milvus, encoder: Arc<Encoder>, flushes: bool) -> CollectionIntake {
+    fn over(milvus: Milvus, encoder: Arc<Encoder>, flushes: bool) -> CollectionIntake {
         let (encode_by, counts) = (fill::by(&encoder), Counts::default());
         CollectionIntake { milvus, encoder, encode_by, counts, title_only: false, flushes }
     }

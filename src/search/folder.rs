@@ -9,7 +9,7 @@ use super::holdings::{Holdings, Scored, TermCounts, Wanted, WantedTerms, Whole};
 use super::plan::Plan;
 use super::{NextStats, Stats};
 use crate::error::Result;
-use crate::ingest::{self, Intake};
+use crate::ingest;
 use crate::store::catalog::{Catalog, Filter, Listed, Numbers, PaperNumber, Place};
 use crate::store::directory::Directory;
 use crate::store::space::{Description, Space};
@@ -388,11 +388,6 @@ impl Holdings for Folder {
     fn is_superseded(&self) -> Result<bool> {
         let used = self.catalog.space()?;
         Ok(used.is_some_and(|used| used != self.encoder.model().fingerprint.sha256))
-    }
-
-    fn intake(&self, encoder: &Arc<Encoder>) -> Result<Option<Box<dyn Intake>>> {
-        let writer = ingest::Writer::try_open(&self.data, encoder)?;
-        Ok(writer.map(|writer| Box::new(writer) as Box<dyn Intake>))
     }
 
     fn check(&self) -> Result<()> {

@@ -5,12 +5,9 @@
 
 use super::{QueryTerms, Stats};
 use crate::error::Result;
-use crate::ingest::Intake;
 use crate::store::catalog::{Filter, Listed, PaperNumber, Place};
-use likewise_encoder::Encoder;
 use likewise_papers::{Paper, PaperId};
 use std::path::Path;
-use std::sync::Arc;
 
 /// A paper and its cosine to what was asked, -1 to 1.
 pub type Scored = (f32, Paper);
@@ -123,9 +120,6 @@ pub trait Holdings: Send + Sync {
 
     /// Whether another model has taken the place of the one that this was opened with.
     fn is_superseded(&self) -> Result<bool>;
-
-    /// Opens it for writing; `None` if somebody else writes, and only one may.
-    fn intake(&self, encoder: &Arc<Encoder>) -> Result<Option<Box<dyn Intake>>>;
 
     /// Whether it can be asked now.
     ///

@@ -9,7 +9,7 @@ use super::resources::{Resources, not_here, parse};
 use super::target::{self, resolve};
 use super::{Answer, Hit, Like, Mode, Query, Stats, explain, pipeline};
 use crate::error::{Error, Result};
-use crate::ingest::Intake;
+use crate::ingest::{self, Intake, OpenIntake};
 use crate::store::catalog::{Filter, Listed, PaperNumber, Place};
 use crate::store::text::text_of_query;
 use likewise_encoder::model::Curve;
@@ -21,6 +21,7 @@ use std::sync::Arc;
 /// Papers, opened for answering.
 pub struct Library {
     resources: Resources,
+    open_intake: OpenIntake,
 }
 
 impl Library {
@@ -33,12 +34,12 @@ impl Library {
     /// [`Error::Data`] if there is nothing, or it is another model's.
     pub fn open(data: &Path, encoder: Arc<Encoder>) -> Result<Library> {
         let folder = Folder::open(data, Arc::clone(&encoder))?;
-        Ok(Library::over(Box::new(folder), encoder))
+        Ok(Library::over(Box::new(folder), ingest::open_folder(data), encoder))
     }
 
-    /// Over whatever holds papers whose vectors are this encoder's.
-    pub fn over(holdings: Box<dyn Holdings>, encoder: Arc<Encoder>) -> Library {
-        Library { resources: Resources { holdings, encoder } }
+    /// Over whatever holds papers whose vectors are this encoder's, and what opens it for writing.
+    pub fn over(holdings: Box<dyn Holdings>, open_intake: OpenIntake, encoder: Arc<Encoder>) -> Library {
+        Library { resources: Resources { holdings, encoder }, open_intake }
     }
 
     /// Opens it for writing; `None` if somebody else writes, and only one may.
@@ -46,7 +47,7 @@ impl Library {
     /// # Errors
     /// As [`crate::ingest::Writer::try_open`].
     pub fn intake(&self) -> Result<Option<Box<dyn Intake>>> {
-        self.resources.holdings.intake(&self.resources.encoder)
+        (self.open_intake)(&self.resources.encoder)
     }
 
     /// Whether it can be asked now.
