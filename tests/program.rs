@@ -250,3 +250,13 @@ fn without_a_precision_a_folder_keeps_its_own() {
     let unknown = run(&["search", "glaciers", "--precision", "f16"]);
     assert!(text(&unknown.stderr).contains("wanted auto, f32, bf16 or int8"), "{}", text(&unknown.stderr));
 }
+
+#[test]
+fn the_precision_nobody_names_is_the_fastest_of_the_instructions_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, dump) = (folder.path().to_str().unwrap(), crate::support::data("five/plain.jsonl"));
+    let arguments = ["ingest", dump.to_str().unwrap(), "--data", data];
+    let output = likewise(&arguments).env("LIKEWISE_CPU", "portable").output().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains("in f32") && said.contains("portable"), "{said}");
+}

@@ -12,9 +12,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-/// The model's folder.
+/// The folder of the model that tests encode with: the real one, or another that `LIKEWISE_TEST_MODEL` names.
 pub fn model_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/all-MiniLM-L6-v2")
+    let named = std::env::var("LIKEWISE_TEST_MODEL");
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(named.as_deref().unwrap_or("models/all-MiniLM-L6-v2"))
+}
+
+/// The folder of a small random model, which is committed: for what has to be fast, and needs no sense.
+pub fn small_bert() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small-bert")
 }
 
 /// A file of `tests/data`.
@@ -90,6 +96,9 @@ pub fn likewise(arguments: &[&str]) -> Command {
         std::env::vars().filter(|(name, _)| name.starts_with("LIKEWISE_") && name != "LIKEWISE_CPU")
     {
         command.env_remove(name);
+    }
+    if std::env::var_os("LIKEWISE_TEST_MODEL").is_some() {
+        command.env("LIKEWISE_MODEL", model_folder());
     }
     command
 }

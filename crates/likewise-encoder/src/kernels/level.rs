@@ -132,3 +132,27 @@ fn x86_levels() -> Vec<Level> {
     }
     levels
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_instructions_for_bytes_or_bf16_make_them_faster_than_f32() {
+        for level in available() {
+            let has = |feature: &str| match feature {
+                #[cfg(target_arch = "x86_64")]
+                "vnni" => level.name == "avx512" && is_x86_feature_detected!("avx512vnni"),
+                #[cfg(target_arch = "x86_64")]
+                "bf16" => level.name == "avx512" && is_x86_feature_detected!("avx512bf16"),
+                _ => false,
+            };
+            let expected = match (has("vnni"), has("bf16")) {
+                (true, _) => Precision::Int8,
+                (false, true) => Precision::Bf16,
+                (false, false) => Precision::F32,
+            };
+            assert_eq!(level.fastest, expected, "{}", level.name);
+        }
+    }
+}
