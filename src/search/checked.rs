@@ -56,9 +56,9 @@ pub(super) fn mode(query: &Query, resources: &Resources) -> Result<Mode> {
     })
 }
 
-fn depth(Query { k, offset, diversity, half_life, rescore, .. }: &Query) -> usize {
-    let wanted = (offset + k).max(if *rescore { RESCORED } else { 0 });
-    match *diversity > 0.0 || half_life.is_some() {
+fn depth(query: &Query) -> usize {
+    let wanted = (query.offset + query.k).max(if query.rescore { RESCORED } else { 0 });
+    match query.is_reordered() {
         true if wanted <= POOL / 2 => POOL,
         true => wanted.max(MAX_K),
         false => wanted,

@@ -218,6 +218,16 @@ impl Query {
         self.examples.unwrap_or(usual)
     }
 
+    /// Whether hits come in another order than that of what they are alike by: those are made of a deep pool.
+    pub fn is_reordered(&self) -> bool {
+        self.diversity > 0.0 || self.half_life.is_some()
+    }
+
+    /// Whether nothing is done to hits that takes more than finding them.
+    pub fn is_plain(&self) -> bool {
+        !(self.exact || self.explain || self.rescore || self.is_reordered())
+    }
+
     /// Every text of it, in the order in which they are encoded.
     pub fn texts(&self) -> impl Iterator<Item = &String> {
         self.like.texts.iter().chain(&self.unlike.texts)

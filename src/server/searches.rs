@@ -117,14 +117,8 @@ fn is_quick(query: &Query, library: &Library) -> bool {
     let is_small = query.k + query.offset <= FEW && papers <= FEW;
     let is_encoded = papers == 0 || !library.lacks_vectors();
     let is_here = library.folder().is_some() && library.mode(query).is_ok_and(|mode| mode == Mode::Semantic);
-    // Other orders are made of a deep pool and its vectors.
-    let is_plain = !query.exact
-        && !query.explain
-        && !query.rescore
-        && query.diversity == 0.0
-        && query.half_life.is_none();
     let is_one = query.examples() == Examples::Mean;
-    is_small && is_encoded && is_here && is_plain && is_one && query.filter == Filter::default()
+    is_small && is_encoded && is_here && query.is_plain() && is_one && query.filter == Filter::default()
 }
 
 #[cfg(test)]
