@@ -5,18 +5,19 @@ DUMP  ?= tests/data/sample.jsonl
 DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
 LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
-# `default` is what a laptop needs; `full` has Milvus and traces, too.
+# `default` is what a laptop needs; `full` has agents' tools, Milvus and traces, too.
 FEATURES ?= default
+CARGO_FLAGS = --release --locked --features $(FEATURES)
 # Tests that look at answers, pages included: once more on lesser levels, of which a machine without AVX-512 has only portable.
 ANSWERS = golden library:: routes:: pages:: eval:: program:: embed::a_texts_vector
 HAS_AVX512 = $(shell grep -m1 -o avx512f /proc/cpuinfo)
 # Some of the integration tests, by the beginnings of their names.
-TESTS = cargo test --release --locked --features $(FEATURES) --quiet --test tests -- $(1)
-.PHONY: setup demo test test-clients test-web test-milvus test-all check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe bench-tiny judged golden
+TESTS = cargo test $(CARGO_FLAGS) --quiet --test tests -- $(1)
+.PHONY: setup demo quick test test-clients test-web test-milvus test-all check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe bench-tiny judged golden
 
 # The release program, and the model, every file verified. FEATURES=full has everything that needs no GPU.
 setup:
-	cargo build --release --locked --features $(FEATURES) --bin likewise
+	cargo build $(CARGO_FLAGS) --bin likewise
 	$(LIKEWISE) pull
 
 # Ingests DUMP, serves it, and says what to try. Refused entries (status 2) do not stop it.
@@ -24,17 +25,23 @@ demo: setup
 	$(LIKEWISE) ingest $(or $(wildcard $(DUMP)),$(DUMP)) --data $(DATA) || [ $$? -eq 2 ]
 	@scripts/demo $(LIKEWISE) $(DATA) $(LISTEN)
 
+# For the loop of edit and test: unit and integration tests with a small random model that is committed; no network, no real
+# model. What is left out asks for what that one does not know, or is slow.
+quick:
+	LIKEWISE_TEST_MODEL=tests/golden/small-bert cargo test --workspace --locked --lib --tests --quiet -- $(addprefix --skip ,$(NOT_QUICK))
+
 # Unit and integration tests with the real model, of all crates, and vectors and answers once more with the instructions of
 # lesser machines. Nothing that needs another language's packages.
 test: setup
 	@tests/cpu-class
-	cargo test --workspace --release --locked --features $(FEATURES) --quiet
+	cargo test --workspace $(CARGO_FLAGS) --quiet
 	$(if $(HAS_AVX512),LIKEWISE_CPU=avx2 $(call TESTS,$(ANSWERS)))
 	$(if $(HAS_AVX512),LIKEWISE_CPU=avx512-plain $(call TESTS,$(ANSWERS)))
 	LIKEWISE_CPU=portable $(call TESTS,golden)
 
 # Files of vectors, in the programs people have; then the server, asked by the clients people have, and held to every word
-# of its OpenAPI document.
+# of its OpenAPI document. Agents are among them.
+test-clients: FEATURES = full
 test-clients: setup
 	python3 -m venv .venv-vectors
 	.venv-vectors/bin/pip install --quiet numpy pandas pyarrow duckdb
@@ -54,22 +61,23 @@ test-web: setup
 # an ingest is killed; and deploy/ by its schemas. The servers are installed from PyPI, and run alone in a namespace.
 test-milvus: FEATURES = full
 test-milvus: setup
-	cargo test --release --locked --features full --quiet --test tests --no-run
+	cargo test --workspace $(CARGO_FLAGS) --quiet --no-run
 	scripts/with-milvus $(call BENCH,tests) holdings --test-threads 8
 	scripts/with-milvus --lite $(call BENCH,tests) holdings --test-threads 8
 	scripts/with-milvus python3 -B tests/milvus/kills.py
 	tests/deploy/check
 
-# Everything; each part says how long it took. FEATURES=full, or Milvus is built for a second time.
+# Everything; each part says how long it took.
+test-all: export FEATURES = full
 test-all:
 	@scripts/timed test test-clients test-web test-milvus
 
 # For an evening: an ingest and a writer killed 200 times each; dumps with 20,000 spoiled bytes; readers, a writer, deletes and merges for 30 minutes.
 soak: setup
-	LIKEWISE_KILLS=200 cargo test --release --locked --test tests killed_anywhere -- --nocapture
-	LIKEWISE_FUZZ=20000 cargo test --release --locked --test tests spoiled_dumps -- --nocapture
-	LIKEWISE_KILLS=200 cargo test --release --locked --test tests nothing_acknowledged -- --nocapture
-	LIKEWISE_SOAK=1800 cargo test --release --locked --test tests answers_stay_right -- --nocapture
+	LIKEWISE_KILLS=200 cargo test $(CARGO_FLAGS) --test tests killed_anywhere -- --nocapture
+	LIKEWISE_FUZZ=20000 cargo test $(CARGO_FLAGS) --test tests spoiled_dumps -- --nocapture
+	LIKEWISE_KILLS=200 cargo test $(CARGO_FLAGS) --test tests nothing_acknowledged -- --nocapture
+	LIKEWISE_SOAK=1800 cargo test $(CARGO_FLAGS) --test tests answers_stay_right -- --nocapture
 
 # Formatting, lints, documentation, imports one way; warnings are errors.
 check:
@@ -87,7 +95,7 @@ THE_DUMP = $(firstword $(wildcard $(DUMP)))
 # Every benchmark on the smallest input, so that none rots. The figures mean nothing; they go into a temporary folder.
 # Peers that need torch are passed over.
 bench-tiny: setup
-	cargo build --release --locked --bench encode --bench index --bench ingest --bench scale --bench search
+	cargo build $(CARGO_FLAGS) --bench encode --bench index --bench ingest --bench scale --bench search
 	python3 -m venv .venv-bench
 	.venv-bench/bin/pip install --quiet numpy faiss-cpu usearch pyarrow
 	.venv-bench/bin/python -B benches/tiny.py
@@ -95,7 +103,7 @@ bench-tiny: setup
 
 # The encoder by precision and ingest beside the encoder alone, over DUMP; recall and speed of the index over DATA.
 bench: setup
-	cargo build --release --locked --bench encode --bench ingest --bench search
+	cargo build $(CARGO_FLAGS) --bench encode --bench ingest --bench search
 	python3 -B benches/rust.py precisions --program $(call BENCH,encode) --dump $(THE_DUMP) --results $(RESULTS)
 	python3 -B benches/rust.py ingest --program $(call BENCH,ingest) --dump $(THE_DUMP) --results $(RESULTS)
 	python3 -B benches/rust.py filters --program $(call BENCH,search) --data $(DATA) --results $(RESULTS)
@@ -136,7 +144,7 @@ SCALE ?= 1000000 2700000
 bench-search: setup $(VECTORS)
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet numpy hnswlib faiss-cpu usearch
-	cargo build --release --locked --bench index --bench scale
+	cargo build $(CARGO_FLAGS) --bench index --bench scale
 	.venv-peers/bin/python -B benches/search_peers.py --vectors $(VECTORS) --index $(call BENCH,index) \
 		--scale $(call BENCH,scale) $(SCALE) --results $(RESULTS)
 
