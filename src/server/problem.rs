@@ -141,7 +141,8 @@ impl Problem {
     /// The tools of agents were left out of this program.
     #[cfg(not(feature = "mcp"))]
     pub fn without_mcp() -> Problem {
-        let message = "this program was built without the Model Context Protocol; build it with --features mcp";
+        let message =
+            "this program was built without the Model Context Protocol; build it with --features mcp";
         Problem::new(StatusCode::NOT_IMPLEMENTED, "without_mcp", message)
     }
 
