@@ -18,6 +18,7 @@ const COMMANDS: [&str; 2] = ["serve", "config"];
 
 /// Options of `likewise config`: those of `serve`.
 #[derive(Args)]
+#[group(skip)]
 pub struct Options {
     #[command(flatten)]
     serve: serve::Options,

@@ -12,7 +12,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 /// How the program speaks of itself, on standard error. `LIKEWISE_LOG` says of what: `likewise=debug` has every request.
 #[derive(Args, Default)]
 #[command(next_help_heading = "Logs (LIKEWISE_LOG=likewise=debug has every request, never what it said)")]
-pub struct Options {
+pub struct LogOptions {
     /// Lines for people, or a JSON object a line.
     #[arg(long, value_name = "FORMAT", env = "LIKEWISE_LOG_FORMAT", default_value = "text")]
     log_format: Format,
@@ -37,7 +37,7 @@ enum Format {
 pub enum Traces {}
 
 /// Sets it up; until what it gives is dropped, traces are sent.
-pub fn start(options: &Options) -> anyhow::Result<Option<Traces>> {
+pub fn start(options: &LogOptions) -> anyhow::Result<Option<Traces>> {
     let filter =
         EnvFilter::try_from_env("LIKEWISE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,likewise=info"));
     // It writes down what it is sent, which is questions.

@@ -236,7 +236,7 @@ pub fn main() -> ExitCode {
 fn run() -> anyhow::Result<ExitCode> {
     let matches = config::matches(command())?;
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let own = logging::Options::default();
+    let own = logging::LogOptions::default();
     let _traces =
         logging::start(if let Command::Serve(options) = &cli.command { &options.logging } else { &own })?;
     match cli.command {
@@ -257,5 +257,15 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Mcp(options) => mcp::run(&options),
         Command::Verify(options) => verify::run(&options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_and_options_are_defined_without_contradiction() {
+        Cli::command().debug_assert();
     }
 }

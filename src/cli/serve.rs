@@ -44,7 +44,7 @@ pub struct Options {
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
-    pub logging: logging::Options,
+    pub logging: logging::LogOptions,
     /// Seconds between two looks how good the index's answers are, told in /metrics; 0 for none.
     #[arg(long, value_name = "SECONDS", env = "LIKEWISE_PROBE_EVERY", default_value_t = 300)]
     probe_every: u64,
