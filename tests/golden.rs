@@ -1,6 +1,6 @@
 //! Vectors equal the reference library's; `tests/golden/make.py` and `make_small.py` made the files.
 
-use crate::support::{cosine, encoder, model_folder};
+use crate::support::{cosine, encoder, model_folder, small_bert};
 use likewise_encoder::model::{ModelFolder, Pooling, Precision, Side};
 use likewise_encoder::{Devices, Encoder, Engine};
 use serde::Deserialize;
@@ -42,8 +42,9 @@ fn every_vector_equals_the_references() {
 
 #[test]
 fn another_bert_saved_by_the_reference_library_gives_its_vectors() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/small-bert");
-    let folder = ModelFolder::open(path, Path::new("no-models-here"), Precision::F32).unwrap();
+    let folder =
+        ModelFolder::open(small_bert().to_str().unwrap(), Path::new("no-models-here"), Precision::F32)
+            .unwrap();
     assert_eq!(
         (folder.stated.pooling, folder.stated.max_length, folder.fingerprint.dimension),
         (Pooling::Cls, 24, 36)

@@ -1,6 +1,6 @@
 //! The model's files: where they come from, and what is said when they are wrong.
 
-use crate::support::{likewise, model_folder};
+use crate::support::{likewise, model_folder, small_bert};
 use likewise_encoder::Encoder;
 use likewise_encoder::model::{ModelFolder, Pooling, Precision};
 use std::collections::HashMap;
@@ -97,7 +97,7 @@ fn a_statement_that_the_model_contradicts_is_refused() {
 #[test]
 fn a_tokenizer_of_another_model_is_an_error_and_no_panic() {
     let folder = tempfile::tempdir().unwrap();
-    let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small-bert");
+    let small = small_bert();
     for name in ["config.json", "model.safetensors", "modules.json"] {
         std::fs::copy(small.join(name), folder.path().join(name)).unwrap();
     }

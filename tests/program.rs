@@ -1,6 +1,6 @@
 //! The program from outside, as its users run it.
 
-use crate::support::{Server, data, likewise};
+use crate::support::{Server, data, likewise, small_bert};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -87,7 +87,8 @@ fn ingest_then_search() {
 fn vectors_that_were_taken_away_are_made_again_by_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
-    let small = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/small-bert");
+    let small = small_bert();
+    let small = small.to_str().unwrap();
     for model in ["all-MiniLM-L6-v2", small] {
         let reembedded = likewise(&["reembed", "--model", model, "--data", path]);
         if model == small {
@@ -252,7 +253,7 @@ fn without_a_precision_a_folder_keeps_its_own() {
 }
 
 #[test]
-fn the_precision_nobody_names_is_the_fastest_of_the_instructions_in_use() {
+fn auto_is_the_fastest_precision_of_the_instructions_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let (data, dump) = (folder.path().to_str().unwrap(), crate::support::data("five/plain.jsonl"));
     let arguments = ["ingest", dump.to_str().unwrap(), "--data", data];

@@ -51,7 +51,7 @@ fn cut_short_it_goes_on_and_what_came_meanwhile_is_in_both() {
     writer.finish().unwrap();
     let arguments = ["reembed", "--precision", "bf16", "--data", path.to_str().unwrap()];
     let mut child = likewise(&arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    while vectors(path, fingerprint) == 0 {
+    while vectors(path, fingerprint) < 500 {
         assert!(child.try_wait().unwrap().is_none(), "it was over before it could be killed");
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -59,7 +59,7 @@ fn cut_short_it_goes_on_and_what_came_meanwhile_is_in_both() {
     child.wait().unwrap();
 
     let before = vectors(path, fingerprint);
-    assert!((1..count).contains(&before), "{before}");
+    assert!((500..count).contains(&before), "{before}");
     let library = Library::open(path, Arc::clone(&old)).unwrap();
     let mut writer = Writer::open(path, &old).unwrap();
     add(&mut writer, count..later);

@@ -131,7 +131,8 @@ fn neither_keys_nor_questions_are_logged() {
     let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAccept: application/json, text/event-stream\r\n";
     let head = format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n", call.len());
     let answer = raw(&server, format!("{head}{key}\r\n{call}").as_bytes());
-    assert!(answer.contains("structuredContent") || !cfg!(feature = "mcp"), "{answer}");
+    let expected = if cfg!(feature = "mcp") { "structuredContent" } else { "without_mcp" };
+    assert!(answer.contains(expected), "{answer}");
     let hidden = "GET /api/papers/search?q=unpublished HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
     raw(&server, format!("{hidden}{key}\r\n").as_bytes());
     let answer = raw(

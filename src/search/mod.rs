@@ -218,12 +218,12 @@ impl Query {
         self.examples.unwrap_or(usual)
     }
 
-    /// Whether hits come in another order than that of what they are alike by: those are made of a deep pool.
+    /// Whether hits are put in another order than that of their scores, which takes a deep pool of candidates.
     pub fn is_reordered(&self) -> bool {
         self.diversity > 0.0 || self.half_life.is_some()
     }
 
-    /// Whether nothing is done to hits that takes more than finding them.
+    /// Whether nothing is asked for that takes more time than a walk of the graph.
     pub fn is_plain(&self) -> bool {
         !(self.exact || self.explain || self.rescore || self.is_reordered())
     }

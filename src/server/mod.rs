@@ -117,9 +117,13 @@ async fn blocking<T: Send + 'static>(
 /// All routes, and what stands around them.
 pub fn router(app: App) -> Router {
     let (router, api) = documented().split_for_parts();
+    #[cfg(feature = "mcp")]
+    let agents = mcp::router(&app);
+    #[cfg(not(feature = "mcp"))]
+    let agents = Router::new().route("/mcp", axum::routing::any(async || Problem::without_mcp()));
     router
         .merge(docs::router(api, app.options()))
-        .merge(mcp_router(&app))
+        .merge(agents)
         // Without the slash, as some clients write it.
         .route("/recommendations/v1/papers", axum::routing::post(recommendations::for_papers))
         .merge(pages::router())
@@ -129,15 +133,6 @@ pub fn router(app: App) -> Router {
         // Outermost: a browser asks whether it may without a key, and reads refusals only if it may.
         .layer(tower::util::option_layer(cors(&app.options().cors_origins)))
         .with_state(app)
-}
-
-#[cfg(feature = "mcp")]
-use mcp::router as mcp_router;
-
-/// What agents are told where the Model Context Protocol was left out.
-#[cfg(not(feature = "mcp"))]
-fn mcp_router(_: &App) -> Router<App> {
-    Router::new().route("/mcp", axum::routing::any(async || Problem::without_mcp()))
 }
 
 /// The routes that `/openapi.json` has.

@@ -138,7 +138,7 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "no_route", message)
     }
 
-    /// The tools of agents were left out of this program.
+    /// The program was built without the tools for agents.
     #[cfg(not(feature = "mcp"))]
     pub fn without_mcp() -> Problem {
         let message =

@@ -123,7 +123,7 @@ def papers(count):
 def seconds_a_piece(folder):
     """How long an ingest takes to keep its first papers, here: it begins, and encodes one piece (src/milvus/intake.rs)."""
     piece = folder / "piece.jsonl"
-    piece.write_text("".join(list(papers(PIECE_A_CORE * os.cpu_count()))))
+    piece.write_text("".join(papers(PIECE_A_CORE * os.cpu_count())))
     started = time.monotonic()
     assert likewise("embed", piece, "--out", folder / "piece.npy", cwd=ROOT).returncode == 0
     return time.monotonic() - started

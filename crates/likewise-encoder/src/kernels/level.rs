@@ -137,20 +137,14 @@ fn x86_levels() -> Vec<Level> {
 mod tests {
     use super::*;
 
+    #[cfg(target_arch = "x86_64")]
     #[test]
-    fn only_instructions_for_bytes_or_bf16_make_them_faster_than_f32() {
+    fn f32_is_fastest_unless_avx512_has_instructions_for_int8_or_bf16() {
         for level in available() {
-            let has = |feature: &str| match feature {
-                #[cfg(target_arch = "x86_64")]
-                "vnni" => level.name == "avx512" && is_x86_feature_detected!("avx512vnni"),
-                #[cfg(target_arch = "x86_64")]
-                "bf16" => level.name == "avx512" && is_x86_feature_detected!("avx512bf16"),
-                _ => false,
-            };
-            let expected = match (has("vnni"), has("bf16")) {
-                (true, _) => Precision::Int8,
-                (false, true) => Precision::Bf16,
-                (false, false) => Precision::F32,
+            let expected = match level.name {
+                "avx512" if is_x86_feature_detected!("avx512vnni") => Precision::Int8,
+                "avx512" if is_x86_feature_detected!("avx512bf16") => Precision::Bf16,
+                _ => Precision::F32,
             };
             assert_eq!(level.fastest, expected, "{}", level.name);
         }
