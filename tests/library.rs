@@ -291,7 +291,7 @@ fn a_hit_says_why_it_is_one() {
         }
         let why = told[0].why.as_ref().unwrap();
         assert!(!why.terms.is_empty() && !why.pairs.is_empty(), "{mode}: {why:?}");
-        let all = Query { k: 110, explain: true, ..plain.clone() };
+        let all = Query { k: 110, explain: true, rescore: false, ..plain.clone() };
         let all = library.search(&all).unwrap().hits;
         assert!(all.iter().enumerate().all(|(place, hit)| hit.why.is_some() == (place < MOST_EXPLAINED)));
         let title = why.shares.title;
