@@ -74,10 +74,10 @@ test-milvus: setup
 	scripts/with-milvus python3 -B tests/milvus/kills.py
 	tests/deploy/check
 
-# Everything; each part says how long it took.
+# Everything, and every benchmark on a tiny input; each part says how long it took.
 test-all: export FEATURES = full
 test-all:
-	@scripts/timed test test-clients test-web test-milvus
+	@scripts/timed test test-clients test-web test-milvus bench-tiny
 
 # For an evening: an ingest and a writer killed 200 times each; dumps with 20,000 spoiled bytes; readers, a writer, deletes and merges for 30 minutes.
 soak: setup
