@@ -157,7 +157,7 @@ fn eventful_dump(papers: usize) -> (String, BTreeMap<String, String>) {
 
 #[test]
 fn killed_anywhere_and_started_again_it_loses_nothing() {
-    let wanted_kills: usize = std::env::var("LIKEWISE_KILLS").map_or(10, |kills| kills.parse().unwrap());
+    let wanted_kills: usize = std::env::var("LIKEWISE_KILLS").map_or(6, |kills| kills.parse().unwrap());
     let work = tempfile::tempdir().unwrap();
     let (dump, folder) = (work.path().join("many.jsonl"), work.path().join("data"));
     let (lines, wanted) = eventful_dump(500 * wanted_kills);
@@ -229,7 +229,7 @@ fn a_catalog_that_was_only_begun_is_made() {
 fn what_was_torn_off_the_last_writes_is_done_again() {
     let work = tempfile::tempdir().unwrap();
     let (dump, folder) = (work.path().join("many.jsonl"), work.path().join("data"));
-    let (lines, wanted) = eventful_dump(3000);
+    let (lines, wanted) = eventful_dump(2000);
     std::fs::write(&dump, lines).unwrap();
     let arguments =
         ["ingest", dump.to_str().unwrap(), "--data", folder.to_str().unwrap(), "--precision", "f32"];
@@ -254,7 +254,7 @@ fn what_was_torn_off_the_last_writes_is_done_again() {
 
 /// Fills a small disk, then makes room: in a namespace of its own, where anybody may mount one.
 const ON_A_SMALL_DISK: &str = r#"
-    mount -t tmpfs -o size=2500k none "$DISK" || exit 99
+    mount -t tmpfs -o size=1800k none "$DISK" || exit 99
     "$LIKEWISE" ingest "$DUMP" --data "$DISK/data" --precision f32 2>"$WORK/full.err"; echo "full: $?"
     "$LIKEWISE" search "item 17" --data "$DISK/data" -k 1 >/dev/null 2>"$WORK/search.err"; echo "search: $?"
     mount -o remount,size=64m "$DISK"
@@ -267,7 +267,7 @@ const ON_A_SMALL_DISK: &str = r#"
 fn a_full_disk_is_said_and_with_room_it_goes_on() {
     let work = tempfile::tempdir().unwrap();
     let (dump, disk) = (work.path().join("many.jsonl"), work.path().join("disk"));
-    let (lines, wanted) = eventful_dump(3000);
+    let (lines, wanted) = eventful_dump(2000);
     std::fs::write(&dump, lines).unwrap();
     std::fs::create_dir(&disk).unwrap();
     let output = std::process::Command::new("unshare")

@@ -45,7 +45,7 @@ fn cut_short_it_goes_on_and_what_came_meanwhile_is_in_both() {
     let (path, fingerprint) = (folder.path(), &new.model().fingerprint);
     let mut writer = Writer::open(path, &old).unwrap();
     // Vectors are kept a chunk at a time: with many cores, more papers.
-    let count = (3 * old.chunk()).max(4000);
+    let count = (3 * old.chunk()).max(2000);
     let later = count + 10;
     add(&mut writer, 0..count);
     writer.finish().unwrap();

@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 LIKEWISE = ROOT / "target/release/likewise"
 SAMPLE = ROOT / "tests/data/sample.jsonl"
 ENGINE = os.environ["LIKEWISE_TEST_MILVUS"]
-PAPERS = max(4000, 2000 * os.cpu_count())
+PAPERS = max(3000, 1500 * os.cpu_count())
 # What an ingest into a collection keeps at once, for each core.
 PIECE_A_CORE = 128
 # Of so many each, one comes a second time, from elsewhere, by another id: the two are one paper.
@@ -112,7 +112,7 @@ def start_engine():
 
 def papers(count):
     # Long enough that encoding them takes a while.
-    about = "Bees that count flowers are counted by flowers, which keep no count of bees. " * 12
+    about = "Bees that count flowers are counted by flowers, which keep no count of bees. " * 6
     for number in range(count):
         paper = {"title": f"On bees, part {number}", "abstract": f"{number}. {about}"}
         yield json.dumps({"id": f"kill/{number}", **paper}) + "\n"
