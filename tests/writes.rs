@@ -73,6 +73,37 @@ async fn what_is_added_is_found_and_what_is_deleted_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn other_peoples_objects_are_papers_and_what_is_not_read_of_them_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = here(folder.path());
+    let page = json!({"meta": {"count": 2}, "results": [
+        {"id": "https://openalex.org/W1", "doi": "https://doi.org/10.5555/oa.1", "display_name": "Tides of <i>small</i> moons",
+            "abstract_inverted_index": {"They": [0], "lock.": [1]}, "authorships": null},
+        null,
+        {"paperId": "f00", "externalIds": {"DOI": "10.5555/s2.1"}, "title": "Moons", "abstract": "Slow."},
+    ]});
+    let (status, answer) = post(&app, "/v1/papers", page.to_string()).await;
+    assert_eq!(
+        (status, &answer["added"], &answer["refused"]),
+        (StatusCode::OK, &json!(2), &json!(0)),
+        "{answer}"
+    );
+    let (_, paper) = get(&app, "/v1/papers/10.5555/oa.1").await;
+    assert_eq!(
+        (&paper["title"], &paper["abstract"]),
+        (&json!("Tides of small moons"), &json!("They lock.")),
+        "{paper}"
+    );
+    let odd = json!({"id": "odd/1", "title": "Odd", "abstract": "A.", "published": "2020-02-31", "authors": [7, {"name": "N"}]});
+    let (status, answer) = post(&app, "/v1/papers", odd.to_string()).await;
+    assert_eq!((status, &answer["added"]), (StatusCode::OK, &json!(1)), "{answer}");
+    let told = answer["not_read"].to_string();
+    assert!(told.contains("authors: a list with a number") && told.contains("2020-02-31"), "{told}");
+    let (_, paper) = get(&app, "/v1/papers/odd/1").await;
+    assert_eq!((&paper["published"], &paper["authors"]), (&json!("2020-02"), &json!(["N"])), "{paper}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_and_lines_are_taken_and_what_is_no_paper_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let app = here(folder.path());

@@ -4,7 +4,7 @@
 
 use super::choices;
 use clap::Args;
-use likewise_papers::dump::{self, Columns, Dump, Format, Reader, Source};
+use likewise_papers::dump::{self, Columns, Dump, Format, Reader, Source, Unread};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -119,6 +119,11 @@ impl Dumps {
         let state = |source: &Source| format!("{source} ({})", state_of(&source.path).unwrap_or_default());
         self.sources.iter().map(state).collect()
     }
+}
+
+/// Says what was not read of a dump.
+pub fn tell_unread(source: &Source, unread: &Unread) {
+    unread.lines().iter().for_each(|line| eprintln!("not read: {source}: {line}"));
 }
 
 /// A file's size and time, which change when it does.

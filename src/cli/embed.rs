@@ -1,7 +1,7 @@
 //! `likewise embed`: dumps into a file of vectors, without a data folder.
 
 use super::choices;
-use super::dumps::{DumpOptions, Dumps};
+use super::dumps::{DumpOptions, Dumps, tell_unread};
 use super::progress::Progress;
 use super::{ModelOptions, print_line};
 use crate::ingest::Counts;
@@ -146,6 +146,7 @@ impl Embedding {
             }
         }
         progress.finish();
+        tell_unread(source, &dump.unread);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! `likewise inspect`: what is in dumps, without a model or a data folder.
 
-use super::dumps::DumpOptions;
+use super::dumps::{DumpOptions, tell_unread};
 use super::print_line;
 use clap::Args;
 use likewise_papers::dump::{Entry, Source};
@@ -39,7 +39,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     for source in std::mem::take(&mut dumps.sources) {
         let Some(dump) = dumps.open(&source) else { continue };
         let (started, bytes_read) = (Instant::now(), dump.bytes_read);
-        let name = dump.format.name();
+        let (name, unread) = (dump.format.name(), dump.unread);
         let mut found = Found::default();
         for entry in dump.entries {
             match entry {
@@ -54,6 +54,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         }
         refused += found.refused;
         found.tell(&source, name, bytes_read.so_far(), started.elapsed().as_secs_f64());
+        tell_unread(&source, &unread);
     }
     dumps.check_all_readable()?;
     Ok(options.dumps.exit(refused + dumps.passed_over))

@@ -2,7 +2,7 @@
 //!
 //! Its own file because `ingest` takes them in once, and `ingest --watch` again and again.
 
-use super::dumps::{DumpOptions, Dumps};
+use super::dumps::{DumpOptions, Dumps, tell_unread};
 use super::place::PlaceOptions;
 use super::print_line;
 use super::progress::Progress;
@@ -93,6 +93,9 @@ fn check_vectors(source: &Source, dump: &Dump, encoder: &Encoder) -> anyhow::Res
 
 fn ingest_dump(source: &Source, dump: Dump, writer: &mut dyn Intake) -> anyhow::Result<()> {
     writer.reads(&source.path, dump.bytes_read.clone());
+    // Of some files it is known before anything is encoded, and people may want to stop then.
+    let told = dump.unread.lines();
+    told.iter().for_each(|line| eprintln!("not read: {source}: {line}"));
     let mut progress = Progress::new(source, dump.bytes_read, writer.counts());
     for chunk in dump::chunks(dump.entries, writer.chunk()) {
         chunk.iter().filter_map(|entry| entry.as_ref().err()).for_each(|refused| progress.refuse(refused));
@@ -100,5 +103,6 @@ fn ingest_dump(source: &Source, dump: Dump, writer: &mut dyn Intake) -> anyhow::
         progress.update(writer.counts());
     }
     progress.finish();
+    tell_unread(source, &dump.unread);
     Ok(())
 }

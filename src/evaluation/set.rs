@@ -91,7 +91,7 @@ impl Judgements {
 /// A line of `queries.jsonl`.
 #[derive(Deserialize)]
 struct Line {
-    #[serde(rename = "_id")]
+    #[serde(rename = "_id", deserialize_with = "id")]
     id: String,
     #[serde(default)]
     title: Option<String>,
@@ -99,6 +99,15 @@ struct Line {
     text: Option<String>,
     #[serde(default)]
     papers: Vec<String>,
+}
+
+/// An id: text, or a whole number, which some programs make of ids that are digits.
+fn id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text),
+        Value::Number(number) if number.is_u64() => Ok(number.to_string()),
+        other => Err(serde::de::Error::custom(format!("_id: got {}, wanted text", shown(&other)))),
+    }
 }
 
 /// A pool as it is written: candidates by grade, or two lists side by side, as in CSFCube and RELISH's common form.

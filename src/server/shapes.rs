@@ -30,34 +30,25 @@ fn words() -> Object {
 /// A paper as it is uploaded, as far as that can be said: names that are not here are taken, too.
 pub fn paper() -> Schema {
     let text = || ObjectBuilder::new().schema_type(nullable(Type::String));
-    let item = || {
-        OneOfBuilder::new().item(ObjectBuilder::new().schema_type(nullable(Type::String))).item(
-            ObjectBuilder::new()
-                .property("name", ObjectBuilder::new().schema_type(Type::String))
-                .required("name"),
-        )
-    };
-    let list = || AnyOfBuilder::new().item(text()).item(ArrayBuilder::new().items(item()));
-    let anything = || ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+    let anything =
+        |what: &str| ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(what));
     let id = AnyOfBuilder::new()
         .item(text().max_length(Some(MAX_ID_BYTES)))
         .item(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0.0)).maximum(Some(MAX_NUMBER)));
-    let published = AnyOfBuilder::new()
-        .item(text().pattern(Some(format!("^\\s*(({})([T ][\\s\\S]*)?(\\.0)*)?\\s*$", date_pattern()))))
-        .item(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1000.0)).maximum(Some(9999.0)));
     ObjectBuilder::new()
-        .description(Some("A paper, with the names people use for its fields."))
+        .description(Some("A paper, with the names people use for its fields, or as arXiv, OpenAlex, Semantic Scholar and BEIR write it. What \
+             cannot be read of a field that is not required is left out, and the answer says so in not_read."))
         .property("id", id)
         .property("title", words())
         .required("title")
-        .property("abstract", text())
-        .property("authors", list())
-        .property("published", published)
-        .property("categories", list())
-        .property("venue", anything())
-        .property("source", anything())
-        .property("url", text())
-        .property("doi", anything())
+        .property("abstract", anything("Text."))
+        .property("authors", anything("A list of names, or of objects with a name; or one text with semicolons between them."))
+        .property("published", anything("YYYY, YYYY-MM or YYYY-MM-DD, or a date as people write it."))
+        .property("categories", anything("A list of texts, or one text with semicolons or commas between them."))
+        .property("venue", anything("Text."))
+        .property("source", anything("Text."))
+        .property("url", anything("Text."))
+        .property("doi", anything("Text."))
         .examples([json!({
             "id": "2101.11408",
             "title": "Number Parsing at a Gigabyte per Second",

@@ -16,7 +16,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use http_body_util::{BodyExt, Limited};
-use likewise_papers::dump::{Entry, entry_of_json};
+use likewise_papers::dump::{Entry, Unread, entry_of_json, objects_of};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -76,6 +76,8 @@ pub struct Uploaded {
     refused: u64,
     /// The first of them, and why.
     problems: Vec<Refusal>,
+    /// What was not read of the papers that were taken: fields that could not be, by kind, how often, and the first.
+    not_read: Vec<String>,
 }
 
 /// An entry that is no paper.
@@ -199,12 +201,13 @@ struct Upload<'a> {
     answer: Uploaded,
     /// Lines that are no JSON alone: a body that is one object or list over several lines.
     several: Vec<u8>,
+    unread: Unread,
 }
 
 impl<'a> Upload<'a> {
     fn new(app: &'a App, title_only: TitleOnly) -> Upload<'a> {
         let (waiting, answer, several) = (Vec::new(), Uploaded::default(), Vec::new());
-        Upload { app, title_only, waiting, answer, several }
+        Upload { app, title_only, waiting, answer, several, unread: Unread::default() }
     }
 
     async fn all(&mut self, mut lines: Lines<'_>) -> Result<(), Problem> {
@@ -246,7 +249,7 @@ impl<'a> Upload<'a> {
     /// Whether what looked like one object over several lines is a line that was torn, with others after it: no part of an
     /// object is a paper itself.
     fn are_lines(&self, next: &[u8]) -> bool {
-        let is_entry = |value: Value| entry_of_json(&value).is_ok();
+        let is_entry = |value: Value| entry_of_json(value, &Unread::default()).is_ok();
         self.several.starts_with(b"{") && serde_json::from_slice(next).is_ok_and(is_entry)
     }
 
@@ -262,7 +265,12 @@ impl<'a> Upload<'a> {
                 }
                 Ok(())
             }
-            Ok(value) => self.value(value).await,
+            Ok(value) => {
+                for value in objects_of(value) {
+                    self.value(value).await?;
+                }
+                Ok(())
+            }
             Err(error) if error.is_eof() && may_go_on && self.answer.read == 0 => self.one_of_several(line),
             Err(error) => {
                 self.refuse(format!("no JSON: {error}"));
@@ -285,7 +293,7 @@ impl<'a> Upload<'a> {
     }
 
     async fn value(&mut self, value: Value) -> Result<(), Problem> {
-        match entry_of_json(&value) {
+        match entry_of_json(value, &self.unread) {
             Ok(entry) => {
                 self.answer.read += 1;
                 self.waiting.push(entry);
@@ -352,12 +360,17 @@ impl<'a> Upload<'a> {
                         self.value(value).await?;
                     }
                 }
-                Ok(value) => self.value(value).await?,
+                Ok(value) => {
+                    for value in objects_of(value) {
+                        self.value(value).await?;
+                    }
+                }
                 Err(error) => return Err(Problem::malformed(format!("body: {error}"))),
             }
         }
         self.write().await?;
-        let answer = self.answer;
+        let mut answer = self.answer;
+        answer.not_read = self.unread.lines();
         match answer.problems.first() {
             // Nothing was written, so this is no success; of several, each has its reason.
             Some(first) if answer.refused == answer.read => {

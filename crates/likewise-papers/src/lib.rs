@@ -41,6 +41,8 @@
 pub mod error;
 pub use error::{Error, Result};
 
+mod markup;
+
 pub mod latex;
 
 pub mod sentences;

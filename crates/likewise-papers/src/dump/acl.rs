@@ -5,6 +5,7 @@
 
 use super::fields::{Fields, build, year_in};
 use super::pubmed::month_number;
+use super::unread::Unread;
 use super::xml::{self, Cut, child, children, text, text_at};
 use super::{Entries, Entry};
 use roxmltree::Node;
@@ -19,10 +20,10 @@ pub fn looks_like(head: &str) -> bool {
 }
 
 /// The papers of a file.
-pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
+pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
     let cut = Cut { whole: &["meta", "paper"], starts: &["collection", "volume"] };
     let mut place = Place::default();
-    xml::entries(reader, cut, move |element| match element.tag_name().name() {
+    xml::entries(reader, cut, unread, move |element, unread| match element.tag_name().name() {
         "collection" => {
             place.collection = attribute(element, "id");
             Vec::new()
@@ -39,7 +40,7 @@ pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
             place.read_meta(element);
             Vec::new()
         }
-        _ => vec![place.paper(element)],
+        _ => vec![place.paper(element, unread)],
     })
 }
 
@@ -70,7 +71,7 @@ impl Place {
         }
     }
 
-    fn paper(&self, node: Node) -> Result<Entry, String> {
+    fn paper(&self, node: Node, unread: &Unread) -> Result<Entry, String> {
         let r#abstract = text_at(node, "abstract").map(|text| without_heading(&text));
         let mut ids = vec![
             text_at(node, "url")
@@ -79,20 +80,20 @@ impl Place {
         ];
         ids.extend(text_at(node, "doi"));
         let taken_back = ["retracted", "removed"].iter().any(|name| child(node, name).is_some());
-        build(Fields {
+        let fields = Fields {
             ids,
             title: text_at(node, "title"),
             r#abstract,
             authors: children(node, "author").map(author).collect(),
-            published: self.date.clone().filter(|date| crate::paper::parse_date(date).is_ok()),
+            published: self.date.clone().into_iter().collect(),
             categories: Vec::new(),
             venue: self.venue.clone(),
             source: Some(SOURCE.into()),
             url: None,
             withdrawn: taken_back,
             also: Vec::new(),
-        })
-        .map(Entry::Paper)
+        };
+        build(fields, unread).map(Entry::Paper)
     }
 
     /// `2020.acl-main.5`, or as before 2020 `P19-1005`, where a volume's number is the first digits.
@@ -133,7 +134,8 @@ mod tests {
               <abstract>Abstract We <b>do</b>.</abstract><doi>10.18653/v1/P19-1007</doi></paper></volume>
             <volume id="2"><paper id="7"><title>Two</title><retracted date="2020-01-01"/><abstract>Abstract meaning.</abstract></paper></volume></collection>
             <collection id="2020.acl"><volume id="main"><meta><year>2020</year><venue>acl</venue></meta><paper id="5"><title>Three</title></paper></volume></collection>"#;
-        let got: Vec<_> = entries(Box::new(Cursor::new(text))).map(Result::unwrap).collect();
+        let got: Vec<_> =
+            entries(Box::new(Cursor::new(text)), &Unread::default()).map(Result::unwrap).collect();
         let papers: Vec<_> =
             got.iter().map(|entry| if let Entry::Paper(paper) = entry { paper } else { panic!() }).collect();
         let ids: Vec<_> = papers.iter().map(|paper| paper.id.as_str()).collect();

@@ -4,11 +4,15 @@
 //! 2822), `update_date` is not; `authors_parsed` is the reliable one of two author fields; categories
 //! are separated by spaces; that a paper was withdrawn is said in its comments, or instead of its abstract.
 
+use super::columns::names;
 use super::fields::{Fields, build, is_withdrawal, says_withdrawn, split_authors};
 use super::json::records;
+use super::loose::{Id, List, Loose, Object, Shape, Text};
+use super::unread::Unread;
 use super::{Entries, Entry};
 use crate::paper::written_day;
 use serde::Deserialize;
+use serde::de::SeqAccess;
 use serde_json::{Map, Value};
 use std::io::BufRead;
 use time::OffsetDateTime;
@@ -25,49 +29,97 @@ pub fn looks_like(line: &str) -> bool {
 }
 
 /// The papers of a snapshot.
-pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
-    records(reader, |record: Record| record.into_metadata()?.into_entry())
+pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
+    records(reader, unread, entry)
 }
 
-#[derive(Deserialize)]
-struct Record {
-    id: String,
-    title: Option<String>,
-    r#abstract: Option<String>,
-    authors: Option<String>,
-    authors_parsed: Option<Vec<Vec<String>>>,
-    #[serde(default)]
-    versions: Vec<Version>,
-    update_date: Option<String>,
-    categories: Option<String>,
-    comments: Option<String>,
-    doi: Option<String>,
+/// One record.
+pub fn entry(record: Record, unread: &Unread) -> Result<Entry, String> {
+    record.into_metadata(unread)?.into_entry(unread)
+}
+
+/// A record, as far as it is read.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Record {
+    id: Loose<Id>,
+    title: Text,
+    r#abstract: Text,
+    authors: Loose<Authors>,
+    authors_parsed: List<Vec<Text>>,
+    versions: List<Object<Version>>,
+    update_date: Text,
+    categories: Loose<Categories>,
+    comments: Text,
+    doi: Text,
     #[serde(rename = "journal-ref")]
-    journal: Option<String>,
+    journal: Text,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Version {
-    created: String,
+    created: Text,
+}
+
+/// Names in one text, or a list of them.
+struct Authors(Vec<String>);
+
+impl<'de> Shape<'de> for Authors {
+    fn text(text: &str) -> Option<Authors> {
+        Some(Authors(split_authors(text)))
+    }
+
+    fn list<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Authors>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(item) = list.next_element::<Value>()? {
+            all.extend(names(&item));
+        }
+        Ok(Some(Authors(all)))
+    }
+}
+
+/// Categories in one text, separated by spaces, or a list of them, as other copies of the snapshot have them.
+struct Categories(String);
+
+impl<'de> Shape<'de> for Categories {
+    fn text(text: &str) -> Option<Categories> {
+        Some(Categories(text.to_string()))
+    }
+
+    fn list<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Categories>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(item) = list.next_element::<Value>()? {
+            all.extend(names(&item));
+        }
+        Ok(Some(Categories(all.join(" "))))
+    }
 }
 
 impl Record {
-    fn into_metadata(self) -> Result<Metadata, String> {
-        let first_version = self.versions.first().map(|version| day_of(&version.created)).transpose()?;
-        let authors = match self.authors_parsed {
-            Some(parsed) if !parsed.is_empty() => parsed.iter().map(|parts| author(parts)).collect(),
-            _ => split_authors(&self.authors.unwrap_or_default()),
+    fn into_metadata(self, unread: &Unread) -> Result<Metadata, String> {
+        let versions = self.versions.items("versions", unread).into_iter();
+        let created =
+            versions.filter_map(|version| version.0.created.read("versions.created", unread)).next();
+        let first_version = created.map(day_of);
+        let parsed = self.authors_parsed.items("authors_parsed", unread);
+        let authors = match parsed.is_empty() {
+            false => parsed.into_iter().map(|parts| author(parts, unread)).collect(),
+            true => self.authors.read("authors", unread).map_or(Vec::new(), |authors| authors.0),
         };
         Ok(Metadata {
-            id: self.id,
-            title: self.title,
-            r#abstract: self.r#abstract,
+            id: self.id.read("id", unread).ok_or("it has no id; wanted arXiv's")?.text()?,
+            title: self.title.read("title", unread),
+            r#abstract: self.r#abstract.read("abstract", unread),
             authors,
-            published: first_version.or(self.update_date),
-            categories: self.categories,
-            comments: self.comments,
-            doi: self.doi,
-            journal: self.journal,
+            published: first_version
+                .into_iter()
+                .chain(self.update_date.read("update_date", unread))
+                .collect(),
+            categories: self.categories.read("categories", unread).map(|categories| categories.0),
+            comments: self.comments.read("comments", unread),
+            doi: self.doi.read("doi", unread),
+            journal: self.journal.read("journal-ref", unread),
         })
     }
 }
@@ -81,20 +133,17 @@ pub fn has_columns(names: &[&str]) -> bool {
         && (has("update_date") || has("authors_parsed") || has("versions"))
 }
 
-/// A row of such a table. What became of lists in it, nobody knows: those that are none are left out.
-pub fn row(mut row: Map<String, Value>) -> Result<Entry, String> {
-    let is_list_of =
-        |value: &Value, is: fn(&Value) -> bool| value.as_array().is_some_and(|list| list.iter().all(is));
-    row.retain(|name, value| match name.as_str() {
-        "authors_parsed" => is_list_of(value, Value::is_array),
-        "versions" => is_list_of(value, |version| version.get("created").is_some_and(Value::is_string)),
-        _ => !value.is_null() && value.as_str() != Some(""),
-    });
-    if let Some(Value::String(date)) = row.get_mut("update_date") {
-        date.truncate(date.floor_char_boundary(10));
+/// A row of such a table. What became of lists in it, nobody knows: those that are texts are read if they are JSON.
+pub fn row(mut row: Map<String, Value>, unread: &Unread) -> Result<Entry, String> {
+    row.retain(|_, value| value.as_str() != Some(""));
+    for name in ["authors_parsed", "versions"] {
+        if let Some(Value::String(text)) = row.get(name) {
+            let list = serde_json::from_str::<Value>(text).ok().filter(Value::is_array);
+            row.insert(name.into(), list.unwrap_or_default());
+        }
     }
     let record: Record = serde_json::from_value(Value::Object(row)).map_err(|error| error.to_string())?;
-    record.into_metadata()?.into_entry()
+    entry(record, unread)
 }
 
 /// What arXiv says of a paper, in whichever of its formats.
@@ -108,8 +157,8 @@ pub struct Metadata {
     pub r#abstract: Option<String>,
     /// Authors.
     pub authors: Vec<String>,
-    /// The day of its first version.
-    pub published: Option<String>,
+    /// The day of its first version, then other dates.
+    pub published: Vec<String>,
     /// Categories, separated by spaces.
     pub categories: Option<String>,
     /// What its authors say beside it.
@@ -122,11 +171,11 @@ pub struct Metadata {
 
 impl Metadata {
     /// As an entry of the dump.
-    pub fn into_entry(self) -> Result<Entry, String> {
+    pub fn into_entry(self, unread: &Unread) -> Result<Entry, String> {
         let said = |text: &Option<String>, says: fn(&str) -> bool| text.as_deref().is_some_and(says);
         let withdrawn = said(&self.comments, says_withdrawn) || said(&self.r#abstract, is_withdrawal);
         let doi = self.doi.iter().flat_map(|doi| doi.split_whitespace()).map(str::to_string);
-        build(Fields {
+        let fields = Fields {
             ids: std::iter::once(self.id).chain(doi).collect(),
             title: self.title,
             r#abstract: self.r#abstract,
@@ -138,23 +187,22 @@ impl Metadata {
             url: None,
             withdrawn,
             also: Vec::new(),
-        })
-        .map(Entry::Paper)
+        };
+        build(fields, unread).map(Entry::Paper)
     }
 }
 
 /// `[last, first, suffix, …]` as `first last suffix`.
-fn author(parts: &[String]) -> String {
-    let part = |index: usize| parts.get(index).map_or("", String::as_str);
-    format!("{} {} {}", part(1), part(0), part(2))
+fn author(parts: Vec<Text>, unread: &Unread) -> String {
+    let mut parts = parts.into_iter().map(|part| part.read("authors_parsed", unread).unwrap_or_default());
+    let [last, first, suffix] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+    format!("{first} {last} {suffix}")
 }
 
-/// The day of an RFC 2822 date such as `Mon, 11 Jan 2021 20:31:27 GMT`.
-pub fn day_of(created: &str) -> Result<String, String> {
+/// The day of an RFC 2822 date such as `Mon, 11 Jan 2021 20:31:27 GMT`; another date is as it was.
+pub fn day_of(created: String) -> String {
     let time = OffsetDateTime::parse(created.trim(), &Rfc2822);
-    time.map(|time| written_day(time.date())).map_err(|_| {
-        format!("versions: got the date {created:?}, wanted one like Mon, 11 Jan 2021 20:31:27 GMT")
-    })
+    time.map_or(created, |time| written_day(time.date()))
 }
 
 #[cfg(test)]
@@ -163,7 +211,11 @@ mod tests {
     use std::io::Cursor;
 
     fn paper(line: &str) -> crate::Paper {
-        match entries(Box::new(Cursor::new(line.to_string().into_bytes()))).next().unwrap().unwrap() {
+        match entries(Box::new(Cursor::new(line.to_string().into_bytes())), &Unread::default())
+            .next()
+            .unwrap()
+            .unwrap()
+        {
             Entry::Paper(paper) => paper,
             other => panic!("{other:?}"),
         }

@@ -4,7 +4,7 @@
 //! comes as an entry.
 
 use super::arxiv::Metadata;
-use super::fields::date_if_readable;
+use super::unread::Unread;
 use super::xml::{self, Cut, children, text_at};
 use super::{Entries, Entry};
 use roxmltree::Node;
@@ -16,11 +16,12 @@ pub fn looks_like(head: &str) -> bool {
 }
 
 /// The papers of a feed.
-pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
-    xml::entries(reader, Cut { whole: &["entry"], starts: &[] }, |element| vec![entry(element)])
+pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
+    let cut = Cut { whole: &["entry"], starts: &[] };
+    xml::entries(reader, cut, unread, |element, unread| vec![entry(element, unread)])
 }
 
-fn entry(node: Node) -> Result<Entry, String> {
+fn entry(node: Node, unread: &Unread) -> Result<Entry, String> {
     let id = text_at(node, "id").unwrap_or_default();
     let (title, summary) = (text_at(node, "title"), text_at(node, "summary"));
     if title.as_deref().is_some_and(|title| title.trim() == "Error") && id.contains("/api/errors") {
@@ -37,13 +38,13 @@ fn entry(node: Node) -> Result<Entry, String> {
         title,
         r#abstract: summary,
         authors: children(node, "author").filter_map(|author| text_at(author, "name")).collect(),
-        published: text_at(node, "published").and_then(|date| date_if_readable(&date)),
+        published: text_at(node, "published").into_iter().collect(),
         categories: Some(categories.join(" ")),
         comments: text_at(node, "comment"),
         doi: text_at(node, "doi"),
         journal: text_at(node, "journal_ref"),
     }
-    .into_entry()
+    .into_entry(unread)
 }
 
 #[cfg(test)]
@@ -54,7 +55,7 @@ mod tests {
     #[test]
     fn an_error_is_no_paper() {
         let text = "<feed><entry><id>http://arxiv.org/api/errors#bad</id><title>Error</title><summary>incorrect id</summary></entry></feed>";
-        let got: Vec<_> = entries(Box::new(Cursor::new(text))).collect();
+        let got: Vec<_> = entries(Box::new(Cursor::new(text)), &Unread::default()).collect();
         assert!(got.len() == 1 && got[0].as_ref().unwrap_err().reason.contains("incorrect id"), "{got:?}");
     }
 }

@@ -4,6 +4,8 @@
 
 use super::fields::{Fields, build};
 use super::json::records;
+use super::loose::{Id, Loose, Object, Text};
+use super::unread::Unread;
 use super::{Entries, Entry};
 use crate::sentences::split;
 use serde::Deserialize;
@@ -20,18 +22,22 @@ pub fn has_queries(line: &str) -> bool {
 }
 
 /// The papers of a corpus.
-pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
-    records(reader, |record: Record| {
-        let (title, text) = named(record.title, record.text);
-        build(Fields {
-            ids: vec![record.id],
-            title,
-            r#abstract: text,
-            url: record.metadata.and_then(|metadata| metadata.url),
-            ..Fields::default()
-        })
-        .map(Entry::Paper)
-    })
+pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
+    records(reader, unread, entry)
+}
+
+/// One document.
+pub fn entry(record: Record, unread: &Unread) -> Result<Entry, String> {
+    let (title, text) = named(record.title.read("title", unread), record.text.read("text", unread));
+    let metadata = record.metadata.read("metadata", unread);
+    let fields = Fields {
+        ids: record.id.read("_id", unread).map(Id::text).transpose()?.into_iter().collect(),
+        title,
+        r#abstract: text,
+        url: metadata.and_then(|metadata| metadata.0.url.read("metadata.url", unread)),
+        ..Fields::default()
+    };
+    build(fields, unread).map(Entry::Paper)
 }
 
 /// Many corpora have papers whose title is empty: they are called by their first sentence. What has no title at all is a
@@ -47,18 +53,21 @@ fn named(title: Option<String>, text: Option<String>) -> (Option<String>, Option
     }
 }
 
-#[derive(Deserialize)]
-struct Record {
+/// A document, as far as it is read.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Record {
     #[serde(rename = "_id")]
-    id: String,
-    title: Option<String>,
-    text: Option<String>,
-    metadata: Option<Metadata>,
+    id: Loose<Id>,
+    title: Text,
+    text: Text,
+    metadata: Loose<Object<Metadata>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Metadata {
-    url: Option<String>,
+    url: Text,
 }
 
 #[cfg(test)]
@@ -69,16 +78,29 @@ mod tests {
     #[test]
     fn a_paper_without_a_title_is_called_by_its_first_sentence() {
         let text = r#"{"_id": "1", "title": " ", "text": " Bees count. They do. They add."}"#;
-        let Some(Ok(Entry::Paper(paper))) = entries(Box::new(Cursor::new(text))).next() else { panic!() };
+        let Some(Ok(Entry::Paper(paper))) = entries(Box::new(Cursor::new(text)), &Unread::default()).next()
+        else {
+            panic!()
+        };
         assert_eq!((&*paper.title, &*paper.r#abstract), ("Bees count.", "They do. They add."));
         let text = r#"{"_id": "1", "title": "", "text": " "}"#;
-        assert!(entries(Box::new(Cursor::new(text))).next().unwrap().is_err());
+        assert!(entries(Box::new(Cursor::new(text)), &Unread::default()).next().unwrap().is_err());
+    }
+
+    #[test]
+    fn an_id_may_be_a_number() {
+        let text = r#"{"_id":3,"title":"Bees","text":"They add.","metadata":null}"#;
+        let Some(Ok(Entry::Paper(paper))) = entries(Box::new(Cursor::new(text)), &Unread::default()).next()
+        else {
+            panic!()
+        };
+        assert_eq!(paper.id.as_str(), "3");
     }
 
     #[test]
     fn a_query_is_no_paper() {
         let text = "{\"_id\":\"4983\",\"title\":\"T\",\"text\":\"S.\",\"metadata\":{}}\n{\"_id\":\"q\",\"text\":\"why?\"}";
-        let got: Vec<_> = entries(Box::new(Cursor::new(text))).collect();
+        let got: Vec<_> = entries(Box::new(Cursor::new(text)), &Unread::default()).collect();
         assert!(matches!(&got[0], Ok(Entry::Paper(paper)) if paper.id.as_str() == "4983"), "{got:?}");
         assert!(got[1].as_ref().unwrap_err().reason.contains("no title"));
     }

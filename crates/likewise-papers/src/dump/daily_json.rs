@@ -3,8 +3,10 @@
 //! Its own file because of its traps: `publishedAt` outside of `paper` is the day of the list, inside it is the
 //! paper's; authors that somebody hid are no authors.
 
-use super::fields::{Fields, build, date_if_readable};
+use super::fields::{Fields, build};
 use super::json::records;
+use super::loose::{Id, List, Loose, Object, Text};
+use super::unread::Unread;
 use super::{Entries, Entry};
 use serde::Deserialize;
 use std::io::BufRead;
@@ -16,52 +18,59 @@ pub fn looks_like(head: &str) -> bool {
 }
 
 /// The papers of a list.
-pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
-    records(reader, |item: Item| item.into_entry())
+pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
+    records(reader, unread, entry)
 }
 
-#[derive(Deserialize)]
-struct Item {
-    paper: Inner,
-    title: Option<String>,
-    summary: Option<String>,
+/// One item of a list.
+pub fn entry(item: Item, unread: &Unread) -> Result<Entry, String> {
+    let paper = item.paper.read("paper", unread).ok_or("it has no paper; wanted an object called paper")?.0;
+    let authors = paper.authors.items("authors", unread).into_iter();
+    let shown = authors.filter_map(|Object(author)| {
+        let is_hidden = author.hidden.read("authors.hidden", unread).unwrap_or_default();
+        author.name.read("authors.name", unread).filter(|_| !is_hidden)
+    });
+    let authors = shown.collect();
+    let outer = (item.title.read("title", unread), item.summary.read("summary", unread));
+    let fields = Fields {
+        ids: paper.id.read("paper.id", unread).map(Id::text).transpose()?.into_iter().collect(),
+        title: paper.title.read("paper.title", unread).or(outer.0),
+        r#abstract: paper.summary.read("paper.summary", unread).or(outer.1),
+        authors,
+        published: paper.published_at.read("paper.publishedAt", unread).into_iter().collect(),
+        categories: paper.keywords.items("ai_keywords", unread),
+        source: Some(super::daily_papers::SOURCE.into()),
+        ..Fields::default()
+    };
+    build(fields, unread).map(Entry::Paper)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// An item, as far as it is read.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Item {
+    paper: Loose<Object<Inner>>,
+    title: Text,
+    summary: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
 struct Inner {
-    id: String,
-    title: Option<String>,
-    summary: Option<String>,
-    authors: Option<Vec<Author>>,
-    published_at: Option<String>,
+    id: Loose<Id>,
+    title: Text,
+    summary: Text,
+    authors: List<Object<Author>>,
+    published_at: Text,
     #[serde(rename = "ai_keywords")]
-    keywords: Option<Vec<String>>,
+    keywords: List<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Author {
-    name: Option<String>,
-    #[serde(default)]
-    hidden: bool,
-}
-
-impl Item {
-    fn into_entry(self) -> Result<Entry, String> {
-        let paper = self.paper;
-        let authors = paper.authors.into_iter().flatten().filter(|author| !author.hidden);
-        build(Fields {
-            ids: vec![paper.id],
-            title: paper.title.or(self.title),
-            r#abstract: paper.summary.or(self.summary),
-            authors: authors.filter_map(|author| author.name).collect(),
-            published: paper.published_at.as_deref().and_then(date_if_readable),
-            categories: paper.keywords.unwrap_or_default(),
-            source: Some(super::daily_papers::SOURCE.into()),
-            ..Fields::default()
-        })
-        .map(Entry::Paper)
-    }
+    name: Text,
+    hidden: Loose<bool>,
 }
 
 #[cfg(test)]
@@ -73,7 +82,7 @@ mod tests {
     fn the_papers_own_date_counts_and_hidden_authors_do_not() {
         let text = r#"[{"paper":{"id":"2506.00001","authors":[{"name":"A","hidden":false},{"name":"B","hidden":true}],"publishedAt":"2025-06-01T10:00:00.000Z","summary":"S\nt.","ai_keywords":["k"]},"publishedAt":"2025-06-05T00:00:00.000Z","title":"T"}]"#;
         assert!(looks_like(text));
-        let got = entries(Box::new(Cursor::new(text))).next().unwrap().unwrap();
+        let got = entries(Box::new(Cursor::new(text)), &Unread::default()).next().unwrap().unwrap();
         let Entry::Paper(paper) = got else { panic!("{got:?}") };
         assert_eq!(
             (paper.id.as_str(), paper.title.as_str(), paper.r#abstract.as_str()),

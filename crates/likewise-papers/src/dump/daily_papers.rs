@@ -7,6 +7,7 @@
 use super::fields::{Fields, build};
 use super::lines::lines;
 use super::pubmed::month_number;
+use super::unread::Unread;
 use super::{Entries, Entry, Refused};
 use std::io::BufRead;
 
@@ -22,7 +23,8 @@ pub fn looks_like(head: &str) -> bool {
 }
 
 /// The papers of a page.
-pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
+pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
+    let unread = unread.clone();
     // Every paragraph is one line, and `lines` leaves the blank ones out.
     let mut paragraphs = lines(reader).peekable();
     let mut header = true;
@@ -58,7 +60,7 @@ pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
                 let source = Some(SOURCE.into());
                 let fields =
                     Fields { title: Some(title), r#abstract: Some(r#abstract), source, ..Fields::default() };
-                build(fields).map(Entry::Paper).map_err(|reason| Refused { line, reason })
+                build(fields, &unread).map(Entry::Paper).map_err(|reason| Refused { line, reason })
             }
             Some(Err(refused)) => Err(refused),
             None => Err(Refused {
@@ -83,7 +85,7 @@ mod tests {
     use std::io::Cursor;
 
     fn titles(text: &str) -> Vec<Result<String, u64>> {
-        entries(Box::new(Cursor::new(text.to_string().into_bytes())))
+        entries(Box::new(Cursor::new(text.to_string().into_bytes())), &Unread::default())
             .map(|entry| entry.map(title).map_err(|refused| refused.line))
             .collect()
     }
@@ -107,7 +109,7 @@ mod tests {
     fn what_is_no_page_is_refused_and_a_bad_title_takes_its_abstract_along() {
         assert_eq!(titles("One\n\nAbout one.\n"), [Err(1)]);
         let page = b"by AK and the research community\n\n\xff\n\nAbout one.\n\nTwo\n\nAbout two.\n";
-        let read: Vec<_> = entries(Box::new(Cursor::new(page.to_vec()))).collect();
+        let read: Vec<_> = entries(Box::new(Cursor::new(page.to_vec())), &Unread::default()).collect();
         assert!(read[0].is_err() && read.len() == 2, "{read:?}");
         assert_eq!(title(read[1].clone().unwrap()), "Two");
     }

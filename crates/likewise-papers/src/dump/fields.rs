@@ -1,11 +1,13 @@
 //! The raw fields of any format → a checked [`Paper`].
 //!
-//! Its own file because it is where all formats meet: LaTeX becomes readable, white space collapses, ids fold, dates
+//! Its own file because it is where all formats meet: HTML and LaTeX become readable, white space collapses, ids fold, dates
 //! are read, and what is wanted of a paper is asked for.
 
 use super::Deleted;
+use super::unread::Unread;
 use crate::latex::readable;
-use crate::paper::{Kind, Paper, PaperId, collapse_whitespace, parse_date};
+use crate::markup::plain;
+use crate::paper::{Kind, Paper, PaperId, collapse_whitespace, parse_date, read_date};
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -30,8 +32,8 @@ pub struct Fields {
     pub r#abstract: Option<String>,
     /// Authors.
     pub authors: Vec<String>,
-    /// A date.
-    pub published: Option<String>,
+    /// Dates, as they are written: the first that has a year counts.
+    pub published: Vec<String>,
     /// Categories, keywords.
     pub categories: Vec<String>,
     /// Conference or journal.
@@ -45,25 +47,28 @@ pub struct Fields {
 }
 
 /// Checks and normalises a paper's fields. It may have no abstract: whoever takes it decides.
-pub fn build(fields: Fields) -> Result<Paper, String> {
-    build_with(fields, tidy)
+pub fn build(fields: Fields, unread: &Unread) -> Result<Paper, String> {
+    build_with(fields, unread, tidy)
 }
 
 /// The same of fields that were made readable before: read twice, what stands for itself in them would be taken for LaTeX.
-pub fn build_again(fields: Fields) -> Result<Paper, String> {
-    build_with(fields, collapse_whitespace)
+pub fn build_again(fields: Fields, unread: &Unread) -> Result<Paper, String> {
+    build_with(fields, unread, collapse_whitespace)
 }
 
-fn build_with(fields: Fields, tidy: fn(&str) -> String) -> Result<Paper, String> {
+fn build_with(fields: Fields, unread: &Unread, tidy: fn(&str) -> String) -> Result<Paper, String> {
     let tidy_all = |list: &[String]| -> Vec<String> {
         list.iter().map(|item| tidy(item)).filter(|item| !item.is_empty()).collect()
     };
-    let title = tidy(fields.title.as_deref().unwrap_or_default());
+    let written = fields.title.as_deref().unwrap_or_default();
+    // One that is nothing but tags may be about them.
+    let title =
+        Some(tidy(written)).filter(|title| !title.is_empty()).unwrap_or_else(|| collapse_whitespace(written));
     if title.is_empty() {
         return Err("the paper has no title; wanted title and abstract".into());
     }
     let (id, also) = ids(&fields.ids, &fields.also, &title)?;
-    let published = fields.published.filter(|date| !date.trim().is_empty());
+    let published = published(&fields.published, unread);
     let mut categories = tidy_all(&fields.categories);
     let mut seen = HashSet::new();
     categories.retain(|category| seen.insert(category.to_lowercase()));
@@ -75,7 +80,7 @@ fn build_with(fields: Fields, tidy: fn(&str) -> String) -> Result<Paper, String>
         title,
         r#abstract: tidy(fields.r#abstract.as_deref().unwrap_or_default()),
         authors: tidy_all(&fields.authors),
-        published: published.map(|date| parse_date(&date)).transpose()?.map(|range| range.date),
+        published,
         categories,
         venue: tidy_text(fields.venue),
         source: tidy_text(fields.source),
@@ -109,17 +114,41 @@ pub fn deleted(id: &str, source: Option<&str>) -> Result<Deleted, String> {
 }
 
 fn tidy(text: &str) -> String {
-    let tidy =
-        if text.len() > LONGEST_READABLE { String::new() } else { collapse_whitespace(&readable(text)) };
+    let plain = plain(text);
+    let is_readable = plain.len() <= LONGEST_READABLE;
+    let tidy = if is_readable { collapse_whitespace(&readable(&plain)) } else { String::new() };
     // One that is nothing but LaTeX is better than none.
-    if tidy.is_empty() { collapse_whitespace(text) } else { tidy }
+    if tidy.is_empty() { collapse_whitespace(&plain) } else { tidy }
 }
 
-/// A date, as far as one can be read: what an archive has written oddly need not keep its paper out.
-pub fn date_if_readable(date: &str) -> Option<String> {
-    let date = date.trim();
-    let year = date.get(..4).filter(|_| date.len() > 4);
-    [Some(date), year].into_iter().flatten().find(|date| parse_date(date).is_ok()).map(str::to_string)
+/// The first date that has a year. What could not be read, or only in part, is noted.
+fn published(dates: &[String], unread: &Unread) -> Option<String> {
+    let mut dates = dates.iter().filter(|date| !date.trim().is_empty()).peekable();
+    let first = *dates.peek()?;
+    let Some((written, date)) = dates.find_map(|written| Some((written, read_date(written)?))) else {
+        unread.note("published: no date", first);
+        return None;
+    };
+    if written != first {
+        unread.note("published: no date", first);
+    } else if parse_date(written).is_err() && says_more(written, &date) {
+        unread.note("published: read in part", written);
+    }
+    Some(date)
+}
+
+/// Whether more numbers are written than a date has, of which one is not written as one if the month is a name.
+fn says_more(written: &str, date: &str) -> bool {
+    let day = written.split_whitespace().filter(|word| !word.contains(':'));
+    let numbers = day.flat_map(|word| word.split(|character: char| !character.is_ascii_digit()));
+    let numbers = numbers.filter(|number| !number.is_empty()).count();
+    let is_named = written.contains(|character: char| character.is_alphabetic());
+    let read = match date.len() {
+        4 => 1,
+        7 => 2 - usize::from(is_named),
+        _ => 3,
+    };
+    numbers > read
 }
 
 /// The year of a time that a name says, such as `2021` of `nips2021`.
@@ -236,8 +265,24 @@ mod tests {
             split_authors("A. One (MIT, Boston), B. Two and C. Three"),
             ["A. One", "B. Two", "C. Three"]
         );
-        assert_eq!(date_if_readable("2021-13-45").as_deref(), Some("2021"));
-        assert_eq!(date_if_readable("soon"), None);
+        let unread = Unread::default();
+        let published = |dates: &[&str]| {
+            published(&dates.iter().map(|date| date.to_string()).collect::<Vec<_>>(), &unread)
+        };
+        assert_eq!(published(&["2021-13-45"]).as_deref(), Some("2021"));
+        assert_eq!(published(&[" ", "soon", "2020"]).as_deref(), Some("2020"));
+        assert_eq!(published(&["soon"]), None);
+        for whole in
+            ["c2018", "May 2018", "Thu, 7 Jun 2018 10:11:12 GMT", "20180607", "1528329600", "2018/06"]
+        {
+            assert!(published(&[whole]).is_some(), "{whole}");
+        }
+        assert_eq!(published(&[]), None);
+        let told = [
+            "published: no date: 2 times, first \"soon\"",
+            "published: read in part: once, first \"2021-13-45\"",
+        ];
+        assert_eq!(unread.lines(), told);
         assert_eq!((year_in("nips2018"), year_in("v12")), (Some("2018".into()), None));
     }
 }

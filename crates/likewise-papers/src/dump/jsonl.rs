@@ -5,23 +5,24 @@
 use super::columns::Columns;
 use super::fields::{build, deleted};
 use super::json::records;
+use super::unread::Unread;
 use super::{Entries, Entry};
 use serde_json::{Map, Value};
 use std::io::BufRead;
 
 /// The papers of a file of plain JSON.
-pub fn entries(reader: Box<dyn BufRead + Send>, columns: Columns) -> Entries {
-    records(reader, move |row: Map<String, Value>| entry(&row, &columns))
+pub fn entries(reader: Box<dyn BufRead + Send>, columns: Columns, unread: &Unread) -> Entries {
+    records(reader, unread, move |row: Map<String, Value>, unread| entry(&row, &columns, unread))
 }
 
 /// What one object says: a paper, or that one is gone.
-pub fn entry(row: &Map<String, Value>, columns: &Columns) -> Result<Entry, String> {
+pub fn entry(row: &Map<String, Value>, columns: &Columns, unread: &Unread) -> Result<Entry, String> {
     if row.get("deleted") == Some(&Value::Bool(true)) {
-        let fields = columns.fields(row)?;
+        let fields = columns.fields(row, unread)?;
         let id = fields.ids.first().ok_or("got deleted without an id, wanted the paper's id")?;
         return deleted(id, fields.source.as_deref()).map(Entry::Deleted);
     }
-    build(columns.fields(row)?).map(Entry::Paper)
+    build(columns.fields(row, unread)?, unread).map(Entry::Paper)
 }
 
 #[cfg(test)]
@@ -31,7 +32,8 @@ mod tests {
     use std::io::Cursor;
 
     fn read(text: &str) -> Vec<Result<Entry, Refused>> {
-        entries(Box::new(Cursor::new(text.to_string().into_bytes())), Columns::default()).collect()
+        entries(Box::new(Cursor::new(text.to_string().into_bytes())), Columns::default(), &Unread::default())
+            .collect()
     }
 
     fn paper(text: &str) -> crate::Paper {

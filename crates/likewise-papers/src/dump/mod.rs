@@ -11,11 +11,13 @@ mod beir;
 mod columns;
 mod daily_json;
 mod daily_papers;
+mod encoding;
 mod fields;
 mod files;
 mod json;
 mod jsonl;
 mod lines;
+mod loose;
 mod oai;
 mod open;
 mod openalex;
@@ -25,7 +27,9 @@ mod pubmed;
 mod semantic_scholar;
 mod source;
 mod table;
+mod unread;
 mod xml;
+mod xml_mend;
 
 pub use ahead::{Chunks, chunks};
 pub use columns::Columns;
@@ -33,6 +37,7 @@ pub use files::{in_folder, sources};
 pub use open::{BytesRead, open};
 pub use parquet::{EMBEDDING, FINGERPRINT, PAPER_COLUMNS};
 pub use source::{Member, Source};
+pub use unread::Unread;
 
 use crate::error::{Error, Result};
 use crate::paper::{Paper, PaperId};
@@ -182,13 +187,44 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// What a JSON object says, with the names people use for a paper's fields.
+/// What a JSON object says: one of the formats that have objects, or one with the names people use for a paper's fields.
+/// What was not read of it is noted.
 ///
 /// # Errors
 /// A sentence that says what was got and wanted.
-pub fn entry_of_json(value: &serde_json::Value) -> Result<Entry, String> {
-    let object = value.as_object().ok_or_else(|| format!("got {}, wanted an object", fields::kind(value)))?;
-    jsonl::entry(object, &Columns::default())
+pub fn entry_of_json(value: serde_json::Value, unread: &Unread) -> Result<Entry, String> {
+    fn read<T: serde::de::DeserializeOwned>(
+        value: serde_json::Value,
+        unread: &Unread,
+        entry: fn(T, &Unread) -> Result<Entry, String>,
+    ) -> Result<Entry, String> {
+        let record = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        entry(record, unread)
+    }
+    let object =
+        value.as_object().ok_or_else(|| format!("got {}, wanted an object", fields::kind(&value)))?;
+    match format_of(object) {
+        Format::DailyPapersJson => read(value, unread, daily_json::entry),
+        Format::SemanticScholar => read(value, unread, semantic_scholar::entry),
+        Format::Openalex => read(value, unread, openalex::entry),
+        Format::Arxiv => read(value, unread, arxiv::entry),
+        Format::Beir => read(value, unread, beir::entry),
+        _ => jsonl::entry(object, &Columns::default(), unread),
+    }
+}
+
+/// The papers in a JSON value: of a page of an API's answers those in its list, of any other value itself.
+pub fn objects_of(value: serde_json::Value) -> Vec<serde_json::Value> {
+    json::objects_of(value)
+}
+
+/// The format of one object, by the same keys as in a file.
+fn format_of(object: &serde_json::Map<String, serde_json::Value>) -> Format {
+    let mut keys: String = object.keys().map(|key| format!("\"{key}\" ")).collect();
+    if let Some(id) = object.get("id").and_then(serde_json::Value::as_str) {
+        keys.push_str(id);
+    }
+    told_by(&BY_OBJECT, &keys).unwrap_or(Format::Jsonl)
 }
 
 /// Every entry of a dump, in order, or why it is none.
@@ -204,6 +240,8 @@ pub struct Dump {
     pub bytes_read: BytesRead,
     /// The fingerprint of the space that its vectors are of, if it has some.
     pub fingerprint: Option<String>,
+    /// What was not read of it, as far as its entries were taken.
+    pub unread: Unread,
 }
 
 impl Dump {
@@ -266,13 +304,21 @@ impl Reader {
     /// [`Error::Invalid`] if no format is named and it looks like none; [`Error::Io`] if it cannot be
     /// opened. What fails later comes out of the iterator.
     pub fn read(&self, source: &Source) -> Result<Dump> {
-        let (mut reader, bytes_read) = open(source)?;
+        let (reader, bytes_read) = open(source)?;
+        let unread = Unread::default();
+        let mut reader = encoding::as_utf8(reader, &unread).map_err(Error::io(&source.path))?;
         let head = reader.fill_buf().map_err(Error::io(&source.path))?;
         if self.format.is_none_or(|format| format == Format::SemanticScholar)
             && semantic_scholar::has_abstracts(&first_line(head))
         {
             let entries = self.taken(source)?;
-            return Ok(Dump { format: Format::SemanticScholar, entries, bytes_read, fingerprint: None });
+            return Ok(Dump {
+                format: Format::SemanticScholar,
+                entries,
+                bytes_read,
+                fingerprint: None,
+                unread,
+            });
         }
         let format = match self.format.or_else(|| looks_like(head, &self.columns)) {
             Some(format) => format,
@@ -284,21 +330,21 @@ impl Reader {
         }
         let columns = || self.columns.clone();
         let entries = match format {
-            Format::Arxiv => arxiv::entries(reader),
-            Format::ArxivOai => oai::entries(reader),
-            Format::ArxivAtom => atom::entries(reader),
-            Format::SemanticScholar => semantic_scholar::entries(reader, self.abstracts.clone()),
-            Format::Openalex => openalex::entries(reader),
-            Format::Pubmed => pubmed::entries(reader),
-            Format::Acl => acl::entries(reader),
-            Format::DailyPapersJson => daily_json::entries(reader),
-            Format::DailyPapers => daily_papers::entries(reader),
-            Format::Papercopilot => papercopilot::entries(reader, &file_name(source)),
-            Format::Beir => beir::entries(reader),
-            Format::Csv => table::entries(reader, columns()),
-            Format::Jsonl | Format::Parquet => jsonl::entries(reader, columns()),
+            Format::Arxiv => arxiv::entries(reader, &unread),
+            Format::ArxivOai => oai::entries(reader, &unread),
+            Format::ArxivAtom => atom::entries(reader, &unread),
+            Format::SemanticScholar => semantic_scholar::entries(reader, self.abstracts.clone(), &unread),
+            Format::Openalex => openalex::entries(reader, &unread),
+            Format::Pubmed => pubmed::entries(reader, &unread),
+            Format::Acl => acl::entries(reader, &unread),
+            Format::DailyPapersJson => daily_json::entries(reader, &unread),
+            Format::DailyPapers => daily_papers::entries(reader, &unread),
+            Format::Papercopilot => papercopilot::entries(reader, &file_name(source), &unread),
+            Format::Beir => beir::entries(reader, &unread),
+            Format::Csv => table::entries(reader, columns(), &unread),
+            Format::Jsonl | Format::Parquet => jsonl::entries(reader, columns(), &unread),
         };
-        Ok(Dump { format, entries, bytes_read, fingerprint: None })
+        Ok(Dump { format, entries, bytes_read, fingerprint: None, unread })
     }
 
     /// What is left of a dump that [`Reader::gather`] took in: nothing.
@@ -340,25 +386,24 @@ fn told_by(formats: &[Told], text: &str) -> Option<Format> {
     formats.iter().find(|(_, looks_like)| looks_like(text)).map(|(format, _)| *format)
 }
 
+/// Formats that are JSON, by the keys of an object; the last has whatever is left.
+const BY_OBJECT: [Told; 7] = [
+    (Format::DailyPapersJson, daily_json::looks_like),
+    (Format::SemanticScholar, semantic_scholar::looks_like),
+    (Format::Openalex, openalex::looks_like),
+    (Format::Arxiv, arxiv::looks_like),
+    (Format::Papercopilot, papercopilot::looks_like),
+    (Format::Beir, beir::looks_like),
+    (Format::Jsonl, |_| true),
+];
+
 /// Tells the format by a dump's first bytes.
 fn looks_like(head: &[u8], columns: &Columns) -> Option<Format> {
     if head.starts_with(parquet::MAGIC) {
         return Some(Format::Parquet);
     }
     let head = head.strip_prefix(lines::BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start();
-    let (line, text) = (first_line(head), String::from_utf8_lossy(head));
-    let by_line: [Told; 5] = [
-        (Format::SemanticScholar, semantic_scholar::looks_like),
-        (Format::Openalex, openalex::looks_like),
-        (Format::Arxiv, arxiv::looks_like),
-        (Format::Beir, beir::looks_like),
-        (Format::Jsonl, |_| true),
-    ];
-    let by_array: [Told; 3] = [
-        (Format::DailyPapersJson, daily_json::looks_like),
-        (Format::Papercopilot, papercopilot::looks_like),
-        (Format::Jsonl, |_| true),
-    ];
+    let text = String::from_utf8_lossy(head);
     let by_tags: [Told; 4] = [
         (Format::ArxivOai, oai::looks_like),
         (Format::Pubmed, pubmed::looks_like),
@@ -366,9 +411,8 @@ fn looks_like(head: &[u8], columns: &Columns) -> Option<Format> {
         (Format::ArxivAtom, atom::looks_like),
     ];
     match head.first()? {
-        b'{' if beir::has_queries(&line) => None,
-        b'{' => told_by(&by_line, &line),
-        b'[' => told_by(&by_array, &text),
+        b'{' if beir::has_queries(json::first_object(&text)) => None,
+        b'{' | b'[' => told_by(&BY_OBJECT, json::first_object(&text)),
         b'<' => told_by(&by_tags, &text),
         _ if daily_papers::looks_like(&text) => Some(Format::DailyPapers),
         _ => table::looks_like(&text, columns).then_some(Format::Csv),

@@ -4,7 +4,8 @@
 //! `datestamp` is not the day of the paper.
 
 use super::arxiv::{Metadata, SOURCE, day_of};
-use super::fields::{date_if_readable, deleted, split_authors};
+use super::fields::{deleted, split_authors};
+use super::unread::Unread;
 use super::xml::{self, Cut, at, child, children, text, text_at};
 use super::{Entries, Entry};
 use roxmltree::Node;
@@ -18,11 +19,12 @@ pub fn looks_like(head: &str) -> bool {
 }
 
 /// The papers of a harvest.
-pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
-    xml::entries(reader, Cut { whole: &["record", "error"], starts: &[] }, |element| vec![entry(element)])
+pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
+    let cut = Cut { whole: &["record", "error"], starts: &[] };
+    xml::entries(reader, cut, unread, |element, unread| vec![entry(element, unread)])
 }
 
-fn entry(record: Node) -> Result<Entry, String> {
+fn entry(record: Node, unread: &Unread) -> Result<Entry, String> {
     if record.tag_name().name() == "error" {
         let (code, said) = (record.attribute("code").unwrap_or_default(), text(record));
         return Err(format!(
@@ -44,32 +46,27 @@ fn entry(record: Node) -> Result<Entry, String> {
             "{identifier}: got metadata in {got}, wanted arXiv or arXivRaw (metadataPrefix=arXiv)"
         ));
     };
-    metadata_of(found, identifier)?.into_entry()
+    metadata_of(found, identifier).into_entry(unread)
 }
 
-fn metadata_of(node: Node, identifier: String) -> Result<Metadata, String> {
-    let first_version = children(node, "version").find_map(|version| text_at(version, "date"));
-    let published = match first_version {
-        Some(date) => Some(day_of(&date)?),
-        None => text_at(node, "created")
-            .or_else(|| text_at(node, "updated"))
-            .and_then(|date| date_if_readable(&date)),
-    };
+fn metadata_of(node: Node, identifier: String) -> Metadata {
+    let first_version = children(node, "version").find_map(|version| text_at(version, "date")).map(day_of);
+    let others = ["created", "updated"].into_iter().filter_map(|name| text_at(node, name));
     let authors = child(node, "authors").map_or(Vec::new(), |authors| {
         let listed: Vec<String> = children(authors, "author").map(author).collect();
         if listed.is_empty() { split_authors(&text(authors)) } else { listed }
     });
-    Ok(Metadata {
+    Metadata {
         id: text_at(node, "id").unwrap_or(identifier),
         title: text_at(node, "title"),
         r#abstract: text_at(node, "abstract"),
         authors,
-        published,
+        published: first_version.into_iter().chain(others).collect(),
         categories: text_at(node, "categories"),
         comments: text_at(node, "comments"),
         doi: text_at(node, "doi"),
         journal: text_at(node, "journal-ref"),
-    })
+    }
 }
 
 fn author(node: Node) -> String {
@@ -88,7 +85,7 @@ mod tests {
             <record><header status="deleted"><identifier>oai:arXiv.org:0704.0010</identifier></header></record>
             <record><header><identifier>oai:arXiv.org:0704.0011</identifier></header><metadata><oai_dc:dc><dc:title>T</dc:title></oai_dc:dc></metadata></record>
             </ListRecords></OAI-PMH><OAI-PMH><error code="badResumptionToken">expired</error></OAI-PMH>"#;
-        let got: Vec<_> = entries(Box::new(Cursor::new(text))).collect();
+        let got: Vec<_> = entries(Box::new(Cursor::new(text)), &Unread::default()).collect();
         assert!(matches!(&got[0], Ok(Entry::Deleted(gone)) if gone.id.as_str() == "0704.0010"), "{got:?}");
         let reasons: Vec<_> = got[1..].iter().map(|entry| entry.as_ref().unwrap_err()).collect();
         assert!(

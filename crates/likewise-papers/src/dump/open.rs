@@ -4,6 +4,7 @@
 
 use super::source::Source;
 use crate::error::{Error, Result};
+use flate2::bufread::GzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -143,11 +144,47 @@ impl Read for Checked {
     }
 }
 
+/// gzip, and what stands behind it: more of it, or zeros, with which tapes and downloads are filled up.
+struct GzipMembers<R> {
+    current: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Read for GzipMembers<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while let Some(decoder) = &mut self.current {
+            let count = decoder.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let rest = self.current.take().map(GzDecoder::into_inner);
+            self.current = rest.map(next_member).transpose()?.flatten().map(GzDecoder::new);
+        }
+        Ok(0)
+    }
+}
+
+/// The stream where its next member begins; none, if nothing but zeros is left.
+fn next_member<R: BufRead>(mut rest: R) -> std::io::Result<Option<R>> {
+    loop {
+        let bytes = rest.fill_buf()?;
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        match bytes.get(zeros) {
+            None if bytes.is_empty() => return Ok(None),
+            None => rest.consume(zeros),
+            Some(0x1f) => {
+                rest.consume(zeros);
+                return Ok(Some(rest));
+            }
+            Some(_) => return Err(std::io::Error::other("bytes that are no gzip stand behind its data")),
+        }
+    }
+}
+
 /// Unpacks by magic bytes; a packed file may have several members one after the other.
 fn unpack(packed: impl BufRead + Send + 'static) -> std::io::Result<Box<dyn BufRead + Send>> {
     let mut packed = with_head(packed);
     Ok(match packed.fill_buf()? {
-        [0x1f, 0x8b, ..] => with_head(buffered(flate2::bufread::MultiGzDecoder::new(packed))),
+        [0x1f, 0x8b, ..] => with_head(buffered(GzipMembers { current: Some(GzDecoder::new(packed)) })),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
             with_head(buffered(zstd::stream::read::Decoder::with_buffer(packed)?))
         }
@@ -214,6 +251,11 @@ mod tests {
         assert_eq!(unpacked(b"x".to_vec()), "x");
         assert_eq!(unpacked(Vec::new()), "");
         assert_eq!(unpacked([gz("one "), gz("two")].concat()), "one two");
+        assert_eq!(unpacked([gz("one "), vec![0; 700], gz("two"), vec![0; 100_000]].concat()), "one two");
+        let mut text = String::new();
+        let garbage =
+            unpack(Cursor::new([gz("one "), b"\0xy".to_vec()].concat())).unwrap().read_to_string(&mut text);
+        assert!(garbage.unwrap_err().to_string().contains("no gzip"));
         let zst = |text: &str| zstd::encode_all(text.as_bytes(), 1).unwrap();
         assert_eq!(unpacked([zst("one "), zst("two")].concat()), "one two");
         let bz2 = |text: &str| {

@@ -5,9 +5,10 @@
 
 use super::fields::{Fields, build, year_in};
 use super::json::records;
+use super::loose::Text;
+use super::unread::Unread;
 use super::{Entries, Entry};
 use serde::Deserialize;
-use serde_json::Value;
 use std::io::BufRead;
 
 /// What this dump's papers are from.
@@ -19,7 +20,7 @@ pub fn looks_like(head: &str) -> bool {
 }
 
 /// The papers of a list in a file of this name, such as `nips2018.json.gz`.
-pub fn entries(reader: Box<dyn BufRead + Send>, file: &str) -> Entries {
+pub fn entries(reader: Box<dyn BufRead + Send>, file: &str, unread: &Unread) -> Entries {
     // All that a name may have before and after it: `papercopilot-nips2018.json.gz`.
     let stem = file
         .split('.')
@@ -32,56 +33,64 @@ pub fn entries(reader: Box<dyn BufRead + Send>, file: &str) -> Entries {
     let year = year_in(&stem);
     let venue =
         stem.trim_end_matches(|character: char| character.is_ascii_digit() || character == '_').to_string();
-    records(reader, move |record: Record| record.into_entry(&stem, &venue, year.as_deref()))
+    records(reader, unread, move |record: Record, unread| {
+        record.into_entry(&stem, &venue, year.as_deref(), unread)
+    })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Record {
-    id: Option<Value>,
-    title: Option<String>,
-    r#abstract: Option<String>,
-    author: Option<String>,
-    status: Option<String>,
-    track: Option<String>,
-    primary_area: Option<String>,
-    keywords: Option<String>,
-    doi: Option<String>,
-    arxiv: Option<String>,
-    site: Option<String>,
-    pdf: Option<String>,
+    id: Text,
+    title: Text,
+    r#abstract: Text,
+    author: Text,
+    status: Text,
+    track: Text,
+    primary_area: Text,
+    keywords: Text,
+    doi: Text,
+    arxiv: Text,
+    site: Text,
+    pdf: Text,
 }
 
 impl Record {
-    fn into_entry(self, stem: &str, venue: &str, year: Option<&str>) -> Result<Entry, String> {
-        let own = self.id.as_ref().and_then(super::columns::loose_text).filter(|id| !id.trim().is_empty());
+    fn into_entry(
+        self,
+        stem: &str,
+        venue: &str,
+        year: Option<&str>,
+        unread: &Unread,
+    ) -> Result<Entry, String> {
+        let own = self.id.read("id", unread).filter(|id| !id.trim().is_empty());
         // Its number is another paper's at the next conference.
         let is_number = |id: &String| id.bytes().all(|byte| byte.is_ascii_digit());
         let own = own
             .filter(|id| year.is_some() || !is_number(id))
             .map(|id| if id.contains(['.', '/']) || stem.is_empty() { id } else { format!("{stem}/{id}") });
-        let status = self.status.unwrap_or_default().to_lowercase();
+        let status = self.status.read("status", unread).unwrap_or_default().to_lowercase();
         let is_in = !(status.contains("reject") || status.contains("withdraw"));
-        let keywords = self.keywords.unwrap_or_default();
-        let named = [self.primary_area, self.track.filter(|track| track != "main")].into_iter().flatten();
-        build(Fields {
-            ids: own
-                .into_iter()
-                .chain(self.arxiv)
-                .chain(self.doi)
-                .filter(|id| !id.trim().is_empty())
-                .collect(),
-            title: self.title,
-            r#abstract: self.r#abstract,
-            authors: self.author.unwrap_or_default().split(';').map(str::to_string).collect(),
-            published: year.map(str::to_string),
+        let keywords = self.keywords.read("keywords", unread).unwrap_or_default();
+        let track = self.track.read("track", unread).filter(|track| track != "main");
+        let named = [self.primary_area.read("primary_area", unread), track].into_iter().flatten();
+        let others = [self.arxiv.read("arxiv", unread), self.doi.read("doi", unread)].into_iter().flatten();
+        let authors = self.author.read("author", unread).unwrap_or_default();
+        let site = self.site.read("site", unread).filter(|site| !site.is_empty());
+        let fields = Fields {
+            ids: own.into_iter().chain(others).filter(|id| !id.trim().is_empty()).collect(),
+            title: self.title.read("title", unread),
+            r#abstract: self.r#abstract.read("abstract", unread),
+            authors: authors.split(';').map(str::to_string).collect(),
+            published: year.map(str::to_string).into_iter().collect(),
             categories: named.chain(keywords.split([';', ',']).map(str::to_string)).collect(),
             venue: Some(venue.to_string()).filter(|_| is_in),
             source: Some(SOURCE.into()),
-            url: self.site.filter(|site| !site.is_empty()).or(self.pdf),
+            url: site.or_else(|| self.pdf.read("pdf", unread)),
             withdrawn: status.contains("withdraw"),
             also: Vec::new(),
-        })
-        .map(Entry::Paper)
+        };
+        build(fields, unread).map(Entry::Paper)
     }
 }
 
@@ -94,7 +103,7 @@ mod tests {
     fn a_number_names_nothing_where_nobody_knows_the_conference() {
         let text =
             r#"[{"title":"T","status":"Poster","track":"main","id":"11127","author":"A B","abstract":"S."}]"#;
-        let got = entries(Box::new(Cursor::new(text)), "-").next().unwrap().unwrap();
+        let got = entries(Box::new(Cursor::new(text)), "-", &Unread::default()).next().unwrap().unwrap();
         assert!(matches!(&got, Entry::Paper(paper) if paper.id.as_str() == "title:t"), "{got:?}");
     }
 
@@ -103,9 +112,10 @@ mod tests {
         let text = r#"[{"title":"T","status":"Poster","track":"main","id":"11127","author":"A B; C D","abstract":"S.","site":"https://n.cc/1","keywords":"k;l","primary_area":"p"},
             {"title":"U","status":"Withdraw","track":"main","id":11128,"author":null},{"title":"V","status":"Reject","track":"x","id":"2022.acl-short.96","author":""}]"#;
         assert!(looks_like(text));
-        let got: Vec<_> = entries(Box::new(Cursor::new(text)), "papercopilot-nips2018.json.gz")
-            .map(Result::unwrap)
-            .collect();
+        let got: Vec<_> =
+            entries(Box::new(Cursor::new(text)), "papercopilot-nips2018.json.gz", &Unread::default())
+                .map(Result::unwrap)
+                .collect();
         let [Entry::Paper(one), Entry::Paper(two), Entry::Paper(three)] = &got[..] else { panic!("{got:?}") };
         assert_eq!(
             (one.id.as_str(), one.venue.as_deref(), one.published.as_deref()),

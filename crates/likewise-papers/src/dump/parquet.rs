@@ -6,6 +6,7 @@
 use super::arxiv;
 use super::columns::Columns;
 use super::fields::{build, build_again};
+use super::unread::Unread;
 use super::{BytesRead, Dump, Entry, Format, Refused, Source};
 use crate::error::{Error, Result};
 use crate::paper::written_day;
@@ -14,12 +15,13 @@ use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatc
 use ::parquet::errors::ParquetError;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Date32Type, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Float16Type, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, Schema, TimeUnit};
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -85,20 +87,25 @@ pub fn open(source: &Source, columns: &Columns) -> Result<Dump> {
     let roots = (0..names.len()).filter(|place| wanted(&names[*place]));
     let projection = ProjectionMask::roots(metadata.schema_descr(), roots);
     let rows = metadata.num_rows().max(0) as u64;
+    let builder_schema = builder.schema().clone();
     let reader =
         caught(|| builder.with_projection(projection).with_batch_size(ROWS).build()).map_err(cannot)?;
+    let unread = Unread::default();
+    let kept = unread.clone();
+    note_vectors(&names, &kind, builder_schema.as_ref(), &unread);
     let bytes_read = BytesRead { total: size, ..BytesRead::default() };
     let batches = Batches { reader, row: 0, rows, bytes_read: bytes_read.clone(), ended: false };
     let entries = batches.flat_map(move |batch| match batch {
         Err(refused) => vec![Err(refused)],
         Ok((first, batch)) => {
             let entry = |row: usize| {
-                entry(&batch, row, &kind).map_err(|reason| Refused { line: first + row as u64 + 1, reason })
+                entry(&batch, row, &kind, &unread)
+                    .map_err(|reason| Refused { line: first + row as u64 + 1, reason })
             };
             (0..batch.num_rows()).map(entry).collect()
         }
     });
-    Ok(Dump { format: Format::Parquet, entries: Box::new(entries), bytes_read, fingerprint })
+    Ok(Dump { format: Format::Parquet, entries: Box::new(entries), bytes_read, fingerprint, unread: kept })
 }
 
 /// A damaged file may make the library panic; that must not be the end of a run over many.
@@ -157,20 +164,56 @@ enum Kind {
     Table(Columns),
 }
 
-fn entry(batch: &RecordBatch, row: usize, kind: &Kind) -> std::result::Result<Entry, String> {
+/// Says of columns of vectors that they are not used: they do not say of what model they are.
+fn note_vectors(names: &[String], kind: &Kind, schema: &Schema, unread: &Unread) {
+    let is_vector = |name: &str| {
+        let field = schema.field_with_name(name).ok()?;
+        match field.data_type() {
+            DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => {
+                Some(item.data_type().is_floating())
+            }
+            _ => None,
+        }
+    };
+    if matches!(kind, Kind::Vectors) {
+        return;
+    }
+    for name in names.iter().filter(|name| is_vector(name) == Some(true)) {
+        unread.note(
+            &format!(
+                "column {name:?}: vectors that are not used, because the file does not say of what model they are; all papers are \
+                 encoded. Vectors that `likewise embed` wrote are used: their file has {FINGERPRINT} in its metadata"
+            ),
+            "",
+        );
+    }
+}
+
+fn entry(
+    batch: &RecordBatch,
+    row: usize,
+    kind: &Kind,
+    unread: &Unread,
+) -> std::result::Result<Entry, String> {
     let mut values = Map::new();
     let mut vector = Vec::new();
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         if field.name() == EMBEDDING && matches!(kind, Kind::Vectors) {
             vector = floats(column, row)?;
-        } else {
-            values.insert(field.name().clone(), value(column, row));
+            continue;
         }
+        let value = value(column, row).unwrap_or_else(|kind| {
+            unread.note(&format!("column {:?}: got {kind}", field.name()), "");
+            Value::Null
+        });
+        values.insert(field.name().clone(), value);
     }
     match kind {
-        Kind::Vectors => Ok(Entry::Encoded(build_again(Columns::default().fields(&values)?)?, vector)),
-        Kind::Arxiv => arxiv::row(values),
-        Kind::Table(columns) => build(columns.fields(&values)?).map(Entry::Paper),
+        Kind::Vectors => {
+            Ok(Entry::Encoded(build_again(Columns::default().fields(&values, unread)?, unread)?, vector))
+        }
+        Kind::Arxiv => arxiv::row(values, unread),
+        Kind::Table(columns) => build(columns.fields(&values, unread)?, unread).map(Entry::Paper),
     }
 }
 
@@ -192,28 +235,49 @@ fn floats(column: &ArrayRef, row: usize) -> std::result::Result<Vec<f32>, String
     }
 }
 
-/// A value as JSON has it; what has no such form is null.
-fn value(column: &ArrayRef, row: usize) -> Value {
+/// A value as JSON has it. Bytes that are UTF-8 are text, and decimals are written out.
+///
+/// # Errors
+/// What it is instead, where it has no such form.
+fn value(column: &ArrayRef, row: usize) -> std::result::Result<Value, String> {
     if column.is_null(row) {
-        return Value::Null;
+        return Ok(Value::Null);
     }
     macro_rules! number {
         ($($kind:ident => $type:ty),*) => {
             match column.data_type() {
-                $(DataType::$kind => return Value::from(column.as_primitive::<$type>().value(row)),)*
+                $(DataType::$kind => return Ok(Value::from(column.as_primitive::<$type>().value(row))),)*
                 _ => {}
             }
         };
     }
     number!(Int8 => Int8Type, Int16 => Int16Type, Int32 => Int32Type, Int64 => Int64Type, UInt8 => UInt8Type,
         UInt16 => UInt16Type, UInt32 => UInt32Type, UInt64 => UInt64Type, Float32 => Float32Type, Float64 => Float64Type);
-    let list = |items: ArrayRef| (0..items.len()).map(|item| value(&items, item)).collect::<Vec<_>>();
-    match column.data_type() {
+    let list = |items: ArrayRef| -> std::result::Result<Value, String> {
+        (0..items.len())
+            .map(|item| value(&items, item))
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map(Value::Array)
+    };
+    Ok(match column.data_type() {
         DataType::Utf8 => column.as_string::<i32>().value(row).into(),
         DataType::LargeUtf8 => column.as_string::<i64>().value(row).into(),
         DataType::Utf8View => column.as_string_view().value(row).into(),
+        DataType::Binary => return bytes(column.as_binary::<i32>().value(row)),
+        DataType::LargeBinary => return bytes(column.as_binary::<i64>().value(row)),
+        DataType::BinaryView => return bytes(column.as_binary_view().value(row)),
+        DataType::FixedSizeBinary(_) => return bytes(column.as_fixed_size_binary().value(row)),
         DataType::Boolean => column.as_boolean().value(row).into(),
+        DataType::Decimal32(_, scale) => {
+            decimal(column.as_primitive::<Decimal32Type>().value(row).into(), *scale)
+        }
+        DataType::Decimal64(_, scale) => {
+            decimal(column.as_primitive::<Decimal64Type>().value(row).into(), *scale)
+        }
+        DataType::Decimal128(_, scale) => decimal(column.as_primitive::<Decimal128Type>().value(row), *scale),
+        DataType::Float16 => Value::from(column.as_primitive::<Float16Type>().value(row).to_f32()),
         DataType::Date32 => day(i64::from(column.as_primitive::<Date32Type>().value(row)) * 86_400),
+        DataType::Date64 => day(column.as_primitive::<Date64Type>().value(row).div_euclid(1000)),
         DataType::Timestamp(unit, _) => day(match unit {
             TimeUnit::Second => column.as_primitive::<TimestampSecondType>().value(row),
             TimeUnit::Millisecond => {
@@ -226,21 +290,52 @@ fn value(column: &ArrayRef, row: usize) -> Value {
                 column.as_primitive::<TimestampNanosecondType>().value(row).div_euclid(1_000_000_000)
             }
         }),
-        DataType::List(_) => list(column.as_list::<i32>().value(row)).into(),
-        DataType::LargeList(_) => list(column.as_list::<i64>().value(row)).into(),
-        DataType::FixedSizeList(..) => list(column.as_fixed_size_list().value(row)).into(),
+        DataType::List(_) => return list(column.as_list::<i32>().value(row)),
+        DataType::LargeList(_) => return list(column.as_list::<i64>().value(row)),
+        DataType::FixedSizeList(..) => return list(column.as_fixed_size_list().value(row)),
         DataType::Struct(fields) => {
             let columns = column.as_struct().columns();
-            let pairs =
-                fields.iter().zip(columns).map(|(field, column)| (field.name().clone(), value(column, row)));
+            // Of an object, the parts that have such a form are enough.
+            let pairs = fields
+                .iter()
+                .zip(columns)
+                .map(|(field, column)| (field.name().clone(), value(column, row).unwrap_or_default()));
             Value::Object(pairs.collect())
         }
         DataType::Dictionary(..) => {
             let dictionary = column.as_any_dictionary();
-            let key = dictionary.normalized_keys().get(row).copied();
-            key.map_or(Value::Null, |key| value(dictionary.values(), key))
+            match dictionary.normalized_keys().get(row).copied() {
+                Some(key) => return value(dictionary.values(), key),
+                None => Value::Null,
+            }
         }
-        _ => Value::Null,
+        other => return Err(other.to_string()),
+    })
+}
+
+/// Text that a program wrote as bytes; or the 16 bytes of a UUID.
+fn bytes(bytes: &[u8]) -> std::result::Result<Value, String> {
+    match (std::str::from_utf8(bytes), <[u8; 16]>::try_from(bytes)) {
+        (Ok(text), _) => Ok(text.trim_end_matches('\0').into()),
+        (Err(_), Ok(number)) => {
+            let digits: String = number.iter().map(|byte| format!("{byte:02x}")).collect();
+            let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+            Ok(parts.join("-").into())
+        }
+        (Err(_), Err(_)) => Err("bytes that are no UTF-8".into()),
+    }
+}
+
+/// A decimal as it is written: a number of digits after the point, and none where all are zero.
+fn decimal(digits: i128, scale: i8) -> Value {
+    let scale = usize::try_from(scale).unwrap_or_default();
+    let written = format!("{:0>width$}", digits.unsigned_abs(), width = scale + 1);
+    let (whole, part) = written.split_at(written.len() - scale);
+    let sign = if digits < 0 { "-" } else { "" };
+    if part.bytes().all(|digit| digit == b'0') {
+        format!("{sign}{whole}").into()
+    } else {
+        format!("{sign}{whole}.{part}").into()
     }
 }
 

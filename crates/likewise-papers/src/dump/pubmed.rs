@@ -4,9 +4,9 @@
 //! brackets, and updates delete.
 
 use super::fields::{Fields, build, deleted};
+use super::unread::Unread;
 use super::xml::{self, Cut, at, child, children, text, text_at};
 use super::{Entries, Entry};
-use crate::paper::parse_date;
 use roxmltree::Node;
 use std::io::BufRead;
 
@@ -15,50 +15,116 @@ const SOURCE: &str = "pubmed";
 
 /// Whether the head of a file is PubMed's.
 pub fn looks_like(head: &str) -> bool {
-    ["<PubmedArticleSet", "<PubmedArticle>", "<DeleteCitation"].iter().any(|tag| head.contains(tag))
+    ["<PubmedArticleSet", "<PubmedArticle>", "<PubmedBookArticle", "<DeleteCitation"]
+        .iter()
+        .any(|tag| head.contains(tag))
 }
 
 /// The papers of a file.
-pub fn entries(reader: Box<dyn BufRead + Send>) -> Entries {
-    let papers = Cut { whole: &["PubmedArticle", "DeleteCitation"], starts: &[] };
-    xml::entries(reader, papers, |element| match element.tag_name().name() {
-        "DeleteCitation" => children(element, "PMID")
-            .map(|id| deleted(&format!("pmid:{}", text(id).trim()), Some(SOURCE)).map(Entry::Deleted))
-            .collect(),
-        _ => vec![article(element)],
+pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
+    let whole = &["PubmedArticle", "PubmedBookArticle", "DeleteCitation", "DeleteDocument"];
+    xml::entries(reader, Cut { whole, starts: &[] }, unread, |element, unread| {
+        match element.tag_name().name() {
+            "PubmedArticle" => vec![article(element, unread)],
+            "PubmedBookArticle" => vec![book(element, unread)],
+            _ => children(element, "PMID")
+                .map(|id| deleted(&format!("pmid:{}", text(id).trim()), Some(SOURCE)).map(Entry::Deleted))
+                .collect(),
+        }
     })
 }
 
-fn article(node: Node) -> Result<Entry, String> {
+fn article(node: Node, unread: &Unread) -> Result<Entry, String> {
     let citation =
         child(node, "MedlineCitation").ok_or("got an article without MedlineCitation, wanted one with it")?;
     let article = child(citation, "Article").ok_or("got a citation without Article, wanted one with it")?;
-    let pmid = text_at(citation, "PMID").ok_or("got a citation without PMID, wanted one with it")?;
-    let mut ids = vec![format!("pmid:{}", pmid.trim())];
-    let of_list =
-        at(node, "PubmedData/ArticleIdList").into_iter().flat_map(|list| children(list, "ArticleId"));
-    let is_doi = |id: &Node| [id.attribute("IdType"), id.attribute("EIdType")].contains(&Some("doi"));
-    ids.extend(children(article, "ELocationID").chain(of_list).filter(is_doi).map(text));
     let types = child(article, "PublicationTypeList")
         .into_iter()
         .flat_map(|types| children(types, "PublicationType"));
     let headings =
         child(citation, "MeshHeadingList").into_iter().flat_map(|list| children(list, "MeshHeading"));
-    build(Fields {
-        ids,
-        title: text_at(article, "ArticleTitle").map(|title| without_brackets(&title)),
-        r#abstract: child(article, "Abstract").or_else(|| child(citation, "OtherAbstract")).map(parts),
-        authors: child(article, "AuthorList")
-            .map_or(Vec::new(), |list| children(list, "Author").filter_map(author).collect()),
-        published: at(article, "Journal/JournalIssue/PubDate").and_then(date),
+    let printed = at(article, "Journal/JournalIssue/PubDate").and_then(date);
+    let fields = Fields {
+        ids: ids(citation, at(node, "PubmedData/ArticleIdList"), children(article, "ELocationID"), unread)?,
+        title: title(article, &["ArticleTitle", "VernacularTitle"]),
+        r#abstract: r#abstract(article).or_else(|| r#abstract(citation)),
+        authors: authors(article),
+        published: printed.into_iter().chain(children(article, "ArticleDate").filter_map(date)).collect(),
         categories: headings.filter_map(|heading| text_at(heading, "DescriptorName")).collect(),
         venue: text_at(article, "Journal/Title"),
         source: Some(SOURCE.into()),
         url: None,
         withdrawn: types.map(text).any(|kind| kind.trim() == "Retracted Publication"),
         also: Vec::new(),
-    })
-    .map(Entry::Paper)
+    };
+    build(fields, unread).map(Entry::Paper)
+}
+
+/// A book, or a chapter of one, that PubMed lists.
+fn book(node: Node, unread: &Unread) -> Result<Entry, String> {
+    let document =
+        child(node, "BookDocument").ok_or("got a book article without BookDocument, wanted one with it")?;
+    let own = child(document, "Book");
+    let own_authors = own.map_or(Vec::new(), authors);
+    let of_chapter = authors(document);
+    let dates = [at(document, "Book/PubDate"), child(document, "ContributionDate")];
+    let list = child(document, "ArticleIdList").or_else(|| at(node, "PubmedBookData/ArticleIdList"));
+    let fields = Fields {
+        ids: ids(document, list, children(document, "ELocationID"), unread)?,
+        title: title(document, &["ArticleTitle", "VernacularTitle"])
+            .or_else(|| own.and_then(|book| title(book, &["BookTitle"]))),
+        r#abstract: r#abstract(document),
+        authors: if of_chapter.is_empty() { own_authors } else { of_chapter },
+        published: dates.into_iter().flatten().filter_map(date).collect(),
+        venue: own.and_then(|book| title(book, &["BookTitle"])),
+        source: Some(SOURCE.into()),
+        ..Fields::default()
+    };
+    build(fields, unread).map(Entry::Paper)
+}
+
+/// PubMed's own number, then DOIs and PubMed Central's. Those that are said to be wrong are noted.
+fn ids<'a, 'input: 'a>(
+    citation: Node,
+    list: Option<Node<'a, 'input>>,
+    locations: impl Iterator<Item = Node<'a, 'input>>,
+    unread: &Unread,
+) -> Result<Vec<String>, String> {
+    let pmid = text_at(citation, "PMID").ok_or("got a citation without PMID, wanted one with it")?;
+    let mut ids = vec![format!("pmid:{}", pmid.trim())];
+    let listed = list.into_iter().flat_map(|list| children(list, "ArticleId"));
+    for id in locations.chain(listed) {
+        let written = text(id);
+        let before = match id.attribute("IdType").or(id.attribute("EIdType")) {
+            Some("doi") => "",
+            Some("pmc") => "pmcid:",
+            _ => continue,
+        };
+        match id.attribute("ValidYN") {
+            Some("N") => unread.note("ids that PubMed says are not valid", written.trim()),
+            _ => ids.push(format!("{before}{}", written.trim())),
+        }
+    }
+    Ok(ids)
+}
+
+/// The first title that there is: a translated one may be `[Not Available].`, beside the one it was published with.
+fn title(node: Node, names: &[&str]) -> Option<String> {
+    let titles = names.iter().filter_map(|name| text_at(node, name)).map(|title| without_brackets(&title));
+    let is_one = |title: &String| !title.is_empty() && !title.eq_ignore_ascii_case("not available");
+    titles.into_iter().find(is_one)
+}
+
+/// The abstract, or else another one: an English one first.
+fn r#abstract(node: Node) -> Option<String> {
+    let others = || children(node, "OtherAbstract");
+    let is_english = |other: &Node| other.attribute("Language") == Some("eng");
+    let all = children(node, "Abstract").chain(others().filter(is_english)).chain(others());
+    all.map(parts).find(|text| !text.trim().is_empty())
+}
+
+fn authors(node: Node) -> Vec<String> {
+    children(node, "AuthorList").flat_map(|list| children(list, "Author")).filter_map(author).collect()
 }
 
 /// A title ends with a stop that is not its own; one that was translated stands in brackets.
@@ -87,21 +153,17 @@ fn author(node: Node) -> Option<String> {
     if name.trim().is_empty() { text_at(node, "CollectiveName") } else { Some(name) }
 }
 
-/// `Year`, `Month` (a number or three letters), `Day`; or the first year of a `MedlineDate` such as `1998 Dec-1999 Jan`.
+/// `Year`, `Month` (a number or three letters), `Day`; or a `MedlineDate` such as `1998 Dec-1999 Jan`.
 fn date(node: Node) -> Option<String> {
     let part = |name: &str| text_at(node, name).map(|part| part.trim().to_string());
-    let Some(year) = part("Year") else {
-        let date = part("MedlineDate")?;
-        return date.get(..4).filter(|year| parse_date(year).is_ok()).map(str::to_string);
-    };
+    let Some(year) = part("Year") else { return part("MedlineDate") };
     let month = part("Month").and_then(|month| month_number(&month));
     let day = part("Day").and_then(|day| day.parse::<u8>().ok());
-    let exact = match (month, day) {
+    Some(match (month, day) {
         (Some(month), Some(day)) => format!("{year}-{month:02}-{day:02}"),
         (Some(month), None) => format!("{year}-{month:02}"),
-        _ => year.clone(),
-    };
-    [exact, year].into_iter().find(|date| parse_date(date).is_ok())
+        _ => year,
+    })
 }
 
 /// A month by its number or its English name.
@@ -128,7 +190,8 @@ mod tests {
             <PublicationTypeList><PublicationType>Retracted Publication</PublicationType></PublicationTypeList></Article>
             <MeshHeadingList><MeshHeading><DescriptorName>Heart</DescriptorName></MeshHeading></MeshHeadingList></MedlineCitation></PubmedArticle>
             <DeleteCitation><PMID>8</PMID><PMID>9</PMID></DeleteCitation></PubmedArticleSet>"#;
-        let got: Vec<_> = entries(Box::new(Cursor::new(text))).map(Result::unwrap).collect();
+        let got: Vec<_> =
+            entries(Box::new(Cursor::new(text)), &Unread::default()).map(Result::unwrap).collect();
         let Entry::Paper(paper) = &got[0] else { panic!("{got:?}") };
         assert_eq!((paper.id.as_str(), paper.also[0].as_str()), ("pmid:7", "10.1000/h"));
         assert_eq!((paper.title.as_str(), paper.r#abstract.as_str()), ("On CO₂ and hearts", "AIM: Why. So."));
@@ -140,6 +203,95 @@ mod tests {
             .map(|entry| matches!(entry, Entry::Deleted(gone) if gone.source.is_some()))
             .collect();
         assert_eq!(gone, [true, true]);
+    }
+
+    fn papers(citations: &str) -> Vec<crate::Paper> {
+        let text = format!("<PubmedArticleSet>{citations}</PubmedArticleSet>");
+        entries(Box::new(Cursor::new(text)), &Unread::default())
+            .map(|entry| match entry {
+                Ok(Entry::Paper(paper)) => paper,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    fn citation(article: &str, citation: &str, data: &str) -> String {
+        format!(
+            "<PubmedArticle><MedlineCitation><PMID>7</PMID><Article><Journal><JournalIssue><PubDate/></JournalIssue></Journal>{article}</Article>\
+             {citation}</MedlineCitation><PubmedData>{data}</PubmedData></PubmedArticle>"
+        )
+    }
+
+    #[test]
+    fn books_are_papers() {
+        let book = r#"<PubmedBookArticle><BookDocument><PMID>10</PMID><ArticleIdList><ArticleId IdType="bookaccession">NBK1</ArticleId></ArticleIdList>
+            <Book><BookTitle>Bee Reviews</BookTitle><PubDate><Year>2019</Year></PubDate><AuthorList Type="editors"><Author><LastName>Ed</LastName></Author></AuthorList></Book>
+            <ArticleTitle>Wings</ArticleTitle><AuthorList Type="authors"><Author><LastName>Quill</LastName><ForeName>Ada</ForeName></Author></AuthorList>
+            <Abstract><AbstractText>Short.</AbstractText></Abstract></BookDocument></PubmedBookArticle>
+            <PubmedBookArticle><BookDocument><PMID>11</PMID><Book><BookTitle>Hives</BookTitle><AuthorList><Author><LastName>Ed</LastName></Author></AuthorList></Book>
+            <ContributionDate><Year>2001</Year><Month>2</Month></ContributionDate></BookDocument></PubmedBookArticle>"#;
+        let got = papers(book);
+        let [chapter, whole] = &got[..] else { panic!("{got:?}") };
+        assert_eq!(
+            (chapter.id.as_str(), &*chapter.title, &*chapter.r#abstract),
+            ("pmid:10", "Wings", "Short.")
+        );
+        assert_eq!(
+            (&chapter.authors[..], chapter.published.as_deref()),
+            (&["Ada Quill".to_string()][..], Some("2019"))
+        );
+        assert_eq!(
+            (&*whole.title, whole.published.as_deref(), &*whole.authors[0]),
+            ("Hives", Some("2001-02"), "Ed")
+        );
+    }
+
+    #[test]
+    fn a_title_or_abstract_that_is_not_there_stands_elsewhere() {
+        let title = |article: &str| papers(&citation(article, "", "")).remove(0).title;
+        let vernacular = "<VernacularTitle>Comment les abeilles comptent.</VernacularTitle>";
+        for none in [
+            "<ArticleTitle>[Not Available].</ArticleTitle>",
+            "<ArticleTitle/>",
+            "<ArticleTitle> </ArticleTitle>",
+        ] {
+            assert_eq!(title(&format!("{none}{vernacular}")), "Comment les abeilles comptent", "{none}");
+        }
+        assert_eq!(title(&format!("<ArticleTitle>Bees.</ArticleTitle>{vernacular}")), "Bees");
+        let others = r#"<OtherAbstract Language="fre"><AbstractText>Mots.</AbstractText></OtherAbstract>
+            <OtherAbstract Language="eng"><AbstractText>Words.</AbstractText></OtherAbstract>"#;
+        let text = |article: &str| {
+            let article = format!("<ArticleTitle>T</ArticleTitle>{article}");
+            papers(&citation(&article, others, "")).remove(0).r#abstract
+        };
+        assert_eq!(text(""), "Words.");
+        assert_eq!(text("<Abstract><AbstractText/></Abstract>"), "Words.");
+        assert_eq!(text("<Abstract><AbstractText>Own.</AbstractText></Abstract>"), "Own.");
+    }
+
+    #[test]
+    fn dates_and_ids_are_read_wherever_they_stand() {
+        let one = |article: &str, data: &str| papers(&citation(article, "", data)).remove(0);
+        let title = "<ArticleTitle>T</ArticleTitle>";
+        let electronic =
+            format!("{title}<ArticleDate><Year>2012</Year><Month>05</Month><Day>06</Day></ArticleDate>");
+        assert_eq!(one(&electronic, "").published.as_deref(), Some("2012-05-06"));
+        for (date, wanted) in [
+            ("Winter 2016", "2016"),
+            ("1998 Dec-1999 Jan", "1998"),
+            ("Nov-Dec 2004", "2004"),
+            ("15 Mar 2003", "2003-03-15"),
+        ] {
+            let text = citation(title, "", "")
+                .replace("<PubDate/>", &format!("<PubDate><MedlineDate>{date}</MedlineDate></PubDate>"));
+            assert_eq!(papers(&text)[0].published.as_deref(), Some(wanted), "{date}");
+        }
+        let article = format!(
+            r#"{title}<ELocationID EIdType="doi" ValidYN="N">10.5555/wrong</ELocationID><ELocationID EIdType="doi" ValidYN="Y">10.5555/right</ELocationID>"#
+        );
+        let list = r#"<ArticleIdList><ArticleId IdType="pmc">PMC7654321</ArticleId><ArticleId IdType="pii">S1</ArticleId></ArticleIdList>"#;
+        let also: Vec<_> = one(&article, list).also.iter().map(|id| id.to_string()).collect();
+        assert_eq!(also, ["10.5555/right", "PMC7654321"]);
     }
 
     #[test]

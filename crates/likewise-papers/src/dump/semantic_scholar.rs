@@ -3,13 +3,14 @@
 //! Its own file because of the join: either dataset is larger than memory, so abstracts wait on the disk, in a
 //! database of SQLite's that is gone with the process, until their papers come.
 
-use super::fields::{Fields, build, date_if_readable, deleted};
+use super::fields::{Fields, build, deleted};
 use super::json::records;
+use super::loose::{Id, List, Loose, Object, Text};
+use super::unread::Unread;
 use super::{Entries, Entry, Refused};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension};
 use serde::Deserialize;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,14 +21,14 @@ const SOURCE: &str = "semantic-scholar";
 /// Abstracts put in at once.
 const AT_ONCE: usize = 10_000;
 
-/// Whether a first line has the key that only these datasets have.
-pub fn looks_like(line: &str) -> bool {
-    line.contains("\"corpusid\"")
+/// Whether an object has a key that only these datasets and the API's answers have.
+pub fn looks_like(object: &str) -> bool {
+    ["\"corpusid\"", "\"corpusId\"", "\"paperId\"", "\"externalIds\""].iter().any(|key| object.contains(key))
 }
 
 /// Whether that line is one of the abstracts' dataset.
 pub fn has_abstracts(line: &str) -> bool {
-    looks_like(line) && line.contains("\"abstract\"") && !line.contains("\"title\"")
+    line.contains("\"corpusid\"") && line.contains("\"abstract\"") && !line.contains("\"title\"")
 }
 
 /// Abstracts by the number of their paper, on the disk.
@@ -109,84 +110,120 @@ struct Abstract {
     text: Option<String>,
 }
 
-/// The papers of the papers' dataset, with the abstracts that were taken in before.
-pub fn entries(reader: Box<dyn BufRead + Send>, abstracts: Option<Abstracts>) -> Entries {
-    records(reader, move |record: Record| record.into_entry(abstracts.as_ref()))
+/// The papers of the papers' dataset, with the abstracts that were taken in before, or of the API's answers.
+pub fn entries(reader: Box<dyn BufRead + Send>, abstracts: Option<Abstracts>, unread: &Unread) -> Entries {
+    records(reader, unread, move |record: Record, unread| record.into_entry(abstracts.as_ref(), unread))
 }
 
-#[derive(Deserialize)]
-struct Record {
-    corpusid: i64,
-    externalids: Option<BTreeMap<String, Value>>,
-    title: Option<String>,
-    r#abstract: Option<String>,
-    authors: Option<Vec<Named>>,
-    venue: Option<String>,
-    journal: Option<Journal>,
-    year: Option<u16>,
-    publicationdate: Option<String>,
-    s2fieldsofstudy: Option<Vec<Field>>,
-    #[serde(default)]
-    deleted: bool,
+/// One paper.
+pub fn entry(record: Record, unread: &Unread) -> Result<Entry, String> {
+    record.into_entry(None, unread)
 }
 
-#[derive(Deserialize)]
+/// A paper, as far as it is read. Datasets write its fields in lower case, the API in camel case.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Record {
+    #[serde(alias = "corpusId")]
+    corpusid: Loose<Id>,
+    #[serde(rename = "paperId")]
+    paper_id: Text,
+    #[serde(alias = "externalIds")]
+    externalids: Loose<Object<BTreeMap<String, Text>>>,
+    title: Text,
+    r#abstract: Text,
+    authors: List<Object<Named>>,
+    venue: Text,
+    #[serde(alias = "publicationVenue")]
+    publicationvenue: Loose<Object<Named>>,
+    journal: Loose<Object<Named>>,
+    year: Text,
+    #[serde(alias = "publicationDate")]
+    publicationdate: Text,
+    #[serde(alias = "s2FieldsOfStudy")]
+    s2fieldsofstudy: List<Object<Field>>,
+    #[serde(alias = "fieldsOfStudy")]
+    fieldsofstudy: List<String>,
+    deleted: Loose<bool>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Named {
-    name: Option<String>,
+    name: Text,
 }
 
-#[derive(Deserialize)]
-struct Journal {
-    name: Option<String>,
-}
-
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Field {
-    category: Option<String>,
+    category: Text,
 }
+
+/// Ids elsewhere by the names that Semantic Scholar gives them, and what is put before each.
+const OTHERS: [(&str, &str); 6] = [
+    ("ArXiv", ""),
+    ("ACL", "acl:"),
+    ("DOI", ""),
+    ("PubMed", "pmid:"),
+    ("PubMedCentral", "pmcid:"),
+    ("CorpusId", "corpusid:"),
+];
 
 impl Record {
-    fn into_entry(self, abstracts: Option<&Abstracts>) -> Result<Entry, String> {
-        let number = self.corpusid;
-        if self.deleted {
-            return deleted(&format!("corpusid:{number}"), Some(SOURCE)).map(Entry::Deleted);
+    fn into_entry(self, abstracts: Option<&Abstracts>, unread: &Unread) -> Result<Entry, String> {
+        let number = self.corpusid.read("corpusid", unread).map(Id::text).transpose()?;
+        let own = number.as_ref().map(|number| format!("corpusid:{number}"));
+        if self.deleted.read("deleted", unread).unwrap_or_default() {
+            let id = own.ok_or("got deleted without a corpusid, wanted the paper's")?;
+            return deleted(&id, Some(SOURCE)).map(Entry::Deleted);
         }
-        let external = |name: &str, before: &str| {
-            let id = match self.externalids.as_ref()?.get(name)? {
-                Value::String(id) => id.clone(),
-                Value::Number(id) => id.to_string(),
-                _ => return None,
-            };
-            Some(format!("{before}{id}"))
+        let mut external =
+            self.externalids.read("externalids", unread).map_or_else(BTreeMap::new, |ids| ids.0);
+        let mut ids: Vec<String> = OTHERS
+            .iter()
+            .filter_map(|(name, before)| {
+                let id = external.remove(*name)?.read(&format!("externalids.{name}"), unread)?;
+                Some(format!("{before}{}", id.trim())).filter(|_| !id.trim().is_empty())
+            })
+            .collect();
+        ids.extend(own);
+        if ids.is_empty() {
+            ids.extend(self.paper_id.read("paperId", unread).filter(|id| !id.trim().is_empty()));
+        }
+        let waiting = || {
+            let number = number.as_ref()?.parse().ok()?;
+            abstracts.map(|abstracts| abstracts.of(number)).transpose().map(Option::flatten).transpose()
         };
-        let others =
-            [("ArXiv", ""), ("ACL", "acl:"), ("DOI", ""), ("PubMed", "pmid:"), ("PubMedCentral", "pmcid:")];
-        let mut ids: Vec<String> =
-            others.iter().filter_map(|(name, before)| external(name, before)).collect();
-        ids.push(format!("corpusid:{number}"));
-        let waiting = || abstracts.map(|abstracts| abstracts.of(number)).transpose().map(Option::flatten);
-        let r#abstract = match self.r#abstract {
+        let r#abstract = match self.r#abstract.read("abstract", unread) {
             Some(text) => Some(text),
-            None => waiting().map_err(|error| error.to_string())?,
+            None => waiting().transpose().map_err(|error| error.to_string())?,
         };
+        let fields = self.s2fieldsofstudy.items("s2fieldsofstudy", unread).into_iter();
         let mut categories: Vec<String> =
-            self.s2fieldsofstudy.into_iter().flatten().filter_map(|field| field.category).collect();
-        categories.dedup();
-        let date = self.publicationdate.as_deref().and_then(date_if_readable);
-        build(Fields {
+            fields.filter_map(|field| field.0.category.read("s2fieldsofstudy.category", unread)).collect();
+        categories.extend(self.fieldsofstudy.items("fieldsofstudy", unread));
+        let dates = [self.publicationdate.read("publicationdate", unread), self.year.read("year", unread)];
+        let name = |named: Loose<Object<Named>>, field: &str| {
+            named.read(field, unread).and_then(|named| named.0.name.read(field, unread))
+        };
+        let authors = self.authors.items("authors", unread).into_iter();
+        let venue = self.venue.read("venue", unread).filter(|venue| !venue.trim().is_empty());
+        let fields = Fields {
             ids,
-            title: self.title,
+            title: self.title.read("title", unread),
             r#abstract,
-            authors: self.authors.into_iter().flatten().filter_map(|author| author.name).collect(),
-            published: date.or_else(|| date_if_readable(&self.year?.to_string())),
+            authors: authors.filter_map(|author| author.0.name.read("authors.name", unread)).collect(),
+            published: dates.into_iter().flatten().collect(),
             categories,
-            venue: self.venue.filter(|venue| !venue.trim().is_empty()).or_else(|| self.journal?.name),
+            venue: venue
+                .or_else(|| name(self.journal, "journal"))
+                .or_else(|| name(self.publicationvenue, "publicationvenue")),
             source: Some(SOURCE.into()),
             url: None,
             withdrawn: false,
             also: Vec::new(),
-        })
-        .map(Entry::Paper)
+        };
+        build(fields, unread).map(Entry::Paper)
     }
 }
 
@@ -210,7 +247,8 @@ mod tests {
         let papers = r#"{"corpusid":1,"title":"One","externalids":{"DOI":null}}
             {"corpusid":2,"title":"Two","externalids":{"ArXiv":"2101.00002","PubMed":7,"DOI":"10.1000/X"},"year":2021,"journal":{"name":"J"},"venue":""}
             {"corpusid":3,"deleted":true}"#;
-        let got: Vec<_> = entries(reader(papers), Some(abstracts)).map(Result::unwrap).collect();
+        let got: Vec<_> =
+            entries(reader(papers), Some(abstracts), &Unread::default()).map(Result::unwrap).collect();
         let [Entry::Paper(one), Entry::Paper(two), Entry::Deleted(gone)] = &got[..] else {
             panic!("{got:?}")
         };

@@ -4,6 +4,8 @@
 //! end, and it would have to be held whole. What is cut out is one paper, so a bad one is refused and the next one read.
 
 use super::lines::MAX_ENTRY_BYTES;
+use super::unread::Unread;
+use super::xml_mend::mended;
 use super::{Entries, Entry, Refused};
 use roxmltree::{Document, Node, ParsingOptions};
 use std::collections::BTreeSet;
@@ -30,13 +32,17 @@ pub struct Cut {
 pub fn entries(
     reader: Box<dyn BufRead + Send>,
     cut: Cut,
-    mut read: impl FnMut(Node) -> Vec<Result<Entry, String>> + Send + 'static,
+    unread: &Unread,
+    mut read: impl FnMut(Node, &Unread) -> Vec<Result<Entry, String>> + Send + 'static,
 ) -> Entries {
+    let unread = unread.clone();
     let elements = Elements { reader, cut, line: 1, root: None, ended: false };
     Box::new(elements.flat_map(move |element| match element {
         Err(refused) => vec![Err(refused)],
         Ok((line, xml)) => {
-            let entries = parse(&xml, &mut read).unwrap_or_else(|reason| vec![Err(reason)]);
+            let xml = mended(&xml, &unread);
+            let entries =
+                parse(&xml, |element| read(element, &unread)).unwrap_or_else(|reason| vec![Err(reason)]);
             entries.into_iter().map(|entry| entry.map_err(|reason| Refused { line, reason })).collect()
         }
     }))

@@ -38,6 +38,78 @@ pub fn parse_date(text: &str) -> Result<PublishedRange, String> {
     Ok(PublishedRange { first: day(range.0, range.1)?, last: day(range.2, range.3)?, date: date.into() })
 }
 
+/// A date that is written in any of the ways people and programs write one: `May 2018`, `7 June 2018`, `2018/06/07`,
+/// `20180607`, `c2018`, or seconds or milliseconds since 1970. As exact as it is sure; `07.06.2018` is a year, because
+/// which of the two is the month differs from country to country. `None` if there is not even a year.
+pub fn read_date(text: &str) -> Option<String> {
+    let text = text.trim().trim_end_matches(".0");
+    // What follows a date is a time, or else more of the date.
+    let is_time = |rest: &str| rest.is_empty() || rest.starts_with('T') || rest.contains(':');
+    let whole = || parse_date(text).ok().map(|range| range.date).filter(|date| is_time(&text[date.len()..]));
+    let in_order = || year_first(text).or_else(|| month_named(text)).or_else(|| since_1970(text));
+    whole().or_else(in_order).or_else(|| year_of(text))
+}
+
+/// A date that is tried at several lengths, the most exact first.
+fn longest(year: &str, month: u8, day: Option<u8>) -> Option<String> {
+    let exact = day.map(|day| format!("{year}-{month:02}-{day:02}"));
+    let all = [exact, Some(format!("{year}-{month:02}")), Some(year.to_string())];
+    all.into_iter().flatten().find(|date| parse_date(date).is_ok())
+}
+
+/// `2018/6/7`, `2018-06-00`, `2018.06` or `20180607`, and anything after them.
+fn year_first(text: &str) -> Option<String> {
+    let date = text.split(['T', ' ', ',']).next().unwrap_or_default();
+    if date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()) {
+        let (year, month, day) = (date.get(..4)?, date.get(4..6)?, date.get(6..)?);
+        return year_of(year).and_then(|year| longest(&year, month.parse().ok()?, day.parse().ok()));
+    }
+    let mut parts = date.split(['-', '/', '.']);
+    let year = parts.next().filter(|year| year.len() == 4).and_then(year_of)?;
+    let month = parts.next()?.parse().ok()?;
+    longest(&year, month, parts.next().and_then(|day| day.parse().ok()))
+}
+
+/// `May 2018`, `June 7, 2018`, `7 Jun 2018`: a month by its English name, a year, and one number that may be the day.
+fn month_named(text: &str) -> Option<String> {
+    const MONTHS: [&str; 12] =
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let words: Vec<String> = text
+        .split_whitespace()
+        // A time of day is no day.
+        .filter(|word| !word.contains(':'))
+        .flat_map(|word| word.split(|character: char| !character.is_alphanumeric()))
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    let named = |word: &String| MONTHS.iter().position(|month| word.starts_with(month));
+    let mut months = words.iter().filter_map(named);
+    // `May-June 2018` is no day, and of two years it is not sure which the month is of.
+    let (month, None) = (months.next()?, months.next()) else { return None };
+    let mut years = words.iter().filter(|word| word.len() == 4).filter_map(|word| year_of(word));
+    let (year, None) = (years.next()?, years.next()) else { return None };
+    let days: Vec<u8> =
+        words.iter().filter(|word| word.len() <= 2).filter_map(|word| word.parse().ok()).collect();
+    longest(&year, u8::try_from(month + 1).ok()?, if let [day] = days[..] { Some(day) } else { None })
+}
+
+/// The day of a time in seconds since 1970, or in milliseconds: as many digits as times have that are no years.
+fn since_1970(text: &str) -> Option<String> {
+    let number: i64 = text.parse().ok()?;
+    let seconds = match number {
+        100_000_000..10_000_000_000 => number,
+        100_000_000_000..10_000_000_000_000 => number / 1000,
+        _ => return None,
+    };
+    time::OffsetDateTime::from_unix_timestamp(seconds).ok().map(|time| written_day(time.date()))
+}
+
+/// The first number of four digits that can be a year.
+fn year_of(text: &str) -> Option<String> {
+    let mut numbers = text.split(|character: char| !character.is_ascii_digit());
+    numbers.find(|number| number.len() == 4 && ("1500"..="2199").contains(number)).map(str::to_string)
+}
+
 /// A day as it is written here: `YYYY-MM-DD`.
 pub fn written_day(date: time::Date) -> String {
     format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
@@ -57,6 +129,40 @@ pub struct PublishedRange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_that_are_written_oddly_are_read_as_far_as_they_are_sure() {
+        for (written, wanted) in [
+            ("2018", "2018"),
+            ("2018-06-07T10:11:12+02:00", "2018-06-07"),
+            ("2018-06-07 10:11:12.123456", "2018-06-07"),
+            ("May 2018", "2018-05"),
+            ("2018 Sept", "2018-09"),
+            ("June 7, 2018", "2018-06-07"),
+            ("Thu, 7 Jun 2018 10:11:12 GMT", "2018-06-07"),
+            ("2018/06/07", "2018-06-07"),
+            ("2018/6", "2018-06"),
+            ("20180607", "2018-06-07"),
+            ("2018-6-7", "2018-06-07"),
+            ("2018-06-00", "2018-06"),
+            ("2018-13-45", "2018"),
+            ("07.06.2018", "2018"),
+            ("2018-W23", "2018"),
+            ("c2018", "2018"),
+            ("[2018]", "2018"),
+            ("2018-2019", "2018"),
+            ("2018 May-Jun", "2018"),
+            ("Spring-Summer 1975", "1975"),
+            ("2018.0", "2018"),
+            ("1528329600", "2018-06-07"),
+            ("1528329600000", "2018-06-07"),
+        ] {
+            assert_eq!(read_date(written).as_deref(), Some(wanted), "{written}");
+        }
+        for none in ["n.d.", "", "soon", "12", "99999", "0000-00-00"] {
+            assert_eq!(read_date(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn dates_are_as_exact_as_they_are() {

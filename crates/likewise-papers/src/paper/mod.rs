@@ -5,7 +5,7 @@
 mod date;
 mod id;
 
-pub use date::{PublishedRange, parse_date, written_day};
+pub use date::{PublishedRange, parse_date, read_date, written_day};
 pub use id::{Kind, MAX_ID_BYTES, PaperId};
 
 use serde::{Deserialize, Serialize};
