@@ -27,7 +27,7 @@ pub struct DumpOptions {
 }
 
 /// Exit status: entries were refused.
-const REFUSED: u8 = 2;
+pub const REFUSED: u8 = 2;
 
 /// Dumps, found.
 pub struct Dumps {

@@ -1,9 +1,10 @@
 //! `likewise search`: the papers that are like a text, a file or other papers.
 
 use super::choices;
+use super::dumps::REFUSED;
 use super::place::PlaceOptions;
 use super::print_line;
-use crate::search::ask::{List, is_text, read};
+use crate::search::ask::{List, Reading, is_text, read};
 use crate::search::{
     Answer, DEFAULT_K, Diversity, Examples, Hit, Library, Like, Mode, Pair, Query, Shares, Why,
 };
@@ -114,16 +115,17 @@ impl FilterOptions {
     }
 }
 
-/// Runs it.
+/// Runs it: exit status 0, or 2 if entries of a reading list stand for nothing.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut like = Like::papers(options.like.clone());
     like.texts.extend(options.text.clone());
     like.texts.extend(options.file.as_deref().map(read_text).transpose()?);
     let list = options.list.as_deref().map(read_text).transpose()?;
     let library = options.place.place()?.library(options.place.load()?)?;
-    if let Some(list) = list {
-        add(&mut like, &list, &library)?;
-    }
+    let lost = match list {
+        Some(list) => add(&mut like, &list, &library)?,
+        None => 0,
+    };
     let Options { k, examples, exact, mode, min_score, diversity, half_life, rescore, explain, .. } =
         *options;
     let (unlike, filter) = (Like::papers(options.unlike.clone()), options.filter.filter());
@@ -147,12 +149,15 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     } else {
         print(&answer)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if lost == 0 { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }
 
-/// Adds what a reading list stands for. What is not here is asked for by its text, if it has one.
-fn add(like: &mut Like, list: &str, library: &Library) -> anyhow::Result<()> {
-    let List { papers, texts, missing } = List::of(read(list), library)?;
+/// Adds what a reading list stands for; gives how many entries stand for nothing. What is not here is asked for by its text,
+/// if it has one.
+fn add(like: &mut Like, list: &str, library: &Library) -> anyhow::Result<u64> {
+    let Reading { examples, not_read, lost } = read(list);
+    not_read.iter().for_each(|wrong| eprintln!("not read: --list: {wrong}"));
+    let List { papers, texts, missing } = List::of(examples, library)?;
     anyhow::ensure!(
         !papers.is_empty() || !texts.is_empty(),
         "--list: got nothing that is here, wanted ids, titles, abstracts"
@@ -162,7 +167,7 @@ fn add(like: &mut Like, list: &str, library: &Library) -> anyhow::Result<()> {
     }
     like.papers.extend(papers);
     like.texts.extend(texts);
-    Ok(())
+    Ok(lost)
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {

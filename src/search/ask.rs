@@ -5,12 +5,9 @@
 
 use super::MAX_PAPERS;
 use super::library::Library;
-use biblatex::{RawBibliography, RawChunk, RawEntry};
+use likewise_papers::bibliography::{self, Entry};
 use likewise_papers::latex::readable;
 use likewise_papers::paper::{MAX_ID_BYTES, Paper, PaperId, collapse_whitespace};
-
-/// Bytes of a field of a bibliography that are read: more than any abstract has.
-const FIELD_BYTES: usize = 16_000;
 
 /// Most words of one part that are looked up.
 const MOST_IDS: usize = 10 * MAX_PAPERS;
@@ -77,11 +74,42 @@ impl List {
     }
 }
 
+/// What was read of a field or a file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// What it stands for.
+    pub examples: Vec<Example>,
+    /// Entries of a bibliography of which something could not be read: line, key, and what it was.
+    pub not_read: Vec<String>,
+    /// How many of them stand for nothing.
+    pub lost: u64,
+}
+
 /// Reads a field. Parts with empty lines between them are examples of their own. Of a bibliography no entry of which can be
-/// read, nothing.
-pub fn read(text: &str) -> Vec<Example> {
-    let entries = bibliography(text);
-    if entries.is_empty() && !starts_entry(text.trim_start()) { parts(text) } else { entries }
+/// read, nothing but what is wrong with it.
+pub fn read(text: &str) -> Reading {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if !bibliography::is_one(text) {
+        return Reading { examples: parts(text), ..Reading::default() };
+    }
+    let mut read = Reading::default();
+    for entry in bibliography::entries(text) {
+        let example = example(&entry);
+        let is_lost = example.is_none();
+        let lost = is_lost.then(|| "it has no title and no id that is known everywhere".to_string());
+        let wrong: Vec<String> = [entry.wrong.clone(), lost].into_iter().flatten().collect();
+        if !wrong.is_empty() {
+            let key = if entry.key.is_empty() { "an entry without a key" } else { &entry.key };
+            read.not_read.push(format!("line {}, {key}: {}", entry.line, wrong.join("; ")));
+            read.lost += u64::from(is_lost);
+        }
+        read.examples.extend(example);
+    }
+    // A text that happens to have something like an entry in it.
+    if read.examples.is_empty() && !text.trim_start().starts_with('@') {
+        return Reading { examples: parts(text), ..Reading::default() };
+    }
+    read
 }
 
 /// Whether that is text, as far as one can tell: a PDF that was dropped is none.
@@ -94,10 +122,10 @@ fn parts(text: &str) -> Vec<Example> {
     let text = text.replace("\r\n", "\n");
     let mut examples = Vec::new();
     for part in text.split("\n\n").map(str::trim).filter(|part| !part.is_empty()) {
-        let words = part.split([' ', '\n', '\t', ',', ';']).filter(|word| !word.is_empty());
-        match words.clone().map(named).collect::<Option<Vec<PaperId>>>() {
+        let words: Vec<&str> = part.split([' ', '\n', '\t', '\r']).flat_map(ids_apart).collect();
+        match words.iter().map(|word| named(word)).collect::<Option<Vec<PaperId>>>() {
             Some(ids) => examples.extend(ids.into_iter().map(|id| Example::Paper(vec![id], None))),
-            None => examples.push(own_names(collapse_whitespace(part), words)),
+            None => examples.push(own_names(collapse_whitespace(part), words.into_iter())),
         }
     }
     // One word may be anybody's id for a paper; if it is not, it is a word, but for an address, which says nothing.
@@ -109,6 +137,45 @@ fn parts(text: &str) -> Vec<Example> {
         return vec![Example::Paper(vec![id], Some(word.clone()).filter(|_| !is_address))];
     }
     examples
+}
+
+/// The ids in a word with commas and semicolons in it. A DOI may have either, so that one begins another id only if that looks
+/// like one.
+fn ids_apart(word: &str) -> impl Iterator<Item = &str> {
+    let has_doi = word.contains("10.") && word.contains('/');
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches([',', ';']);
+        let begins_id = |place: &usize| {
+            let after = rest[*place..].trim_start_matches([',', ';', '(', '[', '<']);
+            after.is_empty() || !has_doi || looks_like_id(after)
+        };
+        let end =
+            rest.match_indices([',', ';']).map(|(place, _)| place).find(begins_id).unwrap_or(rest.len());
+        let (one, after) = rest.split_at(end);
+        rest = after;
+        Some(one).filter(|one| !one.is_empty())
+    })
+}
+
+/// Whether a text begins as an id does that is known everywhere.
+fn looks_like_id(text: &str) -> bool {
+    let starts = [
+        "10.",
+        "http:",
+        "https:",
+        "doi",
+        "arxiv:",
+        "pmid:",
+        "pmcid:",
+        "pmc",
+        "corpusid:",
+        "openalex:",
+        "acl:",
+    ];
+    let lower = text.get(..9).unwrap_or(text).to_ascii_lowercase();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    starts.iter().any(|start| lower.starts_with(start)) || (digits == 4 && text[digits..].starts_with('.'))
 }
 
 /// A text, unless each of several words may be an id of somebody's own: no word of a language has a digit, or a stroke.
@@ -133,59 +200,55 @@ fn named(word: &str) -> Option<PaperId> {
     if word.len() > 2 * MAX_ID_BYTES {
         return None;
     }
-    let mut word =
-        word.trim_start_matches(['(', '[', '<', '"', '\'']).trim_end_matches(['.', ']', '>', '"', '\'']);
+    let mut word = word.trim_start_matches(['(', '[', '<', '"', '\'', '{']).trim_end_matches(['"', '\'']);
     // A DOI may end in a bracket, if it has the other one, too.
-    while word.ends_with(')') && word.matches(')').count() > word.matches('(').count() {
-        word = word[..word.len() - 1].trim_end_matches('.');
+    loop {
+        let before = word;
+        word = word.trim_end_matches(['.', ',', ';', '"', '\'']);
+        for (open, close) in [('(', ')'), ('[', ']'), ('<', '>'), ('{', '}')] {
+            if word.ends_with(close) && word.matches(close).count() > word.matches(open).count() {
+                word = &word[..word.len() - 1];
+            }
+        }
+        if word == before {
+            break;
+        }
     }
     let id = PaperId::parse(word).ok()?;
     // `2101` is a number, and `1.5` no id.
+    if id.is_known_everywhere() { Some(id) } else { in_address(word) }
+}
+
+/// The DOI in the address of a publisher's page, such as `https://dl.acm.org/doi/abs/10.1145/1.2?download=true`.
+fn in_address(word: &str) -> Option<PaperId> {
+    /// What publishers put behind it.
+    const BEHIND: [&str; 8] = ["/pdf", "/full", "/abstract", "/meta", "/html", "/epdf", ".pdf", ".html"];
+    let (_, path) = word.split_once("://")?;
+    let place = path.find("/10.").or_else(|| path.find("=10.").or_else(|| path.find("/10%2E")))? + 1;
+    let mut doi = path[place..].split(['?', '#', '&']).next()?.trim_end_matches('/');
+    while let Some(shorter) = BEHIND.iter().find_map(|behind| doi.strip_suffix(behind)) {
+        doi = shorter;
+    }
+    let id = PaperId::parse(&format!("https://doi.org/{doi}")).ok()?;
     id.is_known_everywhere().then_some(id)
 }
 
-/// The entries of BibTeX, each by itself: one that is broken is none, and the others are. Nothing in them is resolved, no
-/// cross reference and no abbreviation: both may lead round in circles, or grow without end.
-fn bibliography(text: &str) -> Vec<Example> {
-    let mut starts = Vec::new();
-    let mut line_start = 0;
-    for line in text.split_inclusive('\n') {
-        let indent = line.len() - line.trim_start().len();
-        if starts_entry(line.trim_start()) {
-            starts.push(line_start + indent);
-        }
-        line_start += line.len();
-    }
-    let ends = starts.iter().skip(1).copied().chain([text.len()]);
-    let entries = starts.iter().zip(ends).filter_map(|(start, end)| {
-        let bibliography = RawBibliography::parse(&text[*start..end]).ok()?;
-        bibliography.entries.first().and_then(|entry| example(&entry.v))
-    });
-    entries.collect()
-}
-
-/// Whether a line begins an entry: `@article{`.
-fn starts_entry(line: &str) -> bool {
-    let Some(rest) = line.strip_prefix('@') else { return false };
-    let kind = rest.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
-    kind.len() < rest.len() && kind.trim_start_matches([' ', '\t']).starts_with(['{', '('])
-}
-
-fn example(entry: &RawEntry) -> Option<Example> {
+/// What an entry stands for: a paper by its ids, or its title and abstract.
+fn example(entry: &Entry) -> Option<Example> {
     let field = |name: &str| {
-        let pair = entry.fields.iter().find(|pair| pair.key.v.eq_ignore_ascii_case(name))?;
-        let chunks = pair.value.v.iter().filter_map(|chunk| match chunk.v {
-            RawChunk::Normal(text) => Some(text),
-            RawChunk::Abbreviation(_) => None,
-        });
-        let text: String = chunks.collect();
-        let text = readable(&text[..text.floor_char_boundary(FIELD_BYTES)]).replace(['{', '}'], "");
+        let text = readable(entry.field(name)?).replace(['{', '}'], "");
         Some(collapse_whitespace(&text)).filter(|text| !text.is_empty())
     };
     // What this program calls it, in a bibliography that it wrote.
     let own = field("likewise").and_then(|id| PaperId::parse(&id).ok());
-    let ids = ["eprint", "doi", "url"].iter().filter_map(|name| field(name)).filter_map(|id| named(&id));
-    let ids = own.into_iter().chain(ids);
+    let id = |name: &&str| {
+        // In a DOI no space means anything, but LaTeX may have made some of its signs.
+        let id = field(name)?.replace(' ', "");
+        named(&id).or_else(|| named(entry.field(name)?))
+    };
+    let numbered = |name: &str, before: &str| named(&format!("{before}{}", field(name)?));
+    let ids = own.into_iter().chain(["eprint", "doi", "url"].iter().filter_map(id));
+    let ids = ids.chain(numbered("pmid", "pmid:")).chain(numbered("pmcid", "pmcid:"));
     let text = field("title").map(|title| match field("abstract") {
         Some(text) => format!("{title}. {text}"),
         None => title,
@@ -201,6 +264,10 @@ fn example(entry: &RawEntry) -> Option<Example> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(text: &str) -> Vec<Example> {
+        super::read(text).examples
+    }
 
     fn paper(id: &str) -> Example {
         Example::Paper(vec![PaperId::parse(id).unwrap()], None)
@@ -262,16 +329,58 @@ mod tests {
                     Some("Bees that Count. We @ count.".into())
                 ),
                 Example::Paper(vec![PaperId::parse("2101.11408").unwrap()], Some("On Knots".into())),
+                text("No end"),
                 text("A Über book"),
             ]
         );
         assert_eq!(read("write to me@example.org {now}"), [text("write to me@example.org {now}")]);
-        assert_eq!(read("@misc{b, title = {unclosed"), [], "its source is no text to ask by");
+        assert_eq!(read("@misc{b, title = {unclosed"), [text("unclosed")]);
+        assert_eq!(read("@misc{b, note = {unclosed"), [], "its source is no text to ask by");
         let own = "@misc{bee2021, title = {Bees}, likewise = {www2025/zef}}";
         assert_eq!(
             read(own),
             [Example::Paper(vec![PaperId::parse("www2025/zef").unwrap()], Some("Bees".into()))]
         );
+    }
+
+    #[test]
+    fn a_doi_is_found_however_it_is_pasted() {
+        let sici = "10.1002/(sici)1097-4571(199009)41:6<391::aid-asi1>3.0.co;2-9";
+        for pasted in [
+            "10.1002/(SICI)1097-4571(199009)41:6<391::AID-ASI1>3.0.CO;2-9",
+            "https://doi.org/10.1002/(SICI)1097-4571(199009)41:6<391::AID-ASI1>3.0.CO;2-9",
+            "https://doi.org/10.1002/(SICI)1097-4571(199009)41:6%3C391::AID-ASI1%3E3.0.CO;2-9.",
+            "<https://doi.org/10.1002/(SICI)1097-4571(199009)41:6%3C391::AID-ASI1%3E3.0.CO%3B2-9?ref=x>",
+            "https://onlinelibrary.wiley.com/doi/abs/10.1002/(SICI)1097-4571(199009)41:6%3C391::AID-ASI1%3E3.0.CO;2-9",
+            "@article{a, doi = {10.1002/(SICI)1097-4571(199009)41:6{$<$}391::AID-ASI1{$>$}3.0.CO;2-9}}",
+            "@article{a, doi = {10.1002/(SICI)1097-4571(199009)41:6{\\textless}391::AID-ASI1{\\textgreater}3.0.CO;2-9}}",
+        ] {
+            assert_eq!(read(pasted), [paper(sici)], "{pasted}");
+        }
+        for (pasted, wanted) in [
+            ("10.1016%2F0022-2836%2881%2990087-5", "10.1016/0022-2836(81)90087-5"),
+            ("[10.1000/a[1]]", "10.1000/a[1]"),
+            ("doi:10.1000/x.", "10.1000/x"),
+            ("https://dl.acm.org/doi/pdf/10.1145/1.2?download=true", "10.1145/1.2"),
+            ("https://link.springer.com/article/10.1007/s1-2#Sec1", "10.1007/s1-2"),
+            ("@article{a, doi = {10.1007/978-3-540-74976-9\\_8}}", "10.1007/978-3-540-74976-9_8"),
+            ("@article{a, url = {https://doi.org/10.1007%2Fx}}", "10.1007/x"),
+        ] {
+            assert_eq!(read(pasted), [paper(wanted)], "{pasted}");
+        }
+        assert_eq!(
+            read("10.1000/a;10.1000/b,2101.00001;"),
+            [paper("10.1000/a"), paper("10.1000/b"), paper("2101.00001")]
+        );
+    }
+
+    #[test]
+    fn an_entry_that_is_lost_is_told_with_its_key_and_line() {
+        let bib = "\u{feff}@article{a, title={One}}\n@misc{empty, note={x}}\n@article{open, doi={10.1000/x},\n title={No end\n";
+        let Reading { examples, not_read, lost } = super::read(bib);
+        assert_eq!((examples.len(), lost), (2, 1), "{examples:?}");
+        assert!(not_read[0].starts_with("line 2, empty: it has no title"), "{not_read:?}");
+        assert!(not_read[1].starts_with("line 3, open: the value of title is not closed"), "{not_read:?}");
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct Asked {
     pub colour: Colour,
     /// Papers that were named and are not here: said once.
     pub missing: Vec<String>,
+    /// Entries of a bibliography that could not be read, or not wholly: said once.
+    pub not_read: Vec<String>,
     /// Texts that there was no room for: said once.
     pub left: usize,
 }
@@ -88,6 +90,7 @@ impl Asked {
             ("like", &self.like, MOST),
             ("unlike", &self.unlike, MOST),
             ("missing", &self.missing, MOST),
+            ("not_read", &self.not_read, MOST),
             ("category", &self.category, MOST_LABELS),
             ("venue", &self.venue, MOST_LABELS),
         ];
@@ -131,6 +134,7 @@ impl Asked {
             ("category", &self.category),
             ("venue", &self.venue),
             ("missing", &self.missing),
+            ("not_read", &self.not_read),
         ];
         for (name, list) in lists {
             query.extend_pairs(list.iter().map(|value| (name, value)));
@@ -166,7 +170,8 @@ impl Asked {
 
     /// The same from the beginning, with something changed.
     pub fn with(&self, change: impl FnOnce(&mut Asked)) -> Asked {
-        let mut asked = Asked { offset: 0, missing: Vec::new(), left: 0, ..self.clone() };
+        let said_once = Asked { missing: Vec::new(), not_read: Vec::new(), left: 0, ..self.clone() };
+        let mut asked = Asked { offset: 0, ..said_once };
         change(&mut asked);
         asked
     }

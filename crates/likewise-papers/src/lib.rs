@@ -36,6 +36,7 @@
 //! - [`terms`]: a text's terms, as they are compared
 //! - [`paper`]: a paper, its ids and its dates
 //! - [`dump`]: dump → papers, one file a format
+//! - [`bibliography`]: BibTeX → its entries
 //! - [`cite`]: papers in the formats of reference managers and spreadsheets
 
 pub mod error;
@@ -55,3 +56,5 @@ pub use paper::{Paper, PaperId};
 pub mod dump;
 
 pub mod cite;
+
+pub mod bibliography;

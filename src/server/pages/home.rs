@@ -109,8 +109,8 @@ async fn canonical(service: &Arc<Service>, asked: &Asked) -> Result<Option<Asked
     if !asked.like.is_empty() || !asked.unlike.is_empty() {
         return Ok(None);
     }
-    let Asked { q, like, missing, left, .. } = resolve(service, text.clone()).await?;
-    let better = Asked { q, like, missing, left, ..asked.clone() };
+    let Asked { q, like, missing, not_read, left, .. } = resolve(service, text.clone()).await?;
+    let better = Asked { q, like, missing, not_read, left, ..asked.clone() };
     Ok(Some(better).filter(|better| better != asked && (better.q != asked.q || !better.like.is_empty())))
 }
 

@@ -1,7 +1,7 @@
 //! What is asked, from a form or an address → a query, and how it is shown above the answers.
 
 use super::newest_day;
-use crate::search::ask::{Example, List, is_text, read};
+use crate::search::ask::{List, Reading, is_text, read};
 use crate::search::{Answer, Examples, Library, Like, Query};
 use crate::server::App;
 use crate::server::body::Form;
@@ -21,6 +21,10 @@ const TEXT_BYTES: usize = 4000;
 /// Bytes of all texts of an address: servers and browsers take about 64 KB, in which a byte may become three.
 const ALL_BYTES: usize = 16_000;
 
+/// Entries that could not be read that are told one by one, and letters of each.
+const MOST_NOT_READ: usize = 5;
+const NOT_READ_LETTERS: usize = 150;
+
 /// Reads the field and goes to the address that asks for what is in it, and for what was asked beside it.
 pub async fn ask(State(app): State<App>, Form(form): Form<Asked>) -> Result<Redirect, Problem> {
     let service = app.service()?;
@@ -32,15 +36,16 @@ pub async fn ask(State(app): State<App>, Form(form): Form<Asked>) -> Result<Redi
         ));
     }
     let is_blank = text.trim().is_empty();
-    let Asked { q, like, missing, left, .. } = resolve(&service, text).await?;
+    let Asked { q, like, missing, not_read, left, .. } = resolve(&service, text).await?;
     if !is_blank && q.is_empty() && like.is_empty() && missing.is_empty() {
-        return Err(Problem::invalid(
-            "got a bibliography of which no entry can be read, wanted one with titles or ids; paste a title or an abstract",
-        ));
+        let why = not_read.first().map_or(String::new(), |first| format!(" ({first})"));
+        return Err(Problem::invalid(format!(
+            "got a bibliography of which no entry can be read{why}, wanted one with titles or ids; paste a title or an abstract",
+        )));
     }
     let new = like.into_iter().filter(|id| !form.like.contains(id)).collect();
     let like = [form.like.clone(), new].concat();
-    let asked = Asked { q, like, missing, left, offset: 0, ..form };
+    let asked = Asked { q, like, missing, not_read, left, offset: 0, ..form };
     asked.check().map_err(Problem::invalid)?;
     Ok(Redirect::to(&asked.link("/")))
 }
@@ -51,8 +56,15 @@ pub async fn resolve(service: &Arc<Service>, text: String) -> Result<Asked, Prob
     service.searches.run(move || resolved(&library, read(&text))).await
 }
 
-fn resolved(library: &Library, mut examples: Vec<Example>) -> crate::Result<Asked> {
+fn resolved(library: &Library, reading: Reading) -> crate::Result<Asked> {
+    let Reading { mut examples, not_read, .. } = reading;
     let mut asked = Asked { left: examples.len().saturating_sub(MOST), ..Asked::default() };
+    // The rest is as the first are, and an address has only so much room.
+    let (count, not_read) = (not_read.len(), not_read.into_iter().take(MOST_NOT_READ));
+    asked.not_read = not_read.map(|wrong| wrong.chars().take(NOT_READ_LETTERS).collect()).collect();
+    if count > MOST_NOT_READ {
+        asked.not_read.push(format!("{} more", count - MOST_NOT_READ));
+    }
     examples.truncate(MOST);
     let List { papers, texts, missing } = List::of(examples, library)?;
     asked.left += papers.len().saturating_sub(MOST) + missing.len().saturating_sub(MOST);
@@ -156,6 +168,9 @@ fn notes(asked: &Asked) -> Vec<String> {
             "{} of the papers that you named are not here, such as {first}.",
             asked.missing.len()
         )),
+    }
+    if !asked.not_read.is_empty() {
+        notes.push(format!("Of the bibliography, this could not be read: {}.", asked.not_read.join("; ")));
     }
     if asked.left > 0 {
         notes.push(format!("{} more were left out: an address has only so much room.", asked.left));

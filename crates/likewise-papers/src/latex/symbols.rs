@@ -4,7 +4,7 @@
 
 /// Commands that stand for characters, by name, in the order of their bytes.
 #[rustfmt::skip]
-const SYMBOLS: [(&str, &str); 238] = [
+const SYMBOLS: [(&str, &str); 240] = [
     ("AA", "Å"), ("AE", "Æ"), ("C", "ℂ"), ("DH", "Ð"), ("DJ", "Đ"), ("Delta", "Δ"), ("Gamma", "Γ"), ("Im", "ℑ"),
     ("L", "Ł"), ("LaTeX", "LaTeX"), ("Lambda", "Λ"), ("Leftarrow", "⇐"), ("Leftrightarrow", "⇔"), ("N", "ℕ"),
     ("O", "Ø"), ("OE", "Œ"), ("Omega", "Ω"), ("P", "¶"), ("Phi", "Φ"), ("Pi", "Π"), ("Pr", "Pr"), ("Psi", "Ψ"),
@@ -37,7 +37,7 @@ const SYMBOLS: [(&str, &str); 238] = [
     ("square", "□"), ("ss", "ß"), ("star", "⋆"), ("subset", "⊂"), ("subseteq", "⊆"), ("succ", "≻"),
     ("succeq", "⪰"), ("sum", "∑"), ("sup", "sup"), ("supset", "⊃"), ("supseteq", "⊇"), ("tan", "tan"),
     ("tanh", "tanh"), ("tau", "τ"), ("textasciitilde", "~"), ("textbackslash", "\\"), ("textdegree", "°"),
-    ("textemdash", "—"), ("textendash", "–"), ("textmu", "μ"), ("textpm", "±"), ("textquotedblleft", "“"),
+    ("textemdash", "—"), ("textendash", "–"), ("textgreater", ">"), ("textless", "<"), ("textmu", "μ"), ("textpm", "±"), ("textquotedblleft", "“"),
     ("textquotedblright", "”"), ("textquoteleft", "‘"), ("textquoteright", "’"), ("textregistered", "®"),
     ("texttimes", "×"), ("texttrademark", "™"), ("textunderscore", "_"), ("th", "þ"), ("theta", "θ"),
     ("times", "×"), ("to", "→"), ("top", "⊤"), ("tr", "tr"), ("triangle", "△"), ("uparrow", "↑"),

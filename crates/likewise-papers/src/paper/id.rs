@@ -77,7 +77,7 @@ impl PaperId {
         Some(match self.kind() {
             Kind::Arxiv => format!("https://arxiv.org/abs/{id}"),
             Kind::Acl => format!("https://aclanthology.org/{id}"),
-            Kind::Doi => format!("https://doi.org/{id}"),
+            Kind::Doi => format!("https://doi.org/{}", percent_encoded(id)),
             Kind::Pubmed => format!("https://pubmed.ncbi.nlm.nih.gov/{}", &id["pmid:".len()..]),
             Kind::Other => match id.split_once(':')? {
                 ("openalex", number) => format!("https://openalex.org/{number}"),
@@ -239,9 +239,11 @@ fn is_acl(id: &str) -> bool {
 
 /// An id that is a number of somebody's, with who it is before it.
 fn numbered_id(text: &str) -> Option<String> {
-    const HOSTS: [(&str, &[&str], &[&str]); 4] = [
+    const HOSTS: [(&str, &[&str], &[&str]); 6] = [
         ("pmid:", &["pubmed.ncbi.nlm.nih.gov"], &[""]),
         ("pmid:", &["www.ncbi.nlm.nih.gov"], &["pubmed/"]),
+        ("pmcid:", &["www.ncbi.nlm.nih.gov"], &["pmc/articles/"]),
+        ("pmcid:", &["pmc.ncbi.nlm.nih.gov"], &["articles/"]),
         ("openalex:", &["openalex.org", "api.openalex.org"], &["", "works/"]),
         ("corpusid:", &["api.semanticscholar.org"], &["CorpusID:"]),
     ];
@@ -268,13 +270,54 @@ fn numbered_id(text: &str) -> Option<String> {
     })
 }
 
-/// The DOI in `text`, if that is what it is, in lower case: DOIs ignore case.
+/// The DOI in `text`, if that is what it is, in lower case: DOIs ignore case. In an address it may be percent-encoded, and
+/// have a query or a fragment behind it.
 fn doi(text: &str) -> Option<String> {
-    let bare = strip_prefix_ignore_case(text, &["doi:"])
-        .or_else(|| after_host(text, &["doi.org", "dx.doi.org", "www.doi.org"]))
-        .unwrap_or(text)
-        .trim();
-    is_doi(bare).then(|| bare.to_lowercase())
+    let named = strip_prefix_ignore_case(text, &["doi:", "urn:doi:", "info:doi/"]).map(str::trim);
+    let address = after_host(named.unwrap_or(text), &["doi.org", "dx.doi.org", "www.doi.org"]);
+    let bare = match address {
+        Some(path) => without_query(path).trim_end_matches('/'),
+        None => named.unwrap_or(text).trim(),
+    };
+    // Alone, a percent sign stands for itself, unless the stroke is missing without it.
+    let is_encoded = address.is_some() || (bare.starts_with("10.") && !bare.contains('/'));
+    let bare = if is_encoded { percent_decoded(bare)? } else { bare.to_string() };
+    is_doi(&bare).then(|| bare.to_lowercase())
+}
+
+/// A path without `?ref=…` and `#…`. A DOI may have either sign, but in an address it is encoded.
+fn without_query(path: &str) -> &str {
+    path.split(['?', '#']).next().unwrap_or(path)
+}
+
+/// `%2F` as `/`; `None` if that is no UTF-8. A percent sign without two digits stands for itself.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| *first == b'%');
+        let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let value = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        bytes.push(value.unwrap_or(*first));
+        rest = if value.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.contains(char::is_whitespace) && !text.contains(char::is_control))
+}
+
+/// What browsers would change or take for something else in the path of an address, percent-encoded.
+fn percent_encoded(id: &str) -> String {
+    let mut encoded = String::with_capacity(id.len());
+    for character in id.chars() {
+        match character {
+            ' ' | '"' | '#' | '%' | '<' | '>' | '?' | '[' | ']' | '\\' | '^' | '`' | '{' | '|' | '}' => {
+                encoded.push_str(&format!("%{:02X}", character as u32));
+            }
+            other => encoded.push(other),
+        }
+    }
+    encoded
 }
 
 /// Whether `id` is a DOI: a registrant's number of four digits or more, and something after it.
@@ -323,6 +366,15 @@ mod tests {
             ("https://doi.org/10.48550/arXiv.2101.11408", "2101.11408"),
             ("https://doi.org/10.1002/SPE.2984", "10.1002/spe.2984"),
             ("doi:10.1002/spe.2984", "10.1002/spe.2984"),
+            ("doi: https://doi.org/10.1002/spe.2984", "10.1002/spe.2984"),
+            ("https://doi.org/10.1002/spe.2984?ref=x#abstract", "10.1002/spe.2984"),
+            ("10.1002%2Fspe.2984", "10.1002/spe.2984"),
+            ("https://doi.org/10.1000%2Fa%28b%29", "10.1000/a(b)"),
+            (
+                "https://doi.org/10.1002/(SICI)1097(1990)41:6%3C391::AID%3E3.0.CO;2-9",
+                "10.1002/(sici)1097(1990)41:6<391::aid>3.0.co;2-9",
+            ),
+            ("10.1000/100%25", "10.1000/100%25"),
             ("3dv2025/05T81ScPFb", "3dv2025/05T81ScPFb"),
             ("P19-1001", "P19-1001"),
             ("10.18653/v1/p19-1001", "P19-1001"),
@@ -368,6 +420,8 @@ mod tests {
             "2101.11408",
             "math/0309136",
             "10.1002/spe.2984",
+            "10.1002/(sici)1097-4571(199009)41:6<391::aid-asi1>3.0.co;2-9",
+            "10.1000/a%3cb#c?d[e]",
             "P19-1001",
             "2020.acl-main.5",
             "pmid:1",
