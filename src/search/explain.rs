@@ -26,6 +26,9 @@ pub const MOST_EXPLAINED: usize = 100;
 const MOST_PAIRS: usize = 3;
 const MOST_TERMS: usize = 10;
 
+/// Most sentences of one text that are compared, each with each of the other's: no abstract has as many.
+const MOST_SENTENCES: usize = 100;
+
 /// A further pair is told if it shares so much of what the first one does.
 const AS_GOOD: f32 = 0.5;
 
@@ -186,7 +189,8 @@ struct Sentence<'a> {
 }
 
 impl<'a> Sentence<'a> {
-    /// Those of a text that have anything to tell.
+    /// Those of a text that have anything to tell, among the first [`MOST_SENTENCES`] of its first [`MOST_READ`] bytes: what is
+    /// stored may be longer than any abstract, and memory grows with the square.
     fn all(
         id: Option<&'a PaperId>,
         of: &'static str,
@@ -194,6 +198,7 @@ impl<'a> Sentence<'a> {
         terms: &QueryTerms,
     ) -> Vec<Sentence<'a>> {
         let mut start = 0;
+        let whole = &whole[..whole.floor_char_boundary(MOST_READ)];
         let sentences = if of == "title" { vec![whole] } else { split(whole) };
         let sentence = |text: &'a str| {
             let (mut told, mut count) = (BTreeMap::new(), 0.0);
@@ -209,7 +214,12 @@ impl<'a> Sentence<'a> {
             start += text.len();
             sentence
         };
-        sentences.into_iter().map(sentence).filter(|sentence| !sentence.terms.is_empty()).collect()
+        sentences
+            .into_iter()
+            .take(MOST_SENTENCES)
+            .map(sentence)
+            .filter(|sentence| !sentence.terms.is_empty())
+            .collect()
     }
 
     /// How much two tell in common.
@@ -264,10 +274,7 @@ fn pairs(Asked { terms, sentences: asked }: &Asked, paper: &Paper) -> Vec<Pair> 
 impl Source {
     fn sentences(&self, terms: &QueryTerms) -> Vec<Sentence<'_>> {
         match self {
-            Source::Text(text) => {
-                let read = &text[..text.floor_char_boundary(MOST_READ)];
-                Sentence::all(None, "text", read, terms)
-            }
+            Source::Text(text) => Sentence::all(None, "text", text, terms),
             Source::Paper(paper) => {
                 let mut sentences = Sentence::all(Some(&paper.id), "title", &paper.title, terms);
                 sentences.extend(Sentence::all(Some(&paper.id), "abstract", &paper.r#abstract, terms));
@@ -303,5 +310,23 @@ mod tests {
         let sum: f32 = shared.iter().map(|term| term.weight).sum();
         assert!((sum - terms.score(&paper)).abs() < 1e-6, "{shared:?}");
         assert!(super::pairs(&Asked::of(&[], terms), &paper).is_empty());
+    }
+
+    #[test]
+    fn papers_that_are_longer_than_any_abstract_take_no_time() {
+        let long = |name: &str| Paper {
+            title: format!("On {name}"),
+            r#abstract: (0..10_000).map(|number| format!("Bees count knot {number}. ")).collect(),
+            ..Paper::default()
+        };
+        let (asked, found) = (long("one"), long("two"));
+        let mut bag = Bag::default();
+        bag.paper(&asked);
+        let terms = QueryTerms::of(&bag, 100, |_| 5);
+        let started = std::time::Instant::now();
+        let source = [Source::Paper(Box::new(asked))];
+        let pairs = pairs(&Asked::of(&source, terms), &found);
+        assert_eq!(pairs.len(), MOST_PAIRS);
+        assert!(started.elapsed() < std::time::Duration::from_secs(1), "{:?}", started.elapsed());
     }
 }

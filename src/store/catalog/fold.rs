@@ -63,7 +63,8 @@ pub fn is_same_paper(one: &Paper, other: &Paper) -> bool {
         return false;
     }
     let by_id = one.ids().any(|id| other.ids().any(|other| id == other));
-    by_id || (are_near(one, other) && (have_same_title(one, other) || have_same_text(one, other)))
+    let by_words = || have_same_title(one, other) || have_same_text(one, other);
+    by_id || (are_near(one, other) && by_words() && !are_two_works(one, other))
 }
 
 fn have_same_title(one: &Paper, other: &Paper) -> bool {
@@ -92,6 +93,30 @@ fn has_two_ids(one: &Paper, other: &Paper) -> bool {
             && !of_one.any(|id| of(other, kind).any(|other| id == other))
     };
     [Kind::Arxiv, Kind::Pubmed, Kind::Acl].into_iter().any(two)
+}
+
+/// Whether two records of one title are of two works: a column's parts, say. They have two ids of one kind, and abstracts that
+/// have little in common. A preprint and its article may have two DOIs, too, but say the same.
+fn are_two_works(one: &Paper, other: &Paper) -> bool {
+    /// Words that abstracts of one work have in common, of the shorter one's.
+    const SHARED: f64 = 0.5;
+    const NUMBERED: [&str; 2] = ["openalex:", "corpusid:"];
+    let have_two = |is: &dyn Fn(&&PaperId) -> bool| {
+        let ids = |record: &Paper| -> Vec<PaperId> { record.ids().filter(|id| is(id)).cloned().collect() };
+        let (ids, others) = (ids(one), ids(other));
+        !ids.is_empty() && !others.is_empty() && !ids.iter().any(|id| others.contains(id))
+    };
+    let have_two_ids = have_two(&|id| id.kind() == Kind::Doi)
+        || NUMBERED.iter().any(|name| have_two(&|id| id.as_str().starts_with(name)));
+    if !have_two_ids || one.r#abstract.is_empty() || other.r#abstract.is_empty() {
+        return false;
+    }
+    fn words(text: &str) -> HashSet<&str> {
+        text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect()
+    }
+    let (words, others) = (words(&one.r#abstract), words(&other.r#abstract));
+    let shared = words.intersection(&others).count();
+    (shared as f64) < SHARED * words.len().min(others.len()) as f64
 }
 
 /// Whether a few years are between them at most, as far as that is known.
@@ -165,7 +190,7 @@ pub fn papers_of<T>(records: Vec<(T, Paper)>) -> Vec<Vec<(T, Paper)>> {
 fn belongs<'a>(record: &Paper, mut others: impl Iterator<Item = &'a Paper> + Clone) -> bool {
     let fits = |other: &Paper| {
         let by_id = other.ids().any(|id| record.ids().any(|other| id == other));
-        !has_two_ids(other, record) && (by_id || are_near(other, record))
+        !has_two_ids(other, record) && (by_id || (are_near(other, record) && !are_two_works(other, record)))
     };
     others.clone().all(fits) && others.any(|other| is_same_paper(other, record))
 }
@@ -260,6 +285,28 @@ mod tests {
         }
         let short = |id: &str| record(id, "Editorial", "Ann Bee");
         assert!(!is_same_paper(&short("a"), &short("b")), "a title of many papers");
+    }
+
+    #[test]
+    fn works_of_one_title_with_ids_and_abstracts_of_their_own_are_told_apart() {
+        let with = |id: &str, r#abstract: &str| Paper {
+            r#abstract: r#abstract.into(),
+            ..record(id, "News from the hive", "Ann Bee")
+        };
+        let wings = with("10.5555/hive.1", "In this issue we look at wings and flight.");
+        let honey = with("10.5555/hive.2", "This month honey and its sugars are discussed.");
+        assert!(!is_same_paper(&wings, &honey));
+        assert_eq!(papers_of(vec![((), wings.clone()), ((), honey.clone())]).len(), 2);
+        // A preprint of it has another DOI, and says the same.
+        let preprint = with("10.1101/2018.1", "In this issue, we look at the wings and flight of bees.");
+        assert!(is_same_paper(&wings, &preprint));
+        assert!(is_same_paper(&with("2101.00001", "Something else."), &honey), "arXiv gives no DOI");
+        assert!(is_same_paper(&with("10.5555/hive.3", ""), &honey), "nothing tells them apart");
+        let openalex = |id: &str, r#abstract: &str| also(with("x", r#abstract), id);
+        assert!(!is_same_paper(
+            &openalex("openalex:W1", "Wings."),
+            &Paper { id: PaperId::parse("y").unwrap(), ..openalex("openalex:W2", "Honey.") }
+        ));
     }
 
     #[test]
