@@ -129,12 +129,18 @@ def ids_addresses_and_bibliographies_are_recognised(site):
     page.evaluate(drop, [page.query_selector(".field"), bib])
     page.wait_for_selector(".chip")
     assert page.locator(".chip").count() == 2 and page.input_value("#q") == "Bees that count", page.url
-    for wrong, said in [("%PDF-1.7 ...", "PDF"), ("@misc{b, title = {no end", "no entry can be read")]:
+    for wrong, said in [("%PDF-1.7 ...", "PDF"), ("@misc{b, note = {no end", "no entry can be read (line 1, b: the value of note is not closed")]:
         page = site.open()
         page.evaluate(drop, [page.query_selector(".field"), wrong])
         page.wait_for_selector("main h1:has-text('cannot be asked')")
         assert said in page.inner_text("main")
         page.wrong.clear()  # A browser logs a page's status 422.
+    page = site.open()
+    page.evaluate(drop, [page.query_selector(".field"), "@misc{a, title={Bees that count}}\n@misc{lost, note={x}}\n@misc{b, title={No end"])
+    page.wait_for_selector(".note:has-text('could not be read')")
+    told = page.inner_text(".note:has-text('could not be read')")
+    assert "line 2, lost: it has no title" in told and "line 3, b: the value of title is not closed" in told, told
+    assert page.input_value("#q").split("\n")[0] == "Bees that count", page.url
 
 
 @test

@@ -72,8 +72,8 @@ const INLINE: [&str; 35] = [
     "xref",
 ];
 
-/// Tags whose content is not what is read: the same formula in another notation, programs.
-const HIDDEN: [&str; 5] = ["annotation", "tex-math", "script", "style", "annotation-xml"];
+/// Tags whose content is not what is read: the same formula in another notation.
+const HIDDEN: [&str; 3] = ["annotation", "annotation-xml", "tex-math"];
 
 /// Prefixes of JATS and MathML: all tags that have one are markup.
 const PREFIXES: [&str; 4] = ["jats:", "mml:", "m:", "xhtml:"];
@@ -284,6 +284,7 @@ mod tests {
             "AT&T; R&D & more",
             "p<0.05, q>0.1",
             "<unk> and <mask> tokens, &nosuch;",
+            "<script>alert(1)</script> and what it does",
             "ends with <",
             "ends with &",
             "&#0; &#xD83D;",
