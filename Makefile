@@ -181,6 +181,7 @@ golden: setup
 	.venv-golden/bin/python tests/golden/make.py models/all-MiniLM-L6-v2
 	.venv-golden/bin/python tests/golden/make_small.py
 	.venv-golden/bin/python tests/golden/make_architectures.py
+	.venv-golden/bin/python tests/golden/make_folders.py
 	python3 -m venv .venv-adapters
 	.venv-adapters/bin/pip install --quiet torch adapters
 	.venv-adapters/bin/python tests/golden/make_adapters.py

@@ -5,6 +5,7 @@
 //! a status and the command line to choose an exit code.
 
 use likewise_base::FileError;
+use likewise_encoder::UnreadableText;
 use std::path::Path;
 
 /// Shorthand for results of this crate.
@@ -16,6 +17,9 @@ pub enum Error {
     /// The caller asked for something that cannot be: the message says how to ask instead.
     #[error("{0}")]
     Invalid(String),
+    /// Texts that the model cannot read.
+    #[error("{}", likewise_encoder::Error::Texts(.0.clone()))]
+    Texts(Vec<UnreadableText>),
     /// The caller named something that is not here.
     #[error("{0}")]
     NotFound(String),
@@ -60,6 +64,7 @@ impl From<likewise_encoder::Error> for Error {
     fn from(cause: likewise_encoder::Error) -> Error {
         match cause {
             likewise_encoder::Error::Invalid(message) => Error::Invalid(message),
+            likewise_encoder::Error::Texts(texts) => Error::Texts(texts),
             likewise_encoder::Error::Model(message) => Error::Model(message),
             likewise_encoder::Error::Io(cause) => Error::Io(cause),
             tensor @ likewise_encoder::Error::Tensor(_) => Error::Encoder(tensor),

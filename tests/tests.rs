@@ -13,6 +13,9 @@ mod golden;
 /// Every architecture, and every statement of a model folder.
 mod architectures;
 
+/// Model folders as people have them, and tokenizers that say what the model cannot read.
+mod folders;
+
 /// Every dump format, and what is refused.
 mod dumps;
 

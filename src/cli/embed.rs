@@ -8,7 +8,7 @@ use crate::ingest::Counts;
 use crate::ingest::embed::{Dtype, Job, Layout, Row, Run, Shard};
 use crate::store::text::document_of;
 use clap::Args;
-use likewise_encoder::Encoder;
+use likewise_encoder::{DocumentTexts, Encoder, Side};
 use likewise_papers::Paper;
 use likewise_papers::dump::{self, Dump, Entry, Source};
 use std::path::{Path, PathBuf};
@@ -160,11 +160,21 @@ impl Embedding {
 
     fn encode(&mut self) -> anyhow::Result<()> {
         let papers = std::mem::take(&mut self.papers);
-        let embeddings = self.encoder.encode_titled(papers.iter().map(document_of))?;
-        self.counts.encoded += papers.len() as u64;
-        self.counts.tokens += embeddings.iter().map(|embedding| embedding.tokens as u64).sum::<u64>();
-        let rows = papers.into_iter().zip(embeddings);
-        self.rows.extend(rows.map(|(paper, embedding)| Row { paper, vector: embedding.vector }));
+        let read = DocumentTexts::of(self.encoder.model(), papers.iter().map(document_of));
+        let encoded = read.encode(|texts| self.encoder.encode(texts, Side::Paper))?;
+        for (paper, encoded) in papers.into_iter().zip(encoded) {
+            match encoded {
+                Ok(embedding) => {
+                    self.counts.encoded += 1;
+                    self.counts.tokens += embedding.tokens as u64;
+                    self.rows.push(Row { paper, vector: embedding.vector });
+                }
+                Err(reason) => {
+                    eprintln!("refused: paper {}: {reason}", paper.id);
+                    self.counts.refused += 1;
+                }
+            }
+        }
         Ok(())
     }
 

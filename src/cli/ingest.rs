@@ -4,7 +4,7 @@ use super::take_in::{Options, ingest};
 use super::watch;
 use std::process::ExitCode;
 
-/// Runs it: exit status 0, or 2 if entries were refused, or 1 if a whole file could not be read.
+/// Runs it: exit status 0, or 2 if entries were refused or papers got no vector, or 1 if a whole file could not be read.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if options.watch.is_none() {
         options.dumps.check_named()?;
@@ -20,7 +20,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let mut dumps = options.dumps.find()?;
         let counts = ingest(options, &encoder, &mut dumps)?;
         dumps.check_all_readable()?;
-        exit = options.dumps.exit(counts.refused + dumps.passed_over);
+        exit = options.dumps.exit(counts.refused + counts.without_vector + dumps.passed_over);
     }
     match &options.watch {
         Some(folder) => watch::run(options, &encoder, folder),

@@ -64,6 +64,12 @@ pub(super) fn ingest(options: &Options, encoder: &Arc<Encoder>, dumps: &mut Dump
             counts.without_abstract
         );
     }
+    if counts.without_vector > 0 {
+        eprintln!(
+            "{} papers have texts that the model cannot read (named above); they are found by their words only",
+            counts.without_vector
+        );
+    }
     Ok(counts)
 }
 

@@ -32,12 +32,14 @@ pub struct Counts {
     pub tokens: u64,
     /// Texts whose vectors came with them.
     pub taken: u64,
+    /// Texts that the model cannot read: their papers are found by their words only.
+    pub without_vector: u64,
 }
 
 impl Counts {
     /// What was counted, by what it is called: first what there always is, then from [`Counts::OFTEN`] on what there
     /// seldom is.
-    pub fn named(&self) -> [(&'static str, u64); 10] {
+    pub fn named(&self) -> [(&'static str, u64); 11] {
         [
             ("read", self.read),
             ("added", self.added),
@@ -49,6 +51,7 @@ impl Counts {
             ("deleted", self.deleted),
             ("without abstract", self.without_abstract),
             ("vectors taken", self.taken),
+            ("without vector", self.without_vector),
         ]
     }
 
@@ -82,6 +85,7 @@ impl AddAssign for Counts {
             encoded,
             tokens,
             taken,
+            without_vector,
         } = other;
         self.read += read;
         self.added += added;
@@ -94,5 +98,6 @@ impl AddAssign for Counts {
         self.encoded += encoded;
         self.tokens += tokens;
         self.taken += taken;
+        self.without_vector += without_vector;
     }
 }

@@ -30,13 +30,23 @@ const LEAST_DEAD: usize = 1000;
 /// Vectors that come from elsewhere, by the texts they are of.
 pub type Known = HashMap<TextHash, Vec<f32>>;
 
-/// Texts to vectors, in their order, by whoever does that.
-pub type Encode = Box<dyn Fn(&[&str]) -> Result<Vec<Embedding>> + Send>;
+/// Texts to vectors, in their order: by an encoder, or by a queue into one.
+pub type Encode = Box<dyn Fn(&[&str]) -> likewise_encoder::Result<Vec<Embedding>> + Send>;
 
 /// Papers' texts to vectors, by an encoder itself.
 pub fn by(encoder: &Arc<Encoder>) -> Encode {
     let encoder = Arc::clone(encoder);
-    Box::new(move |texts| Ok(encoder.encode(texts, Side::Paper)?))
+    Box::new(move |texts| encoder.encode(texts, Side::Paper))
+}
+
+/// The vector of a paper, if it could be read and `check` finds nothing wrong with the vector; else what is wrong.
+pub(crate) fn vector_of(
+    encoded: &Result<Embedding, String>,
+    check: impl Fn(&[f32]) -> Result<()>,
+) -> Result<&[f32], String> {
+    let embedding = encoded.as_ref().map_err(String::clone)?;
+    check(&embedding.vector).map_err(|error| error.to_string())?;
+    Ok(&embedding.vector)
 }
 
 /// What became of some papers' texts.
@@ -48,6 +58,8 @@ pub struct Filled {
     pub tokens: u64,
     /// Texts whose vectors came from elsewhere.
     pub taken: u64,
+    /// Texts that got no vector: their papers are found by their words, and not by what they are about.
+    pub without_vector: u64,
 }
 
 /// A space that is being filled. Whoever has one must hold the lock that sees to it that nobody else has.
@@ -59,6 +71,8 @@ pub struct Filler {
     space: SpaceWriter,
     /// Vectors that are in segments.
     frozen: usize,
+    /// Papers that got no vector when papers were encoded last, with the reasons.
+    pub(super) unreadable: Vec<String>,
 }
 
 impl Filler {
@@ -79,7 +93,14 @@ impl Filler {
         };
         let space = SpaceWriter::open(data, fingerprint, forget_derived)?;
         let frozen = Segments::frozen_in(&folder, space.count())?;
-        Ok(Filler { data: data.into(), encode_by: by(&encoder), encoder, space, frozen })
+        Ok(Filler {
+            data: data.into(),
+            encode_by: by(&encoder),
+            encoder,
+            space,
+            frozen,
+            unreadable: Vec::new(),
+        })
     }
 
     /// Encodes by somebody else from now on, who has the same encoder, and others who wait for it.
@@ -134,22 +155,26 @@ impl Filler {
             |hash: &TextHash| known.get(hash).is_some_and(|vector| self.space.check(vector).is_ok());
         let (taken, new): (Vec<_>, Vec<_>) = new.into_iter().partition(|(hash, _)| is_known(hash));
         let read = DocumentTexts::of(self.encoder.model(), new.iter().map(|(_, paper)| document_of(paper)));
-        let embeddings = read.join((self.encode_by)(&read.texts())?);
+        let encoded = read.encode(&self.encode_by)?;
         let mut entries: Vec<(TextHash, &[f32])> =
             taken.iter().map(|(hash, _)| (*hash, &known[hash][..])).collect();
-        for ((hash, paper), embedding) in new.iter().zip(&embeddings) {
-            match self.space.check(&embedding.vector) {
-                Ok(()) => entries.push((*hash, &embedding.vector)),
-                // The others need not wait for it; it stays in the catalog, without a vector.
-                Err(error) => tracing::warn!("paper {} cannot be searched for: {error}", paper.id),
+        self.unreadable.clear();
+        let mut filled = Filled { taken: taken.len() as u64, ..Filled::default() };
+        for ((hash, paper), encoded) in new.iter().zip(&encoded) {
+            filled.tokens += encoded.as_ref().map_or(0, |embedding| embedding.tokens as u64);
+            match vector_of(encoded, |vector| self.space.check(vector)) {
+                Ok(vector) => {
+                    entries.push((*hash, vector));
+                    filled.encoded += 1;
+                }
+                Err(reason) => {
+                    tracing::warn!("paper {} is found by its words only: {reason}", paper.id);
+                    self.unreadable.push(format!("{}: {reason}", paper.id));
+                    filled.without_vector += 1;
+                }
             }
         }
         self.space.append(&entries)?;
-        let filled = Filled {
-            encoded: (entries.len() - taken.len()) as u64,
-            tokens: embeddings.iter().map(|embedding| embedding.tokens as u64).sum(),
-            taken: taken.len() as u64,
-        };
         if self.space.count() >= self.frozen + FREEZE_EVERY {
             // Whoever serves this folder would compare all of them one by one until the run is over.
             self.freeze(catalog, &self.open_space()?)?;

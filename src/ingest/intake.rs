@@ -23,6 +23,9 @@ pub trait Intake: Send {
     /// Takes a chunk of a dump's entries, and gives what became of it; see [`Writer::add`].
     fn add(&mut self, entries: Vec<Result<Entry, Refused>>) -> Result<Counts>;
 
+    /// The papers of what was added last that got no vector, each with the reason.
+    fn take_unreadable(&mut self) -> Vec<String>;
+
     /// Deletes papers, by any of their ids; gives which of them were here.
     fn delete(&mut self, ids: &[PaperId]) -> Result<Vec<bool>>;
 
@@ -61,6 +64,10 @@ impl Intake for Writer {
 
     fn add(&mut self, entries: Vec<Result<Entry, Refused>>) -> Result<Counts> {
         Writer::add(self, entries)
+    }
+
+    fn take_unreadable(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.space.unreadable)
     }
 
     fn delete(&mut self, ids: &[PaperId]) -> Result<Vec<bool>> {

@@ -241,6 +241,7 @@ impl Writer {
         counts.encoded += filled.encoded;
         counts.tokens += filled.tokens;
         counts.taken += filled.taken;
+        counts.without_vector += filled.without_vector;
         if let Err(error) = self.encode_for_next(&written.papers) {
             // It is filled from the catalog in the end, whatever becomes of it here.
             tracing::warn!("papers are not encoded by the next model yet: {error}");

@@ -6,6 +6,7 @@
 use super::rows::{hexadecimal, number_now, paper_of, row_of};
 use super::{Settings, open_or_create};
 use crate::error::{Error, Result};
+use crate::ingest::fill::vector_of;
 use crate::ingest::fill::{self, Encode, Known};
 use crate::ingest::{Chunk, Counts, Intake, OpenIntake};
 use crate::milvus::engine::{MAX_BYTES, MOST, Milvus, Row, Stored, has_one_of};
@@ -47,6 +48,8 @@ pub struct CollectionIntake {
     /// Whether it sees to it in the end that what it wrote is in segments: a server that writes now and then leaves that to
     /// the engine.
     flushes: bool,
+    /// Papers that got no vector when papers were added last, with the reasons.
+    unreadable: Vec<String>,
 }
 
 /// What a chunk changes.
@@ -86,7 +89,15 @@ impl CollectionIntake {
 
     fn over(milvus: Milvus, encoder: Arc<Encoder>, flushes: bool) -> CollectionIntake {
         let (encode_by, counts) = (fill::by(&encoder), Counts::default());
-        CollectionIntake { milvus, encoder, encode_by, counts, title_only: false, flushes }
+        CollectionIntake {
+            milvus,
+            encoder,
+            encode_by,
+            counts,
+            title_only: false,
+            flushes,
+            unreadable: Vec::new(),
+        }
     }
 
     /// The rows that some acts could touch: those with an id or a mark of theirs, and those with an id of such rows.
@@ -174,6 +185,7 @@ impl CollectionIntake {
     /// Encodes what has no vector yet, and writes.
     fn write(&mut self, change: &Change, mut known: Known) -> Result<Counts> {
         let mut counts = Counts::default();
+        self.unreadable.clear();
         let mut left_out: HashSet<String> = HashSet::new();
         let mut leave_out = |records: &[Paper]| {
             left_out.extend(records.iter().flat_map(Paper::ids).map(ToString::to_string));
@@ -234,7 +246,7 @@ impl CollectionIntake {
 
     /// Encodes the texts whose vectors are not known, each once.
     fn encode(
-        &self,
+        &mut self,
         papers: &[(Paper, Vec<Paper>)],
         hashes: &[TextHash],
         known: &mut Known,
@@ -250,13 +262,20 @@ impl CollectionIntake {
             return Ok(Counts::default());
         }
         let read = DocumentTexts::of(self.encoder.model(), new.iter().map(|(_, paper)| document_of(paper)));
-        let embeddings = read.join((self.encode_by)(&read.texts())?);
+        let encoded = read.encode(&self.encode_by)?;
         let mut counts = Counts::default();
-        for ((hash, _), embedding) in new.iter().zip(embeddings) {
-            counts.tokens += embedding.tokens as u64;
-            if check_unit(&embedding.vector, self.encoder.dimension()).is_ok() {
-                counts.encoded += 1;
-                known.insert(*hash, embedding.vector);
+        for ((hash, paper), encoded) in new.iter().zip(&encoded) {
+            counts.tokens += encoded.as_ref().map_or(0, |embedding| embedding.tokens as u64);
+            match vector_of(encoded, |vector| check_unit(vector, self.encoder.dimension())) {
+                Ok(vector) => {
+                    counts.encoded += 1;
+                    known.insert(*hash, vector.into());
+                }
+                // A collection's rows all have vectors: it is refused where rows are made.
+                Err(reason) => {
+                    tracing::warn!("paper {} has no vector: {reason}", paper.id);
+                    self.unreadable.push(format!("{}: {reason}", paper.id));
+                }
             }
         }
         Ok(counts)
@@ -286,6 +305,10 @@ impl Intake for CollectionIntake {
     fn catch_up(&mut self, _progress: &mut dyn FnMut(usize, usize)) -> Result<u64> {
         // A row has its vector, or is not there.
         Ok(0)
+    }
+
+    fn take_unreadable(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.unreadable)
     }
 
     fn encode_by(&mut self, encode: Encode) {

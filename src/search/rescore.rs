@@ -8,6 +8,7 @@ use super::resources::{Resources, sort};
 use super::target::{Source, Target};
 use super::{Parts, Ranked};
 use crate::error::Result;
+use likewise_encoder::encode_readable;
 use likewise_encoder::model::Side;
 use likewise_index::dot;
 use likewise_papers::Paper;
@@ -52,12 +53,13 @@ pub(super) fn rescore(resources: &Resources, target: &Target, pool: &mut [Ranked
     Ok(())
 }
 
-/// Vectors of lists of sentences. All are read as papers are, so that they can be compared either way.
+/// Vectors of lists of sentences, but for those that the model cannot read. All are read as papers are, so that they can be
+/// compared either way.
 fn vectors_of(resources: &Resources, lists: &[Vec<&str>]) -> Result<Vec<Vec<Vec<f32>>>> {
     let texts = lists.concat();
-    let embeddings = resources.encoder.encode(&texts, Side::Paper)?.into_iter();
-    let mut vectors = embeddings.map(|embedding| embedding.vector);
-    Ok(lists.iter().map(|list| vectors.by_ref().take(list.len()).collect()).collect())
+    let encoded = encode_readable(&texts, |texts| resources.encoder.encode(texts, Side::Paper))?.into_iter();
+    let mut vectors = encoded.map(|encoded| encoded.ok().map(|embedding| embedding.vector));
+    Ok(lists.iter().map(|list| vectors.by_ref().take(list.len()).flatten().collect()).collect())
 }
 
 /// What a score comes to with that of sentences.

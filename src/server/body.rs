@@ -55,11 +55,26 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let malformed = |error| Problem::malformed(format!("body: {error}"));
     match read {
         Ok(Object(value)) => deserializer.end().map(|()| value).map_err(malformed),
+        Err(error) if is_half_a_character(error.inner()) => Err(half_a_character(&error)),
         Err(error) => {
             serde_json::from_slice::<Value>(bytes).map_err(malformed)?;
             Err(wrong("body", &error))
         }
     }
+}
+
+/// Whether a text has one of the two escapes that some characters are written with, and not the other.
+fn is_half_a_character(error: &serde_json::Error) -> bool {
+    let said = error.to_string();
+    said.contains("surrogate") || said.contains("unexpected end of hex escape")
+}
+
+fn half_a_character(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let (path, inner) = (error.path(), error.inner());
+    Problem::malformed(format!(
+        "{path}: half of a character: an escape like \\ud83d is no character without the one that belongs to it ({inner}); \
+         leave it out of the text, or write the characters themselves"
+    ))
 }
 
 /// Says what is wrong with a field, or with the whole.

@@ -237,7 +237,8 @@ impl Tools {
     async fn embed(&self, TextOf { text }: TextOf) -> Result<Value, Problem> {
         let service = self.app.service()?;
         service.check_text("text", &text)?;
-        let embedding = service.embed(vec![text], Side::Query).await?.remove(0);
+        let reading = service.library.encoder().reading(Side::Query);
+        let embedding = service.embed_field("text", vec![text], reading).await?.remove(0);
         Ok(json!({
             "model": service.model(),
             "embedding": embedding.vector,

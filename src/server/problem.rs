@@ -18,11 +18,13 @@ pub struct Problem {
     pub message: String,
     /// Seconds after which to try again.
     pub retry_after: Option<u64>,
+    /// Which of several texts is wrong, by its index: the message begins with it.
+    pub text: Option<usize>,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Problem {
-        Problem { status, code, message: message.into(), retry_after: None }
+        Problem { status, code, message: message.into(), retry_after: None, text: None }
     }
 
     fn later(self, seconds: u64) -> Problem {
@@ -188,6 +190,13 @@ impl Problem {
         }
     }
 
+    /// With the text that is wrong called as the request has it.
+    pub fn of_text(self, name: impl Fn(usize) -> String) -> Problem {
+        let Some(index) = self.text else { return self };
+        let reason = self.message.strip_prefix(&format!("text {index}: ")).unwrap_or(&self.message);
+        Problem { message: format!("{}: {reason}", name(index)), text: None, ..self }
+    }
+
     /// The field that is wrong, where the message begins with it.
     pub fn field(&self) -> Option<&str> {
         let (field, _) = self.message.split_once(": ")?;
@@ -200,6 +209,10 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         match error {
             Error::Invalid(message) => Problem::invalid(message),
+            Error::Texts(ref texts) => {
+                let text = texts.first().map(|text| text.index);
+                Problem { text, ..Problem::invalid(error.to_string()) }
+            }
             Error::NotFound(message) => Problem::not_found(message),
             Error::Engine(message) => Problem::away(message),
             Error::Model(_)

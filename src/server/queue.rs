@@ -222,14 +222,14 @@ impl EncodeQueue {
 
     /// Encodes texts for whoever writes papers, from a thread that may wait: they were accepted already, so they are
     /// never refused.
-    pub fn encode_accepted(&self, texts: &[&str]) -> crate::Result<Vec<Embedding>> {
+    pub fn encode_accepted(&self, texts: &[&str]) -> likewise_encoder::Result<Vec<Embedding>> {
         let (entry, mut answers, mut gathered) =
             asked(self.encoder.tokenize(texts, &self.encoder.reading(Side::Paper))?);
         self.shared.push(self.shared.lock(), entry, Priority::Bulk);
         while let Some(done) = answers.blocking_recv() {
-            gathered.take(done).map_err(crate::Error::Model)?;
+            gathered.take(done).map_err(likewise_encoder::Error::Model)?;
         }
-        gathered.all().map_err(|wrong| crate::Error::Model(wrong.into()))
+        gathered.all().map_err(|wrong| likewise_encoder::Error::Model(wrong.into()))
     }
 
     /// Tokens that wait.

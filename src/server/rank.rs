@@ -4,7 +4,7 @@
 
 use super::problem::Problem;
 use super::queue::Priority;
-use super::service::Service;
+use super::service::{Service, name_of};
 use likewise_encoder::Side;
 use likewise_index::dot;
 
@@ -17,13 +17,15 @@ impl Service {
         texts: Vec<String>,
     ) -> Result<(Vec<(usize, f32)>, usize), Problem> {
         self.check_text("query", &query)?;
-        self.check_count(field, texts.len())?;
-        texts.iter().try_for_each(|text| self.check_text(field, text))?;
+        self.check_texts(field, &texts)?;
+        let count = texts.len();
         let encoder = self.library.encoder();
         let priority = Priority::of(1 + texts.len());
         self.queue.check_room(texts.iter().chain([&query]), priority)?;
-        let mut tokenized = self.queue.tokenize(vec![query], encoder.reading(Side::Query)).await?;
-        tokenized.extend(self.queue.tokenize(texts, encoder.reading(Side::Paper)).await?);
+        let query = self.queue.tokenize(vec![query], encoder.reading(Side::Query)).await;
+        let texts = self.queue.tokenize(texts, encoder.reading(Side::Paper)).await;
+        let mut tokenized = query.map_err(|problem| problem.of_text(|_| "query".into()))?;
+        tokenized.extend(texts.map_err(|problem| problem.of_text(|index| name_of(field, index, count)))?);
         let embeddings = self.queue.embed(tokenized, priority).await?;
         let tokens = embeddings.iter().map(|embedding| embedding.tokens).sum();
         let Some((query, texts)) = embeddings.split_first() else {

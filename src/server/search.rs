@@ -77,6 +77,20 @@ pub struct SearchRequest {
 }
 
 impl SearchRequest {
+    /// Refuses texts that are too long or have no words, by their places.
+    fn check_texts(&self, service: &Service) -> Result<(), Problem> {
+        self.text.iter().try_for_each(|text| service.check_text("text", text))?;
+        for (name, examples) in [("like", self.like.as_deref().unwrap_or_default()), ("unlike", &self.unlike)]
+        {
+            for (index, example) in examples.iter().enumerate() {
+                if let Example::Text(text) = example {
+                    service.check_text(&format!("{name}[{index}].text"), text)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn query(self, service: &Service) -> Result<(Query, Fields), Problem> {
         if self.text.is_none() && self.like.is_none() && self.vector.is_none() {
             return Err(Problem::invalid("body: wanted at least one of \"text\", \"like\" and \"vector\""));
@@ -84,6 +98,7 @@ impl SearchRequest {
         if self.like.as_ref().is_some_and(Vec::is_empty) {
             return Err(Problem::invalid("like: got an empty list, wanted at least one example"));
         }
+        self.check_texts(service)?;
         let mut like = like(self.like.unwrap_or_default());
         like.texts.splice(0..0, self.text);
         like.vectors.extend(self.vector);

@@ -105,13 +105,25 @@ impl Service {
         Ok(answers)
     }
 
+    /// The vectors of texts of a field of a request, read in some way.
+    pub async fn embed_field(
+        &self,
+        field: &str,
+        texts: Vec<String>,
+        reading: Reading,
+    ) -> Result<Vec<Embedding>, Problem> {
+        let count = texts.len();
+        let embedded = self.embed_as(texts, reading).await;
+        embedded.map_err(|problem| problem.of_text(|index| name_of(field, index, count)))
+    }
+
     /// The vectors of texts, one or many.
-    pub async fn embed(&self, texts: Vec<String>, side: Side) -> Result<Vec<Embedding>, Problem> {
+    async fn embed(&self, texts: Vec<String>, side: Side) -> Result<Vec<Embedding>, Problem> {
         self.embed_as(texts, self.library.encoder().reading(side)).await
     }
 
     /// The same, read in some way.
-    pub async fn embed_as(&self, texts: Vec<String>, reading: Reading) -> Result<Vec<Embedding>, Problem> {
+    async fn embed_as(&self, texts: Vec<String>, reading: Reading) -> Result<Vec<Embedding>, Problem> {
         let priority = Priority::of(texts.len());
         self.queue.encode(texts, reading, priority).await
     }
@@ -150,7 +162,9 @@ impl Service {
         if !places.is_empty() {
             let unknown = asked().zip(&known).filter(|(_, known)| known.is_none());
             let texts = unknown.map(|(text, _)| text_of_query(text).into_owned()).collect();
-            for (place, embedding) in places.into_iter().zip(self.embed(texts, Side::Query).await?) {
+            let embedded = self.embed(texts, Side::Query).await;
+            let embedded = embedded.map_err(|problem| of_queries(problem, queries, &places))?;
+            for (place, embedding) in places.into_iter().zip(embedded) {
                 self.kept().insert(hashes[place], embedding.clone());
                 known[place] = Some(embedding);
             }
@@ -190,6 +204,13 @@ impl Service {
         Ok(())
     }
 
+    /// Refuses lists of texts that are too long or empty, and names the text that is wrong.
+    pub fn check_texts(&self, field: &str, texts: &[String]) -> Result<(), Problem> {
+        self.check_count(field, texts.len())?;
+        let mut numbered = texts.iter().enumerate();
+        numbered.try_for_each(|(index, text)| self.check_text(&name_of(field, index, texts.len()), text))
+    }
+
     /// How many hits are wanted, if nobody says: no more than may be.
     pub fn default_k(&self, default: usize) -> usize {
         default.min(self.max_k)
@@ -220,4 +241,24 @@ impl Service {
             _ => Ok(()),
         }
     }
+}
+
+/// How one of the texts of a field is called.
+pub fn name_of(field: &str, index: usize, count: usize) -> String {
+    if count == 1 { field.into() } else { format!("{field}[{index}]") }
+}
+
+/// Characters of a text by which it is told from others.
+const SHOWN_CHARACTERS: usize = 40;
+
+/// What is wrong with one of the texts of queries, of which those at `places` were encoded, with the beginning of that text
+/// and, if there are several, the query that has it.
+fn of_queries(problem: Problem, queries: &[Query], places: &[usize]) -> Problem {
+    let Some(place) = problem.text.and_then(|index| places.get(index)) else { return problem };
+    let mut texts =
+        queries.iter().enumerate().flat_map(|(query, of)| of.texts().map(move |text| (query, text)));
+    let Some((query, text)) = texts.nth(*place) else { return problem };
+    let beginning: String = text.chars().take(SHOWN_CHARACTERS).collect();
+    let problem = problem.of_text(|_| format!("text {beginning:?}"));
+    if queries.len() == 1 { problem } else { problem.of(query) }
 }

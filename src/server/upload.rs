@@ -16,7 +16,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use http_body_util::{BodyExt, Limited};
-use likewise_papers::dump::{Entry, Unread, entry_of_json, objects_of};
+use likewise_papers::dump::{Entry, Unread, entry_of_json, objects_of, read_json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -72,6 +72,8 @@ pub struct Uploaded {
     deleted: u64,
     /// Papers left out because they have no abstract.
     without_abstract: u64,
+    /// Papers whose text the model cannot read: they are found by their words only.
+    without_vector: u64,
     /// Entries that are no papers.
     refused: u64,
     /// The first of them, and why.
@@ -258,7 +260,7 @@ impl<'a> Upload<'a> {
         if line.is_empty() {
             return Ok(());
         }
-        match serde_json::from_slice(line) {
+        match read_json(line, &self.unread) {
             Ok(Value::Array(list)) if self.answer.read == 0 => {
                 for value in list {
                     self.value(value).await?;
@@ -319,8 +321,11 @@ impl<'a> Upload<'a> {
             return Ok(());
         }
         let entries = std::mem::take(&mut self.waiting);
-        if let Wrote::Put(counts) = self.write_in_time(entries).await? {
+        if let Wrote::Put(counts, without_vector) = self.write_in_time(entries).await? {
             self.count(counts);
+            without_vector
+                .iter()
+                .for_each(|paper| self.unread.note("text that the model cannot read", paper));
         }
         Ok(())
     }
@@ -349,12 +354,13 @@ impl<'a> Upload<'a> {
         answer.unchanged += counts.unchanged;
         answer.deleted += counts.deleted;
         answer.without_abstract += counts.without_abstract;
+        answer.without_vector += counts.without_vector;
     }
 
     async fn finish(mut self) -> Result<Uploaded, Problem> {
         if !self.several.is_empty() {
             let several = std::mem::take(&mut self.several);
-            match serde_json::from_slice(&several) {
+            match read_json(&several, &self.unread) {
                 Ok(Value::Array(list)) => {
                     for value in list {
                         self.value(value).await?;

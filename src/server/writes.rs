@@ -36,8 +36,8 @@ pub type TitleOnly = bool;
 /// What became of it.
 #[derive(Debug)]
 pub enum Wrote {
-    /// How many were what.
-    Put(Counts),
+    /// How many were what, and which papers got no vector, and why.
+    Put(Counts, Vec<String>),
     /// Which were here.
     Deleted(Vec<bool>),
 }
@@ -127,7 +127,7 @@ fn perform(writer: &mut dyn Intake, job: Job) -> bool {
         Write::Put(entries, title_only) => {
             writer.set_title_only(title_only);
             let entries: Vec<Result<Entry, Refused>> = entries.into_iter().map(Ok).collect();
-            writer.add(entries).map(Wrote::Put)
+            writer.add(entries).map(|counts| Wrote::Put(counts, writer.take_unreadable()))
         }
         Write::Delete(ids) => writer.delete(&ids).map(Wrote::Deleted),
     };

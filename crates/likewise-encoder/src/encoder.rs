@@ -6,13 +6,14 @@
 
 use crate::architectures;
 use crate::device::Devices;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, UnreadableText};
 use crate::kernels;
 use crate::loaded::{BATCH_TOKENS, Loaded};
 use crate::model::{ModelFolder, Precision, Side, pull};
 use crate::network::Engine;
 use crate::tokenize::{self, Batch, Keep, Reading, Tokenized};
 use crate::weights;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -82,7 +83,7 @@ impl Encoder {
     ) -> Result<Encoder> {
         let tokenizer = tokenize::Tokenizer::load(folder)?;
         let opened = devices.open(folder.precision)?;
-        let weights = weights::Weights::open(&folder.path, &folder.weights)?;
+        let weights = weights::Weights::open(&folder.network(), &folder.weights)?;
         let load = |device| Loaded::new(folder, engine, &weights, device);
         let loaded: Vec<Loaded> = opened.iter().map(load).collect::<Result<_>>()?;
         let is_cpu = loaded.iter().all(Loaded::is_on_cpu);
@@ -209,6 +210,9 @@ impl Encoder {
 
     /// Encodes texts; the answer has their order. A text's vector does not depend on the others'
     /// beyond rounding (1e-6).
+    ///
+    /// # Errors
+    /// [`Error::Texts`] names those that the model cannot read; [`encode_readable`] passes them over.
     pub fn encode(&self, texts: &[&str], side: Side) -> Result<Vec<Embedding>> {
         if texts.is_empty() {
             return Ok(Vec::new());
@@ -223,9 +227,11 @@ impl Encoder {
         std::thread::scope(|scope| {
             let reading = &reading;
             scope.spawn(move || {
-                for next in texts.chunks(ahead) {
-                    // Whoever has stopped taking has met an error, and tells of it.
-                    if sender.send(self.tokenize(next, reading)).is_err() {
+                for (number, next) in texts.chunks(ahead).enumerate() {
+                    let tokenized =
+                        self.tokenize(next, reading).map_err(|error| moved(error, number * ahead));
+                    // The receiver stops at the first error.
+                    if sender.send(tokenized).is_err() {
                         break;
                     }
                 }
@@ -284,6 +290,45 @@ impl Encoder {
                 Err(panic) => std::panic::resume_unwind(panic),
             })
         })
+    }
+}
+
+/// Encodes the texts that the model can read, by what encodes texts; the answer has their order, and says of the others
+/// what is wrong with them.
+///
+/// # Errors
+/// What `encode` fails with, but for [`Error::Texts`].
+pub fn encode_readable(
+    texts: &[&str],
+    encode: impl Fn(&[&str]) -> Result<Vec<Embedding>>,
+) -> Result<Vec<Result<Embedding, String>>> {
+    let mut unreadable: BTreeMap<usize, String> = BTreeMap::new();
+    loop {
+        let places: Vec<usize> = (0..texts.len()).filter(|place| !unreadable.contains_key(place)).collect();
+        let readable: Vec<&str> = places.iter().map(|place| texts[*place]).collect();
+        match encode(&readable) {
+            Ok(embeddings) => {
+                let mut embeddings = embeddings.into_iter();
+                let of = |place| match unreadable.remove(&place) {
+                    Some(reason) => Some(Err(reason)),
+                    None => embeddings.next().map(Ok),
+                };
+                return Ok((0..texts.len()).map_while(of).collect());
+            }
+            Err(Error::Texts(more)) if !more.is_empty() => {
+                unreadable.extend(more.into_iter().map(|text| (places[text.index], text.reason)));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// An error about texts that come so many places later in a longer list.
+fn moved(error: Error, by: usize) -> Error {
+    let later = |text: UnreadableText| UnreadableText { index: text.index + by, ..text };
+    match error {
+        Error::Texts(texts) => Error::Texts(texts.into_iter().map(later).collect()),
+        other => other,
     }
 }
 

@@ -15,12 +15,36 @@ pub enum Error {
     /// A model folder is missing, incomplete, damaged or of an unknown kind.
     #[error("{0}")]
     Model(String),
+    /// Texts that the model cannot read; the others of the list were not encoded.
+    #[error("{}", in_a_line(.0))]
+    Texts(Vec<UnreadableText>),
     /// The operating system refused something about a path.
     #[error(transparent)]
     Io(#[from] FileError),
     /// The tensor library refused something.
     #[error("encoder: {0}")]
     Tensor(candle_core::Error),
+}
+
+/// A text that a model cannot read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableText {
+    /// Its index in the list that was given.
+    pub index: usize,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Texts that are named in an error.
+const MOST_NAMED: usize = 3;
+
+fn in_a_line(texts: &[UnreadableText]) -> String {
+    let named = texts.iter().take(MOST_NAMED).map(|text| format!("text {}: {}", text.index, text.reason));
+    let named = named.collect::<Vec<_>>().join("; ");
+    match texts.len().saturating_sub(MOST_NAMED) {
+        0 => named,
+        more => format!("{named}; and {more} more"),
+    }
 }
 
 impl Error {

@@ -39,7 +39,7 @@
 //! - [`documents`]: texts with titles
 
 mod error;
-pub use error::{Error, Result};
+pub use error::{Error, Result, UnreadableText};
 
 pub mod model;
 pub use model::{Document, ModelFolder, Precision, Side};
@@ -72,7 +72,7 @@ mod architectures;
 mod loaded;
 
 pub mod encoder;
-pub use encoder::{Embedding, Encoder, fastest_precision};
+pub use encoder::{Embedding, Encoder, encode_readable, fastest_precision};
 
 pub mod documents;
 pub use documents::DocumentTexts;

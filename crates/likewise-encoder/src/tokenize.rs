@@ -4,12 +4,13 @@
 //! lengths are known exactly, and sorted, so that the last batches are the short ones and all cores end
 //! together. (Where a batch is padded, mixed lengths in arrival order would cost 1.8 times the work.)
 
-use crate::error::{Error, Result};
-use crate::model::{ModelFolder, Side, Stated, TOKENIZER};
+use crate::error::{Error, Result, UnreadableText};
+use crate::model::{BertNormalizer, ModelFolder, Side, Stated, TOKENIZER};
 use likewise_base::disk;
 use std::borrow::Cow;
 use std::sync::OnceLock;
-use tokenizers::{PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::normalizers::{self, Lowercase, NormalizerWrapper, Sequence};
+use tokenizers::{Encoding, Model, PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
 
 /// Bytes of a text that are looked at for each token that is read. Words are shorter, and nobody who
 /// waits for an answer should wait for the tokens of a whole book, of which all but the first are cut.
@@ -56,14 +57,18 @@ pub struct Tokenizer {
     ends: OnceLock<tokenizers::Tokenizer>,
     max_length: usize,
     max_bytes: usize,
-    lowercase: bool,
+    /// Tokens that the model has vectors for; those of higher ids have none.
+    vectors: usize,
 }
+
+/// A character that no vocabulary has: the last one that is for private use.
+const UNKNOWN: &str = "\u{10fffd}";
 
 impl Tokenizer {
     /// Loads `tokenizer.json`, overriding its own truncation and padding: sentence-transformers
     /// ignores them too (all-MiniLM-L6-v2's says 128 where the model reads 256).
     pub fn load(folder: &ModelFolder) -> Result<Tokenizer> {
-        let path = folder.path.join(TOKENIZER);
+        let path = folder.network().join(TOKENIZER);
         let refused = |error: tokenizers::Error| {
             Error::Model(format!("{}: {error}; fetch the model folder again", path.display()))
         };
@@ -75,6 +80,20 @@ impl Tokenizer {
                 format!("has {tokens} tokens, but the model has vectors for {vectors}").into(),
             ));
         }
+        if let Err(error) = inner.get_model().tokenize(UNKNOWN) {
+            return Err(refused(
+                format!("a character that it does not know has no token ({error}), so that a text may be unreadable").into(),
+            ));
+        }
+        if let Some(normalizer) = &folder.stated.normalizer {
+            let BertNormalizer { clean_text, handle_chinese_chars, strip_accents, lowercase } = *normalizer;
+            let normalizer =
+                normalizers::BertNormalizer::new(clean_text, handle_chinese_chars, strip_accents, lowercase);
+            inner.with_normalizer(Some(normalizer)).map_err(refused)?;
+        }
+        if folder.stated.lowercase {
+            put_into_lower_case(&mut inner).map_err(refused)?;
+        }
         let special = inner.get_post_processor().map_or(0, |after| after.added_tokens(false));
         // The library takes the one from the other.
         if folder.stated.max_length <= special {
@@ -85,9 +104,10 @@ impl Tokenizer {
             .with_truncation(Some(truncation(folder.stated.max_length, TruncationDirection::Right)))
             .map_err(refused)?
             .with_padding(None);
-        let Stated { max_length, lowercase, .. } = folder.stated;
+        let Stated { max_length, .. } = folder.stated;
         let (ends, max_bytes) = (OnceLock::new(), max_length * MAX_BYTES_A_TOKEN);
-        Ok(Tokenizer { inner, ends, max_length, max_bytes, lowercase })
+        let vectors = folder.vocabulary.unwrap_or(usize::MAX);
+        Ok(Tokenizer { inner, ends, max_length, max_bytes, vectors })
     }
 
     /// Refuses a reading that leaves no room for a text.
@@ -100,6 +120,9 @@ impl Tokenizer {
     }
 
     /// Tokenises texts, in parallel; the answer has their order.
+    ///
+    /// # Errors
+    /// [`Error::Texts`] names all that the model cannot read: those with a token that it has no vector for.
     pub fn tokenize(&self, texts: &[&str], reading: &Reading) -> Result<Vec<Tokenized>> {
         let Reading { side, prompt, keep } = reading;
         let part = |text: &str| match keep {
@@ -114,13 +137,26 @@ impl Tokenizer {
             _ => &self.inner,
         };
         let inputs: Vec<&str> = parts.iter().map(|(part, _)| &**part).collect();
-        let encodings = inner.encode_batch_fast(inputs, true).map_err(untokenisable)?;
-        let read = |((encoding, text), (_, is_cut)): ((tokenizers::Encoding, &&str), &(_, bool))| Tokenized {
+        let encodings = self.readable(inner.encode_batch_fast(inputs, true).map_err(untokenisable)?)?;
+        let read = |((encoding, text), (_, is_cut)): ((Encoding, &&str), &(_, bool))| Tokenized {
             truncated: *is_cut || !encoding.get_overflowing().is_empty() || text.len() > self.max_bytes,
             ids: encoding.get_ids().to_vec(),
             side: *side,
         };
         Ok(encodings.into_iter().zip(texts).zip(&parts).map(read).collect())
+    }
+
+    /// Refuses texts with tokens that the model has no vectors for. Tokenizers of good models have such tokens
+    /// (EmbeddingGemma's has one for images), so that the model is not refused for them.
+    fn readable(&self, encodings: Vec<Encoding>) -> Result<Vec<Encoding>> {
+        let unreadable = |(index, encoding): (usize, &Encoding)| {
+            let id = *encoding.get_ids().iter().find(|id| **id as usize >= self.vectors)?;
+            let token = self.inner.id_to_token(id).unwrap_or_default();
+            let reason = format!("the model has no vector for the token {token:?}; leave it out of the text");
+            Some(UnreadableText { index, reason })
+        };
+        let texts: Vec<UnreadableText> = encodings.iter().enumerate().filter_map(unreadable).collect();
+        if texts.is_empty() { Ok(encodings) } else { Err(Error::Texts(texts)) }
     }
 
     /// A text as the tokenizer gets it, and whether its beginning was left out to make room for the prompt.
@@ -134,7 +170,7 @@ impl Tokenizer {
             text if prompt.is_empty() => Cow::Borrowed(text),
             text => Cow::Owned(format!("{prompt}{text}")),
         };
-        Ok((if self.lowercase { Cow::Owned(text.to_lowercase()) } else { text }, start > 0))
+        Ok((text, start > 0))
     }
 
     /// Where the end of a text begins that there is room for behind a prompt.
@@ -173,6 +209,21 @@ impl Tokenizer {
         }
         Ok(self.ends.get().expect("it was set above"))
     }
+}
+
+/// Lets a tokenizer read texts in lower case, as sentence-transformers does it: the text between special tokens, before
+/// the tokenizer's own normalisation.
+fn put_into_lower_case(tokenizer: &mut tokenizers::Tokenizer) -> tokenizers::Result<()> {
+    let own = match tokenizer.get_normalizer() {
+        None => Vec::new(),
+        Some(NormalizerWrapper::Sequence(sequence)) => sequence.as_ref().to_vec(),
+        Some(other) => vec![other.clone()],
+    };
+    if own.iter().any(|normalizer| matches!(normalizer, NormalizerWrapper::Lowercase(_))) {
+        return Ok(());
+    }
+    let all = [vec![Lowercase.into()], own].concat();
+    tokenizer.with_normalizer(Some(Sequence::new(all))).map(drop)
 }
 
 fn no_room(most: usize, taken: usize, prompt: &str) -> Error {

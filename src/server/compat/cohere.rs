@@ -6,6 +6,7 @@ use crate::server::body::Body;
 use crate::server::dialect::CohereError;
 use crate::server::problem::Problem;
 use crate::server::rank::relevance;
+use crate::server::service::name_of;
 use crate::server::shapes;
 use axum::Json;
 use axum::extract::State;
@@ -121,7 +122,10 @@ async fn ranks(
     if top_n == Some(0) {
         return Err(Problem::invalid("top_n: got 0, wanted 1 or more, or nothing for all"));
     }
-    let texts = documents.into_iter().map(text_of).collect::<Result<Vec<_>, _>>()?;
+    let count = documents.len();
+    let named = documents.into_iter().enumerate();
+    let texts = named.map(|(index, document)| text_of(document, &name_of("documents", index, count)));
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
     let kept = if return_documents == Some(true) { texts.clone() } else { Vec::new() };
     let (ranked, tokens) = service.rerank(query, "documents", texts).await?;
     let rank = |(index, score)| CohereRank {
@@ -140,15 +144,16 @@ async fn ranks(
     }))
 }
 
-fn text_of(document: Value) -> Result<String, Problem> {
+/// A document's text; the document is called `name`.
+fn text_of(document: Value, name: &str) -> Result<String, Problem> {
     match document {
         Value::String(text) => Ok(text),
         Value::Object(mut fields) => match fields.remove("text") {
             Some(Value::String(text)) => Ok(text),
-            _ => Err(Problem::invalid(
-                "documents: got an object without \"text\", wanted texts, or objects with a text",
-            )),
+            _ => Err(Problem::invalid(format!(
+                "{name}: got an object without \"text\", wanted a text, or an object with a text"
+            ))),
         },
-        _ => Err(Problem::invalid("documents: wanted texts, or objects with a text")),
+        _ => Err(Problem::invalid(format!("{name}: wanted a text, or an object with a text"))),
     }
 }

@@ -5,6 +5,7 @@ use crate::server::App;
 use crate::server::body::{Body, Rest};
 use crate::server::dialect::ErrorBody;
 use crate::server::problem::Problem;
+use crate::server::service::name_of;
 use crate::server::shapes;
 use axum::Json;
 use axum::extract::State;
@@ -102,9 +103,8 @@ pub async fn embeddings(
     let dimensions = dimensions(request.dimensions, service.library.encoder().dimension())?;
     let reading = service.reading(request.prompt_name.as_deref())?;
     let texts = texts("input", request.input)?;
-    service.check_count("input", texts.len())?;
-    texts.iter().try_for_each(|text| service.check_text("input", text))?;
-    let embeddings = service.embed_as(texts, reading).await?;
+    service.check_texts("input", &texts)?;
+    let embeddings = service.embed_field("input", texts, reading).await?;
     let tokens: usize = embeddings.iter().map(|embedding| embedding.tokens).sum();
     let item = |(index, Embedding { vector, tokens, truncated }): (usize, Embedding)| {
         let embedding = shown(shortened(vector, dimensions), request.encoding_format.unwrap_or_default());
@@ -140,17 +140,24 @@ pub fn shortened(mut vector: Vec<f32>, dimensions: usize) -> Vec<f32> {
 
 /// A text, or a list of texts.
 pub fn texts(field: &str, input: Value) -> Result<Vec<String>, Problem> {
-    let text = |value: Value| match value {
+    let text = |(index, count): (usize, usize), value: Value| match value {
         Value::String(text) => Ok(text),
         Value::Number(_) | Value::Array(_) => Err(Problem::invalid(format!(
-            "{field}: got token ids, which belong to another model's tokenizer; send texts (in LangChain: \
-             check_embedding_ctx_length=False)"
+            "{}: got token ids, which belong to another model's tokenizer; send texts (in LangChain: \
+             check_embedding_ctx_length=False)",
+            name_of(field, index, count)
         ))),
-        _ => Err(Problem::invalid(format!("{field}: wanted a text or a list of texts"))),
+        _ => {
+            let name = name_of(field, index, count);
+            Err(Problem::invalid(format!("{name}: wanted a text or a list of texts")))
+        }
     };
     match input {
-        Value::Array(list) => list.into_iter().map(text).collect(),
-        other => Ok(vec![text(other)?]),
+        Value::Array(list) => {
+            let count = list.len();
+            list.into_iter().enumerate().map(|(index, value)| text((index, count), value)).collect()
+        }
+        other => Ok(vec![text((0, 1), other)?]),
     }
 }
 

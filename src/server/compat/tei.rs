@@ -8,6 +8,7 @@ use crate::server::dialect::TeiError;
 use crate::server::problem::Problem;
 use crate::server::queue::Priority;
 use crate::server::rank::relevance;
+use crate::server::service::name_of;
 use crate::server::shapes;
 use axum::Json;
 use axum::extract::State;
@@ -64,19 +65,21 @@ pub async fn embed(
     let dimensions = dimensions(request.dimensions, service.library.encoder().dimension())?;
     let mut reading = service.reading(request.prompt_name.as_deref())?;
     let texts = texts("inputs", request.inputs)?;
-    service.check_count("inputs", texts.len())?;
-    texts.iter().try_for_each(|text| service.check_text("inputs", text))?;
-    let priority = Priority::of(texts.len());
+    service.check_texts("inputs", &texts)?;
+    let count = texts.len();
+    let priority = Priority::of(count);
     if request.truncation_direction == Some(Direction::Left) {
         reading.keep = Keep::End;
     }
-    let tokenized = service.queue.tokenize(texts, reading).await?;
+    let tokenized = service.queue.tokenize(texts, reading).await;
+    let tokenized = tokenized.map_err(|problem| problem.of_text(|index| name_of("inputs", index, count)))?;
     if request.truncate == Some(false)
         && let Some(place) = tokenized.iter().position(|text| text.truncated)
     {
         let most = service.library.encoder().model().stated.max_length;
         return Err(Problem::invalid(format!(
-            "inputs: text {place} has more than the {most} tokens that the model reads; send \"truncate\": true"
+            "{}: it has more than the {most} tokens that the model reads; send \"truncate\": true",
+            name_of("inputs", place, count)
         )));
     }
     let embeddings = service.queue.embed(tokenized, priority).await?;

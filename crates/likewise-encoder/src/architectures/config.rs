@@ -18,7 +18,7 @@ pub fn positive(numbers: &[(&str, f64)]) -> Result<(), String> {
 
 /// The folder's config.json, as an architecture reads it; `older_names` are pairs of a field's older name and its own.
 pub fn read<T: DeserializeOwned>(folder: &ModelFolder, older_names: &[(&str, &str)]) -> Result<T> {
-    let path = folder.path.join(CONFIG);
+    let path = folder.network().join(CONFIG);
     let text = disk::read_text(&path).map_err(Error::io(&path))?;
     let mut config: Map<String, Value> =
         serde_json::from_str(&text).map_err(|error| damaged(&path, error))?;

@@ -195,5 +195,5 @@ fn supported<T: DeserializeOwned>(
 }
 
 fn unsupported(folder: &ModelFolder, error: &str) -> Error {
-    Error::Model(format!("{}: {error}; use another model", folder.path.join(CONFIG).display()))
+    Error::Model(format!("{}: {error}; use another model", folder.network().join(CONFIG).display()))
 }

@@ -46,7 +46,11 @@ impl Fingerprint {
             let _ = writeln!(parts, "dense={} tanh={}", dense.folder, dense.tanh);
         }
         if stated.lowercase {
-            parts.push_str("lowercase=true\n");
+            // Older versions put special tokens into lower case, too: `lowercase=true`.
+            parts.push_str("lowercase=normalizer\n");
+        }
+        if let Some(normalizer) = &stated.normalizer {
+            let _ = writeln!(parts, "normalizer={normalizer:?}");
         }
         for (side, prompt) in [("paper", &prompt.paper), ("query", &prompt.query)] {
             if !prompt.is_empty() {
@@ -104,8 +108,8 @@ fn is_sum(value: &str) -> bool {
 
 /// The sums of all files that change a vector, those of the weights first.
 pub(super) fn sums(folder: &Path, weights: &[String], stated: &Stated) -> Result<Vec<(String, String)>> {
-    let mut files: Vec<String> = weights.to_vec();
-    files.extend([TOKENIZER.into(), CONFIG.into()]);
+    let own = weights.iter().cloned().chain([TOKENIZER.into(), CONFIG.into()]);
+    let mut files = Vec::new();
     for dense in &stated.dense {
         files.extend(
             super::weights::files(&folder.join(&dense.folder))?
@@ -118,12 +122,13 @@ pub(super) fn sums(folder: &Path, weights: &[String], stated: &Stated) -> Result
             files.extend(super::weights::ADAPTER.map(|file| format!("{adapter}/{file}")));
         }
     }
-    let sum = |file: String| {
+    let sum = |folder: &Path, file: String| {
         let known = stated.sums.iter().find(|(path, _)| *path == file).map(|(_, sum)| sum.clone());
         let sum = known.map_or_else(|| sha256_file(&folder.join(&file)), Ok)?;
         Ok((file, sum))
     };
-    files.into_iter().map(sum).collect()
+    let network = folder.join(&stated.network);
+    own.map(|file| sum(&network, file)).chain(files.into_iter().map(|file| sum(folder, file))).collect()
 }
 
 /// SHA-256 of a file's bytes, in lower-case hexadecimal.

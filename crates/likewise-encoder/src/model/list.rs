@@ -4,7 +4,7 @@
 
 use super::config::Config;
 use super::manifest::FILE;
-use super::{CONFIG, Manifest, sentence_transformers, weights};
+use super::{Manifest, has_model, sentence_transformers, weights};
 use likewise_base::disk;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ pub fn list(models_dir: &Path) -> (Vec<Listed>, Vec<String>) {
     for name in folders(models_dir) {
         let folder = models_dir.join(&name);
         // Only a manifest may be there.
-        if !folder.join(CONFIG).is_file() {
+        if !has_model(&folder) {
             continue;
         }
         match look(&name, &folder) {
@@ -63,10 +63,10 @@ fn folders(models_dir: &Path) -> Vec<String> {
     let mut names = Vec::new();
     for name in inside(models_dir).into_iter().filter(|name| !name.starts_with('.')) {
         let path = models_dir.join(&name);
-        if path.join(CONFIG).is_file() || path.join(FILE).is_file() {
+        if has_model(&path) || path.join(FILE).is_file() {
             names.push(name);
         } else {
-            let is_model = |inner: &String| path.join(inner).join(CONFIG).is_file();
+            let is_model = |inner: &String| has_model(&path.join(inner));
             names.extend(inside(&path).into_iter().filter(is_model).map(|inner| format!("{name}/{inner}")));
         }
     }
@@ -79,13 +79,16 @@ fn folders(models_dir: &Path) -> Vec<String> {
 /// # Errors
 /// [`crate::Error::Model`], if there is none.
 pub fn look(name: &str, folder: &Path) -> crate::Result<Listed> {
-    let files = weights::files(folder)?;
-    let bytes =
-        files.iter().filter_map(|file| folder.join(file).metadata().ok()).map(|file| file.len()).sum();
+    let bytes = |folder: &Path| -> crate::Result<u64> {
+        let files = weights::files(folder)?.into_iter();
+        Ok(files.filter_map(|file| folder.join(file).metadata().ok()).map(|file| file.len()).sum())
+    };
     if let Some(manifest) = Manifest::read(folder)? {
-        return Ok(Listed { bytes: Some(bytes), name: name.into(), ..stated(manifest, Some(folder)) });
+        let bytes = Some(bytes(folder)?);
+        return Ok(Listed { bytes, name: name.into(), ..stated(manifest, Some(folder)) });
     }
-    let config = Config::read(folder)?;
+    let network = folder.join(sentence_transformers::network_in(folder)?);
+    let (bytes, config) = (bytes(&network)?, Config::read(&network)?);
     let own = sentence_transformers::read(folder, &config)?;
     Ok(Listed {
         name: name.into(),
@@ -139,7 +142,7 @@ mod tests {
         std::fs::write(own.join("README.md"), "---\nlanguage: en\nlicense: mit\n---\n# Small\n").unwrap();
         let broken = folder.path().join("broken");
         std::fs::create_dir(&broken).unwrap();
-        std::fs::write(broken.join(CONFIG), "{}").unwrap();
+        std::fs::write(broken.join("config.json"), "{}").unwrap();
         let (listed, wrong) = list(folder.path());
         let first = &listed[0];
         assert_eq!((first.name.as_str(), first.license.as_deref()), ("owner/small", Some("mit")));

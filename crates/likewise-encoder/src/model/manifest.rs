@@ -251,6 +251,8 @@ impl Manifest {
         let Manifest { prompts, prompt, adapters, .. } = self;
         let (prompt, lowercase) = (prompt.unwrap_or_default(), false);
         Ok(Stated {
+            network: String::new(),
+            normalizer: None,
             name,
             pooling,
             dense,

@@ -12,6 +12,7 @@ mod document;
 mod fingerprint;
 mod list;
 mod manifest;
+mod normalizer;
 mod pull;
 mod repository;
 mod sentence_transformers;
@@ -24,6 +25,7 @@ pub use document::Document;
 pub use fingerprint::{Fingerprint, sha256_file};
 pub use list::{Listed, list, look};
 pub use manifest::{FileSum, HubSource, Manifest, WheelSource};
+pub use normalizer::BertNormalizer;
 pub use pull::{Pulled, is_repository, pull};
 pub use sides::{Side, Sides};
 
@@ -180,10 +182,14 @@ impl ModelFolder {
         let path = resolve(name_or_path, models_dir)?;
         // A file that was swapped is told of as such, and not for what is in it.
         let stated = Manifest::read(&path)?.map(|manifest| manifest.check(&path)).transpose()?;
-        let config = config::Config::read(&path)?;
+        let network = match stated {
+            Some(_) => path.clone(),
+            None => path.join(sentence_transformers::network_in(&path)?),
+        };
+        let config = config::Config::read(&network)?;
         let stated = stated.map_or_else(|| sentence_transformers::read(&path, &config), Ok)?;
-        config.check(&path, &stated)?;
-        let weights = weights::files(&path)?;
+        config.check(&network, &stated)?;
+        let weights = weights::files(&network)?;
         let sums = fingerprint::sums(&path, &weights, &stated)?;
         let in_models = path.strip_prefix(models_dir).ok().filter(|inside| inside.components().count() == 2);
         let name = in_models.map_or(stated.name.clone(), |inside| inside.to_string_lossy().into_owned());
@@ -209,10 +215,12 @@ impl ModelFolder {
     pub fn without_files(dimension: usize) -> ModelFolder {
         let stated = Stated {
             name: "m".into(),
+            network: String::new(),
             pooling: Pooling::Mean,
             dense: Vec::new(),
             max_length: 8,
             lowercase: false,
+            normalizer: None,
             join: None,
             title: 0,
             chances: None,
@@ -292,6 +300,11 @@ impl ModelFolder {
         self.as_before_titles()
     }
 
+    /// The folder of config.json, the tokenizer and the weights.
+    pub fn network(&self) -> PathBuf {
+        self.path.join(&self.stated.network)
+    }
+
     /// What it reads of a document.
     pub fn text_of(&self, document: Document) -> String {
         match &self.stated.join {
@@ -368,14 +381,18 @@ impl ModelFolder {
 pub struct Stated {
     /// The model's name, where its folder's place does not say another.
     name: String,
+    /// The folder of config.json, the tokenizer and the weights in the model's: most often that itself, and so empty.
+    network: String,
     /// How token vectors are pooled.
     pub pooling: Pooling,
     /// What comes after that.
     pub dense: Vec<Dense>,
     /// The longest input in tokens, special tokens included; the rest of a text is not read.
     pub max_length: usize,
-    /// Whether texts are put into lower case, whatever the tokenizer says.
+    /// Whether texts are put into lower case, whatever the tokenizer says; not the special tokens in them.
     pub lowercase: bool,
+    /// How texts are normalised, if otherwise than tokenizer.json says.
+    pub normalizer: Option<BertNormalizer>,
     /// What it wants between a paper's title and its abstract; else it is a full stop.
     pub join: Option<String>,
     /// How much a paper's title counts beside its text, in per cent of that.
@@ -399,6 +416,11 @@ pub fn is_here(name: &str, models_dir: &Path) -> bool {
     resolve(name, models_dir).is_ok()
 }
 
+/// Whether a folder has a model in it, and not only what could be known of one.
+fn has_model(folder: &Path) -> bool {
+    folder.join(CONFIG).is_file() || folder.join(sentence_transformers::MODULES).is_file()
+}
+
 fn resolve(name_or_path: &str, models_dir: &Path) -> Result<PathBuf> {
     let as_path = Path::new(name_or_path);
     if as_path.is_dir() {
@@ -407,7 +429,7 @@ fn resolve(name_or_path: &str, models_dir: &Path) -> Result<PathBuf> {
     let name = Manifest::known(name_or_path).map_or(name_or_path.to_string(), |manifest| manifest.name);
     let named = models_dir.join(&name);
     // Models that can be had have a folder with nothing but their manifest in it.
-    if named.join(CONFIG).is_file() {
+    if has_model(&named) {
         return Ok(named);
     }
     let todo = match Manifest::known(&name) {

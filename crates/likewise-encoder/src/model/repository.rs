@@ -3,44 +3,62 @@
 //! Its own file because repositories hold a model several times over, for other programs: what is fetched should be
 //! what is read here, and no more.
 
-/// Files that are read if there are any.
-const READ: [&str; 8] = [
+/// Where sentence-transformers looks for how long a text may be and whether it is put into lower case, in this order.
+pub(super) const TRANSFORMER_CONFIGS: [&str; 7] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+
+/// Files that are read if there are any, in the network's folder.
+const READ_OF_NETWORK: [&str; 4] = [
     "config.json",
     // Is refused, and should be before the weights are fetched.
     "adapter_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
-    "modules.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-    "README.md",
 ];
+
+/// The same in the model's.
+const READ: [&str; 3] = ["modules.json", "config_sentence_transformers.json", "README.md"];
 
 /// The files to fetch, of all that there are, small ones first; or none, if there are no weights.
 pub(super) fn needed(all: &[String]) -> Vec<String> {
-    let has = |name: &str| all.iter().any(|file| file == name);
-    let is_shard = |file: &&String, stem: &str, end: &str| {
+    let network = network_in(all);
+    let in_network: Vec<&str> = all.iter().filter_map(|file| file.strip_prefix(&network)).collect();
+    let has = |name: &str| in_network.contains(&name);
+    let is_shard = |file: &str, stem: &str, end: &str| {
         file.strip_prefix(stem)
             .and_then(|rest| rest.strip_suffix(end))
             .is_some_and(|rest| rest.contains("-of-") && !rest.contains('/'))
     };
     let shards = |stem: &str, end: &str| {
-        all.iter().filter(|file| is_shard(file, stem, end)).cloned().collect::<Vec<_>>()
+        in_network.iter().copied().filter(|file| is_shard(file, stem, end)).collect::<Vec<_>>()
     };
-    let mut files: Vec<String> = READ.into_iter().filter(|name| has(name)).map(String::from).collect();
+    let mut read: Vec<&str> =
+        READ_OF_NETWORK.into_iter().chain(TRANSFORMER_CONFIGS).filter(|name| has(name)).collect();
     let mut weights = Vec::new();
     if has("model.safetensors") {
-        weights.push("model.safetensors".into());
+        weights.push("model.safetensors");
     } else if has("model.safetensors.index.json") {
-        files.push("model.safetensors.index.json".into());
+        read.push("model.safetensors.index.json");
         weights = shards("model-", ".safetensors");
     } else if has("pytorch_model.bin") {
-        weights.push("pytorch_model.bin".into());
+        weights.push("pytorch_model.bin");
     } else if has("pytorch_model.bin.index.json") {
-        files.push("pytorch_model.bin.index.json".into());
+        read.push("pytorch_model.bin.index.json");
         weights = shards("pytorch_model-", ".bin");
     }
-    let modules: Vec<&String> = all.iter().filter(|file| is_module(file)).collect();
+    let named =
+        |names: Vec<&str>| names.into_iter().map(|name| format!("{network}{name}")).collect::<Vec<_>>();
+    let (mut files, weights) = (named(read), named(weights));
+    files.extend(READ.into_iter().filter(|name| all.iter().any(|file| file == name)).map(String::from));
+    let is_of_network = |file: &String| !network.is_empty() && file.starts_with(&network);
+    let modules: Vec<&String> = all.iter().filter(|file| is_module(file) && !is_of_network(file)).collect();
     for file in &modules {
         let folder = file.split('/').next().unwrap_or_default();
         let safe = format!("{folder}/model.safetensors");
@@ -56,7 +74,20 @@ pub(super) fn needed(all: &[String]) -> Vec<String> {
     files
 }
 
-/// Whether a folder is a step's after the network, as `1_Pooling`.
+/// The network's folder with a slash, as older versions of the library wrote it (`0_Transformer/`); else nothing.
+fn network_in(all: &[String]) -> String {
+    let here = |file: &String| {
+        file.strip_suffix("/config.json")
+            .filter(|folder| folder.starts_with("0_") && is_step(folder))
+            .map(|folder| format!("{folder}/"))
+    };
+    match all.iter().any(|file| file == "config.json") {
+        true => String::new(),
+        false => all.iter().find_map(here).unwrap_or_default(),
+    }
+}
+
+/// Whether a folder is a step's, as `1_Pooling`.
 pub(super) fn is_step(folder: &str) -> bool {
     folder.split_once('_').is_some_and(|(number, _)| number.parse::<u8>().is_ok())
 }
@@ -102,6 +133,21 @@ mod tests {
             "model.safetensors",
         ];
         assert_eq!(got, wanted);
+    }
+
+    #[test]
+    fn a_network_may_have_a_folder_of_its_own() {
+        let wanted = [
+            "0_Transformer/config.json",
+            "0_Transformer/tokenizer.json",
+            "0_Transformer/sentence_roberta_config.json",
+            "modules.json",
+            "1_Pooling/config.json",
+            "0_Transformer/pytorch_model.bin",
+        ];
+        let mut all = wanted.to_vec();
+        all.extend(["0_Transformer/vocab.txt", "0_Transformer/tf_model.h5"]);
+        assert_eq!(needed_of(&all), wanted);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! Its own file because the convention is somebody else's, and changes: `modules.json` has the steps and their
 //! folders, `1_Pooling/config.json` the pooling, `config_sentence_transformers.json` the prompts, and the length is
-//! in `sentence_bert_config.json` or, since the library's version 6, in `tokenizer_config.json`. What is said there
+//! in `sentence_bert_config.json` (or one of six other names, beside the network's weights) or, since the library's
+//! version 6, in `tokenizer_config.json`. What is said there
 //! and cannot be done here is refused by its name: passed over, it would give other vectors.
 
 use super::config::Config;
-use super::repository::is_step;
+use super::normalizer;
+use super::repository::{TRANSFORMER_CONFIGS, is_step};
 use super::{CONFIG, Dense, Pooling, Sides, Stated, weights};
 use crate::error::{Error, Result};
 use likewise_base::disk;
@@ -15,16 +17,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 #[derive(Deserialize, Default)]
-struct SentenceBert {
+struct TransformerConfig {
     max_seq_length: Option<usize>,
-    #[serde(default)]
-    do_lower_case: bool,
+    do_lower_case: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
 struct TokenizerConfig {
     /// Where no limit was set it is 1e30, which fits no integer.
     model_max_length: Option<f64>,
+    #[serde(flatten)]
+    normalizer: normalizer::Stated,
 }
 
 #[derive(Deserialize, Default)]
@@ -77,6 +80,16 @@ struct Module {
     path: String,
 }
 
+impl Module {
+    /// Its class: older versions of the library have another path to it.
+    fn kind(&self) -> &str {
+        self.r#type.rsplit('.').next().unwrap_or_default()
+    }
+}
+
+/// What says which steps there are.
+pub(super) const MODULES: &str = "modules.json";
+
 /// Where the pooling is, if nothing says so.
 const POOLING: &str = "1_Pooling";
 
@@ -87,7 +100,7 @@ const PROMPTS: &str = "config_sentence_transformers.json";
 /// the space's metric is cosine.
 pub(super) fn read(folder: &Path, config: &Config) -> Result<Stated> {
     refuse_adapters(folder)?;
-    let modules: Option<Vec<Module>> = json(folder, "modules.json")?;
+    let modules: Option<Vec<Module>> = json(folder, MODULES)?;
     let (pooling, dense) = match &modules {
         Some(modules) => steps(folder, modules)?,
         // The library takes a bare model the same way.
@@ -101,13 +114,20 @@ pub(super) fn read(folder: &Path, config: &Config) -> Result<Stated> {
     }
     let prompts: SentenceTransformers = json(folder, PROMPTS)?.unwrap_or_default();
     let (prompts, prompt) = sides(folder, prompts)?;
-    let bert: SentenceBert = json(folder, "sentence_bert_config.json")?.unwrap_or_default();
+    let network = network_in(folder)?;
+    let transformer = transformer_config(&folder.join(&network))?;
+    let tokenizer: TokenizerConfig =
+        json(&folder.join(&network), "tokenizer_config.json")?.unwrap_or_default();
+    // The cast saturates, and the model's positions limit it.
+    let max_length = transformer.max_seq_length.or(tokenizer.model_max_length.map(|length| length as usize));
     let name = folder.canonicalize().map_err(Error::io(folder))?;
     Ok(Stated {
         name: name.file_name().unwrap_or(name.as_os_str()).to_string_lossy().into_owned(),
         pooling,
-        max_length: stated_length(folder, &bert)?.unwrap_or(config.max_length).min(config.max_length),
-        lowercase: bert.do_lower_case,
+        max_length: max_length.unwrap_or(config.max_length).min(config.max_length),
+        normalizer: normalizer::other(&folder.join(&network), &tokenizer.normalizer, config)?,
+        lowercase: transformer.do_lower_case.unwrap_or_default(),
+        network,
         join: None,
         title: 0,
         chances: None,
@@ -118,6 +138,50 @@ pub(super) fn read(folder: &Path, config: &Config) -> Result<Stated> {
         dense,
         sums: Vec::new(),
     })
+}
+
+/// The folder of the network's files in a model's: the model's own, or `0_Transformer`, as older versions of the library
+/// wrote it.
+pub(super) fn network_in(folder: &Path) -> Result<String> {
+    let modules: Option<Vec<Module>> = json(folder, MODULES)?;
+    match modules.as_deref() {
+        Some([first, ..]) => {
+            check_inside(folder, first)?;
+            match first.kind() {
+                "Transformer" => Ok(first.path.clone()),
+                _ => Err(unsupported(
+                    folder,
+                    &format!("module {} is not supported as the first", first.r#type),
+                )),
+            }
+        }
+        Some([]) => Err(unsupported(folder, "it lists no module")),
+        None if folder.join(CONFIG).is_file() => Ok(String::new()),
+        None => refuse_unnamed(folder).map(|()| String::new()),
+    }
+}
+
+fn check_inside(folder: &Path, Module { r#type, path }: &Module) -> Result<()> {
+    if path.starts_with('/') || path.split('/').any(|part| part == "..") {
+        return Err(unsupported(folder, &format!("module {type} is in {path:?}, outside the folder")));
+    }
+    Ok(())
+}
+
+fn unsupported(folder: &Path, what: &str) -> Error {
+    let known = "wanted Transformer, Pooling, then any of Dense and Normalize";
+    Error::Model(format!("{}: {what}; {known}; use another model", folder.join(MODULES).display()))
+}
+
+/// The first of the library's files that says something.
+fn transformer_config(network: &Path) -> Result<TransformerConfig> {
+    for name in TRANSFORMER_CONFIGS {
+        let stated: serde_json::Map<String, serde_json::Value> = json(network, name)?.unwrap_or_default();
+        if !stated.is_empty() {
+            return Ok(json(network, name)?.unwrap_or_default());
+        }
+    }
+    Ok(TransformerConfig::default())
 }
 
 /// Which texts go through which adapter, or whether weights are to be changed by one, is said nowhere in such a folder.
@@ -162,20 +226,11 @@ fn refuse_unnamed(folder: &Path) -> Result<()> {
 /// What follows the network, step by step.
 fn steps(folder: &Path, modules: &[Module]) -> Result<(Pooling, Vec<Dense>)> {
     let (mut pooled, mut dense) = (None, Vec::new());
-    let refused = |what: String| {
-        let known = "wanted Transformer, Pooling, then any of Dense and Normalize";
-        Error::Model(format!("{}: {what}; {known}; use another model", folder.join("modules.json").display()))
-    };
-    for (place, Module { r#type, path }) in modules.iter().enumerate() {
-        if path.starts_with('/') || path.split('/').any(|part| part == "..") {
-            return Err(refused(format!("module {type} is in {path:?}, outside the folder")));
-        }
-        match (r#type.rsplit('.').next().unwrap_or_default(), pooled) {
-            ("Transformer", None) if place == 0 && path.is_empty() => {}
-            ("Transformer", None) if place == 0 => {
-                let what = format!("module {type} is in {path:?}; move those files beside modules.json");
-                return Err(refused(what));
-            }
+    let refused = |what: String| unsupported(folder, &what);
+    for (place, module @ Module { r#type, path }) in modules.iter().enumerate() {
+        check_inside(folder, module)?;
+        match (module.kind(), pooled) {
+            ("Transformer", None) if place == 0 => {}
             ("Pooling", None) => pooled = Some(pooling(folder, path)?),
             ("Dense", Some(_)) => dense.push(read_dense(folder, path)?),
             // Again at the end; in the middle only without anything that changes lengths after it.
@@ -185,13 +240,6 @@ fn steps(folder: &Path, modules: &[Module]) -> Result<(Pooling, Vec<Dense>)> {
         }
     }
     pooled.map(|pooled| (pooled, dense)).ok_or_else(|| refused("no Pooling".into()))
-}
-
-/// The longest input in tokens, wherever the folder says it.
-fn stated_length(folder: &Path, bert: &SentenceBert) -> Result<Option<usize>> {
-    let tokenizer: TokenizerConfig = json(folder, "tokenizer_config.json")?.unwrap_or_default();
-    // The cast saturates, and the model's positions limit it.
-    Ok(bert.max_seq_length.or(tokenizer.model_max_length.map(|length| length as usize)))
 }
 
 /// Which prompt goes before which side: by the names that the library's `encode_document` and `encode_query` look for.

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::io::BufRead;
 
 /// The entries of a file, however its objects are wrapped, each parsed as a `T`.
@@ -137,26 +136,28 @@ pub fn objects_of(value: Value) -> Vec<Value> {
 /// A record; none, where an API has null in the place of a paper that it does not know.
 fn parse<T: DeserializeOwned>(text: &str, unread: &Unread) -> Result<Option<T>, String> {
     if text.trim_ascii() == "null" {
-        unread.note("null in the place of a paper", "");
+        unread.note(NULL, "");
         return Ok(None);
     }
-    let mut text = Cow::Borrowed(text);
-    loop {
-        match serde_json::from_str(&text) {
-            Ok(record) => return Ok(Some(record)),
-            Err(error) if is_half_pair(&error) && matches!(text, Cow::Borrowed(_)) => {
-                unread.note("half of a surrogate pair, read as \u{fffd}", "");
-                text = Cow::Owned(without_half_pairs(&text));
-            }
-            Err(error) => {
-                let column = error.column();
-                let what = error.to_string();
-                let what = what.split(" at line ").next().unwrap_or(&what);
-                return Err(format!(
-                    "column {column}: {what}; wanted one JSON object a paper, with id, title and abstract"
-                ));
-            }
+    read(text, unread).map(Some).map_err(|error| {
+        let column = error.column();
+        let what = error.to_string();
+        let what = what.split(" at line ").next().unwrap_or(&what);
+        format!("column {column}: {what}; wanted one JSON object a paper, with id, title and abstract")
+    })
+}
+
+/// What is noted where an API has null for a paper that it does not know.
+pub const NULL: &str = "null in the place of a paper";
+
+/// Reads JSON as it is, or else with U+FFFD for each half of a surrogate pair.
+pub fn read<T: DeserializeOwned>(text: &str, unread: &Unread) -> serde_json::Result<T> {
+    match serde_json::from_str(text) {
+        Err(error) if is_half_pair(&error) => {
+            unread.note("half of a surrogate pair, read as \u{fffd}", "");
+            serde_json::from_str(&without_half_pairs(text))
         }
+        read => read,
     }
 }
 

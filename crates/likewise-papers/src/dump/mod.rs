@@ -213,6 +213,15 @@ pub fn entry_of_json(value: serde_json::Value, unread: &Unread) -> Result<Entry,
     }
 }
 
+/// Reads a JSON value; half of a surrogate pair in it becomes U+FFFD, and is noted.
+///
+/// # Errors
+/// Says where it is no JSON.
+pub fn read_json(text: &[u8], unread: &Unread) -> serde_json::Result<serde_json::Value> {
+    // What is no UTF-8 is for serde_json to say.
+    std::str::from_utf8(text).map_or_else(|_| serde_json::from_slice(text), |text| json::read(text, unread))
+}
+
 /// The papers in a JSON value: of a page of an API's answers those in its list, of any other value itself.
 pub fn objects_of(value: serde_json::Value) -> Vec<serde_json::Value> {
     json::objects_of(value)

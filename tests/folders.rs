@@ -1,0 +1,291 @@
+//! Model folders as people have them: the reference library's tokens and vectors, from `tests/golden/make_folders.py`.
+//! And tokenizers that can say what the model cannot read: one text is refused by name, and the others go on.
+
+use crate::support::{cosine, likewise};
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use http_body_util::BodyExt;
+use likewise::ingest::Writer;
+use likewise::search::{Library, Like, Mode, Query};
+use likewise::server::{App, ServerOptions, router};
+use likewise_encoder::model::{ModelFolder, Precision, Side};
+use likewise_encoder::{Encoder, Error};
+use likewise_papers::Paper;
+use likewise_papers::dump::Entry;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tower::ServiceExt;
+
+fn small(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small").join(name)
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    texts: Vec<String>,
+    folders: Vec<Folder>,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Folder {
+    name: String,
+    base: String,
+    remove: Vec<String>,
+    r#move: BTreeMap<String, String>,
+    write: BTreeMap<String, Value>,
+    entries: Vec<Vector>,
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    ids: Vec<u32>,
+    vector: Vec<f32>,
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_all(&entry.path(), &to)
+        } else {
+            let _ = fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// As `make_folders.py` changes it.
+fn changed(folder: &Folder, to: &Path) {
+    copy_all(&small(&folder.base), to);
+    folder.remove.iter().for_each(|file| fs::remove_file(to.join(file)).unwrap());
+    let new = |name: &str| {
+        fs::create_dir_all(to.join(name).parent().unwrap()).unwrap();
+        to.join(name)
+    };
+    folder.r#move.iter().for_each(|(old, name)| fs::rename(to.join(old), new(name)).unwrap());
+    folder.write.iter().for_each(|(name, value)| fs::write(new(name), value.to_string()).unwrap());
+}
+
+fn open(path: &Path) -> likewise_encoder::Result<ModelFolder> {
+    ModelFolder::open(path.to_str().unwrap(), Path::new("no-models-here"), Precision::F32)
+}
+
+#[test]
+fn golden_tokens_and_vectors_of_folders_as_people_have_them() {
+    let golden: Golden = serde_json::from_str(&fs::read_to_string(small("folders.json")).unwrap()).unwrap();
+    let texts: Vec<&str> = golden.texts.iter().map(String::as_str).collect();
+    for folder in &golden.folders {
+        let copy = tempfile::tempdir().unwrap();
+        changed(folder, copy.path());
+        let encoder = Encoder::load(&open(copy.path()).unwrap()).unwrap();
+        let tokens = encoder.tokenize(&texts, &encoder.reading(Side::Paper)).unwrap();
+        let embeddings = encoder.encode(&texts, Side::Paper).unwrap();
+        for (number, wanted) in folder.entries.iter().enumerate() {
+            let of = format!("{}: {:?}", folder.name, texts[number]);
+            assert_eq!(tokens[number].ids, wanted.ids, "{of}");
+            let far = 1.0 - cosine(&embeddings[number].vector, &wanted.vector);
+            assert!(far < 1e-5, "{of}: 1 - cosine is {far}");
+        }
+    }
+    assert!(golden.folders.len() > 12, "all were tried");
+}
+
+#[test]
+fn where_a_network_lies_does_not_change_its_space() {
+    let golden: Golden = serde_json::from_str(&fs::read_to_string(small("folders.json")).unwrap()).unwrap();
+    let folder = golden.folders.into_iter().find(|folder| folder.name == "0_Transformer").unwrap();
+    let (apart, beside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    changed(&folder, apart.path());
+    copy_all(&small("roberta"), beside.path());
+    fs::write(beside.path().join("sentence_bert_config.json"), r#"{"max_seq_length": 11}"#).unwrap();
+    assert_eq!(open(apart.path()).unwrap().fingerprint, open(beside.path()).unwrap().fingerprint);
+    fs::remove_file(apart.path().join("modules.json")).unwrap();
+    let message = open(apart.path()).unwrap_err().to_string();
+    assert!(message.contains("0_Transformer is there, but no modules.json"), "{message}");
+}
+
+/// A small model whose tokenizer has a token that the network has no vector for, as EmbeddingGemma's has one for images.
+fn with_an_image_token() -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    copy_all(&small("roberta"), copy.path());
+    let path = copy.path().join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let token = json!({"id": 340, "content": "<image>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+    tokenizer["added_tokens"].as_array_mut().unwrap().push(token);
+    fs::write(&path, tokenizer.to_string()).unwrap();
+    copy
+}
+
+#[test]
+fn a_text_with_a_token_without_a_vector_is_named_and_the_others_are_encoded() {
+    let folder = with_an_image_token();
+    let encoder = Encoder::load(&open(folder.path()).unwrap()).unwrap();
+    let texts = ["knots", "an <image> of a knot", "bees", "<image>"];
+    let Err(Error::Texts(unreadable)) = encoder.encode(&texts, Side::Paper) else { panic!("it was encoded") };
+    assert_eq!(unreadable.iter().map(|text| text.index).collect::<Vec<_>>(), [1, 3]);
+    assert!(unreadable[0].reason.contains("\"<image>\""), "{}", unreadable[0].reason);
+    let read = likewise_encoder::encode_readable(&texts, |texts| encoder.encode(texts, Side::Paper)).unwrap();
+    assert_eq!(read.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true, false]);
+    assert_eq!(read[2], Ok(encoder.encode_one("bees", Side::Paper).unwrap()));
+}
+
+fn entry(id: &str, title: &str, text: &str) -> Entry {
+    let paper = Paper {
+        id: likewise_papers::PaperId::parse(id).unwrap(),
+        title: title.into(),
+        r#abstract: text.into(),
+        ..Paper::default()
+    };
+    Entry::Paper(paper)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paper_that_the_model_cannot_read_stops_no_ingest_and_is_found_by_its_words() {
+    let (model, data) = (with_an_image_token(), tempfile::tempdir().unwrap());
+    let encoder = Arc::new(Encoder::load(&open(model.path()).unwrap()).unwrap());
+    let mut writer = Writer::open(data.path(), &encoder).unwrap();
+    let added = writer
+        .add(vec![
+            Ok(entry("a/1", "Knots", "We knot.")),
+            Ok(entry("a/2", "Zebras", "We draw an <image> of zebras.")),
+            Ok(entry("a/3", "Bees", "They count.")),
+        ])
+        .unwrap();
+    assert_eq!((added.added, added.encoded, added.without_vector), (3, 2, 1));
+    writer.finish().unwrap();
+    let mut writer = Writer::open(data.path(), &encoder).unwrap();
+    assert_eq!(writer.catch_up(|_, _| {}).unwrap(), 0, "the next run goes on");
+    assert_eq!(writer.add(vec![Ok(entry("a/4", "Graphs", "They have cycles."))]).unwrap().encoded, 1);
+    writer.finish().unwrap();
+
+    let library = Arc::new(Library::open(data.path(), Arc::clone(&encoder)).unwrap());
+    assert_eq!(library.stats().without_vector, 1);
+    let query = Query {
+        mode: Some(Mode::Lexical),
+        rescore: true,
+        explain: true,
+        ..Query::of(Like::text("zebras".into()))
+    };
+    assert_eq!(library.search(&query).unwrap().hits[0].paper.title, "Zebras");
+
+    let app = App::new(ServerOptions::default());
+    app.set_library(library);
+    let app = router(app).layer(Extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4)))));
+    let post = async |path: &str, body: Value| {
+        let request = Request::post(path).body(Body::from(body.to_string())).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let cases = [
+        (
+            "/embed",
+            json!({"inputs": ["knots", "an <image>"]}),
+            "inputs[1]: the model has no vector for the token",
+        ),
+        ("/embed", json!({"inputs": "an <image>"}), "inputs: the model has no vector for the token"),
+        ("/v1/embeddings", json!({"input": ["a", "b", "<image>"]}), "input[2]: the model has no vector for"),
+        (
+            "/rerank",
+            json!({"query": "a", "texts": ["b", "<image>"]}),
+            "texts[1]: the model has no vector for",
+        ),
+        ("/rerank", json!({"query": "<image>", "texts": ["b"]}), "query: the model has no vector for"),
+        (
+            "/v2/rerank",
+            json!({"query": "a", "documents": ["b", {"text": "<image>"}]}),
+            "documents[1]: the model",
+        ),
+        (
+            "/v1/search",
+            json!({"like": ["a/1", {"text": "an <image> of bees"}]}),
+            "text \\\"an <image> of bees\\\": the",
+        ),
+        (
+            "/v1/search/batch",
+            json!({"queries": [{"text": "knots"}, {"text": "<image>"}]}),
+            "queries[1].text \\\"<image>\\\": the",
+        ),
+        ("/v1/search", json!({"like": ["a/2"]}), "the model has no vector for the token"),
+    ];
+    for (path, body, part) in cases {
+        let (status, answer) = post(path, body.clone()).await;
+        assert!(status == 422 && answer.contains(part), "{path} {body}: {status} {answer}");
+    }
+    let papers = json!([{"id": "a/5", "title": "Owls", "abstract": "An <image> of owls."}, {"id": "a/6", "title": "Larks", "abstract": "They sing."}]);
+    let (status, answer) = post("/v1/papers", papers).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(
+        (status, &answer["added"], &answer["without_vector"]),
+        (200, &json!(2), &json!(1)),
+        "{answer}"
+    );
+    assert!(answer["not_read"][0].as_str().unwrap().contains("a/5"), "{answer}");
+}
+
+#[test]
+fn the_program_names_papers_that_the_model_cannot_read_and_takes_the_rest() {
+    let (model, folder) = (with_an_image_token(), tempfile::tempdir().unwrap());
+    let dump = folder.path().join("dump.jsonl");
+    fs::write(
+        &dump,
+        "{\"id\":\"a/1\",\"title\":\"Knots\",\"abstract\":\"We knot.\"}\n{\"id\":\"a/2\",\"title\":\"Zebras\",\"abstract\":\"An <image>.\"}\n",
+    )
+    .unwrap();
+    let (dump, data, out) =
+        (dump.to_str().unwrap(), folder.path().join("data"), folder.path().join("v.jsonl"));
+    let with_model = ["--model", model.path().to_str().unwrap(), "--precision", "f32"];
+    for (command, last, said) in [
+        (
+            ["ingest", dump, "--data", data.to_str().unwrap()],
+            "without vector 1",
+            "paper a/2 is found by its words only",
+        ),
+        (
+            ["embed", dump, "--out", out.to_str().unwrap()],
+            "refused 1",
+            "refused: paper a/2: the model has no vector",
+        ),
+    ] {
+        let done = likewise(&command).args(with_model).output().unwrap();
+        let (told, why) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert_eq!(done.status.code(), Some(2), "{command:?}: {told}{why}");
+        assert!(told.contains(last) && why.contains(said), "{command:?}: {told}{why}");
+    }
+}
+
+#[test]
+fn a_tokenizer_without_an_unknown_token_is_refused() {
+    let cases = [
+        // WordPiece, whose unknown token is in no vocabulary.
+        ("distilbert", "unk_token", json!("[NONE]")),
+        // BPE that names one that it does not have.
+        ("roberta", "unk_token", json!("[NONE]")),
+        ("xlm_roberta", "unk_id", json!(null)),
+    ];
+    for (base, field, value) in cases {
+        let copy = tempfile::tempdir().unwrap();
+        copy_all(&small(base), copy.path());
+        let path = copy.path().join("tokenizer.json");
+        let mut tokenizer: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        assert!(tokenizer["model"].get(field).is_some(), "{base} has {field}");
+        tokenizer["model"][field] = value;
+        fs::write(&path, tokenizer.to_string()).unwrap();
+        let refused = Encoder::load(&open(copy.path()).unwrap()).err().map(|error| error.to_string());
+        let message = refused.unwrap_or_else(|| panic!("{base} was loaded"));
+        assert!(
+            message.contains("tokenizer.json") && message.contains("does not know has no token"),
+            "{message}"
+        );
+    }
+}
