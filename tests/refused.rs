@@ -91,7 +91,14 @@ fn searches() -> Vec<Case> {
             (r#"{"text":""}"#, 422, "text: got an empty text"),
             (r#"{"text":" \n\t "}"#, 422, "text: got an empty text"),
             (r#"{"text":"\u00a0\u3000"}"#, 422, "text: got an empty text"),
-            (r#"{"text":"\ud800"}"#, 400, "body: "),
+            (r#"{"text":"\ud800"}"#, 400, "text: half of a character"),
+            (r#"{"text":"a","like":[{"text":"b"},{"text":" "}]}"#, 422, "like[1].text: got an empty text"),
+            (r#"{"text":"a","unlike":["9901.00001",{"text":""}]}"#, 422, "unlike[1].text: got an empty text"),
+            (
+                r#"{"text":"a","like":["9901.00001",{"text":"\ud83dx"}]}"#,
+                400,
+                "like[1].text: half of a character",
+            ),
             (r#"{"text":"a","text":"b"}"#, 422, "duplicate field"),
             (r#"{"text":"a","k":0}"#, 422, "k: got 0, wanted 1 to 1000"),
             (r#"{"text":"a","k":1001}"#, 422, "k: got 1001, wanted 1 to 1000"),
@@ -188,6 +195,9 @@ fn batches() -> Vec<Case> {
     let explained =
         json!({ "queries": vec![json!({"text": "a", "k": 1000, "explain": true}); 2] }).to_string();
     let rescored = json!({ "queries": vec![json!({"text": "a", "k": 10, "rescore": true}); 6] }).to_string();
+    let many_examples = vec![json!({"text": "bees"}); 110];
+    let one_by_one = json!({"like": many_examples, "examples": "best", "k": 10});
+    let best = json!({ "queries": vec![one_by_one; 2] }).to_string();
     post(
         "POST /v1/search/batch",
         &[
@@ -203,11 +213,12 @@ fn batches() -> Vec<Case> {
             (
                 &deep,
                 422,
-                "queries: got k of 6000 in all (with embeddings, or explained, times 4; rescored, 1000 more each), wanted at most 5000 (--max-hits)",
+                "queries: got k of 6000 in all (with embeddings, or explained, times 4; rescored, 1000 more each; 40 more for each example or cluster of them that is searched for), wanted at most 5000 (--max-hits)",
             ),
             (&wide, 422, "queries: got k of 8000 in all"),
             (&explained, 422, "queries: got k of 8000 in all"),
             (&rescored, 422, "queries: got k of 6060 in all"),
+            (&best, 422, "queries: got k of 7940 in all"),
         ],
     )
 }
@@ -230,8 +241,11 @@ fn embeddings() -> Vec<Case> {
             (r#"{"input":["a",[1]]}"#, 422, "token ids"),
             (r#"{"input":[]}"#, 422, "input: got an empty list"),
             (r#"{"input":""}"#, 422, "input: got an empty text"),
-            (r#"{"input":["a"," "]}"#, 422, "input: got an empty text"),
-            (r#"{"input":["a",null]}"#, 422, "input: wanted a text"),
+            (r#"{"input":["a"," "]}"#, 422, "input[1]: got an empty text"),
+            (r#"{"input":["a","b","x\ud83d"]}"#, 400, "input[2]: half of a character"),
+            (r#"{"input":["a","\udc00","b"]}"#, 400, "input[1]: half of a character"),
+            (r#"{"input":["a",[1],"b"]}"#, 422, "input[1]: got token ids"),
+            (r#"{"input":["a",null]}"#, 422, "input[1]: wanted a text"),
             (r#"{"input":"a","dimensions":0}"#, 422, "dimensions: got 0, wanted 1 to 384"),
             (r#"{"input":"a","dimensions":385}"#, 422, "dimensions: got 385, wanted 1 to 384"),
             (r#"{"input":"a","dimensions":-5}"#, 422, "dimensions: invalid value"),
@@ -260,7 +274,7 @@ fn embeddings() -> Vec<Case> {
             (r#"{"inputs":"a","dimensions":1000}"#, 422, "dimensions: got 1000"),
             (r#"{"inputs":"a","normalize":1}"#, 422, "normalize: invalid type"),
             (&many_tei, 422, "inputs: got 65"),
-            (&too_long_to_read, 422, "text 0 has more than the 256 tokens"),
+            (&too_long_to_read, 422, "inputs: it has more than the 256 tokens"),
         ],
     ));
     cases.extend(get(&[
@@ -281,7 +295,10 @@ fn reranks() -> Vec<Case> {
         (r#"{"query":"a","documents":[]}"#, 422, "documents: got an empty list"),
         (r#"{"query":"","documents":["a"]}"#, 422, "query: got an empty text"),
         (r#"{"query":"a","documents":[""]}"#, 422, "documents: got an empty text"),
-        (r#"{"query":"a","documents":[1]}"#, 422, "documents: wanted texts"),
+        (r#"{"query":"a","documents":[1]}"#, 422, "documents: wanted a text"),
+        (r#"{"query":"a","documents":["b",{"text":" "}]}"#, 422, "documents[1]: got an empty text"),
+        (r#"{"query":"a","documents":["b",{"txt":"c"}]}"#, 422, "documents[1]: got an object without"),
+        (r#"{"query":"a","documents":["b","\ud83d"]}"#, 400, "documents[1]: half of a character"),
         (r#"{"query":"a","documents":[{"title":"a"}]}"#, 422, "an object without \"text\""),
         (r#"{"query":"a","documents":"a"}"#, 422, "documents: invalid type"),
         (r#"{"query":"a","documents":["a"],"top_n":0}"#, 422, "top_n: got 0"),
@@ -407,10 +424,11 @@ fn others() -> Vec<Case> {
         ("GET /api/daily_papers?p=1001", 400, "p: got 1001"),
         ("GET /api/daily_papers?limit=0", 400, "limit: got 0"),
         ("GET /api/daily_papers?sort=best", 422, "sort: unknown variant"),
-        ("GET /v1/nothing", 404, "no such route; /docs has them"),
-        ("GET /V1/search", 404, "no such route"),
-        ("GET //v1/search", 404, "no such route"),
-        ("GET /v1/search/", 404, "no such route"),
+        ("GET /v1/nothing", 404, "no such route: \"/v1/nothing\"; there is POST /v1/search, for example"),
+        ("GET /V1/search", 404, "there is POST /v1/search"),
+        ("GET /openai/embeddings", 404, "there is POST /v1/embeddings"),
+        ("GET //v1/search", 405, "does not take that method"),
+        ("GET /v1/search/", 405, "does not take that method"),
         ("GET /v1/search", 405, "does not take that method"),
         ("POST /health", 405, "does not take that method"),
         ("DELETE /metrics", 405, "does not take that method"),

@@ -194,3 +194,62 @@ async fn a_list_says_where_its_next_page_is_in_any_format() {
     lines.dedup();
     assert_eq!((lines.len(), count), (120, 120));
 }
+
+#[tokio::test]
+async fn paths_as_clients_write_them_are_answered() {
+    let texts = json!({"inputs": "a knot", "input": "a knot", "text": "a knot", "k": 1}).to_string();
+    for path in
+        ["//embed", "/embed/", "/v1/embed", "/embeddings", "/v1/v1/embeddings", "/search", "//v1//search/"]
+    {
+        // Our own search takes no field that it does not know.
+        let body = if path.contains("search") {
+            json!({"text": "a knot", "k": 1}).to_string()
+        } else {
+            texts.clone()
+        };
+        assert_eq!(post(path, body).await.0, StatusCode::OK, "{path}");
+    }
+    for path in [
+        "//v1/papers/9901.00001",
+        "/v1/v1/papers/9901.00001",
+        "/v1/papers/9901.00001/",
+        "/v1/papers/9901.00001/similar/",
+    ] {
+        assert_eq!(get(path).await.0, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn questions_that_are_rescored_are_refused_before_others_wait_for_them() {
+    let app = app();
+    let get = |path: &str| {
+        let (app, request) = (app.clone(), Request::get(path).body(Body::empty()).unwrap());
+        tokio::spawn(async move { send(app, request).await })
+    };
+    let rescored: Vec<_> = (0..32).map(|_| get("/v1/papers/9901.00001/similar?rescore=true&k=1")).collect();
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let started = std::time::Instant::now();
+    let (status, _) = get("/v1/papers/9901.00001/similar?k=1").await.unwrap();
+    let (took, mut statuses) = (started.elapsed(), Vec::new());
+    for answer in rescored {
+        statuses.push(answer.await.unwrap().0.as_u16());
+    }
+    let all = started.elapsed();
+    assert_eq!(status, StatusCode::OK);
+    assert!(took < all / 2, "another question waited {took:?} of {all:?}");
+    let answered = statuses.iter().filter(|status| **status == 200).count();
+    let refused = statuses.iter().filter(|status| **status == 429).count();
+    assert!(answered >= 1 && refused >= 16 && answered + refused == 32, "{statuses:?}");
+    // One that is alone has its turn.
+    assert_eq!(get("/v1/papers/9901.00001/similar?rescore=true&k=1").await.unwrap().0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_is_never_held_is_left_out_of_what_semantic_scholars_clients_get() {
+    let (status, paper) =
+        get("/graph/v1/paper/ARXIV:9901.00001?fields=title,citations,references.title,citationCount,tldr")
+            .await;
+    assert_eq!(status, StatusCode::OK);
+    let fields: Vec<&String> = paper.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["paperId", "title"], "{paper}");
+}

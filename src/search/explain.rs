@@ -12,6 +12,7 @@ use super::target::{Aim, Source};
 use super::{Hit, Mode};
 use crate::error::Result;
 use crate::store::text::document_of;
+use likewise_encoder::Document;
 use likewise_index::dot;
 use likewise_papers::sentences::split;
 use likewise_papers::terms::for_each_term;
@@ -21,6 +22,9 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Most hits that are explained: nobody reads more at once, and their titles are encoded for it.
 pub const MOST_EXPLAINED: usize = 100;
+
+/// Bytes of titles that are encoded for it; titles beyond are not told apart from the texts.
+const MOST_OF_TITLES: usize = 20_000;
 
 /// Most pairs of sentences, and most terms, that are told.
 const MOST_PAIRS: usize = 3;
@@ -100,7 +104,13 @@ pub(super) fn explain(resources: &Resources, aims: &[Aim], mode: Mode, hits: &mu
     let hits = &mut hits[..count];
     let ids: Vec<PaperId> = hits.iter().map(|hit| hit.paper.id.clone()).collect();
     let vectors = resources.holdings.vectors(&ids)?;
-    let titles = resources.encoder.encode_titles(hits.iter().map(|hit| document_of(&hit.paper)))?;
+    let mut left = MOST_OF_TITLES;
+    let documents = hits.iter().map(|hit| {
+        let document = document_of(&hit.paper);
+        let is_within = left.checked_sub(document.title.len()).map(|fewer| left = fewer).is_some();
+        if is_within { document } else { Document { title: "", body: "" } }
+    });
+    let titles = resources.encoder.encode_titles(documents)?;
     let mut asked: Vec<Option<Asked>> = aims.iter().map(|_| None).collect();
     for (place, (vector, title)) in vectors.iter().zip(titles).enumerate() {
         let number = hits[place].aim;

@@ -5,6 +5,7 @@
 use super::checked::{self, Checked};
 use super::folder::Folder;
 use super::holdings::{Holdings, Whole};
+use super::pipeline::Retrieved;
 use super::resources::{Resources, not_here, parse};
 use super::target::{self, resolve};
 use super::{Answer, Hit, Like, Mode, Query, Stats, explain, pipeline};
@@ -187,6 +188,28 @@ impl Library {
     /// As [`Library::search`]; also if texts come without their embeddings.
     pub fn search_encoded(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Answer> {
         pipeline::answer(&self.resources, &Checked::of(query, &self.resources)?, embeddings)
+    }
+
+    /// The first half of an answer to a query that is rescored: a server encodes the sentences of what it gives with other
+    /// texts that wait.
+    ///
+    /// # Errors
+    /// As [`Library::search_encoded`].
+    pub fn retrieve(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Retrieved> {
+        pipeline::retrieved(&self.resources, &Checked::of(query, &self.resources)?, embeddings)
+    }
+
+    /// The second half, with the vectors of [`Retrieved::sentences`]; those that the model cannot read have none.
+    ///
+    /// # Errors
+    /// As [`Library::search_encoded`].
+    pub fn finish(
+        &self,
+        query: &Query,
+        retrieved: Retrieved,
+        sentences: Vec<Option<Vec<f32>>>,
+    ) -> Result<Answer> {
+        pipeline::finished(&self.resources, &Checked::of(query, &self.resources)?, retrieved, sentences)
     }
 
     /// The unit vector that a query is answered by; the first, of several.

@@ -27,6 +27,7 @@ pub use diverse::{Diversity, NEARLY_THE_SAME, diverse, taken};
 pub use explain::{MOST_EXPLAINED, Pair, SharedTerm, Shares, Span, Why};
 pub use lexical::{Bag, QueryTerms};
 pub use library::Library;
+pub use pipeline::Retrieved;
 pub use vendi::vendi;
 
 use crate::error::{Error, Result};
@@ -231,6 +232,16 @@ impl Query {
     /// Every text of it, in the order in which they are encoded.
     pub fn texts(&self) -> impl Iterator<Item = &String> {
         self.like.texts.iter().chain(&self.unlike.texts)
+    }
+
+    /// How many searches it comes to at most: one for each aim.
+    pub fn searches(&self) -> usize {
+        let examples = self.like.len().max(1);
+        match self.examples() {
+            Examples::Mean => 1,
+            Examples::Best => examples.min(target::MOST_BEST),
+            Examples::Clusters => examples.min(target::MOST_CLUSTERS),
+        }
     }
 
     /// Refuses what can be seen to be wrong without looking at any paper.

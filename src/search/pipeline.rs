@@ -10,20 +10,53 @@ use super::explain::explain;
 use super::holdings::Wanted;
 use super::hybrid::by_words;
 use super::recency::{recency, today};
-use super::rescore::rescore;
+use super::rescore::{Sentences, rescore};
 use super::resources::{Resources, sort};
 use super::target::{Aim, Target, resolve};
 use super::{Answer, Diversity, Examples, Hit, MAX_K, Mode, NO_CHANCE, Parts, Query, Ranked};
 use crate::error::Result;
 use crate::store::catalog::Filter;
-use likewise_encoder::Embedding;
+use likewise_encoder::{Embedding, Side, encode_readable};
 use std::collections::HashSet;
+
+/// The papers that are nearest to a query, before the first of them are read with the model and the hits are chosen.
+pub struct Retrieved {
+    target: Target,
+    pool: Vec<Ranked>,
+    nothing_like_it: bool,
+}
+
+impl Retrieved {
+    /// The sentences by which a query that is rescored compares its first papers: they are to be encoded as papers are.
+    pub fn sentences(&self) -> Vec<&str> {
+        Sentences::of(&self.target, &self.pool).texts()
+    }
+}
 
 /// Answers a query whose texts were encoded.
 ///
 /// # Errors
 /// [`Error::Invalid`](crate::Error::Invalid) and [`Error::NotFound`](crate::Error::NotFound) say what is wrong with it.
 pub(super) fn answer(resources: &Resources, query: &Checked, embeddings: Vec<Embedding>) -> Result<Answer> {
+    let found = retrieved(resources, query, embeddings)?;
+    if !query.rescore {
+        return finished(resources, query, found, Vec::new());
+    }
+    let encode = |texts: &[&str]| resources.encoder.encode(texts, Side::Paper);
+    let encoded = encode_readable(&found.sentences(), encode)?.into_iter();
+    let vectors = encoded.map(|encoded| encoded.ok().map(|embedding| embedding.vector)).collect();
+    finished(resources, query, found, vectors)
+}
+
+/// The stages before the model is asked again.
+///
+/// # Errors
+/// As [`answer`].
+pub(super) fn retrieved(
+    resources: &Resources,
+    query: &Checked,
+    embeddings: Vec<Embedding>,
+) -> Result<Retrieved> {
     let target = resolve(resources, query, embeddings)?;
     let lists = (0..target.aims.len()).map(|aim| retrieve(resources, query, aim, &target));
     let mut pool = fuse(lists.collect::<Result<_>>()?, &target, query.examples);
@@ -33,8 +66,19 @@ pub(super) fn answer(resources: &Resources, query: &Checked, embeddings: Vec<Emb
     if nothing_like_it {
         pool.clear();
     }
+    Ok(Retrieved { target, pool, nothing_like_it })
+}
+
+/// The stages after that, with the vectors of [`Retrieved::sentences`], if they were asked for; those that the model cannot
+/// read have none.
+pub(super) fn finished(
+    resources: &Resources,
+    query: &Checked,
+    Retrieved { target, mut pool, nothing_like_it }: Retrieved,
+    sentences: Vec<Option<Vec<f32>>>,
+) -> Result<Answer> {
     if query.rescore {
-        rescore(resources, &target, &mut pool)?;
+        rescore(&target, &mut pool, sentences);
     }
     let (mut hits, diversity) = diversify(resources, query, pool)?;
     if query.explain {

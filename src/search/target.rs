@@ -21,11 +21,11 @@ const AWAY: f32 = 0.3;
 const TOGETHER: f32 = 0.35;
 
 /// Most subjects of a list, each of which is searched for.
-const MOST_CLUSTERS: usize = 12;
+pub(super) const MOST_CLUSTERS: usize = 12;
 
 /// Most examples that are searched for one by one, for lists of at most [`SHALLOW`] papers; for longer ones, and for exact
 /// ones, as many as of subjects. Of more, those that are most alike are one.
-const MOST_BEST: usize = 100;
+pub(super) const MOST_BEST: usize = 100;
 const SHALLOW: usize = 100;
 
 /// Tokens from which on a text is as good as an abstract.

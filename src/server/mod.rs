@@ -11,6 +11,7 @@ mod body;
 mod connections;
 mod dialect;
 mod options;
+mod paths;
 mod problem;
 mod queue;
 mod searches;
@@ -47,12 +48,15 @@ pub use queue::QueueLimits;
 
 use crate::search::Library;
 use axum::Router;
+use axum::http::Uri;
 use axum::middleware;
 use compat::{cohere, hf_papers, openai, recommendations, semantic_scholar, tei};
 use metrics::Metrics;
+use paths::Paths;
 use problem::Problem;
 use service::Service;
 use std::sync::{Arc, PoisonError, RwLock};
+use tower::util::MapRequest;
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 use unread::Unread;
 use utoipa_axum::router::OpenApiRouter;
@@ -114,25 +118,29 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(Problem::internal)?.map_err(Problem::from)
 }
 
-/// All routes, and what stands around them.
+/// All routes, and what stands around them; other spellings of their paths are mended before that.
 pub fn router(app: App) -> Router {
     let (router, api) = documented().split_for_parts();
+    let paths = Paths::of(&api);
+    let known = paths.clone();
+    let not_found = async move |uri: Uri| Problem::no_route(uri.path(), known.nearest(uri.path()));
     #[cfg(feature = "mcp")]
     let agents = mcp::router(&app);
     #[cfg(not(feature = "mcp"))]
     let agents = Router::new().route("/mcp", axum::routing::any(async || Problem::without_mcp()));
-    router
+    let routes = router
         .merge(docs::router(api, app.options()))
         .merge(agents)
         // Without the slash, as some clients write it.
         .route("/recommendations/v1/papers", axum::routing::post(recommendations::for_papers))
         .merge(pages::router())
-        .fallback(async || Problem::no_route())
+        .fallback(not_found)
         .method_not_allowed_fallback(async || Problem::wrong_method())
         .layer(middleware::from_fn_with_state(app.clone(), around::around))
         // Outermost: a browser asks whether it may without a key, and reads refusals only if it may.
         .layer(tower::util::option_layer(cors(&app.options().cors_origins)))
-        .with_state(app)
+        .with_state(app);
+    Router::new().fallback_service(MapRequest::new(routes, move |request| paths.mend(request)))
 }
 
 /// The routes that `/openapi.json` has.

@@ -13,6 +13,9 @@ pub const LARGE: usize = 4;
 /// How many hits a question that is rescored takes as long as.
 pub const SLOW: usize = 1000;
 
+/// How many hits a further search of a question takes as long as: for each of its examples, or for each cluster of them.
+pub const EACH: usize = 40;
+
 /// What a server takes and whom it serves.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -26,8 +29,8 @@ pub struct ServerOptions {
     pub max_batch: usize,
     /// Most hits of one query.
     pub max_k: usize,
-    /// Hits of all queries of one request; one with its embedding, or explained, counts as [`LARGE`] of them, and a question
-    /// that is rescored as [`SLOW`] more.
+    /// Hits of all queries of one request; one with its embedding, or explained, counts as [`LARGE`] of them, a question
+    /// that is rescored as [`SLOW`] more, and one with several examples that are searched for as [`EACH`] more each.
     pub max_hits: usize,
     /// Bytes of answers that may not be read yet.
     pub max_unread_bytes: usize,

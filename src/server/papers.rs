@@ -98,9 +98,10 @@ pub async fn paper(
     request: axum::extract::Request,
 ) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
+    let path = path.strip_suffix('/').unwrap_or(&path);
     match path.strip_suffix("/similar") {
         Some(id) => similar(app, id, WithFilter::from_request_parts(&mut parts, &()).await?).await,
-        None => one(app, path, Params::from_request_parts(&mut parts, &()).await?).await,
+        None => one(app, path.into(), Params::from_request_parts(&mut parts, &()).await?).await,
     }
 }
 

@@ -134,9 +134,9 @@ impl Problem {
     }
 
     /// No such route.
-    pub fn no_route() -> Problem {
-        let message =
-            "no such route; /docs has them all, for example POST /v1/search and GET /v1/papers/{id}";
+    pub fn no_route(path: &str, nearest: Option<&str>) -> Problem {
+        let nearest = nearest.unwrap_or("POST /v1/search, for example");
+        let message = format!("no such route: {path:?}; there is {nearest}, and /docs has all of them");
         Problem::new(StatusCode::NOT_FOUND, "no_route", message)
     }
 

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::stages::{Stage, record};
 use likewise_encoder::model::Side;
 use likewise_encoder::{Embedding, Encoder, Reading, Tokenized};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -220,6 +220,26 @@ impl EncodeQueue {
         gathered.all().map_err(Problem::internal)
     }
 
+    /// The vectors of the texts that the model can read; the others have none. Many texts wait behind interactive ones.
+    ///
+    /// # Errors
+    /// [`Problem::busy`], if there is no room.
+    pub async fn vectors_of_readable(
+        &self,
+        texts: Vec<String>,
+        reading: Reading,
+    ) -> Result<Vec<Option<Vec<f32>>>, Problem> {
+        let count = texts.len();
+        let encoder = Arc::clone(&self.encoder);
+        let split = move || Ok(readable(&encoder, &texts, &reading)?);
+        let (places, tokenized): (Vec<usize>, Vec<Tokenized>) =
+            super::blocking(split).await?.into_iter().unzip();
+        let mut vectors = vec![None; count];
+        let embeddings = self.embed(tokenized, Priority::Bulk).await?;
+        places.into_iter().zip(embeddings).for_each(|(place, of)| vectors[place] = Some(of.vector));
+        Ok(vectors)
+    }
+
     /// Encodes texts for whoever writes papers, from a thread that may wait: they were accepted already, so they are
     /// never refused.
     pub fn encode_accepted(&self, texts: &[&str]) -> likewise_encoder::Result<Vec<Embedding>> {
@@ -236,6 +256,26 @@ impl EncodeQueue {
     pub fn waiting(&self) -> usize {
         let waiting = self.shared.lock();
         waiting.interactive.tokens + waiting.bulk.tokens
+    }
+}
+
+/// The texts that the model can read, by their places.
+fn readable(
+    encoder: &Encoder,
+    texts: &[String],
+    reading: &Reading,
+) -> likewise_encoder::Result<Vec<(usize, Tokenized)>> {
+    let mut places: Vec<usize> = (0..texts.len()).collect();
+    loop {
+        let some: Vec<&str> = places.iter().map(|place| texts[*place].as_str()).collect();
+        match encoder.tokenize(&some, reading) {
+            Ok(tokenized) => return Ok(places.into_iter().zip(tokenized).collect()),
+            Err(likewise_encoder::Error::Texts(unreadable)) => {
+                let bad: HashSet<usize> = unreadable.iter().map(|text| places[text.index]).collect();
+                places.retain(|place| !bad.contains(place));
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 

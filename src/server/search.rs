@@ -5,7 +5,7 @@ use super::body::{Body, Params};
 use super::dialect::{ErrorBody, ErrorDetail};
 use super::examples::{Example, examples, examples_or_none, like};
 use super::filter::Filter;
-use super::options::{LARGE, SLOW};
+use super::options::{EACH, LARGE, SLOW};
 use super::problem::Problem;
 use super::ranking::{Examples, Mode};
 use super::service::Service;
@@ -195,7 +195,7 @@ pub async fn batch(
         let (query, shown) = request.0.query(&service).map_err(|problem| problem.of(place))?;
         let is_large = shown.have(Field::Embedding) || query.explain;
         hits += query.k.saturating_mul(if is_large { LARGE } else { 1 });
-        hits += if query.rescore { SLOW } else { 0 };
+        hits += if query.rescore { SLOW } else { 0 } + EACH * (query.searches() - 1);
         queries.push(query);
         fields.push(shown);
     }

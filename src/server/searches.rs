@@ -24,7 +24,12 @@ pub struct Searches {
     /// Those that wait, too.
     here: Arc<AtomicUsize>,
     limit: usize,
+    /// The one question that is rescored.
+    rescoring: Arc<Semaphore>,
 }
+
+/// Questions that may wait to be rescored: each takes about a second, and nobody waits for more than a few.
+const MOST_RESCORED: usize = 4;
 
 /// Searches that an engine elsewhere is asked at once.
 const ELSEWHERE: usize = 64;
@@ -43,7 +48,22 @@ impl Searches {
     pub fn new(limit: usize, are_here: bool) -> Searches {
         let cores = std::thread::available_parallelism().map_or(1, |count| count.get());
         let at_once = if are_here { cores } else { ELSEWHERE };
-        Searches { running: Arc::new(Semaphore::new(at_once)), here: Arc::default(), limit }
+        Searches {
+            running: Arc::new(Semaphore::new(at_once)),
+            here: Arc::default(),
+            limit,
+            rescoring: Arc::new(Semaphore::new(1 + MOST_RESCORED)),
+        }
+    }
+
+    /// A place among the questions that are rescored, until it is dropped; the encoder takes them in turns.
+    ///
+    /// # Errors
+    /// [`Problem::busy`] if too many wait.
+    pub fn rescoring(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.rescoring).try_acquire_owned().map_err(|_| {
+            Problem::busy(format!("{} questions are being rescored; ask without rescore", 1 + MOST_RESCORED))
+        })
     }
 
     /// Searches that run or wait.
@@ -128,7 +148,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_may_not_wait_is_refused_and_what_left_makes_room() {
-        let searches = Searches { running: Arc::new(Semaphore::new(1)), here: Arc::default(), limit: 2 };
+        let searches = Searches {
+            running: Arc::new(Semaphore::new(1)),
+            here: Arc::default(),
+            limit: 2,
+            rescoring: Arc::new(Semaphore::new(1)),
+        };
         let slow = || {
             std::thread::sleep(Duration::from_millis(200));
             Ok(())

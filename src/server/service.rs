@@ -4,7 +4,7 @@
 //! the same search, the same queue and the same writer. A request keeps the service that it began with.
 
 use super::metrics::Metrics;
-use super::options::{LARGE, SLOW, ServerOptions};
+use super::options::{EACH, LARGE, SLOW, ServerOptions};
 use super::problem::Problem;
 use super::queue::{EncodeQueue, Priority};
 use super::searches::Searches;
@@ -81,7 +81,29 @@ impl Service {
     pub async fn search_for_page(&self, query: Query) -> Result<Answer, Problem> {
         self.check(&query)?;
         let embeddings = self.embeddings_of(std::slice::from_ref(&query)).await?.remove(0);
+        self.answer(query, embeddings).await
+    }
+
+    async fn answer(&self, query: Query, embeddings: Vec<Embedding>) -> Result<Answer, Problem> {
+        if query.rescore {
+            return self.rescored(query, embeddings).await;
+        }
         self.searches.answer(&self.library, query, embeddings).await
+    }
+
+    /// Between the two halves of such a search it holds no turn: its sentences wait for the encoder with other texts, and
+    /// are dropped if its caller leaves.
+    async fn rescored(&self, query: Query, embeddings: Vec<Embedding>) -> Result<Answer, Problem> {
+        let _place = self.searches.rescoring()?;
+        let (library, query) = (Arc::clone(&self.library), Arc::new(query));
+        let asked = Arc::clone(&query);
+        let first = move || library.retrieve(&asked, embeddings);
+        let retrieved = self.searches.run(first).await?;
+        let sentences = retrieved.sentences().into_iter().map(String::from).collect();
+        let reading = self.library.encoder().reading(Side::Paper);
+        let vectors = self.queue.vectors_of_readable(sentences, reading).await?;
+        let library = Arc::clone(&self.library);
+        self.searches.run(move || library.finish(&query, retrieved, vectors)).await
     }
 
     /// Says of hits of a query why they are.
@@ -100,7 +122,7 @@ impl Service {
         let embeddings = self.embeddings_of(&queries).await?;
         let mut answers = Vec::with_capacity(queries.len());
         for (query, embeddings) in queries.into_iter().zip(embeddings) {
-            answers.push(self.searches.answer(&self.library, query, embeddings).await);
+            answers.push(self.answer(query, embeddings).await);
         }
         Ok(answers)
     }
@@ -224,7 +246,7 @@ impl Service {
         if hits > self.max_hits {
             let most = self.max_hits;
             return Err(Problem::invalid(format!(
-                "queries: got k of {hits} in all (with embeddings, or explained, times {LARGE}; rescored, {SLOW} more each), wanted at most {most} (--max-hits)"
+                "queries: got k of {hits} in all (with embeddings, or explained, times {LARGE}; rescored, {SLOW} more each; {EACH} more for each example or cluster of them that is searched for), wanted at most {most} (--max-hits); ask fewer at once"
             )));
         }
         self.batches.acquire().await.map_err(Problem::internal)

@@ -1,7 +1,7 @@
 //! `GET /graph/v1/paper/{id}`, `POST /graph/v1/paper/batch`: a paper as Semantic Scholar tells of it.
 //!
-//! Its own file because this is where our papers become theirs, for the recommendations too. What nobody knows here,
-//! citations for one, is null or empty, as it is there for a paper that has none.
+//! Its own file because this is where our papers become theirs, for the recommendations too. A field that is never held
+//! here, as citations, is left out of answers, whether it was asked for or not: an empty list would say that there are none.
 
 use crate::server::App;
 use crate::server::body::{Body, Params, Rest};
@@ -49,6 +49,21 @@ pub const KNOWN: [&str; 25] = [
     "references",
 ];
 
+/// Those of them that no library here holds.
+const NOT_HELD: [&str; 11] = [
+    "publicationVenue",
+    "referenceCount",
+    "citationCount",
+    "influentialCitationCount",
+    "isOpenAccess",
+    "openAccessPdf",
+    "publicationTypes",
+    "citationStyles",
+    "tldr",
+    "citations",
+    "references",
+];
+
 /// Fields of a paper, in Semantic Scholar's names.
 pub struct Wanted(Vec<&'static str>);
 
@@ -65,6 +80,7 @@ impl Wanted {
                 None => unknown.push(field),
             }
         }
+        wanted.retain(|name| !NOT_HELD.contains(name));
         if unknown.is_empty() {
             return Ok(Wanted(wanted));
         }
@@ -134,7 +150,6 @@ fn field(paper: &Paper, name: &str) -> Value {
             paper.categories.iter().map(field).collect()
         }
         "journal" => json!(paper.venue.as_ref().map(|venue| json!({ "name": venue }))),
-        "citations" | "references" => json!([]),
         _ => Value::Null,
     }
 }
@@ -177,7 +192,7 @@ pub struct ToldSchema {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FieldsParam {
-    /// Names, with commas between them.
+    /// Names, with commas between them. `citations`, `references`, their counts, `tldr`, `openAccessPdf`, `isOpenAccess`, `publicationTypes`, `publicationVenue` and `citationStyles` are not held here, and left out of the answer.
     #[param(schema_with = told_fields)]
     fields: Option<String>,
 }
@@ -200,7 +215,8 @@ pub async fn paper(
     if id.starts_with("search")
         || ["/citations", "/references", "/authors"].iter().any(|end| id.ends_with(end))
     {
-        return Err(Problem::no_route());
+        let own = "GET /graph/v1/paper/{id} (who cites whom is not held here)";
+        return Err(Problem::no_route(&format!("/graph/v1/paper/{id}"), Some(own)));
     }
     let (service, Params(params)) = (app.service()?, params?);
     let wanted = Wanted::read(params.fields.as_deref())?;

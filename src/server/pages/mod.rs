@@ -71,7 +71,7 @@ pub fn page(html: String) -> Response {
 }
 
 async fn file(Path(name): Path<String>) -> Result<impl IntoResponse, Problem> {
-    let file = static_file(&name).ok_or_else(Problem::no_route)?;
+    let file = static_file(&name).ok_or_else(|| Problem::no_route(&format!("/static/{name}"), None))?;
     let headers: [(HeaderName, &str); 3] = [
         (header::CONTENT_TYPE, file.media_type),
         (header::CACHE_CONTROL, FOR_EVER),

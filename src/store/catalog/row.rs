@@ -42,6 +42,13 @@ pub fn records_of(connection: &Connection, number: PaperNumber) -> Result<Vec<Pa
     Ok(record.flatten().into_iter().collect())
 }
 
+/// How many records a paper has, counted up to so many.
+pub fn records_up_to(connection: &Connection, number: PaperNumber, most: usize) -> Result<usize> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM records WHERE number = ?1 LIMIT ?2)";
+    let several: i64 = connection.prepare_cached(sql)?.query_row((number, most as i64), |row| row.get(0))?;
+    Ok(usize::try_from(several).unwrap_or_default().max(1))
+}
+
 /// Writes a paper and all that it is found by.
 pub fn write(
     connection: &Connection,
