@@ -6,6 +6,7 @@
 
 use likewise_base::FileError;
 use likewise_encoder::UnreadableText;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Shorthand for results of this crate.
@@ -47,6 +48,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the disk has no room for what was to be written.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Error::Io(error) => {
+                [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&error.cause.kind())
+            }
+            Error::Catalog(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            _ => false,
+        }
+    }
+
     /// An I/O error with the path it happened on; for `map_err`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
         move |cause| FileError::at(path)(cause).into()

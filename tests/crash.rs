@@ -192,7 +192,7 @@ fn damage_is_named_and_mended() {
     assert!(said.contains("the vector in slot 5 ") && said.contains("segment-0-1200: the codes"), "{said}");
     let output = verify(&["--repair"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && said.contains("3 mended"), "{said}");
+    assert!(output.status.success() && said.contains("4 mended"), "{said}");
     assert!(verify(&[]).status.success());
     let library = Library::open(folder.path(), encoder).unwrap();
     assert_eq!(
@@ -216,6 +216,27 @@ fn damage_is_named_and_mended() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.code() == Some(1) && said.contains("200 papers have no vector"), "{said}");
     assert!(verify(&["--repair"]).status.success() && verify(&[]).status.success());
+
+    // And what is empty.
+    for name in ["keys", "vectors.f32", "space.json", "directory"] {
+        let space = Space::folder(folder.path(), &crate::support::encoder().model().fingerprint).unwrap();
+        // It may have been written anew, into a folder of its own.
+        let path = if name == "space.json" {
+            space.ancestors().find(|path| path.join(name).is_file()).unwrap()
+        } else {
+            &space
+        }
+        .join(name);
+        std::fs::write(&path, "").unwrap();
+        let output = verify(&[]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains(name), "{name}: {said}");
+        assert!(verify(&["--repair"]).status.success() && verify(&[]).status.success(), "{name}");
+        let library = Library::open(folder.path(), crate::support::encoder()).unwrap();
+        let query = Query { k: 1, ..Query::of(Like::text(text_of(&numbered(7, 0)))) };
+        assert_eq!(library.search(&query).unwrap().hits[0].paper.title, "7", "{name}");
+        assert_eq!((library.stats().papers, library.stats().without_vector), (1200, 0), "{name}");
+    }
 
     std::fs::copy(data("sample.jsonl"), folder.path().join("catalog.sqlite")).unwrap();
     let output = verify(&["--repair"]);

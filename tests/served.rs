@@ -4,6 +4,8 @@ use crate::support::{Server, data, ingest, likewise};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 fn folder() -> tempfile::TempDir {
@@ -238,4 +240,148 @@ fn options_come_from_flags_the_environment_and_a_file_in_this_order() {
     let output = likewise(&["serve", "--config", path]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("wanted 1 to 1000"), "{said}");
+}
+
+fn add(server: &Server, papers: &str) -> Result<u16, u16> {
+    let sent = ureq::post(format!("{}/v1/papers", server.address)).send(papers);
+    match sent {
+        Ok(answer) => Ok(answer.status().as_u16()),
+        Err(ureq::Error::StatusCode(status)) => Err(status),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn paper(number: usize) -> String {
+    format!(
+        r#"{{"id":"w/{number}","title":"Whale number {number}","abstract":"It sings in {number} voices."}}"#
+    )
+}
+
+/// The papers in a catalog's file alone, without its write-ahead log.
+fn papers_in_file(folder: &std::path::Path) -> usize {
+    let alone = tempfile::tempdir().unwrap();
+    std::fs::copy(folder.join("catalog.sqlite"), alone.path().join("catalog.sqlite")).unwrap();
+    likewise::store::catalog::Catalog::open(&alone.path().join("catalog.sqlite")).unwrap().count().unwrap()
+}
+
+#[test]
+fn what_was_acknowledged_is_in_the_catalogs_file_when_the_writer_closes_and_after_a_clean_stop() {
+    let folder = folder();
+    let mut server = Server::start(folder.path());
+    server.wait_until_ready();
+    assert_eq!(add(&server, &paper(1)), Ok(200));
+    // Soon the folder is closed again, while the server goes on reading it.
+    let started = Instant::now();
+    while papers_in_file(folder.path()) < 6 {
+        assert!(started.elapsed() < Duration::from_secs(10), "it stands in the log");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(add(&server, &paper(2)), Ok(200));
+    Command::new("kill").args(["-TERM", &server.child.id().to_string()]).status().unwrap();
+    assert!(server.child.wait().unwrap().success());
+    assert_eq!(papers_in_file(folder.path()), 7);
+}
+
+#[test]
+fn a_command_gets_its_turn_while_others_write_all_the_time() {
+    let folder = folder();
+    let server = Server::start(folder.path());
+    server.wait_until_ready();
+    let is_done = AtomicBool::new(false);
+    let path = folder.path().to_str().unwrap();
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            let (mut number, mut statuses) = (0, Vec::new());
+            while !is_done.load(Ordering::Relaxed) {
+                number += 1;
+                statuses.push(add(&server, &paper(number)));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            statuses
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        for command in [
+            &["delete", "2101.00001"][..],
+            &["compact"],
+            &["ingest", data("five/plain.jsonl").to_str().unwrap()],
+        ] {
+            let output = likewise(&[command, &["--data", path]].concat()).output().unwrap();
+            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        is_done.store(true, Ordering::Relaxed);
+        let statuses = writing.join().unwrap();
+        assert!(statuses.iter().all(|status| [Ok(200), Err(409), Err(429)].contains(status)), "{statuses:?}");
+        assert!(statuses.contains(&Ok(200)), "{statuses:?}");
+    });
+    // And the server writes again.
+    assert_eq!(add(&server, &paper(9999)), Ok(200));
+}
+
+#[test]
+fn a_backup_that_is_made_while_others_write_opens_with_all_that_was_acknowledged_before() {
+    let (folder, out) = (folder(), tempfile::tempdir().unwrap());
+    let server = Server::start(folder.path());
+    server.wait_until_ready();
+    let is_done = AtomicBool::new(false);
+    let path = folder.path().to_str().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let numbers = (1000..).take_while(|_| !is_done.load(Ordering::Relaxed));
+            numbers.for_each(|number| assert_eq!(add(&server, &paper(number)), Ok(200)));
+        });
+        for copy in 0..3 {
+            assert_eq!(add(&server, &paper(copy)), Ok(200));
+            let to = out.path().join(copy.to_string());
+            let backup = |to: &std::path::Path| {
+                likewise(&["backup", "--data", path, "--out", to.to_str().unwrap()]).output().unwrap()
+            };
+            let output = backup(&to);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let again = backup(&to);
+            assert!(String::from_utf8_lossy(&again.stderr).contains("it is there already"), "{again:?}");
+            let library = likewise::search::Library::open(&to, crate::support::encoder()).unwrap();
+            let stats = library.stats();
+            assert!(stats.papers > 5 + copy && stats.without_vector == 0, "{stats:?}");
+            assert_eq!(library.paper(&format!("w/{copy}")).unwrap().title, format!("Whale number {copy}"));
+            drop(library);
+            let verified = likewise(&["verify", "--data", to.to_str().unwrap()]).output().unwrap();
+            assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Serves a data folder on a disk of its own with little room: in a namespace where anybody may mount one.
+const ON_A_SMALL_DISK: &str = r#"
+    mount -t tmpfs -o size=1m none "$DISK" || exit 99
+    cp -r "$DATA" "$DISK/data"
+    exec "$LIKEWISE" serve --listen 127.0.0.1:0 --data "$DISK/data"
+"#;
+
+#[test]
+fn a_full_disk_is_told_with_what_to_do_and_reading_goes_on() {
+    let (folder, disk) = (folder(), tempfile::tempdir().unwrap());
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK])
+        .env("LIKEWISE", env!("CARGO_BIN_EXE_likewise"))
+        .env("DATA", folder.path())
+        .env("DISK", disk.path())
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    let server = Server::of(command);
+    server.wait_until_ready();
+    let mut refused = None;
+    for round in 0..100 {
+        let papers: String = (0..20).map(|number| paper(100 * round + number) + "\n").collect();
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut answer = agent.post(format!("{}/v1/papers", server.address)).send(&papers).unwrap();
+        if answer.status() != 200 {
+            refused = Some((answer.status().as_u16(), answer.body_mut().read_to_string().unwrap()));
+            break;
+        }
+    }
+    let (status, said) = refused.expect("the disk is full");
+    assert!(status == 507 && said.contains("disk is full") && said.contains("make room"), "{status}: {said}");
+    let found = ureq::get(format!("{}/v1/papers/2101.00001", server.address)).call().unwrap();
+    assert_eq!(found.status(), 200);
 }

@@ -121,11 +121,14 @@ impl Server {
     /// The same with other arguments, and with something in the environment.
     pub fn start_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
         let own = ["serve", "--listen", "127.0.0.1:0", "--data", folder.to_str().unwrap()];
-        let mut child = likewise(&[&own, arguments].concat())
-            .envs(environment.iter().copied())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = likewise(&[&own, arguments].concat());
+        command.envs(environment.iter().copied());
+        Server::of(command)
+    }
+
+    /// The same, by a command that becomes a server.
+    pub fn of(mut command: Command) -> Server {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut first = String::new();
         while !first.contains("listening on") {

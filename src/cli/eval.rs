@@ -12,7 +12,7 @@ use clap::Args;
 use likewise_encoder::Encoder;
 use likewise_encoder::model::Curve;
 use likewise_papers::dump::{self, Source};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -216,8 +216,8 @@ fn runs(options: &Options, set: &JudgedSet) -> anyhow::Result<Vec<(String, Run)>
     eprintln!("{}", encoder.describe());
     let library = opened(&place, &encoder, set)?;
     let missing = judged_but_missing(&library, set)?;
-    if missing > 0 {
-        eprintln!("{}: {missing} judged papers are not here, and nobody can find them", set.name);
+    if !missing.is_empty() {
+        eprintln!("{}: {}", set.name, told_missing(&missing));
     }
     for (mode, examples) in options.ways() {
         let (k, pooled, exact) = (options.k, set.pooled, !options.walk);
@@ -294,14 +294,24 @@ fn opened(place: &Place, encoder: &Arc<Encoder>, set: &JudgedSet) -> anyhow::Res
     Ok(library)
 }
 
-/// How many of the papers that were judged cannot be found.
-fn judged_but_missing(library: &Library, set: &JudgedSet) -> anyhow::Result<usize> {
-    let judged: HashSet<&String> = set.queries.iter().flat_map(|query| query.grades.keys()).collect();
-    let mut missing = 0;
+/// The papers that were judged and cannot be found, by their ids.
+fn judged_but_missing<'a>(library: &Library, set: &'a JudgedSet) -> anyhow::Result<Vec<&'a str>> {
+    let judged: BTreeSet<&String> = set.queries.iter().flat_map(|query| query.grades.keys()).collect();
+    let mut missing = Vec::new();
     for paper in judged {
-        missing += usize::from(library.paper_if_here(paper)?.is_none());
+        if library.paper_if_here(paper)?.is_none() {
+            missing.push(paper.as_str());
+        }
     }
     Ok(missing)
+}
+
+/// Says which they are, of many the first.
+fn told_missing(missing: &[&str]) -> String {
+    const NAMED: usize = 10;
+    let named = missing.iter().take(NAMED).map(|id| format!("{id:?}")).collect::<Vec<_>>().join(", ");
+    let more = if missing.len() > NAMED { ", …" } else { "" };
+    format!("{} judged papers are not here, so that no system can find them: {named}{more}", missing.len())
 }
 
 /// Notes in a data folder whose papers it has, and refuses one with others: they would be mixed for good.

@@ -2,6 +2,7 @@
 //!
 //! Errors are `anyhow` here and nowhere else: at this end they are only printed.
 
+mod backup;
 mod choices;
 mod compact;
 mod config;
@@ -61,6 +62,8 @@ enum Command {
     /// Copy papers and vectors from a data folder into a collection of a Milvus server, or back, or into another of either;
     /// nothing is encoded again. Interrupted, run it again: what is there is passed over.
     Copy(copy::Options),
+    /// Copy a data folder as it is at this moment, while others read it and write to it.
+    Backup(backup::Options),
     /// Give back the room that deleted and replaced papers take, and build the index in one piece.
     Compact(compact::Options),
     /// Let another model, or precision, take the place of the one in use: while it fills its vectors, the one in use
@@ -247,6 +250,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Inspect(options) => inspect::run(&options),
         Command::Delete(options) => delete::run(&options),
         Command::Copy(options) => copy::run(&options),
+        Command::Backup(options) => backup::run(&options),
         Command::Compact(options) => compact::run(&options),
         Command::Reembed(options) => reembed::run(&options),
         Command::Search(options) => search::run(&options),

@@ -66,8 +66,10 @@ impl Progress {
         let (since, papers, tokens) = self.said;
         let a_second = |count: u64| count as f64 / since.elapsed().as_secs_f64().max(1e-3);
         let (rate, tokens) = (a_second(counts.read - papers), a_second(counts.tokens - tokens));
-        let (so_far, total) = (self.bytes_read.so_far(), self.bytes_read.total);
-        let left = left(counts.read - self.papers_before, so_far, total, rate)
+        let papers = counts.read - self.papers_before;
+        let share = self.bytes_read.share(papers);
+        let left = share
+            .and_then(|share| left(papers, share, rate))
             .map_or(String::new(), |left| format!(", {} left", HumanDuration(left)));
         let line = format!(
             "{} papers, {rate:.1}/s, {tokens:.0} tokens/s, {} refused{left}",
@@ -76,7 +78,7 @@ impl Progress {
         if self.bar.is_hidden() && since.elapsed() >= SAID_EVERY {
             eprintln!("{}: {line}", self.file);
         }
-        self.bar.set_position(so_far.min(total));
+        self.bar.set_position((share.unwrap_or_default() * self.bytes_read.total as f64) as u64);
         self.bar.set_message(line);
         if since.elapsed() >= SAID_EVERY {
             self.said = (Instant::now(), counts.read, counts.tokens);
@@ -93,11 +95,11 @@ impl Progress {
     }
 }
 
-/// The time left, if the rest of the file's bytes hold papers as those so far did.
-fn left(papers: u64, so_far: u64, total: u64, rate: f64) -> Option<Duration> {
-    let rest = papers as f64 / so_far as f64 * total.saturating_sub(so_far) as f64;
-    // Neither a rate nor a size of zero leads anywhere.
-    Duration::try_from_secs_f64(rest / rate).ok().filter(|_| total > 0)
+/// The time left, if so many papers were a share of the file.
+fn left(papers: u64, share: f64, rate: f64) -> Option<Duration> {
+    let rest = papers as f64 * (1.0 - share) / share;
+    // Neither a rate nor a share of zero leads anywhere.
+    Duration::try_from_secs_f64(rest / rate).ok()
 }
 
 #[cfg(test)]
@@ -106,10 +108,21 @@ mod tests {
 
     #[test]
     fn the_time_left_is_told_where_it_can_be_known() {
-        assert_eq!(left(100, 1000, 4000, 10.0), Some(Duration::from_secs(30)));
-        assert_eq!(left(100, 4000, 4000, 10.0), Some(Duration::ZERO));
-        assert_eq!(left(100, 1000, 0, 10.0), None, "standard input");
-        assert_eq!(left(0, 0, 4000, 0.0), None, "nothing read yet");
-        assert_eq!(left(100, 1000, 4000, 0.0), None, "no rate yet");
+        assert_eq!(left(100, 0.25, 10.0), Some(Duration::from_secs(30)));
+        assert_eq!(left(100, 1.0, 10.0), Some(Duration::ZERO));
+        assert_eq!(left(0, 0.0, 0.0), None, "nothing read yet");
+        assert_eq!(left(100, 0.25, 0.0), None, "no rate yet");
+    }
+
+    #[test]
+    fn the_time_left_of_a_file_of_known_rows_goes_by_rows() {
+        // The reader is far ahead.
+        let mut bytes = BytesRead::default();
+        (bytes.total, bytes.entries) = (1_000_000, 4000);
+        assert_eq!(
+            bytes.share(1000).and_then(|share| left(1000, share, 10.0)),
+            Some(Duration::from_secs(300))
+        );
+        assert_eq!(BytesRead::default().share(1000), None, "standard input");
     }
 }

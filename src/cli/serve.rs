@@ -223,7 +223,11 @@ impl Access {
 /// Runs it, until SIGTERM or SIGINT; running requests finish.
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let data = options.place.is_folder().then(|| options.place.data.data.clone());
     runtime.block_on(serve(options))?;
+    if let Some(Err(error)) = data.map(|data| ingest::checkpoint(&data)) {
+        tracing::warn!("what was written last stands in the catalog's write-ahead log: {error}");
+    }
     // A load that was cut short by a signal need not be waited for.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)

@@ -26,6 +26,16 @@ pub trait Intake: Send {
     /// The papers of what was added last that got no vector, each with the reason.
     fn take_unreadable(&mut self) -> Vec<String>;
 
+    /// Says to others that it gives way to them when they wait.
+    fn offer_turns(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether another process waits to write.
+    fn is_wanted(&self) -> bool {
+        false
+    }
+
     /// Deletes papers, by any of their ids; gives which of them were here.
     fn delete(&mut self, ids: &[PaperId]) -> Result<Vec<bool>>;
 
@@ -76,6 +86,14 @@ impl Intake for Writer {
 
     fn catch_up(&mut self, progress: &mut dyn FnMut(usize, usize)) -> Result<u64> {
         Writer::catch_up(self, progress)
+    }
+
+    fn offer_turns(&mut self) -> Result<()> {
+        Writer::offer_turns(self)
+    }
+
+    fn is_wanted(&self) -> bool {
+        Writer::is_wanted(self)
     }
 
     fn encode_by(&mut self, encode: Encode) {

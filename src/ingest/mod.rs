@@ -18,6 +18,7 @@ use likewise_papers::{Paper, PaperId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod backup;
 mod chunk;
 mod counts;
 pub mod embed;
@@ -26,6 +27,7 @@ mod intake;
 pub mod reembed;
 mod run;
 pub mod verify;
+pub use backup::{Backup, backup};
 pub(crate) use chunk::Chunk;
 pub use counts::Counts;
 pub use intake::{Intake, OpenIntake, open_folder};
@@ -109,10 +111,13 @@ fn open_model(
     }
     let catalog = open_catalog(data)?;
     let Some(sha256) = space(&catalog)? else { return Ok(None) };
-    let description = match Space::description(data, &sha256)? {
-        Some(description) => Some(description),
-        // Its folder was taken away; an older version noted nothing.
-        None => catalog.model_of(&sha256)?.and_then(|text| Description::parse(text.as_bytes()).ok()),
+    let noted = catalog.model_of(&sha256)?.and_then(|text| Description::parse(text.as_bytes()).ok());
+    let description = match (Space::description(data, &sha256), noted) {
+        (Ok(Some(description)), _) => Some(description),
+        // Its folder was taken away, or the file is damaged; an older version noted nothing.
+        (Ok(None), noted) => noted,
+        (Err(_), Some(noted)) => Some(noted),
+        (Err(error), None) => return Err(error),
     };
     description.map(|description| description.open_model(models)).transpose()
 }
@@ -152,6 +157,17 @@ pub fn check_space(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
     )))
 }
 
+/// Puts what stands in the catalog's write-ahead log into its file, as the last thing that a server does: a copy of the file
+/// alone has all papers then. Nothing is done if there is no catalog, or one of an older version.
+pub fn checkpoint(data: &Path) -> Result<()> {
+    let path = catalog_path(data);
+    if has_catalog(data) && !Catalog::is_old(&path)? {
+        // Closing it does that.
+        drop(Catalog::create(&path)?);
+    }
+    Ok(())
+}
+
 /// The one process that writes to a data folder.
 pub struct Writer {
     catalog: Catalog,
@@ -163,7 +179,7 @@ pub struct Writer {
     notes: Notes,
     /// Whether papers without an abstract are taken, by their titles.
     pub title_only: bool,
-    _lock: WriteLock,
+    lock: WriteLock,
 }
 
 impl Writer {
@@ -189,7 +205,7 @@ impl Writer {
         let space = Filler::open(data, &catalog, Arc::clone(encoder))?;
         catalog.set_space(&encoder.model().fingerprint.sha256)?;
         let notes = Notes::new(data);
-        Ok(Writer { catalog, space, next: None, data: data.into(), notes, title_only: false, _lock: lock })
+        Ok(Writer { catalog, space, next: None, data: data.into(), notes, title_only: false, lock })
     }
 
     /// Encodes papers that are in the catalog and have no vector: what a killed run left. Calls
@@ -198,6 +214,16 @@ impl Writer {
         let encoded = self.space.catch_up(&self.catalog, progress)?;
         self.notes.took(Counts { encoded, ..Counts::default() });
         Ok(encoded)
+    }
+
+    /// See [`WriteLock::offer`].
+    pub fn offer_turns(&mut self) -> Result<()> {
+        self.lock.offer()
+    }
+
+    /// See [`WriteLock::is_wanted`].
+    pub fn is_wanted(&self) -> bool {
+        WriteLock::is_wanted(&lock_path(&self.data))
     }
 
     /// Says where the entries that follow come from, for whoever looks on.

@@ -83,6 +83,8 @@ pub(super) struct Notes {
     path: PathBuf,
     run: Run,
     bytes: Option<BytesRead>,
+    /// Entries that were read before this source.
+    read_before: u64,
     started: Instant,
     source_started: Instant,
     noted: Instant,
@@ -93,7 +95,15 @@ impl Notes {
     pub fn new(data: &Path) -> Notes {
         let now = Instant::now();
         let run = Run { process: std::process::id(), ..Run::default() };
-        Notes { path: path(data), run, bytes: None, started: now, source_started: now, noted: now }
+        Notes {
+            path: path(data),
+            run,
+            bytes: None,
+            read_before: 0,
+            started: now,
+            source_started: now,
+            noted: now,
+        }
     }
 
     /// From here on, entries come from a file.
@@ -101,6 +111,7 @@ impl Notes {
         let name = source.file_name().unwrap_or(source.as_os_str());
         self.run.source = name.to_string_lossy().into_owned();
         self.bytes = Some(bytes);
+        self.read_before = self.run.counts.read;
         self.source_started = Instant::now();
         self.note();
     }
@@ -127,8 +138,8 @@ impl Notes {
     }
 
     fn note(&mut self) {
-        let known = self.bytes.as_ref().filter(|bytes| bytes.total > 0);
-        self.run.share = known.map(|bytes| (bytes.so_far() as f64 / bytes.total as f64).min(1.0));
+        let entries = self.run.counts.read - self.read_before;
+        self.run.share = self.bytes.as_ref().and_then(|bytes| bytes.share(entries));
         self.run.seconds = self.started.elapsed().as_secs_f64();
         self.run.source_seconds = self.source_started.elapsed().as_secs_f64();
         self.run.noted = OffsetDateTime::now_utc().unix_timestamp();

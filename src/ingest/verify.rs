@@ -7,6 +7,7 @@
 use crate::error::{Error, Result};
 use crate::ingest::{self, Writer};
 use crate::store::directory::Directory;
+use crate::store::lock::WriteLock;
 use crate::store::space::Space;
 use likewise_encoder::Encoder;
 use likewise_index::Slot;
@@ -25,6 +26,13 @@ pub enum Damage {
     Segment(Error),
     /// Terms are not counted as the papers have them.
     Words,
+    /// What is wrong with a space's files, which are of no use then.
+    Space(Error),
+    /// What is wrong with what a space says of itself.
+    Description(Error),
+    /// What was saved of which papers the vectors are of cannot be read: every process that opens the folder works it out
+    /// anew.
+    Directory(PathBuf),
     /// A vector whose values do not give its checksum: its file, and where.
     Vector(PathBuf, Slot),
 }
@@ -35,7 +43,10 @@ impl std::fmt::Display for Damage {
             Damage::Paper(what) => write!(f, "{what}"),
             Damage::Missing(count) => write!(f, "{count} papers have no vector"),
             Damage::Words => f.write_str("terms are not counted as the papers have them"),
-            Damage::Segment(error) => write!(f, "{error}"),
+            Damage::Segment(error) | Damage::Space(error) | Damage::Description(error) => {
+                write!(f, "{error}")
+            }
+            Damage::Directory(path) => write!(f, "{}: it is damaged, or of another catalog", path.display()),
             Damage::Vector(path, slot) => {
                 write!(f, "{}: the vector in slot {slot} does not give its checksum", path.display())
             }
@@ -52,9 +63,20 @@ pub fn verify(data: &Path, encoder: &Encoder) -> Result<Vec<Damage>> {
     let catalog = ingest::open_catalog(data)?;
     ingest::check_space(&catalog, encoder.model())?;
     catalog.check()?;
-    let space = Space::open(data, &encoder.model().fingerprint)?;
+    let fingerprint = &encoder.model().fingerprint;
     let mut damage: Vec<Damage> = catalog.damaged()?.into_iter().map(Damage::Paper).collect();
     damage.extend((!catalog.counts_are_right()?).then_some(Damage::Words));
+    damage.extend(Space::description(data, &fingerprint.sha256).err().map(Damage::Description));
+    let space = match Space::open(data, fingerprint) {
+        Err(error @ Error::Data(_)) => {
+            damage.push(Damage::Space(error));
+            return Ok(damage);
+        }
+        space => space?,
+    };
+    if !Directory::is_readable(space.path(), &catalog, space.vectors().len())? {
+        damage.push(Damage::Directory(Directory::path(space.path())));
+    }
     // Made from nothing, so that what was saved cannot hide anything.
     let mut directory = Directory::new(&catalog.identity()?);
     directory.follow(&catalog, &space)?;
@@ -74,12 +96,18 @@ pub fn damage_in(space: &Space) -> Result<Vec<Damage>> {
 }
 
 /// Mends what is damaged, but for papers, which only their dumps can mend: writes the space anew without the damaged
-/// vectors, builds its index again from the others, and encodes only the papers whose vectors were damaged or missing.
+/// vectors, builds its index again from the others, and encodes only the papers whose vectors were damaged or missing: all,
+/// if the files that hold them cannot be read at all.
 /// What is open goes on with the new files.
 ///
 /// # Errors
 /// [`Error::Data`] if another process is writing.
 pub fn repair(data: &Path, encoder: &Arc<Encoder>) -> Result<()> {
+    let fingerprint = &encoder.model().fingerprint;
+    if matches!(Space::open(data, fingerprint), Err(Error::Data(_))) {
+        let _lock = WriteLock::take(&ingest::lock_path(data))?;
+        Space::remove(data, fingerprint)?;
+    }
     let writer = Writer::open(data, encoder)?;
     writer.mend_words()?;
     writer.leave_out_damage()?;

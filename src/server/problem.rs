@@ -155,6 +155,14 @@ impl Problem {
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message)
     }
 
+    /// There is no room for what was to be written.
+    pub fn disk_full(cause: impl std::fmt::Display) -> Problem {
+        tracing::error!("{cause}");
+        let message = "the server's disk is full, and nothing more was written; make room there (its log says where), and \
+                       send the papers again: those that are here already are told apart";
+        Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", message).later(60)
+    }
+
     /// Our own mistake; the cause goes into the log.
     pub fn internal(cause: impl std::fmt::Display) -> Problem {
         tracing::error!("{cause}");
@@ -208,6 +216,7 @@ impl Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         match error {
+            error if error.is_disk_full() => Problem::disk_full(error),
             Error::Invalid(message) => Problem::invalid(message),
             Error::Texts(ref texts) => {
                 let text = texts.first().map(|text| text.index);

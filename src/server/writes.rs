@@ -2,7 +2,7 @@
 //!
 //! Its own file because a data folder has one writer at a time, and opening it takes a while: a thread opens it when
 //! somebody writes, keeps it while more comes, and closes it soon after, so that `likewise ingest` need not wait for a
-//! server. What it encodes goes through the server's queue, behind whoever waits for an answer.
+//! server; and it gives way to a command that waits. What it encodes goes through the server's queue, behind whoever waits for an answer.
 
 use super::problem::Problem;
 use super::queue::EncodeQueue;
@@ -96,6 +96,9 @@ fn write_all(mut writer: Box<dyn Intake>, first: Job, jobs: &Receiver<Job>) {
         if !perform(&mut *writer, job) {
             return;
         }
+        if writer.is_wanted() {
+            break;
+        }
         next = jobs.recv_timeout(KEEP_OPEN);
     }
     // The papers are in the catalog already; whoever opens the folder next would do this.
@@ -112,6 +115,7 @@ fn open(library: &Library, queue: &EncodeQueue) -> Result<Box<dyn Intake>, Probl
     }
     let busy = "another process is writing to this data folder; try again when it is done";
     let mut writer = opened?.ok_or_else(|| Problem::conflict(busy))?;
+    writer.offer_turns()?;
     let queue = queue.clone();
     writer.encode_by(Box::new(move |texts| queue.encode_accepted(texts)));
     if library.stats().without_vector > 0 {

@@ -14,7 +14,7 @@ use likewise_base::map::MappedFile;
 use likewise_index::Slot;
 use roaring::RoaringBitmap;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const FILE: &str = "directory";
 
@@ -119,6 +119,17 @@ impl Directory {
             Some((last, _)) if last <= catalog.last_change()? => Ok(()),
             _ => Directory::remove(folder),
         }
+    }
+
+    /// Where it is saved, in a space's folder.
+    pub fn path(folder: &Path) -> PathBuf {
+        folder.join(FILE)
+    }
+
+    /// Whether what was saved in the folder of a space of `count` slots can be read, or nothing was.
+    pub fn is_readable(folder: &Path, catalog: &Catalog, count: usize) -> Result<bool> {
+        let Ok(file) = MappedFile::open(&folder.join(FILE)) else { return Ok(true) };
+        Ok(parse(file.bytes(), &catalog.identity()?).is_some_and(|(_, saved)| are_below(saved, count)))
     }
 
     /// Removes what was saved, if it has other than the first so many slots: the rest will be other texts'.

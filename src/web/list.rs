@@ -24,16 +24,30 @@ pub struct Shown {
 /// How near a paper is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Nearness {
-    /// By its similarity, where nobody knows what that means.
+    /// By its cosine.
     Similarity(f32),
-    /// By the chance that it is related.
-    Chance(f32),
+    /// By its score, as a share of the nearest paper's: scores of a short text are all low, and what they mean ends at the
+    /// same value for many papers.
+    OfBest {
+        /// That share, 0 to 1.
+        share: f32,
+        /// The probability that it is related, if that is known.
+        probability: Option<f32>,
+    },
 }
 
 impl Nearness {
-    /// What is best said of a hit.
-    pub fn of(hit: &Hit) -> Nearness {
-        hit.chance.map_or(Nearness::Similarity(hit.score), Nearness::Chance)
+    /// Of a hit, where the nearest has the score `best`.
+    pub fn of(hit: &Hit, best: f32) -> Nearness {
+        let share = if best > 0.0 { (hit.score / best).clamp(0.0, 1.0) } else { 0.0 };
+        Nearness::OfBest { share, probability: hit.chance }
+    }
+
+    fn probability(self) -> Option<f32> {
+        match self {
+            Nearness::Similarity(_) => None,
+            Nearness::OfBest { probability, .. } => probability,
+        }
     }
 }
 
@@ -177,7 +191,7 @@ pub fn item(shown: &Shown, asked: Option<&Asked>) -> Markup {
                         summary { span.fold { (sentences(&shown.sentences)) } }
                     }
                 }
-                @if let Some(why) = &shown.why { (because(why)) }
+                @if let Some(why) = &shown.why { (because(why, shown.nearness.and_then(Nearness::probability))) }
                 (actions(paper, asked))
             }
         }
@@ -185,7 +199,7 @@ pub fn item(shown: &Shown, asked: Option<&Asked>) -> Markup {
 }
 
 /// Why a paper is a hit: what its score comes from, the terms it shares, and what they stand in.
-fn because(why: &Why) -> Markup {
+fn because(why: &Why, probability: Option<f32>) -> Markup {
     const TERMS: usize = 6;
     let Shares { semantic, title, lexical, .. } = why.shares;
     let all = [("meaning", semantic), ("title", title), ("words", lexical)];
@@ -194,6 +208,9 @@ fn because(why: &Why) -> Markup {
     html! {
         details.why {
             summary { "Why" @if !terms.is_empty() { span.terms { (terms.join(", ")) } } }
+            @if let Some(probability) = probability {
+                p.probability { "Related with a probability of " (format!("{probability:.2}")) }
+            }
             @if whole > 0.0 {
                 p.shares { @for (name, share) in all.iter().filter(|(_, share)| *share > 0.0) { span { (name) " " (format!("{:.0} %", 100.0 * share / whole)) } } }
             }
@@ -267,18 +284,20 @@ pub fn safe(paper: &Paper) -> Option<&str> {
 /// How near a paper is, as a quiet bar.
 pub fn bar(nearness: Nearness) -> Markup {
     const WIDTH: f32 = 56.0;
-    let (word, score) = match nearness {
-        Nearness::Similarity(score) => ("similarity", score),
-        Nearness::Chance(chance) => ("chance to be related", chance),
+    let (score, said, number) = match nearness {
+        Nearness::Similarity(score) => (score, format!("similarity {score:.2}"), format!("{score:.2}")),
+        Nearness::OfBest { share, .. } => {
+            let number = format!("{:.0} %", 100.0 * share);
+            (share, format!("score: {number} of the nearest paper's"), number)
+        }
     };
-    let said = format!("{word} {score:.2}");
     html! {
         span.score title=(said) {
             svg width="56" height="4" aria-hidden="true" {
                 rect.all width="56" height="4" rx="2" {}
                 rect.part width=(format!("{:.1}", score.clamp(0.0, 1.0) * WIDTH)) height="4" rx="2" {}
             }
-            span.number { span.hidden { (word) " " } (format!("{score:.2}")) }
+            span.number { span.hidden { (said) } span aria-hidden="true" { (number) } }
         }
     }
 }
@@ -403,6 +422,17 @@ mod tests {
     }
 
     #[test]
+    fn papers_of_one_probability_are_told_apart_by_their_scores() {
+        let hit = |score| Hit { score, chance: Some(0.64), ..Hit::default() };
+        let told: Vec<String> =
+            [0.5, 0.45, 0.2, -0.1].map(|score| bar(Nearness::of(&hit(score), 0.5)).into_string()).into();
+        for (told, number) in told.iter().zip(["100 %", "90 %", "40 %", "0 %"]) {
+            assert!(told.contains(&format!(">{number}<")), "{told}");
+        }
+        assert_eq!(Nearness::of(&hit(0.4), 0.5).probability(), Some(0.64));
+    }
+
+    #[test]
     fn hostile_papers_are_text() {
         let hostile = "</a><script>alert(1)</script>\" onmouseover=\"x";
         let paper = Paper {
@@ -418,7 +448,7 @@ mod tests {
         };
         let shown = Shown {
             paper,
-            nearness: Some(Nearness::Chance(0.5)),
+            nearness: Some(Nearness::OfBest { share: 0.5, probability: Some(0.5) }),
             why: None,
             sentences: vec![(hostile.into(), true)],
             is_new: true,

@@ -52,6 +52,10 @@ pub async fn home(State(app): State<App>, Params(asked): Params<Asked>) -> Resul
     };
     let Posed { question, like, newest_day } = posed(&service, &asked, &found).await?;
     let facets = facets(&service, &asked, &found).await?;
+    let best = match begin {
+        0 => best_score(&found),
+        _ => best_score(&answer(&service, query(&asked, 1, 0)).await?),
+    };
     let pool = found.hits.len();
     let hits = ordered(&service, &asked, found.hits, begin).await?;
     let first = asked.offset - begin;
@@ -59,7 +63,7 @@ pub async fn home(State(app): State<App>, Params(asked): Params<Asked>) -> Resul
     let is_more = hits.len() > first + PAGE || (pool == POOL && asked.order == Order::Relevance && !is_last);
     let hits: Vec<Hit> = hits.into_iter().skip(first).take(PAGE).collect();
     let hits = if hits.is_empty() { hits } else { service.explain(query(&asked, PAGE, 0), hits).await? };
-    let hits = hits.into_iter().map(marked).collect();
+    let hits = hits.into_iter().map(|hit| marked(hit, best)).collect();
     let (nothing_like_it, has_words) = (found.nothing_like_it, service.library.keeps_words()?);
     let listing = Listing { question, hits, facets, pool, is_more, nothing_like_it, has_words };
     let frame = Frame { title: &title(&asked, &like), newest_day: newest_day.as_deref() };
@@ -165,15 +169,20 @@ async fn ordered(
     Ok(hits)
 }
 
+/// The score of the nearest paper; of several subjects' papers, which take turns, it need not be the first.
+fn best_score(answer: &Answer) -> f32 {
+    answer.hits.iter().map(|hit| hit.score).fold(0.0, f32::max)
+}
+
 /// A hit with the sentences that are about the question.
-fn marked(hit: Hit) -> Shown {
+fn marked(hit: Hit, best: f32) -> Shown {
     let pairs = hit.why.iter().flat_map(|why| &why.pairs);
     let marked: Vec<&str> =
         pairs.filter(|pair| pair.found.of == "abstract").map(|pair| pair.found.text.as_str()).collect();
     let sentences = split(&hit.paper.r#abstract).into_iter();
     let sentences = sentences.map(|text| (text.to_string(), marked.contains(&text.trim_end()))).collect();
     let why = hit.why.clone();
-    Shown { why, nearness: Some(Nearness::of(&hit)), sentences, is_new: false, paper: hit.paper }
+    Shown { why, nearness: Some(Nearness::of(&hit, best)), sentences, is_new: false, paper: hit.paper }
 }
 
 /// A paper that nothing was asked about.

@@ -26,8 +26,9 @@ pub async fn paper(State(app): State<App>, Rest(id): Rest, headers: HeaderMap) -
         .await?;
     let hits = neighbours(&service, paper.id.as_str(), OVER_TIME).await?;
     let over_time = hits.iter().map(|hit| (hit.paper.clone(), hit.cosine())).collect();
+    let best = hits.first().map_or(0.0, |hit| hit.score);
     let listed = hits.into_iter().take(LISTED);
-    let neighbours = listed.map(|hit| Shown { nearness: Some(Nearness::of(&hit)), ..plain(hit.paper) });
+    let neighbours = listed.map(|hit| Shown { nearness: Some(Nearness::of(&hit, best)), ..plain(hit.paper) });
     let is_followed = Visitor::of(&headers).followed.iter().any(|id| id == paper.id.as_str());
     let view = PaperView { neighbours: neighbours.collect(), paper, records, over_time, is_followed };
     let frame = Frame { title: &view.paper.title, newest_day: day.as_deref() };

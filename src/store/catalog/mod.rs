@@ -29,10 +29,12 @@ pub use write::{Act, Outcome, Written};
 use crate::error::{Error, Result};
 use crate::store::text::{HASH_BYTES, TextHash};
 use likewise_papers::{Paper, PaperId};
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A paper's number in this catalog, from 1; never used again.
 pub type PaperNumber = i64;
@@ -44,6 +46,27 @@ pub struct Catalog {
     /// writes: it would not see what it has not committed.
     readers: Vec<Mutex<Connection>>,
     path: PathBuf,
+    /// Whether it was opened for writing.
+    writes: bool,
+}
+
+/// How long closing a catalog waits for others who read it; what stands in its write-ahead log is safe there.
+const CLOSING: Duration = Duration::from_millis(500);
+
+impl Drop for Catalog {
+    /// Puts the write-ahead log into the file, so that a copy of that file alone has all papers. Others who have it open,
+    /// a server for one, keep SQLite from doing so itself.
+    fn drop(&mut self) {
+        if self.writes {
+            let connection = self.connection.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let done = connection
+                .busy_timeout(CLOSING)
+                .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+            if let Err(error) = done {
+                tracing::debug!("{}: the write-ahead log stays: {error}", self.path.display());
+            }
+        }
+    }
 }
 
 impl Catalog {
@@ -51,7 +74,12 @@ impl Catalog {
     pub fn create(path: &Path) -> Result<Catalog> {
         let connection = Connection::open(path)?;
         schema::prepare(&connection, path).map_err(|error| unusable(path, error))?;
-        Ok(Catalog { connection: Mutex::new(connection), readers: Vec::new(), path: path.into() })
+        Ok(Catalog {
+            connection: Mutex::new(connection),
+            readers: Vec::new(),
+            path: path.into(),
+            writes: true,
+        })
     }
 
     /// Whether an older version made the catalog at `path`: the first to open it brings it up to date.
@@ -78,13 +106,25 @@ impl Catalog {
             Ok(Mutex::new(connection))
         };
         let readers = (0..cores).map(reader).collect::<Result<_>>()?;
-        Ok(Catalog { connection: Mutex::new(connection), readers, path: path.into() })
+        Ok(Catalog { connection: Mutex::new(connection), readers, path: path.into(), writes: false })
     }
 
     /// Whether a process was killed when it had made the file, and nothing in it.
     pub fn is_blank(path: &Path) -> bool {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(path, flags).is_ok_and(|connection| schema::is_blank(&connection))
+    }
+
+    /// Copies it, as it is at one moment, into a new file; others may write meanwhile.
+    pub fn copy_to(&self, path: &Path) -> Result<()> {
+        let mut copy = Connection::open(path)?;
+        let source = self.reader();
+        let backup = Backup::new(&source, &mut copy)?;
+        // All pages in one step: between two, what others write would let it begin again.
+        match backup.step(-1)? {
+            StepResult::Done => Ok(()),
+            other => Err(Error::Data(format!("{}: it could not be copied: {other:?}", self.path.display()))),
+        }
     }
 
     /// Where it is.

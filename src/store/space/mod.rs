@@ -5,6 +5,7 @@
 //! grow by appending, `vectors.f32` first and `keys` after it, so that a slot counts only when both
 //! are on the disk; whatever a crash left half written is cut off by the next writer.
 
+mod copy;
 mod description;
 mod generation;
 mod writer;
@@ -108,6 +109,12 @@ impl Space {
             disk::remove(&gone)?;
         }
         Ok(removed)
+    }
+
+    /// Removes the files of the space with this fingerprint, all of them: they are of no use.
+    pub fn remove(data: &Path, fingerprint: &Fingerprint) -> Result<()> {
+        let base = Space::base(data, fingerprint);
+        if base.exists() { Ok(disk::remove(&base)?) } else { Ok(()) }
     }
 
     /// Opens a space for reading; what is appended later is not seen.
@@ -250,5 +257,7 @@ fn open_records(path: &Path, dimension: usize) -> Result<MappedFile> {
 /// What to do about a file that is of no use.
 fn start_over(path: &Path) -> String {
     let folder = path.parent().unwrap_or(path).display();
-    format!("delete the folder {folder} and run `likewise ingest` to encode its papers again")
+    format!(
+        "run `likewise verify --repair`, or delete the folder {folder} and run `likewise ingest`: either encodes its papers again"
+    )
 }

@@ -23,9 +23,19 @@ pub struct BytesRead {
     pub(super) read: Arc<AtomicU64>,
     /// Size of the file in bytes; 0 where it is not known.
     pub total: u64,
+    /// Entries in it; 0 where that is not known, as it is of most formats.
+    pub entries: u64,
 }
 
 impl BytesRead {
+    /// How much of it has been read when so many of its entries have been, 0 to 1; `None` where that is not known. By entries,
+    /// where their number is known: a reader is ahead of whoever takes what it gives.
+    pub fn share(&self, entries: u64) -> Option<f64> {
+        let (done, all) =
+            if self.entries > 0 { (entries, self.entries) } else { (self.so_far(), self.total) };
+        (all > 0).then(|| (done as f64 / all as f64).min(1.0))
+    }
+
     /// Bytes of the file, as it is packed, read so far.
     pub fn so_far(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
@@ -70,7 +80,7 @@ fn counted(
     packed: Box<dyn Read + Send>,
     total: u64,
 ) -> Result<(Box<dyn BufRead + Send>, BytesRead)> {
-    let bytes_read = BytesRead { read: Arc::default(), total };
+    let bytes_read = BytesRead { total, ..BytesRead::default() };
     let counting = Counting { inner: packed, read: Arc::clone(&bytes_read.read) };
     let reader = unpack(BufReader::with_capacity(BUFFER_BYTES, counting)).map_err(Error::io(path))?;
     Ok((reader, bytes_read))
@@ -109,7 +119,7 @@ fn open_member(path: &Path, index: usize) -> Result<(Box<dyn BufRead + Send>, By
     drop(member);
     let mut file = File::open(path).map_err(Error::io(path))?;
     file.seek(SeekFrom::Start(start)).map_err(Error::io(path))?;
-    let bytes_read = BytesRead { read: Arc::default(), total: size };
+    let bytes_read = BytesRead { total: size, ..BytesRead::default() };
     let counting = Counting { inner: file.take(size), read: Arc::clone(&bytes_read.read) };
     let packed = BufReader::with_capacity(BUFFER_BYTES, counting);
     let plain: Box<dyn Read + Send> = match method {

@@ -93,7 +93,7 @@ pub fn open(source: &Source, columns: &Columns) -> Result<Dump> {
     let unread = Unread::default();
     let kept = unread.clone();
     note_vectors(&names, &kind, builder_schema.as_ref(), &unread);
-    let bytes_read = BytesRead { total: size, ..BytesRead::default() };
+    let bytes_read = BytesRead { total: size, entries: rows, ..BytesRead::default() };
     let batches = Batches { reader, row: 0, rows, bytes_read: bytes_read.clone(), ended: false };
     let entries = batches.flat_map(move |batch| match batch {
         Err(refused) => vec![Err(refused)],

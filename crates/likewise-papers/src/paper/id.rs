@@ -6,6 +6,7 @@
 use super::collapse_whitespace;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use unicode_normalization::UnicodeNormalization;
 
 /// Longest id that is taken, in bytes.
 pub const MAX_ID_BYTES: usize = 300;
@@ -22,7 +23,7 @@ impl PaperId {
     /// `math/0309136`), DOIs lose `doi:` and resolver and become lower case, an arXiv DOI becomes the
     /// arXiv id and one of the ACL Anthology that one's. PubMed's, OpenAlex's and Semantic Scholar's numbers,
     /// which name nothing alone, become `pmid:123`, `openalex:W123`, `corpusid:123`. Anything else is kept as it
-    /// is, white space collapsed.
+    /// is, white space collapsed and in Unicode's composed form (NFC).
     ///
     /// # Errors
     /// A sentence that says what was got and wanted, if nothing is left or it is too long.
@@ -36,7 +37,8 @@ impl PaperId {
         }
         let known =
             arxiv_id(&text).or_else(|| acl_id(&text)).or_else(|| doi(&text)).or_else(|| numbered_id(&text));
-        Ok(PaperId(known.unwrap_or(text)))
+        // Letters with accents are written in two ways, and are the same letters.
+        Ok(PaperId(known.unwrap_or(text).nfc().collect()))
     }
 
     /// The id of a paper that has none: derived from its title's letters and digits, so that the same
@@ -44,6 +46,7 @@ impl PaperId {
     pub fn from_title(title: &str) -> Result<PaperId, String> {
         /// Long enough to read, short enough for a URL; the hash tells longer titles apart.
         const SHOWN_BYTES: usize = 80;
+        let title: String = title.nfc().collect();
         let words: Vec<String> = title
             .split(|character: char| !character.is_alphanumeric())
             .filter(|word| !word.is_empty())
@@ -359,6 +362,9 @@ mod tests {
             ("http://arxiv.org/pdf/2101.11408v1.pdf", "2101.11408"),
             ("https://arxiv.org/abs/2101.11408?context=cs", "2101.11408"),
             ("0704.0010", "0704.0010"),
+            ("caf\u{e9}/1", "caf\u{e9}/1"),
+            ("cafe\u{301}/1", "caf\u{e9}/1"),
+            ("https://doi.org/10.1000/cafe%CC%81", "10.1000/caf\u{e9}"),
             ("math.GT/0309136v1", "math/0309136"),
             ("hep-th/9901001", "hep-th/9901001"),
             ("oai:arXiv.org:0704.0010", "0704.0010"),
@@ -410,6 +416,7 @@ mod tests {
         let id = PaperId::from_title("BAM! Just Like That").unwrap();
         assert_eq!(id.as_str(), "title:bam-just-like-that");
         assert_eq!(id, PaperId::from_title("bam: just like THAT.").unwrap());
+        assert_eq!(PaperId::from_title("Cafe\u{301}"), PaperId::from_title("Caf\u{e9}"));
         let long = "a very long title indeed ".repeat(8);
         assert_ne!(PaperId::from_title(&long), PaperId::from_title(&format!("{long} two")));
     }
