@@ -27,7 +27,7 @@ demo: setup
 
 # Integration tests that need the real model, or are slow: whole files, then single tests.
 NOT_QUICK = golden architectures:: crash:: embed:: eval:: ingest:: library:: models:: reembed:: soak:: \
-	a_score_of_words_and_meaning alive_before_ready answers_are_as_deep answers_are_those_of_a_model each_gets_its_status \
+	a_score_of_words_and_meaning alive_before_ready answers_are_as_deep questions_that_are_rescored answers_are_those_of_a_model each_gets_its_status \
 	embed_writes_a_row embeddings_in_openais filters_leave_what pages_say_what papers_come_change search_by_text_papers \
 	what_is_served_is_told whatever_is_in_a_paper
 
