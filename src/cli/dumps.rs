@@ -121,9 +121,10 @@ impl Dumps {
     }
 }
 
-/// Says what was not read of a dump.
-pub fn tell_unread(source: &Source, unread: &Unread) {
-    unread.lines().iter().for_each(|line| eprintln!("not read: {source}: {line}"));
+/// Says what was not read of a dump, but for what was `told` before.
+pub fn tell_unread(source: &Source, unread: &Unread, told: &[String]) {
+    let new = unread.lines().into_iter().filter(|line| !told.contains(line));
+    new.for_each(|line| eprintln!("not read: {source}: {line}"));
 }
 
 /// A file's size and time, which change when it does.

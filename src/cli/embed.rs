@@ -146,7 +146,7 @@ impl Embedding {
             }
         }
         progress.finish();
-        tell_unread(source, &dump.unread);
+        tell_unread(source, &dump.unread, &[]);
         Ok(())
     }
 

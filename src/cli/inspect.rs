@@ -54,7 +54,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         }
         refused += found.refused;
         found.tell(&source, name, bytes_read.so_far(), started.elapsed().as_secs_f64());
-        tell_unread(&source, &unread);
+        tell_unread(&source, &unread, &[]);
     }
     dumps.check_all_readable()?;
     Ok(options.dumps.exit(refused + dumps.passed_over))

@@ -101,7 +101,7 @@ fn ingest_dump(source: &Source, dump: Dump, writer: &mut dyn Intake) -> anyhow::
     writer.reads(&source.path, dump.bytes_read.clone());
     // Of some files it is known before anything is encoded, and people may want to stop then.
     let told = dump.unread.lines();
-    told.iter().for_each(|line| eprintln!("not read: {source}: {line}"));
+    tell_unread(source, &dump.unread, &[]);
     let mut progress = Progress::new(source, dump.bytes_read, writer.counts());
     for chunk in dump::chunks(dump.entries, writer.chunk()) {
         chunk.iter().filter_map(|entry| entry.as_ref().err()).for_each(|refused| progress.refuse(refused));
@@ -109,6 +109,6 @@ fn ingest_dump(source: &Source, dump: Dump, writer: &mut dyn Intake) -> anyhow::
         progress.update(writer.counts());
     }
     progress.finish();
-    tell_unread(source, &dump.unread);
+    tell_unread(source, &dump.unread, &told);
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Its own file because it is what people write, and knows nothing of the engine's own words.
 
 use crate::error::{Error, Result};
+use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -227,18 +228,11 @@ pub fn without_secrets(address: &str) -> String {
 
 /// Who asks, by what stands before the host.
 fn login(url: &Url) -> Login {
-    let decoded = |text: &str| percent_decoded(text);
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     match (url.username(), url.password()) {
         ("", _) => Login::None,
         (user, password) => Login::User(decoded(user), decoded(password.unwrap_or_default())),
     }
-}
-
-/// A part of an address as it was meant.
-fn percent_decoded(text: &str) -> String {
-    // The only place where `+` stands for itself; everything else is as in a form.
-    let text = text.replace('+', "%2B");
-    form_urlencoded::parse(text.as_bytes()).map(|(name, _)| name.into_owned()).next().unwrap_or_default()
 }
 
 fn is_name(name: &str) -> bool {

@@ -4,10 +4,10 @@
 //! the collection, the volume, and the volume's `meta`.
 
 use super::fields::{Fields, build, year_in};
-use super::pubmed::month_number;
 use super::unread::Unread;
 use super::xml::{self, Cut, child, children, text, text_at};
 use super::{Entries, Entry};
+use crate::paper::month_number;
 use roxmltree::Node;
 use std::io::BufRead;
 

@@ -70,12 +70,8 @@ impl<'de> Shape<'de> for Authors {
         Some(Authors(split_authors(text)))
     }
 
-    fn list<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Authors>, A::Error> {
-        let mut all = Vec::new();
-        while let Some(item) = list.next_element::<Value>()? {
-            all.extend(names(&item));
-        }
-        Ok(Some(Authors(all)))
+    fn list<A: SeqAccess<'de>>(list: A) -> Result<Option<Authors>, A::Error> {
+        Ok(Some(Authors(all_names(list)?)))
     }
 }
 
@@ -87,13 +83,17 @@ impl<'de> Shape<'de> for Categories {
         Some(Categories(text.to_string()))
     }
 
-    fn list<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Categories>, A::Error> {
-        let mut all = Vec::new();
-        while let Some(item) = list.next_element::<Value>()? {
-            all.extend(names(&item));
-        }
-        Ok(Some(Categories(all.join(" "))))
+    fn list<A: SeqAccess<'de>>(list: A) -> Result<Option<Categories>, A::Error> {
+        Ok(Some(Categories(all_names(list)?.join(" "))))
     }
+}
+
+fn all_names<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Vec<String>, A::Error> {
+    let mut all = Vec::new();
+    while let Some(item) = list.next_element::<Value>()? {
+        all.extend(names(&item));
+    }
+    Ok(all)
 }
 
 impl Record {

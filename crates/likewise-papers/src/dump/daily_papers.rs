@@ -6,9 +6,9 @@
 
 use super::fields::{Fields, build};
 use super::lines::lines;
-use super::pubmed::month_number;
 use super::unread::Unread;
 use super::{Entries, Entry, Refused};
+use crate::paper::month_number;
 use std::io::BufRead;
 
 /// What this dump's papers are from.

@@ -79,20 +79,20 @@ pub fn open(source: &Source, columns: &Columns) -> Result<Dump> {
         None if *columns == Columns::default() && arxiv::has_columns(&name_list) => Kind::Arxiv,
         None => Kind::Table(columns.clone()),
     };
+    let schema = builder.schema().clone();
     let wanted = |name: &str| match &kind {
         Kind::Vectors => columns.wants(name) || name == EMBEDDING,
-        Kind::Arxiv => true,
+        Kind::Arxiv => !is_vector(&schema, name),
         Kind::Table(columns) => columns.wants(name),
     };
     let roots = (0..names.len()).filter(|place| wanted(&names[*place]));
     let projection = ProjectionMask::roots(metadata.schema_descr(), roots);
     let rows = metadata.num_rows().max(0) as u64;
-    let builder_schema = builder.schema().clone();
     let reader =
         caught(|| builder.with_projection(projection).with_batch_size(ROWS).build()).map_err(cannot)?;
     let unread = Unread::default();
     let kept = unread.clone();
-    note_vectors(&names, &kind, builder_schema.as_ref(), &unread);
+    note_vectors(&names, &kind, &schema, &unread);
     let bytes_read = BytesRead { total: size, entries: rows, ..BytesRead::default() };
     let batches = Batches { reader, row: 0, rows, bytes_read: bytes_read.clone(), ended: false };
     let entries = batches.flat_map(move |batch| match batch {
@@ -164,21 +164,22 @@ enum Kind {
     Table(Columns),
 }
 
+/// Whether a column is of lists of numbers with fractions.
+fn is_vector(schema: &Schema, name: &str) -> bool {
+    schema.field_with_name(name).is_ok_and(|field| match field.data_type() {
+        DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => {
+            item.data_type().is_floating()
+        }
+        _ => false,
+    })
+}
+
 /// Says of columns of vectors that they are not used: they do not say of what model they are.
 fn note_vectors(names: &[String], kind: &Kind, schema: &Schema, unread: &Unread) {
-    let is_vector = |name: &str| {
-        let field = schema.field_with_name(name).ok()?;
-        match field.data_type() {
-            DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => {
-                Some(item.data_type().is_floating())
-            }
-            _ => None,
-        }
-    };
     if matches!(kind, Kind::Vectors) {
         return;
     }
-    for name in names.iter().filter(|name| is_vector(name) == Some(true)) {
+    for name in names.iter().filter(|name| is_vector(schema, name)) {
         unread.note(
             &format!(
                 "column {name:?}: vectors that are not used, because the file does not say of what model they are; all papers are \

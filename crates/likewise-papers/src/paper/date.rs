@@ -70,10 +70,19 @@ fn year_first(text: &str) -> Option<String> {
     longest(&year, month, parts.next().and_then(|day| day.parse().ok()))
 }
 
+/// How the names of months begin.
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
+/// A month by its number or its English name.
+pub(crate) fn month_number(month: &str) -> Option<u8> {
+    let start = month.trim().get(..3).unwrap_or(month).to_lowercase();
+    let named = MONTHS.iter().position(|name| *name == start).map(|place| place as u8 + 1);
+    named.or_else(|| month.trim().parse().ok().filter(|month| (1..=12).contains(month)))
+}
+
 /// `May 2018`, `June 7, 2018`, `7 Jun 2018`: a month by its English name, a year, and one number that may be the day.
 fn month_named(text: &str) -> Option<String> {
-    const MONTHS: [&str; 12] =
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let words: Vec<String> = text
         .split_whitespace()
         // A time of day is no day.
@@ -129,6 +138,14 @@ pub struct PublishedRange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn months_are_numbers_or_names() {
+        assert_eq!(
+            ["Jan", "december", "07", "13", ""].map(month_number),
+            [Some(1), Some(12), Some(7), None, None]
+        );
+    }
 
     #[test]
     fn dates_that_are_written_oddly_are_read_as_far_as_they_are_sure() {

@@ -4,6 +4,7 @@
 //! DOI. All of them fold into one [`PaperId`] here, and nowhere else.
 
 use super::collapse_whitespace;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use unicode_normalization::UnicodeNormalization;
@@ -80,7 +81,7 @@ impl PaperId {
         Some(match self.kind() {
             Kind::Arxiv => format!("https://arxiv.org/abs/{id}"),
             Kind::Acl => format!("https://aclanthology.org/{id}"),
-            Kind::Doi => format!("https://doi.org/{}", percent_encoded(id)),
+            Kind::Doi => format!("https://doi.org/{}", utf8_percent_encode(id, NOT_IN_PATHS)),
             Kind::Pubmed => format!("https://pubmed.ncbi.nlm.nih.gov/{}", &id["pmid:".len()..]),
             Kind::Other => match id.split_once(':')? {
                 ("openalex", number) => format!("https://openalex.org/{number}"),
@@ -293,35 +294,30 @@ fn without_query(path: &str) -> &str {
     path.split(['?', '#']).next().unwrap_or(path)
 }
 
-/// `%2F` as `/`; `None` if that is no UTF-8. A percent sign without two digits stands for itself.
+/// `%2F` as `/`; `None` if that is no UTF-8, or no part of an id.
 fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..2).filter(|_| *first == b'%');
-        let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-        let value = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
-        bytes.push(value.unwrap_or(*first));
-        rest = if value.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8(bytes)
-        .ok()
-        .filter(|text| !text.contains(char::is_whitespace) && !text.contains(char::is_control))
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    let is_plain = !decoded.contains(char::is_whitespace) && !decoded.contains(char::is_control);
+    is_plain.then(|| decoded.into_owned())
 }
 
-/// What browsers would change or take for something else in the path of an address, percent-encoded.
-fn percent_encoded(id: &str) -> String {
-    let mut encoded = String::with_capacity(id.len());
-    for character in id.chars() {
-        match character {
-            ' ' | '"' | '#' | '%' | '<' | '>' | '?' | '[' | ']' | '\\' | '^' | '`' | '{' | '|' | '}' => {
-                encoded.push_str(&format!("%{:02X}", character as u32));
-            }
-            other => encoded.push(other),
-        }
-    }
-    encoded
-}
+/// What browsers would change, or take for something else, in the path of an address.
+const NOT_IN_PATHS: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b']')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// Whether `id` is a DOI: a registrant's number of four digits or more, and something after it.
 fn is_doi(id: &str) -> bool {

@@ -5,6 +5,7 @@
 mod date;
 mod id;
 
+pub(crate) use date::month_number;
 pub use date::{PublishedRange, parse_date, read_date, written_day};
 pub use id::{Kind, MAX_ID_BYTES, PaperId};
 
