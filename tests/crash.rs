@@ -217,6 +217,18 @@ fn damage_is_named_and_mended() {
     assert!(output.status.code() == Some(1) && said.contains("200 papers have no vector"), "{said}");
     assert!(verify(&["--repair"]).status.success() && verify(&[]).status.success());
 
+    // What a space says of itself, too; its vectors stay.
+    let description =
+        Space::base(folder.path(), &crate::support::encoder().model().fingerprint).join("space.json");
+    std::fs::remove_file(&description).unwrap();
+    let output = verify(&[]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("space.json is gone"), "{said}");
+    let output = verify(&["--repair"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !said.contains("encoded"), "{said}");
+    assert!(verify(&[]).status.success());
+
     // And what is empty.
     for name in ["keys", "vectors.f32", "space.json", "directory"] {
         let space = Space::folder(folder.path(), &crate::support::encoder().model().fingerprint).unwrap();

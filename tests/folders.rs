@@ -8,6 +8,7 @@ use axum::extract::ConnectInfo;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use likewise::ingest::Writer;
+use likewise::ingest::verify::verify;
 use likewise::search::{Library, Like, Mode, Query};
 use likewise::server::{App, ServerOptions, router};
 use likewise_encoder::model::{ModelFolder, Precision, Side};
@@ -168,7 +169,12 @@ async fn a_paper_that_the_model_cannot_read_stops_no_ingest_and_is_found_by_its_
     writer.finish().unwrap();
 
     let library = Arc::new(Library::open(data.path(), Arc::clone(&encoder)).unwrap());
-    assert_eq!(library.stats().without_vector, 1);
+    assert_eq!(
+        (library.stats().without_vector, library.lacks_vectors()),
+        (1, false),
+        "none that could have one"
+    );
+    assert!(verify(data.path(), &encoder).unwrap().is_empty(), "nor is that damage");
     let query = Query {
         mode: Some(Mode::Lexical),
         rescore: true,
@@ -216,12 +222,17 @@ async fn a_paper_that_the_model_cannot_read_stops_no_ingest_and_is_found_by_its_
             json!({"queries": [{"text": "knots"}, {"text": "<image>"}]}),
             "queries[1].text \\\"<image>\\\": the",
         ),
-        ("/v1/search", json!({"like": ["a/2"]}), "the model has no vector for the token"),
+        ("/v1/search", json!({"like": ["a/2"]}), "like: paper \\\"a/2\\\" has no vector: the model has"),
     ];
     for (path, body, part) in cases {
         let (status, answer) = post(path, body.clone()).await;
         assert!(status == 422 && answer.contains(part), "{path} {body}: {status} {answer}");
     }
+    let page = Request::get("/papers/a/2").body(Body::empty()).unwrap();
+    assert_eq!(app.clone().oneshot(page).await.unwrap().status(), 200, "it is shown without neighbours");
+    let (_, answer) =
+        post("/v1/papers", json!({"id": "a/1", "title": "Knots", "abstract": "We knot."})).await;
+    assert!(answer.contains("\"not_read\":[]") && answer.contains("\"unchanged\":1"), "{answer}");
     let papers = json!([{"id": "a/5", "title": "Owls", "abstract": "An <image> of owls."}, {"id": "a/6", "title": "Larks", "abstract": "They sing."}]);
     let (status, answer) = post("/v1/papers", papers).await;
     let answer: Value = serde_json::from_str(&answer).unwrap();

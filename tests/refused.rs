@@ -92,6 +92,8 @@ fn searches() -> Vec<Case> {
             (r#"{"text":" \n\t "}"#, 422, "text: got an empty text"),
             (r#"{"text":"\u00a0\u3000"}"#, 422, "text: got an empty text"),
             (r#"{"text":"\ud800"}"#, 400, "text: half of a character"),
+            (r#"{"text":"a","like":"surrogate models"}"#, 422, "like: invalid type"),
+            (r#"{"text":"a","surrogate":1}"#, 422, "unknown field `surrogate`"),
             (r#"{"text":"a","like":[{"text":"b"},{"text":" "}]}"#, 422, "like[1].text: got an empty text"),
             (r#"{"text":"a","unlike":["9901.00001",{"text":""}]}"#, 422, "unlike[1].text: got an empty text"),
             (

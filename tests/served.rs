@@ -331,7 +331,7 @@ fn a_backup_that_is_made_while_others_write_opens_with_all_that_was_acknowledged
         });
         for copy in 0..3 {
             assert_eq!(add(&server, &paper(copy)), Ok(200));
-            let to = out.path().join(copy.to_string());
+            let to = out.path().join(format!("copy.{copy}"));
             let backup = |to: &std::path::Path| {
                 likewise(&["backup", "--data", path, "--out", to.to_str().unwrap()]).output().unwrap()
             };
@@ -381,6 +381,12 @@ fn a_full_disk_is_told_with_what_to_do_and_reading_goes_on() {
         }
     }
     let (status, said) = refused.expect("the disk is full");
+    // And in the middle of an upload, at once.
+    let started = Instant::now();
+    let many: String = (0..3000).map(|number| paper(100_000 + number) + "\n").collect();
+    let sent = ureq::post(format!("{}/v1/papers", server.address)).send(&many);
+    assert!(matches!(sent, Err(ureq::Error::StatusCode(507))), "{sent:?}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     assert!(status == 507 && said.contains("disk is full") && said.contains("make room"), "{status}: {said}");
     let found = ureq::get(format!("{}/v1/papers/2101.00001", server.address)).call().unwrap();
     assert_eq!(found.status(), 200);

@@ -2,6 +2,7 @@
 //!
 //! Its own file because it is the way out of a data folder when it has become too small, and back.
 
+use super::dumps::REFUSED;
 use super::place::Place;
 use super::{ModelOptions, print_line};
 use crate::search::holdings::Whole;
@@ -27,7 +28,7 @@ pub struct Options {
     model: ModelOptions,
 }
 
-/// Runs it.
+/// Runs it: exit status 0, or 2 if papers were left out.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(options.from != options.to, "got one place for --from and --to, wanted two");
     let (from, to) = (Place::parse(&options.from)?, Place::parse(&options.to)?);
@@ -60,6 +61,11 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         counts.encoded,
         copied as f64 / seconds
     ))?;
+    let left_out = counts.refused + counts.without_vector;
+    if left_out > 0 {
+        eprintln!("{left_out} papers were left out, or have no vector; the warnings above name them");
+        return Ok(ExitCode::from(REFUSED));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -73,6 +73,8 @@ pub struct Filler {
     frozen: usize,
     /// Papers that got no vector when papers were encoded last, with the reasons.
     pub(super) unreadable: Vec<String>,
+    /// Texts that the model cannot read.
+    without_vector: HashSet<TextHash>,
 }
 
 impl Filler {
@@ -93,6 +95,7 @@ impl Filler {
         };
         let space = SpaceWriter::open(data, fingerprint, forget_derived)?;
         let frozen = Segments::frozen_in(&folder, space.count())?;
+        let without_vector = Space::unreadable(&folder)?;
         Ok(Filler {
             data: data.into(),
             encode_by: by(&encoder),
@@ -100,6 +103,7 @@ impl Filler {
             space,
             frozen,
             unreadable: Vec::new(),
+            without_vector,
         })
     }
 
@@ -128,7 +132,9 @@ impl Filler {
     pub fn catch_up(&mut self, catalog: &Catalog, mut progress: impl FnMut(usize, usize)) -> Result<u64> {
         let mut seen = HashSet::new();
         let mut behind = catalog.texts()?;
-        behind.retain(|(_, text)| !self.space.has(*text) && seen.insert(*text));
+        behind.retain(|(_, text)| {
+            !self.space.has(*text) && !self.without_vector.contains(text) && seen.insert(*text)
+        });
         let mut encoded = 0;
         for (chunk, numbers) in behind.chunks(self.chunk()).enumerate() {
             progress(chunk * self.chunk(), behind.len());
@@ -142,6 +148,7 @@ impl Filler {
     /// Encodes and stores the texts that have no vector yet, each once, but for those whose vectors are `known`; of many,
     /// the first are built into the index already.
     pub fn encode(&mut self, catalog: &Catalog, papers: &[Paper], known: &Known) -> Result<Filled> {
+        self.unreadable.clear();
         let mut seen = HashSet::new();
         let new: Vec<(TextHash, &Paper)> = papers
             .iter()
@@ -158,7 +165,6 @@ impl Filler {
         let encoded = read.encode(&self.encode_by)?;
         let mut entries: Vec<(TextHash, &[f32])> =
             taken.iter().map(|(hash, _)| (*hash, &known[hash][..])).collect();
-        self.unreadable.clear();
         let mut filled = Filled { taken: taken.len() as u64, ..Filled::default() };
         for ((hash, paper), encoded) in new.iter().zip(&encoded) {
             filled.tokens += encoded.as_ref().map_or(0, |embedding| embedding.tokens as u64);
@@ -171,10 +177,14 @@ impl Filler {
                     tracing::warn!("paper {} is found by its words only: {reason}", paper.id);
                     self.unreadable.push(format!("{}: {reason}", paper.id));
                     filled.without_vector += 1;
+                    self.without_vector.insert(*hash);
                 }
             }
         }
         self.space.append(&entries)?;
+        if filled.without_vector > 0 {
+            Space::set_unreadable(&self.data, self.fingerprint(), &self.without_vector)?;
+        }
         if self.space.count() >= self.frozen + FREEZE_EVERY {
             // Whoever serves this folder would compare all of them one by one until the run is over.
             self.freeze(catalog, &self.open_space()?)?;

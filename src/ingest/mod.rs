@@ -199,7 +199,8 @@ impl Writer {
         lock.map(|lock| Writer::open_locked(data, encoder, lock)).transpose()
     }
 
-    fn open_locked(data: &Path, encoder: &Arc<Encoder>, lock: WriteLock) -> Result<Writer> {
+    /// The same, by whoever has the lock already.
+    pub(crate) fn open_locked(data: &Path, encoder: &Arc<Encoder>, lock: WriteLock) -> Result<Writer> {
         let catalog = Catalog::create(&catalog_path(data))?;
         check_space(&catalog, encoder.model())?;
         let space = Filler::open(data, &catalog, Arc::clone(encoder))?;

@@ -183,10 +183,12 @@ impl<T: FnMut(Step)> Run<'_, T> {
         Space::open(self.data, &self.encoder.model().fingerprint)
     }
 
-    /// How many papers there are; an error if one has no vector.
+    /// How many papers there are; an error if one has no vector that could have one.
     fn papers(&self) -> Result<usize> {
-        let directory = Directory::of(&self.catalog, &self.open_space()?)?;
-        let (with, all) = (directory.papers() - directory.without_slot(), self.catalog.count()?);
+        let space = self.open_space()?;
+        let directory = Directory::of(&self.catalog, &space)?;
+        let waiting = directory.waiting(&Space::unreadable(space.path())?);
+        let (with, all) = (directory.papers() - waiting, self.catalog.count()?);
         if with == all {
             return Ok(all);
         }

@@ -66,7 +66,14 @@ pub fn verify(data: &Path, encoder: &Encoder) -> Result<Vec<Damage>> {
     let fingerprint = &encoder.model().fingerprint;
     let mut damage: Vec<Damage> = catalog.damaged()?.into_iter().map(Damage::Paper).collect();
     damage.extend((!catalog.counts_are_right()?).then_some(Damage::Words));
-    damage.extend(Space::description(data, &fingerprint.sha256).err().map(Damage::Description));
+    match Space::description(data, &fingerprint.sha256) {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            let gone = format!("{}: space.json is gone", Space::base(data, fingerprint).display());
+            damage.push(Damage::Description(Error::Data(gone)));
+        }
+        Err(error) => damage.push(Damage::Description(error)),
+    }
     let space = match Space::open(data, fingerprint) {
         Err(error @ Error::Data(_)) => {
             damage.push(Damage::Space(error));
@@ -80,7 +87,8 @@ pub fn verify(data: &Path, encoder: &Encoder) -> Result<Vec<Damage>> {
     // Made from nothing, so that what was saved cannot hide anything.
     let mut directory = Directory::new(&catalog.identity()?);
     directory.follow(&catalog, &space)?;
-    damage.extend(Some(directory.without_slot()).filter(|count| *count > 0).map(Damage::Missing));
+    let missing = directory.waiting(&Space::unreadable(space.path())?);
+    damage.extend(Some(missing).filter(|count| *count > 0).map(Damage::Missing));
     damage.extend(damage_in(&space)?);
     Ok(damage)
 }
@@ -104,11 +112,12 @@ pub fn damage_in(space: &Space) -> Result<Vec<Damage>> {
 /// [`Error::Data`] if another process is writing.
 pub fn repair(data: &Path, encoder: &Arc<Encoder>) -> Result<()> {
     let fingerprint = &encoder.model().fingerprint;
+    let lock = WriteLock::take(&ingest::lock_path(data))?;
+    // Only now: another process may have been at it.
     if matches!(Space::open(data, fingerprint), Err(Error::Data(_))) {
-        let _lock = WriteLock::take(&ingest::lock_path(data))?;
-        Space::remove(data, fingerprint)?;
+        Space::empty(data, fingerprint)?;
     }
-    let writer = Writer::open(data, encoder)?;
+    let writer = Writer::open_locked(data, encoder, lock)?;
     writer.mend_words()?;
     writer.leave_out_damage()?;
     let mut writer = Writer::open(data, encoder)?;

@@ -114,7 +114,14 @@ impl Derived {
 
     /// Whether papers have no vector, or many vectors are in no segment: an ingest was cut short.
     fn is_unfinished(&self) -> bool {
-        self.directory.without_slot() > 0 || self.index.is_behind()
+        self.lacks_vectors() || self.index.is_behind()
+    }
+
+    /// Whether papers have no vector that could have one.
+    fn lacks_vectors(&self) -> bool {
+        // Without the file that says which have none, all could.
+        self.directory.without_slot() > 0
+            && self.directory.waiting(&Space::unreadable(self.space.path()).unwrap_or_default()) > 0
     }
 }
 
@@ -349,7 +356,7 @@ impl Holdings for Folder {
     }
 
     fn lacks_vectors(&self) -> bool {
-        self.derived.read().unwrap_or_else(PoisonError::into_inner).directory.without_slot() > 0
+        self.derived.read().unwrap_or_else(PoisonError::into_inner).lacks_vectors()
     }
 
     fn probe_recall(&self) -> f64 {

@@ -169,7 +169,14 @@ fn examples(
 }
 
 fn encode(resources: &Resources, paper: &Paper) -> Result<Vec<f32>> {
-    let mut embeddings = resources.encoder.encode_titled([document_of(paper)])?;
+    let encoded = resources.encoder.encode_titled([document_of(paper)]);
+    let mut embeddings = encoded.map_err(|error| match error {
+        likewise_encoder::Error::Texts(texts) => {
+            let reason = texts.first().map_or("", |text| text.reason.as_str());
+            Error::Invalid(format!("like: paper {:?} has no vector: {reason}", paper.id.as_str()))
+        }
+        other => other.into(),
+    })?;
     Ok(embeddings.pop().map(|embedding| embedding.vector).unwrap_or_default())
 }
 

@@ -65,7 +65,8 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// Whether a text has one of the two escapes that some characters are written with, and not the other.
 fn is_half_a_character(error: &serde_json::Error) -> bool {
-    let said = error.to_string();
+    // Of other errors the words are the caller's.
+    let said = if error.is_syntax() { error.to_string() } else { String::new() };
     said.contains("surrogate") || said.contains("unexpected end of hex escape")
 }
 

@@ -14,7 +14,7 @@ use crate::ingest::Counts;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use likewise_papers::dump::{Entry, Unread, entry_of_json, objects_of, read_json};
 use serde::{Deserialize, Serialize};
@@ -340,7 +340,7 @@ impl<'a> Upload<'a> {
             let outcome = self.app.service()?.writes.write(write).await;
             let may_wait = has_begun && started.elapsed() < self.app.options().body_timeout;
             match outcome {
-                Err(problem) if may_wait && problem.retry_after.is_some() => tokio::time::sleep(TURN).await,
+                Err(problem) if may_wait && is_for_a_while(&problem) => tokio::time::sleep(TURN).await,
                 outcome => return outcome,
             }
         }
@@ -355,6 +355,7 @@ impl<'a> Upload<'a> {
         answer.deleted += counts.deleted;
         answer.without_abstract += counts.without_abstract;
         answer.without_vector += counts.without_vector;
+        answer.refused += counts.refused;
     }
 
     async fn finish(mut self) -> Result<Uploaded, Problem> {
@@ -392,4 +393,9 @@ impl<'a> Upload<'a> {
             _ => Ok(answer),
         }
     }
+}
+
+/// Whether it soon goes on: that another writes, or too much waits, or another model takes over. A disk stays full.
+fn is_for_a_while(problem: &Problem) -> bool {
+    problem.retry_after.is_some() && problem.status != StatusCode::INSUFFICIENT_STORAGE
 }

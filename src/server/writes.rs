@@ -118,7 +118,7 @@ fn open(library: &Library, queue: &EncodeQueue) -> Result<Box<dyn Intake>, Probl
     writer.offer_turns()?;
     let queue = queue.clone();
     writer.encode_by(Box::new(move |texts| queue.encode_accepted(texts)));
-    if library.stats().without_vector > 0 {
+    if library.lacks_vectors() {
         // A write that failed half-way: its papers are here, and would be unchanged if they came again.
         writer.catch_up(&mut |_, _| {})?;
     }

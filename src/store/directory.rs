@@ -13,7 +13,7 @@ use likewise_base::disk;
 use likewise_base::map::MappedFile;
 use likewise_index::Slot;
 use roaring::RoaringBitmap;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "directory";
@@ -255,6 +255,11 @@ impl Directory {
     /// How many papers have no slot.
     pub fn without_slot(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// How many of them have a text that the model may read.
+    pub fn waiting(&self, unreadable: &HashSet<TextHash>) -> usize {
+        self.waiting.values().filter(|text| !unreadable.contains(*text)).count()
     }
 
     /// The slot of a paper's vector.

@@ -13,6 +13,7 @@ use crate::store::lock::WriteLock;
 use likewise_base::disk;
 use likewise_papers::{Paper, PaperId};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -278,10 +279,15 @@ fn check(path: &Path, bytes: &[u8], run: &Run) -> Result<()> {
     }
 }
 
+/// The lock's file, and that of those who wait for it.
+fn is_of_lock(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.split('.').next() == Some(LOCK))
+}
+
 /// Refuses a folder with files that no run is known to have written.
 fn check_is_new(folder: &Path) -> Result<()> {
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
-    match entries.filter_map(std::result::Result::ok).find(|entry| entry.file_name() != LOCK) {
+    match entries.filter_map(std::result::Result::ok).find(|entry| !is_of_lock(&entry.file_name())) {
         None => Ok(()),
         Some(other) => Err(Error::Data(format!(
             "{}: nobody knows what it is of, since {} is not here; move the folder away, or give another --out",

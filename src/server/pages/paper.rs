@@ -8,7 +8,7 @@ use crate::server::body::Rest;
 use crate::server::problem::Problem;
 use crate::web::{Frame, Nearness, PaperView, Shown, paper_page};
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use std::sync::Arc;
 
@@ -24,7 +24,11 @@ pub async fn paper(State(app): State<App>, Rest(id): Rest, headers: HeaderMap) -
         .searches
         .run(move || Ok((library.paper(&id)?, library.records(&id)?, newest_day(&library))))
         .await?;
-    let hits = neighbours(&service, paper.id.as_str(), OVER_TIME).await?;
+    let hits = match neighbours(&service, paper.id.as_str(), OVER_TIME).await {
+        // The model cannot read it; it is shown all the same.
+        Err(problem) if problem.status == StatusCode::UNPROCESSABLE_ENTITY => Vec::new(),
+        hits => hits?,
+    };
     let over_time = hits.iter().map(|hit| (hit.paper.clone(), hit.cosine())).collect();
     let best = hits.first().map_or(0.0, |hit| hit.score);
     let listed = hits.into_iter().take(LISTED);

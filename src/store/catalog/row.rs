@@ -11,9 +11,25 @@ use crate::store::text::{TextHash, text_of};
 use likewise_papers::paper::{Paper, PaperId, parse_date};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashSet};
+use unicode_normalization::UnicodeNormalization;
 
 /// The numbers of the papers with this id, as the one they are called by or another one.
 pub fn numbers_of(connection: &Connection, id: &PaperId) -> Result<BTreeSet<PaperNumber>> {
+    let mut numbers = numbers_called(connection, id)?;
+    if let Some(older) = as_before(id) {
+        numbers.extend(numbers_called(connection, &older)?);
+    }
+    Ok(numbers)
+}
+
+/// An id in Unicode's decomposed form (NFD), as older versions kept it if it came so; none, if that is the same.
+fn as_before(id: &PaperId) -> Option<PaperId> {
+    let decomposed = || id.as_str().nfd().collect::<String>();
+    let other = (!id.as_str().is_ascii()).then(decomposed)?;
+    (other != id.as_str()).then(|| PaperId::stored(other))
+}
+
+fn numbers_called(connection: &Connection, id: &PaperId) -> Result<BTreeSet<PaperNumber>> {
     let sql = "SELECT number FROM papers WHERE id = ?1 UNION SELECT number FROM names WHERE name = ?1";
     let mut find = connection.prepare_cached(sql)?;
     let numbers = find.query_map([id.as_str()], |row| row.get(0))?;
@@ -22,6 +38,13 @@ pub fn numbers_of(connection: &Connection, id: &PaperId) -> Result<BTreeSet<Pape
 
 /// The number of the paper with this id: the one that is called so or, if none is, one that has it as another.
 pub fn number_of(connection: &Connection, id: &PaperId) -> Result<Option<PaperNumber>> {
+    match (number_called(connection, id)?, as_before(id)) {
+        (None, Some(older)) => number_called(connection, &older),
+        (number, _) => Ok(number),
+    }
+}
+
+fn number_called(connection: &Connection, id: &PaperId) -> Result<Option<PaperNumber>> {
     let sql = "SELECT number, 0 AS other FROM papers WHERE id = ?1 \
                UNION ALL SELECT number, 1 FROM names WHERE name = ?1 ORDER BY other, number LIMIT 1";
     Ok(connection.prepare_cached(sql)?.query_row([id.as_str()], |row| row.get(0)).optional()?)

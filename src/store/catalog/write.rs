@@ -561,6 +561,22 @@ mod tests {
     }
 
     #[test]
+    fn ids_that_an_older_version_kept_decomposed_are_found() {
+        let (_folder, catalog) = catalog();
+        let kept = Paper {
+            id: PaperId::stored("cafe\u{301}/1".into()),
+            ..record("x", "A title for coffee", "s", &[])
+        };
+        catalog.upsert(std::slice::from_ref(&kept)).unwrap();
+        let (_, found) = catalog.find(&id("caf\u{e9}/1")).unwrap().unwrap();
+        assert_eq!(found.title, kept.title);
+        // It comes again, as ids are read now.
+        catalog.upsert(&[record("caf\u{e9}/1", "A title for coffee", "s", &[])]).unwrap();
+        assert_eq!(catalog.count().unwrap(), 1);
+        assert_eq!(catalog.delete(&[id("cafe\u{301}/1")]).unwrap(), [true]);
+    }
+
+    #[test]
     fn an_id_that_very_many_records_have_is_that_of_the_first() {
         let (_folder, catalog) = catalog();
         let chapter = |number: usize| {

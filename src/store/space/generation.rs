@@ -4,6 +4,7 @@
 //! new files before they are published, and goes with the old ones. A space's folder holds its first generation
 //! itself; a later one has a folder of its own in there, and the file `current` names it.
 
+use super::unreadable::UNREADABLE;
 use super::{DESCRIPTION, KEY_BYTES, KEYS, Slot, Space, VECTORS, header, open_records};
 use crate::error::{Error, Result};
 use likewise_base::disk;
@@ -12,7 +13,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-const CURRENT: &str = "current";
+pub(super) const CURRENT: &str = "current";
 
 /// The folder of the generation in use, in a space's folder.
 pub fn current(space: &Path) -> Result<PathBuf> {
@@ -59,6 +60,12 @@ pub fn sweep(space: &Path) -> Result<bool> {
     Ok(found)
 }
 
+/// The highest number of a generation's folder.
+fn highest(space: &Path) -> Result<u64> {
+    let entries = std::fs::read_dir(space).map_err(Error::io(space))?.flatten();
+    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).max().unwrap_or_default())
+}
+
 /// A generation that is not in use yet.
 pub struct Generation {
     space: PathBuf,
@@ -95,7 +102,25 @@ impl Generation {
             };
             write().map_err(Error::io(&path))?;
         }
+        let (unreadable, copied) = (old.join(UNREADABLE), folder.join(UNREADABLE));
+        if unreadable.exists() {
+            std::fs::copy(&unreadable, &copied).map_err(Error::io(&unreadable))?;
+        }
         disk::sync(&folder)?;
+        Ok(made)
+    }
+
+    /// A new one without a slot; nothing of the one in use is read.
+    pub fn empty(data: &Path, fingerprint: &Fingerprint) -> Result<Generation> {
+        let space = Space::base(data, fingerprint);
+        // A process that has one of these open must not take another for it.
+        let used = highest(&space)?.max(number(&space).unwrap_or_default());
+        let made = Generation { space, number: used + 1 };
+        let folder = made.folder();
+        disk::create_folder(&folder)?;
+        for name in [VECTORS, KEYS] {
+            disk::write_atomically(&folder.join(name), &header(fingerprint.dimension))?;
+        }
         Ok(made)
     }
 

@@ -8,6 +8,7 @@
 mod copy;
 mod description;
 mod generation;
+mod unreadable;
 mod writer;
 
 pub use description::Description;
@@ -60,7 +61,8 @@ impl Space {
         bases(data)?.iter().map(|base| generation::current(base)).collect()
     }
 
-    fn base(data: &Path, fingerprint: &Fingerprint) -> PathBuf {
+    /// The folder of the space with this fingerprint, whichever generation is in use.
+    pub fn base(data: &Path, fingerprint: &Fingerprint) -> PathBuf {
         spaces(data).join(short(&fingerprint.sha256))
     }
 
@@ -69,7 +71,7 @@ impl Space {
         let folder = Space::base(data, &model.fingerprint);
         disk::create_folder(&folder)?;
         let (path, description) = (folder.join(DESCRIPTION), Description::of(model)?);
-        if !path.exists() {
+        if !path.exists() && Space::is_empty(&folder) {
             let header = header(model.fingerprint.dimension);
             for file in [VECTORS, KEYS] {
                 disk::write_atomically(&folder.join(file), &header)?;
@@ -80,6 +82,12 @@ impl Space {
             return Ok(());
         }
         Ok(disk::write_atomically(&path, description.as_bytes())?)
+    }
+
+    /// Whether a space's folder has no vectors yet; what says whose it is may be gone from one that has.
+    fn is_empty(base: &Path) -> bool {
+        let is_new = |file| base.join(file).metadata().map_or(true, |file| file.len() <= HEADER_BYTES as u64);
+        is_new(VECTORS) && is_new(KEYS) && !base.join(generation::CURRENT).exists()
     }
 
     /// What the space with this fingerprint says of itself, if there is one.
@@ -111,10 +119,10 @@ impl Space {
         Ok(removed)
     }
 
-    /// Removes the files of the space with this fingerprint, all of them: they are of no use.
-    pub fn remove(data: &Path, fingerprint: &Fingerprint) -> Result<()> {
-        let base = Space::base(data, fingerprint);
-        if base.exists() { Ok(disk::remove(&base)?) } else { Ok(()) }
+    /// Puts an empty generation in the place of the files of the space with this fingerprint, which are of no use.
+    pub fn empty(data: &Path, fingerprint: &Fingerprint) -> Result<()> {
+        disk::create_folder(&Space::base(data, fingerprint))?;
+        Generation::empty(data, fingerprint)?.publish()
     }
 
     /// Opens a space for reading; what is appended later is not seen.

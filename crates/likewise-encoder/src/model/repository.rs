@@ -23,6 +23,14 @@ const READ_OF_NETWORK: [&str; 4] = [
     "tokenizer_config.json",
 ];
 
+/// One of these is there, where a network is.
+const WEIGHTS: [&str; 4] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
+
 /// The same in the model's.
 const READ: [&str; 3] = ["modules.json", "config_sentence_transformers.json", "README.md"];
 
@@ -81,7 +89,9 @@ fn network_in(all: &[String]) -> String {
             .filter(|folder| folder.starts_with("0_") && is_step(folder))
             .map(|folder| format!("{folder}/"))
     };
-    match all.iter().any(|file| file == "config.json") {
+    // Those versions also wrote a config.json beside it, which says no more than their number.
+    let has_weights = all.iter().any(|file| WEIGHTS.contains(&file.as_str()));
+    match has_weights {
         true => String::new(),
         false => all.iter().find_map(here).unwrap_or_default(),
     }
@@ -146,7 +156,7 @@ mod tests {
             "0_Transformer/pytorch_model.bin",
         ];
         let mut all = wanted.to_vec();
-        all.extend(["0_Transformer/vocab.txt", "0_Transformer/tf_model.h5"]);
+        all.extend(["config.json", "0_Transformer/vocab.txt", "0_Transformer/tf_model.h5"]);
         assert_eq!(needed_of(&all), wanted);
     }
 

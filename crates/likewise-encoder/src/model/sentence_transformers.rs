@@ -99,7 +99,8 @@ const PROMPTS: &str = "config_sentence_transformers.json";
 /// Reads the folder's statements; its vectors are normalised whether or not it asks for it, because
 /// the space's metric is cosine.
 pub(super) fn read(folder: &Path, config: &Config) -> Result<Stated> {
-    refuse_adapters(folder)?;
+    let network = network_in(folder)?;
+    refuse_adapters(folder, &folder.join(&network))?;
     let modules: Option<Vec<Module>> = json(folder, MODULES)?;
     let (pooling, dense) = match &modules {
         Some(modules) => steps(folder, modules)?,
@@ -114,7 +115,6 @@ pub(super) fn read(folder: &Path, config: &Config) -> Result<Stated> {
     }
     let prompts: SentenceTransformers = json(folder, PROMPTS)?.unwrap_or_default();
     let (prompts, prompt) = sides(folder, prompts)?;
-    let network = network_in(folder)?;
     let transformer = transformer_config(&folder.join(&network))?;
     let tokenizer: TokenizerConfig =
         json(&folder.join(&network), "tokenizer_config.json")?.unwrap_or_default();
@@ -185,7 +185,7 @@ fn transformer_config(network: &Path) -> Result<TransformerConfig> {
 }
 
 /// Which texts go through which adapter, or whether weights are to be changed by one, is said nowhere in such a folder.
-fn refuse_adapters(folder: &Path) -> Result<()> {
+fn refuse_adapters(folder: &Path, network: &Path) -> Result<()> {
     let [config, _] = weights::ADAPTER;
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?.flatten();
     // Both: other programs leave such a config.json among what they kept while training.
@@ -196,7 +196,7 @@ fn refuse_adapters(folder: &Path) -> Result<()> {
     names.sort();
     let shown = folder.display();
     match &names[..] {
-        _ if folder.join(config).is_file() => Err(Error::Model(format!(
+        _ if folder.join(config).is_file() || network.join(config).is_file() => Err(Error::Model(format!(
             "{shown}: {config} is not supported beside a model's own files; merge the adapter into them, and save that"
         ))),
         [] => Ok(()),

@@ -53,9 +53,11 @@ pub(super) fn from_hub(wanted: &Wanted, aside: &Path) -> Result<Vec<FileSum>> {
     let files = wanted.files(listed)?;
     for file in &files {
         let is_weights = file.path.ends_with(".safetensors") || file.path.ends_with(".bin");
-        if wanted.files.is_none() && wanted.manifest.is_none() && is_weights && !file.path.contains('/') {
+        let is_of_network = !file.path.contains('/') || file.path.starts_with("0_");
+        if wanted.files.is_none() && wanted.manifest.is_none() && is_weights && is_of_network {
             // Before gigabytes are fetched for nothing.
-            sentence_transformers::read(aside, &Config::read(aside)?)?;
+            let network = aside.join(sentence_transformers::network_in(aside)?);
+            sentence_transformers::read(aside, &Config::read(&network)?)?;
         }
         let (hub, name) = place_of(file, wanted);
         let cached = api.repo(repo_of(&hub)).download(&name).map_err(refused)?;
