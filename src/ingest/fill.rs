@@ -177,12 +177,15 @@ impl Filler {
                     tracing::warn!("paper {} is found by its words only: {reason}", paper.id);
                     self.unreadable.push(format!("{}: {reason}", paper.id));
                     filled.without_vector += 1;
-                    self.without_vector.insert(*hash);
+                    // A vector that is none is the model's fault, and is tried again.
+                    if encoded.is_err() {
+                        self.without_vector.insert(*hash);
+                    }
                 }
             }
         }
         self.space.append(&entries)?;
-        if filled.without_vector > 0 {
+        if filled.without_vector > 0 && encoded.iter().any(Result::is_err) {
             Space::set_unreadable(&self.data, self.fingerprint(), &self.without_vector)?;
         }
         if self.space.count() >= self.frozen + FREEZE_EVERY {
