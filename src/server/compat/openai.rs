@@ -140,24 +140,29 @@ pub fn shortened(mut vector: Vec<f32>, dimensions: usize) -> Vec<f32> {
 
 /// A text, or a list of texts.
 pub fn texts(field: &str, input: Value) -> Result<Vec<String>, Problem> {
-    let text = |(index, count): (usize, usize), value: Value| match value {
+    let ids = |name: &str| {
+        Problem::invalid(format!(
+            "{name}: got token ids, which belong to another model's tokenizer; send texts (in LangChain: \
+             check_embedding_ctx_length=False)"
+        ))
+    };
+    let text = |name: &str, value: Value| match value {
         Value::String(text) => Ok(text),
-        Value::Number(_) | Value::Array(_) => Err(Problem::invalid(format!(
-            "{}: got token ids, which belong to another model's tokenizer; send texts (in LangChain: \
-             check_embedding_ctx_length=False)",
-            name_of(field, index, count)
-        ))),
-        _ => {
-            let name = name_of(field, index, count);
-            Err(Problem::invalid(format!("{name}: wanted a text or a list of texts")))
-        }
+        Value::Number(_) | Value::Array(_) => Err(ids(name)),
+        _ => Err(Problem::invalid(format!("{name}: wanted a text or a list of texts"))),
     };
     match input {
+        // One text, or many, in ids.
+        Value::Array(list) if !list.is_empty() && !list.iter().any(Value::is_string) => match list.first() {
+            Some(Value::Number(_) | Value::Array(_)) => Err(ids(field)),
+            _ => Err(Problem::invalid(format!("{field}: wanted a text or a list of texts"))),
+        },
         Value::Array(list) => {
             let count = list.len();
-            list.into_iter().enumerate().map(|(index, value)| text((index, count), value)).collect()
+            let named = list.into_iter().enumerate();
+            named.map(|(index, value)| text(&name_of(field, index, count), value)).collect()
         }
-        other => Ok(vec![text((0, 1), other)?]),
+        other => Ok(vec![text(field, other)?]),
     }
 }
 

@@ -4,8 +4,7 @@
 //! the copied index has a place for has a key, and every key a vector.
 
 use super::generation::current;
-use super::unreadable::UNREADABLE;
-use super::{DESCRIPTION, KEYS, Space, VECTORS, short, spaces};
+use super::{DESCRIPTION, KEYS, Space, UNREADABLE, VECTORS, short, spaces};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use likewise_index::Segments;

@@ -4,8 +4,7 @@
 //! new files before they are published, and goes with the old ones. A space's folder holds its first generation
 //! itself; a later one has a folder of its own in there, and the file `current` names it.
 
-use super::unreadable::UNREADABLE;
-use super::{DESCRIPTION, KEY_BYTES, KEYS, Slot, Space, VECTORS, header, open_records};
+use super::{DESCRIPTION, KEY_BYTES, KEYS, Slot, Space, UNREADABLE, VECTORS, header, open_records};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use likewise_encoder::model::Fingerprint;

@@ -36,6 +36,7 @@ const KEY_BYTES: usize = HASH_BYTES + 4;
 const VECTORS: &str = "vectors.f32";
 const KEYS: &str = "keys";
 const DESCRIPTION: &str = "space.json";
+const UNREADABLE: &str = "unreadable";
 
 /// Begins the names of spaces that are being removed.
 const GONE: &str = ".gone-";

@@ -4,15 +4,13 @@
 //! after the other, in a file beside the keys; without it, such texts would be tried again.
 
 use super::generation::current;
-use super::{Space, spaces};
+use super::{Space, UNREADABLE, short, spaces};
 use crate::error::{Error, Result};
 use crate::store::text::{HASH_BYTES, TextHash};
 use likewise_base::disk;
 use likewise_encoder::model::Fingerprint;
 use std::collections::HashSet;
 use std::path::Path;
-
-pub(super) const UNREADABLE: &str = "unreadable";
 
 impl Space {
     /// The texts in the folder of a space that its model cannot read.
@@ -29,7 +27,7 @@ impl Space {
 
     /// Notes them in the folder of the generation in use.
     pub fn set_unreadable(data: &Path, fingerprint: &Fingerprint, texts: &HashSet<TextHash>) -> Result<()> {
-        let folder = current(&spaces(data).join(super::short(&fingerprint.sha256)))?;
+        let folder = current(&spaces(data).join(short(&fingerprint.sha256)))?;
         let mut hashes: Vec<&[u8]> = texts.iter().map(|text| &text.0[..]).collect();
         hashes.sort_unstable();
         Ok(disk::write_atomically(&folder.join(UNREADABLE), &hashes.concat())?)
