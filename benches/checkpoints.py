@@ -1,4 +1,4 @@
-"""Random checkpoints of every architecture: as fast as trained ones, and no model hub is needed to make them."""
+"""Makes random checkpoints of every architecture. They are as fast as trained ones and need no model hub."""
 
 import importlib.util
 from types import ModuleType
@@ -6,8 +6,8 @@ from types import ModuleType
 from options import ROOT
 
 
-def recipe(**settings: object) -> ModuleType:
-    """The module that makes the tests' checkpoints, told to make others."""
+def checkpoint_maker(**settings: object) -> ModuleType:
+    """The module that makes the tests' checkpoints, with other values for its settings."""
     spec = importlib.util.spec_from_file_location("recipe", ROOT / "tests/golden/make_architectures.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,7 +1,7 @@
-"""Papers to encode, and the text of each: the same for likewise and for every peer.
+"""The papers that encoder benchmarks encode, and the text of each paper, the same for likewise and for every peer.
 
-Only papers that likewise's reader leaves as they are: it makes LaTeX and typographic characters readable, which a
-peer does not, and then the two would encode different texts. Two of three conference papers pass.
+Only papers that likewise's dump reader does not change are used. The reader replaces LaTeX and typographic characters,
+which a peer does not, so that the two would encode different texts. Two thirds of the conference papers are used.
 """
 
 import gzip
@@ -13,20 +13,21 @@ PLAIN = set(string.ascii_letters + string.digits + " .,;:()-/?'")
 
 
 def papers(dump: str) -> list[dict]:
-    """Those of a JSON Lines dump with a plain title and abstract, in single spaces."""
-    tidy = lambda text: " ".join(text.split())  # noqa: E731
+    """The papers of a JSON Lines dump with a plain title and abstract. White space is normalised."""
+    normalise = lambda text: " ".join(text.split())  # noqa: E731
     with gzip.open(dump, "rt") if str(dump).endswith(".gz") else open(dump) as lines:
         every = [paper for paper in map(json.loads, lines) if paper.get("title") and paper.get("abstract")]
-    tidied = [{"title": tidy(paper["title"]), "abstract": tidy(paper["abstract"])} for paper in every]
-    return [{"id": f"p{i}", **paper} for i, paper in enumerate(tidied) if is_plain(paper["title"] + paper["abstract"])]
+    normalised = [{"title": normalise(paper["title"]), "abstract": normalise(paper["abstract"])} for paper in every]
+    return [{"id": f"p{i}", **paper} for i, paper in enumerate(normalised) if is_plain(paper["title"] + paper["abstract"])]
 
 
 def is_plain(text: str) -> bool:
+    """Whether likewise's dump reader leaves a text unchanged."""
     return set(text) <= PLAIN and "--" not in text
 
 
 def spread(papers: list[dict], count: int) -> list[dict]:
-    """COUNT papers, evenly spread."""
+    """`count` papers, evenly spread."""
     return papers[:: max(1, len(papers) // count)][:count]
 
 
@@ -35,5 +36,5 @@ def write(path: pathlib.Path, papers: list[dict]) -> None:
 
 
 def text_of(paper: dict) -> str:
-    """What likewise encodes of a paper with `--title 0`."""
+    """The text that likewise encodes of a paper with `--title 0`."""
     return f"{paper['title']}{' ' if paper['title'].endswith(('.', '?', '!', ':')) else '. '}{paper['abstract']}"

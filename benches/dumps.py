@@ -1,17 +1,17 @@
-"""Every dump format, parsed and not encoded: megabytes a second, and memory as the file grows.
+"""Parsing speed of every dump format in MB/s, and memory as the file grows. Nothing is encoded.
 
     make bench-dumps            # installs pyarrow, runs, writes benches/results/dumps.md
     .venv-peers/bin/python benches/dumps.py --dump FILE.jsonl.gz --megabytes 50 2000
 
-Corpus: 5,000 real papers of a dump, written in each format as its source writes it, and repeated until the file has the
-size wanted, as one file: one document of XML, one array of JSON.
+Corpus: 5,000 real papers of a dump, written in each format like its source writes it, and repeated until the file has
+the given size. Each file is one XML document or one JSON array.
 
-Measured: `likewise inspect` reads the file to its end, and builds every paper: ids, dates, LaTeX, white space. The rate
-is of the whole process, over the bytes of the plain file; the peak is its resident memory. It uses one core, and decoding
-of .gz, .zst, .bz2 or .zip comes on top.
+Measured: `likewise inspect`, which reads the whole file and builds every paper, with its ids, dates, LaTeX and white
+space. The rate is the size of the uncompressed file divided by the time of the whole process; the peak is its resident
+memory. It uses one core. Decompressing .gz, .zst, .bz2 or .zip files takes additional time.
 
-Fair: no peer is measured, nothing is encoded, so titles and models play no part. Repeated papers make files that
-compress better than real ones, which matters to Parquet alone; its bytes are as packed.
+Fair: no peer is measured. Repeated papers compress better than real ones, which affects only Parquet, whose size is the
+compressed one.
 """
 
 import csv
@@ -32,22 +32,27 @@ from program import version
 PAPERS = 5000
 
 
-def papers(path):
+def read_papers(path):
+    """The first papers of a JSON Lines dump, with ids of arXiv's form, a list of authors and a year."""
     opened = gzip.open(path, "rt") if str(path).endswith(".gz") else open(path)
     with opened as lines:
         for number, line in zip(range(PAPERS), lines):
             paper = json.loads(line)
             paper["id"] = f"{2000 + number // 90000:04}.{10000 + number:05}"
-            named = paper.get("authors") or ""
-            named = named.split(";") if isinstance(named, str) else named
-            paper["authors"] = [name.strip() for name in named if name.strip()]
+            authors = paper.get("authors") or ""
+            authors = authors.split(";") if isinstance(authors, str) else authors
+            paper["authors"] = [name.strip() for name in authors if name.strip()]
             paper["year"] = str(paper.get("year") or 2020)
             yield paper
 
 
-def names(author):
+def first_and_last(author):
     first, _, last = author.rpartition(" ")
     return first, last
+
+
+# The following functions return a writer: a function from papers to the head, the repeatable block and the end of a
+# file.
 
 
 def jsonl(make):
@@ -55,7 +60,7 @@ def jsonl(make):
 
 
 def array(make):
-    # One element more at the end, so that blocks can follow each other.
+    # One more element at the end, because the repeated block ends with a comma.
     return lambda all: ("[", "".join(json.dumps(make(paper)) + ",\n" for paper in all), json.dumps(make(all[0])) + "]")
 
 
@@ -63,8 +68,8 @@ def xml(head, make, foot):
     return lambda all: (head, "".join(make(paper) + "\n" for paper in all), foot)
 
 
-def authors(paper, one):
-    return "".join(one(*(escape(name) for name in names(author))) for author in paper["authors"])
+def authors(paper, element):
+    return "".join(element(*(escape(name) for name in first_and_last(author))) for author in paper["authors"])
 
 
 def arxiv(paper):
@@ -72,7 +77,7 @@ def arxiv(paper):
         "id": paper["id"], "submitter": "S", "authors": ", ".join(paper["authors"]), "title": paper["title"], "comments": "9 pages",
         "journal-ref": None, "doi": None, "report-no": None, "categories": "cs.LG stat.ML", "license": None,
         "abstract": "  " + paper["abstract"] + "\n", "versions": [{"version": "v1", "created": "Mon, 11 Jan 2021 20:31:27 GMT"}],
-        "update_date": "2021-01-12", "authors_parsed": [[names(author)[1], names(author)[0], ""] for author in paper["authors"]],
+        "update_date": "2021-01-12", "authors_parsed": [[first_and_last(author)[1], first_and_last(author)[0], ""] for author in paper["authors"]],
     }  # fmt: skip
 
 
@@ -95,8 +100,8 @@ def atom(paper):
 
 def openalex(paper):
     index = {}
-    for place, word in enumerate(paper["abstract"].split()):
-        index.setdefault(word, []).append(place)
+    for position, word in enumerate(paper["abstract"].split()):
+        index.setdefault(word, []).append(position)
     return {
         "id": f"https://openalex.org/W{paper['id'].replace('.', '')}", "doi": None, "title": paper["title"], "display_name": paper["title"],
         "publication_date": f"{paper['year']}-01-01", "ids": {}, "abstract_inverted_index": index,
@@ -199,51 +204,51 @@ def write_parquet(path, _make, all, size):
 
 
 def inspect(program, path):
-    """Papers, seconds, peak in megabytes."""
+    """Runs `likewise inspect`. Returns the number of papers, seconds, and the peak memory in MB."""
     started = time.monotonic()
     process = subprocess.Popen([program, "inspect", path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     status = pathlib.Path(f"/proc/{process.pid}/status")
     peak = 0
-    # The system's own figure at the end would include the Python that started the process.
+    # The maximum that the system reports at the end would include the memory of the Python process before exec.
     while process.poll() is None:
         peak = max([peak, *(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))])
         time.sleep(0.002)
     seconds = time.monotonic() - started
-    said = process.stderr.read()
-    assert process.returncode == 0, said
-    return int(said.split("papers ")[1].split(",")[0]), seconds, peak / 1024
+    log = process.stderr.read()
+    assert process.returncode == 0, log
+    return int(log.split("papers ")[1].split(",")[0]), seconds, peak / 1024
 
 
-def measured(program, folder, name, all, sizes):
-    """A row of the table: rates of the larger file, peaks of both."""
+def measure(program, folder, name, all, sizes):
+    """A row of the table: the rates for the larger file, and the peaks for both."""
     file, make = FORMATS.get(name, ("t.parquet", None))
     path, peaks = folder / file, []
     for megabytes in sizes:
         (write if make else write_parquet)(path, make, all, megabytes * 1_000_000)
         size = path.stat().st_size
         count, seconds, peak = inspect(program, path)
-        assert count > 0, f"{name}: no paper was understood"
+        assert count > 0, f"{name}: no paper was read"
         peaks.append(f"{peak:.0f}")
         path.unlink()
     return [name, f"{size / 1e6 / seconds:.0f}", f"{count / seconds:,.0f}", *peaks]
 
 
 def main():
-    made = parser(__doc__)
-    made.add_argument("--dump", default=str(SAMPLE))
-    made.add_argument("--megabytes", type=int, nargs=2, default=[50, 2000])
-    options = parse(made, megabytes=[1, 2])
-    all = list(papers(options.dump))
+    arguments = parser(__doc__)
+    arguments.add_argument("--dump", default=str(SAMPLE))
+    arguments.add_argument("--megabytes", type=int, nargs=2, default=[50, 2000])
+    options = parse(arguments, megabytes=[1, 2])
+    all = list(read_papers(options.dump))
     names = [*FORMATS, *(["Parquet, zstd"] if has("Parquet", "pyarrow", tiny=options.tiny) else [])]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
-            rows.append(measured(options.likewise, pathlib.Path(folder), name, all, options.megabytes))
+            rows.append(measure(options.likewise, pathlib.Path(folder), name, all, options.megabytes))
             print(rows[-1], file=sys.stderr, flush=True)
     small, large = options.megabytes
-    columns = ["format", "MB/s", "papers/s", f"peak, MB, of {small} MB", f"peak, MB, of {large:,} MB"]
+    columns = ["format", "MB/s", "papers/s", f"peak MB, {small} MB file", f"peak MB, {large:,} MB file"]
     head = f"{results.today()}, {results.machine()}; {version(options.likewise)}; {len(all):,} papers of {pathlib.Path(options.dump).name}, repeated."
-    results.report(options, "dumps", "Dumps, parsed", "make bench-dumps", "dumps.py", f"{head}\n\n{results.table(columns, rows)}")
+    results.report(options, "dumps", "Parsing of dumps", "make bench-dumps", "dumps.py", f"{head}\n\n{results.table(columns, rows)}")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
-//! Encoder throughput, latency and fidelity, every precision beside the others.
+//! Throughput, latency and fidelity of the encoder in every precision.
 //!
-//! Measured: papers a second over a dump's texts, tokenisation and pooling included; the median time of
-//! one text of 200 tokens and of a query of 10; cosine to f32 and overlap of the ten nearest among the
-//! same texts; then what all threads bring over one, and how much of a core tokenising takes.
-//! Corpus: `--dump FILE` (default: the sample), `--count N` of its papers (default 512), evenly spread
-//! over its first `N * --step` (default 1).
-//! Fair: texts as they come, and no title is read a second time (as with `--title 0`); rounds of all precisions in
-//! turn, medians of three; models are loaded and warm. No peer is measured (see `benches/encode_peers.py`).
-//! `--rounds` and `--repeats` (of the latencies) shorten it for a run that only checks that it works.
+//! Measured: papers per second over the texts of a dump, tokenisation and pooling included; the median time of one
+//! text of 200 tokens and of one of 10; the cosine to the f32 vectors, and how many of each text's ten nearest texts
+//! are the same as in f32; then the speed-up of all threads over one, and the time to tokenise a text.
+//! Corpus: `--count N` papers (default 512) of `--dump FILE` (default: the sample), every `--step`-th one (default
+//! 1).
+//! Fairness: texts are encoded in the order of the dump, and titles are not encoded separately (as with `--title 0`);
+//! the precisions take turns in every round, and the figures are medians of three rounds; models are loaded and warm.
+//! Other encoders are not measured here but in `benches/encode_peers.py`.
+//! `--rounds` and `--repeats` (of the latency measurements) shorten the run, to check that the benchmark works.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
 mod options;
 
 use likewise::store::text::text_of;
-use likewise_encoder::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision, Side};
+use likewise_encoder::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, InputType, ModelFolder, Precision};
 use likewise_encoder::{Devices, Embedding, Encoder, Engine};
 use likewise_index::{Exact, Index, dot};
 use likewise_index::{Slot, Vectors};
@@ -45,18 +46,20 @@ fn main() {
     let mut embeddings = PRECISIONS.map(|_| Vec::new());
     for _ in 0..rounds {
         for (index, encoder) in encoders.iter().enumerate() {
-            seconds[index].push(timed(|| embeddings[index] = encoder.encode(&texts, Side::Paper).unwrap()));
+            seconds[index]
+                .push(timed(|| embeddings[index] = encoder.encode(&texts, InputType::Document).unwrap()));
         }
     }
     let tokens: usize = embeddings[0].iter().map(|embedding| embedding.tokens).sum();
-    println!("{} texts of {dump}, {:.0} tokens each", texts.len(), tokens as f64 / texts.len() as f64);
+    println!("{} texts of {dump}, {:.0} tokens on average", texts.len(), tokens as f64 / texts.len() as f64);
     println!("encoder | papers/s | 200 tokens ms | 10 tokens ms | cosine mean | min | top-10 overlap");
     for (index, encoder) in encoders.iter().enumerate() {
-        let one = |words: usize| {
-            let text = "glacier ".repeat(words - 2);
+        let latency_ms = |tokens: usize| {
+            // The tokenizer adds two special tokens.
+            let text = "glacier ".repeat(tokens - 2);
             median(
                 (0..repeats)
-                    .map(|_| timed(|| drop(encoder.encode_one(&text, Side::Paper).unwrap())))
+                    .map(|_| timed(|| drop(encoder.encode_one(&text, InputType::Document).unwrap())))
                     .collect(),
             ) * 1e3
         };
@@ -65,24 +68,33 @@ fn main() {
             "{} | {:.1} | {:.2} | {:.2} | {mean:.6} | {min:.6} | {:.4}",
             encoder.describe(),
             texts.len() as f64 / median(seconds[index].clone()),
-            one(200),
-            one(10),
+            latency_ms(200),
+            latency_ms(10),
             overlap(&embeddings[0], &embeddings[index]),
         );
     }
-    for (precision, many) in PRECISIONS.into_iter().zip(&encoders) {
-        let one = Encoder::load_with(&open(precision), &Devices::Cpu, Engine::default(), 1).unwrap();
-        let few = &texts[..texts.len() / 2];
-        let rate =
-            |encoder: &Encoder| few.len() as f64 / timed(|| drop(encoder.encode(few, Side::Paper).unwrap()));
-        let ratios = (0..rounds).map(|_| rate(many) / rate(&one)).collect();
-        println!("{precision}: {} threads are {:.2} times one", many.threads(), median(ratios));
+    for (precision, all_threads) in PRECISIONS.into_iter().zip(&encoders) {
+        let one_thread = Encoder::load_with(&open(precision), &Devices::Cpu, Engine::default(), 1).unwrap();
+        let half = &texts[..texts.len() / 2];
+        let rate = |encoder: &Encoder| {
+            half.len() as f64 / timed(|| drop(encoder.encode(half, InputType::Document).unwrap()))
+        };
+        let ratios = (0..rounds).map(|_| rate(all_threads) / rate(&one_thread)).collect();
+        println!(
+            "{precision}: {} threads are {:.2} times as fast as one",
+            all_threads.threads(),
+            median(ratios)
+        );
     }
     let tokenize = |encoder: &Encoder| {
-        timed(|| texts.iter().for_each(|text| drop(encoder.tokenize(&[text], &encoder.reading(Side::Paper)))))
+        timed(|| {
+            texts.iter().for_each(|text| {
+                drop(encoder.tokenize(&[text], &encoder.encode_options(InputType::Document)))
+            })
+        })
     };
     let seconds = median((0..rounds).map(|_| tokenize(&encoders[0])).collect());
-    println!("tokenising, one text after the other: {:.2} ms a text", seconds * 1e3 / texts.len() as f64);
+    println!("tokenising, one text after the other: {:.2} ms per text", seconds * 1e3 / texts.len() as f64);
 }
 
 fn timed(work: impl FnOnce()) -> f64 {
@@ -96,12 +108,13 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// The mean and the minimum of the cosines of corresponding vectors.
 fn cosines(a: &[Embedding], b: &[Embedding]) -> (f64, f64) {
     let cosines: Vec<f64> = a.iter().zip(b).map(|(a, b)| f64::from(dot(&a.vector, &b.vector))).collect();
     (cosines.iter().sum::<f64>() / cosines.len() as f64, cosines.iter().copied().fold(1.0, f64::min))
 }
 
-/// The share of each text's ten nearest others that both sets of vectors agree on.
+/// The mean share, over all texts, of the ten nearest other texts that are the same in both sets of vectors.
 fn overlap(a: &[Embedding], b: &[Embedding]) -> f64 {
     let nearest = |set: &[Embedding]| {
         let values = set.iter().flat_map(|embedding| embedding.vector.iter().copied()).collect();

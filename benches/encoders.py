@@ -1,7 +1,5 @@
-"""Ways from texts to vectors: likewise and its peers, each in a process of its own, behind one interface.
-
-Its own file because benches/encode_peers.py, which compares them, says what is fair; here is how each is called.
-"""
+"""likewise and its peers as encoders with one interface, each in its own process. benches/encode_peers.py compares
+them."""
 
 import multiprocessing
 import os
@@ -22,7 +20,7 @@ MODEL = program.MODELS / "all-MiniLM-L6-v2"
 MAX_LENGTH = 256
 LATENCY_TEXTS = ["glacier " * 198, "glacier " * 8]
 PRECISIONS = ("f32", "bf16", "int8")
-# A peer's vectors are of the text alone, so ours must be, too.
+# The peers encode only the text, so likewise must not add the title's vector.
 NO_TITLE = ("--title", 0)
 
 
@@ -30,8 +28,8 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def median_of(work, rounds: int) -> float:
-    """Seconds."""
+def median_seconds(work, rounds: int) -> float:
+    """The median time of `work` in seconds."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -47,50 +45,50 @@ class Encoder:
         raise NotImplementedError
 
     def latencies(self, rounds: int) -> list[float]:
-        """Of each of LATENCY_TEXTS, in ms."""
-        return [median_of(lambda: self.encode([text]), rounds) * 1e3 for text in LATENCY_TEXTS]
+        """The latency of each of LATENCY_TEXTS in ms."""
+        return [median_seconds(lambda: self.encode([text]), rounds) * 1e3 for text in LATENCY_TEXTS]
 
     def memory(self) -> float:
-        """Resident megabytes of this process."""
+        """The resident memory of this process in MB."""
         status = pathlib.Path("/proc/self/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 class Likewise(Encoder):
-    """The whole process, `likewise embed --title 0`; latency by its server."""
+    """likewise: throughput of the whole process `likewise embed --title 0`, latency of its server."""
 
     def __init__(self, precision: str, binary: pathlib.Path, papers: list[dict]):
         self.precision, self.binary = precision, binary
         self.folder = pathlib.Path(tempfile.mkdtemp())
         write(self.folder / "dump.jsonl", papers)
-        self.largest = 0.0
+        self.peak = 0.0
 
     def encode(self, _texts: list[str]) -> np.ndarray:
         out = self.folder / "vectors.npy"
         command = [self.binary, "embed", self.folder / "dump.jsonl", "--out", out, "--precision", self.precision, *map(str, NO_TITLE)]
-        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=program.ENVIRONMENT)
-        _, status, usage = os.wait4(running.pid, 0)
-        running.returncode = os.waitstatus_to_exitcode(status)
-        assert running.returncode == 0, command
-        self.largest = max(self.largest, usage.ru_maxrss / 1024)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=program.ENVIRONMENT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0, command
+        self.peak = max(self.peak, usage.ru_maxrss / 1024)
         return np.load(out)
 
     def memory(self) -> float:
-        """The most it ever had, loading included."""
-        return self.largest
+        """The peak resident memory of all runs in MB, loading included."""
+        return self.peak
 
     def latencies(self, rounds: int) -> list[float]:
-        """Of `POST /v1/embeddings`, which takes texts and no titles; HTTP included."""
+        """The latencies of `POST /v1/embeddings`, which takes texts without titles. HTTP is included."""
         write(self.folder / "one.jsonl", [{"id": "a", "title": "A", "abstract": "B."}])
         common = ["--data", self.folder / "data", "--precision", self.precision, *NO_TITLE]
         program.run(self.binary, "ingest", self.folder / "one.jsonl", *common)
         with program.Server(self.binary, *common) as server:
 
-            def ask(text: str) -> None:
-                status, answer, _ = server.ask("/v1/embeddings", {"input": text})
-                assert status == 200, answer
+            def embed(text: str) -> None:
+                status, response, _ = server.request("/v1/embeddings", {"input": text})
+                assert status == 200, response
 
-            return [median_of(lambda: ask(text), rounds) * 1e3 for text in LATENCY_TEXTS]
+            return [median_seconds(lambda: embed(text), rounds) * 1e3 for text in LATENCY_TEXTS]
 
 
 class SentenceTransformers(Encoder):
@@ -107,7 +105,7 @@ class SentenceTransformers(Encoder):
 
 
 class Batched(Encoder):
-    """A runtime that takes padded batches and gives token vectors; what is common to ONNX Runtime and OpenVINO."""
+    """The common part of ONNX Runtime and OpenVINO, which take padded batches and return token vectors."""
 
     batch = 8
 
@@ -126,9 +124,9 @@ class Batched(Encoder):
             width = max(len(ids[row]) for row in rows)
             padded = np.zeros((len(rows), width), dtype=np.int64)
             mask = np.zeros_like(padded)
-            for place, row in enumerate(rows):
-                padded[place, : len(ids[row])] = ids[row]
-                mask[place, : len(ids[row])] = 1
+            for position, row in enumerate(rows):
+                padded[position, : len(ids[row])] = ids[row]
+                mask[position, : len(ids[row])] = 1
             yield rows, {"input_ids": padded, "attention_mask": mask, "token_type_ids": np.zeros_like(padded)}
 
     def encode(self, texts: list[str]) -> np.ndarray:
@@ -168,23 +166,23 @@ class OpenVino(Batched):
         core = openvino.Core()
         model = core.read_model(path)
         hint = {} if precision == "int8" else {"INFERENCE_PRECISION_HINT": {"f32": "f32", "bf16": "bf16"}[precision]}
-        self.many = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", **hint})
-        self.one = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", **hint})
-        self.queue = openvino.AsyncInferQueue(self.many)
+        self.for_batches = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", **hint})
+        self.for_one_text = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", **hint})
+        self.queue = openvino.AsyncInferQueue(self.for_batches)
 
     def run(self, texts, take) -> None:
         if len(texts) == 1:
             for rows, inputs in self.batches(texts):
-                take(self.one(inputs)[0], rows, inputs["attention_mask"])
+                take(self.for_one_text(inputs)[0], rows, inputs["attention_mask"])
             return
-        self.queue.set_callback(lambda request, of: take(request.get_output_tensor(0).data, *of))
+        self.queue.set_callback(lambda request, data: take(request.get_output_tensor(0).data, *data))
         for rows, inputs in self.batches(texts):
             self.queue.start_async(inputs, (rows, inputs["attention_mask"]))
         self.queue.wait_all()
 
 
 def export_onnx(path: pathlib.Path) -> None:
-    """The model as torch writes it for ONNX Runtime and OpenVINO."""
+    """Exports the model with torch for ONNX Runtime and OpenVINO."""
     import torch
     import transformers
 
@@ -202,17 +200,18 @@ def export_onnx(path: pathlib.Path) -> None:
     torch.onnx.export(Hidden().eval(), example, str(path), input_names=names, output_names=["hidden"], dynamic_axes=axes, dynamo=False)
 
 
-def sentence_transformers_peers(_folder: pathlib.Path, _others: list[dict]) -> dict[str, tuple]:
+def sentence_transformers_peers(_folder: pathlib.Path, _calibration: list[dict]) -> dict[str, tuple]:
     sys.path.insert(0, str(ROOT / "tests/golden"))
     from make import complete
 
-    # Its own files beside ours; gone when this process ends.
+    # A temporary copy of the model folder with the files that it needs. It is global, so that it lives until this
+    # process ends.
     global completed
     completed = complete(MODEL)
     return {f"sentence-transformers {kind}": (SentenceTransformers, kind, completed.name) for kind in ("f32", "bf16")}
 
 
-def onnx_peers(folder: pathlib.Path, _others: list[dict]) -> dict[str, tuple]:
+def onnx_peers(folder: pathlib.Path, _calibration: list[dict]) -> dict[str, tuple]:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model, int8 = folder / "model.onnx", folder / "int8.onnx"
@@ -220,71 +219,74 @@ def onnx_peers(folder: pathlib.Path, _others: list[dict]) -> dict[str, tuple]:
     return {"ONNX Runtime f32": (OnnxRuntime, "f32", str(model)), "ONNX Runtime int8, dynamic": (OnnxRuntime, "int8", str(int8))}
 
 
-def openvino_peers(folder: pathlib.Path, others: list[dict]) -> dict[str, tuple]:
-    """Its int8 is calibrated on other papers."""
+def openvino_peers(folder: pathlib.Path, calibration_papers: list[dict]) -> dict[str, tuple]:
+    """The precisions of OpenVINO. One int8 model is calibrated with `calibration_papers`."""
     import nncf
     import openvino
 
     model = str(folder / "model.onnx")
     tokens = Batched()
     tokens.batch = 1
-    inputs = [inputs for _, inputs in tokens.batches([text_of(paper) for paper in others])]
+    inputs = [inputs for _, inputs in tokens.batches([text_of(paper) for paper in calibration_papers])]
     calibration = {"model_type": nncf.ModelType.TRANSFORMER, "subset_size": len(inputs)}
-    made = {
+    models = {
         "f32": openvino.convert_model(model),
         "int8": nncf.quantize(openvino.convert_model(model), nncf.Dataset(inputs), **calibration),
         "int8-weights": nncf.compress_weights(openvino.convert_model(model)),
     }
-    for name, network in made.items():
-        openvino.save_model(network, folder / f"{name}.xml", compress_to_fp16=False)
+    for name, converted in models.items():
+        openvino.save_model(converted, folder / f"{name}.xml", compress_to_fp16=False)
     kinds = {"f32": ("f32", "f32"), "bf16": ("bf16", "f32"), "int8, calibrated": ("int8", "int8"), "int8, weights only": ("int8", "int8-weights")}
     return {f"OpenVINO {name}": (OpenVino, precision, str(folder / f"{file}.xml")) for name, (precision, file) in kinds.items()}
 
 
-def peers(folder: pathlib.Path, others: list[dict], tiny: bool) -> dict[str, tuple]:
-    """What makes each peer, by name; their own files go into the folder. A tiny run passes over those not installed."""
+def peers(folder: pathlib.Path, calibration_papers: list[dict], tiny: bool) -> dict[str, tuple]:
+    """The class and arguments of each peer, by name. Model files are written to the folder. A tiny run skips peers that
+    are not installed."""
     found = {}
     if has("sentence-transformers", "torch", "sentence_transformers", tiny=tiny):
-        found |= sentence_transformers_peers(folder, others)
-    # Both read a model that torch exports.
+        found |= sentence_transformers_peers(folder, calibration_papers)
+    # Both read the model that torch exports.
     with_onnx = has("ONNX Runtime", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", tiny=tiny)
     with_openvino = has("OpenVINO", "torch", "transformers", "tokenizers", "onnx", "openvino", "nncf", tiny=tiny)
     if with_onnx or with_openvino:
         export_onnx(folder / "model.onnx")
     if with_onnx:
-        found |= onnx_peers(folder, others)
+        found |= onnx_peers(folder, calibration_papers)
     if with_openvino:
-        found |= openvino_peers(folder, others)
+        found |= openvino_peers(folder, calibration_papers)
     return found
 
 
-def ours(binary: pathlib.Path, papers: list[dict]) -> dict[str, tuple]:
+def likewise_encoders(binary: pathlib.Path, papers: list[dict]) -> dict[str, tuple]:
+    """The class and arguments of likewise in every precision, by name."""
     return {f"likewise {precision}": (Likewise, precision, binary, papers) for precision in PRECISIONS}
 
 
 def work(connection, kind, *arguments) -> None:
-    """An encoder's process: does what it is asked, and tells how long it took."""
+    """The main function of an encoder's process: calls the requested methods, and sends their times and results."""
     encoder = kind(*arguments)
     connection.send(encoder.precision)
     while (request := connection.recv()) is not None:
-        method, *given = request
+        method, *parameters = request
         start = time.perf_counter()
-        answer = getattr(encoder, method)(*given)
-        connection.send((time.perf_counter() - start, answer))
+        result = getattr(encoder, method)(*parameters)
+        connection.send((time.perf_counter() - start, result))
 
 
 class Process:
-    """The other end of [`work`]."""
+    """An encoder in its own process."""
 
-    def __init__(self, *what):
+    def __init__(self, *class_and_arguments):
         context = multiprocessing.get_context("spawn")
-        self.connection, far = context.Pipe()
-        self.process = context.Process(target=work, args=(far, *what), daemon=True)
+        self.connection, other_end = context.Pipe()
+        self.process = context.Process(target=work, args=(other_end, *class_and_arguments), daemon=True)
         self.process.start()
         self.precision = self.connection.recv()
 
-    def ask(self, method: str, *given):
-        self.connection.send((method, *given))
+    def call(self, method: str, *parameters):
+        """Calls a method of the encoder. Returns the seconds that it took and its result."""
+        self.connection.send((method, *parameters))
         return self.connection.recv()
 
     def close(self) -> None:

@@ -1,22 +1,23 @@
-"""The encoder on a GPU beside sentence-transformers in bf16, on the same card, in turn.
+"""Compares the encoder on a GPU with sentence-transformers in bf16 on the same GPU.
 
     scripts/gpu-bench.sh DUMP               # builds, installs, runs this, writes benches/results/gpu.md
 
-Measured: papers a second over 20,000 papers of a dump, from text to vectors, for all-MiniLM-L6-v2 and for random
-checkpoints of a BERT-base and a ModernBERT-base shape (weights do not matter to speed); the cosine of ours in bf16 to
-the peer in f32, mean and least, over 512 of them; and what share of the card's own bf16 rate the network's
-multiplications come to. That rate is torch's matmul of 8192 x 8192 by 8192 x 8192, the best of ten.
+Measured: papers per second over 20,000 papers of a dump, from text to vectors, for all-MiniLM-L6-v2 and for random
+checkpoints of the shapes of BERT-base and ModernBERT-base (the values of the weights do not affect the speed); mean and
+minimum cosine of likewise's bf16 vectors to the peer's f32 vectors over 512 of the papers; and the network's
+multiplications as a share of the GPU's own bf16 rate, which is that of torch's product of two 8192 x 8192 matrices, the
+best of ten.
 
-Fair: the same folder, texts, length limit and card. No peer reads titles a second time, so ours runs with `--title 0`;
-by default all-MiniLM-L6-v2 would encode every title, too, and have 15 % of it in its vectors. The run fails if ours are
-not the peer's then. The peer sorts by length, runs in bf16 with torch's own attention, loaded and warm, with the batch
-size that suits it best of 64, 128 and 256. Ours is timed as a whole process, `likewise embed`, less what the same
-process takes for 256 papers, so that start and loading are in neither; reading, tokenising and writing are in. Both take
-turns, medians of three rounds.
+Fair: both use the same folder, texts, length limit and GPU. The peer does not encode titles separately, so likewise
+runs with `--title 0`; by default all-MiniLM-L6-v2 also encodes the title, with a weight of 15 %. The run fails if the
+vectors differ. The peer sorts texts by length, runs in bf16 with torch's attention, is already loaded, and has the
+best batch size of 64, 128 and 256. likewise is measured as a whole process, `likewise embed`, minus the time of the
+same process for 256 papers, which removes start and loading, but not reading, tokenising and writing. Both take turns,
+and medians of three rounds are reported.
 
-The sections of the file are cards, not CPUs.
+The file has one section per GPU model, not per CPU class.
 
-`--tiny` takes 24 papers and all-MiniLM-L6-v2. Without a card and torch it says so, and runs ours on the CPU.
+`--tiny` takes 24 papers and all-MiniLM-L6-v2. Without a GPU and torch it prints that and runs likewise on the CPU.
 """
 
 import pathlib
@@ -29,22 +30,22 @@ import numpy as np
 
 import program
 import results
-from checkpoints import recipe
+from checkpoints import checkpoint_maker
 from corpus import papers, spread, text_of, write
 from options import SAMPLE, has, parse, parser
 
 DEFAULT = "all-MiniLM-L6-v2"
-# The length limit of the default model; checkpoints say theirs.
+# The length limit of the default model. The checkpoints have their own in their files.
 DEFAULT_LENGTH = 256
 BATCHES = (64, 128, 256)
 COMPARED = 512
-# Below this, the two do not encode the same texts; bf16 itself costs some 0.0001.
-SAME = 0.999
-COLUMNS = ["model", "likewise bf16, papers/s", "sentence-transformers bf16, papers/s", "ratio", "of the card's rate", "cosine to f32, mean", "least"]
+# If the mean cosine is below this, the two do not encode the same texts. bf16 itself lowers it by about 0.0001.
+MIN_COSINE = 0.999
+COLUMNS = ["model", "likewise bf16, papers/s", "sentence-transformers bf16, papers/s", "ratio", "share of GPU rate", "cosine to f32, mean", "cosine to f32, min"]
 
 
-def card_rate() -> float:
-    """Multiplications and additions a second."""
+def gpu_rate() -> float:
+    """The best number of multiplications and additions per second in bf16."""
     import torch
 
     size, best = 8192, 0.0
@@ -59,20 +60,20 @@ def card_rate() -> float:
 
 
 class Likewise:
-    """`likewise embed --title 0`, on the card or, without one, on the CPU."""
+    """`likewise embed --title 0` on the GPU or, if there is none, on the CPU."""
 
     def __init__(self, options, folder: pathlib.Path, model: pathlib.Path, device: str):
         self.binary, self.folder = options.likewise, folder
-        self.how = ["--model", model, "--device", device, "--precision", "bf16", "--title", 0]
+        self.options = ["--model", model, "--device", device, "--precision", "bf16", "--title", 0]
 
     def seconds(self, name: str) -> float:
-        """Of a whole process over NAME.jsonl."""
+        """The time of a whole process over NAME.jsonl."""
         started = time.perf_counter()
-        program.run(self.binary, "embed", self.folder / f"{name}.jsonl", *self.how, "--out", self.folder / f"{name}.npy")
+        program.run(self.binary, "embed", self.folder / f"{name}.jsonl", *self.options, "--out", self.folder / f"{name}.npy")
         return time.perf_counter() - started
 
-    def net(self) -> float:
-        """Seconds for those papers that are in `many` and not in `few`."""
+    def net_seconds(self) -> float:
+        """Seconds for the papers of `many` that are not in `few`, without start and loading."""
         return self.seconds("many") - self.seconds("few")
 
     def vectors(self) -> np.ndarray:
@@ -98,8 +99,8 @@ class Peer:
     def vectors(self, texts: list[str]) -> np.ndarray:
         return self.exact.encode(texts, normalize_embeddings=True)
 
-    def work(self, texts: list[str]) -> float:
-        """Multiplications and additions that the network needs for a text, without padding."""
+    def operations(self, texts: list[str]) -> float:
+        """The mean number of multiplications and additions that the network needs for a text, without padding."""
         import torch
 
         network = self.exact[0].auto_model if hasattr(self.exact[0], "auto_model") else self.exact[0].model
@@ -110,86 +111,88 @@ class Peer:
 
 
 def models(folder: pathlib.Path, texts: list[str], tiny: bool):
-    """Titles and folders; each checkpoint is made when its turn comes."""
+    """Yields titles and folders. Each checkpoint is made just before it is yielded."""
     yield DEFAULT, program.MODELS / DEFAULT
     if tiny:
         return
-    settings = dict(OUT=folder, CORPUS=texts[:4000], VOCABULARY=16000, LONGEST=528, WIDTH=768, HEADS=12)
-    # BERT-base is RoBERTa's shape, too.
-    for title, shape, depth, wide in (("BERT-base, random", "roberta", 12, 3072), ("ModernBERT-base, random", "modernbert", 22, 1152)):
-        recipe(**settings, DEPTH=depth, WIDE=wide).built(shape)
+    settings = dict(OUT=folder, CORPUS=texts[:4000], VOCABULARY=16000, MAX_POSITIONS=528, WIDTH=768, HEADS=12)
+    # RoBERTa-base has the shape of BERT-base.
+    for title, shape, depth, intermediate in (("BERT-base, random", "roberta", 12, 3072), ("ModernBERT-base, random", "modernbert", 22, 1152)):
+        checkpoint_maker(**settings, DEPTH=depth, INTERMEDIATE=intermediate).build(shape)
         yield title, folder / shape
 
 
-def measured(title: str, likewise: Likewise, peer: Peer | None, texts: list[str], options, rate: float) -> list[str]:
+def measure(title: str, likewise: Likewise, peer: Peer | None, texts: list[str], options, rate: float) -> list[str]:
     """A row of the table."""
-    ours, theirs = [], []
+    likewise_times, peer_times = [], []
     for _ in range(options.rounds):
-        ours.append(likewise.net())
+        likewise_times.append(likewise.net_seconds())
         if peer:
-            theirs.append(peer.seconds(texts))
-    mine, got = (len(texts) - options.few) / statistics.median(ours), likewise.vectors()
-    assert len(got) == len(texts) and np.allclose(np.linalg.norm(got, axis=1), 1, atol=1e-3), got.shape
+            peer_times.append(peer.seconds(texts))
+    likewise_rate = (len(texts) - options.few) / statistics.median(likewise_times)
+    vectors = likewise.vectors()
+    assert len(vectors) == len(texts) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3), vectors.shape
     if not peer:
-        return [title, f"{mine:,.0f}", *["–"] * (len(COLUMNS) - 2)]
-    cosines = (peer.vectors(texts[:COMPARED]) * got[:COMPARED]).sum(1)
-    assert cosines.mean() > SAME, f"{title}: ours are not the peer's vectors, mean cosine {cosines.mean():.5f}"
-    peers = len(texts) / statistics.median(theirs)
-    share = f"{mine * peer.work(texts) / rate:.0%}"
-    beside = [f"{peers:,.0f} (batches of {peer.batch})", f"{mine / peers:.2f}×", share]
-    return [title, f"{mine:,.0f}", *beside, f"{cosines.mean():.6f}", f"{cosines.min():.6f}"]
+        return [title, f"{likewise_rate:,.0f}", *["–"] * (len(COLUMNS) - 2)]
+    cosines = (peer.vectors(texts[:COMPARED]) * vectors[:COMPARED]).sum(1)
+    assert cosines.mean() > MIN_COSINE, f"{title}: likewise's vectors differ from the peer's, mean cosine {cosines.mean():.5f}"
+    peer_rate = len(texts) / statistics.median(peer_times)
+    share = f"{likewise_rate * peer.operations(texts) / rate:.0%}"
+    comparison = [f"{peer_rate:,.0f} (batches of {peer.batch})", f"{likewise_rate / peer_rate:.2f}×", share]
+    return [title, f"{likewise_rate:,.0f}", *comparison, f"{cosines.mean():.6f}", f"{cosines.min():.6f}"]
 
 
-def has_card(tiny: bool) -> bool:
-    """Whether there is a card that torch can use."""
-    if not has("sentence-transformers on a card", "torch", "sentence_transformers", tiny=tiny):
+def has_gpu(tiny: bool) -> bool:
+    """Whether there is a GPU that torch can use."""
+    if not has("sentence-transformers on a GPU", "torch", "sentence_transformers", tiny=tiny):
         return False
     import torch
 
     return torch.cuda.is_available()
 
 
-def card_name(there: bool) -> str:
-    """As torch, or the driver where there is no torch, or nobody says it."""
-    if there:
+def gpu_name(usable: bool) -> str:
+    """The name of the GPU, from torch if that can use it, and otherwise from the driver. Empty if there is none."""
+    if usable:
         import torch
 
         return torch.cuda.get_device_name(0)
     try:
-        asked = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
-        return asked.stdout.splitlines()[0] if asked.returncode == 0 else ""
+        result = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
+        return result.stdout.splitlines()[0] if result.returncode == 0 else ""
     except (FileNotFoundError, IndexError):
         return ""
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("--dump", default=str(SAMPLE))
-    made.add_argument("--papers", type=int, default=20_000)
-    made.add_argument("--few", type=int, default=256, help="papers of the run that is taken off")
-    made.add_argument("--rounds", type=int, default=3)
-    options = parse(made, papers=24, few=4, rounds=1)
-    there = has_card(options.tiny)
-    if not there and not options.tiny:
-        made.error("there is no NVIDIA card that torch can use")
-    card = card_name(there)
-    if not there:
-        print(f"no card to measure by ({card or 'nvidia-smi names none'}): ours runs on the CPU", flush=True)
+    arguments = parser(__doc__)
+    arguments.add_argument("--dump", default=str(SAMPLE))
+    arguments.add_argument("--papers", type=int, default=20_000)
+    arguments.add_argument("--few", type=int, default=256, help="number of papers of the run whose time is subtracted")
+    arguments.add_argument("--rounds", type=int, default=3)
+    options = parse(arguments, papers=24, few=4, rounds=1)
+    usable = has_gpu(options.tiny)
+    if not usable and not options.tiny:
+        arguments.error("there is no NVIDIA GPU that torch can use")
+    gpu = gpu_name(usable)
+    if not usable:
+        print(f"no usable GPU ({gpu or 'nvidia-smi lists none'}): likewise runs on the CPU", flush=True)
     chosen = spread(papers(options.dump), options.papers)
-    texts, rows, rate = [text_of(paper) for paper in chosen], [], card_rate() if there else 0.0
+    texts, rows, rate = [text_of(paper) for paper in chosen], [], gpu_rate() if usable else 0.0
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         write(folder / "many.jsonl", chosen)
         write(folder / "few.jsonl", chosen[: options.few])
         for title, model in models(folder, texts, options.tiny):
-            peer = Peer(model, texts) if there else None
-            rows.append(measured(title, Likewise(options, folder, model, "cuda:0" if there else "cpu"), peer, texts, options, rate))
+            peer = Peer(model, texts) if usable else None
+            likewise = Likewise(options, folder, model, "cuda:0" if usable else "cpu")
+            rows.append(measure(title, likewise, peer, texts, options, rate))
             print(" | ".join(rows[-1]), flush=True)
-    where = f"{card}, bf16 matmul {rate / 1e12:.0f} Tflop/s" if there else f"no card; {results.machine()}"
+    device = f"{gpu}, bf16 matmul {rate / 1e12:.0f} Tflop/s" if usable else f"no GPU; {results.machine()}"
     used = ", ".join(filter(None, [program.version(options.likewise), results.versions("torch", "sentence-transformers")]))
-    head = f"{results.today()}, {where}; {len(texts):,} papers of {pathlib.Path(options.dump).name}, {options.rounds} interleaved rounds, medians. {used}."
+    head = f"{results.today()}, {device}; {len(texts):,} papers of {pathlib.Path(options.dump).name}, {options.rounds} interleaved rounds, medians. {used}."
     text = f"{head}\n\n{results.table(COLUMNS, rows)}"
-    section = card if there else ""
+    section = gpu if usable else ""
     results.report(options, "gpu", "The encoder on a GPU", "scripts/gpu-bench.sh", "gpu.py", text, section)
 
 

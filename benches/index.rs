@@ -1,19 +1,19 @@
-//! Indexes over the same vectors, asked the same queries: ours, and hnsw_rs, which judges our graph.
+//! Builds and searches an index over given vectors: likewise's own, or hnsw_rs for comparison.
 //!
-//! Its own program because benches/search_peers.py drives it, beside the peers, in one interleaved run; what is
-//! measured and what is fair stands there. It takes ENGINE BASE QUERIES DIMENSION, the two being files of f32
-//! values, and then a command a line, answered by a line of JSON:
+//! `benches/search_peers.py` runs this program, in turns with other indexes; its header says what is measured and
+//! what is fair. The arguments are ENGINE BASE QUERIES DIMENSION, where BASE and QUERIES are files of f32 values. The
+//! program reads one command per line and answers each with one line of JSON:
 //!
 //!     build M EF_CONSTRUCTION THREADS    {"seconds", "bytes", "open_ms"}
-//!     search EF THREADS OUT              {"seconds", "p50", "p99"}; OUT gets ten slots a query, as u32
+//!     search EF THREADS OUT              {"seconds", "p50", "p99"}; writes ten slots per query to OUT, as u32
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
 use hnsw_rs::prelude::{Distance, Hnsw};
 use likewise_base::map::{Array, MappedFile};
 use likewise_index::Vectors;
-use likewise_index::build::Effort;
-use likewise_index::{Segment, dot, nearest};
+use likewise_index::build::HnswParams;
+use likewise_index::{SearchParams, Segment, dot, nearest};
 use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,15 +25,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const K: usize = 10;
 
 trait Engine: Send + Sync {
-    /// Bytes that it takes, and milliseconds to open it.
+    /// The index's size on disk in bytes, and the milliseconds to open it. 0 if unknown.
     fn size(&mut self) -> (usize, f64);
 
+    /// The slots of the `K` nearest vectors, best first.
     fn search(&self, query: &[f32], ef: usize) -> Vec<u32>;
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [engine, base, queries, dimension] = &arguments[..] else { panic!("got {arguments:?}") };
+    let [engine, base, queries, dimension] = &arguments[..] else {
+        panic!("the arguments must be ENGINE BASE QUERIES DIMENSION (got {arguments:?})")
+    };
     let dimension: usize = dimension.parse().unwrap();
     let read = |path: &String| {
         let file = Arc::new(MappedFile::open(Path::new(path)).unwrap());
@@ -48,10 +51,10 @@ fn main() {
         let number = |word: &str| word.parse::<usize>().unwrap();
         match words[..] {
             ["build", m, ef_construction, threads] => {
-                let effort = Effort { m: number(m), ef_construction: number(ef_construction) };
+                let params = HnswParams { m: number(m), ef_construction: number(ef_construction) };
                 let started = Instant::now();
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(number(threads)).build().unwrap();
-                let mut engine = pool.install(|| build(engine, &base, effort));
+                let mut engine = pool.install(|| build(engine, &base, params));
                 let seconds = started.elapsed().as_secs_f64();
                 let (bytes, open_ms) = engine.size();
                 built = Some(engine);
@@ -65,20 +68,21 @@ fn main() {
                 let (p50, p99) = (micros[micros.len() / 2], micros[micros.len() * 99 / 100]);
                 println!(r#"{{"seconds": {seconds}, "p50": {p50}, "p99": {p99}}}"#);
             }
-            _ => panic!("got {line:?}"),
+            _ => panic!("the command must be `build` or `search` with three arguments (got {line:?})"),
         }
     }
 }
 
-fn build(engine: &str, base: &Vectors, effort: Effort) -> Box<dyn Engine> {
+fn build(engine: &str, base: &Vectors, params: HnswParams) -> Box<dyn Engine> {
     match engine {
-        "likewise" => Box::new(Ours::build(base, effort)),
-        "hnsw_rs" => Box::new(Theirs::build(base, effort)),
-        _ => panic!("got {engine}, wanted likewise or hnsw_rs"),
+        "likewise" => Box::new(Likewise::build(base, params)),
+        "hnsw_rs" => Box::new(HnswRs::build(base, params)),
+        _ => panic!("ENGINE must be likewise or hnsw_rs (got {engine})"),
     }
 }
 
-/// Seconds in all, microseconds a query, and what was found.
+/// Runs all queries. Returns the seconds in total, the microseconds of each query, and `K` slots per query; missing
+/// ones are `u32::MAX`.
 fn search(engine: &dyn Engine, queries: &Vectors, ef: usize, threads: usize) -> (f64, Vec<f64>, Vec<u32>) {
     let slots: Vec<u32> = (0..queries.len() as u32).collect();
     let part = |slots: &[u32]| {
@@ -93,32 +97,32 @@ fn search(engine: &dyn Engine, queries: &Vectors, ef: usize, threads: usize) -> 
         (micros, found)
     };
     let started = Instant::now();
-    let parts: Vec<_> = std::thread::scope(|scope| {
+    let results: Vec<_> = std::thread::scope(|scope| {
         let spawn = |slots| scope.spawn(move || part(slots));
         let running: Vec<_> = slots.chunks(slots.len().div_ceil(threads)).map(spawn).collect();
         running.into_iter().map(|part| part.join().unwrap()).collect()
     });
     let seconds = started.elapsed().as_secs_f64();
-    let (micros, found): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    let (micros, found): (Vec<_>, Vec<_>) = results.into_iter().unzip();
     (seconds, micros.concat(), found.concat())
 }
 
-/// A segment, saved and mapped as a server has it.
-struct Ours {
+/// A segment of likewise's index, saved and mapped as in a server.
+struct Likewise {
     segment: Segment,
     vectors: Vectors,
     folder: tempfile::TempDir,
 }
 
-impl Ours {
-    fn build(base: &Vectors, effort: Effort) -> Ours {
-        let segment = Segment::build(base, 0..base.len() as u32, effort);
+impl Likewise {
+    fn build(base: &Vectors, params: HnswParams) -> Likewise {
+        let segment = Segment::build(base, 0..base.len() as u32, params);
         eprintln!("{:?}", segment.repairs());
-        Ours { segment, vectors: base.clone(), folder: tempfile::tempdir().unwrap() }
+        Likewise { segment, vectors: base.clone(), folder: tempfile::tempdir().unwrap() }
     }
 }
 
-impl Engine for Ours {
+impl Engine for Likewise {
     fn size(&mut self) -> (usize, f64) {
         let path = self.segment.save(self.folder.path()).unwrap();
         let started = Instant::now();
@@ -129,7 +133,7 @@ impl Engine for Ours {
 
     fn search(&self, query: &[f32], ef: usize) -> Vec<u32> {
         let mut found = Vec::new();
-        self.segment.search(&self.vectors, query, (K, ef), |_| true, &mut found);
+        self.segment.search(&self.vectors, query, SearchParams { k: K, ef }, |_| true, &mut found);
         nearest(found, K).into_iter().map(|hit| hit.slot).collect()
     }
 }
@@ -143,11 +147,11 @@ impl Distance<f32> for UnitCosine {
     }
 }
 
-struct Theirs(Hnsw<'static, f32, UnitCosine>);
+struct HnswRs(Hnsw<'static, f32, UnitCosine>);
 
-impl Theirs {
-    fn build(base: &Vectors, effort: Effort) -> Theirs {
-        let graph = Hnsw::new(effort.m, base.len(), 16, effort.ef_construction, UnitCosine);
+impl HnswRs {
+    fn build(base: &Vectors, params: HnswParams) -> HnswRs {
+        let graph = Hnsw::new(params.m, base.len(), 16, params.ef_construction, UnitCosine);
         let all: Vec<(&[f32], usize)> = base
             .values()
             .chunks_exact(base.dimension())
@@ -155,12 +159,12 @@ impl Theirs {
             .map(|(slot, vector)| (vector, slot))
             .collect();
         graph.parallel_insert_slice(&all);
-        Theirs(graph)
+        HnswRs(graph)
     }
 }
 
-impl Engine for Theirs {
-    /// Not known: every vector is an allocation of its own.
+impl Engine for HnswRs {
+    /// Unknown, because hnsw_rs allocates every vector separately.
     fn size(&mut self) -> (usize, f64) {
         (0, 0.0)
     }

@@ -1,7 +1,4 @@
-"""Indexes over the same vectors, asked the same queries, behind one interface: likewise, hnsw_rs, and Python packages.
-
-Its own file because benches/search_peers.py, which compares them, says what is fair; here is how each is called.
-"""
+"""Indexes with one interface: likewise, hnsw_rs, and Python packages. benches/search_peers.py compares them."""
 
 import json
 import pathlib
@@ -18,28 +15,28 @@ THREADS = 2
 
 
 class Engine:
-    """An index, built over `base` and asked `queries`."""
+    """An index over the vectors `base`, which is searched with the vectors `queries`."""
 
     name = ""
 
     def build(self, m: int, ef_construction: int) -> dict:
-        """Seconds, bytes, open_ms."""
+        """Builds the index. Returns `seconds`, its `bytes`, and `open_ms`, the time to open it in ms."""
         raise NotImplementedError
 
     def search(self, ef: int, threads: int) -> tuple[float, np.ndarray]:
-        """Seconds for all queries, and their ten slots."""
+        """Searches with all queries. Returns the seconds and the ten slots of each query."""
         raise NotImplementedError
 
-    def alone(self, ef: int) -> tuple[float, float]:
-        """p50 and p99 of one query, in microseconds."""
+    def latency(self, ef: int) -> tuple[float, float]:
+        """p50 and p99 of a single query, in microseconds."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Ends what was started."""
+        """Ends the process of the engine, if it has one."""
 
 
 class Program(Engine):
-    """Ours, or hnsw_rs: the program benches/index.rs."""
+    """likewise or hnsw_rs, in a process of benches/index.rs."""
 
     def __init__(self, name: str, program: str, files: list[str]):
         self.name = name
@@ -47,27 +44,28 @@ class Program(Engine):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.out = tempfile.NamedTemporaryFile()
 
-    def ask(self, *words) -> dict:
+    def call(self, *words) -> dict:
+        """Sends a command and returns the JSON of the reply."""
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
         self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        assert answer, f"{self.name}: benches/index.rs stopped"
-        return json.loads(answer)
+        reply = self.process.stdout.readline()
+        assert reply, f"{self.name}: benches/index.rs stopped"
+        return json.loads(reply)
 
     def close(self) -> None:
         self.process.stdin.close()
         assert self.process.wait(60) == 0, self.name
 
     def build(self, m, ef_construction):
-        return self.ask("build", m, ef_construction, THREADS)
+        return self.call("build", m, ef_construction, THREADS)
 
     def search(self, ef, threads):
-        answer = self.ask("search", ef, threads, self.out.name)
-        return answer["seconds"], np.fromfile(self.out.name, dtype=np.uint32).reshape(-1, K)
+        reply = self.call("search", ef, threads, self.out.name)
+        return reply["seconds"], np.fromfile(self.out.name, dtype=np.uint32).reshape(-1, K)
 
-    def alone(self, ef):
-        answer = self.ask("search", ef, 1, self.out.name)
-        return answer["p50"], answer["p99"]
+    def latency(self, ef):
+        reply = self.call("search", ef, 1, self.out.name)
+        return reply["p50"], reply["p99"]
 
 
 class Peer(Engine):
@@ -76,25 +74,26 @@ class Peer(Engine):
     def __init__(self, base: np.ndarray, queries: np.ndarray):
         self.base, self.queries = base, queries
 
-    def built(self, m: int, ef_construction: int) -> None:
+    def build_index(self, m: int, ef_construction: int) -> None:
         raise NotImplementedError
 
-    def saved(self, path: str) -> None:
+    def save(self, path: str) -> None:
         raise NotImplementedError
 
-    def found(self, queries: np.ndarray, threads: int) -> np.ndarray:
+    def nearest(self, queries: np.ndarray, threads: int) -> np.ndarray:
+        """The slots of the K nearest vectors of each query."""
         raise NotImplementedError
 
     def build(self, m, ef_construction):
         started = time.perf_counter()
-        self.built(m, ef_construction)
+        self.build_index(m, ef_construction)
         seconds = time.perf_counter() - started
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "index"
-            self.saved(str(path))
-            return {"seconds": seconds, "bytes": path.stat().st_size, "open_ms": self.opened(str(path))}
+            self.save(str(path))
+            return {"seconds": seconds, "bytes": path.stat().st_size, "open_ms": self.open_ms(str(path))}
 
-    def opened(self, path: str) -> float:
+    def open_ms(self, path: str) -> float:
         started = time.perf_counter()
         self.load(path)
         return (time.perf_counter() - started) * 1e3
@@ -105,15 +104,15 @@ class Peer(Engine):
     def search(self, ef, threads):
         self.set_ef(ef)
         started = time.perf_counter()
-        found = self.found(self.queries, threads)
-        return time.perf_counter() - started, found
+        slots = self.nearest(self.queries, threads)
+        return time.perf_counter() - started, slots
 
-    def alone(self, ef):
+    def latency(self, ef):
         self.set_ef(ef)
         micros = []
         for query in self.queries:
             started = time.perf_counter()
-            self.found(query[None], 1)
+            self.nearest(query[None], 1)
             micros.append((time.perf_counter() - started) * 1e6)
         return float(np.percentile(micros, 50)), float(np.percentile(micros, 99))
 
@@ -124,7 +123,7 @@ class Peer(Engine):
 class Hnswlib(Peer):
     name = "hnswlib f32"
 
-    def built(self, m, ef_construction):
+    def build_index(self, m, ef_construction):
         import hnswlib
 
         self.index = hnswlib.Index("ip", self.base.shape[1])
@@ -132,7 +131,7 @@ class Hnswlib(Peer):
         self.index.set_num_threads(THREADS)
         self.index.add_items(self.base)
 
-    def saved(self, path):
+    def save(self, path):
         self.index.save_index(path)
 
     def load(self, path):
@@ -143,7 +142,7 @@ class Hnswlib(Peer):
     def set_ef(self, ef):
         self.index.set_ef(ef)
 
-    def found(self, queries, threads):
+    def nearest(self, queries, threads):
         return self.index.knn_query(queries, k=K, num_threads=threads)[0]
 
 
@@ -153,7 +152,7 @@ class Faiss(Peer):
         self.quantised = quantised
         self.name = "faiss HNSW, SQ8" if quantised else "faiss HNSW f32"
 
-    def built(self, m, ef_construction):
+    def build_index(self, m, ef_construction):
         import faiss
 
         dimension = self.base.shape[1]
@@ -167,7 +166,7 @@ class Faiss(Peer):
         self.index.train(self.base)
         self.index.add(self.base)
 
-    def saved(self, path):
+    def save(self, path):
         import faiss
 
         faiss.write_index(self.index, path)
@@ -180,7 +179,7 @@ class Faiss(Peer):
     def set_ef(self, ef):
         self.index.hnsw.efSearch = ef
 
-    def found(self, queries, threads):
+    def nearest(self, queries, threads):
         import faiss
 
         faiss.omp_set_num_threads(threads)
@@ -192,34 +191,34 @@ class Usearch(Peer):
         super().__init__(base, queries)
         self.kind, self.name = kind, f"usearch {kind}"
 
-    def made(self, m, ef_construction):
+    def empty_index(self, m, ef_construction):
         from usearch.index import Index
 
         return Index(
             ndim=self.base.shape[1], metric="ip", dtype=self.kind, connectivity=m, expansion_add=ef_construction
         )
 
-    def built(self, m, ef_construction):
-        self.index = self.made(m, ef_construction)
+    def build_index(self, m, ef_construction):
+        self.index = self.empty_index(m, ef_construction)
         self.index.add(np.arange(len(self.base)), self.base, threads=THREADS)
 
-    def saved(self, path):
+    def save(self, path):
         self.index.save(path)
 
     def load(self, path):
-        self.made(16, 200).load(path)
+        self.empty_index(16, 200).load(path)
 
     def set_ef(self, ef):
         self.index.expansion_search = ef
 
-    def found(self, queries, threads):
+    def nearest(self, queries, threads):
         if len(queries) == 1:
             return self.index.search(queries[0], K).keys
         return self.index.search(queries, K, threads=threads).keys
 
 
 def engines(program: str, folder: str, base: np.ndarray, queries: np.ndarray, tiny: bool) -> list[Engine]:
-    """Ours first. A tiny run passes over packages that are not installed."""
+    """All engines, likewise first. A tiny run skips packages that are not installed."""
     files = [f"{folder}/base", f"{folder}/queries"]
     base.tofile(files[0])
     queries.tofile(files[1])

@@ -1,22 +1,23 @@
-//! Ingest beside the encoder alone, over the same papers: is anything but the encoder ever waited for?
+//! Ingest compared with the encoder alone, over the same papers: how much time does ingest add?
 //!
-//! Measured, in turns, in one process: `encode` gives the encoder all texts at once, which is its best; `ingest` reads
-//! the dump, stores the papers, encodes, appends the vectors and builds the index, into a new folder on the disk, down to
-//! the last file synced. Medians of the rounds.
+//! Measured: `encode` encodes all texts in one call, which is the encoder's fastest way; `ingest` reads the dump,
+//! stores the papers, encodes them, appends the vectors and builds the index, in a new folder on disk, until the last
+//! file is synced. Both take turns in one process, and the figures are medians of the rounds.
 //!
-//! Corpus: the first `--count` papers of `--dump` (2,000), spread over it by `--step`.
+//! Corpus: `--count` papers (2,000) of `--dump`, every `--step`-th one.
 //!
-//! Fair: both encode the same texts, and no title a second time (`--title 0`), which ingest would do by default.
-//! Unfair to ingest: it encodes 512 papers a thread at a time, so that a kill costs seconds, and batches them less well.
+//! Fair: both encode the same texts, and titles are not encoded separately (`--title 0`), which ingest does by
+//! default. Unfair to ingest: it encodes 512 papers per thread at a time, so that an interruption loses only seconds
+//! of work, and so its batches are less uniform.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]
+#![allow(clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
 mod options;
 
-use likewise::ingest::Writer;
+use likewise::ingest::FolderWriter;
 use likewise::store::text::text_of;
 use likewise_encoder::model::{
-    DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, ModelOptions, Precision, Side,
+    DEFAULT_MODEL, DEFAULT_MODELS_DIR, InputType, ModelFolder, ModelOptions, Precision,
 };
 use likewise_encoder::{Devices, Encoder, fastest_precision};
 use likewise_papers::dump::{self, Entry};
@@ -39,26 +40,31 @@ fn main() {
     let encoder = Arc::new(Encoder::load(&model).unwrap());
     println!("{}; {} papers", encoder.describe(), texts.len());
 
-    let (mut alone, mut whole) = (Vec::new(), Vec::new());
+    let (mut encode_rates, mut ingest_rates) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let started = Instant::now();
-        encoder.encode(&texts, Side::Paper).unwrap();
-        alone.push(texts.len() as f64 / started.elapsed().as_secs_f64());
+        encoder.encode(&texts, InputType::Document).unwrap();
+        encode_rates.push(texts.len() as f64 / started.elapsed().as_secs_f64());
 
         let folder = tempfile::tempdir_in("target").unwrap();
         let started = Instant::now();
-        let mut writer = Writer::open(folder.path(), &encoder).unwrap();
-        for chunk in dump::chunks(Box::new(open().map(|paper| Ok(Entry::Paper(paper)))), writer.chunk()) {
+        let mut writer = FolderWriter::open(folder.path(), &encoder).unwrap();
+        for chunk in dump::chunks(Box::new(open().map(|paper| Ok(Entry::Paper(paper)))), writer.chunk_size())
+        {
             writer.add(chunk).unwrap();
         }
         writer.finish().unwrap();
-        whole.push(texts.len() as f64 / started.elapsed().as_secs_f64());
-        println!("encode {:.1}, ingest {:.1} papers/s", alone.last().unwrap(), whole.last().unwrap());
+        ingest_rates.push(texts.len() as f64 / started.elapsed().as_secs_f64());
+        println!(
+            "encode {:.1}, ingest {:.1} papers/s",
+            encode_rates.last().unwrap(),
+            ingest_rates.last().unwrap()
+        );
     }
     let median = |rates: &mut Vec<f64>| {
         rates.sort_unstable_by(f64::total_cmp);
         rates[rates.len() / 2]
     };
-    let (alone, whole) = (median(&mut alone), median(&mut whole));
-    println!("encode {alone:.1}, ingest {whole:.1} papers/s: {:.3}", whole / alone);
+    let (encode, ingest) = (median(&mut encode_rates), median(&mut ingest_rates));
+    println!("encode {encode:.1}, ingest {ingest:.1} papers/s: {:.3}", ingest / encode);
 }

@@ -1,30 +1,33 @@
-"""Makes test collections of the conference abstracts, to tune on and to report on. Nobody judged them by hand: the
-judgements are what authors (keywords, titles) and chairs (tracks) said.
+"""Makes test collections from conference abstracts: development sets (dev) for tuning and test sets for reporting.
 
-Five kinds of questions, each with a set to tune on (dev) and one to report on (test), in BEIR's layout:
+No relevance was judged by hand; the judgements are derived from the keywords and titles of authors and from conference
+tracks.
 
-- keywords-*: which papers share at least two of a paper's keywords? Grade 1 for two, 2 for three or more. One of the
-  shared keywords must be of no more than 2 % of the papers: "deep learning" and "theory" make no two papers alike.
-- titles-*: which abstract has this title? The abstracts stand without their titles.
-- lists-*: which papers are of the subjects of a reading list? A list is some papers of one, two or three keywords, which are
-  its subjects; the answers are the others of these.
-- tracks-*: of a pool of a hundred papers of one conference, which twenty are of the paper's own track? To be ranked
-  within the pool.
-- asked-*: the same pools, asked by a title, by the first sentence of an abstract, and by a keyword: what scores of short
-  questions mean is fitted to these.
+There are five kinds of collections, each with a dev set and a test set, in the layout of BEIR:
 
-Split by conference and year, in the order of their names, every other one: no paper of a test set is in a dev set,
-and none of a year's calls for papers.
+- keywords-*: The query is a paper. Relevant papers share at least two of its keywords: grade 1 for two, grade 2 for
+  three or more. One of the shared keywords must belong to at most 2 % of the papers, because common keywords like
+  "deep learning" and "theory" do not make papers similar.
+- titles-*: The query is a title, and its abstract is relevant. The corpus has abstracts without titles.
+- lists-*: The query is a reading list: some papers of one, two or three keywords, its subjects. The other papers of
+  these keywords are relevant.
+- tracks-*: The query is a paper with a pool of a hundred papers of the same conference, to be ranked within the pool.
+  The twenty papers of its own track are relevant.
+- asked-*: The same pools, with short queries: a title, the first sentence of an abstract, or a keyword. The
+  calibration for texts is fitted to them.
 
-Known biases. Most papers with keywords are of IJCAI, whose keywords are chosen from a list: they say the field, as
-tracks do, more than the subject. Papers that are alike and name other keywords count as wrong; so absolute figures are
-low, and only differences mean something. Keywords and titles share words with abstracts, because the same people
-wrote them: what compares words is favoured beside what a reader would judge, most of all in titles-*. All is computer
-science, in English, of 2016 to 2025, and most of it is about machine learning and robots. A reader's wish, one paper
-of another field with the same idea, is in none of the sets.
+The split is by conference and year, in the order of their names, alternating between dev and test. So dev and test
+share neither papers nor conference years.
 
-`--tiny` makes the same sets of 24 papers of the sample, whose categories stand for keywords and tracks. They are for
-checking that benchmarks run; quality by them means nothing.
+Known biases: Most papers with keywords are from IJCAI, whose keywords are chosen from a list; they describe the field,
+like tracks, rather than the subject. Similar papers with other keywords count as not relevant, so absolute figures are
+low and only differences are meaningful. Keywords and titles share words with the abstracts, because the same people
+wrote them; this favours lexical search compared with a reader's judgement, most of all in titles-*. All papers are in
+English, about computer science, from 2016 to 2025, and mostly about machine learning and robots. No set has queries
+for papers of another field with the same idea.
+
+`--tiny` makes the same sets from 24 papers of the sample, with their categories as keywords and tracks. They only
+serve to check that the benchmarks run; quality figures for them mean nothing.
 """
 
 import argparse
@@ -39,45 +42,54 @@ import re
 
 from options import SAMPLE
 
-SHARED = 2
+# Number of keywords that two papers must share.
+MIN_SHARED_KEYWORDS = 2
 
 
 @dataclasses.dataclass
 class Sizes:
-    """How many of what; the defaults make the sets that figures are reported on."""
+    """The sizes of the sets. The defaults are those of the reported sets."""
 
-    largest_share: float = 0.02
+    # Largest share of the papers that may have a keyword that makes two papers similar.
+    max_keyword_share: float = 0.02
+    # Numbers of queries and abstracts of titles-*.
     titles: int = 2000
     abstracts: int = 6000
+    # Number of pools of tracks-*, papers per pool, and relevant papers per pool.
     pools: int = 1000
-    pool: int = 100
-    same: int = 20
+    pool_size: int = 100
+    relevant_in_pool: int = 20
+    # Number of reading lists, and ranges of the papers with a subject and of a subject's papers on a list.
     lists: int = 600
-    subject: tuple[int, int] = (20, 150)
-    on_list: tuple[int, int] = (3, 17)
+    papers_of_subject: tuple[int, int] = (20, 150)
+    papers_on_list: tuple[int, int] = (3, 17)
 
 
-TINY = Sizes(largest_share=1, titles=6, abstracts=10, pools=4, pool=8, same=2, lists=6, subject=(2, 150), on_list=(1, 2))
+TINY = Sizes(
+    max_keyword_share=1, titles=6, abstracts=10, pools=4, pool_size=8, relevant_in_pool=2, lists=6, papers_of_subject=(2, 150), papers_on_list=(1, 2)
+)
 TINY_PAPERS = 24
 
 
 def sample():
-    """Records as the dump of conferences has them, of two meetings; every other paper, so that there are many fields."""
+    """Papers of the sample as records like those of the conference dump, of two meetings. Every other paper is used,
+    so that there are many fields."""
     lines = SAMPLE.read_text().splitlines()[::2][:TINY_PAPERS]
-    for place, paper in enumerate(map(json.loads, lines)):
+    for number, paper in enumerate(map(json.loads, lines)):
         field = paper["categories"][0].split(".")[0]
-        named = {"keywords": f"{paper['categories'][0]};{field} papers", "primary_area": field}
-        yield {"id": paper["id"], "title": paper["title"], "abstract": paper["abstract"], "venue": "sample", "year": place % 2, **named}
+        labels = {"keywords": f"{paper['categories'][0]};{field} papers", "primary_area": field}
+        yield {"id": paper["id"], "title": paper["title"], "abstract": paper["abstract"], "venue": "sample", "year": number % 2, **labels}
 
 
 def keywords(record):
-    """As sets: lower case, without IJCAI's short names of fields, `Machine Learning: ML: Clustering`."""
+    """The set of keywords in lower case, without IJCAI's abbreviations of fields (`Machine Learning: ML:
+    Clustering`)."""
     words = (re.sub(r": [A-Z&]{2,6}(?=: )", "", word.strip()) for word in record["keywords"].split(";"))
     return {re.sub(r"\W+", " ", word).strip().lower() for word in words} - {""}
 
 
 def track(record):
-    """`Computer Vision II` is `Computer Vision`: halves of one list."""
+    """The track without a Roman numeral: `Computer Vision II` is a part of `Computer Vision`."""
     return re.sub(r" I+$", "", record["primary_area"].strip())
 
 
@@ -86,14 +98,15 @@ def meeting(record):
 
 
 def split(records):
-    """Every other meeting to dev and to test."""
+    """The records of dev and of test: meetings are assigned alternately."""
     meetings = sorted({meeting(record) for record in records})
-    side = {name: ("dev", "test")[place % 2] for place, name in enumerate(meetings)}
-    return {name: [record for record in records if side[meeting(record)] == name] for name in ("dev", "test")}
+    part = {name: ("dev", "test")[index % 2] for index, name in enumerate(meetings)}
+    return {name: [record for record in records if part[meeting(record)] == name] for name in ("dev", "test")}
 
 
 def write(folder, corpus, queries, judged, pooled=False):
-    """`queries`: what is asked for each; one without a text is the paper of that id."""
+    """Writes a set. A query without a text is the paper with the query's id. `judged` has the grades by query and
+    paper."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = lambda rows: "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)  # noqa: E731
     (folder / "corpus.jsonl").write_text(lines(corpus))
@@ -112,35 +125,38 @@ def document(record, with_title=True):
 
 
 def by_keywords(records, sizes):
-    of = {record["id"]: keywords(record) for record in records}
+    keywords_of = {record["id"]: keywords(record) for record in records}
     papers = collections.defaultdict(list)
-    for paper, words in of.items():
+    for paper, words in keywords_of.items():
         for word in words:
             papers[word].append(paper)
-    pairs = {pair for named in papers.values() if len(named) <= sizes.largest_share * len(of) for pair in itertools.combinations(named, 2)}
+    max_papers = sizes.max_keyword_share * len(keywords_of)
+    pairs = {pair for with_word in papers.values() if len(with_word) <= max_papers for pair in itertools.combinations(with_word, 2)}
     judged = collections.defaultdict(dict)
     for one, other in sorted(pairs):
-        shared = len(of[one] & of[other])
-        if shared >= SHARED:
-            judged[one][other] = judged[other][one] = min(shared, SHARED + 1) - 1
+        shared = len(keywords_of[one] & keywords_of[other])
+        if shared >= MIN_SHARED_KEYWORDS:
+            judged[one][other] = judged[other][one] = min(shared, MIN_SHARED_KEYWORDS + 1) - 1
     return [document(record) for record in records], [{"_id": paper} for paper in judged], judged
 
 
 def by_list(records, random, sizes):
-    """A third of the lists each have one, two and three subjects; of each, as many papers as were drawn, and at most half."""
-    of_word = collections.defaultdict(list)
+    """Reading lists, a third of them each with one, two and three subjects. A list has a random number of papers of each
+    subject, at most half of them."""
+    papers_with = collections.defaultdict(list)
     for record in records:
         for word in keywords(record):
-            of_word[word].append(record["id"])
-    subjects = sorted(word for word, papers in of_word.items() if sizes.subject[0] <= len(papers) <= sizes.subject[1])
+            papers_with[word].append(record["id"])
+    smallest, largest = sizes.papers_of_subject
+    subjects = sorted(word for word, papers in papers_with.items() if smallest <= len(papers) <= largest)
     queries, judged = [], {}
-    for place in range(sizes.lists):
-        chosen, papers = random.sample(subjects, place % 3 + 1), []
+    for number in range(sizes.lists):
+        chosen, papers = random.sample(subjects, number % 3 + 1), []
         for word in chosen:
-            papers += random.sample(of_word[word], min(random.randint(*sizes.on_list), len(of_word[word]) // 2))
-        name = f"list:{place}:{' / '.join(chosen)}"
+            papers += random.sample(papers_with[word], min(random.randint(*sizes.papers_on_list), len(papers_with[word]) // 2))
+        name = f"list:{number}:{' / '.join(chosen)}"
         queries.append({"_id": name, "papers": list(dict.fromkeys(papers))})
-        judged[name] = {paper: 1 for word in chosen for paper in of_word[word] if paper not in papers}
+        judged[name] = {paper: 1 for word in chosen for paper in papers_with[word] if paper not in papers}
     return [document(record) for record in records], queries, judged
 
 
@@ -157,45 +173,47 @@ def by_track(records, random, sizes):
         tracks[meeting(record), track(record)].append(record["id"])
     judged = {}
     for record in random.sample(records, len(records)):
-        own = [paper for paper in tracks[meeting(record), track(record)] if paper != record["id"]]
+        same_track = [paper for paper in tracks[meeting(record), track(record)] if paper != record["id"]]
         others = [paper for (name, area), papers in tracks.items() for paper in papers if name == meeting(record) and area != track(record)]
-        if len(own) >= sizes.same and len(others) >= sizes.pool - sizes.same and len(judged) < sizes.pools:
-            pool = [(paper, 1) for paper in random.sample(own, sizes.same)] + [(paper, 0) for paper in random.sample(others, sizes.pool - sizes.same)]
+        irrelevant = sizes.pool_size - sizes.relevant_in_pool
+        if len(same_track) >= sizes.relevant_in_pool and len(others) >= irrelevant and len(judged) < sizes.pools:
+            pool = [(paper, 1) for paper in random.sample(same_track, sizes.relevant_in_pool)]
+            pool += [(paper, 0) for paper in random.sample(others, irrelevant)]
             judged[record["id"]] = dict(sorted(pool))
     return [document(record) for record in records], [{"_id": paper} for paper in judged], judged
 
 
-def by_asking(records, random, sizes):
-    """Up to three questions for each paper that has a pool."""
+def by_short_text(records, random, sizes):
+    """Up to three short queries for each paper that has a pool."""
     corpus, queries, judged = by_track(records, random, sizes)
-    of, asked, pools = {record["id"]: record for record in records}, [], {}
+    record_of, short_queries, pools = {record["id"]: record for record in records}, [], {}
     for paper in [query["_id"] for query in queries]:
-        record = of[paper]
+        record = record_of[paper]
         keyword = record["keywords"].split(";")[0].strip() if record["keywords"] else ""
         for kind, text in [("title", record["title"]), ("sentence", record["abstract"].split(". ")[0]), ("keyword", keyword)]:
             if text:
-                asked.append({"_id": f"{kind}:{paper}", "text": text})
+                short_queries.append({"_id": f"{kind}:{paper}", "text": text})
                 pools[f"{kind}:{paper}"] = judged[paper]
-    return corpus, asked, pools
+    return corpus, short_queries, pools
 
 
 def make(records, to, sizes):
-    """Every set, in a folder of its own."""
-    for side, some in split([record for record in records if record["keywords"]]).items():
-        write(to / f"keywords-{side}", *by_keywords(some, sizes))
-        write(to / f"lists-{side}", *by_list(some, random.Random(1), sizes))
-    for side, some in split(records).items():
-        write(to / f"titles-{side}", *by_title(some, random.Random(1), sizes))
-    for side, some in split([record for record in records if record["primary_area"]]).items():
-        write(to / f"tracks-{side}", *by_track(some, random.Random(1), sizes), pooled=True)
-        write(to / f"asked-{side}", *by_asking(some, random.Random(1), sizes), pooled=True)
+    """Writes every set to its own folder."""
+    for part, chosen in split([record for record in records if record["keywords"]]).items():
+        write(to / f"keywords-{part}", *by_keywords(chosen, sizes))
+        write(to / f"lists-{part}", *by_list(chosen, random.Random(1), sizes))
+    for part, chosen in split(records).items():
+        write(to / f"titles-{part}", *by_title(chosen, random.Random(1), sizes))
+    for part, chosen in split([record for record in records if record["primary_area"]]).items():
+        write(to / f"tracks-{part}", *by_track(chosen, random.Random(1), sizes), pooled=True)
+        write(to / f"asked-{part}", *by_short_text(chosen, random.Random(1), sizes), pooled=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dump", default="../shared/data/conferences.jsonl.gz", help="papers with keywords and primary_area, as JSON Lines, gzip")
-    parser.add_argument("--to", default="data/judged", type=pathlib.Path)
-    parser.add_argument("--tiny", action="store_true", help="small sets of the sample")
+    parser.add_argument("--to", default="data/judged", type=pathlib.Path, help="the folder for the sets")
+    parser.add_argument("--tiny", action="store_true", help="make small sets from the sample")
     options = parser.parse_args()
     if options.tiny:
         make(list(sample()), options.to, TINY)

@@ -1,8 +1,6 @@
-//! Options of a benchmark, as `--name VALUE`; `cargo bench` adds some of its own, which are passed over.
-//!
-//! Its own file because every benchmark has some, and none is worth a parser.
+//! Reads the options of a benchmark: `--name VALUE`. Options that `cargo bench` adds are ignored.
 
-/// The value of an option, if it was given.
+/// The value of an option. `None`: it is not given.
 pub fn option(name: &str) -> Option<String> {
     let mut arguments = std::env::args().skip_while(|argument| argument != name);
     arguments.nth(1)

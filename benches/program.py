@@ -1,7 +1,4 @@
-"""The program that is measured: its commands, and its server.
-
-Its own file because five benchmarks start a server, and each needs its address, its memory and its end.
-"""
+"""Runs the program that is measured: its commands and its server."""
 
 import http.client
 import json
@@ -15,25 +12,25 @@ from options import ROOT
 
 MODELS = pathlib.Path(os.environ.get("LIKEWISE_MODELS", ROOT / "models"))
 ENVIRONMENT = {**os.environ, "LIKEWISE_MODELS": str(MODELS)}
-# No entry of the sample is refused; of other dumps some may be.
+# Exit status of an ingest with refused entries, which some dumps have.
 SOME_REFUSED = 2
 
 
 def run(program: pathlib.Path, *arguments: object, cwd: pathlib.Path | None = None) -> str:
-    """What a command says on its standard output."""
-    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT, cwd=cwd)
-    assert done.returncode in (0, SOME_REFUSED), f"{arguments}: status {done.returncode}\n{done.stdout}{done.stderr}"
-    return done.stdout
+    """Runs a command and returns its standard output."""
+    result = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT, cwd=cwd)
+    assert result.returncode in (0, SOME_REFUSED), f"{arguments}: status {result.returncode}\n{result.stdout}{result.stderr}"
+    return result.stdout
 
 
 def version(program: pathlib.Path) -> str:
-    """As `--version` says it, with the commit of the checkout."""
+    """The output of `--version`, with the commit of the checkout."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip()
     return run(program, "--version").strip() + (f" at {commit}" if commit else "")
 
 
 class Server:
-    """`likewise serve` at a free port, until it is stopped."""
+    """`likewise serve` on a free port, as a context manager that stops it."""
 
     def __init__(self, program: pathlib.Path, *arguments: object):
         self.log = tempfile.NamedTemporaryFile("a")
@@ -41,7 +38,7 @@ class Server:
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=ENVIRONMENT)
         self.address = self.wait("listen", self.listening)
         self.connection = http.client.HTTPConnection(self.address.split("//")[1], timeout=300)
-        self.wait("be ready", lambda: self.ask("/ready")[0] == 200)
+        self.wait("be ready", lambda: self.request("/ready")[0] == 200)
 
     def __enter__(self) -> "Server":
         return self
@@ -49,55 +46,58 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def said(self) -> str:
+    def output(self) -> str:
+        """Standard output and standard error so far."""
         return pathlib.Path(self.log.name).read_text()
 
-    def wait(self, what: str, until, seconds: float = 600):
-        """What `until` says, once it says something."""
+    def wait(self, event: str, condition, seconds: float = 600):
+        """Waits until `condition` returns a true value, and returns that. `event` describes it in the error message."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            assert self.process.poll() is None, f"the server stopped:\n{self.said()}"
-            if found := until():
-                return found
+            assert self.process.poll() is None, f"the server stopped:\n{self.output()}"
+            if value := condition():
+                return value
             time.sleep(0.05)
-        raise AssertionError(f"the server did not {what} within {seconds} s:\n{self.said()}")
+        raise AssertionError(f"the server did not {event} within {seconds} s:\n{self.output()}")
 
     def listening(self) -> str:
-        lines = [line for line in self.said().splitlines() if "listening on " in line]
+        """The address that the server listens on; empty if it does not listen yet."""
+        lines = [line for line in self.output().splitlines() if "listening on " in line]
         return lines[0].split("listening on ")[1].split(",")[0].strip() if lines else ""
 
-    def ask(self, path: str, body: object = None) -> tuple[int, object, http.client.HTTPMessage]:
-        """Status, JSON and headers of an answer, over one connection that stays."""
+    def request(self, path: str, body: object = None) -> tuple[int, object, http.client.HTTPMessage]:
+        """Sends a GET request, or a POST request if there is a body, over one kept-alive connection. Returns the status,
+        the JSON and the headers of the response."""
         if body is None:
             self.connection.request("GET", path)
         else:
             self.connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
-        answer = self.connection.getresponse()
-        text = answer.read()
-        return answer.status, json.loads(text) if text else None, answer.headers
+        response = self.connection.getresponse()
+        text = response.read()
+        return response.status, json.loads(text) if text else None, response.headers
 
-    def search(self, **question: object) -> tuple[float, dict]:
-        """Milliseconds and the answer."""
+    def search(self, **query: object) -> tuple[float, dict]:
+        """Milliseconds and the JSON of the response."""
         started = time.perf_counter()
-        status, answer, _ = self.ask("/v1/search", question)
-        assert status == 200, answer
-        return 1000 * (time.perf_counter() - started), answer
+        status, response, _ = self.request("/v1/search", query)
+        assert status == 200, response
+        return 1000 * (time.perf_counter() - started), response
 
-    def papers(self, most: int) -> list[dict]:
-        """The newest, page by page."""
+    def papers(self, count: int) -> list[dict]:
+        """The newest papers, at most `count`."""
         listed, cursor = [], ""
-        while cursor is not None and len(listed) < most:
-            page = self.ask(f"/v1/papers?limit=1000{cursor}")[1]
+        while cursor is not None and len(listed) < count:
+            page = self.request(f"/v1/papers?limit=1000{cursor}")[1]
             listed += page["papers"]
             cursor = f"&cursor={page['next']}" if page.get("next") else None
-        return listed[:most]
+        return listed[:count]
 
     def memory(self) -> float:
-        """Resident megabytes."""
+        """The resident memory in MB."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
     def stop(self) -> None:
         self.connection.close()
         self.process.terminate()
-        assert self.process.wait(60) == 0, self.said()
+        assert self.process.wait(60) == 0, self.output()

@@ -1,16 +1,17 @@
-"""How good answers are, by test collections, and what each part adds: titles, words, several examples; and what it takes.
+"""Search quality on test collections, the contributions of titles, terms and several examples, and query latency.
 
     make bench-quality DATA=FOLDER      # writes benches/results/quality.md
 
-Corpus: the sets of benches/judged.py, which says where they are from and what their biases are. What was chosen was chosen
-on the dev sets; the test sets are reported. Questions are answered as for readers, by the index, and not by comparing
-with every paper. nDCG@10 and MRR are of ten hits; the others of a hundred, and in tracks-* of all of the pool. Intervals
-are of 95 %, over queries; differences are to the first row of a set, p is of the paired randomisation test. Latency: over
-HTTP, one question at a time, modes interleaved, papers of --data by id and their titles as texts, which are encoded before.
+Corpus: the sets of benches/judged.py, which describes their sources and biases. Choices were made on the dev sets; the
+test sets are for reporting. Queries are answered by the graph index, like in normal use, not by exact search. nDCG@10
+and MRR are of ten hits, the other metrics of a hundred, or of the whole pool in tracks-*. Intervals are 95 %
+confidence intervals over queries. Differences are relative to the first row of a set, and p is that of the paired
+randomisation test. Latency is measured over HTTP, one query at a time, with interleaved modes. The queries are papers
+of --data by id, and their titles as texts, which are encoded before.
 
-Fair: no peer is measured, only ways of this program against each other, over the same papers. The first row of a set has
-`--title 0`: its vectors are of whole texts, as a peer's would be. In the other rows a title counts 15 % beside its text, as by
-default; titles-* have no titles in their corpus. Latencies are fair between modes, and no measure of anything else.
+Fair: no peer is measured, only variants of this program over the same papers. The first row of a set has `--title 0`,
+so that its vectors are those of the texts alone. In the other rows the title has its default weight of 15 %; titles-*
+have no titles in their corpus. The latencies are comparable between modes only.
 
 `--tiny` makes the small sets of judged.py, and takes the dev ones.
 """
@@ -28,16 +29,19 @@ import results
 from options import ROOT, SAMPLE, parse, parser
 
 MODES = ["semantic", "lexical", "hybrid"]
-WAYS = ["mean", "best", "clusters"]
-MEASURES = {10: ["nDCG@10", "MRR"], 100: ["MAP", "recall@100", "nDCG%20"]}
-LIST_MEASURES = {10: ["nDCG@10"], 100: ["MAP", "recall@100"]}
-PLAIN = "vectors of whole texts"
+AGGREGATIONS = ["mean", "best", "clusters"]
+# Metrics by the number of hits.
+METRICS = {10: ["nDCG@10", "MRR"], 100: ["MAP", "recall@100", "nDCG%20"]}
+LIST_METRICS = {10: ["nDCG@10"], 100: ["MAP", "recall@100"]}
+# The name of the first row.
+NO_TITLE = "semantic with title weight 0"
+# The query papers of the latencies are sampled from this many of the newest papers.
 NEWEST = 5000
 CALIBRATED = ("tracks", "asked")
 
 
 class Evaluation:
-    """`likewise eval` of sets in a folder; their papers are kept beside them for the next time."""
+    """Runs `likewise eval` on sets in a folder. The encoded papers are kept there for the next run."""
 
     def __init__(self, binary, sets):
         self.binary, self.sets, self.kept = binary, sets, sets / "kept"
@@ -47,90 +51,90 @@ class Evaluation:
         return program.run(self.binary, "eval", self.sets / name, "--data", self.kept / (kept or name), *arguments)
 
     def modes(self, name):
-        """The reports of ten hits, as readers ask, and of a hundred."""
-        for k, measures in MEASURES.items():
-            asked, plain = ["--walk", "-k", k, "--measures", ",".join(measures)], self.kept / f"{PLAIN}.run"
-            self.run(name, *asked, "--title", 0, "--mode", "semantic", "--save-run", plain, kept=f"{name}-plain")
-            yield json.loads(self.run(name, *asked, "--mode", ",".join(MODES), "--against", plain, "--json"))
+        """The reports of all modes, for ten and for a hundred hits."""
+        for k, metrics in METRICS.items():
+            options, no_title = ["--hnsw", "-k", k, "--measures", ",".join(metrics)], self.kept / f"{NO_TITLE}.run"
+            self.run(name, *options, "--title", 0, "--mode", "semantic", "--save-run", no_title, kept=f"{name}-plain")
+            yield json.loads(self.run(name, *options, "--mode", ",".join(MODES), "--against", no_title, "--json"))
 
     def lists(self, name):
-        """The same of reading lists, in each way of taking several examples."""
-        for k, measures in LIST_MEASURES.items():
-            asked = ["--walk", "-k", k, "--measures", ",".join(measures), "--mode", "hybrid", "--examples", ",".join(WAYS)]
-            yield json.loads(self.run(name, *asked, "--json"))
+        """The reports of all aggregations of reading lists, for ten and for a hundred hits."""
+        for k, metrics in LIST_METRICS.items():
+            options = ["--hnsw", "-k", k, "--measures", ",".join(metrics), "--mode", "hybrid", "--aggregation", ",".join(AGGREGATIONS)]
+            yield json.loads(self.run(name, *options, "--json"))
 
     def calibration(self, name):
-        """The curves that fit best, indented."""
+        """The fitted calibration, indented."""
         return "    " + self.run(name, "--calibrate").strip().replace("\n", "\n    ")
 
 
 def cells(system):
-    """A cell a measure: the mean with its interval, and the difference to the first row."""
-    for place, mean in enumerate(system["means"]):
-        low, high = system["intervals"][place]
+    """A cell per metric: the mean with its interval, and the difference to the first row."""
+    for column, mean in enumerate(system["means"]):
+        low, high = system["intervals"][column]
         cell = f"{mean:.4f} [{low:.4f}, {high:.4f}]"
         if compared := system.get("compared"):
-            cell += f" {compared[place]['difference']:+.4f}, p {compared[place]['p']:.4f}"
+            cell += f" {compared[column]['difference']:+.4f}, p {compared[column]['p']:.4f}"
         yield cell
 
 
 def rows(reports):
-    """A row a system."""
+    """A row per system."""
     reports = list(reports)
     for systems in zip(*(report["systems"] for report in reports)):
         yield [reports[0]["set"], systems[0]["name"].split(", ")[-1], *(cell for system in systems for cell in cells(system))]
 
 
-def questions():
-    """The ways to ask that are timed."""
-    more = {"explained": {"explain": True}, "rescored": {"rescore": True}}
-    return {mode: {"mode": mode} for mode in MODES} | {f"hybrid, {way}": {"mode": "hybrid", **option} for way, option in more.items()}
+def query_variants():
+    """The parameters of the queries that are timed, by name."""
+    options = {"explained": {"explain": True}, "reranked": {"rerank_sentences": True}}
+    return {mode: {"mode": mode} for mode in MODES} | {f"hybrid, {name}": {"mode": "hybrid", **option} for name, option in options.items()}
 
 
 def latencies(binary, data, count):
-    """Milliseconds, p50 and p99, by kind of question and mode."""
-    ways = questions()
-    times = {(kind, way): [] for kind in ["by id", "by title"] for way in ways}
+    """Rows with p50 and p99 in ms, by kind of query and variant."""
+    variants = query_variants()
+    times = {(kind, name): [] for kind in ["by id", "by title"] for name in variants}
     with program.Server(binary, "--data", data) as server:
-        for place, paper in enumerate(random.Random(1).sample(server.papers(NEWEST), count)):
-            for kind, like in [("by id", {"like": [paper["id"]]}), ("by title", {"text": paper["title"]})]:
-                # Encoded once for all ways: what words, explaining and sentences add is timed.
-                server.search(**like)
-                names = list(ways)
-                for way in names[place % len(ways) :] + names[: place % len(ways)]:
-                    times[kind, way].append(server.search(**like, **ways[way])[0])
-    told = lambda values: f"{statistics.median(values):.1f} / {sorted(values)[int(0.99 * (len(values) - 1))]:.1f}"  # noqa: E731
-    return [[kind, way, told(values)] for (kind, way), values in times.items()]
+        for index, paper in enumerate(random.Random(1).sample(server.papers(NEWEST), count)):
+            for kind, query in [("by id", {"like": [paper["id"]]}), ("by title", {"text": paper["title"]})]:
+                # The text is encoded here, so that the times below do not include the encoding.
+                server.search(**query)
+                names = list(variants)
+                for name in names[index % len(variants) :] + names[: index % len(variants)]:
+                    times[kind, name].append(server.search(**query, **variants[name])[0])
+    p50_and_p99 = lambda values: f"{statistics.median(values):.1f} / {sorted(values)[int(0.99 * (len(values) - 1))]:.1f}"  # noqa: E731
+    return [[kind, name, p50_and_p99(values)] for (kind, name), values in times.items()]
 
 
-def measured(options, sets, data):
-    """The parts of the result."""
+def measure(options, sets, data):
+    """Yields the parts of the result."""
     evaluation = Evaluation(options.likewise, sets)
-    last = options.sides[-1]
-    names = [f"{kind}-{side}" for side in options.sides for kind in ("keywords", "titles", "tracks")]
-    yield f"{results.today()}, {results.machine()}. {program.version(options.likewise)}; benches/judged.py says what the sets are."
-    yield results.table(["set", "mode", *itertools.chain(*MEASURES.values())], [row for name in names for row in rows(evaluation.modes(name))])
-    yield "Reading lists of one to three subjects, 3 to 51 papers, as one question; hybrid:"
-    lists = [row for side in options.sides for row in rows(evaluation.lists(f"lists-{side}"))]
-    yield results.table(["set", "examples by", *itertools.chain(*LIST_MEASURES.values())], lists)
+    last = options.parts[-1]
+    names = [f"{kind}-{part}" for part in options.parts for kind in ("keywords", "titles", "tracks")]
+    yield f"{results.today()}, {results.machine()}. {program.version(options.likewise)}; benches/judged.py describes the sets."
+    yield results.table(["set", "mode", *itertools.chain(*METRICS.values())], [row for name in names for row in rows(evaluation.modes(name))])
+    yield "Reading lists of 3 to 51 papers on one to three subjects, each as one hybrid query:"
+    lists = [row for part in options.parts for row in rows(evaluation.lists(f"lists-{part}"))]
+    yield results.table(["set", "aggregation", *itertools.chain(*LIST_METRICS.values())], lists)
     calibrated = [f"{kind}-{last}" for kind in CALIBRATED]
     yield (
-        f"What scores mean (`likewise eval {' '.join(calibrated)} --calibrate`: the curves that fit best, and how far those in use are "
-        "from what was judged):"
+        f"Calibration (`likewise eval {' '.join(calibrated)} --calibrate`): the best fits, and the expected calibration errors of the "
+        "fits and of the calibration in use:"
     )
     yield from (evaluation.calibration(name) for name in calibrated)
     if data:
-        yield "Latency over HTTP, p50 / p99 in ms, ten answers:"
-        yield results.table(["question", "mode", "ms"], latencies(options.likewise, data, options.questions))
+        yield "Latency over HTTP for ten hits, p50 / p99 in ms:"
+        yield results.table(["query", "mode", "ms"], latencies(options.likewise, data, options.queries))
 
 
 def main():
-    made = parser(__doc__)
-    made.add_argument("--sets", type=pathlib.Path, help="folder of benches/judged.py's sets; left out, data/judged, or in a tiny run small ones")
-    made.add_argument("--sides", nargs="+", choices=["dev", "test"], default=["dev", "test"])
-    made.add_argument("--data", help="a data folder whose questions are timed; a tiny run makes its own")
-    made.add_argument("--questions", type=int, default=300)
-    options = parse(made, sides=["dev"], questions=1)
+    arguments = parser(__doc__)
+    arguments.add_argument("--sets", type=pathlib.Path, help="the folder of the sets of benches/judged.py; by default data/judged, or small sets in a tiny run")
+    arguments.add_argument("--parts", nargs="+", choices=["dev", "test"], default=["dev", "test"])
+    arguments.add_argument("--data", help="a data folder to measure latencies with; a tiny run makes its own")
+    arguments.add_argument("--queries", type=int, default=300, help="number of papers whose queries are timed")
+    options = parse(arguments, parts=["dev"], queries=1)
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         sets, data = options.sets or ROOT / "data/judged", options.data
@@ -140,7 +144,7 @@ def main():
         if options.tiny and not data:
             data = scratch / "data"
             program.run(options.likewise, "ingest", SAMPLE, "--data", data)
-        text = "\n\n".join(measured(options, sets, data))
+        text = "\n\n".join(measure(options, sets, data))
     results.report(options, "quality", "Quality", "make bench-quality", "quality.py", text)
 
 

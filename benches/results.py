@@ -1,12 +1,12 @@
-"""Where the figures of a benchmark go: benches/results/NAME.md, one file a benchmark.
+"""Writes the results of a benchmark to benches/results/NAME.md, one file per benchmark.
 
-A file has a title, the command that makes it, a link to the script that says what is measured and what is fair, and
-then one section for each class of CPUs that the benchmark has run on ("AVX2", "AMX", …), because figures of one class
-say nothing about another. A section names date, machine, versions and corpus. A run replaces the section of its own
-class and leaves the others: a run on another machine adds, and does not overwrite.
+A file has a title, the command that makes it, a link to the script (which describes what is measured and how fair the
+comparison is), and one section per CPU class ("AVX2", "AMX", …), because the figures of different classes cannot be
+compared. A section has the date, the machine, the versions and the corpus. A run replaces the section of its own class
+and keeps the others, so a run on another machine adds a section.
 
-With `--tiny` a benchmark checks that it still runs: its file goes into a temporary folder, unless `--results` names
-another, and [`check`] reads it back.
+A run with `--tiny` only checks that the benchmark works: it writes to a temporary folder (or to that of `--results`),
+and `check` validates the file.
 """
 
 import datetime
@@ -17,7 +17,7 @@ import platform
 import re
 import tempfile
 
-# From the newest instructions to the oldest: a machine is of the first class whose flag it has.
+# From the newest instructions to the oldest. The class of a machine is the first one whose flag its CPU has.
 CLASSES = {
     "amx_tile": "AMX",
     "avx512_vnni": "AVX-512 with VNNI",
@@ -26,24 +26,24 @@ CLASSES = {
     "avx2": "AVX2",
 }
 FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
-# Columns with a number between 0 and 1 in every cell; the first number is looked at.
-SHARES = ("recall", "overlap", "cosine", "least", "ndcg", "mrr", "map")
+# Columns whose names begin with one of these words must have a number between 0 and 1 first in every cell.
+FRACTIONS = ("recall", "overlap", "cosine", "ndcg", "mrr", "map")
 
 
 def cpuinfo(name: str) -> str:
-    """A field of the first CPU in /proc/cpuinfo; empty, if it has none of that name."""
+    """A field of the first CPU in /proc/cpuinfo; empty if there is no such field."""
     found = re.search(rf"^{name}\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return found[1] if found else ""
 
 
 def cpu_class() -> str:
-    """The title of this machine's section."""
+    """The CPU class of this machine, which is the title of its section."""
     flags = cpuinfo("flags").split()
     return next((name for flag, name in CLASSES.items() if flag in flags), f"{platform.machine()}, no AVX2")
 
 
 def machine() -> str:
-    """The CPU, by the names that matter here."""
+    """The CPU model, its relevant instruction sets and the number of cores."""
     flags = cpuinfo("flags").split()
     known = ", ".join(flag for flag in FLAGS if flag in flags)
     name = cpuinfo("model name") or platform.machine()
@@ -55,7 +55,7 @@ def today() -> str:
 
 
 def versions(*packages: str) -> str:
-    """Those that are installed, with their versions."""
+    """The packages that are installed, with their versions."""
     found = []
     for package in packages:
         try:
@@ -71,9 +71,13 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
 
 
 def write_result(folder: str | pathlib.Path, name: str, title: str, command: str, script: str, text: str, section: str = "") -> pathlib.Path:
-    """Puts `text` into the section of this machine's class of CPUs, or the named one, of FOLDER/NAME.md."""
+    """Writes `text` to a section of FOLDER/NAME.md: that of this machine's CPU class, or the named one. Returns the
+    path."""
     file = pathlib.Path(folder) / f"{name}.md"
-    head = f"# {title}\n\n`{command}` writes this file; [benches/{script}](../{script}) says what is measured and what is fair."
+    head = (
+        f"# {title}\n\n`{command}` writes this file. [benches/{script}](../{script}) describes what is measured and how fair the "
+        "comparison is."
+    )
     _, *sections = re.split(r"(?m)^(?=## )", file.read_text()) if file.exists() else [""]
     kept = {part.splitlines()[0]: part.strip() for part in sections}
     heading = f"## {section or cpu_class()}"
@@ -84,20 +88,20 @@ def write_result(folder: str | pathlib.Path, name: str, title: str, command: str
 
 
 def report(options, name: str, title: str, command: str, script: str, text: str, section: str = "") -> None:
-    """Prints the text, and writes it where `--results` says; a tiny run is checked."""
+    """Prints the text and writes it to the folder of `--results`. The file of a tiny run is checked."""
     print(text, flush=True)
-    what = (name, title, command, script, text, section)
+    content = (name, title, command, script, text, section)
     if options.tiny:
         with tempfile.TemporaryDirectory() as scratch:
-            written = write_result(options.results or scratch, *what)
+            written = write_result(options.results or scratch, *content)
             check(written.read_text())
-        print(f"{name}: the tables are sane", flush=True)
+        print(f"{name}: the tables are valid", flush=True)
     elif options.results:
-        print(f"written: {write_result(options.results, *what)}")
+        print(f"written: {write_result(options.results, *content)}")
 
 
 def tables(text: str) -> list[list[list[str]]]:
-    """The cells of every Markdown table, by row; the first row is the columns' names."""
+    """The cells of every Markdown table, by row. The first row has the names of the columns."""
     found, rows = [], []
     for line in [*text.splitlines(), ""]:
         if line.startswith("|"):
@@ -109,7 +113,7 @@ def tables(text: str) -> list[list[list[str]]]:
 
 
 def check(text: str) -> None:
-    """Every table has rows, every row its cells, and every share lies between 0 and 1."""
+    """Checks that every table has rows, every row has all its cells, and every fraction is between 0 and 1."""
     assert tables(text) or "```" in text, f"no table and no output in\n{text}"
     for columns, _, *rows in tables(text):
         assert rows, f"a table without rows: {columns}"
@@ -118,7 +122,7 @@ def check(text: str) -> None:
             assert "nan" not in [cell.lower() for cell in row], f"not a number: {row}"
             for column, cell in zip(columns, row):
                 number = re.match(r"-?\d+\.\d+", cell)
-                if number and column.lower().startswith(SHARES):
+                if number and column.lower().startswith(FRACTIONS):
                     assert -0.00001 <= float(number[0]) <= 1.00001, f"{column}: {cell} is not between 0 and 1"
     for recall in re.findall(r"recall@\d+ (\S+\d)", text):
-        assert 0 <= float(recall) <= 1, f"a recall of {recall}"
+        assert 0 <= float(recall) <= 1, f"a recall must be between 0 and 1 (got {recall})"

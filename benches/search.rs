@@ -1,13 +1,13 @@
-//! Recall and speed of the index over a data folder's own papers, with filters and without.
+//! Recall and speed of the index over the papers of a data folder, with and without filters.
 //!
-//! Measured: recall@10 of walks against the exact scan, and microseconds a query of both; the same for filters
-//! that let a random share of the papers through, as the planner answers them; and how fast a scan reads its
-//! codes beside the fastest that this machine's cores read memory.
-//! Corpus: `--data DIR` (default: data), `--queries N` of its papers (default 1000), evenly spread;
-//! each one's own vector is the query, so itself is one of its ten.
-//! Fair: all answer the same queries, one at a time, from one thread; a scan then uses all cores for each, as
-//! it does in the program. Unfair: queries are papers of the index, which is easier than papers outside; the
-//! time in which the catalog finds a filter's papers is not in it.
+//! Measured: recall@10 of the graph search against the exact scan, and microseconds per query of both; the same for
+//! filters that pass a random share of the papers, with the plan that the planner chooses; and how fast a scan reads
+//! the quantised vectors, compared with the fastest read of memory on this machine.
+//! Corpus: `--data DIR` (default: data). The queries are the vectors of `--queries N` of its papers (default 1000),
+//! evenly spread, so each query's own paper is one of its ten results.
+//! Fair: every method gets the same queries, one at a time, from one thread; a scan uses all cores for each query, as
+//! in the program. Unfair: the queries are papers of the index, which are easier than other papers; the time in which
+//! the catalog finds a filter's papers is not included.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
@@ -15,7 +15,7 @@ mod options;
 
 use likewise::ingest::precision_of;
 use likewise::search::plan::Plan;
-use likewise::store::space::Space;
+use likewise::store::vector_store::VectorStore;
 use likewise_encoder::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use likewise_index::recall;
 use likewise_index::{Index, Neighbour, Segments};
@@ -31,49 +31,54 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const K: usize = 10;
 
-/// Shares of the papers that filters let through.
-const SHARES: [f64; 12] = [0.001, 0.003, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.0];
+/// The shares of the papers that the filters pass.
+const FILTER_SHARES: [f64; 12] = [0.001, 0.003, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.0];
 
 fn main() {
     let data = PathBuf::from(option("--data").unwrap_or("data".into()));
     let queries: usize = option("--queries").map_or(1000, |count| count.parse().unwrap());
     let folder = ModelFolder::open(DEFAULT_MODEL, Path::new(DEFAULT_MODELS_DIR), Precision::F32).unwrap();
     let precision = precision_of(&data, &folder).unwrap().expect("a data folder of the default model");
-    let space = Space::open(&data, &folder.in_precision(precision).fingerprint).unwrap();
-    let vectors = space.vectors();
+    let vector_store = VectorStore::open(&data, &folder.in_precision(precision).fingerprint).unwrap();
+    let vectors = vector_store.vectors();
     let started = Instant::now();
-    let index = Segments::open(space.path(), vectors.clone()).unwrap();
+    let index = Segments::open(vector_store.path(), vectors.clone()).unwrap();
     println!("{:?}, opened in {:.1} ms", index.stats(), started.elapsed().as_secs_f64() * 1e3);
 
     let step = (vectors.len() / queries).max(1);
     let slots: Vec<Slot> = (0..vectors.len() as Slot).step_by(step).take(queries).collect();
     let (exact, scan) = timed(&slots, vectors, |query| index.scan(query, K, None));
-    let (found, walk) = timed(&slots, vectors, |query| index.search(query, K, None));
-    let themselves =
+    let (found, graph) = timed(&slots, vectors, |query| index.search(query, K, None));
+    let found_themselves =
         found.iter().zip(&slots).filter(|(found, slot)| found.iter().any(|hit| hit.slot == **slot));
-    println!("{} of {} papers found themselves", themselves.count(), slots.len());
-    println!("walk: recall@{K} {:.4}, p50 {:.0} µs, p99 {:.0} µs", mean(&found, &exact), walk.0, walk.1);
+    println!("{} of {} papers are in their own results", found_themselves.count(), slots.len());
+    println!(
+        "graph search: recall@{K} {:.4}, p50 {:.0} µs, p99 {:.0} µs",
+        mean(&found, &exact),
+        graph.0,
+        graph.1
+    );
     let (bytes, memory) =
-        (index.segments().iter().map(|segment| segment.graph().codes.len()).sum::<usize>(), bandwidth());
+        (index.segments().iter().map(|segment| segment.graph().quantized.len()).sum::<usize>(), bandwidth());
     let read = bytes as f64 / scan.0 / 1e3;
     println!(
-        "scan: p50 {:.0} µs, {read:.1} GB/s of codes; memory {memory:.1} GB/s ({:.0} %)",
+        "scan: p50 {:.0} µs, {read:.1} GB/s of quantized vectors; memory {memory:.1} GB/s ({:.0} %)",
         scan.0,
         100.0 * read / memory
     );
-    println!("share | plan | recall@{K} | p50 µs | p99 µs | of the unfiltered");
-    for share in SHARES {
+    println!("share | plan | recall@{K} | p50 µs | p99 µs | times the unfiltered p50");
+    for share in FILTER_SHARES {
         let passes = |slot: &Slot| f64::from(slot.wrapping_mul(2_654_435_761)) < share * f64::from(u32::MAX);
         let allowed: RoaringBitmap = (0..vectors.len() as Slot).filter(passes).collect();
-        let plan = Plan::choose(false, K, Some(allowed.len()), vectors.len());
+        let plan = Plan::choose(K, Some(allowed.len()), vectors.len());
         let answer = |query: &[f32]| match plan {
             Plan::Scan => index.scan(query, K, Some(&allowed)),
-            Plan::Walk => index.search(query, K, Some(&allowed)),
+            Plan::GraphSearch => index.search(query, K, Some(&allowed)),
         };
         let (found, (p50, p99)) = timed(&slots, vectors, answer);
         let (exact, _) = timed(&slots, vectors, |query| index.scan(query, K, Some(&allowed)));
         let recall = mean(&found, &exact);
-        println!("{share} | {plan:?} | {recall:.4} | {p50:.0} | {p99:.0} | {:.1}×", p50 / walk.0);
+        println!("{share} | {plan:?} | {recall:.4} | {p50:.0} | {p99:.0} | {:.1}×", p50 / graph.0);
     }
 }
 
@@ -81,7 +86,7 @@ fn mean(found: &[Vec<Neighbour>], exact: &[Vec<Neighbour>]) -> f64 {
     found.iter().zip(exact).map(|(found, exact)| recall(found, exact)).sum::<f64>() / found.len() as f64
 }
 
-/// Answers, and p50 and p99 in microseconds.
+/// Runs a search for the vector of each slot. Returns the results, and p50 and p99 of the microseconds per query.
 fn timed(
     slots: &[Slot],
     vectors: &Vectors,
@@ -99,7 +104,7 @@ fn timed(
     (answers, (micros[micros.len() / 2], micros[micros.len() * 99 / 100]))
 }
 
-/// GB/s that all cores together read, at best.
+/// The most GB/s that all cores together read from memory, in ten attempts.
 fn bandwidth() -> f64 {
     let memory = vec![1_u64; 64 << 20];
     let read = |_| {

@@ -1,10 +1,9 @@
-//! The library's one error type.
+//! The error type of the whole crate.
 //!
-//! Its own file because every module speaks it. A message says what was got, what was wanted and
-//! what to do; the variant says whose mistake it was, which is all that the server needs to choose
-//! a status and the command line to choose an exit code.
+//! The message says what is wrong with which value, what is allowed and what to do. The variant says who can correct it,
+//! which is all that the server needs to choose a status code, and the command line an exit code.
 
-use likewise_base::FileError;
+use likewise_base::{DISK_FULL_ADVICE, FileError};
 use likewise_encoder::UnreadableText;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -12,60 +11,65 @@ use std::path::Path;
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, by whose mistake it was.
+/// An error of this crate, by who can correct it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller asked for something that cannot be: the message says how to ask instead.
+    /// The caller passed an invalid argument; the message says what is allowed.
     #[error("{0}")]
     Invalid(String),
-    /// Texts that the model cannot read.
+    /// The model cannot read some texts.
     #[error("{}", likewise_encoder::Error::Texts(.0.clone()))]
     Texts(Vec<UnreadableText>),
-    /// The caller named something that is not here.
+    /// The caller named something that does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// A model folder is missing, incomplete, damaged or of an unknown kind.
+    /// A model folder is missing, incomplete, damaged or of an unsupported architecture.
     #[error("{0}")]
     Model(String),
-    /// A data folder is missing, of another model, damaged, or in use.
+    /// A data folder is missing, damaged, locked by another process, or was filled with another model.
     #[error("{0}")]
     Data(String),
-    /// An engine elsewhere cannot be reached, or refuses.
+    /// An external engine (Milvus) cannot be reached, or refused a request.
     #[error("{0}")]
     Engine(String),
-    /// The operating system refused something about a path.
+    /// A file operation failed.
     #[error(transparent)]
     Io(#[from] FileError),
-    /// The catalog's database refused something.
-    #[error("catalog: {0}{advice}", advice = FileError::advice(.0.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)))]
+    /// The catalog's SQLite database returned an error.
+    #[error("catalog: {0}{advice}", advice = if is_full(.0) { DISK_FULL_ADVICE } else { "" })]
     Catalog(rusqlite::Error),
-    /// The encoder failed while it computed.
+    /// The encoder failed while computing.
     #[error("{0}")]
     Encoder(likewise_encoder::Error),
-    /// What dumps are read with failed.
+    /// Reading a dump failed for a reason that is not in the dump itself.
     #[error("{0}")]
     Dump(likewise_papers::Error),
 }
 
 impl Error {
-    /// Whether the disk has no room for what was to be written.
+    /// Whether the disk is full, or a quota is used up.
     pub fn is_disk_full(&self) -> bool {
         match self {
             Error::Io(error) => {
                 [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&error.cause.kind())
             }
-            Error::Catalog(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Error::Catalog(error) => is_full(error),
             _ => false,
         }
     }
 
-    /// An I/O error with the path it happened on; for `map_err`.
+    /// Adds the path to an I/O error; for `map_err`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
         move |cause| FileError::at(path)(cause).into()
     }
 }
 
-// Messages hold their causes, so causes are not given a second time as sources.
+/// Whether SQLite reports a full disk.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+}
+
+// The messages contain their causes, so `source()` returns none: a printed error chain would repeat them.
 impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
         Error::Catalog(cause)

@@ -1,8 +1,9 @@
-//! JSON, where serde takes too much or too little.
+//! Deserialisers that are stricter or more lenient about JSON than serde.
 //!
-//! Its own file because serde takes a list for a struct, field by field in their order: `"filter": []` would be a filter
-//! that nobody has written, and `["a text"]` a question. And it does not take `5.0` for a whole number, which it is in
-//! JSON, and how some languages write all of them.
+//! serde accepts an array for a struct and takes its items for the fields in their order, so `"filter": []` would be an
+//! empty filter and `["a text"]` a query; [`StrictObject`] and [`object`] accept objects only. And serde refuses `5.0` for
+//! an integer, which in JSON is the same number as `5`, and which some languages write for every integer;
+//! [`whole_number`] accepts both.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
@@ -10,37 +11,37 @@ use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// What was read of an object, and of nothing else.
+/// A value that is deserialised from a JSON object, and from nothing else.
 #[derive(Debug, Clone, Default)]
-pub struct Object<T>(pub T);
+pub struct StrictObject<T>(pub T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
-        object(deserializer).map(Object)
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for StrictObject<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StrictObject<T>, D::Error> {
+        object(deserializer).map(StrictObject)
     }
 }
 
-/// Reads an object, and nothing else; for `deserialize_with`.
+/// Deserialises a JSON object, and nothing else; for `deserialize_with`.
 ///
 /// # Errors
-/// The deserializer's own.
+/// Returns the deserialiser's error if the value is not an object, or its fields do not fit `T`.
 pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    deserializer.deserialize_map(OfObject(PhantomData))
+    deserializer.deserialize_map(ObjectVisitor(PhantomData))
 }
 
-/// The same of what may be null.
+/// Deserialises a JSON object or `null`; for `deserialize_with`.
 ///
 /// # Errors
-/// The deserializer's own.
+/// As [`object`].
 pub fn object_or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
-    Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|object| object.0))
+    Ok(Option::<StrictObject<T>>::deserialize(deserializer)?.map(|object| object.0))
 }
 
-struct OfObject<T>(PhantomData<T>);
+struct ObjectVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for OfObject<T> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,51 +53,54 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OfObject<T> {
     }
 }
 
-/// Reads what is given and does not take nothing for something: serde takes an empty field for one that is left out; for
-/// `deserialize_with`.
+/// Deserialises an optional query parameter that may be left out but not empty: serde reads the empty value of `?k=` as
+/// `None`, as if the parameter was left out. For `deserialize_with`, beside `default`.
 ///
 /// # Errors
-/// The deserializer's own.
-pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+/// Returns the deserialiser's error if the value is empty, or does not fit `T`.
+pub fn non_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// The same of a whole number.
+/// Deserialises an optional whole number that may be left out but not `null`; for `deserialize_with`, beside `default`.
 ///
 /// # Errors
-/// As [`whole`].
-pub fn whole_if_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
-    whole(deserializer).map(Some)
+/// As [`whole_number`].
+pub fn some_whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    whole_number(deserializer).map(Some)
 }
 
-/// Largest whole number that every JSON parser reads as what it is.
-const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+/// 2^53: up to here, a JSON parser that reads numbers as `f64` reads every integer exactly.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Reads a whole number, 0 or more, however it is written; for `deserialize_with`.
+/// Deserialises a whole number from 0 to 2^53, written as an integer or as a float without a fraction; for
+/// `deserialize_with`.
 ///
 /// # Errors
-/// The deserializer's own.
-pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    deserializer.deserialize_any(OfWhole)
+/// Returns the deserialiser's error if the value is not a number, has a fraction, or is out of range.
+pub fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    deserializer.deserialize_any(WholeNumberVisitor)
 }
 
-/// The same of what may be null.
+/// Deserialises a whole number or `null`; for `deserialize_with`.
 ///
 /// # Errors
-/// The deserializer's own.
-pub fn whole_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
-    struct Whole(usize);
-    impl<'de> Deserialize<'de> for Whole {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Whole, D::Error> {
-            whole(deserializer).map(Whole)
+/// As [`whole_number`].
+pub fn whole_number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    struct WholeNumber(usize);
+    impl<'de> Deserialize<'de> for WholeNumber {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WholeNumber, D::Error> {
+            whole_number(deserializer).map(WholeNumber)
         }
     }
-    Ok(Option::<Whole>::deserialize(deserializer)?.map(|whole| whole.0))
+    Ok(Option::<WholeNumber>::deserialize(deserializer)?.map(|number| number.0))
 }
 
-struct OfWhole;
+struct WholeNumberVisitor;
 
-impl Visitor<'_> for OfWhole {
+impl Visitor<'_> for WholeNumberVisitor {
     type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,7 +109,7 @@ impl Visitor<'_> for OfWhole {
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<usize, E> {
         match usize::try_from(value) {
-            Ok(whole) if value <= MOST_EXACT as u64 => Ok(whole),
+            Ok(number) if value <= MAX_EXACT as u64 => Ok(number),
             _ => Err(E::invalid_value(Unexpected::Unsigned(value), &self)),
         }
     }
@@ -117,7 +121,7 @@ impl Visitor<'_> for OfWhole {
     fn visit_f64<E: Error>(self, value: f64) -> Result<usize, E> {
         match value {
             value if value.fract() != 0.0 => Err(E::invalid_type(Unexpected::Float(value), &self)),
-            value if (0.0..=MOST_EXACT).contains(&value) => Ok(value as usize),
+            value if (0.0..=MAX_EXACT).contains(&value) => Ok(value as usize),
             value => Err(E::invalid_value(Unexpected::Float(value), &self)),
         }
     }
@@ -128,37 +132,38 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize, PartialEq)]
-    struct Pair {
+    struct Nested {
         first: u8,
         #[serde(default, deserialize_with = "object_or_null")]
-        inner: Option<Box<Pair>>,
+        inner: Option<Box<Nested>>,
     }
 
     #[test]
-    fn a_whole_number_is_one_however_it_is_written() {
+    fn whole_numbers_are_accepted_as_integers_and_as_floats() {
         #[derive(Deserialize)]
-        struct Counted {
-            #[serde(deserialize_with = "whole")]
+        struct Numbers {
+            #[serde(deserialize_with = "whole_number")]
             count: usize,
-            #[serde(default, deserialize_with = "whole_or_null")]
+            #[serde(default, deserialize_with = "whole_number_or_null")]
             more: Option<usize>,
         }
-        let read = |text: &str| serde_json::from_str::<Counted>(text).map(|read| (read.count, read.more));
-        assert_eq!(read(r#"{"count":5.0,"more":1e2}"#).unwrap(), (5, Some(100)));
-        assert_eq!(read(r#"{"count":0,"more":null}"#).unwrap(), (0, None));
+        let parse =
+            |text: &str| serde_json::from_str::<Numbers>(text).map(|numbers| (numbers.count, numbers.more));
+        assert_eq!(parse(r#"{"count":5.0,"more":1e2}"#).unwrap(), (5, Some(100)));
+        assert_eq!(parse(r#"{"count":0,"more":null}"#).unwrap(), (0, None));
         for wrong in ["1.5", "-1", "-1.0", "1e300", "18446744073709551615", "\"5\"", "null", "true", "[]"] {
-            assert!(read(&format!("{{\"count\":{wrong}}}")).is_err(), "{wrong}");
+            assert!(parse(&format!("{{\"count\":{wrong}}}")).is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn a_list_is_no_object() {
-        let read = |text| serde_json::from_str::<Object<Pair>>(text).map(|pair| pair.0);
-        let inner = Some(Box::new(Pair { first: 2, inner: None }));
-        assert_eq!(read(r#"{"first":1,"inner":{"first":2}}"#).unwrap(), Pair { first: 1, inner });
-        assert_eq!(read(r#"{"first":1,"inner":null}"#).unwrap(), Pair { first: 1, inner: None });
+    fn objects_are_accepted_and_arrays_are_refused() {
+        let parse = |text| serde_json::from_str::<StrictObject<Nested>>(text).map(|object| object.0);
+        let inner = Some(Box::new(Nested { first: 2, inner: None }));
+        assert_eq!(parse(r#"{"first":1,"inner":{"first":2}}"#).unwrap(), Nested { first: 1, inner });
+        assert_eq!(parse(r#"{"first":1,"inner":null}"#).unwrap(), Nested { first: 1, inner: None });
         for wrong in ["[1]", "1", "null", r#"{"first":1,"inner":[2]}"#, r#"{"first":[]}"#] {
-            assert!(read(wrong).is_err(), "{wrong}");
+            assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,21 +1,51 @@
-//! likewise: which papers are like this one?
+//! likewise finds research papers that are similar to a text or to other papers.
+//!
+//! Papers from dumps are encoded by an embedding model and kept in a data folder, which is searched by vectors and by terms.
+//! The same search is available as this library, on the command line ([`cli`]) and over HTTP ([`server`]).
+//!
+//! ```
+//! use likewise::ingest::FolderWriter;
+//! use likewise::search::{Examples, Query};
+//! use likewise::{Encoder, Library};
+//! use likewise_papers::dump;
+//! use std::path::Path;
+//! use std::sync::Arc;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A tiny model with random weights; "all-MiniLM-L6-v2" is a real one.
+//! let encoder = Arc::new(Encoder::from_pretrained("tests/golden/small-bert")?);
+//! let data = tempfile::tempdir()?;
+//!
+//! let dump = dump::read(Path::new("tests/data/five/plain.jsonl"), None)?;
+//! let mut writer = FolderWriter::open(data.path(), &encoder)?;
+//! writer.add(dump.entries.collect())?;
+//! writer.finish()?;
+//!
+//! let library = Library::open(data.path(), encoder)?;
+//! let query = Query { k: 3, ..Query::of(Examples::papers(vec!["2101.00004".into()])) };
+//! for hit in library.search(&query)?.hits {
+//!     println!("{}. {} ({:.2})", hit.rank, hit.paper.title, hit.score);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Layout
 //!
-//! Data flows one way, and a module imports only what stands above it here. What can be used without the rest is a crate
-//! of its own in `crates/`, above all of them: [`likewise_base`] (files, mapped files, the CPU's instruction level),
-//! [`likewise_papers`] (dumps → papers), [`likewise_encoder`] (texts → vectors), [`likewise_index`] (vectors → neighbours).
+//! A module imports only modules above it in this list. Parts that are useful on their own are crates in `crates/`, above all
+//! modules: [`likewise_base`] (atomic file writes, memory-mapped files, CPU features), [`likewise_papers`] (dumps → papers),
+//! [`likewise_encoder`] (texts → vectors), [`likewise_index`] (vectors → nearest neighbours).
 //!
-//! - [`error`]: got what, wanted what, do what
-//! - [`json`]: JSON, where serde takes too much or too little
-//! - [`store`]: a data folder: the catalog of papers, their vectors, and which paper has which
-//! - [`ingest`]: papers in: read, folded, encoded, appended, indexed; another model; is all as it was written?
-//! - [`search`]: a text, papers, or a vector → ranked papers
-//! - [`evaluation`]: sets that people judged → how good answers are
-//! - `milvus`: papers in a Milvus collection, for the same answers
-//! - [`web`]: pages as HTML
-//! - [`server`]: the same over HTTP; the only async room
-//! - [`cli`]: the same in a terminal; one file a command
+//! - [`error`]: the error type of this crate
+//! - [`json`]: stricter and more lenient JSON than serde's
+//! - [`store`]: the files of a data folder: the catalog of papers, their vectors, and which vector belongs to which paper
+//! - [`ingest`]: writes papers to a data folder: read, merge duplicates, encode, index; also backup, repair, change of model
+//! - [`search`]: a query (texts, papers or vectors) → ranked papers
+//! - [`evaluation`]: measures search quality on test collections
+//! - `milvus`: papers in a collection of a Milvus server instead of a data folder
+//! - [`web`]: the web pages, as HTML
+//! - [`server`]: the HTTP server; asynchronous code is only here and in the commands that start it
+//! - [`cli`]: the command line; one file per command
 
 pub mod error;
 pub use error::{Error, Result};

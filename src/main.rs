@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// candle allocates fresh buffers for every operation; the system allocator hands them back to the
-/// kernel each time, which costs a third of the encoder's time in page faults. mimalloc keeps them.
+/// candle allocates new buffers for every operation. The system allocator returns them to the kernel each time, and the
+/// page faults cost a third of the encoder's time; mimalloc keeps the memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,9 +1,9 @@
-//! Every architecture and every statement of a model folder gives the reference library's vectors, on small random
-//! checkpoints that `tests/golden/make_architectures.py` and `make_adapters.py` made.
+//! Every architecture and every setting of a model folder gives the vectors of the reference library, on small random
+//! checkpoints made by `tests/golden/make_architectures.py` and `make_adapters.py`.
 
 use crate::support::cosine;
-use likewise_encoder::model::{Manifest, ModelFolder, ModelOptions, Precision, Side};
-use likewise_encoder::{Devices, Encoder, Engine, Keep, Reading};
+use likewise_encoder::model::{InputType, Manifest, ModelFolder, ModelOptions, Precision};
+use likewise_encoder::{Devices, EncodeOptions, Encoder, Engine, TruncationSide};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -22,12 +22,12 @@ const NAMES: [&str; 11] = [
 ];
 
 #[derive(Deserialize)]
-struct Golden<T> {
+struct GoldenFile<T> {
     entries: Vec<T>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct ArchitectureEntry {
     side: String,
     text: usize,
     dimensions: Option<usize>,
@@ -36,9 +36,9 @@ struct Entry {
     vector: Vec<f32>,
 }
 
-impl Entry {
-    fn side(&self) -> Side {
-        if self.side == "query" { Side::Query } else { Side::Paper }
+impl ArchitectureEntry {
+    fn input_type(&self) -> InputType {
+        if self.side == "query" { InputType::Query } else { InputType::Document }
     }
 }
 
@@ -54,15 +54,16 @@ fn texts() -> Vec<String> {
     read("texts.json")
 }
 
-fn golden(name: &str) -> Vec<Entry> {
-    read::<Golden<Entry>>(&format!("{name}.json")).entries
+fn golden(name: &str) -> Vec<ArchitectureEntry> {
+    read::<GoldenFile<ArchitectureEntry>>(&format!("{name}.json")).entries
 }
 
 fn open_in(path: &Path, precision: Precision) -> likewise_encoder::Result<ModelFolder> {
     ModelFolder::open(path.to_str().unwrap(), Path::new("no-models-here"), precision)
 }
 
-/// SPECTER2's folder says nothing of its adapters: a model.toml does, as for the real one.
+/// Opens a small checkpoint. SPECTER2's folder does not describe its adapters, so this adds a model.toml that does,
+/// like the one of the real model.
 fn open(name: &str, precision: Precision) -> ModelFolder {
     if name != "specter2" {
         return open_in(&small(name), precision).unwrap();
@@ -72,11 +73,11 @@ fn open(name: &str, precision: Precision) -> ModelFolder {
                 normalize = true\nlicense = \"none\"\n[hub]\nrepo = \"a/b\"\nrevision = \"main\"\n\
                 [adapters]\npaper = \"proximity\"\nquery = \"adhoc_query\"\n";
     std::fs::write(folder.path().join("model.toml"), text).unwrap();
-    // Kept, because the encoder reads it later.
+    // The folder is kept, because the encoder reads it later.
     open_in(&folder.keep(), precision).unwrap()
 }
 
-/// A copy of a folder, for changing.
+/// A copy of a small checkpoint that a test can change.
 fn copy(name: &str) -> tempfile::TempDir {
     fn copy_all(from: &Path, to: &Path) {
         for entry in std::fs::read_dir(from).unwrap().flatten() {
@@ -98,53 +99,54 @@ fn load(folder: &ModelFolder, engine: Engine) -> Encoder {
     Encoder::load_with(folder, &Devices::Cpu, engine, 2).unwrap()
 }
 
-/// The largest `1 - cosine` to the reference, over all texts of both sides, alone and all together.
-fn farthest(name: &str, engine: Engine, precision: Precision) -> f64 {
+/// The largest `1 - cosine` to the reference over all documents and queries. Also checks that a text has the same
+/// vector alone and in a batch.
+fn max_distance(name: &str, engine: Engine, precision: Precision) -> f64 {
     let (texts, folder) = (texts(), open(name, precision));
     let encoder = load(&folder, engine);
-    let mut farthest = 0.0_f64;
-    for side in [Side::Paper, Side::Query] {
-        let entries: Vec<Entry> = golden(name)
+    let mut max_distance = 0.0_f64;
+    for input_type in [InputType::Document, InputType::Query] {
+        let entries: Vec<ArchitectureEntry> = golden(name)
             .into_iter()
-            .filter(|entry| entry.side() == side && entry.dimensions.is_none())
+            .filter(|entry| entry.input_type() == input_type && entry.dimensions.is_none())
             .collect();
-        assert!(side == Side::Query || entries.len() == texts.len());
+        assert!(input_type == InputType::Query || entries.len() == texts.len());
         let read: Vec<&str> = entries.iter().map(|entry| texts[entry.text].as_str()).collect();
-        let together = encoder.encode(&read, side).unwrap();
+        let together = encoder.encode(&read, input_type).unwrap();
         for ((entry, together), text) in entries.iter().zip(together).zip(&read) {
-            let alone = encoder.encode_one(text, side).unwrap();
+            let alone = encoder.encode_one(text, input_type).unwrap();
             assert_eq!((alone.tokens, alone.truncated), (entry.tokens, entry.truncated), "{name}: {text:?}");
             for (a, b) in alone.vector.iter().zip(&together.vector) {
-                assert!((a - b).abs() <= 1e-5, "{name}: {text:?}: {a} alone, {b} with others");
+                assert!((a - b).abs() <= 1e-5, "{name}: {text:?}: {a} alone, {b} in a batch");
             }
-            farthest = farthest.max(1.0 - cosine(&alone.vector, &entry.vector));
+            max_distance = max_distance.max(1.0 - cosine(&alone.vector, &entry.vector));
         }
     }
-    farthest
+    max_distance
 }
 
 #[test]
 fn golden_vectors_of_every_architecture() {
     for name in NAMES {
         for engine in [Engine::Candle, Engine::Kernels] {
-            let farthest = farthest(name, engine, Precision::F32);
-            println!("{name} {engine:?}: 1 - cosine <= {farthest:.1e}");
-            assert!(farthest <= 1e-5, "{name} {engine:?}: 1 - cosine is {farthest}");
+            let distance = max_distance(name, engine, Precision::F32);
+            println!("{name} {engine:?}: 1 - cosine <= {distance:.1e}");
+            assert!(distance <= 1e-5, "{name} {engine:?}: 1 - cosine is {distance}");
         }
     }
 }
 
 #[test]
-fn golden_vectors_in_half_precision_are_near() {
+fn golden_vectors_in_bf16() {
     for name in NAMES {
-        let farthest = farthest(name, Engine::Kernels, Precision::Bf16);
-        println!("{name} in bf16: 1 - cosine <= {farthest:.1e}");
-        assert!(farthest <= 2e-3, "{name}: 1 - cosine is {farthest}");
+        let distance = max_distance(name, Engine::Kernels, Precision::Bf16);
+        println!("{name} in bf16: 1 - cosine <= {distance:.1e}");
+        assert!(distance <= 2e-3, "{name}: 1 - cosine is {distance}");
     }
 }
 
 #[test]
-fn a_network_that_is_read_a_little_wrong_is_seen_to_be() {
+fn the_golden_vectors_detect_every_wrong_setting() {
     let cases = [
         ("distilbert", "config.json", "\"gelu\"", "\"relu\""),
         ("roberta", "config.json", "\"layer_norm_eps\": 1e-05", "\"layer_norm_eps\": 1e-01"),
@@ -163,7 +165,7 @@ fn a_network_that_is_read_a_little_wrong_is_seen_to_be() {
         ("gemma3", "config.json", "10000.0", "1000.0"),
         ("gemma3", "2_Dense/config.json", "Tanh", "Identity"),
     ];
-    let mut unseen = Vec::new();
+    let mut undetected = Vec::new();
     for (name, file, from, to) in cases {
         let folder = copy(name);
         let path = folder.path().join(file);
@@ -171,134 +173,148 @@ fn a_network_that_is_read_a_little_wrong_is_seen_to_be() {
         assert!(text.contains(from), "{name}: {file} has no {from}");
         std::fs::write(&path, text.replace(from, to)).unwrap();
         let texts = texts();
-        // Another kind of network may not even find its tensors.
+        // With another architecture, loading may already fail.
         let Ok(encoder) = Encoder::load(&open_in(folder.path(), Precision::F32).unwrap()) else { continue };
-        let mut farthest = 0.0_f64;
+        let mut max_distance = 0.0_f64;
         for entry in golden(name).iter().filter(|entry| entry.dimensions.is_none()) {
-            let got = encoder.encode_one(&texts[entry.text], entry.side()).unwrap().vector;
-            farthest = farthest.max(1.0 - cosine(&got, &entry.vector));
+            let vector = encoder.encode_one(&texts[entry.text], entry.input_type()).unwrap().vector;
+            max_distance = max_distance.max(1.0 - cosine(&vector, &entry.vector));
         }
-        if farthest <= 1e-5 {
-            unseen.push(format!("{name}: {from} as {to} gives the same vectors, to {farthest:.1e}"));
+        if max_distance <= 1e-5 {
+            undetected
+                .push(format!("{name}: {to} instead of {from} gives the same vectors: {max_distance:.1e}"));
         }
     }
-    assert!(unseen.is_empty(), "{unseen:#?}");
+    assert!(undetected.is_empty(), "{undetected:#?}");
 }
 
 #[test]
 fn golden_vectors_of_every_pooling() {
     #[derive(Deserialize)]
-    struct Pooled {
+    struct PoolingEntry {
         pooling: String,
         text: usize,
         vector: Vec<f32>,
     }
     let texts = texts();
-    for Pooled { pooling, text, vector } in read::<Golden<Pooled>>("poolings.json").entries {
+    for PoolingEntry { pooling, text, vector } in read::<GoldenFile<PoolingEntry>>("poolings.json").entries {
         let folder = copy("mpnet");
-        let new = format!("{{\"embedding_dimension\": 32, \"pooling_mode\": \"{pooling}\"}}");
-        std::fs::write(folder.path().join("1_Pooling/config.json"), new).unwrap();
+        let config = format!("{{\"embedding_dimension\": 32, \"pooling_mode\": \"{pooling}\"}}");
+        std::fs::write(folder.path().join("1_Pooling/config.json"), config).unwrap();
         let encoder = load(&open_in(folder.path(), Precision::F32).unwrap(), Engine::Kernels);
-        let got = encoder.encode_one(&texts[text], Side::Paper).unwrap().vector;
-        assert!(cosine(&got, &vector) >= 0.99999, "{pooling}: {:?}", texts[text]);
+        let encoded = encoder.encode_one(&texts[text], InputType::Document).unwrap().vector;
+        assert!(cosine(&encoded, &vector) >= 0.99999, "{pooling}: {:?}", texts[text]);
     }
 }
 
 #[test]
-fn golden_vectors_that_are_shortened() {
-    let (texts, mut seen) = (texts(), 0);
+fn golden_vectors_with_fewer_dimensions() {
+    let (texts, mut checked) = (texts(), 0);
     for name in NAMES {
         for entry in golden(name) {
             let Some(dimensions) = entry.dimensions else { continue };
             let options = ModelOptions { dimensions: Some(dimensions), ..ModelOptions::default() };
             let folder = open(name, Precision::F32).with_options(options).unwrap();
             assert_eq!(folder.fingerprint.dimension, dimensions);
-            let got =
-                load(&folder, Engine::Kernels).encode_one(&texts[entry.text], Side::Paper).unwrap().vector;
-            assert_eq!(got.len(), dimensions);
+            let vector = load(&folder, Engine::Kernels)
+                .encode_one(&texts[entry.text], InputType::Document)
+                .unwrap()
+                .vector;
+            assert_eq!(vector.len(), dimensions);
             assert!(
-                cosine(&got, &entry.vector) >= 0.99999,
+                cosine(&vector, &entry.vector) >= 0.99999,
                 "{name} in {dimensions}: {:?}",
                 texts[entry.text]
             );
-            seen += 1;
+            checked += 1;
         }
     }
-    assert!(seen >= 16, "only {seen}");
+    assert!(checked >= 16, "only {checked} vectors checked");
     let too_many = ModelOptions { dimensions: Some(33), ..ModelOptions::default() };
     let message = open("mpnet", Precision::F32).with_options(too_many).unwrap_err().to_string();
-    assert!(message.contains("--dimensions: got 33, wanted 1 to 32"), "{message}");
+    assert!(message.contains("--dimensions must be between 1 and 32"), "{message}");
 }
 
 #[test]
-fn a_prompt_can_be_named_for_both_sides() {
+fn prompt_name_applies_to_documents_and_queries() {
     let texts = texts();
-    let named = |name: &str| {
+    let with_prompt = |name: &str| {
         let options = ModelOptions { prompt_name: Some(name.into()), ..ModelOptions::default() };
         open("nomic_bert", Precision::F32).with_options(options)
     };
-    let encoder = load(&named("query").unwrap(), Engine::Kernels);
+    let encoder = load(&with_prompt("query").unwrap(), Engine::Kernels);
     for entry in golden("nomic_bert").iter().filter(|entry| entry.side == "query") {
-        let got = encoder.encode_one(&texts[entry.text], Side::Paper).unwrap().vector;
-        assert!(cosine(&got, &entry.vector) >= 0.99999, "{:?}", texts[entry.text]);
+        let vector = encoder.encode_one(&texts[entry.text], InputType::Document).unwrap().vector;
+        assert!(cosine(&vector, &entry.vector) >= 0.99999, "{:?}", texts[entry.text]);
     }
     let shortened = ModelOptions { dimensions: Some(8), ..ModelOptions::default() };
     let both = shortened.clone().or(&encoder.model().options);
     assert_eq!((both.dimensions, both.prompt_name.as_deref()), (Some(8), Some("query")));
-    let again = encoder.model().clone().with_options(shortened.clone()).unwrap();
-    let at_once = open("nomic_bert", Precision::F32).with_options(shortened).unwrap();
-    assert_eq!(again.fingerprint, at_once.fingerprint, "what was asked for before is not left behind");
-    let message = named("clustering").unwrap_err().to_string();
+    let replaced = encoder.model().clone().with_options(shortened.clone()).unwrap();
+    let direct = open("nomic_bert", Precision::F32).with_options(shortened).unwrap();
+    assert_eq!(replaced.fingerprint, direct.fingerprint, "the earlier options have no effect");
+    let message = with_prompt("clustering").unwrap_err().to_string();
     assert!(
-        message.contains("--prompt-name: got \"clustering\"") && message.contains("\"document\", \"query\""),
+        message.contains("--prompt-name: this model has no prompt \"clustering\"")
+            && message.contains("\"document\", \"query\""),
         "{message}"
     );
 }
 
 #[test]
-fn the_end_of_a_text_is_kept_behind_its_prompt() {
+fn left_truncation_keeps_the_prompt_and_the_end_of_the_text() {
     let folder = open("nomic_bert", Precision::F32);
     let encoder = load(&folder, Engine::Kernels);
     let long = format!("{} the very last word", "ice core ".repeat(900));
-    let reading = Reading { keep: Keep::End, ..encoder.reading(Side::Query) };
-    let read = encoder.tokenize(&[&long], &reading).unwrap().remove(0);
+    let options =
+        EncodeOptions { truncation_side: TruncationSide::Left, ..encoder.encode_options(InputType::Query) };
+    let read = encoder.tokenize(&[&long], &options).unwrap().remove(0);
     assert!(
         read.truncated
-            && read.ids.len() > folder.stated.max_length - 3
-            && read.ids.len() <= folder.stated.max_length
+            && read.ids.len() > folder.config.max_length - 3
+            && read.ids.len() <= folder.config.max_length
     );
-    let beginning = encoder.tokenize(&["ice"], &encoder.reading(Side::Query)).unwrap().remove(0).ids;
+    let beginning =
+        encoder.tokenize(&["ice"], &encoder.encode_options(InputType::Query)).unwrap().remove(0).ids;
     let prompt = &beginning[..beginning.len() - 2];
-    assert_eq!(read.ids[..prompt.len()], *prompt, "the prompt is still there");
-    let end = encoder.tokenize(&["the very last word"], &encoder.reading(Side::Query)).unwrap().remove(0).ids;
+    assert_eq!(read.ids[..prompt.len()], *prompt, "the prompt is kept");
+    let end = encoder
+        .tokenize(&["the very last word"], &encoder.encode_options(InputType::Query))
+        .unwrap()
+        .remove(0)
+        .ids;
     let end = &end[prompt.len()..];
     assert_eq!(read.ids[read.ids.len() - end.len()..], *end);
-    let short = encoder.tokenize(&["ice core"], &reading).unwrap().remove(0);
+    let short = encoder.tokenize(&["ice core"], &options).unwrap().remove(0);
     assert_eq!(
         (short.truncated, short.ids),
-        (false, encoder.tokenize(&["ice core"], &encoder.reading(Side::Query)).unwrap().remove(0).ids)
+        (
+            false,
+            encoder.tokenize(&["ice core"], &encoder.encode_options(InputType::Query)).unwrap().remove(0).ids
+        )
     );
 }
 
 #[test]
-fn whatever_changes_a_vector_changes_the_fingerprint() {
+fn every_setting_that_changes_vectors_changes_the_fingerprint() {
     let fingerprint = |folder: &ModelFolder| folder.fingerprint.sha256.clone();
     let mut seen = std::collections::HashSet::new();
     let folder = copy("gemma3");
-    let mut note = |what: &str, folder: &ModelFolder| assert!(seen.insert(fingerprint(folder)), "{what}");
+    let mut assert_new =
+        |setting: &str, folder: &ModelFolder| assert!(seen.insert(fingerprint(folder)), "{setting}");
     let opened = || open_in(folder.path(), Precision::F32).unwrap();
-    note("as it is", &opened());
+    assert_new("unchanged", &opened());
     let options = |dimensions, name: Option<&str>| ModelOptions {
         dimensions,
         prompt_name: name.map(String::from),
         title: None,
     };
-    note("fewer dimensions", &opened().with_options(options(Some(8), None)).unwrap());
-    note("a named prompt", &opened().with_options(options(None, Some("query"))).unwrap());
+    assert_new("fewer dimensions", &opened().with_options(options(Some(8), None)).unwrap());
+    assert_new("a prompt by name", &opened().with_options(options(None, Some("query"))).unwrap());
     assert_eq!(
         fingerprint(&opened().with_options(options(Some(24), None)).unwrap()),
         fingerprint(&opened()),
-        "all dimensions are no fewer"
+        "the full number of dimensions has the fingerprint of the model"
     );
     let write = |path: &str, from: &str, to: &str| {
         let path = folder.path().join(path);
@@ -307,29 +323,29 @@ fn whatever_changes_a_vector_changes_the_fingerprint() {
         std::fs::write(&path, text.replace(from, to)).unwrap();
     };
     write("config_sentence_transformers.json", "title: none", "title: some");
-    note("another prompt for papers", &opened());
+    assert_new("another document prompt", &opened());
     write("config_sentence_transformers.json", "task: search", "task: find");
-    note("another prompt for queries", &opened());
+    assert_new("another query prompt", &opened());
     write("3_Dense/config.json", "Identity", "Tanh");
-    note("another function", &opened());
+    assert_new("another activation function", &opened());
     write("sentence_bert_config.json", "{", "{\"do_lower_case\": true,");
-    note("lower case", &opened());
+    assert_new("lower case", &opened());
     let weights = folder.path().join("2_Dense/model.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&weights, bytes).unwrap();
-    note("another head", &opened());
+    assert_new("other weights of the head", &opened());
     let adapted = open("specter2", Precision::F32);
     let (from, to) = (adapted.path.join("adhoc_query"), adapted.path.join("proximity"));
-    note("two adapters", &adapted);
+    assert_new("two adapters", &adapted);
     for file in ["adapter_config.json", "pytorch_adapter.bin"] {
         std::fs::copy(to.join(file), from.join(file)).unwrap();
     }
-    note("one adapter twice", &open_in(&adapted.path, Precision::F32).unwrap());
+    assert_new("the same adapter for both input types", &open_in(&adapted.path, Precision::F32).unwrap());
 }
 
 #[test]
-fn what_is_not_supported_is_refused_by_its_name() {
+fn unsupported_settings_are_refused_by_name() {
     let cases = [
         (
             "gemma3",
@@ -360,7 +376,7 @@ fn what_is_not_supported_is_refused_by_its_name() {
             "2_Dense/config.json",
             "\"in_features\": 32",
             "\"in_features\": 31",
-            "2_Dense, which takes 31",
+            "states 2_Dense inputs 31",
         ),
         (
             "gemma3",
@@ -392,7 +408,7 @@ fn what_is_not_supported_is_refused_by_its_name() {
             "model.safetensors.index.json",
             "model-00001",
             "../model-00001",
-            "wanted names of files beside it",
+            "its files must be in the same folder",
         ),
         (
             "distilbert",
@@ -415,19 +431,31 @@ fn what_is_not_supported_is_refused_by_its_name() {
             "\"mh_adapter\": true",
             "this kind of adapter",
         ),
-        ("distilbert", "config.json", "\"n_heads\": 4", "\"n_heads\": 3", "num_attention_heads: got 3"),
+        (
+            "distilbert",
+            "config.json",
+            "\"n_heads\": 4",
+            "\"n_heads\": 3",
+            "num_attention_heads must divide hidden_size",
+        ),
         ("modernbert", "config.json", "sliding_attention\",", "near\",", "\"near\" is not supported"),
-        ("qwen3", "config.json", "\"rms_norm_eps\": 1e-06", "\"rms_norm_eps\": -1", "rms_norm_eps: got -1"),
+        (
+            "qwen3",
+            "config.json",
+            "\"rms_norm_eps\": 1e-06",
+            "\"rms_norm_eps\": -1",
+            "rms_norm_eps must be greater than 0 (got -1)",
+        ),
         ("qwen3", "config.json", "{", "{\"quantization_config\": {},", "quantised weights"),
         (
             "jina_bert",
             "sentence_bert_config.json",
             "\"max_seq_length\": 624",
             "\"max_seq_length\": 2",
-            "reads 2 tokens, of which special ones and the prompt \"\" take 2",
+            "reads at most 2 tokens, and the special tokens and the prompt \"\" already take 2",
         ),
     ];
-    for (name, file, from, to, said) in cases {
+    for (name, file, from, to, expected) in cases {
         let folder = if name == "specter2" { open(name, Precision::F32).path } else { copy(name).keep() };
         let path = folder.join(file);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -435,13 +463,13 @@ fn what_is_not_supported_is_refused_by_its_name() {
         std::fs::write(&path, text.replace(from, to)).unwrap();
         let refused = open_in(&folder, Precision::F32).and_then(|folder| Encoder::load(&folder).map(drop));
         let message = refused.unwrap_err().to_string();
-        assert!(message.contains(said), "{name}: {file}: wanted {said:?}, got {message}");
+        assert!(message.contains(expected), "{name}: {file}: expected {expected:?}, got {message}");
         std::fs::remove_dir_all(folder).unwrap();
     }
 }
 
 #[test]
-fn a_folder_without_weights_or_with_broken_ones_says_so() {
+fn missing_or_truncated_weights_are_reported() {
     let folder = copy("roberta");
     let weights = folder.path().join("pytorch_model.bin");
     let bytes = std::fs::read(&weights).unwrap();
@@ -458,14 +486,14 @@ fn a_folder_without_weights_or_with_broken_ones_says_so() {
 }
 
 #[test]
-fn folders_that_would_give_other_vectors_are_refused() {
+fn folders_that_would_give_wrong_vectors_are_refused() {
     let refused = |folder: &Path| {
         let loaded = open_in(folder, Precision::F32).and_then(|folder| Encoder::load(&folder).map(drop));
         loaded.unwrap_err().to_string()
     };
-    let assert_says = |folder: &Path, said: &str| {
+    let assert_refused = |folder: &Path, expected: &str| {
         let message = refused(folder);
-        assert!(message.contains(said), "wanted {said:?}, got {message}");
+        assert!(message.contains(expected), "expected {expected:?}, got {message}");
     };
     let folder = copy("mpnet");
     let weights = folder.path().join("model.safetensors");
@@ -476,7 +504,7 @@ fn folders_that_would_give_other_vectors_are_refused() {
     let at = head + query.as_u64().unwrap() as usize;
     bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(&weights, bytes).unwrap();
-    assert_says(folder.path(), "has values that are no numbers");
+    assert_refused(folder.path(), "has values that are not finite");
 
     let folder = copy("roberta");
     let weights = folder.path().join("pytorch_model.bin");
@@ -484,49 +512,49 @@ fn folders_that_would_give_other_vectors_are_refused() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x40;
     std::fs::write(&weights, bytes).unwrap();
-    assert_says(folder.path(), "pytorch_model.bin");
+    assert_refused(folder.path(), "pytorch_model.bin");
 
     let folder = copy("gemma3");
     std::fs::remove_file(folder.path().join("modules.json")).unwrap();
-    assert_says(folder.path(), "2_Dense is there, but no modules.json");
+    assert_refused(folder.path(), "contains 2_Dense, but not modules.json");
 
-    assert_says(copy("specter2").path(), "nothing says which texts go through which");
+    assert_refused(copy("specter2").path(), "does not state which texts they are for");
 
     let folder = copy("xlm_roberta");
     let config = folder.path().join("config.json");
     std::fs::remove_file(&config).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &config).unwrap();
-    assert_says(folder.path(), "is no plain file");
+    assert_refused(folder.path(), "not a regular file");
 
     let folder = copy("modernbert");
     let path = folder.path().join("tokenizer.json");
     let mut tokenizer: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let words = tokenizer["model"]["vocab"].as_object_mut().unwrap();
-    for more in 0..10_000 {
-        words.insert(format!("more{more}"), (words.len()).into());
+    for number in 0..10_000 {
+        words.insert(format!("more{number}"), (words.len()).into());
     }
     std::fs::write(&path, tokenizer.to_string()).unwrap();
-    assert_says(folder.path(), "but the model has vectors for");
+    assert_refused(folder.path(), "but the model has vectors for");
 }
 
 #[test]
-fn a_bare_folder_is_read_as_the_reference_library_reads_it() {
+fn a_folder_without_pooling_files_gets_the_default_pooling_of_the_reference_library() {
     let folder = copy("qwen3");
     std::fs::remove_file(folder.path().join("modules.json")).unwrap();
     std::fs::remove_dir_all(folder.path().join("1_Pooling")).unwrap();
     let texts = texts();
     let encoder = load(&open_in(folder.path(), Precision::F32).unwrap(), Engine::Kernels);
     for entry in golden("qwen3").iter().filter(|entry| entry.side == "paper" && entry.dimensions.is_none()) {
-        let got = encoder.encode_one(&texts[entry.text], Side::Paper).unwrap().vector;
-        assert!(cosine(&got, &entry.vector) >= 0.99999, "the last token, where each sees those before it");
+        let vector = encoder.encode_one(&texts[entry.text], InputType::Document).unwrap().vector;
+        assert!(cosine(&vector, &entry.vector) >= 0.99999, "a causal model has last-token pooling");
     }
 }
 
 #[test]
-fn models_that_are_known_state_what_the_program_can_do() {
-    let known: Vec<Manifest> = Manifest::all_known().collect();
-    assert!(known.len() >= 10);
-    for manifest in known {
+fn the_built_in_manifests_can_all_be_opened() {
+    let manifests: Vec<Manifest> = Manifest::all_built_in().collect();
+    assert!(manifests.len() >= 10);
+    for manifest in manifests {
         let architecture = manifest.architecture.as_str();
         let folder = tempfile::tempdir().unwrap();
         let config = serde_json::json!({
@@ -547,11 +575,11 @@ fn models_that_are_known_state_what_the_program_can_do() {
             std::fs::create_dir_all(folder.path().join(&dense.folder)).unwrap();
             std::fs::write(folder.path().join(&dense.folder).join("model.safetensors"), "{}").unwrap();
         }
-        let stated = Manifest { files: Vec::new(), ..manifest.clone() };
-        std::fs::write(folder.path().join("model.toml"), toml::to_string(&stated).unwrap()).unwrap();
+        let without_files = Manifest { files: Vec::new(), ..manifest.clone() };
+        std::fs::write(folder.path().join("model.toml"), toml::to_string(&without_files).unwrap()).unwrap();
         let opened = open_in(folder.path(), Precision::F32).unwrap();
         assert_eq!(
-            (opened.stated.max_length, opened.dimension()),
+            (opened.config.max_length, opened.dimension()),
             (manifest.max_length, manifest.dimension),
             "{}",
             manifest.name

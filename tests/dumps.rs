@@ -1,4 +1,4 @@
-//! The same five papers in every format, packed in every way, give the same five papers.
+//! The same five papers in every dump format and compression give the same five papers. Damaged dumps are reported.
 
 use crate::support::{data, ingest, papers_of};
 use likewise::search::Library;
@@ -13,11 +13,11 @@ fn read(path: &Path, format: Option<Format>) -> Vec<Paper> {
 
 /// The papers of several files, read in one run.
 fn read_all(names: &[&str], columns: &str) -> Vec<Paper> {
-    let named: Vec<PathBuf> = names.iter().map(|name| data(name)).collect();
-    let sources: Vec<Source> = sources(&named).into_iter().map(Result::unwrap).collect();
+    let paths: Vec<PathBuf> = names.iter().map(|name| data(name)).collect();
+    let sources: Vec<Source> = sources(&paths).into_iter().map(Result::unwrap).collect();
     let columns: Columns = if columns.is_empty() { Columns::default() } else { columns.parse().unwrap() };
     let mut reader = Reader::new(None, columns);
-    assert!(reader.gather(&sources).unwrap().iter().all(|(_, refused)| refused.is_empty()));
+    assert!(reader.load_abstracts(&sources).unwrap().iter().all(|(_, refused)| refused.is_empty()));
     sources.iter().flat_map(|source| papers_of(reader.read(source).unwrap())).collect()
 }
 
@@ -27,46 +27,48 @@ fn ids(list: &[String]) -> Vec<PaperId> {
 
 #[test]
 fn every_format_gives_the_same_five_papers() {
-    let wanted = read(&data("five/plain.jsonl"), None);
-    assert_eq!(wanted.len(), 5);
-    assert_eq!(wanted[2].id.as_str(), "math/0309136");
-    assert_eq!(wanted[0].url.as_deref(), Some("https://arxiv.org/abs/2101.00001"));
+    let plain = read(&data("five/plain.jsonl"), None);
+    assert_eq!(plain.len(), 5);
+    assert_eq!(plain[2].id.as_str(), "math/0309136");
+    assert_eq!(plain[0].url.as_deref(), Some("https://arxiv.org/abs/2101.00001"));
     for name in ["arxiv.jsonl", "array.json", "oai.xml", "oai-raw.xml", "atom.xml", "table.csv", "table.tsv"]
     {
-        assert_eq!(read(&data(&format!("five/{name}")), None), wanted, "{name}");
+        assert_eq!(read(&data(&format!("five/{name}")), None), plain, "{name}");
     }
-    assert_eq!(read_all(&["five/table.parquet"], "id=paper,abstract=body"), wanted);
+    assert_eq!(read_all(&["five/table.parquet"], "id=paper,abstract=body"), plain);
 
-    // What the others do not have, or say in their own way: where it is from, other ids, less exact dates.
+    // The other formats differ in some fields: they have a source and alternate ids, and some have less exact dates.
     let from = |source: &str, change: fn(usize, &mut Paper)| -> Vec<Paper> {
-        let paper = |(place, paper): (usize, &Paper)| {
+        let paper = |(index, paper): (usize, &Paper)| {
             let mut paper = Paper { source: Some(source.into()), ..paper.clone() };
-            change(place, &mut paper);
+            change(index, &mut paper);
             paper
         };
-        wanted.iter().enumerate().map(paper).collect()
+        plain.iter().enumerate().map(paper).collect()
     };
     assert_eq!(read(&data("five/daily.json"), None), from("daily-papers", |_, _| ()));
-    let expected =
-        from("semantic-scholar", |place, paper| paper.also = ids(&[format!("corpusid:{}", place + 1)]));
+    let expected = from("semantic-scholar", |index, paper| {
+        paper.alternate_ids = ids(&[format!("corpusid:{}", index + 1)])
+    });
     assert_eq!(read_all(&["five/s2-papers.jsonl", "five/s2-abstracts.jsonl"], ""), expected);
-    let expected = from("openalex", |place, paper| paper.also = ids(&[format!("openalex:W{}", place + 1)]));
+    let expected =
+        from("openalex", |index, paper| paper.alternate_ids = ids(&[format!("openalex:W{}", index + 1)]));
     assert_eq!(read(&data("five/openalex.jsonl"), None), expected);
-    let expected = from("pubmed", |place, paper| paper.also = ids(&[format!("pmid:{}", place + 1)]));
+    let expected = from("pubmed", |index, paper| paper.alternate_ids = ids(&[format!("pmid:{}", index + 1)]));
     assert_eq!(read(&data("five/pubmed.xml"), None), expected);
-    let mut expected = from("acl", |place, paper| {
-        let volume = if place == 2 { "v2.1".into() } else { format!("v1.{}", [1, 2, 0, 3, 4][place]) };
-        paper.also = ids(&[format!("2021.five-{volume}")]);
+    let mut expected = from("acl", |index, paper| {
+        let volume = if index == 2 { "v2.1".into() } else { format!("v1.{}", [1, 2, 0, 3, 4][index]) };
+        paper.alternate_ids = ids(&[format!("2021.five-{volume}")]);
         paper.published = paper.published.as_deref().map(|date| date[..7].into());
         paper.venue = Some("five".into());
         paper.categories.clear();
     });
-    // A volume after the other.
-    let second = expected.remove(2);
-    expected.push(second);
+    // The file lists the papers by volume, and paper 2 is in the second volume.
+    let of_second_volume = expected.remove(2);
+    expected.push(of_second_volume);
     assert_eq!(read(&data("five/acl.xml"), None), expected);
-    let expected = from("papercopilot", |place, paper| {
-        paper.also = ids(&[format!("five2021/{}", place + 1)]);
+    let expected = from("papercopilot", |index, paper| {
+        paper.alternate_ids = ids(&[format!("five2021/{}", index + 1)]);
         paper.published = Some("2021".into());
         paper.venue = Some("five".into());
     });
@@ -78,28 +80,28 @@ fn every_format_gives_the_same_five_papers() {
         url: paper.url.clone(),
         ..Paper::default()
     };
-    assert_eq!(read(&data("five/corpus.jsonl"), None), wanted.iter().map(bare).collect::<Vec<_>>());
+    assert_eq!(read(&data("five/corpus.jsonl"), None), plain.iter().map(bare).collect::<Vec<_>>());
     for page in ["five/daily-dated.txt", "five/daily-undated.txt"] {
-        // A page has titles and abstracts only; ids come from the titles.
+        // A page has only titles and abstracts, so the ids are made from the titles.
         let by_title = |paper: &Paper| Paper {
             id: PaperId::from_title(&paper.title).unwrap(),
             source: Some("daily-papers".into()),
             url: None,
             ..bare(paper)
         };
-        assert_eq!(read(&data(page), None), wanted.iter().map(by_title).collect::<Vec<_>>(), "{page}");
+        assert_eq!(read(&data(page), None), plain.iter().map(by_title).collect::<Vec<_>>(), "{page}");
     }
 }
 
 #[test]
-fn all_formats_of_five_papers_are_five_papers() {
+fn five_papers_in_eight_formats_are_ingested_as_five_papers() {
     let folder = tempfile::tempdir().unwrap();
     let names =
         "arxiv.jsonl daily-dated.txt openalex.jsonl pubmed.xml acl.xml five2021.json daily.json corpus.jsonl";
     let files: Vec<PathBuf> = names.split(' ').map(|name| data(&format!("five/{name}"))).collect();
     let counts = ingest(folder.path(), &files);
     assert_eq!((counts.added, counts.encoded), (5, 5), "{counts:?}");
-    // The corpus has no source: it speaks for whoever said it before.
+    // Without corpus.jsonl: its records have no source, so each would replace any record with the same id.
     let again = ingest(folder.path(), &files[..7]);
     assert_eq!((again.added, again.encoded), (0, 0), "{again:?}");
     let library = Library::open(folder.path(), crate::support::encoder()).unwrap();
@@ -109,18 +111,18 @@ fn all_formats_of_five_papers_are_five_papers() {
         let paper = library.paper(id).unwrap();
         assert_eq!(paper.id.as_str(), "2101.00004", "{id}");
         assert_eq!(
-            (paper.also.len(), paper.authors.len(), paper.published.as_deref()),
+            (paper.alternate_ids.len(), paper.authors.len(), paper.published.as_deref()),
             (5, 2, Some("2021-01-07"))
         );
     }
 }
 
 #[test]
-fn packing_is_told_by_magic_bytes() {
+fn compression_is_detected_by_magic_bytes() {
     let plain = std::fs::read(data("five/plain.jsonl")).unwrap();
-    let wanted = read(&data("five/plain.jsonl"), None);
+    let expected = read(&data("five/plain.jsonl"), None);
     let folder = tempfile::tempdir().unwrap();
-    // Two members, cut in the middle of a line; the names say nothing.
+    // Two compressed members, split in the middle of a line, in files without an extension.
     let (head, tail) = plain.split_at(plain.len() / 2);
     let gz = |bytes: &[u8]| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -133,19 +135,19 @@ fn packing_is_told_by_magic_bytes() {
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     };
-    let packed = [
+    let compressed = [
         ("a", [gz(head), gz(tail)].concat()),
         ("b", [zst(head), zst(tail)].concat()),
         ("c", [bz2(head), bz2(tail)].concat()),
     ];
-    for (name, bytes) in packed {
+    for (name, bytes) in compressed {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        assert_eq!(read(&path, None), wanted, "{name}");
+        assert_eq!(read(&path, None), expected, "{name}");
     }
 }
 
-/// A .zip of these members, made by Python: it is the other side's word on what one is.
+/// Writes a .zip with these members (name and file), with Python as an independent implementation.
 fn zip(path: &Path, members: &[(&str, &Path)]) {
     let mut python = std::process::Command::new("python3");
     let script = "import sys, zipfile\n\
@@ -179,65 +181,66 @@ fn the_members_of_an_archive_are_dumps() {
     assert_eq!(papers_of(reader.read(&all[1]).unwrap()), read(&acl, None));
     assert!(all.len() == 3 && reader.read(&all[2]).is_err(), "{all:?}");
 
-    // One byte of the first member is another: that is noticed, at the latest by the checksum.
+    // One changed byte in the first member is detected, at the latest by its checksum.
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[200] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let refused = |entries: dump::Entries| entries.filter(Result::is_err).count();
     assert!(reader.read(&all[0]).map_or(1, |dump| refused(dump.entries)) > 0);
     std::fs::write(&path, b"PK\x03\x04 and no more").unwrap();
-    assert!(sources(&[path]).remove(0).unwrap_err().to_string().contains("wanted a .zip"));
+    assert!(sources(&[path]).remove(0).unwrap_err().to_string().contains("a .zip must be complete"));
 }
 
 #[test]
-fn a_cut_gzip_gives_what_it_has_and_then_says_so() {
+fn a_truncated_gzip_gives_its_complete_papers_and_then_an_error() {
     let plain = std::fs::read(data("five/plain.jsonl")).unwrap();
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
     encoder.write_all(&plain).unwrap();
-    let mut packed = encoder.finish().unwrap();
-    packed.truncate(packed.len() * 3 / 4);
+    let mut compressed = encoder.finish().unwrap();
+    compressed.truncate(compressed.len() * 3 / 4);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cut.gz");
-    std::fs::write(&path, packed).unwrap();
+    std::fs::write(&path, compressed).unwrap();
     let entries: Vec<_> = dump::read(&path, None).unwrap().entries.collect();
     assert!(entries.len() >= 4 && entries[..3].iter().all(Result::is_ok), "{entries:?}");
     let reason = &entries.last().unwrap().as_ref().unwrap_err().reason;
-    assert!(reason.contains("ends badly"), "{reason}");
+    assert!(reason.contains("cannot be read past this point"), "{reason}");
 }
 
 #[test]
-fn what_looks_like_nothing_is_refused_with_the_formats() {
+fn an_unknown_format_is_refused_with_the_list_of_formats() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.pdf");
     std::fs::write(&path, "%PDF-1.5").unwrap();
     let message = dump::read(&path, None).err().unwrap().to_string();
     assert!(message.contains("%PDF-1.5") && message.contains("daily-papers"), "{message}");
     let message = dump::read(&data("five/s2-abstracts.jsonl"), None).err().unwrap().to_string();
-    assert!(message.contains("papers in the same run"), "{message}");
-    let message = dump::read(&data("five/table.parquet"), None).map(|dump| dump.entries.count());
-    assert_eq!(message.unwrap(), 5, "its title is called as usual");
+    assert!(message.contains("in the same run as its papers"), "{message}");
+    let count = dump::read(&data("five/table.parquet"), None).map(|dump| dump.entries.count());
+    assert_eq!(count.unwrap(), 5, "the title column has the usual name");
     std::fs::write(&path, "PAR1 and no more").unwrap();
     let message = dump::read(&path, None).err().unwrap().to_string();
-    assert!(message.contains("wanted a whole Parquet file"), "{message}");
+    assert!(message.contains("the Parquet file must be complete"), "{message}");
     std::fs::write(&path, "").unwrap();
-    assert!(read(&path, None).is_empty(), "an empty file has no papers, and nothing wrong with it");
+    assert!(read(&path, None).is_empty(), "an empty file has no papers and is no error");
 }
 
-/// What is done to a dump's bytes to see whether its reader bears it.
-fn spoiled(bytes: &[u8], how: &[(u8, u16, u8)]) -> Vec<u8> {
+/// The bytes after random edits. An edit is a kind (change, truncate, insert, duplicate, delete), a position, and a
+/// value or a length.
+fn damaged(bytes: &[u8], edits: &[(u8, u16, u8)]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    for (act, place, value) in how {
-        let place = usize::from(*place) % bytes.len().max(1);
-        match act % 5 {
-            0 if !bytes.is_empty() => bytes[place] = *value,
-            1 => bytes.truncate(place),
-            2 => bytes.insert(place.min(bytes.len()), *value),
+    for (kind, position, value) in edits {
+        let position = usize::from(*position) % bytes.len().max(1);
+        match kind % 5 {
+            0 if !bytes.is_empty() => bytes[position] = *value,
+            1 => bytes.truncate(position),
+            2 => bytes.insert(position.min(bytes.len()), *value),
             3 => {
-                let piece = bytes[place..(place + usize::from(*value)).min(bytes.len())].to_vec();
-                bytes.splice(place..place, piece);
+                let copy = bytes[position..(position + usize::from(*value)).min(bytes.len())].to_vec();
+                bytes.splice(position..position, copy);
             }
             4 if !bytes.is_empty() => {
-                drop(bytes.drain(place..(place + usize::from(*value)).min(bytes.len())))
+                drop(bytes.drain(position..(position + usize::from(*value)).min(bytes.len())))
             }
             _ => {}
         }
@@ -245,7 +248,7 @@ fn spoiled(bytes: &[u8], how: &[(u8, u16, u8)]) -> Vec<u8> {
     bytes
 }
 
-mod spoiled_dumps {
+mod damaged_dumps {
     use super::*;
     use proptest::prelude::*;
 
@@ -255,13 +258,13 @@ mod spoiled_dumps {
         ))]
 
         #[test]
-        fn no_reader_panics_or_never_ends(how in proptest::collection::vec(any::<(u8, u16, u8)>(), 0..12)) {
+        fn every_reader_ends_without_panic(edits in proptest::collection::vec(any::<(u8, u16, u8)>(), 0..12)) {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("five2021.json");
             for file in std::fs::read_dir(data("five")).unwrap() {
-                let bytes = spoiled(&std::fs::read(file.unwrap().path()).unwrap(), &how);
+                let bytes = damaged(&std::fs::read(file.unwrap().path()).unwrap(), &edits);
                 std::fs::write(&path, &bytes).unwrap();
-                // As what it looks like, and as everything else.
+                // With the detected format, and with every other one.
                 let formats = Format::ALL.into_iter().map(Some);
                 for format in std::iter::once(None).chain(formats) {
                     let Ok(dump) = dump::read(&path, format) else { continue };
@@ -273,7 +276,7 @@ mod spoiled_dumps {
     }
 
     #[test]
-    fn deep_and_endless_things_end() {
+    fn deeply_nested_input_ends_quickly() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep");
         let deep = |open: &str, count: usize| open.repeat(count);

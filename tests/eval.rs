@@ -1,27 +1,28 @@
-//! Judged sets, measured and compared by the program, as its users run it.
+//! `likewise eval` as a process: test collections, metrics, comparisons with other runs, calibration.
 
 use crate::support::{data, likewise, papers_of};
-use likewise::evaluation::JudgedSet;
+use likewise::evaluation::TestCollection;
 use likewise_papers::dump;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-/// A set of the first papers of the sample: `t…` asks by a title for its abstract, `9901.00001` by the paper for the next
-/// two, which are about the same.
-fn write(folder: &Path) {
+/// Writes a test collection of the sample: the queries `t …` have a title as their text and that paper as the answer,
+/// and the query `9901.00001` is a paper whose answers are the next two papers, which are on the same subject.
+fn write_collection(folder: &Path) {
     let papers = papers_of(dump::read(&data("sample.jsonl"), None).unwrap());
     let line = |value: Value| value.to_string() + "\n";
     let corpus =
         papers.iter().map(|paper| json!({"_id": paper.id, "title": paper.title, "text": paper.r#abstract}));
     fs::write(folder.join("corpus.jsonl"), corpus.map(line).collect::<String>()).unwrap();
-    let asked = papers
+    let by_title = papers
         .iter()
         .take(20)
         .map(|paper| json!({"_id": format!("t {}", paper.id.as_str()), "text": paper.title}));
     let by_paper = json!({"_id": papers[0].id});
-    fs::write(folder.join("queries.jsonl"), asked.chain([by_paper]).map(line).collect::<String>()).unwrap();
+    fs::write(folder.join("queries.jsonl"), by_title.chain([by_paper]).map(line).collect::<String>())
+        .unwrap();
     let mut qrels = "query-id\tcorpus-id\tscore\n".to_string();
     for paper in papers.iter().take(20) {
         qrels += &format!("t {0}\t{0}\t2\n", paper.id.as_str());
@@ -37,38 +38,43 @@ fn eval(arguments: &[&str]) -> Output {
     likewise(&[&["eval"], arguments].concat()).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+/// Standard output and standard error.
+fn printed(output: &Output) -> String {
     [&*output.stdout, &*output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
 }
 
 #[test]
-fn a_set_is_encoded_once_asked_and_measured() {
+fn a_collection_is_encoded_once_and_evaluated() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
-    write(folder.path());
-    let set = path("");
+    write_collection(folder.path());
+    let collection = path("");
     let output = eval(&[
-        &set,
+        &collection,
         "--data",
-        &path("kept"),
+        &path("data"),
         "--save-run",
-        &path("mine.run"),
+        &path("original.run"),
         "--per-query",
         &path("q.tsv"),
     ]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
     assert!(
-        said(&output).contains("21 queries, 22 judgements, relevant from grade 1 on"),
+        printed(&output).contains("21 queries, 22 judgements, relevant from grade 1 on"),
         "{}",
-        said(&output)
+        printed(&output)
     );
-    let told = fs::read_to_string(path("q.tsv")).unwrap();
-    assert_eq!((told.lines().count(), told.contains("\tt 9901.00001\t")), (22, true), "{told}");
+    let per_query = fs::read_to_string(path("q.tsv")).unwrap();
+    assert_eq!(
+        (per_query.lines().count(), per_query.contains("\tt 9901.00001\t")),
+        (22, true),
+        "{per_query}"
+    );
 
-    // A run that has everything in the opposite order is worse, by so much, and not by chance.
-    let run = fs::read_to_string(path("mine.run")).unwrap();
-    assert!(!run.contains("\n9901.00001\tQ0\t9901.00001\t"), "a query is no answer to itself");
-    let worse: Vec<String> = run
+    // A run with the hits in reverse order is significantly worse.
+    let run = fs::read_to_string(path("original.run")).unwrap();
+    assert!(!run.contains("\n9901.00001\tQ0\t9901.00001\t"), "the query paper must not be a hit");
+    let reversed: Vec<String> = run
         .lines()
         .map(|line| {
             let mut parts: Vec<String> = line.split('\t').map(str::to_string).collect();
@@ -76,30 +82,33 @@ fn a_set_is_encoded_once_asked_and_measured() {
             parts.join("\t")
         })
         .collect();
-    fs::write(path("worse.run"), worse.join("\n")).unwrap();
-    let output = eval(&[&set, "--data", &path("kept"), "--against", &path("worse.run"), "--json"]);
-    assert!(said(&output).contains("120 papers read, 0 encoded"), "{}", said(&output));
+    fs::write(path("reversed.run"), reversed.join("\n")).unwrap();
+    let output = eval(&[&collection, "--data", &path("data"), "--against", &path("reversed.run"), "--json"]);
+    assert!(printed(&output).contains("120 papers read, 0 encoded"), "{}", printed(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let (worse, mine) = (&report["systems"][0], &report["systems"][1]);
+    let (reversed, original) = (&report["systems"][0], &report["systems"][1]);
     let mrr = report["measures"].as_array().unwrap().iter().position(|name| name == "MRR").unwrap();
-    assert!(mine["means"][mrr].as_f64().unwrap() > 0.95, "{mine}");
-    assert!(worse["means"][mrr].as_f64().unwrap() < 0.1, "{worse}");
-    assert!(mine["compared"][mrr]["p"].as_f64().unwrap() < 0.001, "{mine}");
-    assert!(mine["compared"][mrr]["interval"][0].as_f64().unwrap() > 0.5, "{mine}");
-    assert!(worse.get("compared").is_none() && worse["unjudged"].as_f64().unwrap() > 0.9);
+    assert!(original["means"][mrr].as_f64().unwrap() > 0.95, "{original}");
+    assert!(reversed["means"][mrr].as_f64().unwrap() < 0.1, "{reversed}");
+    assert!(original["compared"][mrr]["p"].as_f64().unwrap() < 0.001, "{original}");
+    assert!(original["compared"][mrr]["interval"][0].as_f64().unwrap() > 0.5, "{original}");
+    assert!(reversed.get("compared").is_none() && reversed["unjudged"].as_f64().unwrap() > 0.9);
 
-    // Modes beside each other, asked for ten hits as readers are.
-    let output = eval(&[&set, "--data", &path("kept"), "--mode", "semantic,hybrid,lexical", "-k", "10"]);
-    for told in [", semantic\n", ", hybrid\n", ", lexical\n", "p 1.0000"] {
-        assert!(said(&output).contains(told), "{told}: {}", said(&output));
+    // Several modes in one run, with ten hits each.
+    let output =
+        eval(&[&collection, "--data", &path("data"), "--mode", "semantic,hybrid,lexical", "-k", "10"]);
+    for part in [", semantic\n", ", hybrid\n", ", lexical\n", "p 1.0000"] {
+        assert!(printed(&output).contains(part), "{part}: {}", printed(&output));
     }
 
-    // What scores mean, and what the space is like.
-    let output = eval(&[&set, "--data", &path("kept"), "--calibrate", "-k", "100"]);
-    for told in ["[chances.texts]\n", "semantic = { slope = ", "hybrid = { slope = ", "of that in use 0."] {
-        assert!(said(&output).contains(told), "{told}: {}", said(&output));
+    // The calibration of scores, and the statistics of the vectors.
+    let output = eval(&[&collection, "--data", &path("data"), "--calibrate", "-k", "100"]);
+    for part in
+        ["[calibration.texts]\n", "semantic = { slope = ", "hybrid = { slope = ", "of the current curve 0."]
+    {
+        assert!(printed(&output).contains(part), "{part}: {}", printed(&output));
     }
-    let output = eval(&["--space", &path("space.svg"), "--data", &path("kept")]);
+    let output = eval(&["--space", &path("space.svg"), "--data", &path("data")]);
     let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((figures["papers"].as_u64(), figures["compared"].as_u64()), (Some(120), Some(120)));
     assert!((0.0..0.3).contains(&figures["anisotropy"].as_f64().unwrap()), "{figures}");
@@ -110,19 +119,20 @@ fn a_set_is_encoded_once_asked_and_measured() {
     roxmltree::Document::parse(&page).unwrap();
     assert!(page.contains("Hubness") && page.contains("<path"), "{page}");
 
-    // The same answers, by the graph.
-    let output = eval(&[&set, "--data", &path("kept"), "--walk", "--against", &path("mine.run"), "--json"]);
+    // Graph search gives the same hits as exact search.
+    let output =
+        eval(&[&collection, "--data", &path("data"), "--hnsw", "--against", &path("original.run"), "--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let compared = &report["systems"][1]["compared"][mrr];
     assert_eq!((compared["difference"].as_f64(), compared["p"].as_f64()), (Some(0.0), Some(1.0)), "{report}");
 }
 
 #[test]
-fn pools_are_ranked_each_by_itself() {
+fn only_the_papers_of_a_pool_are_ranked() {
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path());
-    let set = JudgedSet::read(folder.path(), None).unwrap();
-    assert_eq!((set.queries.len(), set.pooled), (21, false));
+    write_collection(folder.path());
+    let collection = TestCollection::read(folder.path(), None).unwrap();
+    assert_eq!((collection.queries.len(), collection.pooled), (21, false));
     let papers = papers_of(dump::read(&data("sample.jsonl"), None).unwrap());
     let mut names: Vec<&str> = papers.iter().skip(1).take(10).map(|paper| paper.id.as_str()).collect();
     names.sort_unstable();
@@ -132,54 +142,65 @@ fn pools_are_ranked_each_by_itself() {
     fs::write(folder.path().join("pools.json"), Value::Object(pools).to_string()).unwrap();
     let run = folder.path().join("pool.run");
     let output = eval(&[folder.path().to_str().unwrap(), "--save-run", run.to_str().unwrap(), "-k", "50"]);
-    assert!(said(&output).contains("1 queries, 10 judgements"), "{}", said(&output));
-    assert!(said(&output).contains("recall@100: of the first 50 hits"), "{}", said(&output));
+    assert!(printed(&output).contains("1 queries, 10 judgements"), "{}", printed(&output));
+    assert!(
+        printed(&output).contains("recall@100 is computed from the first 50 hits"),
+        "{}",
+        printed(&output)
+    );
     let run = fs::read_to_string(run).unwrap();
     let mut ranked: Vec<&str> = run.lines().map(|line| line.split('\t').nth(2).unwrap()).collect();
     ranked.sort_unstable();
-    assert_eq!(ranked, names, "all of the pool, and nothing else");
+    assert_eq!(ranked, names, "the run has exactly the papers of the pool");
 }
 
 #[test]
-fn what_cannot_be_evaluated_says_why() {
+fn invalid_collections_and_options_get_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    let set = folder.path().to_str().unwrap();
-    let wrong = |arguments: &[&str], what: &str| {
+    let collection = folder.path().to_str().unwrap();
+    let assert_fails = |arguments: &[&str], message: &str| {
         let output = eval(arguments);
-        assert!(!output.status.success() && said(&output).contains(what), "{arguments:?}: {}", said(&output));
+        let printed = printed(&output);
+        assert!(!output.status.success() && printed.contains(message), "{arguments:?}: {printed}");
     };
-    wrong(&[set], "wanted a judged set");
-    write(folder.path());
-    wrong(&[set, "-k", "0"], "-k: got 0, wanted 1 to 1000");
-    wrong(&[set, "--measures", "F1"], "wanted nDCG@K");
-    wrong(&[set, "--relevant", "0"], "0 is not in 1..");
-    wrong(&[set, "--mode", "semantic,fuzzy"], "possible values: semantic, lexical, hybrid");
-    wrong(&["--space", "x.svg"], "wanted --data DIR");
-    wrong(&[set, "--mode", "semantic,hybrid", "--save-run", "x.run"], "one way of asking at a time");
-    wrong(&[set, "--split", "dev"], "got no dev.tsv, wanted --split test");
-    wrong(&[set, set, "--data", set], "one set at a time");
-    wrong(&[set, "--runs-only"], "--against");
-    wrong(&[set, "--relevant", "3"], "got no paper of grade 3 or more for any of 21 queries");
-    wrong(&[set, "--save-run", "/no/such/folder/x.run"], "/no/such/folder/x.run: No such file");
-    wrong(&[set, "--against", "nothing.run"], "nothing.run: No such file");
-    let other = folder.path().join("other.run");
-    fs::write(&other, "nobody Q0 x 1 0.5 x").unwrap();
-    wrong(&[set, "--against", other.to_str().unwrap()], "it answers none of the queries");
-    // A library of one's own is not mixed with a set's papers.
+    assert_fails(&[collection], "a test collection must have");
+    write_collection(folder.path());
+    assert_fails(&[collection, "-k", "0"], "-k must be between 1 and 1000 (got 0)");
+    assert_fails(&[collection, "--measures", "F1"], "a metric must be nDCG@K");
+    assert_fails(&[collection, "--relevant", "0"], "0 is not in 1..");
+    assert_fails(&[collection, "--mode", "semantic,fuzzy"], "possible values: semantic, lexical, hybrid");
+    assert_fails(&["--space", "x.svg"], "--space needs --data DIR");
+    assert_fails(
+        &[collection, "--mode", "semantic,hybrid", "--save-run", "x.run"],
+        "--save-run needs exactly one mode and aggregation",
+    );
+    assert_fails(&[collection, "--split", "dev"], "dev.tsv is missing; use --split test");
+    assert_fails(
+        &[collection, collection, "--data", collection],
+        "can be used with one test collection only",
+    );
+    assert_fails(&[collection, "--runs-only"], "--against");
+    assert_fails(&[collection, "--relevant", "3"], "none of the 21 queries has a paper of grade 3 or more");
+    assert_fails(&[collection, "--save-run", "/no/such/folder/x.run"], "/no/such/folder/x.run: No such file");
+    assert_fails(&[collection, "--against", "nothing.run"], "nothing.run: No such file");
+    let other_run = folder.path().join("other.run");
+    fs::write(&other_run, "unknown Q0 x 1 0.5 x").unwrap();
+    assert_fails(&[collection, "--against", other_run.to_str().unwrap()], "the run has none of the queries");
+    // The collection's papers are not added to a data folder that has other papers.
     let library = folder.path().join("library");
     let ingest = ["ingest", data("five/plain.jsonl").to_str().unwrap(), "--data", library.to_str().unwrap()]
         .map(str::to_string);
     assert!(likewise(&ingest.each_ref().map(String::as_str)).status().unwrap().success());
-    wrong(&[set, "--data", library.to_str().unwrap()], "would be mixed with them for good");
-    // A query that is a paper which the corpus lacks.
+    assert_fails(&[collection, "--data", library.to_str().unwrap()], "would be mixed with them");
+    // A query paper that is not in the corpus.
     fs::write(folder.path().join("queries.jsonl"), "{\"_id\": \"9901.00001\"}").unwrap();
     fs::write(
         folder.path().join("corpus.jsonl"),
         "{\"_id\": \"x\", \"title\": \"T\", \"text\": \"A.\"}\nnonsense\n",
     )
     .unwrap();
-    wrong(&[set], "corpus.jsonl:2: column");
-    wrong(&[set], "20 judged queries are not in queries.jsonl");
-    wrong(&[set], "2 judged papers are not here");
-    wrong(&[set], "no paper \"9901.00001\" here");
+    assert_fails(&[collection], "corpus.jsonl:2: column");
+    assert_fails(&[collection], "20 judged queries are not in queries.jsonl");
+    assert_fails(&[collection], "2 judged papers are not in the library");
+    assert_fails(&[collection], "paper \"9901.00001\" is not in the catalog");
 }

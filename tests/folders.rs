@@ -1,5 +1,6 @@
-//! Model folders as people have them: the reference library's tokens and vectors, from `tests/golden/make_folders.py`.
-//! And tokenizers that can say what the model cannot read: one text is refused by name, and the others go on.
+//! Variants of model folders that exist in practice, compared with the reference library's tokens and vectors
+//! (`tests/golden/make_folders.py`). And texts with a token that the model has no vector for: such a text is refused by
+//! name, and the others are encoded.
 
 use crate::support::{cosine, likewise};
 use axum::Extension;
@@ -7,11 +8,11 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use http_body_util::BodyExt;
-use likewise::ingest::Writer;
+use likewise::ingest::FolderWriter;
 use likewise::ingest::verify::verify;
-use likewise::search::{Library, Like, Mode, Query};
+use likewise::search::{Examples, Library, Mode, Query};
 use likewise::server::{App, ServerOptions, router};
-use likewise_encoder::model::{ModelFolder, Precision, Side};
+use likewise_encoder::model::{InputType, ModelFolder, Precision};
 use likewise_encoder::{Encoder, Error};
 use likewise_papers::Paper;
 use likewise_papers::dump::Entry;
@@ -29,25 +30,25 @@ fn small(name: &str) -> PathBuf {
 }
 
 #[derive(Deserialize)]
-struct Golden {
+struct GoldenFolders {
     texts: Vec<String>,
-    folders: Vec<Folder>,
+    folders: Vec<FolderVariant>,
 }
 
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-struct Folder {
+struct FolderVariant {
     name: String,
     base: String,
     remove: Vec<String>,
     r#move: BTreeMap<String, String>,
     write: BTreeMap<String, Value>,
-    entries: Vec<Vector>,
+    entries: Vec<TokensAndVector>,
 }
 
 #[derive(Deserialize)]
-struct Vector {
+struct TokensAndVector {
     ids: Vec<u32>,
     vector: Vec<f32>,
 }
@@ -64,8 +65,8 @@ fn copy_all(from: &Path, to: &Path) {
     }
 }
 
-/// As `make_folders.py` changes it.
-fn changed(folder: &Folder, to: &Path) {
+/// Writes a variant of a model folder, with the same changes that `make_folders.py` makes.
+fn write_variant(folder: &FolderVariant, to: &Path) {
     copy_all(&small(&folder.base), to);
     folder.remove.iter().for_each(|file| fs::remove_file(to.join(file)).unwrap());
     let new = |name: &str| {
@@ -81,40 +82,43 @@ fn open(path: &Path) -> likewise_encoder::Result<ModelFolder> {
 }
 
 #[test]
-fn golden_tokens_and_vectors_of_folders_as_people_have_them() {
-    let golden: Golden = serde_json::from_str(&fs::read_to_string(small("folders.json")).unwrap()).unwrap();
+fn golden_tokens_and_vectors_of_folder_variants() {
+    let golden: GoldenFolders =
+        serde_json::from_str(&fs::read_to_string(small("folders.json")).unwrap()).unwrap();
     let texts: Vec<&str> = golden.texts.iter().map(String::as_str).collect();
     for folder in &golden.folders {
         let copy = tempfile::tempdir().unwrap();
-        changed(folder, copy.path());
+        write_variant(folder, copy.path());
         let encoder = Encoder::load(&open(copy.path()).unwrap()).unwrap();
-        let tokens = encoder.tokenize(&texts, &encoder.reading(Side::Paper)).unwrap();
-        let embeddings = encoder.encode(&texts, Side::Paper).unwrap();
-        for (number, wanted) in folder.entries.iter().enumerate() {
-            let of = format!("{}: {:?}", folder.name, texts[number]);
-            assert_eq!(tokens[number].ids, wanted.ids, "{of}");
-            let far = 1.0 - cosine(&embeddings[number].vector, &wanted.vector);
-            assert!(far < 1e-5, "{of}: 1 - cosine is {far}");
+        let tokens = encoder.tokenize(&texts, &encoder.encode_options(InputType::Document)).unwrap();
+        let embeddings = encoder.encode(&texts, InputType::Document).unwrap();
+        for (number, expected) in folder.entries.iter().enumerate() {
+            let case = format!("{}: {:?}", folder.name, texts[number]);
+            assert_eq!(tokens[number].ids, expected.ids, "{case}");
+            let distance = 1.0 - cosine(&embeddings[number].vector, &expected.vector);
+            assert!(distance < 1e-5, "{case}: 1 - cosine is {distance}");
         }
     }
-    assert!(golden.folders.len() > 12, "all were tried");
+    assert!(golden.folders.len() > 12, "folders.json has all variants");
 }
 
 #[test]
-fn where_a_network_lies_does_not_change_its_space() {
-    let golden: Golden = serde_json::from_str(&fs::read_to_string(small("folders.json")).unwrap()).unwrap();
+fn the_subfolder_of_the_network_does_not_change_the_fingerprint() {
+    let golden: GoldenFolders =
+        serde_json::from_str(&fs::read_to_string(small("folders.json")).unwrap()).unwrap();
     let folder = golden.folders.into_iter().find(|folder| folder.name == "0_Transformer").unwrap();
-    let (apart, beside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    changed(&folder, apart.path());
-    copy_all(&small("roberta"), beside.path());
-    fs::write(beside.path().join("sentence_bert_config.json"), r#"{"max_seq_length": 11}"#).unwrap();
-    assert_eq!(open(apart.path()).unwrap().fingerprint, open(beside.path()).unwrap().fingerprint);
-    fs::remove_file(apart.path().join("modules.json")).unwrap();
-    let message = open(apart.path()).unwrap_err().to_string();
-    assert!(message.contains("0_Transformer is there, but no modules.json"), "{message}");
+    let (in_subfolder, at_top) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_variant(&folder, in_subfolder.path());
+    copy_all(&small("roberta"), at_top.path());
+    fs::write(at_top.path().join("sentence_bert_config.json"), r#"{"max_seq_length": 11}"#).unwrap();
+    assert_eq!(open(in_subfolder.path()).unwrap().fingerprint, open(at_top.path()).unwrap().fingerprint);
+    fs::remove_file(in_subfolder.path().join("modules.json")).unwrap();
+    let message = open(in_subfolder.path()).unwrap_err().to_string();
+    assert!(message.contains("contains 0_Transformer, but not modules.json"), "{message}");
 }
 
-/// A small model whose tokenizer has a token that the network has no vector for, as EmbeddingGemma's has one for images.
+/// A small model whose tokenizer has the token `<image>`, for which the network has no vector. EmbeddingGemma's
+/// tokenizer has such a token.
 fn with_an_image_token() -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_all(&small("roberta"), copy.path());
@@ -127,16 +131,19 @@ fn with_an_image_token() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_text_with_a_token_without_a_vector_is_named_and_the_others_are_encoded() {
+fn a_text_with_an_unknown_token_is_refused_and_the_others_are_encoded() {
     let folder = with_an_image_token();
     let encoder = Encoder::load(&open(folder.path()).unwrap()).unwrap();
     let texts = ["knots", "an <image> of a knot", "bees", "<image>"];
-    let Err(Error::Texts(unreadable)) = encoder.encode(&texts, Side::Paper) else { panic!("it was encoded") };
+    let Err(Error::Texts(unreadable)) = encoder.encode(&texts, InputType::Document) else {
+        panic!("the texts were encoded")
+    };
     assert_eq!(unreadable.iter().map(|text| text.index).collect::<Vec<_>>(), [1, 3]);
     assert!(unreadable[0].reason.contains("\"<image>\""), "{}", unreadable[0].reason);
-    let read = likewise_encoder::encode_readable(&texts, |texts| encoder.encode(texts, Side::Paper)).unwrap();
+    let read = likewise_encoder::encode_readable(&texts, |texts| encoder.encode(texts, InputType::Document))
+        .unwrap();
     assert_eq!(read.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true, false]);
-    assert_eq!(read[2], Ok(encoder.encode_one("bees", Side::Paper).unwrap()));
+    assert_eq!(read[2], Ok(encoder.encode_one("bees", InputType::Document).unwrap()));
 }
 
 fn entry(id: &str, title: &str, text: &str) -> Entry {
@@ -150,10 +157,10 @@ fn entry(id: &str, title: &str, text: &str) -> Entry {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paper_that_the_model_cannot_read_stops_no_ingest_and_is_found_by_its_words() {
+async fn a_paper_that_cannot_be_encoded_is_ingested_and_found_by_lexical_search() {
     let (model, data) = (with_an_image_token(), tempfile::tempdir().unwrap());
     let encoder = Arc::new(Encoder::load(&open(model.path()).unwrap()).unwrap());
-    let mut writer = Writer::open(data.path(), &encoder).unwrap();
+    let mut writer = FolderWriter::open(data.path(), &encoder).unwrap();
     let added = writer
         .add(vec![
             Ok(entry("a/1", "Knots", "We knot.")),
@@ -163,8 +170,8 @@ async fn a_paper_that_the_model_cannot_read_stops_no_ingest_and_is_found_by_its_
         .unwrap();
     assert_eq!((added.added, added.encoded, added.without_vector), (3, 2, 1));
     writer.finish().unwrap();
-    let mut writer = Writer::open(data.path(), &encoder).unwrap();
-    assert_eq!(writer.catch_up(|_, _| {}).unwrap(), 0, "the next run goes on");
+    let mut writer = FolderWriter::open(data.path(), &encoder).unwrap();
+    assert_eq!(writer.catch_up(|_| {}).unwrap(), 0, "the next run does not try the unreadable paper again");
     assert_eq!(writer.add(vec![Ok(entry("a/4", "Graphs", "They have cycles."))]).unwrap().encoded, 1);
     writer.finish().unwrap();
 
@@ -172,14 +179,14 @@ async fn a_paper_that_the_model_cannot_read_stops_no_ingest_and_is_found_by_its_
     assert_eq!(
         (library.stats().without_vector, library.lacks_vectors()),
         (1, false),
-        "none that could have one"
+        "a paper that cannot be encoded is not one that still has to be encoded"
     );
-    assert!(verify(data.path(), &encoder).unwrap().is_empty(), "nor is that damage");
+    assert!(verify(data.path(), &encoder).unwrap().is_empty(), "verify does not report it as damage");
     let query = Query {
         mode: Some(Mode::Lexical),
-        rescore: true,
+        rerank_sentences: true,
         explain: true,
-        ..Query::of(Like::text("zebras".into()))
+        ..Query::of(Examples::text("zebras".into()))
     };
     assert_eq!(library.search(&query).unwrap().hits[0].paper.title, "Zebras");
 
@@ -229,7 +236,11 @@ async fn a_paper_that_the_model_cannot_read_stops_no_ingest_and_is_found_by_its_
         assert!(status == 422 && answer.contains(part), "{path} {body}: {status} {answer}");
     }
     let page = Request::get("/papers/a/2").body(Body::empty()).unwrap();
-    assert_eq!(app.clone().oneshot(page).await.unwrap().status(), 200, "it is shown without neighbours");
+    assert_eq!(
+        app.clone().oneshot(page).await.unwrap().status(),
+        200,
+        "its page is shown without similar papers"
+    );
     let (_, answer) =
         post("/v1/papers", json!({"id": "a/1", "title": "Knots", "abstract": "We knot."})).await;
     assert!(answer.contains("\"not_read\":[]") && answer.contains("\"unchanged\":1"), "{answer}");
@@ -245,7 +256,7 @@ async fn a_paper_that_the_model_cannot_read_stops_no_ingest_and_is_found_by_its_
 }
 
 #[test]
-fn the_program_names_papers_that_the_model_cannot_read_and_takes_the_rest() {
+fn ingest_and_embed_report_papers_that_cannot_be_encoded_with_status_2() {
     let (model, folder) = (with_an_image_token(), tempfile::tempdir().unwrap());
     let dump = folder.path().join("dump.jsonl");
     fs::write(
@@ -256,31 +267,28 @@ fn the_program_names_papers_that_the_model_cannot_read_and_takes_the_rest() {
     let (dump, data, out) =
         (dump.to_str().unwrap(), folder.path().join("data"), folder.path().join("v.jsonl"));
     let with_model = ["--model", model.path().to_str().unwrap(), "--precision", "f32"];
-    for (command, last, said) in [
-        (
-            ["ingest", dump, "--data", data.to_str().unwrap()],
-            "without vector 1",
-            "paper a/2 is found by its words only",
-        ),
+    for (command, counts, warning) in [
+        (["ingest", dump, "--data", data.to_str().unwrap()], "without vector 1", "paper a/2 has no vector"),
         (
             ["embed", dump, "--out", out.to_str().unwrap()],
             "refused 1",
             "refused: paper a/2: the model has no vector",
         ),
     ] {
-        let done = likewise(&command).args(with_model).output().unwrap();
-        let (told, why) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-        assert_eq!(done.status.code(), Some(2), "{command:?}: {told}{why}");
-        assert!(told.contains(last) && why.contains(said), "{command:?}: {told}{why}");
+        let output = likewise(&command).args(with_model).output().unwrap();
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {stdout}{stderr}");
+        assert!(stdout.contains(counts) && stderr.contains(warning), "{command:?}: {stdout}{stderr}");
     }
 }
 
 #[test]
 fn a_tokenizer_without_an_unknown_token_is_refused() {
     let cases = [
-        // WordPiece, whose unknown token is in no vocabulary.
+        // A WordPiece tokenizer whose unknown token is not in its vocabulary.
         ("distilbert", "unk_token", json!("[NONE]")),
-        // BPE that names one that it does not have.
+        // A BPE tokenizer whose unknown token is not in its vocabulary.
         ("roberta", "unk_token", json!("[NONE]")),
         ("xlm_roberta", "unk_id", json!(null)),
     ];
@@ -295,7 +303,7 @@ fn a_tokenizer_without_an_unknown_token_is_refused() {
         let refused = Encoder::load(&open(copy.path()).unwrap()).err().map(|error| error.to_string());
         let message = refused.unwrap_or_else(|| panic!("{base} was loaded"));
         assert!(
-            message.contains("tokenizer.json") && message.contains("does not know has no token"),
+            message.contains("tokenizer.json") && message.contains("has no token for unknown characters"),
             "{message}"
         );
     }

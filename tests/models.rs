@@ -1,4 +1,4 @@
-//! The model's files: where they come from, and what is said when they are wrong.
+//! The model files: download, verification, and the errors for wrong files.
 
 use crate::support::{likewise, model_folder, small_bert};
 use likewise_encoder::Encoder;
@@ -19,7 +19,7 @@ fn open(folder: &Path) -> likewise_encoder::Result<ModelFolder> {
     ModelFolder::open(folder.to_str().unwrap(), Path::new("no-models-here"), Precision::F32)
 }
 
-/// A copy of the model's folder, for spoiling.
+/// A copy of the model's folder that a test can damage.
 fn copy() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in FILES.into_iter().chain(["model.toml"]) {
@@ -29,73 +29,76 @@ fn copy() -> tempfile::TempDir {
 }
 
 #[test]
-fn wrong_files_are_named_with_what_was_got_and_what_to_do() {
+fn wrong_files_are_reported_with_their_name_and_the_remedy() {
     let folder = copy();
     let config = folder.path().join("config.json");
-    let right = std::fs::read(&config).unwrap();
-    let mut wrong = right.clone();
-    wrong[100] ^= 1;
-    std::fs::write(&config, &wrong).unwrap();
+    let original = std::fs::read(&config).unwrap();
+    let mut changed = original.clone();
+    changed[100] ^= 1;
+    std::fs::write(&config, &changed).unwrap();
     let message = open(folder.path()).unwrap_err().to_string();
-    assert!(message.contains("config.json: got SHA-256") && message.contains("likewise pull"), "{message}");
-    std::fs::write(&config, &right[..50]).unwrap();
+    assert!(
+        message.contains("config.json: the SHA-256 must be") && message.contains("likewise pull"),
+        "{message}"
+    );
+    std::fs::write(&config, &original[..50]).unwrap();
     let message = open(folder.path()).unwrap_err().to_string();
-    assert!(message.contains("config.json: got 50 bytes, wanted 612"), "{message}");
+    assert!(message.contains("config.json: the size must be 612 bytes (got 50)"), "{message}");
     std::fs::remove_file(&config).unwrap();
     let message = open(folder.path()).unwrap_err().to_string();
     assert!(message.contains("config.json") && message.contains("likewise pull"), "{message}");
 }
 
 #[test]
-fn a_sentence_transformers_folder_is_taken_as_it_is() {
+fn a_sentence_transformers_folder_needs_no_manifest() {
     let folder = copy();
     std::fs::remove_file(folder.path().join("model.toml")).unwrap();
     assert_eq!(
-        open(folder.path()).unwrap().stated.pooling,
+        open(folder.path()).unwrap().config.pooling,
         Pooling::Mean,
-        "as the library reads a bare model"
+        "the default of sentence-transformers for a folder without pooling files"
     );
     std::fs::create_dir(folder.path().join("1_Pooling")).unwrap();
     std::fs::write(folder.path().join("1_Pooling/config.json"), r#"{"pooling_mode_mean_tokens": true}"#)
         .unwrap();
     std::fs::write(folder.path().join("sentence_bert_config.json"), r#"{"max_seq_length": 256}"#).unwrap();
     let opened = open(folder.path()).unwrap();
-    assert_eq!((opened.stated.pooling, opened.stated.max_length), (Pooling::Mean, 256));
-    let ours = open(&model_folder()).unwrap();
-    let untitled = ours.clone().as_before_titles();
-    assert_eq!(opened.fingerprint, untitled.fingerprint, "the same model, whoever describes it");
+    assert_eq!((opened.config.pooling, opened.config.max_length), (Pooling::Mean, 256));
+    let with_manifest = open(&model_folder()).unwrap();
+    let without_titles = with_manifest.clone().as_before_titles();
+    assert_eq!(opened.fingerprint, without_titles.fingerprint, "both descriptions are of the same model");
     let shorter = r#"{"max_seq_length": 128}"#;
     std::fs::write(folder.path().join("sentence_bert_config.json"), shorter).unwrap();
-    assert_ne!(open(folder.path()).unwrap().fingerprint, ours.fingerprint);
+    assert_ne!(open(folder.path()).unwrap().fingerprint, with_manifest.fingerprint);
 }
 
 #[test]
-fn prompts_are_found_by_the_names_that_models_have_for_them() {
+fn prompts_are_found_under_the_names_that_models_use() {
     let folder = copy();
     std::fs::remove_file(folder.path().join("model.toml")).unwrap();
-    let stated = r#"{"prompts": {"both": "both: ", "passage": "passage: "}, "default_prompt_name": "both"}"#;
-    std::fs::write(folder.path().join("config_sentence_transformers.json"), stated).unwrap();
+    let config = r#"{"prompts": {"both": "both: ", "passage": "passage: "}, "default_prompt_name": "both"}"#;
+    std::fs::write(folder.path().join("config_sentence_transformers.json"), config).unwrap();
     let opened = open(folder.path()).unwrap();
-    assert_eq!((opened.prompt.paper.as_str(), opened.prompt.query.as_str()), ("passage: ", ""));
+    assert_eq!((opened.prompt.document.as_str(), opened.prompt.query.as_str()), ("passage: ", ""));
 }
 
 #[test]
-fn a_statement_that_the_model_contradicts_is_refused() {
-    for (right, wrong, said) in [
+fn a_manifest_that_contradicts_the_model_is_refused() {
+    for (from, to, expected) in [
         ("max_length = 256", "max_length = 1024", "the model has 512, but"),
         ("dimension = 384", "dimension = 385", "states dimension 385"),
     ] {
         let folder = copy();
         let manifest = folder.path().join("model.toml");
         let text = std::fs::read_to_string(&manifest).unwrap();
-        std::fs::write(&manifest, text.replace(right, wrong)).unwrap();
+        std::fs::write(&manifest, text.replace(from, to)).unwrap();
         let message = open(folder.path()).unwrap_err().to_string();
-        assert!(message.contains(said), "{message}");
+        assert!(message.contains(expected), "{message}");
     }
 }
 
 #[test]
-fn a_tokenizer_of_another_model_is_an_error_and_no_panic() {
+fn a_tokenizer_of_another_model_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let small = small_bert();
     for name in ["config.json", "model.safetensors", "modules.json"] {
@@ -122,7 +125,7 @@ fn an_unknown_architecture_is_refused_by_name() {
 }
 
 #[test]
-fn a_name_that_is_nowhere_says_what_to_do() {
+fn a_missing_model_is_reported_with_the_remedy() {
     let message = ModelFolder::open("all-MiniLM-L6-v2", Path::new("no-models-here"), Precision::F32)
         .unwrap_err()
         .to_string();
@@ -132,31 +135,32 @@ fn a_name_that_is_nowhere_says_what_to_do() {
     assert!(message.contains("no-such-model"), "{message}");
 }
 
-/// A model hub of three files, which counts its visitors.
+/// A model hub with some files, which counts the connections.
 struct Hub {
     address: String,
-    visits: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Hub {
     fn start(files: HashMap<String, Vec<u8>>) -> Hub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let visits = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&visits);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 counter.fetch_add(1, Ordering::Relaxed);
                 let files = files.clone();
-                std::thread::spawn(move || answer(stream, &files));
+                std::thread::spawn(move || respond(stream, &files));
             }
         });
-        Hub { address, visits }
+        Hub { address, connections }
     }
 }
 
-/// Answers as the hub does: the commit and a tag in the headers, parts of files on demand.
-fn answer(stream: TcpStream, files: &HashMap<String, Vec<u8>>) -> Option<()> {
+/// Answers requests like the hub: with the commit and a tag in the headers, and with ranges of files. `None`: the
+/// client closed the connection.
+fn respond(stream: TcpStream, files: &HashMap<String, Vec<u8>>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut stream = stream;
     loop {
@@ -223,48 +227,48 @@ fn run(arguments: &[&str], hub: &str, home: &Path, offline: bool) -> (bool, Stri
 }
 
 #[test]
-fn the_hub_then_its_cache_then_the_folder_itself() {
+fn a_pull_prefers_the_folder_then_the_cache_then_the_hub() {
     let hub = Hub::start(hub_files());
     let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (success, said) = pull(models.path(), &hub.address, home.path(), false);
-    assert!(success && said.contains("from the hub"), "{said}");
-    let visits = hub.visits.load(Ordering::Relaxed);
-    assert!(visits > 0);
+    let (success, stderr) = pull(models.path(), &hub.address, home.path(), false);
+    assert!(success && stderr.contains("from the hub"), "{stderr}");
+    let connections = hub.connections.load(Ordering::Relaxed);
+    assert!(connections > 0);
     assert!(open(&models.path().join("all-MiniLM-L6-v2")).is_ok());
 
-    let (success, said) = pull(models.path(), &hub.address, home.path(), false);
-    assert!(success && said.contains("from the folder itself"), "{said}");
+    let (success, stderr) = pull(models.path(), &hub.address, home.path(), false);
+    assert!(success && stderr.contains("from the folder itself"), "{stderr}");
 
-    let elsewhere = tempfile::tempdir().unwrap();
-    let (success, said) = pull(elsewhere.path(), &hub.address, home.path(), true);
-    assert!(success && said.contains("from the hub's local cache"), "{said}");
-    assert_eq!(hub.visits.load(Ordering::Relaxed), visits, "a local copy needs no request");
+    let other_models = tempfile::tempdir().unwrap();
+    let (success, stderr) = pull(other_models.path(), &hub.address, home.path(), true);
+    assert!(success && stderr.contains("from the hub's local cache"), "{stderr}");
+    assert_eq!(hub.connections.load(Ordering::Relaxed), connections, "a local copy needs no request");
 }
 
 #[test]
-fn a_hub_with_other_bytes_is_not_believed() {
+fn files_with_a_wrong_checksum_are_not_installed() {
     let mut files = hub_files();
     files.values_mut().for_each(|bytes| bytes[60] ^= 1);
     let hub = Hub::start(files);
     let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (success, said) = pull(models.path(), &hub.address, home.path(), false);
-    assert!(!success && said.contains("got SHA-256"), "{said}");
-    assert!(!models.path().join("all-MiniLM-L6-v2").exists(), "nothing unverified is left behind");
+    let (success, stderr) = pull(models.path(), &hub.address, home.path(), false);
+    assert!(!success && stderr.contains("the SHA-256 must be"), "{stderr}");
+    assert!(!models.path().join("all-MiniLM-L6-v2").exists(), "unverified files are removed");
 }
 
 #[test]
-fn where_no_source_works_every_reason_is_told() {
+fn if_no_source_works_every_reason_is_reported() {
     let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (success, said) = pull(models.path(), "http://127.0.0.1:9", home.path(), true);
+    let (success, stderr) = pull(models.path(), "http://127.0.0.1:9", home.path(), true);
     assert!(!success);
     for part in ["the hub's local cache: ", "HF_HUB_OFFLINE=1", "/no/python/here", "model.safetensors"] {
-        assert!(said.contains(part), "{part} not in {said}");
+        assert!(stderr.contains(part), "{part} is not in {stderr}");
     }
 }
 
-/// A repository as the hub has it: a listing, and files by name.
-fn repository(files: &mut HashMap<String, Vec<u8>>, repo: &str, folder: &Path, more: &[&str]) {
-    let mut names: Vec<String> = more.iter().map(|name| (*name).into()).collect();
+/// Adds a repository to the files of a hub: its listing, the files of a folder, and `extra` files with dummy content.
+fn add_repository(files: &mut HashMap<String, Vec<u8>>, repo: &str, folder: &Path, extra: &[&str]) {
+    let mut names: Vec<String> = extra.iter().map(|name| (*name).into()).collect();
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap();
         match std::fs::read_dir(entry.path()) {
@@ -287,28 +291,28 @@ fn golden(name: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn any_repository_can_be_pulled_and_is_pulled_when_it_is_named() {
+fn any_repository_can_be_pulled_and_ingest_pulls_the_model_it_needs() {
     let mut files = HashMap::new();
-    repository(&mut files, "owner/gemma", &golden("gemma3"), &["onnx/model.onnx", "tf_model.h5"]);
+    add_repository(&mut files, "owner/gemma", &golden("gemma3"), &["onnx/model.onnx", "tf_model.h5"]);
     let hub = Hub::start(files);
     let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let named = ["--models", models.path().to_str().unwrap()];
-    let (success, said) =
-        run(&[&["pull", "owner/gemma"], &named[..]].concat(), &hub.address, home.path(), false);
-    assert!(success && said.contains("from the hub"), "{said}");
+    let options = ["--models", models.path().to_str().unwrap()];
+    let (success, stderr) =
+        run(&[&["pull", "owner/gemma"], &options[..]].concat(), &hub.address, home.path(), false);
+    assert!(success && stderr.contains("from the hub"), "{stderr}");
     let folder = models.path().join("owner/gemma");
     assert!(
         open(&folder)
-            .is_ok_and(|opened| opened.stated.dense.len() == 2 && opened.prompt.query.contains("query: "))
+            .is_ok_and(|opened| opened.config.dense.len() == 2 && opened.prompt.query.contains("query: "))
     );
     assert!(
         !folder.join("tf_model.h5").exists() && !folder.join("onnx").exists(),
-        "what nobody reads is not fetched"
+        "files that are not needed are not downloaded"
     );
-    let visits = hub.visits.load(Ordering::Relaxed);
-    let (success, said) =
-        run(&[&["pull", "owner/gemma"], &named[..]].concat(), &hub.address, home.path(), false);
-    assert!(success && said.contains("from the folder itself"), "{said}");
+    let connections = hub.connections.load(Ordering::Relaxed);
+    let (success, stderr) =
+        run(&[&["pull", "owner/gemma"], &options[..]].concat(), &hub.address, home.path(), false);
+    assert!(success && stderr.contains("from the folder itself"), "{stderr}");
 
     std::fs::remove_dir_all(&folder).unwrap();
     let data = tempfile::tempdir().unwrap();
@@ -316,68 +320,68 @@ fn any_repository_can_be_pulled_and_is_pulled_when_it_is_named() {
     std::fs::write(&dump, r#"{"id": "a", "title": "Bees", "abstract": "They count to four."}"#).unwrap();
     let ingest =
         ["ingest", dump.to_str().unwrap(), "--data", data.path().to_str().unwrap(), "--model", "owner/gemma"];
-    let (success, said) = run(&[&ingest[..], &named[..]].concat(), &hub.address, home.path(), true);
+    let (success, stderr) = run(&[&ingest[..], &options[..]].concat(), &hub.address, home.path(), true);
     assert!(
         success
-            && said.contains("owner/gemma is no folder here, and not in")
-            && said.contains("gemma in f32"),
-        "{said}"
+            && stderr.contains("owner/gemma is not a folder and not in")
+            && stderr.contains("gemma in f32"),
+        "{stderr}"
     );
-    assert_eq!(hub.visits.load(Ordering::Relaxed), visits, "the hub's local cache has it");
+    assert_eq!(hub.connections.load(Ordering::Relaxed), connections, "the model comes from the local cache");
 }
 
 #[test]
-fn a_repository_that_is_no_model_is_told_before_its_weights_are_fetched() {
+fn an_unsupported_repository_is_refused_before_its_weights_are_downloaded() {
     let mut files = HashMap::new();
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [("config.json", r#"{"model_type": "t5", "d_model": 8}"#), ("tokenizer.json", "{}")] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
-    repository(&mut files, "owner/t5", folder.path(), &["model.safetensors"]);
+    add_repository(&mut files, "owner/t5", folder.path(), &["model.safetensors"]);
     files.remove("/owner/t5/resolve/main/model.safetensors");
     let hub = Hub::start(files);
     let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let arguments = ["pull", "owner/t5", "--models", models.path().to_str().unwrap()];
-    let (success, said) = run(&arguments, &hub.address, home.path(), false);
-    assert!(!success && said.contains("model_type \"t5\" is not supported"), "{said}");
+    let (success, stderr) = run(&arguments, &hub.address, home.path(), false);
+    assert!(!success && stderr.contains("model_type \"t5\" is not supported"), "{stderr}");
     assert!(!models.path().join("owner/t5").exists());
 }
 
 #[test]
-fn a_known_model_is_summed_when_it_is_pulled_first_and_its_adapters_come_from_their_own_repositories() {
+fn pulling_a_built_in_model_records_checksums_and_gets_adapters_from_their_own_repositories() {
     let (base, adapters) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for file in ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"] {
         std::fs::copy(golden("specter2").join(file), base.path().join(file)).unwrap();
     }
     let mut files = HashMap::new();
-    repository(&mut files, "allenai/specter2_base", base.path(), &[]);
+    add_repository(&mut files, "allenai/specter2_base", base.path(), &[]);
     for (repo, adapter) in
         [("allenai/specter2", "proximity"), ("allenai/specter2_adhoc_query", "adhoc_query")]
     {
-        repository(&mut files, repo, &golden("specter2").join(adapter), &[]);
+        add_repository(&mut files, repo, &golden("specter2").join(adapter), &[]);
     }
     drop(adapters);
     let hub = Hub::start(files);
     let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let arguments = ["pull", "specter2", "--models", models.path().to_str().unwrap()];
-    let (success, said) = run(&arguments, &hub.address, home.path(), false);
-    assert!(success, "{said}");
+    let (success, stderr) = run(&arguments, &hub.address, home.path(), false);
+    assert!(success, "{stderr}");
     let folder = models.path().join("specter2");
     let written = std::fs::read_to_string(folder.join("model.toml")).unwrap();
     assert_eq!(written.matches("sha256").count(), 8, "{written}");
-    // It is the real one's statement over a small one's files.
+    // The manifest is that of the real model, but the files are those of a small one.
     let message = open(&folder).unwrap_err().to_string();
     assert!(message.contains("the model has 32") && message.contains("states dimension 768"), "{message}");
-    let (success, said) = run(&arguments, &hub.address, home.path(), true);
-    assert!(success && said.contains("from the folder itself"), "{said}");
+    let (success, stderr) = run(&arguments, &hub.address, home.path(), true);
+    assert!(success && stderr.contains("from the folder itself"), "{stderr}");
     std::fs::write(folder.join("proximity/pytorch_adapter.bin"), "swapped").unwrap();
     let message = open(&folder).unwrap_err().to_string();
-    assert!(message.contains("pytorch_adapter.bin: got 7 bytes"), "{message}");
+    assert!(message.contains("pytorch_adapter.bin: the size must be"), "{message}");
 }
 
 #[test]
-fn a_manifest_that_leads_out_of_its_folder_is_refused() {
-    for (right, wrong) in [
+fn a_manifest_with_a_path_outside_its_folder_is_refused() {
+    for (from, to) in [
         ("path = \"config.json\"", "path = \"../config.json\""),
         ("path = \"config.json\"", "path = \"/etc/config.json\""),
         ("name = \"all-MiniLM-L6-v2\"", "name = \"../elsewhere\""),
@@ -385,9 +389,9 @@ fn a_manifest_that_leads_out_of_its_folder_is_refused() {
         let folder = copy();
         let manifest = folder.path().join("model.toml");
         let text = std::fs::read_to_string(&manifest).unwrap();
-        assert!(text.contains(right));
-        std::fs::write(&manifest, text.replace(right, wrong)).unwrap();
+        assert!(text.contains(from));
+        std::fs::write(&manifest, text.replace(from, to)).unwrap();
         let message = open(folder.path()).unwrap_err().to_string();
-        assert!(message.contains("wanted one inside the model's folder"), "{message}");
+        assert!(message.contains("must be inside the model folder"), "{message}");
     }
 }

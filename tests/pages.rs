@@ -1,11 +1,11 @@
-//! Pages, without a browser: what they are, what they forbid, and what is wrong told as one.
+//! Web pages, without a browser: their content, redirects, errors, security headers and cookies.
 
 use crate::support::sample;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
-use likewise::server::{App, Keys, Right, ServerOptions, router};
+use likewise::server::{App, Keys, Permission, ServerOptions, router};
 use tower::ServiceExt;
 
 fn app(keys: Keys) -> Router {
@@ -14,63 +14,67 @@ fn app(keys: Keys) -> Router {
     router(app)
 }
 
-/// Status, where to, and what is said.
+/// Status, `Location` header (empty if there is none) and body.
 async fn send(request: Request<Body>) -> (StatusCode, String, String) {
     let response = app(Keys::default()).oneshot(request).await.unwrap();
     let status = response.status();
-    let to = response.headers().get(header::LOCATION).map(|to| to.to_str().unwrap().to_string());
+    let location = response.headers().get(header::LOCATION).map(|url| url.to_str().unwrap().to_string());
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    (status, to.unwrap_or_default(), String::from_utf8(bytes.to_vec()).unwrap())
+    (status, location.unwrap_or_default(), String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 async fn get(path: &str) -> (StatusCode, String, String) {
     send(Request::get(path).body(Body::empty()).unwrap()).await
 }
 
-async fn ask(text: &str) -> String {
+/// The URL that the search form redirects to for a text.
+async fn submit(text: &str) -> String {
     let form: String = form_urlencoded::Serializer::new(String::new()).append_pair("q", text).finish();
-    let (status, to, _) = send(Request::post("/ask").body(Body::from(form)).unwrap()).await;
+    let (status, location, _) = send(Request::post("/ask").body(Body::from(form)).unwrap()).await;
     assert_eq!(status, StatusCode::SEE_OTHER);
-    to
+    location
 }
 
 #[tokio::test]
-async fn what_is_asked_is_in_the_address() {
-    assert_eq!(ask("knots & bees").await, "/?q=knots+%26+bees");
-    assert_eq!(ask("arXiv:9901.00001v3\r\n\r\nAbout stars.").await, "/?q=About+stars.&like=9901.00001");
-    assert_eq!(ask("2222.99999").await, "/?missing=2222.99999");
-    assert_eq!(ask(" \r\n").await, "/");
-    let long = ask(&"many words ".repeat(5000)).await;
+async fn the_search_form_redirects_to_a_url_with_the_query() {
+    assert_eq!(submit("knots & bees").await, "/?q=knots+%26+bees");
+    assert_eq!(submit("arXiv:9901.00001v3\r\n\r\nAbout stars.").await, "/?q=About+stars.&like=9901.00001");
+    assert_eq!(submit("2222.99999").await, "/?missing=2222.99999");
+    assert_eq!(submit(" \r\n").await, "/");
+    let long = submit(&"many words ".repeat(5000)).await;
     assert!(long.len() < 6000, "{}", long.len());
-    let many = ask(&format!("{}\n\n", "word ".repeat(600)).repeat(40)).await;
+    let many = submit(&format!("{}\n\n", "word ".repeat(600)).repeat(40)).await;
     assert!(many.len() < 30_000 && many.contains("&left="), "{}", many.len());
     assert_eq!(get("/?q=9901.00001").await.1, "/?like=9901.00001");
     assert_eq!(get("/map").await.1, "/");
     assert_eq!(get("/map?q=2222.99999").await.1, "/?missing=2222.99999");
     assert_eq!(get("/ask").await.1, "/");
-    let foreign = Request::post("/follow").header("sec-fetch-site", "cross-site");
-    let (status, _, page) = send(foreign.body(Body::from("id=a&follow=yes")).unwrap()).await;
+    let cross_site = Request::post("/follow").header("sec-fetch-site", "cross-site");
+    let (status, _, page) = send(cross_site.body(Body::from("id=a&follow=yes")).unwrap()).await;
     assert!(status == 403 && page.contains("another site"), "{page}");
-    for (origin, wanted) in [("http://evil.test", 403), ("http://papers.test:8080", 303), ("null", 403)] {
+    for (origin, expected) in [("http://evil.test", 403), ("http://papers.test:8080", 303), ("null", 403)] {
         let form = Request::post("/follow").header("host", "papers.test:8080").header("origin", origin);
         let (status, ..) = send(form.body(Body::from("id=a&follow=yes")).unwrap()).await;
-        assert_eq!(status.as_u16(), wanted, "{origin}");
+        assert_eq!(status.as_u16(), expected, "{origin}");
     }
 }
 
 #[tokio::test]
-async fn another_text_keeps_what_else_is_asked() {
+async fn a_new_text_keeps_the_other_parameters() {
     let body = "q=9901.00002&like=9901.00001&unlike=9901.00003&from=2000&category=a&order=newest&offset=20";
-    let (_, to, _) = send(Request::post("/ask").body(Body::from(body)).unwrap()).await;
-    assert_eq!(to, "/?like=9901.00001&like=9901.00002&unlike=9901.00003&category=a&from=2000&order=newest");
+    let (_, location, _) = send(Request::post("/ask").body(Body::from(body)).unwrap()).await;
+    assert_eq!(
+        location,
+        "/?like=9901.00001&like=9901.00002&unlike=9901.00003&category=a&from=2000&order=newest"
+    );
     let bib: String =
         (0..300).map(|number| format!("@misc{{b{number}, title={{Bee {number}}}}}\n")).collect();
-    assert!(ask(&bib).await.contains("left=100"));
-    assert_eq!(ask("@misc{a, title={Bees}, crossref={a}, xdata={a}}").await, "/?q=Bees");
+    assert!(submit(&bib).await.contains("left=100"));
+    assert_eq!(submit("@misc{a, title={Bees}, crossref={a}, xdata={a}}").await, "/?q=Bees");
 }
 
 #[tokio::test]
-async fn pages_ask_for_what_they_show_whatever_programs_may() {
+async fn max_k_does_not_limit_the_pages() {
     let app = App::new(ServerOptions { max_k: 5, ..ServerOptions::default() });
     app.set_library(sample());
     let app = router(app);
@@ -81,43 +85,51 @@ async fn pages_ask_for_what_they_show_whatever_programs_may() {
 }
 
 #[tokio::test]
-async fn pages_say_what_was_found_and_what_is_wrong() {
-    for (path, status, part) in [
+async fn pages_have_the_expected_status_and_content() {
+    for (path, expected, part) in [
         ("/", 200, "Which papers are like this one?"),
         ("/?q=knots&unknown=1", 200, "Knot"),
         ("/?like=9901.00001&unlike=9901.00002", 200, "Less like this"),
         ("/?missing=2222.99999", 200, "the id or address 2222.99999"),
-        ("/?like=2222.99999", 404, "Not here"),
-        ("/?q=a&from=soon", 422, "from: got the date"),
+        ("/?like=2222.99999", 404, "Not found"),
+        ("/?q=a&from=soon", 422, "from: the date must be"),
         ("/?q=a&order=best", 422, "order: unknown variant"),
-        ("/?q=a&offset=-1", 422, "offset: wanted a whole number"),
-        ("/?q=a&offset=99999", 422, "offset: got"),
+        ("/?q=a&offset=-1", 422, "offset must be a whole number"),
+        ("/?q=a&offset=99999", 422, "offset must be between"),
         ("/map?q=knots&colour=category", 200, "figure class=\"map\""),
         ("/papers/9901.00001", 200, "Imre Valdane"),
         ("/papers/arXiv:9901.00001v2", 200, "Imre Valdane"),
-        ("/papers/nobody", 404, "Not here"),
-        ("/papers/%00", 422, "That cannot be asked"),
+        ("/papers/no-such-id", 404, "Not found"),
+        ("/papers/%00", 422, "Invalid request"),
         ("/date/2009-03-14", 200, "Detrending"),
         ("/date/1950-01-01", 200, "No paper is known"),
         ("/date/2009-02-30", 422, "2009-02-30"),
         ("/status", 200, "all-MiniLM-L6-v2"),
-        (&format!("/?q=a{}", "&venue=x".repeat(51)), 422, "venue: got 51, wanted at most 50"),
-        (&format!("/?missing=x{}", "&unlike=x".repeat(201)), 422, "unlike: got 201"),
-        (&format!("/map?q=a{}", "&like=9901.00001".repeat(201)), 422, "like: got 201"),
+        (&format!("/?q=a{}", "&venue=x".repeat(51)), 422, "venue must have at most 50 values (got 51)"),
+        (
+            &format!("/?missing=x{}", "&unlike=x".repeat(201)),
+            422,
+            "unlike must have at most 200 values (got 201)",
+        ),
+        (
+            &format!("/map?q=a{}", "&like=9901.00001".repeat(201)),
+            422,
+            "like must have at most 200 values (got 201)",
+        ),
         ("/?q=stars&offset=40&order=newest&from=2024&to=2001", 200, "2001 – 2024"),
     ] {
-        let (got, _, page) = get(path).await;
-        assert_eq!(got.as_u16(), status, "{path}: {page}");
+        let (status, _, page) = get(path).await;
+        assert_eq!(status.as_u16(), expected, "{path}: {page}");
         assert!(page.starts_with("<!DOCTYPE html>") && page.contains(part), "{path}: {page}");
     }
     assert_eq!(get("/date?date=2009-03-14").await.1, "/date/2009-03-14");
     assert_eq!(get("/static/style-0.css").await.0, StatusCode::NOT_FOUND);
-    let (status, _, said) = send(Request::post("/").body(Body::from("{}")).unwrap()).await;
-    assert!(status == 422 && said.starts_with("{\"error\""), "programs are told in JSON: {said}");
+    let (status, _, body) = send(Request::post("/").body(Body::from("{}")).unwrap()).await;
+    assert!(status == 422 && body.starts_with("{\"error\""), "clients other than browsers get JSON: {body}");
 }
 
 #[tokio::test]
-async fn a_page_loads_its_own_files_and_nothing_else() {
+async fn pages_load_only_their_own_files() {
     let response =
         app(Keys::default()).oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
     let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_string();
@@ -138,11 +150,11 @@ async fn a_page_loads_its_own_files_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_key_in_a_cookie_reads_and_does_not_write() {
+async fn a_key_in_a_cookie_allows_reading_but_not_writing() {
     let keys = || {
         let mut keys = Keys::default();
-        keys.add("a-key-that-may-write", Right::Write, None).unwrap();
-        keys.add("a-key-that-may-read", Right::Read, None).unwrap();
+        keys.add("a-key-that-may-write", Permission::Write, None).unwrap();
+        keys.add("a-key-that-may-read", Permission::Read, None).unwrap();
         keys
     };
     let status =

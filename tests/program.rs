@@ -1,4 +1,4 @@
-//! The program from outside, as its users run it.
+//! The program's commands as processes: ingest, search, verify, serve, embed, and their errors.
 
 use crate::support::{Server, data, likewise, small_bert};
 use serde_json::{Value, json};
@@ -26,9 +26,12 @@ fn ingest_then_search() {
     let folder = tempfile::tempdir().unwrap();
     let output = ingest(folder.path(), &data("five/plain.jsonl"));
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let said = text(&output.stdout);
-    assert!(said.starts_with("read 5, added 5, replaced 0, unchanged 0, refused 0, encoded 5, "), "{said}");
-    assert_eq!(said.lines().count(), 1);
+    let stdout = text(&output.stdout);
+    assert!(
+        stdout.starts_with("read 5, added 5, replaced 0, unchanged 0, refused 0, encoded 5, "),
+        "{stdout}"
+    );
+    assert_eq!(stdout.lines().count(), 1);
 
     let output = search(folder.path(), &["insects and numbers", "-k", "2"]);
     assert!(
@@ -64,12 +67,12 @@ fn ingest_then_search() {
     assert_eq!(text(&output.stdout), "no papers\n");
     let output = search(folder.path(), &["anything", "--author", "?!"]);
     assert!(
-        text(&output.stderr).contains("filter.authors: got \"?!\", wanted a name"),
+        text(&output.stderr).contains("filter.authors: a name must have at least one word (got \"?!\")"),
         "{}",
         text(&output.stderr)
     );
 
-    let file = folder.path().join("question.txt");
+    let file = folder.path().join("query.txt");
     std::fs::write(&file, "moons with oceans").unwrap();
     let output = search(folder.path(), &["--file", file.to_str().unwrap(), "-k", "1"]);
     assert!(text(&output.stdout).contains("Tidal heating"), "{}", text(&output.stdout));
@@ -84,7 +87,7 @@ fn ingest_then_search() {
 }
 
 #[test]
-fn vectors_that_were_taken_away_are_made_again_by_the_same_model() {
+fn deleted_vectors_are_made_again_with_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let small = small_bert();
@@ -104,13 +107,13 @@ fn vectors_that_were_taken_away_are_made_again_by_the_same_model() {
 }
 
 #[test]
-fn a_damaged_paper_is_named_and_its_dump_mends_it() {
+fn a_damaged_paper_is_reported_and_repaired_by_another_ingest() {
     let folder = tempfile::tempdir().unwrap();
     ingest(folder.path(), &data("five/plain.jsonl"));
     let path = folder.path().join("catalog.sqlite");
     let mut bytes = std::fs::read(&path).unwrap();
-    let place = bytes.windows(15).position(|window| window == b"Bees that count").unwrap();
-    bytes[place + 2] ^= 0x80;
+    let position = bytes.windows(15).position(|window| window == b"Bees that count").unwrap();
+    bytes[position + 2] ^= 0x80;
     std::fs::write(&path, bytes).unwrap();
     let verify = || likewise(&["verify", "--data", folder.path().to_str().unwrap()]).output().unwrap();
     let output = verify();
@@ -118,14 +121,14 @@ fn a_damaged_paper_is_named_and_its_dump_mends_it() {
     assert!(text(&output.stdout).contains("paper number 4 is damaged"), "{}", text(&output.stdout));
     let output = search(folder.path(), &["insects and numbers", "--json", "--min-score", "0"]);
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(answer["hits"].as_array().unwrap().len(), 4, "the others are answers");
+    assert_eq!(answer["hits"].as_array().unwrap().len(), 4, "the other papers are still found");
     let output = ingest(folder.path(), &data("five/plain.jsonl"));
     assert!(text(&output.stdout).contains("replaced 1, unchanged 4"), "{}", text(&output.stderr));
     assert!(verify().status.success());
 }
 
 #[test]
-fn bad_lines_are_told_counted_and_survived() {
+fn invalid_lines_are_reported_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mixed.jsonl");
     let lines = "{\"id\":\"a\",\"title\":\"A\",\"abstract\":\"One.\"}\nnot json\n{\"id\":\"b\"}\n{\"id\":\"c\",\"title\":\"C\",\"abstract\":\"Two.\"}\n";
@@ -133,8 +136,8 @@ fn bad_lines_are_told_counted_and_survived() {
     let output = ingest(&folder.path().join("data"), &file);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stdout).starts_with("read 4, added 2, replaced 0, unchanged 0, refused 2"));
-    let said = text(&output.stderr);
-    assert!(said.contains("mixed.jsonl:2: ") && said.contains("mixed.jsonl:3: "), "{said}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("mixed.jsonl:2: ") && stderr.contains("mixed.jsonl:3: "), "{stderr}");
 
     let output = ingest(&folder.path().join("data"), Path::new("no-such-file"));
     assert_eq!(output.status.code(), Some(1));
@@ -142,13 +145,13 @@ fn bad_lines_are_told_counted_and_survived() {
 }
 
 #[test]
-fn mistakes_get_an_error_and_no_panic() {
+fn invalid_arguments_and_files_get_an_error_message() {
     let folder = tempfile::tempdir().unwrap();
     let pdf = folder.path().join("paper.pdf");
     std::fs::write(&pdf, "%PDF-1.7 and so on").unwrap();
     let cases: [(&[&str], &str); 6] = [
         (&["anything"], "run `likewise ingest"),
-        (&["--list", pdf.to_str().unwrap()], "paper.pdf: got no text, but a PDF"),
+        (&["--list", pdf.to_str().unwrap()], "paper.pdf: the file must be text"),
         (&["--file", "no-such-file"], "no-such-file"),
         (&["x", "--model", "no-such-model"], "no-such-model"),
         (&[], "required"),
@@ -156,8 +159,11 @@ fn mistakes_get_an_error_and_no_panic() {
     ];
     for (arguments, part) in cases {
         let output = search(folder.path(), arguments);
-        let said = text(&output.stderr);
-        assert!(!output.status.success() && said.contains(part) && !said.contains("panicked"), "{said}");
+        let stderr = text(&output.stderr);
+        assert!(
+            !output.status.success() && stderr.contains(part) && !stderr.contains("panicked"),
+            "{stderr}"
+        );
     }
     let blocked = folder.path().join("file");
     std::fs::write(&blocked, "").unwrap();
@@ -169,24 +175,27 @@ fn mistakes_get_an_error_and_no_panic() {
     );
 }
 
-fn signal(child: &Child, name: &str) {
+fn send_signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
 #[test]
-fn serve_answers_and_stops_when_told() {
+fn the_server_answers_and_stops_on_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     ingest(folder.path(), &data("five/plain.jsonl"));
     for stop in ["-TERM", "-INT"] {
         let mut server = Server::start(folder.path());
-        assert!(ureq::get(format!("{}/health", server.address)).call().is_ok(), "alive before it is ready");
+        assert!(
+            ureq::get(format!("{}/health", server.address)).call().is_ok(),
+            "/health answers before the server is ready"
+        );
         server.wait_until_ready();
         let body = json!({"text": "insects that count", "k": 1});
-        let mut answer = ureq::post(format!("{}/v1/search", server.address)).send_json(&body).unwrap();
-        let answer: Value = answer.body_mut().read_json().unwrap();
-        assert_eq!(answer["hits"][0]["paper"]["id"], "2101.00004");
+        let mut response = ureq::post(format!("{}/v1/search", server.address)).send_json(&body).unwrap();
+        let response: Value = response.body_mut().read_json().unwrap();
+        assert_eq!(response["hits"][0]["paper"]["id"], "2101.00004");
 
-        // A request that is running when the signal comes still gets its answer.
+        // A request that is running when the signal arrives still gets its response.
         let address = server.address.clone();
         let running = std::thread::spawn(move || {
             let texts: Vec<String> =
@@ -194,14 +203,14 @@ fn serve_answers_and_stops_when_told() {
             ureq::post(format!("{address}/v1/embeddings")).send_json(json!({"input": texts}))
         });
         std::thread::sleep(Duration::from_millis(200));
-        signal(&server.child, stop);
+        send_signal(&server.child, stop);
         assert!(running.join().unwrap().is_ok(), "the running request was cut off");
         assert!(server.child.wait().unwrap().success());
     }
 }
 
 #[test]
-fn serve_without_papers_says_what_to_do() {
+fn serving_a_folder_without_papers_is_an_error_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let output =
         likewise(&["serve", "--listen", "127.0.0.1:0", "--data", folder.path().to_str().unwrap()]).output();
@@ -211,7 +220,7 @@ fn serve_without_papers_says_what_to_do() {
 }
 
 #[test]
-fn embed_writes_a_row_a_paper_and_their_ids() {
+fn embed_writes_vectors_and_ids() {
     let folder = tempfile::tempdir().unwrap();
     let vectors = folder.path().join("vectors.npy");
     let dump = crate::support::data("five/plain.jsonl");
@@ -234,7 +243,7 @@ fn embed_writes_a_row_a_paper_and_their_ids() {
 }
 
 #[test]
-fn without_a_precision_a_folder_keeps_its_own() {
+fn the_precision_of_a_data_folder_is_the_default_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let (data, dump) = (folder.path().to_str().unwrap(), crate::support::data("five/plain.jsonl"));
     let run = |arguments: &[&str]| likewise(&[arguments, &["--data", data]].concat()).output().unwrap();
@@ -249,15 +258,42 @@ fn without_a_precision_a_folder_keeps_its_own() {
     assert_eq!(other.status.code(), Some(1));
     assert!(text(&other.stderr).contains("precision is f32 and was bf16"), "{}", text(&other.stderr));
     let unknown = run(&["search", "glaciers", "--precision", "f16"]);
-    assert!(text(&unknown.stderr).contains("wanted auto, f32, bf16 or int8"), "{}", text(&unknown.stderr));
+    assert!(
+        text(&unknown.stderr).contains("the precision must be auto, f32, bf16 or int8"),
+        "{}",
+        text(&unknown.stderr)
+    );
 }
 
 #[test]
-fn auto_is_the_fastest_precision_of_the_instructions_in_use() {
+fn auto_chooses_the_precision_by_the_cpu_instructions_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let (data, dump) = (folder.path().to_str().unwrap(), crate::support::data("five/plain.jsonl"));
     let arguments = ["ingest", dump.to_str().unwrap(), "--data", data];
     let output = likewise(&arguments).env("LIKEWISE_CPU", "portable").output().unwrap();
-    let said = text(&output.stderr);
-    assert!(output.status.success() && said.contains("in f32") && said.contains("portable"), "{said}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success() && stderr.contains("in f32") && stderr.contains("portable"), "{stderr}");
+}
+
+#[test]
+fn renamed_options_are_errors_that_give_the_new_names() {
+    let cases: [(&[&str], &str); 6] = [
+        (&["search", "bees", "--rescore"], "--rescore is now called --rerank-sentences"),
+        (&["search", "bees", "--examples", "mean"], "--examples is now called --aggregation"),
+        (&["eval", "folder", "--rescore"], "--rescore is now called --rerank-sentences"),
+        (&["eval", "folder", "--examples=mean,best"], "--examples is now called --aggregation"),
+        (&["eval", "folder", "--walk"], "--walk is now called --hnsw"),
+        (
+            &["serve", "--queue-tokens-flooded", "5"],
+            "--queue-tokens-flooded is now called --queue-tokens-overloaded",
+        ),
+    ];
+    for (arguments, message) in cases {
+        let output = likewise(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(message), "{arguments:?}: {}", text(&output.stderr));
+    }
+    let output = likewise(&["serve"]).env("LIKEWISE_QUEUE_TOKENS_FLOODED", "5").output().unwrap();
+    let message = "LIKEWISE_QUEUE_TOKENS_FLOODED is now called LIKEWISE_QUEUE_TOKENS_OVERLOADED";
+    assert!(!output.status.success() && text(&output.stderr).contains(message), "{}", text(&output.stderr));
 }

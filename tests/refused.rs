@@ -1,4 +1,4 @@
-//! What is refused over HTTP: each case gets its documented status, and a message that says what to do.
+//! A table of requests that the server refuses, each with the documented status and a part of the error message.
 
 use crate::support::sample;
 use axum::Extension;
@@ -25,19 +25,19 @@ fn app() -> Router {
     router(app).layer(Extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4)))))
 }
 
-/// Method and path, body, status, and what the message has in it.
-type Case = (&'static str, String, u16, &'static str);
+/// Method and path, body, expected status, and a part of the expected message.
+type RefusedCase = (&'static str, String, u16, &'static str);
 
-fn post(path: &'static str, cases: &[(&str, u16, &'static str)]) -> Vec<Case> {
+fn post(path: &'static str, cases: &[(&str, u16, &'static str)]) -> Vec<RefusedCase> {
     cases.iter().map(|(body, status, part)| (path, body.to_string(), *status, *part)).collect()
 }
 
-fn get(cases: &[(&'static str, u16, &'static str)]) -> Vec<Case> {
+fn get(cases: &[(&'static str, u16, &'static str)]) -> Vec<RefusedCase> {
     cases.iter().map(|(path, status, part)| (*path, String::new(), *status, *part)).collect()
 }
 
-/// What no route that takes JSON takes, whatever else it wants.
-fn no_json(path: &'static str) -> Vec<Case> {
+/// Bodies that are no JSON object, which every route with a JSON body refuses.
+fn invalid_json(path: &'static str) -> Vec<RefusedCase> {
     post(
         path,
         &[
@@ -61,9 +61,9 @@ fn no_json(path: &'static str) -> Vec<Case> {
     )
 }
 
-fn searches() -> Vec<Case> {
+fn searches() -> Vec<RefusedCase> {
     let vector = |value: &str| format!("{{\"vector\":[{}{value}]}}", "0.1,".repeat(383));
-    let unsaid = vector("0.1").replace('}', ",\"rescore\":true}");
+    let reranked_vector = vector("0.1").replace('}', ",\"rerank_sentences\":true}");
     let zeros = format!("{{\"vector\":[{}0]}}", "0,".repeat(383));
     let long_text = json!({ "text": "long ".repeat(25_000) }).to_string();
     let long_id = json!({ "like": ["x".repeat(301)] }).to_string();
@@ -75,35 +75,43 @@ fn searches() -> Vec<Case> {
         &[
             ("{}", 422, "at least one of"),
             (r#"{"text":"a","like":["b"]}"#, 404, "\"b\""),
-            (r#"{"text":"a","vector":[1]}"#, 422, "vector: got 1 values"),
-            (r#"{"text":"a","like":[]}"#, 422, "like: got an empty list"),
-            (r#"{"like":[7]}"#, 422, "expected an id of a paper, or {\"text\": …}"),
+            (r#"{"text":"a","vector":[1]}"#, 422, "vector must have 384 values (got 1)"),
+            (r#"{"text":"a","like":[]}"#, 422, "like must have at least one example (got an empty list)"),
+            (r#"{"like":[7]}"#, 422, "expected an id of a paper, or an object {\"text\": …}"),
             (r#"{"like":[{"text":"a","id":"b"}]}"#, 422, "like[0].id: unknown field `id`"),
-            (r#"{"like":[{"text":" "}]}"#, 422, "text: got an empty text"),
-            (r#"{"text":"a","unlike":[{"text":""}]}"#, 422, "text: got an empty text"),
-            (&unsaid, 422, "rescore: got true, and a vector, which has no sentences"),
-            (r#"{"text":"a","examples":"worst"}"#, 422, "examples: unknown variant"),
+            (r#"{"like":[{"text":" "}]}"#, 422, "text must not be empty or blank"),
+            (r#"{"text":"a","unlike":[{"text":""}]}"#, 422, "text must not be empty or blank"),
+            (&reranked_vector, 422, "rerank_sentences must be false for a query of vectors"),
+            (r#"{"text":"a","aggregation":"worst"}"#, 422, "aggregation: unknown variant"),
             (r#"{"unlike":["a"]}"#, 422, "at least one of"),
             (r#"{"text":null}"#, 422, "at least one of"),
             (r#"{"text":1}"#, 422, "text: invalid type"),
             (r#"{"text":["a"]}"#, 422, "text: invalid type"),
             (r#"{"text":{}}"#, 422, "text: invalid type"),
-            (r#"{"text":""}"#, 422, "text: got an empty text"),
-            (r#"{"text":" \n\t "}"#, 422, "text: got an empty text"),
-            (r#"{"text":"\u00a0\u3000"}"#, 422, "text: got an empty text"),
-            (r#"{"text":"\ud800"}"#, 400, "text: half of a character"),
+            (r#"{"text":""}"#, 422, "text must not be empty or blank"),
+            (r#"{"text":" \n\t "}"#, 422, "text must not be empty or blank"),
+            (r#"{"text":"\u00a0\u3000"}"#, 422, "text must not be empty or blank"),
+            (r#"{"text":"\ud800"}"#, 400, "text: half of a surrogate pair"),
             (r#"{"text":"a","like":"surrogate models"}"#, 422, "like: invalid type"),
             (r#"{"text":"a","surrogate":1}"#, 422, "unknown field `surrogate`"),
-            (r#"{"text":"a","like":[{"text":"b"},{"text":" "}]}"#, 422, "like[1].text: got an empty text"),
-            (r#"{"text":"a","unlike":["9901.00001",{"text":""}]}"#, 422, "unlike[1].text: got an empty text"),
+            (
+                r#"{"text":"a","like":[{"text":"b"},{"text":" "}]}"#,
+                422,
+                "like[1].text must not be empty or blank",
+            ),
+            (
+                r#"{"text":"a","unlike":["9901.00001",{"text":""}]}"#,
+                422,
+                "unlike[1].text must not be empty or blank",
+            ),
             (
                 r#"{"text":"a","like":["9901.00001",{"text":"\ud83dx"}]}"#,
                 400,
-                "like[1].text: half of a character",
+                "like[1].text: half of a surrogate pair",
             ),
             (r#"{"text":"a","text":"b"}"#, 422, "duplicate field"),
-            (r#"{"text":"a","k":0}"#, 422, "k: got 0, wanted 1 to 1000"),
-            (r#"{"text":"a","k":1001}"#, 422, "k: got 1001, wanted 1 to 1000"),
+            (r#"{"text":"a","k":0}"#, 422, "k must be between 1 and 1000 (got 0)"),
+            (r#"{"text":"a","k":1001}"#, 422, "k must be between 1 and 1000 (got 1001)"),
             (r#"{"text":"a","k":18446744073709551615}"#, 422, "k: invalid value"),
             (r#"{"text":"a","k":99999999999999999999999}"#, 422, "k: invalid"),
             (r#"{"text":"a","k":-1}"#, 422, "k: invalid value"),
@@ -114,59 +122,63 @@ fn searches() -> Vec<Case> {
             (r#"{"text":"a","kk":5}"#, 422, "unknown field `kk`"),
             (r#"{"text":"a","K":5}"#, 422, "unknown field `K`"),
             (r#"{"text":"a","offset":-1}"#, 422, "offset: invalid value"),
-            (r#"{"text":"a","offset":9001}"#, 422, "offset: got 9001, wanted 0 to 9000"),
+            (r#"{"text":"a","offset":9001}"#, 422, "offset must be between 0 and 9000 (got 9001)"),
             (r#"{"text":"a","offset":"1"}"#, 422, "offset: invalid type"),
             (r#"{"text":"a","min_score":"high"}"#, 422, "min_score: invalid type"),
-            (r#"{"text":"a","min_score":-0.1}"#, 422, "min_score: got -0.1, wanted 0 to 1"),
+            (r#"{"text":"a","min_score":-0.1}"#, 422, "min_score must be between 0 and 1 (got -0.1)"),
             (r#"{"text":"a","explain":"yes"}"#, 422, "explain: invalid type"),
             (r#"{"text":"a","min_score":NaN}"#, 400, "body: "),
             (r#"{"text":"a","mode":"fuzzy"}"#, 422, "mode: unknown variant `fuzzy`"),
-            (r#"{"text":"a","diversity":-0.1}"#, 422, "diversity: got -0.1, wanted 0 to 1"),
-            (r#"{"text":"a","half_life":0}"#, 422, "half_life: got 0, wanted 0.01 to 1000 years"),
-            (r#"{"vector":[1.0],"mode":"lexical"}"#, 422, "a vector, which has no words"),
+            (r#"{"text":"a","diversity":-0.1}"#, 422, "diversity must be between 0 and 1 (got -0.1)"),
+            (r#"{"text":"a","half_life":0}"#, 422, "half_life must be between 0.01 and 1000 years (got 0)"),
+            (r#"{"vector":[1.0],"mode":"lexical"}"#, 422, "mode must be semantic for a query of vectors"),
             (r#"{"text":"a","min_score":Infinity}"#, 400, "body: "),
-            (r#"{"text":"a","min_score":1e39}"#, 422, "wanted 0 to 1"),
+            (r#"{"text":"a","min_score":1e39}"#, 422, "min_score must be between 0 and 1"),
             (r#"{"text":"a","exact":1}"#, 422, "exact: invalid type"),
             (r#"{"text":"a","exact":"yes"}"#, 422, "exact: invalid type"),
             (r#"{"text":"a","fields":"title"}"#, 422, "fields: invalid type"),
             (r#"{"text":"a","fields":["titel"]}"#, 422, "unknown variant `titel`"),
             (r#"{"text":"a","fields":[1]}"#, 422, "fields[0]"),
-            (r#"{"like":[]}"#, 422, "like: got an empty list"),
+            (r#"{"like":[]}"#, 422, "like must have at least one example (got an empty list)"),
             (r#"{"like":"2101.11408"}"#, 422, "like: invalid type"),
             (r#"{"like":[1]}"#, 422, "like[0]: invalid type"),
             (r#"{"like":[null]}"#, 422, "like[0]: invalid type"),
             (r#"{"like":[""]}"#, 422, "empty id"),
             (r#"{"like":["  "]}"#, 422, "empty id"),
-            (r#"{"like":["nobody"]}"#, 404, "nobody"),
+            (r#"{"like":["no-such-id"]}"#, 404, "no-such-id"),
             (r#"{"like":["../../etc/passwd"]}"#, 404, "etc/passwd"),
             (r#"{"like":["a' OR 1=1 --"]}"#, 404, "OR 1=1"),
-            (r#"{"like":["9901.00001","nobody"]}"#, 404, "nobody"),
+            (r#"{"like":["9901.00001","no-such-id"]}"#, 404, "no-such-id"),
             (r#"{"like":["\u0000"]}"#, 422, "empty id"),
             (&long_id, 422, "301 bytes"),
-            (&many_ids, 422, "like: got 1001 examples"),
-            (&many_unlike, 422, "unlike: got 1001 examples"),
-            (r#"{"text":"a","unlike":["nobody"]}"#, 404, "nobody"),
+            (&many_ids, 422, "like must have at most 1000 examples (got 1001)"),
+            (&many_unlike, 422, "unlike must have at most 1000 examples (got 1001)"),
+            (r#"{"text":"a","unlike":["no-such-id"]}"#, 404, "no-such-id"),
             (r#"{"text":"a","unlike":"x"}"#, 422, "unlike: invalid type"),
-            (r#"{"vector":[]}"#, 422, "got 0 values, wanted 384"),
-            (r#"{"vector":[1,2]}"#, 422, "got 2 values, wanted 384"),
+            (r#"{"vector":[]}"#, 422, "vector must have 384 values (got 0)"),
+            (r#"{"vector":[1,2]}"#, 422, "vector must have 384 values (got 2)"),
             (r#"{"vector":[1e999]}"#, 400, "number out of range"),
             (r#"{"vector":["1"]}"#, 422, "vector[0]: invalid type"),
             (r#"{"vector":[null]}"#, 422, "vector[0]: invalid type"),
             (r#"{"vector":[NaN]}"#, 400, "body: "),
             (r#"{"vector":[Infinity]}"#, 400, "body: "),
             (r#"{"vector":1}"#, 422, "vector: invalid type"),
-            (&vector("1e39"), 422, "vector: got NaN, infinity, only zeros"),
-            (&vector("0.1,0.1"), 422, "got 385 values"),
-            (&zeros, 422, "vector: got NaN, infinity, only zeros"),
-            (&long_text, 422, "text: got 125000 bytes, wanted at most 100000 (--max-text-bytes)"),
+            (&vector("1e39"), 422, "vector must have finite values of at most 1e30, not all of them 0"),
+            (&vector("0.1,0.1"), 422, "vector must have 384 values (got 385)"),
+            (&zeros, 422, "vector must have finite values of at most 1e30, not all of them 0"),
+            (&long_text, 422, "text must be at most 100000 bytes (got 125000); --max-text-bytes"),
             (r#"{"text":"a","filter":1}"#, 422, "filter: invalid type"),
             (r#"{"text":"a","filter":[]}"#, 422, "filter: invalid type: sequence, expected an object"),
             (r#"{"text":"a","filter":{"published":["2020"]}}"#, 422, "filter.published: invalid type"),
             (r#"{"text":"a","filter":{"year":2020}}"#, 422, "unknown field `year`"),
-            (r#"{"text":"a","filter":{"ids":[""]}}"#, 422, "filter.ids: got an empty id"),
+            (r#"{"text":"a","filter":{"ids":[""]}}"#, 422, "filter.ids: the id is empty"),
             (r#"{"text":"a","filter":{"ids":"x"}}"#, 422, "filter.ids: invalid type"),
             (r#"{"text":"a","filter":{"categories":[1]}}"#, 422, "filter.categories[0]"),
-            (r#"{"text":"a","filter":{"authors":["?!"]}}"#, 422, "filter.authors: got \"?!\", wanted a name"),
+            (
+                r#"{"text":"a","filter":{"authors":["?!"]}}"#,
+                422,
+                "filter.authors: a name must have at least one word (got \"?!\")",
+            ),
             (r#"{"text":"a","filter":{"published":"2020"}}"#, 422, "filter.published: invalid type"),
             (
                 r#"{"text":"a","filter":{"published":{"from":"2020-02-31"}}}"#,
@@ -176,7 +188,7 @@ fn searches() -> Vec<Case> {
             (r#"{"text":"a","filter":{"published":{"from":"2021-13"}}}"#, 422, "2021-13"),
             (r#"{"text":"a","filter":{"published":{"from":"2021-00-10"}}}"#, 422, "2021-00-10"),
             (r#"{"text":"a","filter":{"published":{"to":"yesterday"}}}"#, 422, "yesterday"),
-            (r#"{"text":"a","filter":{"published":{"to":""}}}"#, 422, "wanted YYYY"),
+            (r#"{"text":"a","filter":{"published":{"to":""}}}"#, 422, "must be YYYY"),
             (
                 r#"{"text":"a","filter":{"published":{"from":2020}}}"#,
                 422,
@@ -184,87 +196,96 @@ fn searches() -> Vec<Case> {
             ),
             (r#"{"text":"a","filter":{"published":{"since":"2020"}}}"#, 422, "unknown field `since`"),
             (r#"{"text":"a","filter":{"withdrawn":"yes"}}"#, 422, "filter.withdrawn: invalid type"),
-            (&many_categories, 422, "filter.categories: got 10001 values, wanted at most 10000"),
+            (&many_categories, 422, "filter.categories: must have at most 10000 values (got 10001)"),
         ],
     )
 }
 
-fn batches() -> Vec<Case> {
+fn batches() -> Vec<RefusedCase> {
     let many = json!({ "queries": vec![json!({"text": "a"}); 65] }).to_string();
     let deep = json!({ "queries": vec![json!({"text": "a", "k": 1000}); 6] }).to_string();
     let wide =
         json!({ "queries": vec![json!({"text": "a", "k": 1000, "fields": ["embedding"]}); 2] }).to_string();
     let explained =
         json!({ "queries": vec![json!({"text": "a", "k": 1000, "explain": true}); 2] }).to_string();
-    let rescored = json!({ "queries": vec![json!({"text": "a", "k": 10, "rescore": true}); 6] }).to_string();
+    let reranked =
+        json!({ "queries": vec![json!({"text": "a", "k": 10, "rerank_sentences": true}); 6] }).to_string();
     let many_examples = vec![json!({"text": "bees"}); 110];
-    let one_by_one = json!({"like": many_examples, "examples": "best", "k": 10});
-    let best = json!({ "queries": vec![one_by_one; 2] }).to_string();
+    let by_best_example = json!({"like": many_examples, "aggregation": "best", "k": 10});
+    let best = json!({ "queries": vec![by_best_example; 2] }).to_string();
     post(
         "POST /v1/search/batch",
         &[
             ("{}", 422, "missing field `queries`"),
-            (r#"{"queries":[]}"#, 422, "queries: got an empty list"),
+            (r#"{"queries":[]}"#, 422, "queries must have at least one item (got an empty list)"),
             (r#"{"queries":{}}"#, 422, "queries: invalid type"),
             (r#"{"queries":["knots"]}"#, 422, "queries[0]"),
             (r#"{"queries":[["knots"]]}"#, 422, "queries[0]: invalid type: sequence, expected an object"),
             (r#"{"queries":[{"text":"a"},{"text":"a","k":"x"}]}"#, 422, "queries[1].k: invalid type"),
             (r#"{"queries":[{"text":"a","kk":1}]}"#, 422, "unknown field `kk`"),
             (r#"{"queries":[{"text":"a"}],"k":3}"#, 422, "unknown field `k`"),
-            (&many, 422, "queries: got 65, wanted at most 64 (--max-batch)"),
+            (&many, 422, "queries must have at most 64 items (got 65); --max-batch"),
             (
                 &deep,
                 422,
-                "queries: got k of 6000 in all (with embeddings, or explained, times 4; rescored, 1000 more each; 40 more for each example or cluster of them that is searched for), wanted at most 5000 (--max-hits)",
+                "queries must have a total k of at most 5000 (got 6000); --max-hits sets the maximum; embeddings or explanations multiply a query's k by 4, rerank_sentences adds 1000, and each further example or cluster that is searched for adds 40",
             ),
-            (&wide, 422, "queries: got k of 8000 in all"),
-            (&explained, 422, "queries: got k of 8000 in all"),
-            (&rescored, 422, "queries: got k of 6060 in all"),
-            (&best, 422, "queries: got k of 7940 in all"),
+            (&wide, 422, "queries must have a total k of at most 5000 (got 8000"),
+            (&explained, 422, "queries must have a total k of at most 5000 (got 8000"),
+            (&reranked, 422, "queries must have a total k of at most 5000 (got 6060"),
+            (&best, 422, "queries must have a total k of at most 5000 (got 7940"),
         ],
     )
 }
 
-fn embeddings() -> Vec<Case> {
+fn embeddings() -> Vec<RefusedCase> {
     let many = json!({ "input": vec!["a"; 65] }).to_string();
     let long = json!({ "input": "x".repeat(100_001) }).to_string();
     let many_tei = json!({ "inputs": vec!["a"; 65] }).to_string();
-    let too_long_to_read = json!({ "inputs": "word ".repeat(300), "truncate": false }).to_string();
+    let too_many_tokens = json!({ "inputs": "word ".repeat(300), "truncate": false }).to_string();
     let mut cases = post(
         "POST /v1/embeddings",
         &[
             ("{}", 422, "missing field `input`"),
-            (r#"{"input":null}"#, 422, "input: wanted a text"),
-            (r#"{"input":{}}"#, 422, "input: wanted a text"),
-            (r#"{"input":true}"#, 422, "input: wanted a text"),
+            (r#"{"input":null}"#, 422, "input must be a text or a list of texts"),
+            (r#"{"input":{}}"#, 422, "input must be a text or a list of texts"),
+            (r#"{"input":true}"#, 422, "input must be a text or a list of texts"),
             (r#"{"input":5}"#, 422, "token ids"),
             (r#"{"input":[1,2,3]}"#, 422, "check_embedding_ctx_length=False"),
             (r#"{"input":[[1,2]]}"#, 422, "token ids"),
             (r#"{"input":["a",[1]]}"#, 422, "token ids"),
-            (r#"{"input":[]}"#, 422, "input: got an empty list"),
-            (r#"{"input":""}"#, 422, "input: got an empty text"),
-            (r#"{"input":["a"," "]}"#, 422, "input[1]: got an empty text"),
-            (r#"{"input":["a","b","x\ud83d"]}"#, 400, "input[2]: half of a character"),
-            (r#"{"input":["a","\udc00","b"]}"#, 400, "input[1]: half of a character"),
-            (r#"{"input":["a",[1],"b"]}"#, 422, "input[1]: got token ids"),
-            (r#"{"input":["a",null]}"#, 422, "input[1]: wanted a text"),
-            (r#"{"input":"a","dimensions":0}"#, 422, "dimensions: got 0, wanted 1 to 384"),
-            (r#"{"input":"a","dimensions":385}"#, 422, "dimensions: got 385, wanted 1 to 384"),
+            (r#"{"input":[]}"#, 422, "input must have at least one item (got an empty list)"),
+            (r#"{"input":""}"#, 422, "input must not be empty or blank"),
+            (r#"{"input":["a"," "]}"#, 422, "input[1] must not be empty or blank"),
+            (r#"{"input":["a","b","x\ud83d"]}"#, 400, "input[2]: half of a surrogate pair"),
+            (r#"{"input":["a","\udc00","b"]}"#, 400, "input[1]: half of a surrogate pair"),
+            (r#"{"input":["a",[1],"b"]}"#, 422, "input[1] must be text (got token ids"),
+            (r#"{"input":["a",null]}"#, 422, "input[1] must be a text"),
+            (
+                r#"{"input":"a","dimensions":0}"#,
+                422,
+                "dimensions must be between 1 and 384, the model's dimension (got 0)",
+            ),
+            (
+                r#"{"input":"a","dimensions":385}"#,
+                422,
+                "dimensions must be between 1 and 384, the model's dimension (got 385)",
+            ),
             (r#"{"input":"a","dimensions":-5}"#, 422, "dimensions: invalid value"),
             (r#"{"input":"a","dimensions":"5"}"#, 422, "dimensions: invalid type"),
             (r#"{"input":"a","encoding_format":"hex"}"#, 422, "encoding_format: unknown variant `hex`"),
             (r#"{"input":"a","encoding_format":1}"#, 422, "encoding_format"),
             (r#"{"input":"a","model":5}"#, 422, "model: invalid type"),
-            (&many, 422, "input: got 65, wanted at most 64 (--max-batch)"),
-            (&long, 422, "input: got 100001 bytes"),
+            (&many, 422, "input must have at most 64 items (got 65); --max-batch"),
+            (&long, 422, "input must be at most 100000 bytes (got 100001); --max-text-bytes"),
         ],
     );
     cases.extend(post(
         "POST /embed",
         &[
             ("{}", 422, "missing field `inputs`"),
-            (r#"{"inputs":[]}"#, 422, "inputs: got an empty list"),
-            (r#"{"inputs":""}"#, 422, "inputs: got an empty text"),
+            (r#"{"inputs":[]}"#, 422, "inputs must have at least one item (got an empty list)"),
+            (r#"{"inputs":""}"#, 422, "inputs must not be empty or blank"),
             (r#"{"inputs":[1,2]}"#, 422, "token ids"),
             (r#"{"inputs":"a","truncate":"yes"}"#, 422, "truncate: invalid type"),
             (
@@ -272,38 +293,50 @@ fn embeddings() -> Vec<Case> {
                 422,
                 "truncation_direction: unknown variant `up`",
             ),
-            (r#"{"inputs":"a","prompt_name":"clusters"}"#, 422, "prompt_name: got \"clusters\""),
-            (r#"{"inputs":"a","dimensions":1000}"#, 422, "dimensions: got 1000"),
+            (
+                r#"{"inputs":"a","prompt_name":"clusters"}"#,
+                422,
+                "prompt_name: this model has no prompt \"clusters\"",
+            ),
+            (
+                r#"{"inputs":"a","dimensions":1000}"#,
+                422,
+                "dimensions must be between 1 and 384, the model's dimension (got 1000)",
+            ),
             (r#"{"inputs":"a","normalize":1}"#, 422, "normalize: invalid type"),
-            (&many_tei, 422, "inputs: got 65"),
-            (&too_long_to_read, 422, "inputs: it has more than the 256 tokens"),
+            (&many_tei, 422, "inputs must have at most 64 items (got 65); --max-batch"),
+            (&too_many_tokens, 422, "inputs must have at most 256 tokens"),
         ],
     ));
     cases.extend(get(&[
         ("GET /v1/models/other", 404, "only \"all-MiniLM-L6-v2\""),
         ("GET /v1/models/%FF", 400, "path"),
-        ("GET /v1/embeddings", 405, "does not take that method"),
-        ("GET /embed", 405, "does not take that method"),
-        ("PUT /info", 405, "does not take that method"),
+        ("GET /v1/embeddings", 405, "does not support this method"),
+        ("GET /embed", 405, "does not support this method"),
+        ("PUT /info", 405, "does not support this method"),
     ]));
     cases
 }
 
-fn reranks() -> Vec<Case> {
+fn reranks() -> Vec<RefusedCase> {
     let cohere = [
         ("{}", 422, "missing field"),
         (r#"{"query":"a"}"#, 422, "missing field `documents`"),
         (r#"{"documents":["a"]}"#, 422, "missing field `query`"),
-        (r#"{"query":"a","documents":[]}"#, 422, "documents: got an empty list"),
-        (r#"{"query":"","documents":["a"]}"#, 422, "query: got an empty text"),
-        (r#"{"query":"a","documents":[""]}"#, 422, "documents: got an empty text"),
-        (r#"{"query":"a","documents":[1]}"#, 422, "documents: wanted a text"),
-        (r#"{"query":"a","documents":["b",{"text":" "}]}"#, 422, "documents[1]: got an empty text"),
-        (r#"{"query":"a","documents":["b",{"txt":"c"}]}"#, 422, "documents[1]: got an object without"),
-        (r#"{"query":"a","documents":["b","\ud83d"]}"#, 400, "documents[1]: half of a character"),
-        (r#"{"query":"a","documents":[{"title":"a"}]}"#, 422, "an object without \"text\""),
+        (r#"{"query":"a","documents":[]}"#, 422, "documents must have at least one item (got an empty list)"),
+        (r#"{"query":"","documents":["a"]}"#, 422, "query must not be empty or blank"),
+        (r#"{"query":"a","documents":[""]}"#, 422, "documents must not be empty or blank"),
+        (r#"{"query":"a","documents":[1]}"#, 422, "documents must be a text"),
+        (r#"{"query":"a","documents":["b",{"text":" "}]}"#, 422, "documents[1] must not be empty or blank"),
+        (
+            r#"{"query":"a","documents":["b",{"txt":"c"}]}"#,
+            422,
+            "documents[1] must be a text, or an object with a text (got an object without",
+        ),
+        (r#"{"query":"a","documents":["b","\ud83d"]}"#, 400, "documents[1]: half of a surrogate pair"),
+        (r#"{"query":"a","documents":[{"title":"a"}]}"#, 422, "(got an object without \"text\")"),
         (r#"{"query":"a","documents":"a"}"#, 422, "documents: invalid type"),
-        (r#"{"query":"a","documents":["a"],"top_n":0}"#, 422, "top_n: got 0"),
+        (r#"{"query":"a","documents":["a"],"top_n":0}"#, 422, "top_n must be at least 1 (got 0)"),
         (r#"{"query":"a","documents":["a"],"top_n":-1}"#, 422, "top_n: invalid value"),
     ];
     let mut cases = post("POST /v1/rerank", &cohere);
@@ -312,9 +345,9 @@ fn reranks() -> Vec<Case> {
         "POST /rerank",
         &[
             ("{}", 422, "missing field"),
-            (r#"{"query":"a","texts":[]}"#, 422, "texts: got an empty list"),
-            (r#"{"query":" ","texts":["a"]}"#, 422, "query: got an empty text"),
-            (r#"{"query":"a","texts":[""]}"#, 422, "texts: got an empty text"),
+            (r#"{"query":"a","texts":[]}"#, 422, "texts must have at least one item (got an empty list)"),
+            (r#"{"query":" ","texts":["a"]}"#, 422, "query must not be empty or blank"),
+            (r#"{"query":"a","texts":[""]}"#, 422, "texts must not be empty or blank"),
             (r#"{"query":"a","texts":"a"}"#, 422, "texts: invalid type"),
             (r#"{"query":["a"],"texts":["a"]}"#, 422, "query: invalid type"),
         ],
@@ -322,7 +355,7 @@ fn reranks() -> Vec<Case> {
     cases
 }
 
-fn papers() -> Vec<Case> {
+fn papers() -> Vec<RefusedCase> {
     let mut cases = get(&[
         ("GET /v1/papers/2222.99999", 404, "2222.99999"),
         ("GET /v1/papers/2222.99999/similar", 404, "2222.99999"),
@@ -334,43 +367,55 @@ fn papers() -> Vec<Case> {
         ("GET /v1/papers/9901.00001?format=xml", 422, "format: unknown variant `xml`"),
         ("GET /v1/papers/9901.00001?fields=titel", 422, "unknown variant `titel`"),
         ("GET /v1/papers/9901.00001?k=3", 422, "unknown field `k`"),
-        ("GET /v1/papers/9901.00001/similar?k=many", 422, "k: "),
-        ("GET /v1/papers/9901.00001/similar?k=0", 422, "k: got 0"),
-        ("GET /v1/papers/9901.00001/similar?k=1001", 422, "k: got 1001"),
+        ("GET /v1/papers/9901.00001/similar?k=many", 422, "k must be a whole number"),
+        ("GET /v1/papers/9901.00001/similar?k=0", 422, "k must be between 1 and 1000 (got 0)"),
+        ("GET /v1/papers/9901.00001/similar?k=1001", 422, "k must be between 1 and 1000 (got 1001)"),
         ("GET /v1/papers/9901.00001/similar?k=1&k=2", 422, "k"),
-        ("GET /v1/papers/9901.00001/similar?k=", 422, "k: "),
-        ("GET /v1/papers/9901.00001/similar?offset=-1", 422, "offset: "),
-        ("GET /v1/papers/9901.00001/similar?min_score=NaN", 422, "wanted 0 to 1"),
+        ("GET /v1/papers/9901.00001/similar?k=", 422, "k must be a whole number"),
+        ("GET /v1/papers/9901.00001/similar?offset=-1", 422, "offset must be a whole number"),
+        ("GET /v1/papers/9901.00001/similar?min_score=NaN", 422, "min_score must be between 0 and 1"),
         ("GET /v1/papers/9901.00001/similar?mode=all", 422, "mode: unknown variant `all`"),
-        ("GET /v1/papers/9901.00001/similar?min_score=inf", 422, "wanted 0 to 1"),
+        ("GET /v1/papers/9901.00001/similar?min_score=inf", 422, "min_score must be between 0 and 1"),
         ("GET /v1/papers/9901.00001/similar?exact=maybe", 422, "exact: "),
         ("GET /v1/papers/9901.00001/similar?year=2020", 422, "unknown field `year`"),
         ("GET /v1/papers/9901.00001/similar?from=2020-02-31", 422, "2020-02-31"),
-        ("GET /v1/papers/9901.00001/similar?author=%21", 422, "author: got \"!\""),
-        ("GET /v1/papers?limit=0", 422, "limit: got 0, wanted 1 to 1000"),
-        ("GET /v1/papers?limit=1001", 422, "limit: got 1001"),
-        ("GET /v1/papers?limit=x", 422, "limit: "),
-        ("GET /v1/papers?cursor=x", 422, "cursor: got \"x\""),
+        (
+            "GET /v1/papers/9901.00001/similar?author=%21",
+            422,
+            "author: a name must have at least one word (got \"!\")",
+        ),
+        ("GET /v1/papers?limit=0", 422, "limit must be between 1 and 1000 (got 0)"),
+        ("GET /v1/papers?limit=1001", 422, "limit must be between 1 and 1000 (got 1001)"),
+        ("GET /v1/papers?limit=x", 422, "limit must be a whole number"),
+        ("GET /v1/papers?cursor=x", 422, "cursor must be"),
         ("GET /v1/papers?cursor=2020-01-01_2020-01-01_-4", 422, "cursor: "),
-        ("GET /v1/papers?from=2021-02-30", 422, "from: got the date \"2021-02-30\""),
-        ("GET /v1/papers?to=tomorrow", 422, "to: got the date \"tomorrow\""),
-        ("GET /v1/papers?author=%3F", 422, "author: got \"?\""),
+        (
+            "GET /v1/papers?from=2021-02-30",
+            422,
+            "from: the date must be YYYY, YYYY-MM or YYYY-MM-DD (got \"2021-02-30\")",
+        ),
+        (
+            "GET /v1/papers?to=tomorrow",
+            422,
+            "to: the date must be YYYY, YYYY-MM or YYYY-MM-DD (got \"tomorrow\")",
+        ),
+        ("GET /v1/papers?author=%3F", 422, "author: a name must have at least one word (got \"?\")"),
         ("GET /v1/papers/9901.00001/similar?from=2021-02-30", 422, "from: got"),
         ("GET /v1/papers?withdrawn=1", 422, "withdrawn: "),
-        ("GET /v1/papers?page=2", 422, "or of a filter: from, to, category"),
-        ("GET /v1/papers?limit=-1", 422, "limit: wanted a whole number, 0 or more"),
-        ("GET /v1/papers?limit=1&limit=2", 422, "limit: wanted it once"),
+        ("GET /v1/papers?page=2", 422, "or one of the filter: from, to, category"),
+        ("GET /v1/papers?limit=-1", 422, "limit must be a whole number, 0 or more"),
+        ("GET /v1/papers?limit=1&limit=2", 422, "limit must not be repeated"),
         ("GET /graph/v1/paper/search?query=x", 404, "no such route"),
         ("GET /graph/v1/paper/9901.00001/citations", 404, "no such route"),
         ("GET /v1/papers?format=pdf", 422, "format: unknown variant `pdf`"),
-        ("PUT /v1/papers", 405, "does not take that method"),
-        ("PATCH /v1/papers/9901.00001", 405, "does not take that method"),
-        ("DELETE /v1/papers", 405, "does not take that method"),
+        ("PUT /v1/papers", 405, "does not support this method"),
+        ("PATCH /v1/papers/9901.00001", 405, "does not support this method"),
+        ("DELETE /v1/papers", 405, "does not support this method"),
         ("DELETE /v1/papers/%FF", 400, "path"),
         ("DELETE /v1/papers/%20", 422, "empty id"),
         ("DELETE /v1/papers/2222.99999", 404, "2222.99999"),
     ]);
-    let titles = json!({ "title": ["T"], "abstract": "a" }).to_string();
+    let title_list = json!({ "title": ["T"], "abstract": "a" }).to_string();
     cases.extend(post(
         "POST /v1/papers",
         &[
@@ -379,16 +424,16 @@ fn papers() -> Vec<Case> {
             ("[]", 422, "got no papers"),
             ("{", 400, "body: EOF"),
             ("{\n\"title\":\n", 400, "body: EOF"),
-            ("nonsense", 422, "no JSON"),
+            ("nonsense", 422, "not valid JSON"),
             ("{}", 422, "no title"),
-            ("5", 422, "got a number, wanted an object"),
-            ("null", 422, "got null, wanted an object"),
-            ("[1]", 422, "got a number, wanted an object"),
+            ("5", 422, "a paper must be a JSON object (got a number)"),
+            ("null", 422, "a paper must be a JSON object (got null)"),
+            ("[1]", 422, "a paper must be a JSON object (got a number)"),
             (r#"{"title":"","abstract":"a"}"#, 422, "no title"),
             (r#"{"abstract":"a"}"#, 422, "no title"),
-            (&titles, 422, "title: got a list"),
-            (r#"{"id":704.001,"title":"t","abstract":"a"}"#, 422, "wanted text in quotes"),
-            (r#"{"deleted":true}"#, 422, "deleted without an id"),
+            (&title_list, 422, "title must be text (got a list)"),
+            (r#"{"id":704.001,"title":"t","abstract":"a"}"#, 422, "id must be text in quotes"),
+            (r#"{"deleted":true}"#, 422, "must have the paper's id"),
         ],
     ));
     cases.extend(get(&[
@@ -398,13 +443,17 @@ fn papers() -> Vec<Case> {
     cases
 }
 
-fn others() -> Vec<Case> {
+fn other_apis_and_unknown_routes() -> Vec<RefusedCase> {
     let mut cases = get(&[
         ("GET /recommendations/v1/papers/forpaper/ARXIV:2222.99999", 404, "2222.99999"),
         ("GET /recommendations/v1/papers/forpaper/9901.00001?fields=titel", 400, "fields: [titel]"),
-        ("GET /recommendations/v1/papers/forpaper/9901.00001?limit=0", 400, "limit: got 0"),
-        ("GET /recommendations/v1/papers/forpaper/9901.00001?limit=501", 400, "limit: got 501"),
-        ("GET /recommendations/v1/papers/forpaper/9901.00001?limit=x", 422, "limit: "),
+        ("GET /recommendations/v1/papers/forpaper/9901.00001?limit=0", 400, "limit must be between 1 and"),
+        (
+            "GET /recommendations/v1/papers/forpaper/9901.00001?limit=501",
+            400,
+            "limit must be between 1 and 500 (got 501)",
+        ),
+        ("GET /recommendations/v1/papers/forpaper/9901.00001?limit=x", 422, "limit must be a whole number"),
         ("GET /recommendations/v1/papers/forpaper/9901.00001?from=old", 422, "from: unknown variant"),
         ("GET /recommendations/v1/papers/forpaper/%FF", 400, "path"),
         ("GET /graph/v1/paper/ARXIV:2222.99999", 404, "2222.99999"),
@@ -412,37 +461,49 @@ fn others() -> Vec<Case> {
         ("GET /graph/v1/paper/9901.00001?limit=5", 422, "unknown field `limit`"),
         ("GET /graph/v1/author/5", 404, "no such route"),
         ("GET /api/papers/search", 422, "missing field `q`"),
-        ("GET /api/papers/search?q=", 422, "q: got an empty text"),
-        ("GET /api/papers/search?q=a&limit=0", 400, "limit: got 0"),
-        ("GET /api/papers/search?q=a&limit=121", 400, "limit: got 121, wanted 1 to 120"),
+        ("GET /api/papers/search?q=", 422, "q must not be empty or blank"),
+        ("GET /api/papers/search?q=a&limit=0", 400, "limit must be between 1 and"),
+        ("GET /api/papers/search?q=a&limit=121", 400, "limit must be between 1 and 120 (got 121)"),
         ("GET /api/papers/2222.99999", 404, "2222.99999"),
-        ("GET /api/daily_papers?date=2021-02-30", 400, "date: got \"2021-02-30\""),
-        ("GET /api/daily_papers?date=2021", 400, "date: got \"2021\", wanted YYYY-MM-DD"),
-        ("GET /api/daily_papers?date=2021-01-01T00:00:00Z", 400, "date: "),
-        ("GET /api/daily_papers?week=2021-W60", 400, "week: "),
-        ("GET /api/daily_papers?week=x", 400, "week: "),
-        ("GET /api/daily_papers?month=2021-13", 400, "month: "),
-        ("GET /api/daily_papers?p=-1", 422, "p: "),
-        ("GET /api/daily_papers?p=1001", 400, "p: got 1001"),
-        ("GET /api/daily_papers?limit=0", 400, "limit: got 0"),
+        (
+            "GET /api/daily_papers?date=2021-02-30",
+            400,
+            "date must be an existing date as YYYY-MM-DD (got \"2021-02-30\")",
+        ),
+        (
+            "GET /api/daily_papers?date=2021",
+            400,
+            "date must be an existing date as YYYY-MM-DD (got \"2021\")",
+        ),
+        ("GET /api/daily_papers?date=2021-01-01T00:00:00Z", 400, "date must be"),
+        ("GET /api/daily_papers?week=2021-W60", 400, "week must be"),
+        ("GET /api/daily_papers?week=x", 400, "week must be"),
+        ("GET /api/daily_papers?month=2021-13", 400, "month must be"),
+        ("GET /api/daily_papers?p=-1", 422, "p must be a whole number"),
+        ("GET /api/daily_papers?p=1001", 400, "p must be between 0 and 1000 (got 1001)"),
+        ("GET /api/daily_papers?limit=0", 400, "limit must be between 1 and"),
         ("GET /api/daily_papers?sort=best", 422, "sort: unknown variant"),
-        ("GET /v1/nothing", 404, "no such route: \"/v1/nothing\"; there is POST /v1/search, for example"),
-        ("GET /V1/search", 404, "there is POST /v1/search"),
-        ("GET /openai/embeddings", 404, "there is POST /v1/embeddings"),
-        ("GET //v1/search", 405, "does not take that method"),
-        ("GET /v1/search/", 405, "does not take that method"),
-        ("GET /v1/search", 405, "does not take that method"),
-        ("POST /health", 405, "does not take that method"),
-        ("DELETE /metrics", 405, "does not take that method"),
-        ("POST /v1/stats", 405, "does not take that method"),
+        ("GET /v1/nothing", 404, "no such route: \"/v1/nothing\"; try POST /v1/search, for example"),
+        ("GET /V1/search", 404, "try POST /v1/search"),
+        ("GET /openai/embeddings", 404, "try POST /v1/embeddings"),
+        ("GET //v1/search", 405, "does not support this method"),
+        ("GET /v1/search/", 405, "does not support this method"),
+        ("GET /v1/search", 405, "does not support this method"),
+        ("POST /health", 405, "does not support this method"),
+        ("DELETE /metrics", 405, "does not support this method"),
+        ("POST /v1/stats", 405, "does not support this method"),
     ]);
     cases.extend(post(
         "POST /recommendations/v1/papers/",
         &[
             ("{}", 422, "missing field `positivePaperIds`"),
-            (r#"{"positivePaperIds":[]}"#, 422, "positivePaperIds: got an empty list"),
-            (r#"{"positivePaperIds":["nobody"]}"#, 404, "nobody"),
-            (r#"{"positivePaperIds":["9901.00001"],"negativePaperIds":["nobody"]}"#, 404, "nobody"),
+            (
+                r#"{"positivePaperIds":[]}"#,
+                422,
+                "positivePaperIds must have at least one example (got an empty list)",
+            ),
+            (r#"{"positivePaperIds":["no-such-id"]}"#, 404, "no-such-id"),
+            (r#"{"positivePaperIds":["9901.00001"],"negativePaperIds":["no-such-id"]}"#, 404, "no-such-id"),
             (r#"{"positivePaperIds":"x"}"#, 422, "positivePaperIds: invalid type"),
             (r#"{"positive":["x"]}"#, 422, "unknown field `positive`"),
         ],
@@ -451,7 +512,7 @@ fn others() -> Vec<Case> {
         "POST /graph/v1/paper/batch",
         &[
             ("{}", 422, "missing field `ids`"),
-            (r#"{"ids":[]}"#, 422, "ids: got 0, wanted 1 to 500"),
+            (r#"{"ids":[]}"#, 422, "ids must have between 1 and 500 items (got 0)"),
             (r#"{"ids":[1]}"#, 422, "ids[0]: invalid type"),
         ],
     ));
@@ -459,32 +520,35 @@ fn others() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn each_gets_its_status_and_a_message_that_helps() {
-    let mut cases = [searches(), batches(), embeddings(), reranks(), papers(), others()].concat();
+async fn refused_requests_get_the_documented_status_and_message() {
+    let mut cases =
+        [searches(), batches(), embeddings(), reranks(), papers(), other_apis_and_unknown_routes()].concat();
     for path in
         ["POST /v1/search", "POST /v1/search/batch", "POST /v1/embeddings", "POST /embed", "POST /v2/rerank"]
     {
-        cases.extend(no_json(path));
+        cases.extend(invalid_json(path));
     }
-    cases.extend(no_json("POST /recommendations/v1/papers/"));
+    cases.extend(invalid_json("POST /recommendations/v1/papers/"));
     assert!(cases.len() >= 200, "{} cases", cases.len());
     let app = app();
-    let mut wrong = Vec::new();
-    for (request, body, status, part) in cases {
+    let mut failures = Vec::new();
+    for (request, body, expected, part) in cases {
         let (method, path) = request.split_once(' ').unwrap();
         let shown: String = body.chars().take(80).collect();
-        let (got, answer) = send(&app, method, path, body.into_bytes()).await;
-        if got != status || !message(&answer).contains(part) {
-            wrong.push(format!("{request} {shown}: {got} {answer}, wanted {status} and {part:?}"));
+        let (status, response) = send(&app, method, path, body.into_bytes()).await;
+        if status != expected || !message(&response).contains(part) {
+            failures.push(format!(
+                "{request} {shown}: expected {expected} and {part:?}, got {status} {response}"
+            ));
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// What is said, in each API's own place.
-fn message(answer: &Value) -> &str {
-    let places = [&answer["error"]["message"], &answer["error"], &answer["message"]];
-    places.into_iter().find_map(Value::as_str).unwrap_or_default()
+/// The error message, in the format of any of the APIs.
+fn message(response: &Value) -> &str {
+    let candidates = [&response["error"]["message"], &response["error"], &response["message"]];
+    candidates.into_iter().find_map(Value::as_str).unwrap_or_default()
 }
 
 async fn send(app: &Router, method: &str, path: &str, body: Vec<u8>) -> (u16, Value) {
@@ -497,24 +561,24 @@ async fn send(app: &Router, method: &str, path: &str, body: Vec<u8>) -> (u16, Va
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_text_or_too_long() {
+async fn bodies_that_are_too_long_or_not_utf8_are_refused() {
     let app = app();
     for path in ["/v1/search", "/v1/embeddings", "/embed", "/v2/rerank", "/recommendations/v1/papers/"] {
-        let (status, answer) = send(&app, "POST", path, vec![b' '; 200_001]).await;
-        assert_eq!(status, 413, "{path}: {answer}");
-        assert!(message(&answer).contains("longer than 200000 bytes (--max-body-bytes)"), "{path}: {answer}");
-        let (status, answer) = send(&app, "POST", path, vec![0xff, 0xfe, b'{']).await;
-        assert_eq!(status, 400, "{path}: {answer}");
-        let (status, answer) = send(&app, "POST", path, b"{\"text\":\"\xff\"}".to_vec()).await;
-        assert!([400, 422].contains(&status), "{path}: {answer}");
+        let (status, response) = send(&app, "POST", path, vec![b' '; 200_001]).await;
+        assert_eq!(status, 413, "{path}: {response}");
+        assert!(message(&response).contains("at most 200000 bytes (--max-body-bytes)"), "{path}: {response}");
+        let (status, response) = send(&app, "POST", path, vec![0xff, 0xfe, b'{']).await;
+        assert_eq!(status, 400, "{path}: {response}");
+        let (status, response) = send(&app, "POST", path, b"{\"text\":\"\xff\"}".to_vec()).await;
+        assert!([400, 422].contains(&status), "{path}: {response}");
     }
     let line = format!("{{\"title\":\"{}\"", "x".repeat(200_001));
-    let (status, answer) = send(&app, "POST", "/v1/papers", line.into_bytes()).await;
-    assert_eq!((status, message(&answer).contains("of one line")), (413, true), "{answer}");
+    let (status, response) = send(&app, "POST", "/v1/papers", line.into_bytes()).await;
+    assert_eq!((status, message(&response).contains("per line")), (413, true), "{response}");
 }
 
 #[tokio::test]
-async fn a_packed_body_is_refused_and_a_message_that_is_none_is_told_as_json_rpc_has_it() {
+async fn compressed_bodies_and_invalid_json_rpc_messages_are_refused() {
     let app = app();
     for path in ["/v1/search", "/v1/papers", "/embed"] {
         let request = Request::post(path).header("content-encoding", "gzip");
@@ -522,18 +586,18 @@ async fn a_packed_body_is_refused_and_a_message_that_is_none_is_told_as_json_rpc
         assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path}");
     }
     if !cfg!(feature = "mcp") {
-        let (status, answer) = send(&app, "POST", "/mcp", "{}".into()).await;
-        assert_eq!((status, &answer["error"]["code"]), (501, &json!("without_mcp")), "{answer}");
+        let (status, response) = send(&app, "POST", "/mcp", "{}".into()).await;
+        assert_eq!((status, &response["error"]["code"]), (501, &json!("without_mcp")), "{response}");
         return;
     }
     for (body, code) in [("not json", -32700), ("[]", -32600), ("{\"id\":1}", -32600)] {
-        let (status, answer) = send(&app, "POST", "/mcp", body.into()).await;
-        assert_eq!((status, &answer["error"]["code"]), (400, &json!(code)), "{body}: {answer}");
+        let (status, response) = send(&app, "POST", "/mcp", body.into()).await;
+        assert_eq!((status, &response["error"]["code"]), (400, &json!(code)), "{body}: {response}");
     }
 }
 
 #[tokio::test]
-async fn who_names_no_k_gets_as_many_as_there_may_be() {
+async fn the_default_k_is_limited_by_max_k() {
     let app = App::new(ServerOptions { max_k: 7, ..ServerOptions::default() });
     app.set_library(sample());
     let app = router(app);
@@ -543,31 +607,31 @@ async fn who_names_no_k_gets_as_many_as_there_may_be() {
         ("GET", "/recommendations/v1/papers/forpaper/9901.00001", "", "/recommendedPapers"),
         ("GET", "/api/papers/search?q=transits", "", ""),
     ] {
-        let (status, answer) = send(&app, method, path, body.into()).await;
-        let count = answer.pointer(hits).and_then(Value::as_array).map(Vec::len);
-        assert_eq!((status, count), (200, Some(7)), "{path}: {answer}");
+        let (status, response) = send(&app, method, path, body.into()).await;
+        let count = response.pointer(hits).and_then(Value::as_array).map(Vec::len);
+        assert_eq!((status, count), (200, Some(7)), "{path}: {response}");
     }
 }
 
 #[tokio::test]
-async fn each_api_says_it_in_its_own_words() {
+async fn each_api_uses_its_own_error_format() {
     let app = app();
-    let (_, answer) = send(&app, "POST", "/v1/embeddings", b"{\"input\":\"\"}".to_vec()).await;
-    let error = &answer["error"];
+    let (_, response) = send(&app, "POST", "/v1/embeddings", b"{\"input\":\"\"}".to_vec()).await;
+    let error = &response["error"];
     assert_eq!(
         (&error["type"], &error["code"], &error["param"]),
         (&json!("invalid_request_error"), &json!("invalid_request"), &json!("input"))
     );
-    let (_, answer) = send(&app, "POST", "/embed", b"{\"inputs\":\"\"}".to_vec()).await;
-    assert_eq!(answer["error_type"], "Validation", "{answer}");
-    let (_, answer) = send(&app, "POST", "/v2/rerank", b"{".to_vec()).await;
-    assert!(answer["message"].is_string() && answer.get("error").is_none(), "{answer}");
-    let (_, answer) = send(&app, "GET", "/graph/v1/paper/nobody", Vec::new()).await;
-    assert!(answer["error"].is_string(), "{answer}");
+    let (_, response) = send(&app, "POST", "/embed", b"{\"inputs\":\"\"}".to_vec()).await;
+    assert_eq!(response["error_type"], "Validation", "{response}");
+    let (_, response) = send(&app, "POST", "/v2/rerank", b"{".to_vec()).await;
+    assert!(response["message"].is_string() && response.get("error").is_none(), "{response}");
+    let (_, response) = send(&app, "GET", "/graph/v1/paper/unknown", Vec::new()).await;
+    assert!(response["error"].is_string(), "{response}");
 }
 
 #[tokio::test]
-async fn what_is_odd_but_right_is_answered() {
+async fn unusual_but_valid_requests_are_answered() {
     let app = app();
     for (request, body) in [
         ("POST /v1/search", r#"{"text":"a\u0000b"}"#),
@@ -589,7 +653,7 @@ async fn what_is_odd_but_right_is_answered() {
         ("GET /v1/papers?category=nothing", ""),
     ] {
         let (method, path) = request.split_once(' ').unwrap();
-        let (status, answer) = send(&app, method, path, body.as_bytes().to_vec()).await;
-        assert_eq!(status, StatusCode::OK.as_u16(), "{request} {body}: {answer}");
+        let (status, response) = send(&app, method, path, body.as_bytes().to_vec()).await;
+        assert_eq!(status, StatusCode::OK.as_u16(), "{request} {body}: {response}");
     }
 }

@@ -1,4 +1,4 @@
-//! Routes, without a socket.
+//! HTTP routes, called in process without a socket.
 
 use crate::support::sample;
 use axum::Router;
@@ -53,7 +53,7 @@ async fn search_by_text_papers_and_vector() {
 }
 
 #[tokio::test]
-async fn a_score_of_words_and_meaning_says_what_it_is_made_of() {
+async fn hybrid_scores_are_returned_with_parts_and_explanations() {
     let (_, found) =
         post("/v1/search", json!({"text": "a knot", "k": 3, "mode": "hybrid"}).to_string()).await;
     let hit = &found["hits"][0];
@@ -65,28 +65,39 @@ async fn a_score_of_words_and_meaning_says_what_it_is_made_of() {
     assert_eq!((hit["score"].as_f64(), hit["rank"].as_u64()), (hit["parts"]["lexical"].as_f64(), Some(1)));
     let (_, plain) = get("/v1/papers/9901.00001/similar?k=3&mode=semantic").await;
     assert!(plain["hits"][0].get("parts").is_none(), "{plain}");
-    // Texts and papers together, and why each is there.
+    // Texts and papers as examples, with explanations.
     let mixed = json!({"text": "a knot", "like": ["9901.00001", {"text": "transits"}], "unlike": [{"text": "bees"}], "explain": true});
     let (status, found) = post("/v1/search", mixed.to_string()).await;
     let hit = &found["hits"][0];
     assert_eq!(status, StatusCode::OK, "{found}");
-    assert!((0.0..=1.0).contains(&hit["chance"].as_f64().unwrap()), "{hit}");
-    let shares = hit["why"]["shares"].as_object().unwrap().values().map(|share| share.as_f64().unwrap());
-    assert!((shares.sum::<f64>() - hit["score"].as_f64().unwrap()).abs() < 1e-5, "{hit}");
-    assert!(hit["why"]["terms"][0]["term"].is_string() && hit["why"]["pairs"].is_array(), "{hit}");
-    let (_, noise) =
+    assert!((0.0..=1.0).contains(&hit["probability"].as_f64().unwrap()), "{hit}");
+    let breakdown = hit["explanation"]["score_breakdown"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|part| part.as_f64().unwrap());
+    assert!((breakdown.sum::<f64>() - hit["score"].as_f64().unwrap()).abs() < 1e-5, "{hit}");
+    assert!(
+        hit["explanation"]["terms"][0]["term"].is_string() && hit["explanation"]["pairs"].is_array(),
+        "{hit}"
+    );
+    let (_, unrelated) =
         post("/v1/search", json!({"text": "cream the butter, bake until golden"}).to_string()).await;
-    assert_eq!((noise["nothing_like_it"].as_bool(), &noise["hits"]), (Some(true), &json!([])), "{noise}");
+    assert_eq!(
+        (unrelated["no_match"].as_bool(), &unrelated["hits"]),
+        (Some(true), &json!([])),
+        "{unrelated}"
+    );
     let (_, diverse) = get("/v1/papers/9901.00001/similar?diversity=0.7&half_life=5").await;
     assert!(diverse["diversity"]["vendi"].as_f64() > diverse["diversity"]["plain"].as_f64(), "{diverse}");
     assert!(diverse["hits"][0]["parts"]["recency"].as_f64() < Some(1.0), "{diverse}");
 }
 
 #[tokio::test]
-async fn what_is_served_is_told_to_people_and_to_prometheus() {
+async fn stats_and_metrics_describe_the_library() {
     let (status, stats) = get("/v1/stats").await;
     assert_eq!(
-        (status, &stats["papers"], &stats["index"]["stragglers"]),
+        (status, &stats["papers"], &stats["index"]["unreachable"]),
         (StatusCode::OK, &json!(120), &json!(0))
     );
     let response = app().oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();
@@ -106,7 +117,7 @@ async fn what_is_served_is_told_to_people_and_to_prometheus() {
 }
 
 #[tokio::test]
-async fn papers_by_id_however_it_is_written() {
+async fn papers_are_found_by_every_form_of_their_id() {
     for path in
         ["9901.00001", "arXiv:9901.00001v4", "https://arxiv.org/abs/9901.00001v1", "arXiv%3A9901.00001"]
     {
@@ -126,27 +137,26 @@ async fn papers_by_id_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn embeddings_in_openais_shape() {
-    let (status, answer) =
+async fn embeddings_in_the_format_of_openai() {
+    let (status, response) =
         post("/v1/embeddings", json!({"input": ["one", "two words"], "model": "m"}).to_string()).await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(answer["object"], "list");
-    assert_eq!(answer["usage"], json!({"prompt_tokens": 7, "total_tokens": 7}));
-    assert_eq!(answer["data"][1]["index"], 1);
-    let floats: Vec<f32> = serde_json::from_value(answer["data"][0]["embedding"].clone()).unwrap();
-    let (_, packed) =
+    assert_eq!(response["object"], "list");
+    assert_eq!(response["usage"], json!({"prompt_tokens": 7, "total_tokens": 7}));
+    assert_eq!(response["data"][1]["index"], 1);
+    let floats: Vec<f32> = serde_json::from_value(response["data"][0]["embedding"].clone()).unwrap();
+    let (_, encoded) =
         post("/v1/embeddings", json!({"input": "one", "encoding_format": "base64"}).to_string()).await;
     use base64::Engine;
-    let text = packed["data"][0]["embedding"].as_str().unwrap();
+    let text = encoded["data"][0]["embedding"].as_str().unwrap();
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
-    let unpacked: Vec<f32> =
-        bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    assert_eq!(unpacked.len(), 384);
-    assert!(unpacked.iter().zip(&floats).all(|(a, b)| (a - b).abs() < 1e-5));
+    let decoded: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    assert_eq!(decoded.len(), 384);
+    assert!(decoded.iter().zip(&floats).all(|(a, b)| (a - b).abs() < 1e-5));
 }
 
 #[tokio::test]
-async fn alive_before_ready() {
+async fn health_succeeds_before_the_server_is_ready() {
     let empty = || router(App::default());
     let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
     assert_eq!(send(empty(), get("/health")).await.0, StatusCode::OK);
@@ -158,29 +168,29 @@ async fn alive_before_ready() {
 }
 
 #[tokio::test]
-async fn many_at_once_get_the_answers_they_get_alone() {
+async fn concurrent_queries_get_the_same_hits_as_single_ones() {
     let app = app();
-    let ask = |text: String| {
+    let search = |text: String| {
         let request =
             Request::post("/v1/search").body(Body::from(json!({"text": text, "k": 1}).to_string())).unwrap();
         send(app.clone(), request)
     };
     let texts: Vec<String> =
-        (0..40).map(|number| format!("question {number} about {}", "things ".repeat(number))).collect();
+        (0..40).map(|number| format!("query {number} about {}", "things ".repeat(number))).collect();
     let mut together = tokio::task::JoinSet::new();
-    for (place, text) in texts.iter().cloned().enumerate() {
-        let answer = ask(text);
-        together.spawn(async move { (place, answer.await) });
+    for (index, text) in texts.iter().cloned().enumerate() {
+        let response = search(text);
+        together.spawn(async move { (index, response.await) });
     }
-    while let Some(Ok((place, (status, answer)))) = together.join_next().await {
-        let (_, alone) = ask(texts[place].clone()).await;
+    while let Some(Ok((index, (status, response)))) = together.join_next().await {
+        let (_, alone) = search(texts[index].clone()).await;
         assert_eq!(status, StatusCode::OK);
-        assert_eq!(answer["hits"][0]["paper"]["id"], alone["hits"][0]["paper"]["id"]);
+        assert_eq!(response["hits"][0]["paper"]["id"], alone["hits"][0]["paper"]["id"]);
     }
 }
 
 #[tokio::test]
-async fn a_list_says_where_its_next_page_is_in_any_format() {
+async fn every_list_format_has_a_link_to_the_next_page() {
     let (mut path, mut lines) = (Some("/v1/papers?format=jsonl&limit=50".to_string()), Vec::new());
     while let Some(next) = path.take() {
         let response = app().oneshot(Request::get(next).body(Body::empty()).unwrap()).await.unwrap();
@@ -196,12 +206,12 @@ async fn a_list_says_where_its_next_page_is_in_any_format() {
 }
 
 #[tokio::test]
-async fn paths_as_clients_write_them_are_answered() {
+async fn variants_of_paths_that_clients_use_are_accepted() {
     let texts = json!({"inputs": "a knot", "input": "a knot", "text": "a knot", "k": 1}).to_string();
     for path in
         ["//embed", "/embed/", "/v1/embed", "/embeddings", "/v1/v1/embeddings", "/search", "//v1//search/"]
     {
-        // Our own search takes no field that it does not know.
+        // /v1/search refuses unknown fields.
         let body = if path.contains("search") {
             json!({"text": "a knot", "k": 1}).to_string()
         } else {
@@ -220,36 +230,70 @@ async fn paths_as_clients_write_them_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn questions_that_are_rescored_are_refused_before_others_wait_for_them() {
+async fn reranked_queries_are_refused_when_busy_so_that_others_do_not_wait() {
     let app = app();
     let get = |path: &str| {
         let (app, request) = (app.clone(), Request::get(path).body(Body::empty()).unwrap());
         tokio::spawn(async move { send(app, request).await })
     };
-    let rescored: Vec<_> = (0..32).map(|_| get("/v1/papers/9901.00001/similar?rescore=true&k=1")).collect();
+    let reranked: Vec<_> =
+        (0..32).map(|_| get("/v1/papers/9901.00001/similar?rerank_sentences=true&k=1")).collect();
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     let started = std::time::Instant::now();
     let (status, _) = get("/v1/papers/9901.00001/similar?k=1").await.unwrap();
     let (took, mut statuses) = (started.elapsed(), Vec::new());
-    for answer in rescored {
-        statuses.push(answer.await.unwrap().0.as_u16());
+    for response in reranked {
+        statuses.push(response.await.unwrap().0.as_u16());
     }
     let all = started.elapsed();
     assert_eq!(status, StatusCode::OK);
-    assert!(took < all / 2, "another question waited {took:?} of {all:?}");
+    assert!(took < all / 2, "a plain query took {took:?} of the {all:?} of all queries");
     let answered = statuses.iter().filter(|status| **status == 200).count();
     let refused = statuses.iter().filter(|status| **status == 429).count();
     assert!(answered >= 1 && refused >= 16 && answered + refused == 32, "{statuses:?}");
-    // One that is alone has its turn.
-    assert_eq!(get("/v1/papers/9901.00001/similar?rescore=true&k=1").await.unwrap().0, StatusCode::OK);
+    // A single reranked query is answered.
+    assert_eq!(
+        get("/v1/papers/9901.00001/similar?rerank_sentences=true&k=1").await.unwrap().0,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
-async fn what_is_never_held_is_left_out_of_what_semantic_scholars_clients_get() {
+async fn fields_without_data_are_left_out_of_semantic_scholar_responses() {
     let (status, paper) =
         get("/graph/v1/paper/ARXIV:9901.00001?fields=title,citations,references.title,citationCount,tldr")
             .await;
     assert_eq!(status, StatusCode::OK);
     let fields: Vec<&String> = paper.as_object().unwrap().keys().collect();
     assert_eq!(fields, ["paperId", "title"], "{paper}");
+}
+
+#[tokio::test]
+async fn old_names_of_fields_and_parameters_are_refused_with_their_new_names() {
+    let aggregation = "\"examples\" is now called \"aggregation\"";
+    let rerank = "\"rescore\" is now called \"rerank_sentences\"";
+    let ids = "\"also\" is now called \"alternate_ids\"";
+    let queries = json!({"queries": [{"text": "a"}, {"text": "a", "rescore": true}]});
+    for (path, body, expected) in [
+        ("/v1/search", json!({"text": "a", "examples": "mean"}), aggregation),
+        ("/v1/search", json!({"text": "a", "rescore": true}), rerank),
+        ("/v1/search", json!({"text": "a", "fields": ["title", "also"]}), ids),
+        ("/v1/search/batch", queries, "queries[1]: \"rescore\" is now called \"rerank_sentences\""),
+        ("/v1/search/batch", json!({"queries": [{"text": "a", "examples": "best"}]}), aggregation),
+        ("/v1/papers/9901.00001/similar?rescore=true", Value::Null, rerank),
+        ("/v1/papers/9901.00001/similar?fields=title&fields=also", Value::Null, ids),
+        ("/v1/papers/9901.00001?fields=also", Value::Null, ids),
+        ("/v1/papers?fields=also", Value::Null, ids),
+    ] {
+        let (status, response) =
+            if body.is_null() { get(path).await } else { post(path, body.to_string()).await };
+        let message = response["error"]["message"].as_str().unwrap();
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path} {body}: {response}");
+        assert!(message.contains(expected), "{path} {body}: {response}");
+    }
+    let (_, response) = post("/v1/search", json!({"text": "a", "rescore": true}).to_string()).await;
+    assert_eq!(response["error"]["param"], "rescore", "{response}");
+    // An old name that the route never had is an unknown field.
+    let unrelated = json!({"positivePaperIds": ["9901.00001"], "rescore": true}).to_string();
+    assert_eq!(post("/recommendations/v1/papers/", unrelated).await.0, StatusCode::UNPROCESSABLE_ENTITY);
 }

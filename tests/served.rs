@@ -1,4 +1,5 @@
-//! The server from outside: what sockets may do to it, what it says of itself, and where its options come from.
+//! `likewise serve` as a process: broken and slow connections, its log, its options, and writes at the same time as
+//! commands.
 
 use crate::support::{Server, data, ingest, likewise};
 use serde_json::{Value, json};
@@ -20,52 +21,54 @@ fn connect(server: &Server) -> TcpStream {
     stream
 }
 
-/// Sends bytes, and gives all that comes back until the server closes the connection.
-fn raw(server: &Server, bytes: &[u8]) -> String {
+/// Sends bytes, and returns everything that the server sends until it closes the connection.
+fn send_raw(server: &Server, bytes: &[u8]) -> String {
     let mut stream = connect(server);
     stream.write_all(bytes).unwrap();
-    rest(stream)
+    read_to_end(stream)
 }
 
-fn rest(mut stream: TcpStream) -> String {
-    let mut answer = Vec::new();
-    // A reset is an end, too.
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
+fn read_to_end(mut stream: TcpStream) -> String {
+    let mut response = Vec::new();
+    // A reset also ends the response.
+    let _ = stream.read_to_end(&mut response);
+    String::from_utf8_lossy(&response).into_owned()
 }
 
-fn post(body: &str, more: &str) -> String {
+/// A search request with a body and extra header lines, each ending in CRLF.
+fn search_request(body: &str, headers: &str) -> String {
     format!(
-        "POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n{more}\r\n{body}",
+        "POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
         body.len()
     )
 }
 
 #[test]
-fn slow_and_broken_senders_are_told_and_others_are_served() {
+fn slow_and_malformed_requests_get_an_error_status() {
     let folder = folder();
-    let times = ["--header-timeout", "0.5", "--body-timeout", "0.5"];
-    let server = Server::start_with(folder.path(), &times, &[]);
+    let timeouts = ["--header-timeout", "0.5", "--body-timeout", "0.5"];
+    let server = Server::start_with(folder.path(), &timeouts, &[]);
     server.wait_until_ready();
     let started = Instant::now();
     for head in ["", "P", "POST /v1/search HTTP/1.1\r\nHost: x\r\n"] {
-        let answer = raw(&server, head.as_bytes());
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{head:?}: {answer}");
+        let response = send_raw(&server, head.as_bytes());
+        assert!(response.is_empty() || response.starts_with("HTTP/1.1 408"), "{head:?}: {response}");
     }
-    let answer = raw(&server, b"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{\"text\"");
-    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("--body-timeout"), "{answer}");
+    let response =
+        send_raw(&server, b"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{\"text\"");
+    assert!(response.starts_with("HTTP/1.1 408") && response.contains("--body-timeout"), "{response}");
     assert!(started.elapsed() < Duration::from_secs(10));
     let upload =
         "POST /v1/papers HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{\"\r\n";
-    let answer = raw(&server, upload.as_bytes());
-    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let response = send_raw(&server, upload.as_bytes());
+    assert!(response.starts_with("HTTP/1.1 408"), "{response}");
 
-    // Half a request, and nothing more will come.
+    // The client sends part of the body and closes its side.
     let mut stream = connect(&server);
     stream.write_all(b"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    let answer = rest(stream);
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let response = read_to_end(stream);
+    assert!(response.is_empty() || response.starts_with("HTTP/1.1 400"), "{response}");
     for (bytes, status) in [
         ("GARBAGE\r\n\r\n".to_string(), "400"),
         ("GET / HTTP/9.9\r\n\r\n".into(), "400"),
@@ -74,79 +77,79 @@ fn slow_and_broken_senders_are_told_and_others_are_served() {
             "POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n".into(),
             "400",
         ),
-        (post("{}", &"x-many: 1\r\n".repeat(100)), "431"),
-        (post("{}", &format!("x-long: {}\r\n", "x".repeat(1 << 20))), "431"),
+        (search_request("{}", &"x-many: 1\r\n".repeat(100)), "431"),
+        (search_request("{}", &format!("x-long: {}\r\n", "x".repeat(1 << 20))), "431"),
         ("GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".into(), "404"),
         ("GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".into(), "404"),
         ("GET http://evil.example/v1/stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".into(), "200"),
         ("TRACE /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".into(), "405"),
-        (post(r#"{"text":"bees"}"#, ""), "200"),
+        (search_request(r#"{"text":"bees"}"#, ""), "200"),
     ] {
-        let answer = raw(&server, bytes.as_bytes());
+        let response = send_raw(&server, bytes.as_bytes());
         let shown: String = bytes.chars().take(60).collect();
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{shown}: {answer}");
+        assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{shown}: {response}");
     }
 }
 
 #[test]
-fn connections_beyond_the_limit_are_closed_at_once() {
+fn connections_over_the_limit_are_closed_immediately() {
     let folder = folder();
     let server = Server::start_with(folder.path(), &["--max-connections", "2"], &[]);
     server.wait_until_ready();
-    // What asked whether it is ready may not be quite gone.
+    // The connection that asked for /ready may still be open.
     std::thread::sleep(Duration::from_millis(300));
     let open: Vec<TcpStream> = (0..2).map(|_| connect(&server)).collect();
     std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(raw(&server, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"), "");
+    assert_eq!(send_raw(&server, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"), "");
     drop(open);
     std::thread::sleep(Duration::from_millis(300));
-    let answer = raw(&server, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let response = send_raw(&server, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
 }
 
 #[test]
-fn an_answer_that_takes_too_long_is_given_up() {
+fn a_request_over_the_timeout_gets_status_503() {
     let folder = folder();
     let server = Server::start_with(folder.path(), &["--request-timeout", "0.001"], &[]);
     server.wait_until_ready();
     let text = json!({ "input": vec!["a long text that takes its time ".repeat(40); 200] }).to_string();
-    let request = post(&text, "").replace("/v1/search", "/v1/embeddings");
-    let answer = raw(&server, request.as_bytes());
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("--request-timeout"), "{answer}");
-    assert!(answer.contains("retry-after: 1"), "{answer}");
+    let request = search_request(&text, "").replace("/v1/search", "/v1/embeddings");
+    let response = send_raw(&server, request.as_bytes());
+    assert!(response.starts_with("HTTP/1.1 503") && response.contains("--request-timeout"), "{response}");
+    assert!(response.contains("retry-after: 1"), "{response}");
 }
 
 #[test]
-fn neither_keys_nor_questions_are_logged() {
+fn keys_and_query_texts_are_not_logged() {
     let folder = folder();
-    let environment = [("LIKEWISE_READ_KEY", "a-secret-key-of-somebody"), ("LIKEWISE_LOG", "trace")];
+    let environment = [("LIKEWISE_READ_KEY", "a-secret-read-key"), ("LIKEWISE_LOG", "trace")];
     let server = Server::start_with(folder.path(), &["--log-format", "json"], &environment);
     server.wait_until_ready();
-    let key = "Authorization: Bearer a-secret-key-of-somebody\r\nx-request-id: my-own-id\r\n";
-    let answer = raw(&server, post(r#"{"text":"my unpublished abstract"}"#, key).as_bytes());
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let key = "Authorization: Bearer a-secret-read-key\r\nx-request-id: my-own-id\r\n";
+    let response = send_raw(&server, search_request(r#"{"text":"my unpublished abstract"}"#, key).as_bytes());
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     assert!(
-        answer.contains("x-request-id: my-own-id") && answer.contains("server-timing: tokenize;dur="),
-        "{answer}"
+        response.contains("x-request-id: my-own-id") && response.contains("server-timing: tokenize;dur="),
+        "{response}"
     );
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"find_similar_papers","arguments":{"text":"unpublished"}}}"#;
     let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAccept: application/json, text/event-stream\r\n";
     let head = format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n", call.len());
-    let answer = raw(&server, format!("{head}{key}\r\n{call}").as_bytes());
+    let response = send_raw(&server, format!("{head}{key}\r\n{call}").as_bytes());
     let expected = if cfg!(feature = "mcp") { "structuredContent" } else { "without_mcp" };
-    assert!(answer.contains(expected), "{answer}");
+    assert!(response.contains(expected), "{response}");
     let hidden = "GET /api/papers/search?q=unpublished HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
-    raw(&server, format!("{hidden}{key}\r\n").as_bytes());
-    let answer = raw(
+    send_raw(&server, format!("{hidden}{key}\r\n").as_bytes());
+    let response = send_raw(
         &server,
-        post(r#"{"text":"unpublished"}"#, "x-api-key: a-secret-guess-of-another\r\n").as_bytes(),
+        search_request(r#"{"text":"unpublished"}"#, "x-api-key: a-secret-wrong-key\r\n").as_bytes(),
     );
-    assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("a-secret"), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 401") && !response.contains("a-secret"), "{response}");
     std::thread::sleep(Duration::from_millis(300));
-    let said = server.said();
-    assert!(said.contains("my-own-id") && said.contains("/api/papers/search"), "{said}");
-    assert!(!said.contains("unpublished") && !said.contains("a-secret"), "{said}");
-    for line in said.lines() {
+    let log = server.log();
+    assert!(log.contains("my-own-id") && log.contains("/api/papers/search"), "{log}");
+    assert!(!log.contains("unpublished") && !log.contains("a-secret"), "{log}");
+    for line in log.lines() {
         assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
     }
 }
@@ -160,10 +163,10 @@ fn traces_are_sent_to_a_collector() {
     let received = std::thread::spawn(move || {
         let (mut stream, _) = collector.accept().unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let (mut bytes, mut piece) = (Vec::new(), [0; 65536]);
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 65536]);
         while !String::from_utf8_lossy(&bytes).contains("/v1/stats") {
-            match stream.read(&mut piece) {
-                Ok(count) if count > 0 => bytes.extend_from_slice(&piece[..count]),
+            match stream.read(&mut buffer) {
+                Ok(count) if count > 0 => bytes.extend_from_slice(&buffer[..count]),
                 _ => break,
             }
         }
@@ -174,13 +177,13 @@ fn traces_are_sent_to_a_collector() {
     });
     let server = Server::start_with(folder.path(), &["--otlp", &url], &[]);
     server.wait_until_ready();
-    raw(&server, b"GET /v1/stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    send_raw(&server, b"GET /v1/stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let received = received.join().unwrap();
     assert!(received.contains("resourceSpans") && received.contains("likewise"), "{received}");
 }
 
 #[test]
-fn options_come_from_flags_the_environment_and_a_file_in_this_order() {
+fn options_come_from_flags_then_the_environment_then_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("likewise.toml");
     let options = "listen = \"127.0.0.1:9\"\nmax-k = 50\nmax-batch = 7\nhost = \"007\"\nbody-timeout = 2.5\ncors-origin = [\"https://a.example\", \"https://b.example\"]\n";
@@ -198,7 +201,7 @@ fn options_come_from_flags_the_environment_and_a_file_in_this_order() {
         )
     };
     let (_, shown) = config(&["--max-batch", "8"]);
-    let words: Vec<String> =
+    let lines: Vec<String> =
         shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     for line in [
         &*format!("listen = \"127.0.0.1:9\" # {path}"),
@@ -210,42 +213,43 @@ fn options_come_from_flags_the_environment_and_a_file_in_this_order() {
         &format!("host = [\"007\"] # {path}"),
         "# 1 keys in LIKEWISE_WRITE_KEY",
     ] {
-        assert!(words.iter().any(|word| word == line), "{line} is not in\n{}", words.join("\n"));
+        assert!(lines.iter().any(|other| other == line), "{line} is not in\n{}", lines.join("\n"));
     }
     assert!(!shown.contains("a-key-that"), "{shown}");
-    // What it prints is such a file.
+    // The output is a valid configuration file.
     std::fs::write(&file, &shown).unwrap();
     assert!(config(&[]).1.contains(&format!("# {path}")), "{shown}");
     for (text, part) in [
-        ("max-kk = 5", "got max-kk, wanted one of"),
-        ("max-k = 0", "wanted 1 to 1000"),
-        ("max-k = {}", "got a table"),
-        ("max-k 5", "wanted TOML"),
-        ("cors-origin = \"example.org\"", "wanted * or an origin"),
-        ("config = \"x\"", "got config, wanted one of"),
+        ("max-kk = 5", "unknown option max-kk; the options are"),
+        ("max-k = 0", "must be between 1 and 1000"),
+        ("max-k = {}", "(got a table or a date)"),
+        ("max-k 5", "the config file must be TOML"),
+        ("cors-origin = \"example.org\"", "must be * or an origin"),
+        ("config = \"x\"", "unknown option config; the options are"),
+        ("queue-tokens-flooded = 5", "queue-tokens-flooded is now called queue-tokens-overloaded"),
     ] {
         std::fs::write(&file, text).unwrap();
-        let (is_fine, said) = config(&[]);
-        assert!(text == "max-k = 0" || !is_fine, "{text}");
-        assert!(text == "max-k = 0" || said.contains(part), "{text}: {said}");
+        let (succeeds, message) = config(&[]);
+        assert!(text == "max-k = 0" || !succeeds, "{text}");
+        assert!(text == "max-k = 0" || message.contains(part), "{text}: {message}");
     }
     for name in ["LIKEWISE_READ_KEY", "LIKEWISE_WRITE_KEY"] {
         let output = likewise(&["serve"]).env(name, " ,").output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && said.contains("no key in it"), "{said}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && message.contains("contains no key"), "{message}");
     }
     let output = likewise(&["serve", "--max-connections", "0"]).output().unwrap();
-    assert!(!output.status.success(), "it would serve nobody");
+    assert!(!output.status.success(), "--max-connections 0 must be refused");
     std::fs::write(&file, "max-k = 0").unwrap();
     let output = likewise(&["serve", "--config", path]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("wanted 1 to 1000"), "{said}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && message.contains("must be between 1 and 1000"), "{message}");
 }
 
 fn add(server: &Server, papers: &str) -> Result<u16, u16> {
     let sent = ureq::post(format!("{}/v1/papers", server.address)).send(papers);
     match sent {
-        Ok(answer) => Ok(answer.status().as_u16()),
+        Ok(response) => Ok(response.status().as_u16()),
         Err(ureq::Error::StatusCode(status)) => Err(status),
         Err(error) => panic!("{error}"),
     }
@@ -257,23 +261,26 @@ fn paper(number: usize) -> String {
     )
 }
 
-/// The papers in a catalog's file alone, without its write-ahead log.
+/// The number of papers in the catalog's main file, without its write-ahead log.
 fn papers_in_file(folder: &std::path::Path) -> usize {
-    let alone = tempfile::tempdir().unwrap();
-    std::fs::copy(folder.join("catalog.sqlite"), alone.path().join("catalog.sqlite")).unwrap();
-    likewise::store::catalog::Catalog::open(&alone.path().join("catalog.sqlite")).unwrap().count().unwrap()
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::copy(folder.join("catalog.sqlite"), copy.path().join("catalog.sqlite")).unwrap();
+    likewise::store::catalog::Catalog::open(&copy.path().join("catalog.sqlite")).unwrap().count().unwrap()
 }
 
 #[test]
-fn what_was_acknowledged_is_in_the_catalogs_file_when_the_writer_closes_and_after_a_clean_stop() {
+fn the_write_ahead_log_is_emptied_when_the_writer_closes_and_when_the_server_stops() {
     let folder = folder();
     let mut server = Server::start(folder.path());
     server.wait_until_ready();
     assert_eq!(add(&server, &paper(1)), Ok(200));
-    // Soon the folder is closed again, while the server goes on reading it.
+    // The server closes its writer soon after the request, and keeps reading the folder.
     let started = Instant::now();
     while papers_in_file(folder.path()) < 6 {
-        assert!(started.elapsed() < Duration::from_secs(10), "it stands in the log");
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "the paper is still only in the write-ahead log"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(add(&server, &paper(2)), Ok(200));
@@ -283,7 +290,7 @@ fn what_was_acknowledged_is_in_the_catalogs_file_when_the_writer_closes_and_afte
 }
 
 #[test]
-fn a_command_gets_its_turn_while_others_write_all_the_time() {
+fn commands_get_the_write_lock_while_clients_write_continuously() {
     let folder = folder();
     let server = Server::start(folder.path());
     server.wait_until_ready();
@@ -313,12 +320,12 @@ fn a_command_gets_its_turn_while_others_write_all_the_time() {
         assert!(statuses.iter().all(|status| [Ok(200), Err(409), Err(429)].contains(status)), "{statuses:?}");
         assert!(statuses.contains(&Ok(200)), "{statuses:?}");
     });
-    // And the server writes again.
+    // The server can write again afterwards.
     assert_eq!(add(&server, &paper(9999)), Ok(200));
 }
 
 #[test]
-fn a_backup_that_is_made_while_others_write_opens_with_all_that_was_acknowledged_before() {
+fn a_backup_during_writes_has_every_paper_acknowledged_before_it() {
     let (folder, out) = (folder(), tempfile::tempdir().unwrap());
     let server = Server::start(folder.path());
     server.wait_until_ready();
@@ -338,7 +345,7 @@ fn a_backup_that_is_made_while_others_write_opens_with_all_that_was_acknowledged
             let output = backup(&to);
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             let again = backup(&to);
-            assert!(String::from_utf8_lossy(&again.stderr).contains("it is there already"), "{again:?}");
+            assert!(String::from_utf8_lossy(&again.stderr).contains("already exists"), "{again:?}");
             let library = likewise::search::Library::open(&to, crate::support::encoder()).unwrap();
             let stats = library.stats();
             assert!(stats.papers > 5 + copy && stats.without_vector == 0, "{stats:?}");
@@ -351,7 +358,7 @@ fn a_backup_that_is_made_while_others_write_opens_with_all_that_was_acknowledged
     });
 }
 
-/// Serves a data folder on a disk of its own with little room: in a namespace where anybody may mount one.
+/// Copies a data folder to a 1 MB file system and serves it from there. Runs in a mount namespace, which needs no root.
 const ON_A_SMALL_DISK: &str = r#"
     mount -t tmpfs -o size=1m none "$DISK" || exit 99
     cp -r "$DATA" "$DISK/data"
@@ -359,7 +366,7 @@ const ON_A_SMALL_DISK: &str = r#"
 "#;
 
 #[test]
-fn a_full_disk_is_told_with_what_to_do_and_reading_goes_on() {
+fn writing_to_a_full_disk_gets_status_507_and_reading_continues() {
     let (folder, disk) = (folder(), tempfile::tempdir().unwrap());
     let mut command = Command::new("unshare");
     command
@@ -368,26 +375,29 @@ fn a_full_disk_is_told_with_what_to_do_and_reading_goes_on() {
         .env("DATA", folder.path())
         .env("DISK", disk.path())
         .current_dir(env!("CARGO_MANIFEST_DIR"));
-    let server = Server::of(command);
+    let server = Server::from_command(command);
     server.wait_until_ready();
     let mut refused = None;
     for round in 0..100 {
         let papers: String = (0..20).map(|number| paper(100 * round + number) + "\n").collect();
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut answer = agent.post(format!("{}/v1/papers", server.address)).send(&papers).unwrap();
-        if answer.status() != 200 {
-            refused = Some((answer.status().as_u16(), answer.body_mut().read_to_string().unwrap()));
+        let mut response = agent.post(format!("{}/v1/papers", server.address)).send(&papers).unwrap();
+        if response.status() != 200 {
+            refused = Some((response.status().as_u16(), response.body_mut().read_to_string().unwrap()));
             break;
         }
     }
-    let (status, said) = refused.expect("the disk is full");
-    // And in the middle of an upload, at once.
+    let (status, body) = refused.expect("a write fails on a full disk");
+    // A long upload is also refused soon, in the middle.
     let started = Instant::now();
     let many: String = (0..3000).map(|number| paper(100_000 + number) + "\n").collect();
     let sent = ureq::post(format!("{}/v1/papers", server.address)).send(&many);
     assert!(matches!(sent, Err(ureq::Error::StatusCode(507))), "{sent:?}");
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
-    assert!(status == 507 && said.contains("disk is full") && said.contains("make room"), "{status}: {said}");
+    assert!(
+        status == 507 && body.contains("disk is full") && body.contains("free space"),
+        "{status}: {body}"
+    );
     let found = ureq::get(format!("{}/v1/papers/2101.00001", server.address)).call().unwrap();
     assert_eq!(found.status(), 200);
 }

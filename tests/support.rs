@@ -1,6 +1,6 @@
-//! What several test files need.
+//! Helpers for several test files.
 
-use likewise::ingest::{Counts, Writer};
+use likewise::ingest::{Counts, FolderWriter};
 use likewise::search::Library;
 use likewise_encoder::Encoder;
 use likewise_encoder::model::{ModelFolder, Precision};
@@ -12,23 +12,24 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-/// The folder of the model that tests encode with: the real one, or another that `LIKEWISE_TEST_MODEL` names.
+/// The folder of the model that the tests encode with: `LIKEWISE_TEST_MODEL`, or the real model by default.
 pub fn model_folder() -> PathBuf {
     let named = std::env::var("LIKEWISE_TEST_MODEL");
     Path::new(env!("CARGO_MANIFEST_DIR")).join(named.as_deref().unwrap_or("models/all-MiniLM-L6-v2"))
 }
 
-/// The folder of a small random model, which is committed: for what has to be fast, and needs no sense.
+/// The folder of a small model with random weights, which is committed. For tests that must be fast and do not depend
+/// on the quality of the vectors.
 pub fn small_bert() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small-bert")
 }
 
-/// A file of `tests/data`.
+/// The path of a file in `tests/data`.
 pub fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// The real model, loaded once.
+/// The encoder of [`model_folder`] in f32, loaded once.
 pub fn encoder() -> Arc<Encoder> {
     static ENCODER: LazyLock<Arc<Encoder>> = LazyLock::new(|| {
         let path = model_folder();
@@ -39,8 +40,8 @@ pub fn encoder() -> Arc<Encoder> {
     Arc::clone(&ENCODER)
 }
 
-/// The same model in another precision: another space.
-pub fn other() -> Arc<Encoder> {
+/// The same model in bf16. Its fingerprint differs, so its vectors have a vector store of their own.
+pub fn bf16_encoder() -> Arc<Encoder> {
     static ENCODER: LazyLock<Arc<Encoder>> = LazyLock::new(|| {
         let model = encoder().model().clone().in_precision(Precision::Bf16);
         Arc::new(Encoder::load(&model).unwrap())
@@ -48,15 +49,15 @@ pub fn other() -> Arc<Encoder> {
     Arc::clone(&ENCODER)
 }
 
-/// Ingests dumps into a data folder.
+/// Ingests dumps into a data folder, and returns the counts.
 pub fn ingest(folder: &Path, files: &[PathBuf]) -> Counts {
     let encoder = encoder();
-    let mut writer = Writer::open(folder, &encoder).unwrap();
-    writer.catch_up(|_, _| {}).unwrap();
+    let mut writer = FolderWriter::open(folder, &encoder).unwrap();
+    writer.catch_up(|_| {}).unwrap();
     for file in files {
         let mut entries = dump::read(file, None).unwrap().entries;
         loop {
-            let chunk: Vec<_> = entries.by_ref().take(writer.chunk()).collect();
+            let chunk: Vec<_> = entries.by_ref().take(writer.chunk_size()).collect();
             if chunk.is_empty() {
                 break;
             }
@@ -68,16 +69,16 @@ pub fn ingest(folder: &Path, files: &[PathBuf]) -> Counts {
     counts
 }
 
-/// The papers of a dump that has nothing else.
+/// The papers of a dump. Panics if an entry is refused or is not a paper.
 pub fn papers_of(dump: Dump) -> Vec<Paper> {
     let paper = |entry| match entry {
         Ok(Entry::Paper(paper) | Entry::Encoded(paper, _)) => paper,
-        other => panic!("{other:?}"),
+        unexpected => panic!("{unexpected:?}"),
     };
     dump.entries.map(paper).collect()
 }
 
-/// The sample, ingested once for all tests that only read.
+/// A library of the sample's papers, ingested once and shared by all tests that only read.
 pub fn sample() -> Arc<Library> {
     static SAMPLE: LazyLock<(tempfile::TempDir, Arc<Library>)> = LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -88,7 +89,7 @@ pub fn sample() -> Arc<Library> {
     Arc::clone(&SAMPLE.1)
 }
 
-/// The program, with no settings from outside.
+/// A command that runs the program, without the `LIKEWISE_` variables of the environment (except `LIKEWISE_CPU`).
 pub fn likewise(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_likewise"));
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -108,45 +109,45 @@ pub struct Server {
     pub child: Child,
     /// With `http://`.
     pub address: String,
-    /// What it has said, by lines.
-    said: Arc<Mutex<String>>,
+    /// Its standard error so far.
+    log: Arc<Mutex<String>>,
 }
 
 impl Server {
-    /// Serves a data folder at a free port.
+    /// Serves a data folder on a free port.
     pub fn start(folder: &Path) -> Server {
         Server::start_with(folder, &[], &[])
     }
 
-    /// The same with other arguments, and with something in the environment.
+    /// Serves a data folder on a free port, with more arguments and environment variables.
     pub fn start_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
-        let own = ["serve", "--listen", "127.0.0.1:0", "--data", folder.to_str().unwrap()];
-        let mut command = likewise(&[&own, arguments].concat());
+        let required = ["serve", "--listen", "127.0.0.1:0", "--data", folder.to_str().unwrap()];
+        let mut command = likewise(&[&required, arguments].concat());
         command.envs(environment.iter().copied());
-        Server::of(command)
+        Server::from_command(command)
     }
 
-    /// The same, by a command that becomes a server.
-    pub fn of(mut command: Command) -> Server {
+    /// Runs a command that starts a server, and waits until the server listens.
+    pub fn from_command(mut command: Command) -> Server {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut first = String::new();
         while !first.contains("listening on") {
-            first = lines.next().expect("it listens").unwrap();
+            first = lines.next().expect("the server starts to listen").unwrap();
         }
         let address = first.split("://").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
-        let said = Arc::new(Mutex::new(format!("{first}\n")));
-        let server = Server { address: format!("http://{address}"), child, said: Arc::clone(&said) };
-        // Somebody has to read what it says, or it stops when the pipe is full.
+        let log = Arc::new(Mutex::new(format!("{first}\n")));
+        let server = Server { address: format!("http://{address}"), child, log: Arc::clone(&log) };
+        // The server would block on a full pipe, so this thread reads its standard error.
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                said.lock().unwrap().push_str(&(line + "\n"));
+                log.lock().unwrap().push_str(&(line + "\n"));
             }
         });
         server
     }
 
-    /// Waits until it answers questions.
+    /// Waits until `/ready` answers with 200. Panics after 30 seconds.
     pub fn wait_until_ready(&self) {
         let started = Instant::now();
         while ureq::get(format!("{}/ready", self.address)).call().is_err() {
@@ -155,9 +156,9 @@ impl Server {
         }
     }
 
-    /// What it has said so far.
-    pub fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+    /// Its standard error so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 }
 
@@ -168,19 +169,19 @@ impl Drop for Server {
     }
 }
 
-/// Numbers that are the same in every run.
-pub struct Random(pub u64);
+/// A pseudo-random generator with a fixed seed: the same numbers in every run.
+pub struct TestRng(pub u64);
 
-impl Random {
-    /// One of the numbers below a limit.
+impl TestRng {
+    /// The next number, from 0 to `limit - 1`.
     pub fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit
     }
 }
 
-/// A paper by its number, in an edition: both are all that its text says.
-pub fn numbered(number: usize, edition: usize) -> Paper {
+/// The paper `p/NUMBER`, with the number as its title and the edition as its abstract.
+pub fn numbered_paper(number: usize, edition: usize) -> Paper {
     Paper {
         id: PaperId::parse(&format!("p/{number}")).unwrap(),
         title: number.to_string(),
@@ -189,7 +190,7 @@ pub fn numbered(number: usize, edition: usize) -> Paper {
     }
 }
 
-/// The cosine of two vectors.
+/// The cosine of two vectors, computed in f64.
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let sum = |pairs: &mut dyn Iterator<Item = (f32, f32)>| {
         pairs.map(|(a, b)| f64::from(a) * f64::from(b)).sum::<f64>()

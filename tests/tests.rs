@@ -1,71 +1,71 @@
-//! The one integration binary: candle is linked once.
+//! The only integration test binary, so that candle is linked once.
 //!
-//! Everything here uses the real model, which `make setup` fetches; the data is small and shipped.
+//! The tests use the real model, which `make setup` downloads, and small data files in `tests/data`.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue should stop")]
 
-/// What several of these files need: the model, a filled data folder, the program itself.
+/// Helpers for several test files: the model, a filled data folder, the program itself.
 mod support;
 
-/// Vectors equal the reference library's.
+/// Vectors equal those of the reference library.
 mod golden;
 
-/// Every architecture, and every statement of a model folder.
+/// Every supported architecture, and every setting of a model folder.
 mod architectures;
 
-/// Model folders as people have them, and tokenizers that say what the model cannot read.
+/// Variants of model folders that exist in practice, and texts with tokens that the model cannot read.
 mod folders;
 
-/// Every dump format, and what is refused.
+/// Every dump format, and the entries and files that are refused.
 mod dumps;
 
-/// The model's files: where they come from, and what is said when they are wrong.
+/// The model files: download, verification, and the errors for wrong files.
 mod models;
 
-/// Ingest: counts, interruption, replacement, another model.
+/// Ingest: counts, interruption, replacement, a different model.
 mod ingest;
 
-/// Vectors into files: in parts, in shards, interrupted, and back.
+/// `likewise embed`: vector files in parts and shards, after an interruption, and ingested again.
 mod embed;
 
-/// Killed at any moment, a data folder opens again with everything that was acknowledged, once.
+/// A process killed at any moment leaves a data folder with every acknowledged paper, exactly once.
 mod crash;
 
-/// A library that is open while another writer adds, replaces and deletes.
+/// A library that stays open while another writer adds, replaces and deletes papers.
 mod follow;
 
-/// Another model takes the place of the one in use.
+/// `likewise reembed`: a different model replaces the one in use.
 mod reembed;
 
-/// Readers, a writer, deletes and merges at once.
+/// Readers, a writer, deletes and merges at the same time.
 mod soak;
 
-/// Related papers of the sample come back; filters; exactness.
+/// Search over the sample: related papers, filters, exact search.
 mod library;
 
-/// A library too large to be scanned: what is found there, the graph found.
-mod walk;
+/// Graph search in a library that is too large for a full scan.
+mod graph_search;
 
-/// What holds papers, a data folder or a collection: one contract.
-mod holdings;
+/// The contract of a paper store, for a data folder and for a Milvus collection.
+mod paper_store;
 
-/// Judged sets, measured and compared.
+/// `likewise eval`: test collections, metrics and comparisons.
 mod eval;
 
-/// Routes, without a socket.
+/// HTTP routes, without a socket.
 mod routes;
 
-/// What is refused, with which status and what message: a table.
+/// A table of refused requests with their status and message.
 mod refused;
 
-/// Pages, without a browser.
+/// The web pages, without a browser.
 mod pages;
 
-/// Papers that are written over HTTP, and who may.
+/// Writing papers over HTTP, and the permissions for it.
 mod writes;
 
-/// The server from outside: sockets, keys, TLS, files of options.
+/// `likewise serve` as a process: sockets, keys, logs, configuration files.
 mod served;
 
-/// The program from outside.
+/// The other commands as processes.
 mod program;

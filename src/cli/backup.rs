@@ -1,4 +1,4 @@
-//! `likewise backup`: a copy of a data folder, while a server answers from it and others write to it.
+//! `likewise backup`: copies a data folder while other processes read and write it.
 
 use super::print_line;
 use crate::ingest::{Backup, backup};
@@ -10,15 +10,15 @@ use std::time::Instant;
 /// Options of `likewise backup`.
 #[derive(Args)]
 pub struct Options {
-    /// Data folder: the catalog, the vectors, the index.
+    /// Data folder to copy.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_DATA", default_value = "data")]
     data: PathBuf,
-    /// A new folder for the copy; it is there when the copy is whole.
+    /// Folder for the copy; it must not exist. It appears under this name only when the copy is complete.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
-/// Runs it.
+/// Runs the command.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let Backup { papers, bytes } = backup(&options.data, &options.out)?;

@@ -1,7 +1,7 @@
-//! `likewise compact`: give back the room of papers that are gone.
+//! `likewise compact`: frees the disk space of deleted and replaced papers.
 
 use super::{DataOptions, print_line};
-use crate::ingest::{Writer, open_catalog};
+use crate::ingest::{FolderWriter, open_catalog};
 use clap::Args;
 use std::process::ExitCode;
 
@@ -12,15 +12,15 @@ pub struct Options {
     data: DataOptions,
 }
 
-/// Runs it.
+/// Runs the command.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let data = &options.data.data;
-    // Nothing is made where nothing was.
+    // Fails if there is no data folder; opening the writer would create one.
     open_catalog(data)?;
-    let encoder = options.data.load()?;
-    let mut writer = Writer::open(data, &encoder)?;
-    writer.catch_up(|_, _| {})?;
-    let before = writer.vectors();
+    let encoder = options.data.load_encoder()?;
+    let mut writer = FolderWriter::open(data, &encoder)?;
+    writer.catch_up(|_| {})?;
+    let before = writer.vector_count();
     let index = writer.compact()?.stats();
     let after = index.indexed + index.waiting;
     print_line(&format!("{before} vectors before, {after} after, in {} segments", index.segments))?;

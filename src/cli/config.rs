@@ -1,10 +1,10 @@
-//! `likewise config`: what is in force and where each value came from. And the file that `--config` names.
+//! `likewise config`: prints the options of `serve` and where each value comes from. Also reads the file of `--config`.
 //!
-//! Its own file because a file's values are the defaults of options: whatever an option checks, defaults to or is called,
-//! is written once, where the option is.
+//! The values of the file become the defaults of the options. So the file has the same names and the same checks as the
+//! options, and arguments and environment variables override it.
 
 use super::settings::KEYS;
-use super::{print_line, serve};
+use super::{print_line, renamed, serve};
 use anyhow::{Context, bail};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use toml::Value;
 
-/// Commands whose options a file may have.
+/// The commands that read a config file.
 const COMMANDS: [&str; 2] = ["serve", "config"];
 
-/// Options of `likewise config`: those of `serve`.
+/// Options of `likewise config`: the same as those of `likewise serve`.
 #[derive(Args)]
 #[group(skip)]
 pub struct Options {
@@ -24,33 +24,40 @@ pub struct Options {
     serve: serve::Options,
 }
 
-/// Reads the arguments, and the file that they name, if they do.
+/// Parses the arguments, and the config file if one is given.
 pub fn matches(command: Command) -> anyhow::Result<ArgMatches> {
-    let matches = command.clone().get_matches();
+    let matches = renamed::get_matches(command.clone());
+    if let Some(subcommand) = matches.subcommand_name().and_then(|name| command.find_subcommand(name)) {
+        renamed::check_environment(subcommand)?;
+    }
     let path = matches.subcommand().and_then(|(name, matches)| {
         COMMANDS.contains(&name).then(|| matches.get_one::<PathBuf>("config").cloned()).flatten()
     });
     let Some(path) = path else { return Ok(matches) };
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let values: BTreeMap<String, Value> =
-        toml::from_str(&text).with_context(|| format!("{}: wanted TOML", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("{}: the config file must be TOML", path.display()))?;
     let command = COMMANDS.iter().try_fold(command, |command, name| {
-        let mut known = command.find_subcommand(name).cloned().expect("it is a command");
+        let mut subcommand =
+            command.find_subcommand(name).cloned().expect("COMMANDS has names of subcommands");
         for (key, value) in &values {
-            known = with_default(known, key, value).with_context(|| path.display().to_string())?;
+            subcommand = with_default(subcommand, key, value).with_context(|| path.display().to_string())?;
         }
-        anyhow::Ok(command.mut_subcommand(name, |_| known))
+        anyhow::Ok(command.mut_subcommand(name, |_| subcommand))
     })?;
     Ok(command.get_matches())
 }
 
-/// A command, with another default for one of its options.
+/// Sets the default of an option to the value of a key of the config file.
 fn with_default(command: Command, key: &str, value: &Value) -> anyhow::Result<Command> {
-    let is_it = |arg: &&Arg| arg.get_long().is_some_and(|long| long == key) && can_be_set(arg);
-    let Some(id) = command.get_arguments().find(is_it).map(|arg| arg.get_id().clone()) else {
+    let has_key = |arg: &&Arg| arg.get_long().is_some_and(|long| long == key) && can_be_set(arg);
+    let Some(id) = command.get_arguments().find(has_key).map(|arg| arg.get_id().clone()) else {
         let known: Vec<&str> =
             command.get_arguments().filter(|arg| can_be_set(arg)).filter_map(Arg::get_long).collect();
-        bail!("got {key}, wanted one of {}", known.join(", "));
+        if let Some(new) = renamed::new_name(&command, key) {
+            bail!("{key} is now called {new}");
+        }
+        bail!("unknown option {key}; the options are {}", known.join(", "));
     };
     let values = match value {
         Value::Array(list) => {
@@ -61,22 +68,26 @@ fn with_default(command: Command, key: &str, value: &Value) -> anyhow::Result<Co
     Ok(command.mut_arg(id, |arg| arg.default_values(values)))
 }
 
+/// Whether a config file may set the option.
 fn can_be_set(arg: &Arg) -> bool {
     let is_value = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append | ArgAction::SetTrue);
     is_value && arg.get_id() != "config"
 }
 
+/// The value as it would be written as an argument.
 fn text(key: &str, value: &Value) -> anyhow::Result<String> {
     Ok(match value {
         Value::String(text) => text.clone(),
         Value::Integer(number) => number.to_string(),
         Value::Float(number) => number.to_string(),
         Value::Boolean(boolean) => boolean.to_string(),
-        _ => bail!("{key}: got a table or a date, wanted a text, a number, true or false, or a list of them"),
+        _ => {
+            bail!("{key} must be a string, a number, true, false, or a list of these (got a table or a date)")
+        }
     })
 }
 
-/// Prints every option of `serve` as a file would have it, and where its value came from.
+/// Prints every option of `serve` in the format of a config file, with the source of its value as a comment.
 pub fn run(options: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let file = matches.get_one::<PathBuf>("config");
     let from_file: BTreeMap<String, Value> = match file {
@@ -84,8 +95,8 @@ pub fn run(options: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
         None => BTreeMap::new(),
     };
     let command = super::command();
-    let known = command.find_subcommand("config").context("it is a command")?;
-    for arg in known.get_arguments().filter(|arg| can_be_set(arg)) {
+    let subcommand = command.find_subcommand("config").context("the command config is missing")?;
+    for arg in subcommand.get_arguments().filter(|arg| can_be_set(arg)) {
         let (Some(long), id) = (arg.get_long(), arg.get_id().as_str()) else { continue };
         let source = match matches.value_source(id) {
             Some(ValueSource::CommandLine) => format!("--{long}"),
@@ -107,9 +118,9 @@ pub fn run(options: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
             [] => format!("# {long} ="),
             values if is_list => format!(
                 "{long} = [{}]",
-                values.iter().map(|value| written(value)).collect::<Vec<_>>().join(", ")
+                values.iter().map(|value| toml_value(value)).collect::<Vec<_>>().join(", ")
             ),
-            [value, ..] => format!("{long} = {}", written(value)),
+            [value, ..] => format!("{long} = {}", toml_value(value)),
         };
         print_line(&format!("{line:<46} # {source}"))?;
     }
@@ -122,12 +133,12 @@ pub fn run(options: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// A value as it may be shown.
+/// A value without secrets.
 fn shown(long: &str, value: &str) -> String {
     if long == "index" {
         #[cfg(feature = "milvus")]
         return crate::milvus::without_secrets(value);
-        // It may have a password in it, and nothing here can tell.
+        // It may contain a password, and without Milvus there is nothing to parse it with.
         #[cfg(not(feature = "milvus"))]
         return "…".into();
     }
@@ -135,8 +146,8 @@ fn shown(long: &str, value: &str) -> String {
     value.into()
 }
 
-/// A value as TOML has it: truths bare, and numbers that TOML writes alike.
-fn written(value: &str) -> String {
+/// A value in TOML: without quotes if it is a boolean or a number in canonical form, else as a string.
+fn toml_value(value: &str) -> String {
     let is_number =
         value.parse::<f64>().is_ok_and(|number| number.is_finite() && number.to_string() == value);
     let is_bare = is_number || ["true", "false"].contains(&value);

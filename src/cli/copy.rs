@@ -1,51 +1,50 @@
-//! `likewise copy`: papers and their vectors from one place to another.
-//!
-//! Its own file because it is the way out of a data folder when it has become too small, and back.
+//! `likewise copy`: copies papers and their vectors between data folders and collections.
 
 use super::dumps::REFUSED;
-use super::place::Place;
-use super::{ModelOptions, print_line};
-use crate::search::holdings::Whole;
+use super::location::Location;
+use super::{EncoderOptions, print_line};
+use crate::search::paper_store::StoredPaper;
 use crate::store::text::text_of;
 use clap::Args;
 use likewise_papers::dump::Entry;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Between two words of how far it is.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// The interval between two reports of progress.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Options of `likewise copy`.
 #[derive(Args)]
 pub struct Options {
-    /// Where the papers are: a data folder, or milvus://HOST:PORT/COLLECTION.
-    #[arg(long, value_name = "PLACE")]
+    /// Where to copy from: a data folder, or milvus://HOST:PORT/COLLECTION.
+    #[arg(long, value_name = "LOCATION")]
     from: String,
-    /// Where they are to be, too: the same; a new one is made.
-    #[arg(long, value_name = "PLACE")]
+    /// Where to copy to: a data folder or a collection, which is created if it does not exist.
+    #[arg(long, value_name = "LOCATION")]
     to: String,
     #[command(flatten)]
-    model: ModelOptions,
+    encoder: EncoderOptions,
 }
 
-/// Runs it: exit status 0, or 2 if papers were left out.
+/// Runs the command. Exit status: 0, or 2 if papers were left out or have no vector.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(options.from != options.to, "got one place for --from and --to, wanted two");
-    let (from, to) = (Place::parse(&options.from)?, Place::parse(&options.to)?);
-    let encoder = from.load(&options.model)?;
-    let from = from.library(encoder.clone())?;
-    let mut to = to.intake(&encoder)?;
-    // What is here without an abstract was wanted.
+    anyhow::ensure!(options.from != options.to, "--from and --to must be different");
+    let (from, to) = (Location::parse(&options.from)?, Location::parse(&options.to)?);
+    let encoder = from.load_encoder(&options.encoder)?;
+    let from = from.open_library(encoder.clone())?;
+    let mut to = to.open_writer(&encoder)?;
+    // Papers without an abstract were accepted when they were ingested, so they are copied, too.
     to.set_title_only(true);
-    to.catch_up(&mut |_, _| {})?;
-    let (all, started, mut told, mut copied) = (from.stats().papers, Instant::now(), Instant::now(), 0);
-    from.walk(&mut |papers| {
+    to.catch_up(&mut |_| {})?;
+    let (total, started, mut last_report, mut copied) =
+        (from.stats().papers, Instant::now(), Instant::now(), 0);
+    from.for_each_chunk(&mut |papers| {
         copied += papers.len();
         to.add(papers.into_iter().flat_map(entries).map(Ok).collect())?;
-        if told.elapsed() >= TOLD_EVERY {
-            told = Instant::now();
+        if last_report.elapsed() >= REPORT_INTERVAL {
+            last_report = Instant::now();
             eprintln!(
-                "{copied} of {all} papers, {:.0} papers/s",
+                "{copied} of {total} papers, {:.0} papers/s",
                 copied as f64 / started.elapsed().as_secs_f64()
             );
         }
@@ -55,7 +54,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     to.finish()?;
     let seconds = started.elapsed().as_secs_f64();
     print_line(&format!(
-        "papers {copied}, written {}, there before {}, encoded {}, {seconds:.1} s, {:.0} papers/s",
+        "papers {copied}, written {}, unchanged {}, encoded {}, {seconds:.1} s, {:.0} papers/s",
         counts.added + counts.replaced,
         counts.unchanged,
         counts.encoded,
@@ -63,18 +62,18 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     ))?;
     let left_out = counts.refused + counts.without_vector;
     if left_out > 0 {
-        eprintln!("{left_out} papers were left out, or have no vector; the warnings above name them");
+        eprintln!("{left_out} papers were left out or have no vector; see the warnings above");
         return Ok(ExitCode::from(REFUSED));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A paper as its sources' records, which are made one paper again; with the one that was read comes the vector.
-fn entries(whole: Whole) -> Vec<Entry> {
-    let Whole { paper, records, vector } = whole;
-    let read = text_of(&paper);
-    let mut vector = vector;
-    let entry = |record| match vector.take_if(|_| text_of(&record) == read) {
+/// The records of a paper, which the writer merges into one paper again. The vector goes with the record whose text was
+/// encoded.
+fn entries(stored: StoredPaper) -> Vec<Entry> {
+    let StoredPaper { paper, records, mut vector } = stored;
+    let encoded_text = text_of(&paper);
+    let entry = |record| match vector.take_if(|_| text_of(&record) == encoded_text) {
         Some(vector) => Entry::Encoded(record, vector),
         None => Entry::Paper(record),
     };

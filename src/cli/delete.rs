@@ -1,6 +1,6 @@
-//! `likewise delete`: papers out of wherever they are.
+//! `likewise delete`: deletes papers from a data folder or a collection.
 
-use super::place::PlaceOptions;
+use super::location::LocationOptions;
 use super::print_line;
 use clap::Args;
 use likewise_papers::PaperId;
@@ -9,22 +9,22 @@ use std::process::ExitCode;
 /// Options of `likewise delete`.
 #[derive(Args)]
 pub struct Options {
-    /// The papers' ids, however they are written.
+    /// Ids of the papers to delete, in any of the usual notations, such as arXiv:2101.00001v2 or a DOI's address.
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
     #[command(flatten)]
-    place: PlaceOptions,
+    location: LocationOptions,
 }
 
-/// Runs it: exit status 0, or 1 if one of them was not there; the others are deleted all the same.
+/// Runs the command. Exit status: 0, or 1 if a paper was not found; the others are deleted all the same.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let ids = options.ids.iter().map(|id| PaperId::parse(id)).collect::<Result<Vec<_>, _>>();
     let ids = ids.map_err(anyhow::Error::msg)?;
-    let were_here = options.place.place()?.delete(&ids)?;
-    for (id, _) in ids.iter().zip(&were_here).filter(|(_, was_here)| !**was_here) {
-        eprintln!("no paper {:?} here", id.as_str());
+    let were_present = options.location.location()?.delete(&ids)?;
+    for (id, _) in ids.iter().zip(&were_present).filter(|(_, was_present)| !**was_present) {
+        eprintln!("paper {:?} is not in the catalog", id.as_str());
     }
-    let deleted = were_here.iter().filter(|was_here| **was_here).count();
+    let deleted = were_present.iter().filter(|was_present| **was_present).count();
     print_line(&format!("deleted {deleted}"))?;
     Ok(if deleted == ids.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,69 +1,68 @@
-//! The dumps that a command reads: which they are, and what to say of those that cannot be read.
-//!
-//! Its own file because `ingest`, `embed` and `inspect` read the same things in the same way.
+//! Finds and opens the dumps of the commands that read some (`ingest`, `embed`, `inspect`), and reports those that cannot be
+//! read.
 
-use super::choices;
+use super::value_parsers;
 use clap::Args;
-use likewise_papers::dump::{self, Columns, Dump, Format, Reader, Source, Unread};
+use likewise_papers::dump::{self, Columns, Dump, Format, Reader, Source, Warnings};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Options of every command that reads dumps.
 #[derive(Args)]
 pub struct DumpOptions {
-    /// Dumps: files (plain, .gz, .zst, .bz2, .zip), folders, patterns; `-` is standard input.
+    /// Dumps to read: files (plain, .gz, .zst, .bz2 or .zip), folders, or patterns such as `*.xml`; `-` for standard input.
     #[arg(value_name = "DUMP")]
     pub files: Vec<PathBuf>,
-    /// The dumps' format; left out, each is looked into.
-    #[arg(long, value_parser = choices::formats())]
+    /// Format of the dumps. By default, it is detected from the content of each. Set it if the detection is wrong.
+    #[arg(long, value_parser = value_parsers::formats())]
     pub format: Option<Format>,
-    /// What a table's columns are called, where they are not called as usual: id=arxiv_id,abstract=summary.
+    /// Names of a table's columns, where they differ from the usual ones, such as id=arxiv_id,abstract=summary.
     #[arg(long, value_name = "FIELD=COLUMN,…")]
     pub columns: Option<Columns>,
-    /// Exit status 0 though entries were refused, and not 2: for schedulers that would run it again and again. They are told
-    /// all the same.
+    /// Exit with status 0 instead of 2 if entries were refused; they are reported all the same. For schedulers that would start
+    /// the command again.
     #[arg(long)]
     pub tolerate_refused: bool,
 }
 
-/// Exit status: entries were refused.
+/// The exit status if entries were refused.
 pub const REFUSED: u8 = 2;
 
-/// Dumps, found.
+/// The dumps of a command.
 pub struct Dumps {
     reader: Reader,
-    /// What is to be read.
+    /// The dumps that are still to be read.
     pub sources: Vec<Source>,
-    /// What was named and cannot be read.
+    /// Number of given files that could not be read.
     pub unreadable: usize,
-    /// What was found in folders and looks like no dump, or is refused within files that others are joined with.
-    pub passed_over: u64,
+    /// Number of files in given folders that are not dumps, plus the number of refused entries in files of abstracts.
+    pub skipped: u64,
 }
 
 impl DumpOptions {
-    /// The exit status after so many entries were refused.
-    pub fn exit(&self, refused: u64) -> ExitCode {
+    /// The exit status of a command that has refused this many entries.
+    pub fn exit_code(&self, refused: u64) -> ExitCode {
         if refused == 0 || self.tolerate_refused { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
     }
 
-    /// Refuses to read nothing.
-    pub fn check_named(&self) -> anyhow::Result<()> {
+    /// Fails if no dump is given.
+    pub fn check_given(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             !self.files.is_empty(),
-            "got no dump; name files, folders, patterns, or - for standard input"
+            "no dump is given; give files, folders, patterns, or - for standard input"
         );
         Ok(())
     }
 
-    /// Finds them; says what is not there.
+    /// Finds the dumps, and reports those that do not exist.
     pub fn find(&self) -> anyhow::Result<Dumps> {
         self.find_in(&self.files)
     }
 
-    /// The same of other files.
+    /// As [`DumpOptions::find`], but for these files.
     pub fn find_in(&self, files: &[PathBuf]) -> anyhow::Result<Dumps> {
         let reader = Reader::new(self.format, self.columns.clone().unwrap_or_default());
-        let mut dumps = Dumps { reader, sources: Vec::new(), unreadable: 0, passed_over: 0 };
+        let mut dumps = Dumps { reader, sources: Vec::new(), unreadable: 0, skipped: 0 };
         for source in dump::sources(files) {
             match source {
                 Ok(source) => dumps.sources.push(source),
@@ -73,26 +72,26 @@ impl DumpOptions {
                 }
             }
         }
-        for (source, refused) in dumps.reader.gather(&dumps.sources)? {
-            eprintln!("{source}: abstracts, to be joined with their papers");
+        for (source, refused) in dumps.reader.load_abstracts(&dumps.sources)? {
+            eprintln!("{source}: abstracts, which are joined with their papers");
             refused
                 .iter()
                 .for_each(|refused| eprintln!("refused: {source}:{}: {}", refused.line, refused.reason));
-            dumps.passed_over += refused.len() as u64;
+            dumps.skipped += refused.len() as u64;
         }
         Ok(dumps)
     }
 }
 
 impl Dumps {
-    /// Opens one; says so if that cannot be.
+    /// Opens a dump. `None`: it cannot be read, which is reported and counted.
     pub fn open(&mut self, source: &Source) -> Option<Dump> {
         match self.reader.read(source) {
             Ok(dump) => Some(dump),
-            // That it is none of ours is one thing, that the disk fails is another.
-            Err(error) if source.found && matches!(error, likewise_papers::Error::Invalid(_)) => {
-                eprintln!("passed over: {error}");
-                self.passed_over += 1;
+            // A file in a given folder need not be a dump; an I/O error is reported in any case.
+            Err(error) if source.discovered && matches!(error, likewise_papers::Error::Invalid(_)) => {
+                eprintln!("skipped: {error}");
+                self.skipped += 1;
                 None
             }
             Err(error) => {
@@ -103,31 +102,31 @@ impl Dumps {
         }
     }
 
-    /// Fails if something that was named could not be read.
+    /// Fails if a given file could not be read.
     pub fn check_all_readable(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.unreadable == 0, "{} dumps could not be read; see above", self.unreadable);
         Ok(())
     }
 
-    /// Whether one of them is what comes from standard input.
+    /// Whether one of the dumps is standard input.
     pub fn reads_standard_input(&self) -> bool {
         self.sources.iter().any(|source| source.path == Path::new("-"))
     }
 
-    /// What each is, and how large and from when: what another run must find to go on with this one.
+    /// The path, size and modification time of each dump. A later run can continue an interrupted one only if these are equal.
     pub fn identity(&self) -> Vec<String> {
         let state = |source: &Source| format!("{source} ({})", state_of(&source.path).unwrap_or_default());
         self.sources.iter().map(state).collect()
     }
 }
 
-/// Says what was not read of a dump, but for what was `told` before.
-pub fn tell_unread(source: &Source, unread: &Unread, told: &[String]) {
-    let new = unread.lines().into_iter().filter(|line| !told.contains(line));
+/// Reports which parts of a dump were not read, except those that were `reported` before.
+pub fn report_warnings(source: &Source, warnings: &Warnings, reported: &[String]) {
+    let new = warnings.lines().into_iter().filter(|line| !reported.contains(line));
     new.for_each(|line| eprintln!("not read: {source}: {line}"));
 }
 
-/// A file's size and time, which change when it does.
+/// A file's size and modification time, as text; differs whenever the file was changed. `None`: it cannot be read.
 pub fn state_of(path: &Path) -> Option<String> {
     let metadata = std::fs::metadata(path).ok()?;
     let time = metadata.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;

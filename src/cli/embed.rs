@@ -1,14 +1,14 @@
-//! `likewise embed`: dumps into a file of vectors, without a data folder.
+//! `likewise embed`: encodes the papers of dumps into a file of vectors, without a data folder.
 
-use super::choices;
-use super::dumps::{DumpOptions, Dumps, tell_unread};
+use super::dumps::{DumpOptions, Dumps, report_warnings};
 use super::progress::Progress;
-use super::{ModelOptions, print_line};
+use super::value_parsers;
+use super::{EncoderOptions, print_line};
 use crate::ingest::Counts;
-use crate::ingest::embed::{Dtype, Job, Layout, Row, Run, Shard};
+use crate::ingest::embed::{Dtype, EmbedJob, EmbedRun, EmbeddedPaper, Shard, VectorLayout};
 use crate::store::text::document_of;
 use clap::Args;
-use likewise_encoder::{DocumentTexts, Encoder, Side};
+use likewise_encoder::{DocumentTexts, Encoder, InputType};
 use likewise_papers::Paper;
 use likewise_papers::dump::{self, Dump, Entry, Source};
 use std::path::{Path, PathBuf};
@@ -20,47 +20,47 @@ use std::time::Instant;
 pub struct Options {
     #[command(flatten)]
     dumps: DumpOptions,
-    /// Where the vectors go: .parquet (with their papers; `likewise ingest` takes it back), .npy (one row a paper, the
-    /// ids beside it in .ids), or .jsonl.
+    /// File to write: .parquet (vectors and papers; `likewise ingest` reads it), .npy (one row per paper, with the ids in a file
+    /// .ids beside it), or .jsonl.
     #[arg(long, short, alias = "output", value_name = "FILE")]
     out: PathBuf,
-    /// How a vector's values are written.
-    #[arg(long, value_parser = choices::dtypes(), default_value = "f32")]
+    /// Data type of the values. f16 halves the file; the rounding hardly changes similarities.
+    #[arg(long, value_parser = value_parsers::dtypes(), default_value = "f32")]
     dtype: Dtype,
-    /// One of N runs that share the work, counted from 0, as of an array job; its number is put into the file's name.
+    /// Encode only shard I of N (I from 0 to N-1) of the papers, for array jobs: N runs share the work. The number of the shard
+    /// is added to the file's name. By default, all papers.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Take papers without an abstract, too, by their titles alone.
+    /// Accept papers without an abstract, encoded by their titles alone. By default, they are skipped and counted.
     #[arg(long)]
     title_only: bool,
     #[command(flatten)]
-    model: ModelOptions,
+    encoder: EncoderOptions,
 }
 
-/// Runs it: exit status 0, or 2 if entries were refused.
+/// Runs the command. Exit status: 0, or 2 if entries were refused.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    options.dumps.check_named()?;
-    let encoder = options.model.load()?;
+    options.dumps.check_given()?;
+    let encoder = options.encoder.load()?;
     let mut dumps = options.dumps.find()?;
-    // A file that lacks one of its dumps looks whole, and is not.
+    // If a dump is missing, write nothing: the file would be incomplete without showing it.
     dumps.check_all_readable()?;
     if let Some(source) = dumps.sources.iter().find(|source| is_same_file(&source.path, &options.out)) {
-        anyhow::bail!("--out: got {source}, which is a dump that is to be read; give another name");
+        anyhow::bail!("--out must not be one of the dumps to read (got {source}); give another file");
     }
-    let job = Job::open(&options.out, described(options, &encoder, &dumps))?;
+    let job = EmbedJob::open(&options.out, described(options, &encoder, &dumps))?;
     eprintln!("{}", encoder.describe());
     if job.entries_done() > 0 {
-        // What comes there now may be another dump.
         anyhow::ensure!(
             !dumps.reads_standard_input(),
-            "{}: an interrupted run left parts, and of standard input nobody knows whether it is the same; name the dump as a \
-             file, or delete that folder",
+            "{}: an interrupted run left parts, but it cannot be continued from standard input, which may be a different dump \
+             now; give the dump as a file, or delete that folder",
             job.folder().display()
         );
-        eprintln!("going on after {} entries, which an interrupted run has done", job.entries_done());
+        eprintln!("continuing an interrupted run after {} entries", job.entries_done());
     }
     let started = Instant::now();
-    let mut embedding = Embedding {
+    let mut builder = VectorFileBuilder {
         title_only: options.title_only,
         encoder,
         job,
@@ -70,13 +70,13 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     for source in std::mem::take(&mut dumps.sources) {
         let dump = dumps.open(&source);
-        // The parts that follow would be others than those of the next run.
+        // Without this dump, the following parts would contain other papers than those of a later run.
         dumps.check_all_readable()?;
         if let Some(dump) = dump {
-            embedding.add(&source, dump)?;
+            builder.add(&source, dump)?;
         }
     }
-    let (counts, out) = embedding.finish()?;
+    let (counts, out) = builder.finish()?;
     let seconds = started.elapsed().as_secs_f64();
     let Counts { read, refused, encoded, without_abstract, deleted, .. } = counts;
     print_line(&format!(
@@ -87,10 +87,10 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     ))?;
     if deleted > 0 {
         eprintln!(
-            "{deleted} papers are deleted by the dumps; the vectors of those that came before are left in"
+            "the dumps delete {deleted} papers; vectors of these that were written before are still in the file"
         );
     }
-    Ok(options.dumps.exit(refused + dumps.passed_over))
+    Ok(options.dumps.exit_code(refused + dumps.skipped))
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {
@@ -98,35 +98,36 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     absolute(one).is_some_and(|one| absolute(other) == Some(one))
 }
 
-/// What makes this run this run.
-fn described(options: &Options, encoder: &Encoder, dumps: &Dumps) -> Run {
+/// Identifies the run: a later run with an equal description can continue it.
+fn described(options: &Options, encoder: &Encoder, dumps: &Dumps) -> EmbedRun {
     let fingerprint = encoder.model().fingerprint.sha256.clone();
     let DumpOptions { format, columns, .. } = &options.dumps;
-    Run {
-        layout: Layout { fingerprint, dimension: encoder.dimension(), dtype: options.dtype },
+    EmbedRun {
+        layout: VectorLayout { fingerprint, dimension: encoder.dimension(), dtype: options.dtype },
         shard: options.shard.unwrap_or(Shard::WHOLE),
         options: format!("format {format:?}, columns {columns:?}, title only {}", options.title_only),
         dumps: dumps.identity(),
     }
 }
 
-/// A file of vectors that is being made.
-struct Embedding {
+/// Encodes papers and writes them, part by part, to the file of vectors.
+struct VectorFileBuilder {
     encoder: Encoder,
-    job: Job,
+    job: EmbedJob,
     title_only: bool,
-    /// Of the part that is being made: papers that are to be encoded, and those that are.
+    /// Papers of the current part that are not encoded yet.
     papers: Vec<Paper>,
-    rows: Vec<Row>,
+    /// Encoded papers of the current part.
+    rows: Vec<EmbeddedPaper>,
     counts: Counts,
 }
 
-impl Embedding {
+impl VectorFileBuilder {
     fn add(&mut self, source: &Source, dump: Dump) -> anyhow::Result<()> {
         let mut progress = Progress::new(source, dump.bytes_read, &self.counts);
-        for entry in dump::chunks(dump.entries, self.encoder.chunk()).flatten() {
+        for entry in dump::chunks(dump.entries, self.encoder.chunk_size()).flatten() {
             match entry {
-                Ok(Entry::Paper(paper) | Entry::Encoded(paper, _)) => self.take(paper),
+                Ok(Entry::Paper(paper) | Entry::Encoded(paper, _)) => self.push(paper),
                 Ok(Entry::Deleted(_)) => self.counts.deleted += 1,
                 Err(refused) => {
                     self.counts.refused += 1;
@@ -134,11 +135,11 @@ impl Embedding {
                 }
             }
             self.counts.read += 1;
-            if self.papers.len() == self.encoder.chunk() {
+            if self.papers.len() == self.encoder.chunk_size() {
                 self.encode()?;
                 progress.update(&self.counts);
             }
-            if self.counts.read.is_multiple_of(self.job.part_entries())
+            if self.counts.read.is_multiple_of(self.job.entries_per_part())
                 && self.counts.read > self.job.entries_done()
             {
                 self.publish()?;
@@ -146,14 +147,15 @@ impl Embedding {
             }
         }
         progress.finish();
-        tell_unread(source, &dump.unread, &[]);
+        report_warnings(source, &dump.warnings, &[]);
         Ok(())
     }
 
-    fn take(&mut self, paper: Paper) {
-        let is_without = paper.r#abstract.is_empty() && !self.title_only;
-        self.counts.without_abstract += u64::from(is_without);
-        if !is_without && self.counts.read >= self.job.entries_done() && self.job.has(&paper.id) {
+    /// Adds a paper to the current part, unless it has no abstract, is in a part that is written, or belongs to another shard.
+    fn push(&mut self, paper: Paper) {
+        let is_skipped = paper.r#abstract.is_empty() && !self.title_only;
+        self.counts.without_abstract += u64::from(is_skipped);
+        if !is_skipped && self.counts.read >= self.job.entries_done() && self.job.contains(&paper.id) {
             self.papers.push(paper);
         }
     }
@@ -161,13 +163,13 @@ impl Embedding {
     fn encode(&mut self) -> anyhow::Result<()> {
         let papers = std::mem::take(&mut self.papers);
         let read = DocumentTexts::of(self.encoder.model(), papers.iter().map(document_of));
-        let encoded = read.encode(|texts| self.encoder.encode(texts, Side::Paper))?;
+        let encoded = read.encode(|texts| self.encoder.encode(texts, InputType::Document))?;
         for (paper, encoded) in papers.into_iter().zip(encoded) {
             match encoded {
                 Ok(embedding) => {
                     self.counts.encoded += 1;
                     self.counts.tokens += embedding.tokens as u64;
-                    self.rows.push(Row { paper, vector: embedding.vector });
+                    self.rows.push(EmbeddedPaper { paper, vector: embedding.vector });
                 }
                 Err(reason) => {
                     eprintln!("refused: paper {}: {reason}", paper.id);
@@ -184,7 +186,7 @@ impl Embedding {
     }
 
     fn finish(mut self) -> anyhow::Result<(Counts, PathBuf)> {
-        let is_begun = !self.counts.read.is_multiple_of(self.job.part_entries());
+        let is_begun = !self.counts.read.is_multiple_of(self.job.entries_per_part());
         if is_begun && self.counts.read > self.job.entries_done() {
             self.publish()?;
         }

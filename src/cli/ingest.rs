@@ -1,26 +1,26 @@
-//! `likewise ingest`: dumps into a data folder.
+//! `likewise ingest`: reads dumps into a data folder or a collection.
 
-use super::take_in::{Options, ingest};
+use super::ingest_dumps::{Options, ingest_dumps};
 use super::watch;
 use std::process::ExitCode;
 
-/// Runs it: exit status 0, or 2 if entries were refused or papers got no vector, or 1 if a whole file could not be read.
+/// Runs the command. Exit status: 0; 1 if a whole file could not be read; 2 if entries were refused or papers got no vector.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if options.watch.is_none() {
-        options.dumps.check_named()?;
+        options.dumps.check_given()?;
     }
     anyhow::ensure!(
-        options.watch.is_none() || options.place.is_folder(),
-        "--watch: which files were taken in is noted in a data folder, and --index has none; ingest each file as it comes"
+        options.watch.is_none() || options.location.is_folder(),
+        "--watch cannot be used with --index: the list of ingested files is kept in a data folder; ingest each file separately"
     );
-    let encoder = options.place.load()?;
+    let encoder = options.location.load_encoder()?;
     eprintln!("{}", encoder.describe());
     let mut exit = ExitCode::SUCCESS;
     if !options.dumps.files.is_empty() {
         let mut dumps = options.dumps.find()?;
-        let counts = ingest(options, &encoder, &mut dumps)?;
+        let counts = ingest_dumps(options, &encoder, &mut dumps)?;
         dumps.check_all_readable()?;
-        exit = options.dumps.exit(counts.refused + counts.without_vector + dumps.passed_over);
+        exit = options.dumps.exit_code(counts.refused + counts.without_vector + dumps.skipped);
     }
     match &options.watch {
         Some(folder) => watch::run(options, &encoder, folder),

@@ -1,28 +1,28 @@
-//! `likewise inspect`: what is in dumps, without a model or a data folder.
+//! `likewise inspect`: prints what dumps contain; needs neither a model nor a data folder.
 
-use super::dumps::{DumpOptions, tell_unread};
+use super::dumps::{DumpOptions, report_warnings};
 use super::print_line;
 use clap::Args;
 use likewise_papers::dump::{Entry, Source};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Refusals of one file that are told in full.
-const TOLD: u64 = 20;
+/// Maximum number of refused entries per file that are listed.
+const MAX_LISTED: u64 = 20;
 
 /// Options of `likewise inspect`.
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
     dumps: DumpOptions,
-    /// Print the papers, one JSON object a line.
+    /// Print the papers to standard output, one JSON object per line. The counts go to standard error.
     #[arg(long)]
     json: bool,
 }
 
-/// What was found in one dump.
+/// The counts of one dump.
 #[derive(Default)]
-struct Found {
+struct DumpCounts {
     papers: u64,
     without_abstract: u64,
     withdrawn: u64,
@@ -31,36 +31,37 @@ struct Found {
     refused: u64,
 }
 
-/// Runs it: exit status 0, or 2 if entries were refused, or 1 if a whole file could not be read.
+/// Runs the command. Exit status: 0; 1 if a whole file could not be read; 2 if entries were refused.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    options.dumps.check_named()?;
+    options.dumps.check_given()?;
     let mut dumps = options.dumps.find()?;
     let mut refused = 0;
     for source in std::mem::take(&mut dumps.sources) {
         let Some(dump) = dumps.open(&source) else { continue };
         let (started, bytes_read) = (Instant::now(), dump.bytes_read);
-        let (name, unread) = (dump.format.name(), dump.unread);
-        let mut found = Found::default();
+        let (name, warnings) = (dump.format.name(), dump.warnings);
+        let mut counts = DumpCounts::default();
         for entry in dump.entries {
             match entry {
-                Ok(entry) => found.count(&entry, options.json)?,
+                Ok(entry) => counts.count(&entry, options.json)?,
                 Err(wrong) => {
-                    found.refused += 1;
-                    if found.refused <= TOLD {
+                    counts.refused += 1;
+                    if counts.refused <= MAX_LISTED {
                         eprintln!("refused: {source}:{}: {}", wrong.line, wrong.reason);
                     }
                 }
             }
         }
-        refused += found.refused;
-        found.tell(&source, name, bytes_read.so_far(), started.elapsed().as_secs_f64());
-        tell_unread(&source, &unread, &[]);
+        refused += counts.refused;
+        counts.print(&source, name, bytes_read.so_far(), started.elapsed().as_secs_f64());
+        report_warnings(&source, &warnings, &[]);
     }
     dumps.check_all_readable()?;
-    Ok(options.dumps.exit(refused + dumps.passed_over))
+    Ok(options.dumps.exit_code(refused + dumps.skipped))
 }
 
-impl Found {
+impl DumpCounts {
+    /// Counts an entry; with `json`, prints its paper.
     fn count(&mut self, entry: &Entry, json: bool) -> anyhow::Result<()> {
         let paper = match entry {
             Entry::Paper(paper) => paper,
@@ -79,8 +80,8 @@ impl Found {
         if json { print_line(&serde_json::to_string(paper)?) } else { Ok(()) }
     }
 
-    /// To standard error, where the papers themselves are asked for.
-    fn tell(&self, source: &Source, format: &str, bytes: u64, seconds: f64) {
+    /// Prints the counts to standard error: standard output is for papers.
+    fn print(&self, source: &Source, format: &str, bytes: u64, seconds: f64) {
         eprintln!(
             "{source}: {format}: papers {}, without abstract {}, withdrawn {}, deleted {}, with vectors {}, refused {}, \
              {:.1} MB as packed, {seconds:.2} s, {:.1} MB/s",

@@ -1,6 +1,6 @@
-//! `likewise mcp`: the tools that agents call, on standard input and output.
+//! `likewise mcp`: a server of the Model Context Protocol on standard input and output.
 
-use super::place::PlaceOptions;
+use super::location::LocationOptions;
 #[cfg(feature = "mcp")]
 use crate::server::{App, over_stdio};
 use clap::Args;
@@ -12,25 +12,26 @@ use std::sync::Arc;
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
-    place: PlaceOptions,
+    location: LocationOptions,
 }
 
-/// Says that it cannot.
+/// Fails, because the program was built without the feature `mcp`.
 #[cfg(not(feature = "mcp"))]
 pub fn run(_: &Options) -> anyhow::Result<ExitCode> {
     anyhow::bail!("this program was built without the Model Context Protocol; build it with --features mcp")
 }
 
-/// Runs it, until standard input is closed.
+/// Runs the server until standard input is closed.
 #[cfg(feature = "mcp")]
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let app = App::default();
-    app.set_library(Arc::new(options.place.place()?.library(options.place.load()?)?));
+    let location = options.location.location()?;
+    app.set_library(Arc::new(location.open_library(options.location.load_encoder()?)?));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime
         .block_on(over_stdio(app))
         .map_err(|error| anyhow::anyhow!("the Model Context Protocol, on standard input: {error}"))?;
-    // Standard input is read by a thread that nothing ends.
+    // The thread that reads standard input cannot be stopped, so do not wait for it.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
 }

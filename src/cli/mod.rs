@@ -1,9 +1,8 @@
-//! The same in a terminal: one file a command, each of which reads as the flow.
+//! The command line: one file per command.
 //!
-//! Errors are `anyhow` here and nowhere else: at this end they are only printed.
+//! Errors are `anyhow` errors in this module only, because here they are only printed.
 
 mod backup;
-mod choices;
 mod compact;
 mod config;
 mod copy;
@@ -12,20 +11,22 @@ mod dumps;
 mod embed;
 mod eval;
 mod ingest;
+mod ingest_dumps;
 mod inspect;
+mod location;
 mod logging;
 mod mcp;
 mod models;
-mod place;
 mod progress;
 mod pull;
 mod reembed;
+mod renamed;
 mod search;
 mod serve;
 mod settings;
-mod take_in;
 #[cfg(feature = "otlp")]
 mod traces;
+mod value_parsers;
 mod verify;
 mod watch;
 
@@ -47,123 +48,125 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fetch a model's files, each verified, into the models folder.
+    /// Download a model into the models folder, and verify its files.
     Pull(pull::Options),
-    /// List models: those that are here, and those that can be fetched; what each is good for.
+    /// List the models that are installed or can be downloaded, and what each is good for.
     Models(models::Options),
-    /// Read dumps, encode what is new, and index it. Interrupted, run it again: it goes on.
-    Ingest(take_in::Options),
-    /// Read dumps and write their vectors into a file: Parquet, NumPy or JSON Lines. Interrupted, run it again: it goes on.
+    /// Read dumps, encode their new papers, and index them. After an interruption, run it again to continue.
+    Ingest(ingest_dumps::Options),
+    /// Encode the papers of dumps into a file: Parquet, NumPy or JSON Lines. After an interruption, run it again to continue.
     Embed(embed::Options),
-    /// Read dumps and say what is in them, without a model or a data folder.
+    /// Read dumps and print what they contain; needs neither a model nor a data folder.
     Inspect(inspect::Options),
-    /// Take papers out of a data folder; a server that serves it follows.
+    /// Delete papers from a data folder or a collection; a running server stops finding them.
     Delete(delete::Options),
-    /// Copy papers and vectors from a data folder into a collection of a Milvus server, or back, or into another of either;
-    /// nothing is encoded again. Interrupted, run it again: what is there is passed over.
+    /// Copy papers and their vectors between data folders and collections of a Milvus server, without encoding again. After an
+    /// interruption, run it again: papers that are already there are skipped.
     Copy(copy::Options),
-    /// Copy a data folder as it is at this moment, while others read it and write to it.
+    /// Copy a data folder in a consistent state, even while other processes write to it.
     Backup(backup::Options),
-    /// Give back the room that deleted and replaced papers take, and build the index in one piece.
+    /// Free the disk space of deleted and replaced papers, and rebuild the index as one segment.
     Compact(compact::Options),
-    /// Let another model, or precision, take the place of the one in use: while it fills its vectors, the one in use
-    /// answers. Interrupted, run it again: it goes on.
+    /// Encode all papers of a data folder with another model or precision, and then switch to it. Searches use the old model
+    /// until then. After an interruption, run it again to continue.
     Reembed(reembed::Options),
-    /// Find the papers that are like a text, a file or other papers.
+    /// Find the papers that are most similar to a text, a file or other papers.
     Search(search::Options),
-    /// Say how good answers are, by sets that people judged; compare systems.
+    /// Measure search quality on test collections with relevance judgements, and compare systems.
     Eval(eval::Options),
-    /// Answer over HTTP.
+    /// Run the HTTP server: the API and the web pages.
     Serve(serve::Options),
-    /// Say which options of `serve` are in force, and where each value came from.
+    /// Print the options that `serve` would use, and where each value comes from.
     Config(config::Options),
-    /// Give agents tools, by the Model Context Protocol, on standard input and output.
+    /// Run a Model Context Protocol server for AI agents, on standard input and output.
     Mcp(mcp::Options),
-    /// Read a whole data folder and say what is damaged; with --repair, mend it.
+    /// Check all files of a data folder for damage; with --repair, repair them.
     Verify(verify::Options),
 }
 
-/// Options of every command that needs a model.
+/// Options of every command that encodes texts.
 #[derive(Args)]
-pub struct ModelOptions {
-    /// Model name (`likewise models` lists them), a repository on the hub (owner/name), or a folder as
-    /// sentence-transformers makes it. Left out, the one that a data folder was filled with; else all-MiniLM-L6-v2.
+pub struct EncoderOptions {
+    /// The embedding model: a name (`likewise models` lists them), a repository on the Hugging Face hub (owner/name), or a
+    /// folder in the format of sentence-transformers. By default the model that the data folder was filled with, and
+    /// all-MiniLM-L6-v2 for a new one.
     #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_MODEL")]
     model: Option<String>,
-    /// Where models are kept by name.
+    /// Folder with the installed models, by name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     pub models: PathBuf,
-    /// Arithmetic of the large multiplications: f32, bf16, int8, or auto, which is a data folder's own, and
-    /// for a new one the fastest that this CPU has instructions for, if the model is of BERT's shape, else f32; on a GPU
-    /// bf16.
+    /// Precision of the matrix multiplications: f32, bf16, int8 or auto. auto is the precision that the data folder was filled
+    /// with; for a new one, the fastest that the CPU has instructions for if the model has a BERT-like architecture, and f32
+    /// otherwise; on a GPU, bf16. Set it if several machines fill or search the same papers.
     #[arg(long, env = "LIKEWISE_PRECISION", default_value = AUTO, value_parser = parse_precision)]
-    precision: Wanted,
+    precision: PrecisionChoice,
     #[command(flatten)]
-    changes: Changes,
+    overrides: ModelOverrides,
     #[command(flatten)]
     devices: DeviceOptions,
 }
 
-/// What is to be otherwise than a model's folder says; what it was for a data folder's own model stays so.
+/// Options that override settings of a model's folder. By default, a data folder keeps those that it was filled with.
 #[derive(Args)]
-struct Changes {
-    /// Only so many values of every vector, for models that were trained for it (Matryoshka).
+struct ModelOverrides {
+    /// Keep only the first N values of every vector. Only for models that are trained for it (Matryoshka embeddings). By
+    /// default, all.
     #[arg(long, value_name = "N", env = "LIKEWISE_DIMENSIONS")]
     dimensions: Option<usize>,
-    /// The model's prompt of this name before papers and queries alike, in place of one each: for models that have some
-    /// for other tasks (clustering, similarity).
+    /// Put the model's prompt of this name before papers and queries, instead of its prompts for documents and queries. For
+    /// models with prompts for other tasks, such as clustering; `likewise models NAME` lists them.
     #[arg(long, value_name = "NAME", env = "LIKEWISE_PROMPT_NAME")]
     prompt_name: Option<String>,
-    /// How much the vector of a paper's title counts beside that of its text, in per cent.
+    /// Weight of the vector of a paper's title relative to that of its whole text, in per cent. By default, the model's own.
     #[arg(long, value_name = "PERCENT", env = "LIKEWISE_TITLE")]
     title: Option<u16>,
 }
 
-impl Changes {
+impl ModelOverrides {
     fn options(&self) -> model::ModelOptions {
-        let Changes { dimensions, prompt_name, title } = self;
+        let ModelOverrides { dimensions, prompt_name, title } = self;
         model::ModelOptions { dimensions: *dimensions, prompt_name: prompt_name.clone(), title: *title }
     }
 }
 
-/// Where to encode.
+/// The devices that encode.
 #[derive(Args)]
 struct DeviceOptions {
-    /// What encodes: cpu, cuda (all GPUs), cuda:0, cuda:0,cuda:1, or auto: GPUs, if the program was built for them and
-    /// there are any.
+    /// Devices that encode: cpu, cuda (all GPUs), cuda:0, cuda:0,cuda:1, or auto. auto is all GPUs if there are any and the
+    /// program was built for them, and the CPU otherwise.
     #[arg(long, value_name = "DEVICE", env = "LIKEWISE_DEVICE", default_value_t = Devices::Auto)]
     device: Devices,
 }
 
-/// A precision by name, or none for [`AUTO`].
-type Wanted = Option<Precision>;
+/// The value of `--precision`. `None`: [`AUTO`].
+// An alias, because clap takes an `Option` field for an option that may be left out.
+type PrecisionChoice = Option<Precision>;
 
 const AUTO: &str = "auto";
 
-fn parse_precision(name: &str) -> Result<Wanted, String> {
+fn parse_precision(name: &str) -> Result<PrecisionChoice, String> {
     if name == AUTO {
         return Ok(None);
     }
-    let known = |precision: &Precision| precision.to_string() == name;
-    let found = Precision::ALL.into_iter().find(known);
-    found.map(Some).ok_or_else(|| "wanted auto, f32, bf16 or int8".into())
+    let precision = Precision::ALL.into_iter().find(|precision| precision.to_string() == name);
+    precision.map(Some).ok_or_else(|| "the precision must be auto, f32, bf16 or int8".into())
 }
 
 /// Options of every command that needs a data folder.
 #[derive(Args)]
 pub struct DataOptions {
-    /// Data folder: the catalog, the vectors, the index.
+    /// Data folder, with the catalog, the vectors and the index.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_DATA", default_value = "data")]
     pub data: PathBuf,
-    /// Whose vectors it has.
+    /// The options of the encoder for its papers.
     #[command(flatten)]
-    pub model: ModelOptions,
+    pub encoder: EncoderOptions,
 }
 
-impl ModelOptions {
+impl EncoderOptions {
     fn open(&self) -> anyhow::Result<ModelFolder> {
         let folder = open_model(self.model.as_deref().unwrap_or(DEFAULT_MODEL), &self.models)?;
-        let folder = folder.with_options(self.changes.options())?;
+        let folder = folder.with_options(self.overrides.options())?;
         let fastest = || likewise_encoder::fastest_precision(&folder, &self.devices.device);
         let precision = self.precision.unwrap_or_else(fastest);
         Ok(folder.in_precision(precision))
@@ -173,23 +176,25 @@ impl ModelOptions {
         Ok(Encoder::load_on(&self.open()?, &self.devices.device)?)
     }
 
-    /// Loads the model that was named, or `own`, that of some papers; in the precision that was named, or theirs.
-    fn load_like(
+    /// Loads the encoder for stored papers. Without `--model`, it is the model that `stored` returns, with which the papers
+    /// were encoded; `stored` gets the models folder. Without `--precision`, it is the precision that `precision_of` returns.
+    /// Where these return `None`, the defaults for new papers apply.
+    fn load_or_stored(
         &self,
-        own: impl FnOnce(&Path) -> anyhow::Result<Option<ModelFolder>>,
+        stored: impl FnOnce(&Path) -> anyhow::Result<Option<ModelFolder>>,
         precision_of: impl FnOnce(&ModelFolder) -> anyhow::Result<Option<Precision>>,
     ) -> anyhow::Result<Arc<Encoder>> {
-        let own = if self.model.is_none() { own(&self.models)? } else { None };
-        let changes = self.changes.options();
-        let mut folder = match own {
-            Some(own) if changes.is_empty() => own,
-            Some(own) => {
-                let options = changes.or(&own.options);
-                own.with_options(options)?
+        let stored = if self.model.is_none() { stored(&self.models)? } else { None };
+        let overrides = self.overrides.options();
+        let mut folder = match stored {
+            Some(stored) if overrides.is_empty() => stored,
+            Some(stored) => {
+                let options = overrides.or(&stored.options);
+                stored.with_options(options)?
             }
             None => self.open()?,
         };
-        let precision = self.precision.map_or_else(|| precision_of(&folder), |named| Ok(Some(named)))?;
+        let precision = self.precision.map_or_else(|| precision_of(&folder), |given| Ok(Some(given)))?;
         if let Some(precision) = precision {
             folder = folder.in_precision(precision);
         }
@@ -197,24 +202,24 @@ impl ModelOptions {
     }
 }
 
-/// Opens a model by name or folder; one that can be had and is not here is fetched, as its name asks for no less.
+/// Opens a model by name, hub repository or folder. Downloads it first if it is not installed and can be downloaded.
 fn open_model(name: &str, models: &Path) -> anyhow::Result<ModelFolder> {
-    let is_missing = !Path::new(name).is_dir() && !model::is_here(name, models);
-    if is_missing && (model::is_repository(name) || model::Manifest::known(name).is_some()) {
-        eprintln!("{name} is no folder here, and not in {} yet; fetching it", models.display());
+    let is_missing = !Path::new(name).is_dir() && !model::is_installed(name, models);
+    if is_missing && (model::is_repository(name) || model::Manifest::built_in(name).is_some()) {
+        eprintln!("{name} is not a folder and not in {} yet; downloading it", models.display());
         model::pull(name, models)?;
     }
     Ok(ModelFolder::open(name, models, Precision::F32)?)
 }
 
 impl DataOptions {
-    /// Loads the model that was named, or the folder's own, in the precision that was named, or the folder's own.
-    fn load(&self) -> anyhow::Result<Arc<Encoder>> {
-        place::Place::Folder(self.data.clone()).load(&self.model)
+    /// See [`location::Location::load_encoder`].
+    fn load_encoder(&self) -> anyhow::Result<Arc<Encoder>> {
+        location::Location::Folder(self.data.clone()).load_encoder(&self.encoder)
     }
 }
 
-/// Prints a line; whoever reads only the beginning of an answer has got what was wanted.
+/// Prints a line to standard output. Not an error if the reader has closed it, as `head` does.
 fn print_line(line: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout().lock(), "{line}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -226,9 +231,9 @@ fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Parses the arguments, runs one command, prints the error chain.
+/// Parses the arguments, runs one command, and prints the error chain if it fails.
 ///
-/// Exit status: 0, or 1 on an error, or 2 if the arguments are wrong or some papers were refused.
+/// Exit status: 0 on success; 1 on an error; 2 if the arguments are invalid or some entries were refused.
 pub fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -239,9 +244,9 @@ pub fn main() -> ExitCode {
 fn run() -> anyhow::Result<ExitCode> {
     let matches = config::matches(command())?;
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let own = logging::LogOptions::default();
-    let _traces =
-        logging::start(if let Command::Serve(options) = &cli.command { &options.logging } else { &own })?;
+    let default = logging::LogOptions::default();
+    let _trace_exporter =
+        logging::start(if let Command::Serve(options) = &cli.command { &options.logging } else { &default })?;
     match cli.command {
         Command::Pull(options) => pull::run(&options),
         Command::Models(options) => models::run(&options),
@@ -269,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_and_options_are_defined_without_contradiction() {
+    fn command_definitions_are_consistent() {
         Cli::command().debug_assert();
     }
 }

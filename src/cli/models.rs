@@ -1,12 +1,12 @@
-//! `likewise models`: which models there are, and which of them is how fast here.
+//! `likewise models`: lists models, and measures their speed on this machine.
 
-use super::{DeviceOptions, Wanted, parse_precision, print_line};
+use super::{DeviceOptions, PrecisionChoice, parse_precision, print_line};
 use crate::store::text::document_of;
 use anyhow::Context;
 use clap::Args;
 use likewise_base::disk;
 use likewise_encoder::model::{
-    DEFAULT_MODEL, DEFAULT_MODELS_DIR, Listed, Manifest, ModelFolder, Precision, list, look,
+    DEFAULT_MODEL, DEFAULT_MODELS_DIR, Manifest, ModelFolder, ModelSummary, Precision, list, summarize,
 };
 use likewise_encoder::{Encoder, fastest_precision};
 use likewise_papers::Paper;
@@ -17,58 +17,61 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Papers that a model is measured by: a small one takes a second for them, a large one a minute.
-const PAPERS: usize = 128;
+/// Number of papers for a measurement. A small model takes a second for them, a large one a minute.
+const MEASURED_PAPERS: usize = 128;
 
-/// Where measured speeds are kept, in the models folder.
-const SPEEDS: &str = "speeds.json";
+/// The file with measured speeds, in the models folder.
+const SPEEDS_FILE: &str = "speeds.json";
 
 /// Options of `likewise models`.
 #[derive(Args)]
 pub struct Options {
-    /// Measure the models that are here, by papers of this dump, and keep what is measured.
+    /// Measure the speed of the listed models that are installed, with papers of this dump. The results are saved in the models
+    /// folder, and listed by later calls.
     #[arg(long, value_name = "DUMP")]
     measure: Option<PathBuf>,
-    /// Only these models, by name, repository or folder; and all that is known of each.
+    /// List only these models, by name, repository or folder, with their prompts and settings. By default, all models.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Precision to measure in: f32, bf16, int8, or auto, the one that would be used.
+    /// Precision to measure with: f32, bf16, int8, or auto, the fastest on this machine.
     #[arg(long, default_value = super::AUTO, value_parser = parse_precision)]
-    precision: Wanted,
+    precision: PrecisionChoice,
     #[command(flatten)]
     devices: DeviceOptions,
-    /// Where models are kept by name.
+    /// Folder with the installed models, by name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     models: PathBuf,
 }
 
-/// How fast a model was, and where.
+/// A measured speed of a model.
 #[derive(Serialize, Deserialize)]
 struct Speed {
     papers_per_second: f64,
     #[serde(default)]
     precision: String,
-    /// As the encoder describes itself.
+    /// The encoder's description: model, precision and device.
     on: String,
+    /// The result of [`machine`] when it was measured.
     machine: String,
 }
 
+/// Measured speeds by the model's name.
 type Speeds = BTreeMap<String, Speed>;
 
-/// Runs it.
+/// Runs the command.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let (mut models, wrong) = list(&options.models);
     if !options.names.is_empty() {
         models = options.names.iter().map(|name| named(name, &models, options)).collect::<Result<_, _>>()?;
     }
-    let path = options.models.join(SPEEDS);
+    let path = options.models.join(SPEEDS_FILE);
     let mut speeds = read(&path).unwrap_or_else(|error| {
-        eprintln!("passed over: {error:#}");
+        eprintln!("skipped: {error:#}");
         Speeds::new()
     });
     if let Some(dump) = &options.measure {
-        let papers: Vec<Paper> = dump::read(dump, None)?.papers().take(PAPERS).collect();
-        anyhow::ensure!(!papers.is_empty(), "{}: there are no papers in it to measure by", dump.display());
+        let papers: Vec<Paper> = dump::read(dump, None)?.papers().take(MEASURED_PAPERS).collect();
+        anyhow::ensure!(!papers.is_empty(), "{}: the dump has no papers to measure with", dump.display());
         for model in models.iter().filter(|model| model.folder.is_some()) {
             let speed = measure(model, options, &papers).with_context(|| model.name.clone())?;
             eprintln!("{}: {:.1} papers/s", speed.on, speed.papers_per_second);
@@ -81,34 +84,34 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     for model in models.iter().filter(|_| !options.names.is_empty()) {
         print_details(model, options)?;
     }
-    wrong.iter().for_each(|wrong| eprintln!("passed over: {wrong}"));
+    wrong.iter().for_each(|wrong| eprintln!("skipped: {wrong}"));
     Ok(ExitCode::SUCCESS)
 }
 
-/// One that is listed, or any folder.
-fn named(name: &str, listed: &[Listed], options: &Options) -> anyhow::Result<Listed> {
-    let known = Manifest::known(name).map_or(name.to_string(), |manifest| manifest.name);
-    if let Some(model) = listed.iter().find(|model| model.name == known) {
+/// The listed model of this name, or the model in this folder.
+fn named(name: &str, listed: &[ModelSummary], options: &Options) -> anyhow::Result<ModelSummary> {
+    let short_name = Manifest::built_in(name).map_or(name.to_string(), |manifest| manifest.name);
+    if let Some(model) = listed.iter().find(|model| model.name == short_name) {
         return Ok(model.clone());
     }
     anyhow::ensure!(
         Path::new(name).is_dir(),
-        "no model {name:?} in {} or among those that are known, and no folder of that name",
+        "{name:?} is neither a model in {}, nor a known model, nor a folder",
         options.models.display()
     );
-    Ok(look(name, Path::new(name))?)
+    Ok(summarize(name, Path::new(name))?)
 }
 
-/// What is in a model's folder beside what the table says.
-fn print_details(model: &Listed, options: &Options) -> anyhow::Result<()> {
+/// Prints the settings of an installed model that the table does not show.
+fn print_details(model: &ModelSummary, options: &Options) -> anyhow::Result<()> {
     let Some(folder) = &model.folder else { return Ok(()) };
     let opened = ModelFolder::open(&folder.to_string_lossy(), &options.models, Precision::F32)?;
     let prompts = opened.prompt_names().into_iter().map(|name| (name, opened.prompt_named(name)));
     let prompts = prompts.filter_map(|(name, prompt)| Some(format!("{name} {:?}", prompt.ok()?)));
-    let join = opened.stated.join.as_deref().unwrap_or(". ");
+    let join = opened.config.join.as_deref().unwrap_or(". ");
     let fingerprint = &opened.fingerprint.parts;
     print_line(&format!(
-        "\n{}\nin {}\nprompts: {}\na paper is read as its title, {join:?}, its abstract\n{}",
+        "\n{}\nfolder: {}\nprompts: {}\ntext of a paper: title, {join:?}, abstract\n{}",
         model.name,
         folder.display(),
         prompts.collect::<Vec<_>>().join(", "),
@@ -126,13 +129,13 @@ fn read(path: &Path) -> anyhow::Result<Speeds> {
     }
 }
 
-fn measure(model: &Listed, options: &Options, papers: &[Paper]) -> anyhow::Result<Speed> {
-    let folder = model.folder.as_ref().context("it is not here")?;
+fn measure(model: &ModelSummary, options: &Options, papers: &[Paper]) -> anyhow::Result<Speed> {
+    let folder = model.folder.as_ref().context("the model is not installed")?;
     let folder = ModelFolder::open(&folder.to_string_lossy(), &options.models, Precision::F32)?;
     let device = &options.devices.device;
     let precision = options.precision.unwrap_or_else(|| fastest_precision(&folder, device));
     let encoder = Encoder::load_on(&folder.in_precision(precision), device)?;
-    // The first batch pays for what is only done once.
+    // Warm up: the first batch includes one-time costs.
     encoder.encode_titled(papers[..papers.len().min(4)].iter().map(document_of))?;
     let started = Instant::now();
     encoder.encode_titled(papers.iter().map(document_of))?;
@@ -141,7 +144,7 @@ fn measure(model: &Listed, options: &Options, papers: &[Paper]) -> anyhow::Resul
     Ok(Speed { papers_per_second, precision, on: encoder.describe(), machine: machine() })
 }
 
-/// What is told apart: a speed of another machine says nothing of this one.
+/// Identifies the machine by its CPU and number of threads. Speeds of other machines are not shown.
 fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -149,14 +152,14 @@ fn machine() -> String {
     format!("{} x {threads}", name.map_or("this machine", |(_, name)| name))
 }
 
-fn print(models: &[Listed], speeds: &Speeds) -> anyhow::Result<()> {
-    let here = machine();
-    let row = |model: &Listed| {
-        let speed = speeds.get(&model.name).filter(|speed| speed.machine == here);
+fn print(models: &[ModelSummary], speeds: &Speeds) -> anyhow::Result<()> {
+    let this_machine = machine();
+    let row = |model: &ModelSummary| {
+        let speed = speeds.get(&model.name).filter(|speed| speed.machine == this_machine);
         let state = match (&model.folder, model.name == DEFAULT_MODEL) {
-            (Some(_), true) => "here, the default",
-            (Some(_), false) => "here",
-            (None, _) => "not here",
+            (Some(_), true) => "installed, default",
+            (Some(_), false) => "installed",
+            (None, _) => "not installed",
         };
         let size = match (model.bytes, model.millions) {
             (Some(bytes), _) => format!("{} MB", bytes.div_ceil(1_000_000)),
@@ -176,7 +179,7 @@ fn print(models: &[Listed], speeds: &Speeds) -> anyhow::Result<()> {
         ]
     };
     let head =
-        ["model", "where", "architecture", "dimension", "tokens", "size", "papers/s", "licence", "good for"];
+        ["model", "state", "architecture", "dimension", "tokens", "size", "papers/s", "licence", "good for"];
     let rows: Vec<[String; 9]> =
         std::iter::once(head.map(String::from)).chain(models.iter().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();

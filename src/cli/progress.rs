@@ -1,19 +1,16 @@
-//! How far an ingest is: a bar on a terminal, a line now and then elsewhere.
-//!
-//! Its own file because it only looks on: what it shows is derived from the counts and from how far the
-//! file has been read.
+//! The progress of reading a dump: a progress bar on a terminal, else a line every 10 seconds.
 
 use crate::ingest::Counts;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use likewise_papers::dump::{BytesRead, Refused, Source};
 use std::time::{Duration, Instant};
 
-/// Between two plain lines; also the span that the rate is of, since after an interrupted run the first
-/// papers go by without being encoded.
-const SAID_EVERY: Duration = Duration::from_secs(10);
+/// The interval between two lines of progress. The rates are averages over the same interval, and not over the whole run,
+/// because papers that an interrupted run has encoded are read much faster than others.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Refusals of one file that are told in full on a terminal; the rest are counted.
-const TOLD: usize = 20;
+/// Maximum number of refused entries per file that are listed on a terminal; the rest are counted.
+const MAX_LISTED: usize = 20;
 
 /// The progress of one file.
 pub struct Progress {
@@ -22,14 +19,26 @@ pub struct Progress {
     bytes_read: BytesRead,
     papers_before: u64,
     refused: usize,
-    /// When the last line was said, and how many papers had been read, and tokens encoded, then.
-    said: (Instant, u64, u64),
+    last_report: Snapshot,
+}
+
+/// The counts at a point in time, from which rates are computed.
+struct Snapshot {
+    time: Instant,
+    papers: u64,
+    tokens: u64,
+}
+
+impl Snapshot {
+    fn now(counts: &Counts) -> Snapshot {
+        Snapshot { time: Instant::now(), papers: counts.read, tokens: counts.tokens }
+    }
 }
 
 impl Progress {
-    /// Of a file that is about to be read, after `counts` in the files before it.
+    /// Starts with a file of which nothing is read yet. `counts` are those of the files before it.
     pub fn new(source: &Source, bytes_read: BytesRead, counts: &Counts) -> Progress {
-        // How much comes from standard input is not known.
+        // The size of standard input is unknown.
         let (bar, template) = match bytes_read.total {
             0 => (ProgressBar::no_length(), "{spinner} {msg}"),
             total => (ProgressBar::new(total), "{msg} {wide_bar} {percent}%"),
@@ -38,36 +47,35 @@ impl Progress {
         bar.set_style(
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        let file = source.to_string();
-        let said = (Instant::now(), counts.read, counts.tokens);
-        Progress { bar, file, bytes_read, papers_before: counts.read, refused: 0, said }
+        let (file, last_report) = (source.to_string(), Snapshot::now(counts));
+        Progress { bar, file, bytes_read, papers_before: counts.read, refused: 0, last_report }
     }
 
-    /// Tells of an entry that is no paper.
+    /// Reports a refused entry.
     pub fn refuse(&mut self, refused: &Refused) {
         self.refused += 1;
-        if self.refused <= self.most_told() {
-            self.say(&format!("refused: {}:{}: {}", self.file, refused.line, refused.reason));
+        if self.refused <= self.max_listed() {
+            self.print(&format!("refused: {}:{}: {}", self.file, refused.line, refused.reason));
         }
     }
 
-    /// Where nobody watches, all are told: a log is searched later.
-    fn most_told(&self) -> usize {
-        if self.bar.is_hidden() { usize::MAX } else { TOLD }
+    /// Maximum number of refused entries that are listed: all, unless standard error is a terminal.
+    fn max_listed(&self) -> usize {
+        if self.bar.is_hidden() { usize::MAX } else { MAX_LISTED }
     }
 
-    /// Prints a line; the bar stays below it.
-    fn say(&self, line: &str) {
+    /// Prints a line above the bar.
+    fn print(&self, line: &str) {
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
     }
 
-    /// Shows where things stand.
+    /// Shows the current counts, the rates and the time left.
     pub fn update(&mut self, counts: &Counts) {
-        let (since, papers, tokens) = self.said;
-        let a_second = |count: u64| count as f64 / since.elapsed().as_secs_f64().max(1e-3);
-        let (rate, tokens) = (a_second(counts.read - papers), a_second(counts.tokens - tokens));
+        let Snapshot { time, papers, tokens } = self.last_report;
+        let per_second = |count: u64| count as f64 / time.elapsed().as_secs_f64().max(1e-3);
+        let (rate, tokens) = (per_second(counts.read - papers), per_second(counts.tokens - tokens));
         let papers = counts.read - self.papers_before;
-        let share = self.bytes_read.share(papers);
+        let share = self.bytes_read.fraction(papers);
         let left = share
             .and_then(|share| left(papers, share, rate))
             .map_or(String::new(), |left| format!(", {} left", HumanDuration(left)));
@@ -75,30 +83,33 @@ impl Progress {
             "{} papers, {rate:.1}/s, {tokens:.0} tokens/s, {} refused{left}",
             counts.read, counts.refused
         );
-        if self.bar.is_hidden() && since.elapsed() >= SAID_EVERY {
+        if self.bar.is_hidden() && time.elapsed() >= REPORT_INTERVAL {
             eprintln!("{}: {line}", self.file);
         }
         self.bar.set_position((share.unwrap_or_default() * self.bytes_read.total as f64) as u64);
         self.bar.set_message(line);
-        if since.elapsed() >= SAID_EVERY {
-            self.said = (Instant::now(), counts.read, counts.tokens);
+        if time.elapsed() >= REPORT_INTERVAL {
+            self.last_report = Snapshot::now(counts);
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar, and reports how many refused entries were not listed.
     pub fn finish(self) {
-        if self.refused > self.most_told() {
-            let more = self.refused - self.most_told();
-            self.say(&format!("refused: {}: {more} more; 2>refused.txt keeps them all", self.file));
+        if self.refused > self.max_listed() {
+            let more = self.refused - self.max_listed();
+            self.print(&format!(
+                "refused: {}: {more} more; redirect with 2>refused.txt to list all",
+                self.file
+            ));
         }
         self.bar.finish_and_clear();
     }
 }
 
-/// The time left, if so many papers were a share of the file.
+/// The time left, if `papers` papers are this share of the file and `rate` papers are read per second. `None`: unknown.
 fn left(papers: u64, share: f64, rate: f64) -> Option<Duration> {
     let rest = papers as f64 * (1.0 - share) / share;
-    // Neither a rate nor a share of zero leads anywhere.
+    // A rate or a share of 0 makes this infinite or NaN, which is an error here.
     Duration::try_from_secs_f64(rest / rate).ok()
 }
 
@@ -107,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_left_is_told_where_it_can_be_known() {
+    fn time_left_is_none_before_anything_is_read() {
         assert_eq!(left(100, 0.25, 10.0), Some(Duration::from_secs(30)));
         assert_eq!(left(100, 1.0, 10.0), Some(Duration::ZERO));
         assert_eq!(left(0, 0.0, 0.0), None, "nothing read yet");
@@ -115,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_of_a_file_of_known_rows_goes_by_rows() {
-        // The reader is far ahead.
+    fn time_left_is_computed_from_rows_if_their_number_is_known() {
+        // The reader reads ahead of the papers, so its position in bytes would be wrong.
         let mut bytes = BytesRead::default();
         (bytes.total, bytes.entries) = (1_000_000, 4000);
         assert_eq!(
-            bytes.share(1000).and_then(|share| left(1000, share, 10.0)),
+            bytes.fraction(1000).and_then(|share| left(1000, share, 10.0)),
             Some(Duration::from_secs(300))
         );
-        assert_eq!(BytesRead::default().share(1000), None, "standard input");
+        assert_eq!(BytesRead::default().fraction(1000), None, "standard input");
     }
 }

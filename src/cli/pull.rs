@@ -1,4 +1,4 @@
-//! `likewise pull`: fetch a model.
+//! `likewise pull`: downloads a model.
 
 use clap::Args;
 use likewise_encoder::Encoder;
@@ -9,22 +9,23 @@ use std::process::ExitCode;
 /// Options of `likewise pull`.
 #[derive(Args)]
 pub struct Options {
-    /// Model name, or a folder to check.
+    /// Name of the model, a repository on the Hugging Face hub (owner/name), or a folder with a model to verify.
     #[arg(default_value = DEFAULT_MODEL)]
     model: String,
-    /// Where models are kept by name.
+    /// Folder with the installed models, by name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     models: PathBuf,
 }
 
-/// Runs it.
+/// Runs the command.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let pulled = pull(&options.model, &options.models)?;
     let mut how = "every file verified";
-    if !pulled.is_verified && Manifest::read(&pulled.folder)?.is_some_and(|manifest| manifest.is_summed()) {
-        how = "sums written down";
+    if !pulled.is_verified && Manifest::read(&pulled.folder)?.is_some_and(|manifest| manifest.has_checksums())
+    {
+        how = "checksums recorded";
     } else if !pulled.is_verified {
-        // There are no sums to compare with: it is whole if it does what it is for.
+        // Without checksums to compare with, the model is complete if it can be loaded.
         let folder = ModelFolder::open(&pulled.folder.to_string_lossy(), &options.models, Precision::F32)?;
         Encoder::load(&folder)?;
         how = "loads and encodes";

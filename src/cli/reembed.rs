@@ -1,8 +1,8 @@
-//! `likewise reembed`: another model takes the place of the one that a data folder was filled with.
+//! `likewise reembed`: encodes the papers of a data folder with another model or precision, and switches to it.
 
-use super::{Changes, DeviceOptions, Wanted, open_model, parse_precision, print_line};
-use crate::ingest;
-use crate::ingest::reembed::{Step, TookOver, drop_old, reembed};
+use super::{DeviceOptions, ModelOverrides, PrecisionChoice, open_model, parse_precision, print_line};
+use crate::ingest::reembed::{ReembedReport, ReembedStep, drop_old, reembed};
+use crate::ingest::{self, EncodeProgress};
 use anyhow::Context;
 use clap::Args;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
@@ -13,60 +13,61 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Between two lines where there is no terminal.
-const SAID_EVERY: Duration = Duration::from_secs(10);
+/// The interval between two lines of progress where there is no terminal.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Options of `likewise reembed`. What is to be changed is never taken from the environment.
+/// Options of `likewise reembed`. The model and the precision are not taken from the environment, unlike in other commands:
+/// variables that are set for those must not start a change of the model.
 #[derive(Args)]
 pub struct Options {
-    /// The model that is to take over: a name, a repository on the hub, or a folder; as it is by itself, in the fastest
-    /// precision, unless the options below say otherwise. Left out, the one in use, in another way that they say; or,
-    /// without any, the one that an interrupted run began with.
+    /// The new model: a name, a repository on the Hugging Face hub (owner/name), or a folder. Without --model, the current model
+    /// with the options below changed; without any option, the model of the run that was interrupted.
     #[arg(long, value_name = "PATH_OR_NAME")]
     model: Option<String>,
-    /// The precision: f32, bf16, int8, or auto, the fastest here. Without a --model, of the model in use.
+    /// The new precision: f32, bf16, int8, or auto, the fastest on this machine. By default, auto for a new model, and unchanged
+    /// for the current one.
     #[arg(long, value_parser = parse_precision)]
-    precision: Option<Wanted>,
+    precision: Option<PrecisionChoice>,
     #[command(flatten)]
-    changes: Changes,
+    overrides: ModelOverrides,
     #[command(flatten)]
     devices: DeviceOptions,
-    /// Only remove the vectors of models that are neither in use nor about to be.
+    /// Only delete the vectors of former models. Run it when no server uses them any more, to free disk space.
     #[arg(long, conflicts_with_all = ["model", "precision"])]
     drop_old: bool,
-    /// Where models are kept by name.
+    /// Folder with the installed models, by name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     models: PathBuf,
-    /// Data folder: the catalog, the vectors, the index.
+    /// Data folder, with the catalog, the vectors and the index.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_DATA", default_value = "data")]
     data: PathBuf,
 }
 
-/// Runs it.
+/// Runs the command.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if options.drop_old {
         for old in drop_old(&options.data)? {
             print_line(&format!(
-                "dropped the vectors of {}, fingerprint {}",
+                "deleted the vectors of {}, fingerprint {}",
                 old.model, old.fingerprint.sha256
             ))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let model = wanted(options)?.context(
-        "which model? wanted --model, or --precision, --dimensions or --prompt-name for the one in use in another way; no \
-         run was interrupted that could be gone on with",
+    let model = new_model(options)?.context(
+        "no change is given, and there is no interrupted run to continue; give --model, or --precision, --dimensions, \
+         --prompt-name or --title to change the current model",
     )?;
     let encoder = Arc::new(Encoder::load_on(&model, &options.devices.device)?);
     eprintln!("{}", encoder.describe());
-    let mut progress = Progress::new();
+    let mut progress = ReembedProgress::new();
     let outcome = reembed(&options.data, &encoder, |step| progress.show(&step));
     progress.bar.finish_and_clear();
     print_line(&match outcome? {
-        None => format!("{} in {} is in use, and no other is to take its place", model.name, model.precision),
-        Some(TookOver { papers, recall, index }) => format!(
-            "{} in {} took over: {papers} papers, {} vectors in {} segments, recall@10 {recall:.3}; the vectors before \
-             are kept until `likewise reembed --drop-old`",
+        None => format!("{} in {} is already in use", model.name, model.precision),
+        Some(ReembedReport { papers, recall, index }) => format!(
+            "switched to {} in {}: {papers} papers, {} vectors in {} segments, recall@10 {recall:.3}; the old vectors are \
+             kept until `likewise reembed --drop-old`",
             model.name,
             model.precision,
             index.indexed + index.waiting,
@@ -76,74 +77,77 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The model that is to take over.
-fn wanted(options: &Options) -> anyhow::Result<Option<ModelFolder>> {
+/// The model to switch to. `None`: no change is given, and no interrupted run can be continued.
+fn new_model(options: &Options) -> anyhow::Result<Option<ModelFolder>> {
     let Options { model, precision, models, data, .. } = options;
-    let in_wanted = |folder: ModelFolder, wanted: Wanted| {
+    let in_precision = |folder: ModelFolder, choice: PrecisionChoice| {
         let fastest = || fastest_precision(&folder, &options.devices.device);
-        let precision = wanted.unwrap_or_else(fastest);
+        let precision = choice.unwrap_or_else(fastest);
         folder.in_precision(precision)
     };
-    let changes = options.changes.options();
+    let overrides = options.overrides.options();
     if let Some(model) = model {
-        let folder = open_model(model, models)?.with_options(changes)?;
-        return Ok(Some(in_wanted(folder, precision.flatten())));
+        let folder = open_model(model, models)?.with_options(overrides)?;
+        return Ok(Some(in_precision(folder, precision.flatten())));
     }
-    if changes.is_empty() && precision.is_none() {
+    if overrides.is_empty() && precision.is_none() {
         return Ok(ingest::next_model_of(data, models)?);
     }
-    let Some(used) = ingest::model_of(data, models)? else { return Ok(None) };
-    let options = changes.or(&used.options);
-    let used = if options == used.options { used } else { used.with_options(options)? };
+    let Some(current) = ingest::model_of(data, models)? else { return Ok(None) };
+    let options = overrides.or(&current.options);
+    let changed = if options == current.options { current } else { current.with_options(options)? };
     Ok(Some(match precision {
-        Some(wanted) => in_wanted(used, *wanted),
-        None => used,
+        Some(choice) => in_precision(changed, *choice),
+        None => changed,
     }))
 }
 
-/// How far it is: a bar on a terminal, a line now and then elsewhere.
-struct Progress {
+/// The progress of a run: a progress bar on a terminal, else a line for each step and every 10 seconds.
+struct ReembedProgress {
     bar: ProgressBar,
     started: Instant,
-    said: Option<(Instant, std::mem::Discriminant<Step>)>,
+    /// When the last line was printed, and for which kind of step. `None`: no line was printed yet.
+    last_report: Option<(Instant, std::mem::Discriminant<ReembedStep>)>,
 }
 
-impl Progress {
-    fn new() -> Progress {
+impl ReembedProgress {
+    fn new() -> ReembedProgress {
         let bar = ProgressBar::no_length();
         let template = ProgressStyle::with_template("{msg} {wide_bar} {percent}%");
         bar.set_style(template.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Progress { bar, started: Instant::now(), said: None }
+        ReembedProgress { bar, started: Instant::now(), last_report: None }
     }
 
-    fn show(&mut self, step: &Step) {
+    fn show(&mut self, step: &ReembedStep) {
         let line = match step {
-            Step::Waiting(owner) => format!("waiting: {owner}"),
-            Step::Checking => "everything is encoded; checking".into(),
-            Step::Encoding(done, all) => {
+            ReembedStep::Waiting(owner) => format!("waiting: {owner}"),
+            ReembedStep::Checking => "all papers are encoded; checking".into(),
+            ReembedStep::Encoding(EncodeProgress { done, total }) => {
                 if *done == 0 {
                     self.started = Instant::now();
                 }
-                self.bar.set_length(*all as u64);
+                self.bar.set_length(*total as u64);
                 self.bar.set_position(*done as u64);
-                let left = left(self.started.elapsed(), *done, *all);
+                let left = left(self.started.elapsed(), *done, *total);
                 let left = left.map_or(String::new(), |left| format!(", {} left", HumanDuration(left)));
-                format!("{done} of {all} encoded{left}")
+                format!("{done} of {total} encoded{left}")
             }
         };
         let kind = std::mem::discriminant(step);
-        let is_news = self.said.is_none_or(|(said, before)| before != kind || said.elapsed() >= SAID_EVERY);
-        if self.bar.is_hidden() && is_news {
+        let is_due = self
+            .last_report
+            .is_none_or(|(time, last_kind)| last_kind != kind || time.elapsed() >= REPORT_INTERVAL);
+        if self.bar.is_hidden() && is_due {
             eprintln!("{line}");
         }
-        if is_news {
-            self.said = Some((Instant::now(), kind));
+        if is_due {
+            self.last_report = Some((Instant::now(), kind));
         }
         self.bar.set_message(line);
     }
 }
 
-/// The time left, if the rest takes as long as what is done.
+/// The time left, if the rest is encoded at the same rate. `None`: nothing is encoded yet.
 fn left(elapsed: Duration, done: usize, all: usize) -> Option<Duration> {
     Duration::try_from_secs_f64(elapsed.as_secs_f64() / done as f64 * (all - done) as f64).ok()
 }
@@ -153,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_left_is_told_where_it_can_be_known() {
+    fn time_left_is_none_before_anything_is_encoded() {
         let ten = Duration::from_secs(10);
         assert_eq!(left(ten, 100, 400), Some(Duration::from_secs(30)));
         assert_eq!(left(ten, 400, 400), Some(Duration::ZERO));

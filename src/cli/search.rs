@@ -1,12 +1,13 @@
-//! `likewise search`: the papers that are like a text, a file or other papers.
+//! `likewise search`: finds the papers that are most similar to a text, a file or other papers.
 
-use super::choices;
 use super::dumps::REFUSED;
-use super::place::PlaceOptions;
+use super::location::LocationOptions;
 use super::print_line;
-use crate::search::ask::{List, Reading, is_text, read};
+use super::value_parsers;
+use crate::search::input::{ParsedInput, ResolvedExamples, is_text, parse};
 use crate::search::{
-    Answer, DEFAULT_K, Diversity, Examples, Hit, Library, Like, Mode, Pair, Query, Shares, Why,
+    Aggregation, Answer, DEFAULT_K, Diversity, Examples, Explanation, Hit, Library, Mode, Query,
+    ScoreBreakdown, SentencePair,
 };
 use crate::store::catalog::{DateRange, Filter};
 use anyhow::Context;
@@ -15,86 +16,90 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Columns of the answer where there is no terminal to ask.
-const PLAIN_WIDTH: usize = 100;
+/// The width of the output, in columns, if it is not a terminal.
+const DEFAULT_WIDTH: usize = 100;
 
 /// Options of `likewise search`.
 #[derive(Args)]
 #[command(group(ArgGroup::new("query").required(true).multiple(true).args(["text", "like", "file", "list"])))]
 pub struct Options {
-    /// A title, an abstract, a question.
+    /// Text to search for: a title, an abstract, a question.
     text: Option<String>,
-    /// A paper that is here, by id. What is given besides is another example.
+    /// Id of a paper in the library to search for. Can be given several times, and together with a text, --file or --list: each
+    /// is one example.
     #[arg(long, value_name = "ID")]
     like: Vec<String>,
-    /// A file with a text; `-` is standard input.
+    /// File with a text to search for; `-` for standard input.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// A reading list: a .bib file, or one with ids, and texts with empty lines between them; `-` is standard input.
+    /// Reading list to search for: a .bib file, or a file of ids and of texts separated by empty lines; `-` for standard input.
     #[arg(long, value_name = "PATH", conflicts_with = "file")]
     list: Option<PathBuf>,
-    /// A paper that the answers should be unlike, by id.
+    /// Id of a paper that the results should be dissimilar to. Can be given several times.
     #[arg(long, value_name = "ID")]
     unlike: Vec<String>,
-    /// How several examples make one question; left out, by their mean, and from 8 on by clusters.
-    #[arg(long, value_name = "HOW", value_parser = choices::examples())]
-    examples: Option<Examples>,
-    /// How many papers, 1 to 1000.
+    /// How several examples are combined. By default, mean, and clusters for 8 examples or more.
+    #[arg(long, value_name = "HOW", value_parser = value_parsers::aggregations())]
+    aggregation: Option<Aggregation>,
+    /// Number of results, 1 to 1000.
     #[arg(short, default_value_t = DEFAULT_K)]
     k: usize,
-    /// Print JSON.
+    /// Print the results as JSON.
     #[arg(long)]
     json: bool,
-    /// Compare with every paper instead of walking the graph.
+    /// Compare with every paper instead of searching the index. Slower; finds every result. By default, the index is searched,
+    /// which may miss a few.
     #[arg(long)]
     exact: bool,
-    /// By what papers are alike; left out, hybrid, or semantic where no words are kept.
-    #[arg(long, value_parser = choices::modes())]
+    /// How papers are compared. By default, hybrid, or semantic in a collection, whose terms are not indexed.
+    #[arg(long, value_parser = value_parsers::modes())]
     mode: Option<Mode>,
-    /// Leave out papers of a lower chance to be related, 0 to 1.
-    #[arg(long, value_name = "CHANCE")]
+    /// Leave out papers that are related with a lower probability, 0 to 1. By default, there is no limit, but there are
+    /// no results if no paper is likely to be related; 0 gives the most similar papers in any case.
+    #[arg(long, value_name = "PROBABILITY")]
     min_score: Option<f32>,
-    /// Score the first 30 once more, by how near their sentences are, too: takes some 0.4 s on two cores.
+    /// Score the first 30 results again with the similarity of their sentences. Better results, but takes about 0.4 s more on two
+    /// cores.
     #[arg(long)]
-    rescore: bool,
-    /// Say of each paper why it is there: what its score comes from, and which terms and sentences it shares.
+    rerank_sentences: bool,
+    /// Explain each result: what its score comes from, the shared terms, and the most similar sentences.
     #[arg(long)]
     explain: bool,
-    /// How much the difference from hits before counts beside nearness, 0 to 1; above 0, papers that say nearly the same as
-    /// a nearer one are left out.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    /// Weight of the difference from earlier results against the similarity to the query, 0 to 1. Above 0, near duplicates of an
+    /// earlier result are left out. Raise it if the results are too much alike.
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
     diversity: f32,
-    /// Years after which a score is worth half.
+    /// Prefer new papers: a paper's score is halved for every YEARS of its age. By default, age does not count.
     #[arg(long, value_name = "YEARS")]
     half_life: Option<f32>,
     #[command(flatten)]
     filter: FilterOptions,
     #[command(flatten)]
-    place: PlaceOptions,
+    location: LocationOptions,
 }
 
-/// Which papers may be answers; what is given several times is one of them.
+/// Options that limit which papers are found. Several values of one option are alternatives.
 #[derive(Args)]
 struct FilterOptions {
-    /// Published on this day or later: YYYY, YYYY-MM or YYYY-MM-DD.
+    /// Only papers published on this date or later: YYYY, YYYY-MM or YYYY-MM-DD.
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
-    /// Published on this day or earlier.
+    /// Only papers published on this date or earlier.
     #[arg(long, value_name = "DATE")]
     to: Option<String>,
-    /// Of this category; `cs` also means every `cs.…`.
+    /// Only papers in this category; `cs` includes every `cs.…`. Can be given several times.
     #[arg(long = "category", value_name = "NAME")]
     categories: Vec<String>,
-    /// Of this conference or journal.
+    /// Only papers of this conference or journal. Can be given several times.
     #[arg(long = "venue", value_name = "NAME")]
     venues: Vec<String>,
-    /// By this author: a name, or a word of one.
+    /// Only papers by this author: a name, or a part of one. Can be given several times.
     #[arg(long = "author", value_name = "NAME")]
     authors: Vec<String>,
-    /// From this dump: arxiv, daily-papers, or what the dump says.
+    /// Only papers from this source: arxiv, daily-papers, or the name that a dump gives. Can be given several times.
     #[arg(long = "source", value_name = "NAME")]
     sources: Vec<String>,
-    /// Papers that were withdrawn or retracted, too.
+    /// Also find papers that were withdrawn or retracted.
     #[arg(long)]
     withdrawn: bool,
 }
@@ -115,30 +120,40 @@ impl FilterOptions {
     }
 }
 
-/// Runs it: exit status 0, or 2 if entries of a reading list stand for nothing.
+/// Runs the command. Exit status: 0, or 2 if entries of the reading list could not be used.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let mut like = Like::papers(options.like.clone());
+    let mut like = Examples::papers(options.like.clone());
     like.texts.extend(options.text.clone());
     like.texts.extend(options.file.as_deref().map(read_text).transpose()?);
     let list = options.list.as_deref().map(read_text).transpose()?;
-    let library = options.place.place()?.library(options.place.load()?)?;
-    let lost = match list {
-        Some(list) => add(&mut like, &list, &library)?,
+    let library = options.location.location()?.open_library(options.location.load_encoder()?)?;
+    let skipped = match list {
+        Some(list) => add_reading_list(&mut like, &list, &library)?,
         None => 0,
     };
-    let Options { k, examples, exact, mode, min_score, diversity, half_life, rescore, explain, .. } =
-        *options;
-    let (unlike, filter) = (Like::papers(options.unlike.clone()), options.filter.filter());
-    let query = Query {
-        unlike,
+    let Options {
         k,
-        examples,
+        aggregation,
         exact,
         mode,
         min_score,
         diversity,
         half_life,
-        rescore,
+        rerank_sentences,
+        explain,
+        ..
+    } = *options;
+    let (unlike, filter) = (Examples::papers(options.unlike.clone()), options.filter.filter());
+    let query = Query {
+        unlike,
+        k,
+        aggregation,
+        exact,
+        mode,
+        min_score,
+        diversity,
+        half_life,
+        rerank_sentences,
         explain,
         filter,
         ..Query::of(like)
@@ -149,25 +164,28 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     } else {
         print(&answer)?;
     }
-    Ok(if lost == 0 { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
+    Ok(if skipped == 0 { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }
 
-/// Adds what a reading list stands for; gives how many entries stand for nothing. What is not here is asked for by its text,
-/// if it has one.
-fn add(like: &mut Like, list: &str, library: &Library) -> anyhow::Result<u64> {
-    let Reading { examples, not_read, lost } = read(list);
-    not_read.iter().for_each(|wrong| eprintln!("not read: --list: {wrong}"));
-    let List { papers, texts, missing } = List::of(examples, library)?;
+/// Adds the entries of a reading list to the examples, and returns the number of entries that cannot be used. Papers that are
+/// not in the library are searched for by their titles, if they have one.
+fn add_reading_list(like: &mut Examples, list: &str, library: &Library) -> anyhow::Result<u64> {
+    let ParsedInput { examples, problems, skipped } = parse(list);
+    problems.iter().for_each(|problem| eprintln!("not read: --list: {problem}"));
+    let ResolvedExamples { papers, texts, missing } = ResolvedExamples::of(examples, library)?;
     anyhow::ensure!(
         !papers.is_empty() || !texts.is_empty(),
-        "--list: got nothing that is here, wanted ids, titles, abstracts"
+        "--list: no paper of the list is in the library, and none has a title; give ids, titles or abstracts"
     );
     if let Some(first) = missing.first() {
-        eprintln!("{} of the list's papers are not here and have no title, such as {first}", missing.len());
+        eprintln!(
+            "{} papers of the list are not in the library and have no title, such as {first}",
+            missing.len()
+        );
     }
     like.papers.extend(papers);
     like.texts.extend(texts);
-    Ok(lost)
+    Ok(skipped)
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {
@@ -177,67 +195,74 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
     } else {
         bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     }
-    let text =
-        String::from_utf8(bytes).with_context(|| format!("{}: wanted text in UTF-8", path.display()))?;
+    let text = String::from_utf8(bytes)
+        .with_context(|| format!("{}: the file must be text in UTF-8", path.display()))?;
     anyhow::ensure!(
         is_text(&text),
-        "{}: got no text, but a PDF or another file; wanted text",
+        "{}: the file must be text (got a PDF or another binary file)",
         path.display()
     );
     Ok(text)
 }
 
 fn print(answer: &Answer) -> anyhow::Result<()> {
-    let width = console::Term::stdout().size_checked().map_or(PLAIN_WIDTH, |(_, columns)| columns.into());
-    let cut: Vec<_> = answer.texts.iter().filter(|read| read.truncated).collect();
-    if let Some(read) = cut.first() {
-        let texts =
-            if answer.texts.len() == 1 { "the text is".into() } else { format!("{} texts are", cut.len()) };
-        eprintln!("{texts} longer than the model reads: only the first {} tokens count", read.tokens);
+    let width = console::Term::stdout().size_checked().map_or(DEFAULT_WIDTH, |(_, columns)| columns.into());
+    let truncated: Vec<_> = answer.texts.iter().filter(|text| text.truncated).collect();
+    if let Some(text) = truncated.first() {
+        let texts = match answer.texts.len() {
+            1 => "the text is".into(),
+            _ => format!("{} texts are", truncated.len()),
+        };
+        eprintln!("{texts} too long for the model: only the first {} tokens are used", text.tokens);
     }
-    if answer.nothing_like_it {
-        return print_line("nothing here is like it; --min-score 0 shows the nearest all the same");
+    if answer.no_match {
+        return print_line("no match; --min-score 0 shows the most similar papers anyway");
     }
     if answer.hits.is_empty() {
         return print_line("no papers");
     }
-    answer.hits.iter().try_for_each(|hit| print_line(&shown(hit, width)))?;
+    answer.hits.iter().try_for_each(|hit| print_line(&formatted(hit, width)))?;
     if let Some(Diversity { vendi, plain }) = answer.diversity {
         print_line(&format!(
-            "as different as {vendi:.1} papers that have nothing in common; the plain list {plain:.1}"
+            "diversity: equal to {vendi:.1} entirely different papers (Vendi Score); without --diversity {plain:.1}"
         ))?;
     }
     Ok(())
 }
 
-/// `rank chance year title`, or the score, if no chance is known; wrapped; then the id, and a line of the abstract.
-fn shown(hit: &Hit, width: usize) -> String {
+/// A hit: rank, probability (or score, if the model is not calibrated), year and title, wrapped to the width; then the id and
+/// one line of the abstract; then the explanation, if there is one.
+fn formatted(hit: &Hit, width: usize) -> String {
     const INDENT: &str = "           ";
     let year = hit.paper.published.as_deref().and_then(|date| date.get(..4)).unwrap_or("    ");
-    let head = format!("{:>3}  {:.3} ", hit.rank, hit.chance.unwrap_or(hit.score));
+    let head = format!("{:>3}  {:.3} ", hit.rank, hit.probability.unwrap_or(hit.score));
     let options = textwrap::Options::new(width.max(40)).initial_indent(&head).subsequent_indent(INDENT);
     let title = textwrap::fill(&format!("{} {}", year, hit.paper.title), options);
-    let room = width.max(40) - INDENT.len();
-    let clipped = |text: &str| console::truncate_str(text, room, "…").into_owned();
-    let why = hit.why.as_ref().map(|why| told(why, INDENT, width.max(40))).unwrap_or_default();
+    let columns = width.max(40) - INDENT.len();
+    let clipped = |text: &str| console::truncate_str(text, columns, "…").into_owned();
+    let explanation = hit.explanation.as_ref();
+    let explanation =
+        explanation.map_or(String::new(), |explanation| explained(explanation, INDENT, width.max(40)));
     let (id, text) = (clipped(hit.paper.id.as_str()), clipped(&hit.paper.r#abstract));
-    format!("{title}\n{INDENT}{id}\n{INDENT}{text}{why}")
+    format!("{title}\n{INDENT}{id}\n{INDENT}{text}{explanation}")
 }
 
-/// Why it is there, in lines of their own.
-fn told(why: &Why, indent: &str, width: usize) -> String {
-    let Shares { semantic, title, lexical, sentences } = why.shares;
+/// An explanation, in lines that each begin with a line break.
+fn explained(explanation: &Explanation, indent: &str, width: usize) -> String {
+    let ScoreBreakdown { semantic, title, lexical, sentences } = explanation.score_breakdown;
     let sentences = sentences.map(|share| format!(" + {share:.3} sentences")).unwrap_or_default();
-    let terms: Vec<&str> = why.terms.iter().map(|term| term.term.as_str()).collect();
-    let whole = semantic + title + lexical + why.shares.sentences.unwrap_or_default();
+    let terms: Vec<&str> = explanation.terms.iter().map(|term| term.term.as_str()).collect();
+    let sum = semantic + title + lexical + explanation.score_breakdown.sentences.unwrap_or_default();
     let mut lines = vec![
-        format!(
-            "score: {whole:.3} = {semantic:.3} meaning + {title:.3} title + {lexical:.3} words{sentences}"
-        ),
-        format!("shares: {}", if terms.is_empty() { "no telling word".into() } else { terms.join(", ") }),
+        format!("score: {sum:.3} = {semantic:.3} meaning + {title:.3} title + {lexical:.3} words{sentences}"),
+        format!("shared terms: {}", if terms.is_empty() { "none".into() } else { terms.join(", ") }),
     ];
-    lines
-        .extend(why.pairs.iter().map(|Pair { asked, found }| format!("“{}” ~ “{}”", asked.text, found.text)));
+    lines.extend(
+        explanation
+            .pairs
+            .iter()
+            .map(|SentencePair { query, hit }| format!("“{}” ~ “{}”", query.text, hit.text)),
+    );
     let options = textwrap::Options::new(width).initial_indent(indent).subsequent_indent(indent);
     lines.iter().map(|line| format!("\n{}", textwrap::fill(line, options.clone()))).collect()
 }
@@ -248,7 +273,7 @@ mod tests {
     use likewise_papers::{Paper, PaperId};
 
     #[test]
-    fn a_hit_is_wrapped_to_the_terminal() {
+    fn hits_are_wrapped_to_the_width() {
         let paper = Paper {
             id: PaperId::parse("2101.11408").unwrap(),
             title: "Number parsing at a gigabyte per second ".repeat(4).trim().into(),
@@ -256,15 +281,15 @@ mod tests {
             published: Some("2021-01-11".into()),
             ..Paper::default()
         };
-        let text = shown(
+        let text = formatted(
             &Hit {
                 rank: 1,
                 score: 0.71234,
-                chance: None,
+                probability: None,
                 parts: None,
-                nearly_the_same: Vec::new(),
-                why: None,
-                aim: 0,
+                near_duplicates: Vec::new(),
+                explanation: None,
+                sub_query: 0,
                 paper,
             },
             80,

@@ -1,6 +1,6 @@
-//! `likewise serve`: answer over HTTP. `likewise config`: what that would do.
+//! `likewise serve`: the HTTP server.
 
-use super::place::PlaceOptions;
+use super::location::LocationOptions;
 use super::{logging, settings};
 use crate::Error;
 use crate::ingest;
@@ -17,133 +17,142 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// How long running requests may take to finish once the server was told to stop.
-const GRACE: Duration = Duration::from_secs(30);
+/// How long running requests may take to finish after a signal to stop.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Between two looks whether another model has taken over.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The interval between two checks whether the data folder has switched to another model, and the first pause before
+/// connecting to an engine again.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same, after it could not be opened several times: opening one is work.
-const LOOK_SELDOM: Duration = Duration::from_secs(60);
+/// Maximum pause before trying again to open a new model, which is expensive.
+const MAX_MODEL_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The longest, between two looks whether an engine is there.
-const LOOK_FOR: Duration = Duration::from_secs(10);
+/// Maximum pause before trying again to connect to an engine.
+const MAX_ENGINE_RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Options of `likewise serve`. Each can be given by a flag, in the environment, or in a file (`--config`), in this order.
+/// Options of `likewise serve`. An argument overrides the environment variable, and that the config file (`--config`).
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
     pub file: settings::FileOption,
-    /// Address and port to listen on; port 0 takes a free one.
+    /// Address and port to listen on; with port 0, the system chooses a free port. Use 0.0.0.0 to be reachable from other machines.
     #[arg(long, value_name = "ADDR", env = "LIKEWISE_LISTEN", default_value = "127.0.0.1:8080")]
     listen: String,
     #[command(flatten)]
-    place: PlaceOptions,
+    location: LocationOptions,
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
     pub logging: logging::LogOptions,
-    /// Seconds between two looks how good the index's answers are, told in /metrics; 0 for none.
+    /// Seconds between two measurements of the index's recall, reported by /metrics; 0 to turn them off.
     #[arg(long, value_name = "SECONDS", env = "LIKEWISE_PROBE_EVERY", default_value_t = 300)]
     probe_every: u64,
 }
 
-/// How much is taken.
+/// Limits of requests, of memory, and of the queue.
 #[derive(Args)]
 #[command(next_help_heading = "Limits")]
 struct Limits {
-    /// Longest body, in bytes.
+    /// Maximum size of a request body, in bytes, except for uploads of papers.
     #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_BODY_BYTES", default_value_t = 4 << 20, value_parser = parse_count)]
     max_body_bytes: usize,
-    /// Longest upload of papers, in bytes; it is never in memory as a whole.
+    /// Maximum size of an upload of papers, in bytes. Uploads are never in memory as a whole.
     #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_UPLOAD_BYTES", default_value_t = 1 << 30, value_parser = parse_count)]
     max_upload_bytes: usize,
-    /// Longest text of a query or of an input, in bytes.
+    /// Maximum length of one text, in bytes.
     #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_TEXT_BYTES", default_value_t = 1 << 20, value_parser = parse_count)]
     max_text_bytes: usize,
-    /// Most texts, or queries, in one request.
+    /// Maximum number of texts, or of queries, in one request.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_BATCH", default_value_t = 2048, value_parser = parse_count)]
     max_batch: usize,
-    /// Most hits of one query, up to 1000.
+    /// Maximum number of hits of one query, up to 1000.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_K", default_value_t = MAX_K, value_parser = parse_max_k)]
     max_k: usize,
-    /// Most hits of all queries of one request; one with its embedding, or explained, counts as four, and a question that is rescored as 1000 more.
+    /// Maximum number of hits of all queries of one request. A hit with its embedding or an explanation counts as 4 hits, and a
+    /// query with rerank_sentences as 1000 more.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_HITS", default_value_t = 20_480, value_parser = parse_count)]
     max_hits: usize,
-    /// Bytes of answers that clients have not read yet; who asks for more is told to come back.
+    /// Maximum size of all responses in memory that clients have not read yet, in bytes. Beyond it, clients are asked to try
+    /// again later.
     #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_UNREAD_BYTES", default_value_t = 256 << 20, value_parser = parse_count)]
     max_unread_bytes: usize,
-    /// Searches that may run or wait; one more is told to come back.
+    /// Maximum number of searches that run or wait. Beyond it, clients are asked to try again later.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_SEARCHES", default_value_t = 2048, value_parser = parse_count)]
     max_searches: usize,
-    /// Open connections; more are closed at once.
+    /// Maximum number of open connections. Further connections are closed at once.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_CONNECTIONS", default_value_t = 4096, value_parser = parse_count)]
     max_connections: usize,
-    /// Tokens of questions that may wait to be encoded; more are told to come back.
+    /// Maximum number of tokens of queries that wait to be encoded. Beyond it, clients are asked to try again later. Raise it if
+    /// bursts of queries are refused; queries then wait longer.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS", default_value_t = QueueLimits::default().interactive)]
     queue_tokens: usize,
-    /// The same for a second after something was told to come back: who is let in then is answered soon.
-    #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS_FLOODED", default_value_t = QueueLimits::default().flooded)]
-    queue_tokens_flooded: usize,
-    /// Tokens of requests with many texts that may wait, behind all questions.
+    /// As --queue-tokens, but for one second after a query was refused: a shorter queue answers accepted queries soon.
+    #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS_OVERLOADED", default_value_t = QueueLimits::default().overloaded)]
+    queue_tokens_overloaded: usize,
+    /// Maximum number of tokens of requests with many texts that wait to be encoded. They wait behind all queries.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS_BULK", default_value_t = QueueLimits::default().bulk)]
     queue_tokens_bulk: usize,
-    /// Tokens that are encoded at once: a question waits for no more than these.
+    /// Maximum number of tokens that are encoded in one batch. A query waits at most for the current batch; smaller batches make
+    /// queries faster beside large requests, and large requests slower.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_BATCH_TOKENS", default_value_t = QueueLimits::default().batch, value_parser = parse_count)]
     batch_tokens: usize,
-    /// Seconds that a client may take to send a request's head; also, how long an idle connection is kept.
+    /// Maximum time, in seconds, for a client to send the headers of a request; also how long an idle connection is kept open.
     #[arg(long, value_name = "SECONDS", env = "LIKEWISE_HEADER_TIMEOUT", default_value_t = 30.0, value_parser = parse_seconds)]
     header_timeout: f64,
-    /// Seconds that it may take to send a body or, of an upload, the next piece.
+    /// Maximum time, in seconds, for a client to send a body or, in an upload, the next chunk of it.
     #[arg(long, value_name = "SECONDS", env = "LIKEWISE_BODY_TIMEOUT", default_value_t = 30.0, value_parser = parse_seconds)]
     body_timeout: f64,
-    /// Seconds that an answer may take.
+    /// Maximum time, in seconds, for a request to be answered, except for uploads.
     #[arg(long, value_name = "SECONDS", env = "LIKEWISE_REQUEST_TIMEOUT", default_value_t = 60.0, value_parser = parse_seconds)]
     request_timeout: f64,
 }
 
-/// Who may in. A key is sent as `Authorization: Bearer KEY` or `x-api-key: KEY`.
+/// Access control. A client sends its key as `Authorization: Bearer KEY` or `x-api-key: KEY`.
 #[derive(Args)]
 #[command(
-    next_help_heading = "Who may in (LIKEWISE_READ_KEY and LIKEWISE_WRITE_KEY are keys, several with commas)"
+    next_help_heading = "Access (keys: LIKEWISE_READ_KEY and LIKEWISE_WRITE_KEY, several separated by commas)"
 )]
 struct Access {
-    /// File of keys: tables called key, with key, may = "read" or "write", per_second and name. Without a read key, all may ask;
-    /// without a write key, papers are written from this machine only; behind a proxy on this machine, give one.
+    /// File with keys, in TOML: tables [[key]] with key, may = "read" or "write", per_second and name. Without a read key,
+    /// everybody may search; without a write key, papers can be written only from this machine. Behind a proxy on this machine,
+    /// set a write key, because all requests seem to come from this machine.
     #[arg(long, value_name = "FILE", env = "LIKEWISE_KEYS")]
     keys: Option<PathBuf>,
-    /// How often a second each key may be used that does not say so itself.
+    /// Maximum number of requests per second for each key without a per_second of its own. By default, no limit.
     #[arg(long, value_name = "N", env = "LIKEWISE_KEY_RATE")]
     key_rate: Option<NonZeroU32>,
-    /// Another site whose pages may ask from a browser, such as `https://example.org`; `*` for all. Several times, or with commas.
+    /// Origin of another site whose pages may call this server from a browser (CORS), such as https://example.org, or * for all.
+    /// Can be given several times, or with commas. By default, none.
     #[arg(long, value_name = "ORIGIN", env = "LIKEWISE_CORS_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     cors_origin: Vec<String>,
-    /// A name that this server is reached by, beside localhost: /mcp answers requests for its own names only.
+    /// Host name by which clients reach this server, besides localhost. /mcp refuses requests for other host names. Can be given
+    /// several times, or with commas.
     #[arg(long, value_name = "NAME", env = "LIKEWISE_HOST", value_delimiter = ',')]
     host: Vec<String>,
-    /// Certificate, in PEM: HTTPS instead of HTTP.
+    /// TLS certificate, in PEM. With it, the server uses HTTPS; without it, HTTP. Needs --tls-key.
     #[arg(long, value_name = "FILE", env = "LIKEWISE_TLS_CERT")]
     tls_cert: Option<PathBuf>,
-    /// Its private key, in PEM.
+    /// Private key of the certificate, in PEM.
     #[arg(long, value_name = "FILE", env = "LIKEWISE_TLS_KEY")]
     tls_key: Option<PathBuf>,
 }
 
 fn parse_max_k(text: &str) -> Result<usize, String> {
-    let wanted = || format!("wanted 1 to {MAX_K}");
-    text.parse().ok().filter(|k| (1..=MAX_K).contains(k)).ok_or_else(wanted)
+    let message = || format!("must be between 1 and {MAX_K}");
+    text.parse().ok().filter(|k| (1..=MAX_K).contains(k)).ok_or_else(message)
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
-    const MOST: usize = 1 << 40;
-    text.parse().ok().filter(|count| (1..=MOST).contains(count)).ok_or_else(|| format!("wanted 1 to {MOST}"))
+    const MAX: usize = 1 << 40;
+    let message = || format!("must be between 1 and {MAX}");
+    text.parse().ok().filter(|count| (1..=MAX).contains(count)).ok_or_else(message)
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {
-    let is_time = |seconds: &f64| (0.001..=86_400.0).contains(seconds);
-    text.parse().ok().filter(is_time).ok_or_else(|| "wanted seconds, 0.001 to 86400".into())
+    let is_allowed = |seconds: &f64| (0.001..=86_400.0).contains(seconds);
+    text.parse().ok().filter(is_allowed).ok_or_else(|| "must be between 0.001 and 86400 seconds".into())
 }
 
 fn parse_origin(text: &str) -> Result<String, String> {
@@ -151,17 +160,17 @@ fn parse_origin(text: &str) -> Result<String, String> {
         || text.split_once("://").is_some_and(|(scheme, host)| {
             ["http", "https"].contains(&scheme) && !host.is_empty() && !host.contains(['/', ' ', ','])
         });
-    if is_origin { Ok(text.into()) } else { Err("wanted * or an origin such as https://example.org".into()) }
+    if is_origin { Ok(text.into()) } else { Err("must be * or an origin such as https://example.org".into()) }
 }
 
 impl Options {
-    /// Refuses what a server would refuse when it starts.
+    /// Fails if the server would not start with these options.
     pub fn check(&self) -> anyhow::Result<()> {
-        self.server()?;
+        self.server_options()?;
         self.access.tls().map(drop)
     }
 
-    fn server(&self) -> anyhow::Result<ServerOptions> {
+    fn server_options(&self) -> anyhow::Result<ServerOptions> {
         let Options { limits, access, .. } = self;
         Ok(ServerOptions {
             max_body_bytes: limits.max_body_bytes,
@@ -175,7 +184,7 @@ impl Options {
             max_connections: limits.max_connections,
             queue: QueueLimits {
                 interactive: limits.queue_tokens,
-                flooded: limits.queue_tokens_flooded,
+                overloaded: limits.queue_tokens_overloaded,
                 bulk: limits.queue_tokens_bulk,
                 batch: limits.batch_tokens,
             },
@@ -190,23 +199,23 @@ impl Options {
 }
 
 impl Access {
-    /// From the environment, which other users of the machine do not see as they see arguments, and from a file.
+    /// The keys in the environment and in the file of `--keys`.
     fn keys(&self) -> anyhow::Result<Keys> {
         let mut keys = Keys::default();
-        for (name, right) in settings::KEYS {
+        for (name, permission) in settings::KEYS {
             let Ok(text) = std::env::var(name) else { continue };
             let mut given = text.split(',').filter(|key| !key.trim().is_empty()).peekable();
-            // A secret that did not come must not open the door.
+            // An empty variable may come from a secret that was not mounted: it must not give everybody access.
             if given.peek().is_none() {
-                bail!("{name}: it is set and has no key in it; unset it to let everybody in");
+                bail!("{name} is set but contains no key; set a key, or unset it to give everybody access");
             }
-            given.try_for_each(|key| keys.add(key, right, None).with_context(|| name.to_string()))?;
+            given.try_for_each(|key| keys.add(key, permission, None).with_context(|| name.to_string()))?;
         }
         if let Some(path) = &self.keys {
             keys.add_file(path)?;
         }
         if let Some(rate) = self.key_rate {
-            keys.limit_others(rate);
+            keys.set_default_rate(rate);
         }
         Ok(keys)
     }
@@ -215,91 +224,92 @@ impl Access {
         match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => Ok(Some(Tls::load(certificate, key)?)),
             (None, None) => Ok(None),
-            _ => bail!("got one of --tls-cert and --tls-key, wanted both, or neither for HTTP"),
+            _ => bail!("--tls-cert and --tls-key must be given together, or neither for HTTP"),
         }
     }
 }
 
-/// Runs it, until SIGTERM or SIGINT; running requests finish.
+/// Runs the server until SIGTERM or SIGINT; running requests are finished.
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let data = options.place.is_folder().then(|| options.place.data.data.clone());
+    let data = options.location.is_folder().then(|| options.location.data.data.clone());
     runtime.block_on(serve(options))?;
     if let Some(Err(error)) = data.map(|data| ingest::checkpoint(&data)) {
-        tracing::warn!("what was written last stands in the catalog's write-ahead log: {error}");
+        tracing::warn!("the last changes are still in the catalog's write-ahead log: {error}");
     }
-    // A load that was cut short by a signal need not be waited for.
+    // Do not wait for loading that a signal has interrupted.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(options: Options) -> anyhow::Result<()> {
     let listen = &options.listen;
-    let (server_options, tls) = (options.server()?, options.access.tls()?);
+    let (server_options, tls) = (options.server_options()?, options.access.tls()?);
     let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| {
-        format!("cannot listen on {listen}; is something else there? give --listen another address")
+        format!("cannot listen on {listen}; if another program uses it, give another address with --listen")
     })?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!("listening on {scheme}://{}, loading", listener.local_addr()?);
     let app = App::new(server_options);
-    let (failed, load_failed) = oneshot::channel();
-    let loading = app.clone();
+    let (load_error_sender, load_error) = oneshot::channel();
+    let loading_app = app.clone();
     let probe_every = options.probe_every;
-    let load = tokio::task::spawn_blocking(move || match load(&options.place) {
+    let load = tokio::task::spawn_blocking(move || match load(&options.location) {
         Ok(library) => {
-            let library = set(&loading, library);
-            let probed = loading.clone();
-            if options.place.is_folder() {
-                std::thread::spawn(move || follow(&loading, library, &options.place));
+            let library = set_library(&loading_app, library);
+            let probed_app = loading_app.clone();
+            if options.location.is_folder() {
+                std::thread::spawn(move || follow_model(&loading_app, library, &options.location));
             }
             if probe_every > 0 {
-                std::thread::spawn(move || probe(&probed, Duration::from_secs(probe_every)));
+                std::thread::spawn(move || probe_recall(&probed_app, Duration::from_secs(probe_every)));
             }
         }
-        // Nobody listens any more if the server was told to stop meanwhile.
-        Err(error) => drop(failed.send(error)),
+        // The receiver is gone if the server was stopped while loading.
+        Err(error) => drop(load_error_sender.send(error)),
     });
-    let (tell, told) = oneshot::channel::<()>();
-    let serving = server::serve(listener.into_std()?, app, tls, async { drop(told.await) }, GRACE);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shutdown = async { drop(stopped.await) };
+    let serving = server::serve(listener.into_std()?, app, tls, shutdown, SHUTDOWN_TIMEOUT);
     let serving = tokio::spawn(serving);
     let (mut terminated, mut interrupted) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let failure = tokio::select! {
         _ = terminated.recv() => None,
         _ = interrupted.recv() => None,
-        Ok(error) = load_failed => Some(error),
+        Ok(error) = load_error => Some(error),
         Err(panic) = load => Some(anyhow::Error::new(panic).context("loading")),
     };
-    tracing::info!("stopping; running requests finish");
-    drop(tell);
-    match tokio::time::timeout(GRACE, serving).await {
+    tracing::info!("stopping after the running requests");
+    drop(stop);
+    match tokio::time::timeout(SHUTDOWN_TIMEOUT, serving).await {
         Ok(served) => served??,
-        Err(_) => tracing::warn!("some requests did not finish in {} s and were cut off", GRACE.as_secs()),
+        Err(_) => tracing::warn!("aborted requests that did not finish in {} s", SHUTDOWN_TIMEOUT.as_secs()),
     }
     failure.map_or(Ok(()), Err)
 }
 
-/// Opens the papers; waits for them, if they are in an engine that is away.
-fn load(options: &PlaceOptions) -> anyhow::Result<Library> {
-    let mut pause = LOOK_EVERY;
+/// Opens the library. While its engine cannot be reached, tries again.
+fn load(options: &LocationOptions) -> anyhow::Result<Library> {
+    let mut pause = POLL_INTERVAL;
     loop {
-        match options.load().and_then(|encoder| open(options, encoder)) {
+        match options.load_encoder().and_then(|encoder| open(options, encoder)) {
             Err(error) if matches!(error.downcast_ref(), Some(Error::Engine(_))) => {
-                tracing::warn!("{error:#}; looking again in {} s", pause.as_secs());
+                tracing::warn!("{error:#}; trying again in {} s", pause.as_secs());
             }
             opened => return opened,
         }
         std::thread::sleep(pause);
-        pause = (2 * pause).min(LOOK_FOR);
+        pause = (2 * pause).min(MAX_ENGINE_RETRY_INTERVAL);
     }
 }
 
-fn open(options: &PlaceOptions, encoder: Arc<Encoder>) -> anyhow::Result<Library> {
+fn open(options: &LocationOptions, encoder: Arc<Encoder>) -> anyhow::Result<Library> {
     tracing::info!("{}", encoder.describe());
-    options.place()?.library(encoder)
+    options.location()?.open_library(encoder)
 }
 
-fn set(app: &App, library: Library) -> Arc<Library> {
+fn set_library(app: &App, library: Library) -> Arc<Library> {
     let stats = library.stats();
     let library = Arc::new(library);
     app.set_library(Arc::clone(&library));
@@ -307,38 +317,38 @@ fn set(app: &App, library: Library) -> Arc<Library> {
     library
 }
 
-/// Looks from time to time how good the index's answers are.
-fn probe(app: &App, every: Duration) {
+/// Measures the recall of the index at this interval, for ever.
+fn probe_recall(app: &App, every: Duration) {
     loop {
         app.probe_recall();
         std::thread::sleep(every);
     }
 }
 
-/// When another model takes over in the data folder, serves that, whatever model was named in the beginning: the
-/// one before answers until it is open.
-fn follow(app: &App, mut library: Arc<Library>, options: &PlaceOptions) {
-    let (mut said, mut pause) = (None, LOOK_EVERY);
+/// Switches the server to another model whenever the data folder switches, even if the first one was given by an option. The
+/// old model answers until the new one is open.
+fn follow_model(app: &App, mut library: Arc<Library>, options: &LocationOptions) {
+    let (mut last_error, mut pause) = (None, POLL_INTERVAL);
     loop {
         std::thread::sleep(pause);
         let next = || -> anyhow::Result<Option<Library>> {
             if !library.is_superseded()? {
                 return Ok(None);
             }
-            let model = ingest::model_of(&options.data.data, &options.data.model.models)?;
-            let model = model.context("the folder has no model any more")?;
+            let model = ingest::model_of(&options.data.data, &options.data.encoder.models)?;
+            let model = model.context("the data folder has no model any more")?;
             open(options, Arc::new(Encoder::load_on(&model, library.encoder().devices())?)).map(Some)
         };
         match next() {
-            Ok(None) => (said, pause) = (None, LOOK_EVERY),
-            Ok(Some(next)) => (library, said, pause) = (set(app, next), None, LOOK_EVERY),
+            Ok(None) => (last_error, pause) = (None, POLL_INTERVAL),
+            Ok(Some(next)) => (library, last_error, pause) = (set_library(app, next), None, POLL_INTERVAL),
             Err(error) => {
-                pause = LOOK_SELDOM.min(2 * pause);
-                let error = format!("the model that took over is not served yet: {error:#}");
-                if said.as_ref() != Some(&error) {
+                pause = MAX_MODEL_RETRY_INTERVAL.min(2 * pause);
+                let error = format!("cannot switch to the new model of the data folder yet: {error:#}");
+                if last_error.as_ref() != Some(&error) {
                     tracing::warn!("{error}");
                 }
-                said = Some(error);
+                last_error = Some(error);
             }
         }
     }

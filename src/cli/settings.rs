@@ -1,20 +1,21 @@
-//! Where the values of options are besides the arguments: in a file, and in the environment.
+//! Settings of the server that are not options: the config file, and the keys in the environment.
 //!
-//! Its own file because `serve` takes them, and `config` says which are in force.
+//! Used by `serve`, which reads them, and by `config`, which prints them.
 
-use crate::server::Right;
+use crate::server::Permission;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Keys, by where they are in the environment, and what they allow. They are no options: arguments can be seen by others.
-pub const KEYS: [(&str, Right); 2] =
-    [("LIKEWISE_READ_KEY", Right::Read), ("LIKEWISE_WRITE_KEY", Right::Write)];
+/// Environment variables with keys, and what these keys permit. There are no such options, because other users of the machine
+/// can see the arguments of a process.
+pub const KEYS: [(&str, Permission); 2] =
+    [("LIKEWISE_READ_KEY", Permission::Read), ("LIKEWISE_WRITE_KEY", Permission::Write)];
 
-/// Where the values of other options are.
+/// The option that names a config file.
 #[derive(Args)]
 pub struct FileOption {
-    /// File of options, in TOML, by their names without the dashes: listen = "0.0.0.0:8080". Flags and the environment
-    /// count more.
+    /// Config file, in TOML. Its keys are the names of options without the dashes, such as listen = "0.0.0.0:8080". Arguments
+    /// and environment variables override it. By default, none is read.
     #[arg(long, value_name = "FILE", env = "LIKEWISE_CONFIG")]
     pub config: Option<PathBuf>,
 }

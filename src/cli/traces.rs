@@ -1,6 +1,6 @@
-//! Traces of requests, for who collects them: OTLP over HTTP.
+//! Exports traces of requests to an OpenTelemetry collector, by OTLP over HTTP.
 //!
-//! Its own file because it is a feature (`otlp`): it brings the whole of OpenTelemetry, which a laptop does not need.
+//! Compiled only with the feature `otlp`, because OpenTelemetry has many dependencies that most users do not need.
 
 use anyhow::Context;
 use async_trait::async_trait;
@@ -15,13 +15,13 @@ use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
-/// How long a collector of traces may take.
+/// Timeout for a request to the collector.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sends what is left of traces when it is dropped.
-pub struct Traces(SdkTracerProvider);
+/// Sends traces to a collector. When it is dropped, it sends those that are not sent yet.
+pub struct TraceExporter(SdkTracerProvider);
 
-impl Drop for Traces {
+impl Drop for TraceExporter {
     fn drop(&mut self) {
         if let Err(error) = self.0.shutdown() {
             eprintln!("warning: some traces were not sent: {error}");
@@ -29,33 +29,35 @@ impl Drop for Traces {
     }
 }
 
-impl Traces {
-    /// To a collector's address.
+impl TraceExporter {
+    /// Creates an exporter to the collector at `url`.
     ///
     /// # Errors
-    /// If that is none.
-    pub fn to(url: &str) -> anyhow::Result<Traces> {
+    /// Returns an error if `url` is not a valid address.
+    pub fn new(url: &str) -> anyhow::Result<TraceExporter> {
         let agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
             .with_http_client(Client(agent))
             .with_endpoint(url)
             .build()
-            .with_context(|| format!("--otlp: {url:?}; wanted such as http://localhost:4318/v1/traces"))?;
+            .with_context(|| {
+                format!("--otlp must be an address such as http://localhost:4318/v1/traces (got {url:?})")
+            })?;
         let resource = Resource::builder().with_service_name("likewise").build();
         let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource);
-        Ok(Traces(provider.build()))
+        Ok(TraceExporter(provider.build()))
     }
 
-    /// What hands spans to it.
+    /// The `tracing` layer that passes the spans of this crate to the exporter.
     pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
-        let ours =
+        let is_own =
             tracing_subscriber::filter::filter_fn(|metadata| metadata.target().starts_with("likewise"));
-        tracing_opentelemetry::layer().with_tracer(self.0.tracer("likewise")).with_filter(ours)
+        tracing_opentelemetry::layer().with_tracer(self.0.tracer("likewise")).with_filter(is_own)
     }
 }
 
-/// The HTTP client that fetches models sends traces too, from a thread that may block.
+/// The HTTP client: `ureq`, which also downloads models. It blocks, which the exporter's own thread may.
 #[derive(Debug)]
 struct Client(ureq::Agent);
 

@@ -1,4 +1,4 @@
-//! `likewise verify`: read a whole data folder, and mend it.
+//! `likewise verify`: checks a data folder for damage, and repairs it.
 
 use super::{DataOptions, print_line};
 use crate::ingest::verify::{repair, verify};
@@ -8,16 +8,17 @@ use std::process::ExitCode;
 /// Options of `likewise verify`.
 #[derive(Args)]
 pub struct Options {
-    /// Mend what is damaged: the index is built again from the vectors, a vector from its paper's text.
+    /// Repair what is damaged: the index is rebuilt from the vectors, and damaged vectors are encoded again. By default, damage is
+    /// only reported.
     #[arg(long)]
     repair: bool,
     #[command(flatten)]
     data: DataOptions,
 }
 
-/// Runs it: exit status 0, or 1 if something is damaged and was not mended.
+/// Runs the command. Exit status: 0, or 1 if damage was found and not repaired.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let (data, encoder) = (&options.data.data, options.data.load()?);
+    let (data, encoder) = (&options.data.data, options.data.load_encoder()?);
     let damage = verify(data, &encoder)?;
     for damage in &damage {
         print_line(&damage.to_string())?;
@@ -27,12 +28,12 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if !options.repair {
-        eprintln!("{} damaged; `likewise verify --repair` mends it, without losing a paper", damage.len());
+        eprintln!("{} damaged; `likewise verify --repair` repairs them without losing a paper", damage.len());
         return Ok(ExitCode::FAILURE);
     }
     repair(data, &encoder)?;
     let left = verify(data, &encoder)?;
-    print_line(&format!("{} mended", damage.len() - left.len().min(damage.len())))?;
+    print_line(&format!("{} repaired", damage.len() - left.len().min(damage.len())))?;
     anyhow::ensure!(left.is_empty(), "{} still damaged, the first: {}", left.len(), left[0]);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,72 +1,76 @@
-//! Scores of judged pairs → the chance that a pair of some score is related.
+//! Fits the curve that turns scores into probabilities of relevance.
 //!
-//! Its own file because it is the one thing that is fitted: everything else of an evaluation is counted.
+//! It is the only part of an evaluation that fits parameters.
 
-use super::{JudgedSet, Run};
+use super::{Run, TestCollection};
 use crate::error::{Error, Result};
 use likewise_encoder::model::Curve;
 
-/// Steps of Fisher's scoring for one end of the curve: it doubles its digits with each.
-const STEPS: usize = 25;
+/// Iterations of Fisher scoring for one upper limit of the curve. Each about doubles the number of correct digits.
+const ITERATIONS: usize = 25;
 
-/// Parts into which chances are put to be compared with what happened.
-const PARTS: usize = 10;
+/// Number of bins of the expected calibration error.
+const BINS: usize = 10;
 
-/// A score, and whether the pair is related.
+/// A score, and whether the pair of query and paper is related.
 pub type ScoredPair = (f32, bool);
 
-/// What a run says of pairs, and what the judgements do. In a set without pools, what was not judged is not related.
-pub fn pairs(set: &JudgedSet, run: &Run, relevant: i32) -> Vec<ScoredPair> {
-    let answered = set.queries.iter().filter_map(|query| Some((query, run.answers.get(&query.id)?)));
+/// The hits of a run as scored pairs; a pair is related if its grade is at least `relevant`. Hits without a judgement
+/// count as not related.
+pub fn pairs(collection: &TestCollection, run: &Run, relevant: i32) -> Vec<ScoredPair> {
+    let answered = collection.queries.iter().filter_map(|query| Some((query, run.answers.get(&query.id)?)));
     let pairs = answered.flat_map(|(query, hits)| {
         hits.iter()
-            .map(|(paper, score)| (*score, query.grades.get(paper).is_some_and(|grade| *grade >= relevant)))
+            .map(|(paper, score)| (*score, query.qrels.get(paper).is_some_and(|grade| *grade >= relevant)))
     });
     pairs.collect()
 }
 
-/// The curve that makes what was judged most likely. Where it ends is tried from 0.5 to 1; the rest, for each end, is found
-/// by Fisher's scoring.
+/// The curve of maximum likelihood. Upper limits from 0.5 to 1 are tried in steps of 0.01; for each, slope and
+/// intercept are fitted by Fisher scoring.
 ///
 /// # Errors
-/// [`Error::Invalid`] if all pairs are of one kind, or scores tell them apart without exception: no curve is the best then.
+/// Returns [`Error::Invalid`] if all pairs are related or none is, or if scores separate the two kinds perfectly: then
+/// no curve has the maximum likelihood.
 pub fn fit(pairs: &[ScoredPair]) -> Result<Curve> {
     let related = pairs.iter().filter(|(_, related)| *related).count();
     if related == 0 || related == pairs.len() {
         let all = pairs.len();
         return Err(Error::Invalid(format!(
-            "got {related} related pairs of {all}, wanted some of either kind"
+            "calibration needs related and unrelated pairs (got {related} related pairs of {all})"
         )));
     }
-    let curves = (50..=100).filter_map(|most| fit_below(pairs, most as f64 / 100.0));
+    let curves = (50..=100).filter_map(|percent| fit_below(pairs, percent as f64 / 100.0));
     let best = curves.min_by(|a, b| loss(*a, pairs).total_cmp(&loss(*b, pairs)));
     best.ok_or_else(|| {
-        Error::Invalid("no curve fits these pairs: their scores tell them apart without exception".into())
+        Error::Invalid(
+            "no curve fits these pairs: their scores separate related from unrelated perfectly".into(),
+        )
     })
 }
 
-/// The best curve with some end; `None` if it would be a step.
-fn fit_below(pairs: &[ScoredPair], most: f64) -> Option<Curve> {
+/// The best curve with a given upper limit; `None` if it would be a step.
+fn fit_below(pairs: &[ScoredPair], limit: f64) -> Option<Curve> {
     let share = pairs.iter().filter(|(_, related)| *related).count() as f64 / pairs.len() as f64;
-    let start = (share / most).min(0.95);
+    let start = (share / limit).min(0.95);
     let (mut slope, mut intercept) = (0.0, (start / (1.0 - start)).ln());
-    for _ in 0..STEPS {
-        // The gradient of the likelihood, and its expected curvature, by slope and intercept.
-        let (mut gradient, mut curvature) = ([0.0; 2], [0.0; 3]);
+    for _ in 0..ITERATIONS {
+        // Gradient of the log-likelihood, and Fisher information, in slope and intercept.
+        let (mut gradient, mut information) = ([0.0; 2], [0.0; 3]);
         for (score, related) in pairs {
             let score = f64::from(*score);
-            let rise = 1.0 / (1.0 + (-(slope * score + intercept)).exp());
-            let chance = (most * rise).clamp(1e-9, 1.0 - 1e-9);
-            let change = most * rise * (1.0 - rise);
-            let pull = change / (chance * (1.0 - chance));
-            let off = pull * (f64::from(u8::from(*related)) - chance);
-            gradient = [gradient[0] + off * score, gradient[1] + off];
-            let weight = pull * change;
-            curvature[0] += weight * score * score;
-            curvature[1] += weight * score;
-            curvature[2] += weight;
+            let logistic = 1.0 / (1.0 + (-(slope * score + intercept)).exp());
+            let probability = (limit * logistic).clamp(1e-9, 1.0 - 1e-9);
+            let derivative = limit * logistic * (1.0 - logistic);
+            let factor = derivative / (probability * (1.0 - probability));
+            let residual = factor * (f64::from(u8::from(*related)) - probability);
+            gradient = [gradient[0] + residual * score, gradient[1] + residual];
+            let weight = factor * derivative;
+            information[0] += weight * score * score;
+            information[1] += weight * score;
+            information[2] += weight;
         }
-        let [a, b, c] = curvature;
+        let [a, b, c] = information;
         let determinant = a * c - b * b;
         if determinant.abs() < 1e-12 {
             return None;
@@ -77,35 +81,36 @@ fn fit_below(pairs: &[ScoredPair], most: f64) -> Option<Curve> {
             return None;
         }
     }
-    Some(Curve { slope: slope as f32, intercept: intercept as f32, most: most as f32 })
+    Some(Curve { slope: slope as f32, intercept: intercept as f32, max: limit as f32 })
 }
 
-/// The mean logarithm of how unlikely what was judged is.
+/// The mean negative log-likelihood of the judgements.
 fn loss(curve: Curve, pairs: &[ScoredPair]) -> f64 {
-    let unlikely = |(score, related): &ScoredPair| {
-        let chance = f64::from(curve.at(*score)).clamp(1e-9, 1.0 - 1e-9);
-        -(if *related { chance } else { 1.0 - chance }).ln()
+    let loss_of = |(score, related): &ScoredPair| {
+        let probability = f64::from(curve.at(*score)).clamp(1e-9, 1.0 - 1e-9);
+        -(if *related { probability } else { 1.0 - probability }).ln()
     };
-    pairs.iter().map(unlikely).sum::<f64>() / pairs.len() as f64
+    pairs.iter().map(loss_of).sum::<f64>() / pairs.len() as f64
 }
 
-/// How far chances are from what happened, on average over pairs: the expected calibration error (Naeini, Cooper &
-/// Hauskrecht 2015), in ten equal parts.
+/// The expected calibration error (Naeini, Cooper & Hauskrecht 2015) over [`BINS`] bins of equal width: the mean
+/// difference between probabilities and the share of related pairs. 0 for no pairs.
 pub fn error(curve: Curve, pairs: &[ScoredPair]) -> f64 {
-    let mut parts = [(0.0, 0.0); PARTS];
+    let mut bins = [(0.0, 0.0); BINS];
     for (score, related) in pairs {
-        let chance = f64::from(curve.at(*score));
-        let part = &mut parts[((chance * PARTS as f64) as usize).min(PARTS - 1)];
-        *part = (part.0 + chance, part.1 + f64::from(u8::from(*related)));
+        let probability = f64::from(curve.at(*score));
+        let bin = &mut bins[((probability * BINS as f64) as usize).min(BINS - 1)];
+        *bin = (bin.0 + probability, bin.1 + f64::from(u8::from(*related)));
     }
-    parts.iter().map(|(said, happened)| (said - happened).abs()).sum::<f64>() / pairs.len().max(1) as f64
+    bins.iter().map(|(predicted, related)| (predicted - related).abs()).sum::<f64>()
+        / pairs.len().max(1) as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn drawn(curve: Curve) -> Vec<ScoredPair> {
+    fn sample(curve: Curve) -> Vec<ScoredPair> {
         let mut random = fastrand::Rng::with_seed(5);
         let pair = |_| {
             let score = random.f32() * 1.2 - 0.2;
@@ -115,22 +120,22 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_is_found_again() {
-        for most in [1.0, 0.7] {
-            let wanted = Curve { slope: 9.0, intercept: -3.5, most };
-            let pairs = drawn(wanted);
+    fn fit_recovers_the_curve_that_pairs_were_sampled_from() {
+        for max in [1.0, 0.7] {
+            let expected = Curve { slope: 9.0, intercept: -3.5, max };
+            let pairs = sample(expected);
             let got = fit(&pairs).unwrap();
             for score in [-0.1, 0.2, 0.4, 0.6, 0.9] {
-                assert!((got.at(score) - wanted.at(score)).abs() < 0.02, "{got:?}, wanted {wanted:?}");
+                assert!((got.at(score) - expected.at(score)).abs() < 0.02, "{got:?}, expected {expected:?}");
             }
-            assert!(error(got, &pairs) < 0.01 && error(Curve { most: 0.4, ..got }, &pairs) > 0.05);
+            assert!(error(got, &pairs) < 0.01 && error(Curve { max: 0.4, ..got }, &pairs) > 0.05);
         }
     }
 
     #[test]
-    fn what_has_no_best_curve_says_so() {
+    fn pairs_without_a_best_curve_are_refused() {
         assert!(fit(&[]).is_err() && fit(&[(0.1, true), (0.4, true)]).is_err());
         assert!(fit(&[(0.1, false), (0.2, false), (0.8, true), (0.9, true)]).is_err());
-        assert_eq!(error(Curve { slope: 1.0, intercept: 0.0, most: 1.0 }, &[]), 0.0);
+        assert_eq!(error(Curve { slope: 1.0, intercept: 0.0, max: 1.0 }, &[]), 0.0);
     }
 }

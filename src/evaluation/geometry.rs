@@ -1,26 +1,24 @@
-//! What vectors are like before anybody asks them anything: do they point everywhere, and does everything come up?
-//!
-//! Its own file because it needs neither judgements nor an index, only vectors.
+//! Geometry of a set of vectors: anisotropy, nearest neighbours and hubness.
 
 use likewise_index::dot;
 use rayon::prelude::*;
 
-/// Neighbours that are counted.
+/// Number of nearest neighbours that are counted.
 pub const NEIGHBOURS: usize = 10;
 
-/// What some unit vectors are like among themselves.
+/// Cosines and neighbours within a set of unit vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Geometry {
-    /// Cosines of pairs that were drawn by chance.
+    /// Cosines of random pairs, four for each vector.
     pub random: Vec<f32>,
-    /// Of each vector, the cosine to its nearest.
+    /// For each vector the cosine to its nearest neighbour; empty for fewer than 2 vectors.
     pub nearest: Vec<f32>,
-    /// Of each vector, how many of the others have it among their nearest [`NEIGHBOURS`].
+    /// For each vector the number of other vectors that have it among their nearest [`NEIGHBOURS`].
     pub occurrences: Vec<usize>,
 }
 
 impl Geometry {
-    /// Compares all pairs of unit vectors: O(n²).
+    /// Compares all pairs of unit vectors, in O(n²).
     pub fn of(vectors: &[Vec<f32>], seed: u64) -> Geometry {
         let mut random = fastrand::Rng::with_seed(seed);
         let draws = if vectors.len() < 2 { 0 } else { 4 * vectors.len() };
@@ -38,35 +36,36 @@ impl Geometry {
         Geometry { random, nearest, occurrences }
     }
 
-    /// The mean cosine of pairs drawn by chance: 0 where vectors point everywhere, near 1 in a narrow cone (Ethayarajh 2019).
+    /// The mean cosine of random pairs: 0 if vectors point in all directions, near 1 in a narrow cone (Ethayarajh
+    /// 2019).
     pub fn anisotropy(&self) -> f32 {
         mean(&self.random)
     }
 
-    /// The mean cosine to the nearest.
+    /// The mean cosine to the nearest neighbour.
     pub fn mean_nearest(&self) -> f32 {
         mean(&self.nearest)
     }
 
-    /// The skewness of how often each is a neighbour: 0 where all are as often, above 1 where a few come up everywhere
+    /// The skewness of `occurrences`: 0 if they are distributed evenly, above 1 if a few vectors are neighbours of many
     /// (Radovanović, Nanopoulos & Ivanović 2010, section 2).
     pub fn hubness(&self) -> f32 {
         let counts: Vec<f32> = self.occurrences.iter().map(|count| *count as f32).collect();
-        let middle = mean(&counts);
+        let center = mean(&counts);
         let moment =
-            |power: i32| mean(&counts.iter().map(|count| (count - middle).powi(power)).collect::<Vec<_>>());
+            |power: i32| mean(&counts.iter().map(|count| (count - center).powi(power)).collect::<Vec<_>>());
         let spread = moment(2).sqrt();
         if spread > 0.0 { moment(3) / spread.powi(3) } else { 0.0 }
     }
 
-    /// The share of those that are nobody's neighbour.
+    /// The share of vectors that are no other vector's neighbour, 0 to 1.
     pub fn nowhere(&self) -> f32 {
         let count = self.occurrences.iter().filter(|count| **count == 0).count();
         if self.occurrences.is_empty() { 0.0 } else { count as f32 / self.occurrences.len() as f32 }
     }
 }
 
-/// The nearest of one, best first.
+/// The cosines and indices of the nearest [`NEIGHBOURS`] of a vector, nearest first.
 fn nearest(vectors: &[Vec<f32>], one: usize) -> Vec<(f32, usize)> {
     let others = (0..vectors.len()).filter(|other| *other != one);
     let mut near: Vec<(f32, usize)> =
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_has_no_hubs_and_points_everywhere() {
+    fn ring_has_no_hubs_and_no_anisotropy() {
         let ring: Vec<Vec<f32>> = (0..360).step_by(3).map(at).collect();
         let geometry = Geometry::of(&ring, 1);
         assert!(geometry.anisotropy().abs() < 0.15, "{}", geometry.anisotropy());
@@ -104,11 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cone_is_seen_and_so_is_a_hub() {
+    fn cone_is_anisotropic_and_star_has_a_hub() {
         let cone: Vec<Vec<f32>> = (0..40).map(at).collect();
         assert!(Geometry::of(&cone, 1).anisotropy() > 0.9);
-        // Each axis, and one vector between all of them: everybody's nearest.
-        let axis = |place: usize| (0..60).map(|other| f32::from(u8::from(other == place))).collect();
+        // All axes, and one vector between them that is the nearest neighbour of each.
+        let axis = |axis: usize| (0..60).map(|index| f32::from(u8::from(index == axis))).collect();
         let mut star: Vec<Vec<f32>> = (0..60).map(axis).collect();
         star.push(vec![1.0 / 60_f32.sqrt(); 60]);
         let geometry = Geometry::of(&star, 1);
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn few_vectors_are_no_trouble() {
+    fn fewer_than_three_vectors_are_measured() {
         for count in 0..3 {
             let geometry = Geometry::of(&vec![at(7); count], 1);
             assert_eq!(geometry.nearest.len(), if count < 2 { 0 } else { count });

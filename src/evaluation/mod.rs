@@ -1,148 +1,158 @@
-//! Judged sets: queries whose answers people graded → a library's answers to them → how good those are.
+//! Evaluates search on test collections: queries with relevance judgements (qrels).
 //!
-//! [`set`] reads them, [`run`] is a system's answers, [`report`] measures and compares, and [`calibration`] says what scores
-//! mean; [`space`] is what can be said of a space without judgements. What is asked is the library
-//! itself, as everybody asks it: with as many hits as readers ask for, an evaluation measures what they get.
+//! [`test_collection`] reads a collection, [`run`] holds a system's answers, [`report`] computes metrics and compares
+//! systems, and [`calibration`] fits probabilities to scores. [`space`] describes an embedding space without
+//! judgements. Queries go through [`Library`], as those of users do.
 
 pub mod calibration;
 mod geometry;
-mod measures;
+mod metrics;
 mod plots;
 mod report;
 mod resampling;
 mod run;
-mod set;
 mod space;
+mod test_collection;
 
 pub use geometry::Geometry;
-pub use measures::{Graded, Measure};
+pub use metrics::{GradedAnswer, Metric};
 pub use plots::space_page;
 pub use report::{Comparison, Report, System};
-pub use resampling::{interval, mean, p_value};
+pub use resampling::{Interval, interval, mean, p_value};
 pub use run::Run;
-pub use set::{JudgedQuery, JudgedSet};
 pub use space::SpaceFigures;
+pub use test_collection::{Qrels, TestCollection, TestQuery};
 
 use crate::error::{Error, Result};
-use crate::search::{Answer, Examples, Library, MAX_K, Mode, Query};
+use crate::search::{Aggregation, Answer, Library, MAX_K, Mode, Query};
 use crate::store::catalog::Filter;
 use crate::store::text::text_of_query;
 use likewise_encoder::Embedding;
-use likewise_encoder::model::Side;
+use likewise_encoder::model::InputType;
 use likewise_papers::PaperId;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Texts that are encoded at once.
-const TEXTS: usize = 512;
+/// Number of queries whose texts are encoded in one call.
+const QUERIES_PER_BATCH: usize = 512;
 
-/// How queries are asked.
+/// How the queries of a collection are run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Asking {
-    /// Hits a query, 1 to [`MAX_K`].
+pub struct RunOptions {
+    /// Number of hits for each query, 1 to [`MAX_K`].
     pub k: usize,
-    /// Only what was judged for a query is ranked for it.
+    /// Rank for each query only the papers that were judged for it.
     pub pooled: bool,
-    /// Every paper is compared: the model is judged, and not the index.
+    /// Compare with every paper, so that the model is evaluated and not the index.
     pub exact: bool,
-    /// By what papers are alike, if not as usual.
+    /// How papers are compared. `None`: the default of [`Query::mode`].
     pub mode: Option<Mode>,
-    /// How several examples make one question.
-    pub examples: Option<Examples>,
-    /// Whether sentences count, too.
-    pub rescore: bool,
+    /// How several examples are combined. `None`: the default of [`Query::aggregation()`].
+    pub aggregation: Option<Aggregation>,
+    /// Rerank the first hits by their sentences.
+    pub rerank_sentences: bool,
 }
 
-/// Asks a library every query of a set. `progress` is told how many are answered.
+/// Runs all queries of a collection. `progress` is called with the number of queries answered so far.
 ///
 /// # Errors
-/// As [`Library::search`]; a query that is a paper which is not here is an error, too.
-pub fn ask(
+/// As [`Library::search`]; also [`Error::NotFound`] if a query is a paper that the library lacks.
+pub fn run_queries(
     library: &Library,
-    set: &JudgedSet,
-    asking: Asking,
+    collection: &TestCollection,
+    options: RunOptions,
     progress: impl Fn(usize) + Sync,
 ) -> Result<Run> {
     let mut run = Run::default();
-    for queries in set.queries.chunks(TEXTS) {
-        let texts: Vec<_> = queries.iter().filter_map(JudgedQuery::text).collect();
+    for queries in collection.queries.chunks(QUERIES_PER_BATCH) {
+        let texts: Vec<_> = queries.iter().filter_map(TestQuery::text).collect();
         let texts: Vec<_> = texts.iter().map(|text| text_of_query(text)).collect();
         let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-        let mut embeddings = library.encoder().encode(&texts, Side::Query)?.into_iter();
+        let mut embeddings = library.encoder().encode(&texts, InputType::Query)?.into_iter();
         let encoded: Vec<_> =
             queries.iter().map(|query| (query, query.text().and_then(|_| embeddings.next()))).collect();
-        // One after the other: comparing with every paper takes every core by itself.
+        // One query at a time: an exact search already uses all cores.
         for (query, embedding) in encoded {
-            run.answers.insert(query.id.clone(), answered(library, query, embedding, asking)?);
+            run.answers.insert(query.id.clone(), run_query(library, query, embedding, options)?);
         }
         progress(run.answers.len());
     }
     Ok(run)
 }
 
-/// A file's text, without the mark that some programs put before it.
+/// Reads a UTF-8 file, without its byte order mark.
 fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let (valid, path) = (error.utf8_error().valid_up_to(), path.display());
         let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
-        Error::Invalid(format!("{path}: line {line}: got bytes that are no UTF-8; wanted the file in UTF-8"))
+        Error::Invalid(format!("{path}: line {line}: the bytes are not UTF-8; convert the file to UTF-8"))
     })?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
 }
 
-/// A query's hits, by the names that the set has for them, with scores, best first.
-fn answered(
+/// Runs one query. Returns its hits by the collection's ids, with their scores, best first.
+fn run_query(
     library: &Library,
-    query: &JudgedQuery,
+    query: &TestQuery,
     embedding: Option<Embedding>,
-    asking: Asking,
+    options: RunOptions,
 ) -> Result<Vec<(String, f32)>> {
-    if !asking.pooled {
-        let answer =
-            library.search_encoded(&question(query, asking, None), embedding.into_iter().collect())?;
-        let mut hits = hits(answer, query);
-        hits.truncate(asking.k);
+    if !options.pooled {
+        let search = build_query(query, options, None);
+        let answer = library.search_encoded(&search, embedding.into_iter().collect())?;
+        let mut hits = hits_by_judged_id(answer, query);
+        hits.truncate(options.k);
         return Ok(hits);
     }
-    // Names that cannot be ids are of no paper here; a large pool is asked for in parts.
-    let names: Vec<String> =
-        query.grades.keys().filter(|name| PaperId::parse(name).is_ok()).cloned().collect();
+    // Judged ids that are not valid paper ids are in no library. A large pool is searched in parts of less than MAX_K
+    // papers.
+    let ids: Vec<String> = query.qrels.keys().filter(|id| PaperId::parse(id).is_ok()).cloned().collect();
     let mut all = Vec::new();
-    for part in names.chunks(MAX_K - 1) {
-        let question = question(query, asking, Some(part.to_vec()));
-        all.extend(hits(library.search_encoded(&question, embedding.clone().into_iter().collect())?, query));
+    for part in ids.chunks(MAX_K - 1) {
+        let search = build_query(query, options, Some(part.to_vec()));
+        let answer = library.search_encoded(&search, embedding.clone().into_iter().collect())?;
+        all.extend(hits_by_judged_id(answer, query));
     }
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
     Ok(all)
 }
 
-fn question(query: &JudgedQuery, asking: Asking, pool: Option<Vec<String>>) -> Query {
-    // What was taken back may have been judged before that.
-    // The query's own paper may be among the hits, and is then taken out.
-    let k = pool.as_ref().map_or(asking.k, Vec::len) + 1;
+fn build_query(query: &TestQuery, options: RunOptions, pool: Option<Vec<String>>) -> Query {
+    // One more than needed, because the query's own paper may be among the hits and is removed later.
+    let k = pool.as_ref().map_or(options.k, Vec::len) + 1;
+    // Papers may have been withdrawn after they were judged.
     let filter = Filter { withdrawn: true, ids: pool, ..Filter::default() };
-    let Asking { mode, exact, examples, rescore, .. } = asking;
-    Query { k: k.min(MAX_K), exact, mode, examples, rescore, filter, ..Query::of(query.like()) }
+    let RunOptions { mode, exact, aggregation, rerank_sentences, .. } = options;
+    Query {
+        k: k.min(MAX_K),
+        exact,
+        mode,
+        aggregation,
+        rerank_sentences,
+        filter,
+        ..Query::of(query.examples())
+    }
 }
 
-/// Papers by the names that the set has for them, with scores, best first. The query's own paper is no answer.
-fn hits(answer: Answer, query: &JudgedQuery) -> Vec<(String, f32)> {
-    let mut names: HashMap<PaperId, Vec<&String>> = HashMap::new();
-    for name in query.grades.keys() {
-        // Names that cannot be ids are of no paper here.
+/// The hits by the collection's ids, with their scores, best first; without the query's own paper.
+fn hits_by_judged_id(answer: Answer, query: &TestQuery) -> Vec<(String, f32)> {
+    let mut judged: HashMap<PaperId, Vec<&String>> = HashMap::new();
+    for name in query.qrels.keys() {
+        // Judged ids that are not valid paper ids are in no library.
         if let Ok(id) = PaperId::parse(name) {
-            names.entry(id).or_default().push(name);
+            judged.entry(id).or_default().push(name);
         }
     }
     let own = PaperId::parse(&query.id).ok();
     let mut hits = Vec::new();
     for hit in answer.hits.into_iter().filter(|hit| !hit.paper.ids().any(|id| Some(id) == own.as_ref())) {
-        // Several of the set's papers may be one here: they were the same paper twice.
-        let known: Vec<&String> = hit.paper.ids().filter_map(|id| names.get(id)).flatten().copied().collect();
-        match known.is_empty() {
+        // Papers that the collection has twice are merged into one paper of the library.
+        let names: Vec<&String> =
+            hit.paper.ids().filter_map(|id| judged.get(id)).flatten().copied().collect();
+        match names.is_empty() {
             true => hits.push((hit.paper.id.as_str().to_string(), hit.score)),
-            false => hits.extend(known.into_iter().map(|name| (name.clone(), hit.score))),
+            false => hits.extend(names.into_iter().map(|name| (name.clone(), hit.score))),
         }
     }
     hits

@@ -1,88 +1,89 @@
-//! Runs beside a set's judgements → measures, how far each can be trusted, and whether one run is better than another.
-//!
-//! Its own file because it is what an evaluation says, whoever prints it.
+//! Computes the metrics of runs, with confidence intervals, and compares each run with the first.
 
-use super::{JudgedSet, Run};
+use super::{Run, TestCollection};
 use crate::error::{Error, Result};
-use crate::evaluation::{Graded, Measure, interval, mean, p_value};
+use crate::evaluation::{GradedAnswer, Interval, Metric, Qrels, TestQuery, interval, mean, p_value};
 use serde::Serialize;
 use std::collections::HashSet;
 
-/// How good some systems are on one set.
+/// The metrics of some systems on one test collection.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// The set.
+    /// Name of the collection.
     pub set: String,
-    /// Queries that something is relevant for; the others say nothing.
+    /// Ids of the queries with a relevant paper; only these are measured.
     pub queries: Vec<String>,
-    /// Queries left out.
+    /// Number of queries without a relevant paper.
     pub without_relevant: usize,
-    /// From this grade on a paper is relevant.
+    /// Lowest grade of a relevant paper.
     pub relevant: i32,
-    /// What was measured.
+    /// Names of the metrics.
     pub measures: Vec<String>,
-    /// Each system.
+    /// The systems, in the order of the runs.
     pub systems: Vec<System>,
 }
 
-/// How good one system is.
+/// The metrics of one system.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct System {
-    /// What it is called.
+    /// Name of the run.
     pub name: String,
-    /// Hits that nobody judged, among the first ten of all queries: a share, 0 to 1.
+    /// Share of hits without a judgement among the first ten of all queries, 0 to 1.
     pub unjudged: f64,
-    /// Queries that it answered with nothing at all.
+    /// Number of queries without any hit.
     pub unanswered: usize,
-    /// By measure: of each query, in their order.
+    /// For each metric the values of the queries, in the order of [`Report::queries`].
     pub values: Vec<Vec<f64>>,
-    /// By measure: the mean.
+    /// For each metric the mean over the queries.
     pub means: Vec<f64>,
-    /// By measure: where the mean of 95 of 100 such samples of queries lies.
-    pub intervals: Vec<(f64, f64)>,
-    /// By measure: beside the first system.
+    /// For each metric the 95 % confidence interval of the mean.
+    pub intervals: Vec<Interval>,
+    /// For each metric the comparison with the first system; empty for the first system.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub compared: Vec<Comparison>,
 }
 
-/// One system beside the first, on one measure.
+/// A system compared with the first one, by one metric.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The difference of the means.
+    /// The mean of this system minus that of the first.
     pub difference: f64,
-    /// Where it lies for 95 of 100 samples of queries.
-    pub interval: (f64, f64),
-    /// See [`p_value`].
+    /// The 95 % confidence interval of the difference.
+    pub interval: Interval,
+    /// The p-value of the difference; see [`p_value`].
     pub p: f64,
 }
 
 impl Report {
-    /// Measures runs, each with its name.
+    /// Computes the metrics of named runs. Papers with grade `relevant` or more are relevant.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if nothing is relevant for any query: there is nothing to measure.
+    /// Returns [`Error::Invalid`] if no query has a relevant paper.
     pub fn of(
-        set: &JudgedSet,
+        collection: &TestCollection,
         runs: &[(String, Run)],
-        measures: &[Measure],
+        metrics: &[Metric],
         relevant: i32,
     ) -> Result<Report> {
-        let says = |grades: &super::set::Grades| grades.values().any(|grade| *grade >= relevant);
-        let asked: Vec<_> = set.queries.iter().filter(|query| says(&query.grades)).collect();
-        if asked.is_empty() {
-            let (name, all) = (&set.name, set.queries.len());
+        let has_relevant = |qrels: &Qrels| qrels.values().any(|grade| *grade >= relevant);
+        let queries: Vec<_> = collection.queries.iter().filter(|query| has_relevant(&query.qrels)).collect();
+        if queries.is_empty() {
+            let (name, all) = (&collection.name, collection.queries.len());
             return Err(Error::Invalid(format!(
-                "{name}: got no paper of grade {relevant} or more for any of {all} queries, wanted one: are the grades below?"
+                "{name}: none of the {all} queries has a paper of grade {relevant} or more; check the grades, or \
+                 lower --relevant"
             )));
         }
         let mut systems: Vec<System> = Vec::new();
         for (name, run) in runs {
-            let answers: Vec<(Graded, usize)> = asked.iter().map(|query| graded(query, run)).collect();
+            let answers: Vec<(GradedAnswer, usize)> =
+                queries.iter().map(|query| graded(query, run)).collect();
             let of =
-                |measure: &Measure| answers.iter().map(|(answer, _)| measure.of(answer, relevant)).collect();
-            let values: Vec<Vec<f64>> = measures.iter().map(of).collect();
+                |metric: &Metric| answers.iter().map(|(answer, _)| metric.of(answer, relevant)).collect();
+            let values: Vec<Vec<f64>> = metrics.iter().map(of).collect();
             let compared = systems.first().map(|first| compare(&values, &first.values)).unwrap_or_default();
-            let shown: usize = answers.iter().map(|(answer, _)| answer.ranked.len().min(SHOWN)).sum();
+            let shown: usize =
+                answers.iter().map(|(answer, _)| answer.ranked.len().min(UNJUDGED_DEPTH)).sum();
             let unjudged: usize = answers.iter().map(|(_, unjudged)| unjudged).sum();
             let unanswered = answers.iter().filter(|(answer, _)| answer.ranked.is_empty()).count();
             systems.push(System {
@@ -96,36 +97,37 @@ impl Report {
             });
         }
         Ok(Report {
-            set: set.name.clone(),
-            without_relevant: set.queries.len() - asked.len(),
-            queries: asked.iter().map(|query| query.id.clone()).collect(),
+            set: collection.name.clone(),
+            without_relevant: collection.queries.len() - queries.len(),
+            queries: queries.iter().map(|query| query.id.clone()).collect(),
             relevant,
-            measures: measures.iter().map(Measure::to_string).collect(),
+            measures: metrics.iter().map(Metric::to_string).collect(),
             systems,
         })
     }
 }
 
-/// Hits that are looked at for whether anybody judged them.
-const SHOWN: usize = 10;
+/// Number of first hits that [`System::unjudged`] counts.
+const UNJUDGED_DEPTH: usize = 10;
 
-/// A query's answer as grades, and how many of its first hits nobody judged.
-fn graded(query: &super::JudgedQuery, run: &Run) -> (Graded, usize) {
+/// The grades of a query's hits, and the number of its first [`UNJUDGED_DEPTH`] hits without a judgement.
+fn graded(query: &TestQuery, run: &Run) -> (GradedAnswer, usize) {
     let hits = run.answers.get(&query.id).map(Vec::as_slice).unwrap_or_default();
     let mut seen = HashSet::new();
-    // A paper counts once, where it is best, and a query is no answer to itself.
+    // A repeated paper counts at its first rank, and the query's own paper does not count.
     let hits: Vec<&str> = hits
         .iter()
         .map(|(paper, _)| &**paper)
         .filter(|paper| *paper != query.id && seen.insert(*paper))
         .collect();
-    let grade = |paper: &&str| query.grades.get(*paper).copied();
-    let unjudged = hits.iter().take(SHOWN).filter(|paper| grade(paper).is_none()).count();
+    let grade = |paper: &&str| query.qrels.get(*paper).copied();
+    let unjudged = hits.iter().take(UNJUDGED_DEPTH).filter(|paper| grade(paper).is_none()).count();
     let ranked = hits.iter().map(|paper| grade(paper).unwrap_or_default()).collect();
-    let others = query.grades.iter().filter(|(paper, _)| **paper != query.id);
-    (Graded { ranked, judged: others.map(|(_, grade)| *grade).collect() }, unjudged)
+    let others = query.qrels.iter().filter(|(paper, _)| **paper != query.id);
+    (GradedAnswer { ranked, judged: others.map(|(_, grade)| *grade).collect() }, unjudged)
 }
 
+/// Compares the values of a system with those of the first, metric by metric.
 fn compare(values: &[Vec<f64>], first: &[Vec<f64>]) -> Vec<Comparison> {
     let compare = |(these, those): (&Vec<f64>, &Vec<f64>)| {
         let differences: Vec<f64> = these.iter().zip(those).map(|(this, that)| this - that).collect();

@@ -1,6 +1,6 @@
-//! A system's answers to the queries of a set; as a file, what trec_eval calls a run.
+//! The answers of a system to the queries of a collection, in trec_eval's run format.
 //!
-//! Its own file because runs are how systems are compared that are not in one process: another model, another program.
+//! Run files allow comparing systems that do not run in the same process.
 
 use super::read_text;
 use crate::error::{Error, Result};
@@ -8,28 +8,29 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-/// Answers by query: papers with scores, best first.
+/// The answers of one system.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Run {
-    /// By the query's id.
+    /// For each query id the ids of papers with their scores, best first.
     pub answers: BTreeMap<String, Vec<(String, f32)>>,
 }
 
 impl Run {
-    /// Reads `query Q0 paper rank score name` lines; with tabs between them, ids may have spaces. Order is by score, and
-    /// of equal scores by rank, where trec_eval has the later id first.
+    /// Reads lines of the form `query Q0 paper rank score name`, separated by spaces or by tabs; with tabs, ids may
+    /// contain spaces. Hits are ordered by score and, where scores are equal, by rank (trec_eval puts the later id
+    /// first).
     ///
     /// # Errors
-    /// [`Error::Invalid`] names the line.
+    /// Returns [`Error::Invalid`], which names the line, if a line has another form.
     pub fn read(path: &Path) -> Result<Run> {
         let text = read_text(path)?;
         let mut answers: BTreeMap<String, Vec<(String, f32, i64)>> = BTreeMap::new();
-        for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let Some((query, hit)) = hit(line) else {
-                let (path, place) = (path.display(), place + 1);
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let Some((query, hit)) = parse_line(line) else {
+                let (path, number) = (path.display(), index + 1);
                 return Err(Error::Invalid(format!(
-                    "{path}: line {place}: got {line:?}, wanted `query Q0 paper rank score name`, rank a whole number, score \
-                     any"
+                    "{path}: line {number} must be `query Q0 paper rank score name`, with an integer rank and a \
+                     numeric score (got {line:?})"
                 )));
             };
             answers.entry(query).or_default().push(hit);
@@ -41,19 +42,20 @@ impl Run {
         Ok(Run { answers: answers.into_iter().map(|(query, hits)| (query, sorted(hits))).collect() })
     }
 
-    /// The same lines, with tabs between.
-    pub fn text(&self, name: &str) -> String {
+    /// The run as text for [`Run::read`], separated by tabs; `name` is the name of the system.
+    pub fn to_text(&self, name: &str) -> String {
         let mut text = String::new();
         for (query, hits) in &self.answers {
-            for (place, (paper, score)) in hits.iter().enumerate() {
-                let _ = writeln!(text, "{query}\tQ0\t{paper}\t{}\t{score}\t{name}", place + 1);
+            for (index, (paper, score)) in hits.iter().enumerate() {
+                let _ = writeln!(text, "{query}\tQ0\t{paper}\t{}\t{score}\t{name}", index + 1);
             }
         }
         text
     }
 }
 
-fn hit(line: &str) -> Option<(String, (String, f32, i64))> {
+/// Parses a line into the query id and a hit: paper id, score and rank. `None` if the line has another form.
+fn parse_line(line: &str) -> Option<(String, (String, f32, i64))> {
     let parts: Vec<&str> = match line.contains('\t') {
         true => line.split('\t').map(str::trim).collect(),
         false => line.split_whitespace().collect(),
@@ -68,13 +70,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again_in_order() {
+    fn run_is_read_back_in_order() {
         let hits =
             |hits: &[(&str, f32)]| hits.iter().map(|(paper, score)| (paper.to_string(), *score)).collect();
         let answers = [("q 1", hits(&[("b b", 0.9), ("a", 0.5), ("c", 0.5)])), ("q2", hits(&[("a", -0.25)]))];
         let run = Run { answers: answers.map(|(query, hits)| (query.to_string(), hits)).into() };
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), run.text("mine")).unwrap();
+        std::fs::write(file.path(), run.to_text("mine")).unwrap();
         assert_eq!(Run::read(file.path()).unwrap(), run);
         std::fs::write(file.path(), "\u{feff}q2 Q0 z -2 0.1 x\n\nq2 Q0 y 1 0.7 x\n").unwrap();
         assert_eq!(

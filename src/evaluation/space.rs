@@ -1,81 +1,81 @@
-//! A library → what its embedding space is like, before anybody trusts it.
-//!
-//! Its own file because it asks what no judgement is needed for; how it is drawn is [`super::plots`]' affair.
+//! Describes an embedding space by measures that need no relevance judgements; [`super::plots`] draws them.
 
 use crate::error::{Error, Result};
 use crate::evaluation::Geometry;
-use crate::search::{Library, Like, Mode, NEARLY_THE_SAME, Query};
-use likewise_encoder::model::Side;
+use crate::search::{Examples, Library, Mode, NEAR_DUPLICATE_COSINE, Query};
+use likewise_encoder::model::InputType;
 use likewise_papers::Paper;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::HashSet;
 
-/// Papers whose vectors are compared with each other.
-const COMPARED: usize = 5000;
+/// Number of sampled papers whose vectors are compared with each other.
+const SAMPLE: usize = 5000;
 
-/// Papers whose titles are asked for.
+/// Number of papers whose titles are searched for.
 const TITLES: usize = 1000;
 
-/// Papers whose neighbours are asked for in both ways.
-const ASKED: usize = 200;
+/// Number of papers whose neighbours are searched for, exactly and by the index.
+const QUERIES: usize = 200;
 
 const SEED: u64 = 20_261_123;
 
-/// What a space is like.
+/// Measures of an embedding space.
 #[derive(Debug, Clone, Serialize)]
 pub struct SpaceFigures {
-    /// The model.
+    /// Name of the model.
     pub model: String,
-    /// Papers in the library.
+    /// Number of papers in the library.
     pub papers: usize,
-    /// Papers that were drawn by chance, and compared with each other.
+    /// Number of randomly sampled papers that were compared with each other.
     pub compared: usize,
     /// See [`Geometry::anisotropy`].
     pub anisotropy: f32,
-    /// See [`Geometry::mean_nearest`]; among those that were drawn.
+    /// See [`Geometry::mean_nearest`]; within the sample.
     pub mean_nearest: f32,
     /// See [`Geometry::hubness`].
     pub hubness: f32,
     /// See [`Geometry::nowhere`].
     pub nowhere: f32,
-    /// The share of asked papers that another one in the whole library says nearly the same as.
+    /// Share of papers with a near duplicate in the whole library, 0 to 1.
     pub duplicates: f32,
-    /// Titles that were asked for, each among as many abstracts.
+    /// Number of titles that were searched for, each among as many abstracts.
     pub titles: usize,
-    /// How many of them find their own abstract first, of those read without titles.
+    /// Share of titles whose own abstract is the nearest, 0 to 1. Abstracts are encoded without their titles.
     pub title_first: f32,
-    /// The mean of one over the place at which they find it.
+    /// Mean reciprocal rank of the titles' own abstracts.
     pub title_mrr: f32,
-    /// recall@10 of the index beside comparing with every paper.
+    /// recall@10 of the index against an exact search.
     pub index_recall: f32,
-    /// What is drawn.
+    /// The values behind the figures, for the plots.
     #[serde(skip)]
     pub geometry: Geometry,
-    /// The places at which titles find their abstracts, from 1.
+    /// The ranks of the titles' own abstracts, from 1.
     #[serde(skip)]
-    pub places: Vec<usize>,
+    pub ranks: Vec<usize>,
 }
 
 impl SpaceFigures {
-    /// Asks a library.
+    /// Measures the space of a library.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if there is too little in it; what it says itself.
+    /// Returns [`Error::Invalid`] if the library has fewer than 2 papers with vectors, and the errors of
+    /// [`Library::search`].
     pub fn of(library: &Library) -> Result<SpaceFigures> {
-        let drawn = drawn(library, COMPARED)?;
-        if drawn.len() < 2 {
+        let sample = sample(library, SAMPLE)?;
+        if sample.len() < 2 {
             return Err(Error::Invalid(format!(
-                "got {} papers with vectors, wanted two or more",
-                drawn.len()
+                "the library must have at least 2 papers with vectors (got {})",
+                sample.len()
             )));
         }
-        let (papers, vectors): (Vec<Paper>, Vec<Vec<f32>>) = drawn.into_iter().unzip();
+        let (papers, vectors): (Vec<Paper>, Vec<Vec<f32>>) = sample.into_iter().unzip();
         let geometry = Geometry::of(&vectors, SEED);
-        let places = places_of_titles(library, &papers)?;
-        let (index_recall, duplicates) = neighbours(library, &papers[..papers.len().min(ASKED)])?;
-        let of_places = |value: fn(usize) -> f32| {
-            places.iter().map(|place| value(*place)).sum::<f32>() / places.len().max(1) as f32
+        let ranks = title_ranks(library, &papers)?;
+        let Neighbours { index_recall, duplicates } =
+            neighbours(library, &papers[..papers.len().min(QUERIES)])?;
+        let mean_of = |value: fn(usize) -> f32| {
+            ranks.iter().map(|rank| value(*rank)).sum::<f32>() / ranks.len().max(1) as f32
         };
         Ok(SpaceFigures {
             model: library.encoder().model().describe(),
@@ -86,67 +86,73 @@ impl SpaceFigures {
             hubness: geometry.hubness(),
             nowhere: geometry.nowhere(),
             duplicates,
-            titles: places.len(),
-            title_first: of_places(|place| f32::from(u8::from(place == 1))),
-            title_mrr: of_places(|place| 1.0 / place as f32),
+            titles: ranks.len(),
+            title_first: mean_of(|rank| f32::from(u8::from(rank == 1))),
+            title_mrr: mean_of(|rank| 1.0 / rank as f32),
             index_recall,
             geometry,
-            places,
+            ranks,
         })
     }
 }
 
-/// Papers with their vectors, so many by chance (Vitter 1985, algorithm R), in the order of chance.
-fn drawn(library: &Library, count: usize) -> Result<Vec<(Paper, Vec<f32>)>> {
+/// A random sample of `count` papers with their vectors (Vitter 1985, algorithm R), in random order.
+fn sample(library: &Library, count: usize) -> Result<Vec<(Paper, Vec<f32>)>> {
     let mut random = fastrand::Rng::with_seed(SEED);
-    let (mut drawn, mut seen): (Vec<(Paper, Vec<f32>)>, usize) = (Vec::new(), 0);
-    library.walk(&mut |wholes| {
-        for whole in wholes {
-            let Some(vector) = whole.vector else { continue };
+    let (mut sample, mut seen): (Vec<(Paper, Vec<f32>)>, usize) = (Vec::new(), 0);
+    library.for_each_chunk(&mut |papers| {
+        for stored in papers {
+            let Some(vector) = stored.vector else { continue };
             seen += 1;
-            if drawn.len() < count {
-                drawn.push((whole.paper, vector));
-            } else if let Some(place) = drawn.get_mut(random.usize(..seen)) {
-                *place = (whole.paper, vector);
+            if sample.len() < count {
+                sample.push((stored.paper, vector));
+            } else if let Some(replaced) = sample.get_mut(random.usize(..seen)) {
+                *replaced = (stored.paper, vector);
             }
         }
         Ok(())
     })?;
-    random.shuffle(&mut drawn);
-    Ok(drawn)
+    random.shuffle(&mut sample);
+    Ok(sample)
 }
 
-/// At which place titles find their own abstracts, which are read without them, among as many.
-fn places_of_titles(library: &Library, papers: &[Paper]) -> Result<Vec<usize>> {
+/// For each title, the rank of its own abstract among all abstracts, which are encoded without titles.
+fn title_ranks(library: &Library, papers: &[Paper]) -> Result<Vec<usize>> {
     let has_both = |paper: &&Paper| !paper.title.trim().is_empty() && !paper.r#abstract.trim().is_empty();
-    let asked: Vec<&Paper> = papers.iter().filter(has_both).take(TITLES).collect();
+    let papers: Vec<&Paper> = papers.iter().filter(has_both).take(TITLES).collect();
     let encode = |texts: Vec<&str>, side| library.encoder().encode(&texts, side);
-    let titles = encode(asked.iter().map(|paper| paper.title.as_str()).collect(), Side::Query)?;
-    let texts = encode(asked.iter().map(|paper| paper.r#abstract.as_str()).collect(), Side::Paper)?;
-    let place = |(own, title): (usize, &likewise_encoder::Embedding)| {
+    let titles = encode(papers.iter().map(|paper| paper.title.as_str()).collect(), InputType::Query)?;
+    let texts = encode(papers.iter().map(|paper| paper.r#abstract.as_str()).collect(), InputType::Document)?;
+    let rank = |(own, title): (usize, &likewise_encoder::Embedding)| {
         let cosine = |text: usize| likewise_index::dot(&title.vector, &texts[text].vector);
-        let wanted = cosine(own);
-        1 + (0..texts.len()).filter(|text| cosine(*text) > wanted).count()
+        let own_cosine = cosine(own);
+        1 + (0..texts.len()).filter(|text| cosine(*text) > own_cosine).count()
     };
-    Ok(titles.par_iter().enumerate().map(place).collect())
+    Ok(titles.par_iter().enumerate().map(rank).collect())
 }
 
-/// How many of papers' ten nearest the index finds, and how many papers have one that says nearly the same.
-fn neighbours(library: &Library, asked: &[Paper]) -> Result<(f32, f32)> {
-    let (mut found, mut wanted, mut twice) = (0, 0, 0);
-    for paper in asked {
+/// What the nearest neighbours of some papers show.
+struct Neighbours {
+    index_recall: f32,
+    duplicates: f32,
+}
+
+/// Searches for the ten nearest papers of each, exactly and by the index.
+fn neighbours(library: &Library, papers: &[Paper]) -> Result<Neighbours> {
+    let (mut found, mut expected, mut duplicates) = (0, 0, 0);
+    for paper in papers {
         let query = Query {
             mode: Some(Mode::Semantic),
             min_score: Some(0.0),
-            ..Query::of(Like::papers(vec![paper.id.to_string()]))
+            ..Query::of(Examples::papers(vec![paper.id.to_string()]))
         };
         let exact = library.search(&Query { exact: true, ..query.clone() })?.hits;
-        let walked = library.search(&query)?.hits;
+        let indexed = library.search(&query)?.hits;
         let ids: HashSet<_> = exact.iter().map(|hit| &hit.paper.id).collect();
-        wanted += exact.len();
-        found += walked.iter().filter(|hit| ids.contains(&hit.paper.id)).count();
-        twice += usize::from(exact.first().is_some_and(|hit| hit.cosine() >= NEARLY_THE_SAME));
+        expected += exact.len();
+        found += indexed.iter().filter(|hit| ids.contains(&hit.paper.id)).count();
+        duplicates += usize::from(exact.first().is_some_and(|hit| hit.cosine() >= NEAR_DUPLICATE_COSINE));
     }
     let share = |count: usize, all: usize| if all == 0 { 1.0 } else { count as f32 / all as f32 };
-    Ok((share(found, wanted), share(twice, asked.len())))
+    Ok(Neighbours { index_recall: share(found, expected), duplicates: share(duplicates, papers.len()) })
 }

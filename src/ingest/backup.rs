@@ -1,43 +1,46 @@
-//! A copy of a data folder, made while others read and write it.
+//! Copies a data folder while other processes read and write it.
 //!
-//! Its own file because the order is the point: the catalog is copied as of one moment, by SQLite's own means; then, of
-//! each space, the index, the keys and the vectors. What is written meanwhile is only ever more than the copied catalog
-//! speaks of.
+//! The order of copying makes the copy consistent: first a snapshot of the catalog, by SQLite's backup API; then, for
+//! each vector store, the index, the keys and the vectors. Whatever is written meanwhile only adds to what the copied
+//! catalog refers to.
 
 use super::{catalog_path, open_catalog};
 use crate::error::{Error, Result};
 use crate::store::catalog::Catalog;
-use crate::store::space::Space;
+use crate::store::vector_store::VectorStore;
 use likewise_base::disk;
 use std::path::Path;
 
-/// What was copied.
+/// The result of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backup {
-    /// Papers.
+    /// Number of papers.
     pub papers: usize,
-    /// Bytes of all files.
+    /// Size of all files, in bytes.
     pub bytes: u64,
 }
 
-/// How often all is copied again, if a space was written anew or removed meanwhile.
-const TRIES: usize = 5;
+/// How often the copy is attempted if a vector store is rewritten or removed meanwhile.
+const MAX_ATTEMPTS: usize = 5;
 
-/// Copies a data folder into a new one, `out`, which is there when it is whole.
+/// Copies a data folder to a new folder, `out`. The copy appears there only when it is complete.
 ///
 /// # Errors
-/// [`Error::Invalid`] if there is something at `out`; [`Error::Data`] if there are no papers, or their vectors are gone, or
-/// written anew again and again.
+/// Returns [`Error::Invalid`] if `out` exists or is not a folder's name. Returns [`Error::Data`] if nothing was ever
+/// ingested, or the vectors are missing or were rewritten during every attempt.
 pub fn backup(data: &Path, out: &Path) -> Result<Backup> {
     if out.exists() {
-        return Err(Error::Invalid(format!("{}: it is there already; name a new folder", out.display())));
+        return Err(Error::Invalid(format!(
+            "{}: already exists; give the name of a new folder",
+            out.display()
+        )));
     }
     let Some(name) = out.file_name() else {
-        return Err(Error::Invalid(format!("{}: wanted the name of a new folder", out.display())));
+        return Err(Error::Invalid(format!("{}: must be the name of a new folder", out.display())));
     };
     let catalog = open_catalog(data)?;
     let aside = out.with_file_name(format!("{}.part-{}", name.to_string_lossy(), std::process::id()));
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         disk::create_folder(&aside)?;
         let copied = copy_all(data, &catalog, &aside);
         if let Ok(Some(copied)) = copied {
@@ -46,17 +49,16 @@ pub fn backup(data: &Path, out: &Path) -> Result<Backup> {
             disk::sync(parent.unwrap_or(Path::new(".")))?;
             return Ok(copied);
         }
-        // Half a copy is of no use.
         disk::remove(&aside)?;
         copied?;
     }
     Err(Error::Data(format!(
-        "{}: its vectors are gone, or written anew all the time; run `likewise verify`, or try again later",
+        "{}: the vectors are missing, or were rewritten during every attempt; run `likewise verify`, or try again later",
         data.display()
     )))
 }
 
-/// `None` if a space that the copied catalog names is not as it was when that was copied.
+/// Copies all files once. `None` if a vector store that the copied catalog refers to has changed meanwhile.
 fn copy_all(data: &Path, catalog: &Catalog, out: &Path) -> Result<Option<Backup>> {
     let path = catalog_path(out);
     catalog.copy_to(&path)?;
@@ -64,8 +66,8 @@ fn copy_all(data: &Path, catalog: &Catalog, out: &Path) -> Result<Option<Backup>
     let mut bytes = path.metadata().map_err(Error::io(&path))?.len();
     let copied = Catalog::open(&path)?;
     for sha256 in copied.space()?.into_iter().chain(copied.next_space()?) {
-        match Space::copy_to(data, &sha256, out)? {
-            Some(of_space) => bytes += of_space,
+        match VectorStore::copy_to(data, &sha256, out)? {
+            Some(copied) => bytes += copied,
             None => return Ok(None),
         }
     }

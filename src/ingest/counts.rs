@@ -1,44 +1,44 @@
-//! What became of the entries of a run.
-//!
-//! Its own file because whoever takes papers in, and whoever tells of it, count the same.
+//! The counts that writers, commands, the server and the status page report about an ingest.
 
-use crate::store::catalog::Outcome;
+use crate::store::catalog::MutationOutcome;
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
-/// What became of the entries of a run.
+/// How many entries of an ingest were read, added, refused and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
     /// Entries read from the dumps.
     pub read: u64,
-    /// Papers that were not here.
+    /// Papers that were not in the catalog.
     pub added: u64,
-    /// Records that were here with something changed.
+    /// Records that replaced an older version of themselves.
     pub replaced: u64,
-    /// Records whose papers were here by another.
-    pub folded: u64,
-    /// Records that were here with nothing changed.
+    /// Records that were merged into a paper that another record had added.
+    /// (`folded` in files of version 0.1.)
+    #[serde(alias = "folded")]
+    pub merged: u64,
+    /// Records that were in the catalog, unchanged.
     pub unchanged: u64,
-    /// Records that the dumps took out.
+    /// Records that the dumps deleted.
     pub deleted: u64,
-    /// Records left out because they have no abstract.
+    /// Records that were skipped because they have no abstract.
     pub without_abstract: u64,
-    /// Entries that are no papers.
+    /// Entries that could not be read.
     pub refused: u64,
     /// Texts encoded.
     pub encoded: u64,
-    /// Their tokens.
+    /// Tokens of the encoded texts.
     pub tokens: u64,
-    /// Texts whose vectors came with them.
+    /// Texts whose vectors came with the dump.
     pub taken: u64,
-    /// Texts that the model cannot read: their papers are found by their words only.
+    /// Texts without a vector, because the model cannot read them: their papers are found by lexical search only.
     pub without_vector: u64,
 }
 
 impl Counts {
-    /// What was counted, by what it is called: first what there always is, then from [`Counts::OFTEN`] on what there
-    /// seldom is.
+    /// The counts with their names for display. The first [`Counts::ALWAYS_SHOWN`] are always displayed, the others
+    /// only if they are not 0.
     pub fn named(&self) -> [(&'static str, u64); 11] {
         [
             ("read", self.read),
@@ -47,7 +47,7 @@ impl Counts {
             ("unchanged", self.unchanged),
             ("refused", self.refused),
             ("encoded", self.encoded),
-            ("folded", self.folded),
+            ("merged", self.merged),
             ("deleted", self.deleted),
             ("without abstract", self.without_abstract),
             ("vectors taken", self.taken),
@@ -55,18 +55,18 @@ impl Counts {
         ]
     }
 
-    /// See [`Counts::named`].
-    pub const OFTEN: usize = 6;
+    /// How many of [`Counts::named`] are displayed even if they are 0.
+    pub const ALWAYS_SHOWN: usize = 6;
 
-    /// Counts what became of one.
-    pub fn count(&mut self, outcome: Outcome) {
+    /// Counts the outcome of one entry.
+    pub fn count(&mut self, outcome: MutationOutcome) {
         *match outcome {
-            Outcome::Added => &mut self.added,
-            Outcome::Replaced => &mut self.replaced,
-            Outcome::Folded => &mut self.folded,
-            Outcome::Unchanged | Outcome::NotHere => &mut self.unchanged,
-            Outcome::WithoutAbstract => &mut self.without_abstract,
-            Outcome::Retracted => &mut self.deleted,
+            MutationOutcome::Added => &mut self.added,
+            MutationOutcome::Replaced => &mut self.replaced,
+            MutationOutcome::Merged => &mut self.merged,
+            MutationOutcome::Unchanged | MutationOutcome::NotFound => &mut self.unchanged,
+            MutationOutcome::WithoutAbstract => &mut self.without_abstract,
+            MutationOutcome::Retracted => &mut self.deleted,
         } += 1;
     }
 }
@@ -77,7 +77,7 @@ impl AddAssign for Counts {
             read,
             added,
             replaced,
-            folded,
+            merged,
             unchanged,
             deleted,
             without_abstract,
@@ -90,7 +90,7 @@ impl AddAssign for Counts {
         self.read += read;
         self.added += added;
         self.replaced += replaced;
-        self.folded += folded;
+        self.merged += merged;
         self.unchanged += unchanged;
         self.deleted += deleted;
         self.without_abstract += without_abstract;

@@ -1,14 +1,14 @@
-//! Papers into a data folder: catalog, then vectors, then index.
+//! Writes papers to a data folder: first to the catalog, then their vectors, then the index.
 //!
-//! Its own file because the order of these three is the promise: a paper is in the catalog, durably,
-//! before anything is derived from it, so whatever a crash interrupts, [`Writer::catch_up`] finishes.
+//! The order makes writing crash-safe: a paper is durably in the catalog before anything is derived from it, so
+//! [`FolderWriter::catch_up`] can complete whatever a crash interrupted.
 
 use crate::error::{Error, Result};
-use crate::ingest::fill::{Encode, Filler, Known};
-use crate::store::catalog::Catalog;
-use crate::store::directory::Directory;
+use crate::ingest::vector_writer::{EncodeFn, Precomputed, VectorWriter};
+use crate::store::catalog::{ApplyOptions, Catalog};
 use crate::store::lock::WriteLock;
-use crate::store::space::{Description, Space};
+use crate::store::slot_map::SlotMap;
+use crate::store::vector_store::{Description, VectorStore};
 use likewise_base::disk;
 use likewise_encoder::model::{DEFAULT_MODELS_DIR, ModelFolder, Precision};
 use likewise_encoder::{Devices, Encoder};
@@ -22,45 +22,47 @@ mod backup;
 mod chunk;
 mod counts;
 pub mod embed;
-pub mod fill;
-mod intake;
+mod paper_writer;
 pub mod reembed;
 mod run;
+pub mod vector_writer;
 pub mod verify;
 pub use backup::{Backup, backup};
 pub(crate) use chunk::Chunk;
 pub use counts::Counts;
-pub use intake::{Intake, OpenIntake, open_folder};
-use run::Notes;
-pub use run::{Run, State};
+pub use paper_writer::{OpenPaperWriter, PaperWriter, open_folder};
+use run::RunRecorder;
+pub use run::{IngestRun, IngestState};
+pub use vector_writer::EncodeProgress;
 
 /// The path of a data folder's catalog.
 pub fn catalog_path(data: &Path) -> PathBuf {
     data.join("catalog.sqlite")
 }
 
-/// The path of the lock that whoever writes to a data folder holds.
+/// The path of the lock that the writer of a data folder holds.
 pub fn lock_path(data: &Path) -> PathBuf {
     data.join("write.lock")
 }
 
-/// The process that writes to a data folder, if one does, as far as one can tell.
-pub fn writer(data: &Path) -> Option<u32> {
+/// The id of the process that is writing to a data folder, or 0 if it is unknown. `None` if no process is writing, or
+/// the lock cannot be read.
+pub fn writing_process(data: &Path) -> Option<u32> {
     let path = lock_path(data);
-    WriteLock::is_taken(&path)
+    WriteLock::is_held(&path)
         .filter(|is_taken| *is_taken)
         .map(|_| WriteLock::holder(&path).unwrap_or_default())
 }
 
-/// The path of the lock that whoever fills the space of its next model holds.
+/// The path of the lock that the writer of the next model's vectors holds.
 pub fn next_lock_path(data: &Path) -> PathBuf {
     data.join("next.lock")
 }
 
-/// Opens a data folder's catalog for reading.
+/// Opens the catalog of a data folder for reading.
 ///
 /// # Errors
-/// [`Error::Data`] if nothing was ever ingested into it.
+/// Returns [`Error::Data`] if nothing was ever ingested into the folder, or an older version is writing to it.
 pub fn open_catalog(data: &Path) -> Result<Catalog> {
     let path = catalog_path(data);
     if !path.exists() {
@@ -69,25 +71,26 @@ pub fn open_catalog(data: &Path) -> Result<Catalog> {
             data.display()
         )));
     }
-    // A process of that version would go on writing as it used to.
-    if writer(data).is_some() && Catalog::is_old(&path)? {
-        let owner = WriteLock::owner(&lock_path(data));
+    // Opening migrates the catalog, but a process of the older version would go on writing the old schema.
+    if writing_process(data).is_some() && Catalog::is_old(&path)? {
+        let owner = WriteLock::describe_holder(&lock_path(data));
         return Err(Error::Data(format!(
-            "{owner}, and an older version made the catalog: wait for it or stop it, and it is brought up to date"
+            "{owner}, and the catalog is of an older version: wait for that process or stop it; the catalog is migrated \
+             when it is opened next"
         )));
     }
     Catalog::open(&path)
 }
 
-/// The model whose vectors a data folder is answered by; `None` if nothing was ingested into it yet, or nobody knows.
+/// Opens the model that a data folder uses. `None` if nothing was ingested yet, or the folder does not name its model.
 ///
 /// # Errors
-/// [`Error::Model`] if that model is neither where it was nor under `models`.
+/// Returns [`Error::Model`] if the model is neither at its former path nor in the folder `models`.
 pub fn model_of(data: &Path, models: &Path) -> Result<Option<ModelFolder>> {
     open_model(data, models, Catalog::space)
 }
 
-/// The model that is to take its place, if there is one.
+/// Opens the model that will replace the one in use; see [`reembed`]. `None` if there is none.
 ///
 /// # Errors
 /// As [`model_of`].
@@ -95,7 +98,7 @@ pub fn next_model_of(data: &Path, models: &Path) -> Result<Option<ModelFolder>> 
     open_model(data, models, Catalog::next_space)
 }
 
-/// Whether there is a catalog that is more than a name: a process may have been killed when it had just made it.
+/// Whether a catalog exists and is not blank. It is blank if a process was killed just after creating it.
 fn has_catalog(data: &Path) -> bool {
     let path = catalog_path(data);
     std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) && !Catalog::is_blank(&path)
@@ -104,25 +107,25 @@ fn has_catalog(data: &Path) -> bool {
 fn open_model(
     data: &Path,
     models: &Path,
-    space: impl Fn(&Catalog) -> Result<Option<String>>,
+    fingerprint: impl Fn(&Catalog) -> Result<Option<String>>,
 ) -> Result<Option<ModelFolder>> {
     if !has_catalog(data) {
         return Ok(None);
     }
     let catalog = open_catalog(data)?;
-    let Some(sha256) = space(&catalog)? else { return Ok(None) };
-    let noted = catalog.model_of(&sha256)?.and_then(|text| Description::parse(text.as_bytes()).ok());
-    let description = match (Space::description(data, &sha256), noted) {
+    let Some(sha256) = fingerprint(&catalog)? else { return Ok(None) };
+    let in_catalog = catalog.model_of(&sha256)?.and_then(|text| Description::parse(text.as_bytes()).ok());
+    let description = match (VectorStore::description(data, &sha256), in_catalog) {
         (Ok(Some(description)), _) => Some(description),
-        // Its folder was taken away, or the file is damaged; an older version noted nothing.
-        (Ok(None), noted) => noted,
-        (Err(_), Some(noted)) => Some(noted),
+        // The description in the store is missing or damaged. Older versions kept no copy in the catalog.
+        (Ok(None), in_catalog) => in_catalog,
+        (Err(_), Some(in_catalog)) => Some(in_catalog),
         (Err(error), None) => return Err(error),
     };
     description.map(|description| description.open_model(models)).transpose()
 }
 
-/// The precision that a data folder's vectors are in; `None` if it has none of this model.
+/// The precision that a data folder's vectors were computed in. `None` if they are not of this model.
 pub fn precision_of(data: &Path, model: &ModelFolder) -> Result<Option<Precision>> {
     if !has_catalog(data) {
         return Ok(None);
@@ -130,219 +133,230 @@ pub fn precision_of(data: &Path, model: &ModelFolder) -> Result<Option<Precision
     Ok(open_catalog(data)?.space()?.and_then(|sha256| model.precision_of(&sha256)))
 }
 
-/// Refuses a data folder whose vectors are another model's.
+/// Checks that the vectors of a data folder are of this model, in the same precision and with the same options. A
+/// folder without papers passes.
 ///
 /// # Errors
-/// [`Error::Data`] says what differs.
-pub fn check_space(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
-    let wanted = &model.fingerprint;
-    let Some(got) = catalog.space()?.filter(|got| *got != wanted.sha256) else { return Ok(()) };
-    // What has no papers yet, as after a dump that could not be read, is nobody's.
+/// Returns [`Error::Data`] with the differences if they are not.
+pub fn check_model(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
+    let fingerprint = &model.fingerprint;
+    let Some(stored) = catalog.space()?.filter(|stored| *stored != fingerprint.sha256) else { return Ok(()) };
+    // An ingest that read no papers may have left a fingerprint.
     if catalog.count()? == 0 {
         return Ok(());
     }
-    // Older versions noted nothing.
-    let noted = catalog.model_of(&got)?.and_then(|text| Description::parse(text.as_bytes()).ok());
-    let (name, differences) = match noted {
-        Some(Description { model, fingerprint, .. }) => (model, wanted.differences(&fingerprint)),
-        None => ("another model".into(), vec![format!("fingerprint is {} and was {got}", wanted.sha256)]),
+    // Older versions kept no description in the catalog.
+    let description = catalog.model_of(&stored)?.and_then(|text| Description::parse(text.as_bytes()).ok());
+    let (name, differences) = match description {
+        Some(description) => (description.model, fingerprint.differences(&description.fingerprint)),
+        None => {
+            ("another model".into(), vec![format!("fingerprint is {} and was {stored}", fingerprint.sha256)])
+        }
     };
     Err(Error::Data(format!(
-        "{}: its vectors are those of {name}, and not of {} as it is wanted now ({}); leave --model, --precision, \
-         --dimensions and --prompt-name out to use the folder's own, let this one take its place by `likewise reembed`, \
-         or give --data another folder",
+        "{}: its vectors are of {name}, not of {} as requested ({}); omit --model, --precision, --dimensions and \
+         --prompt-name to use the folder's own model, replace it with `likewise reembed`, or give --data another folder",
         catalog.path().display(),
         model.describe(),
         differences.join("; ")
     )))
 }
 
-/// Puts what stands in the catalog's write-ahead log into its file, as the last thing that a server does: a copy of the file
-/// alone has all papers then. Nothing is done if there is no catalog, or one of an older version.
+/// Moves the content of the catalog's write-ahead log to its main file, so that a copy of that file alone has all
+/// papers. A server does this when it stops. Does nothing if there is no catalog, or it is of an older version.
 pub fn checkpoint(data: &Path) -> Result<()> {
     let path = catalog_path(data);
     if has_catalog(data) && !Catalog::is_old(&path)? {
-        // Closing it does that.
+        // SQLite checkpoints when the last connection is closed.
         drop(Catalog::create(&path)?);
     }
     Ok(())
 }
 
-/// The one process that writes to a data folder.
-pub struct Writer {
+/// Writes papers to a data folder. Only one can exist per folder, across all processes.
+pub struct FolderWriter {
     catalog: Catalog,
-    /// The space in use.
-    space: Filler,
-    /// The one that is to take its place, if nobody else fills it; looked for when the first papers come.
-    next: Option<Option<Next>>,
+    /// The vectors of the model in use.
+    vectors: VectorWriter,
+    /// The vectors of the next model. The outer `None`: not looked for yet, which happens with the first papers. The
+    /// inner `None`: there is no next model, or another process writes its vectors.
+    next: Option<Option<NextModel>>,
     data: PathBuf,
-    notes: Notes,
-    /// Whether papers without an abstract are taken, by their titles.
+    recorder: RunRecorder,
+    /// Whether papers without an abstract are accepted, encoded by their titles alone.
     pub title_only: bool,
     lock: WriteLock,
 }
 
-impl Writer {
-    /// Opens a data folder for writing, and makes it if there is none.
+impl FolderWriter {
+    /// Opens a data folder for writing; creates it if it does not exist.
     ///
     /// # Errors
-    /// [`Error::Data`] if another process is writing, or the folder is another model's.
-    pub fn open(data: &Path, encoder: &Arc<Encoder>) -> Result<Writer> {
+    /// Returns [`Error::Data`] if another process is writing, or the folder's vectors are of another model.
+    pub fn open(data: &Path, encoder: &Arc<Encoder>) -> Result<FolderWriter> {
         disk::create_folder(data)?;
         let lock = WriteLock::take(&lock_path(data))?;
-        Writer::open_locked(data, encoder, lock)
+        FolderWriter::open_locked(data, encoder, lock)
     }
 
-    /// Like [`Writer::open`], but `None` if another process is writing.
-    pub fn try_open(data: &Path, encoder: &Arc<Encoder>) -> Result<Option<Writer>> {
+    /// Like [`FolderWriter::open`], but returns `None` if another process is writing.
+    pub fn try_open(data: &Path, encoder: &Arc<Encoder>) -> Result<Option<FolderWriter>> {
         let lock = WriteLock::try_take(&lock_path(data))?;
-        lock.map(|lock| Writer::open_locked(data, encoder, lock)).transpose()
+        lock.map(|lock| FolderWriter::open_locked(data, encoder, lock)).transpose()
     }
 
-    /// The same, by whoever has the lock already.
-    pub(crate) fn open_locked(data: &Path, encoder: &Arc<Encoder>, lock: WriteLock) -> Result<Writer> {
+    /// Like [`FolderWriter::open`], for a caller that holds the lock.
+    pub(crate) fn open_locked(data: &Path, encoder: &Arc<Encoder>, lock: WriteLock) -> Result<FolderWriter> {
         let catalog = Catalog::create(&catalog_path(data))?;
-        check_space(&catalog, encoder.model())?;
-        let space = Filler::open(data, &catalog, Arc::clone(encoder))?;
+        check_model(&catalog, encoder.model())?;
+        let vectors = VectorWriter::open(data, &catalog, Arc::clone(encoder))?;
         catalog.set_space(&encoder.model().fingerprint.sha256)?;
-        let notes = Notes::new(data);
-        Ok(Writer { catalog, space, next: None, data: data.into(), notes, title_only: false, lock })
+        let recorder = RunRecorder::new(data);
+        Ok(FolderWriter {
+            catalog,
+            vectors,
+            next: None,
+            data: data.into(),
+            recorder,
+            title_only: false,
+            lock,
+        })
     }
 
-    /// Encodes papers that are in the catalog and have no vector: what a killed run left. Calls
-    /// `progress` with how many are done and how many there are.
-    pub fn catch_up(&mut self, progress: impl FnMut(usize, usize)) -> Result<u64> {
-        let encoded = self.space.catch_up(&self.catalog, progress)?;
-        self.notes.took(Counts { encoded, ..Counts::default() });
+    /// Encodes the papers of the catalog that have no vector, as an interrupted run leaves them. Returns how many
+    /// texts were encoded.
+    pub fn catch_up(&mut self, progress: impl FnMut(EncodeProgress)) -> Result<u64> {
+        let encoded = self.vectors.catch_up(&self.catalog, progress)?;
+        self.recorder.add(Counts { encoded, ..Counts::default() });
         Ok(encoded)
     }
 
-    /// See [`WriteLock::offer`].
-    pub fn offer_turns(&mut self) -> Result<()> {
-        self.lock.offer()
+    /// See [`WriteLock::announce_yielding`].
+    pub fn announce_yielding(&mut self) -> Result<()> {
+        self.lock.announce_yielding()
     }
 
-    /// See [`WriteLock::is_wanted`].
-    pub fn is_wanted(&self) -> bool {
-        WriteLock::is_wanted(&lock_path(&self.data))
+    /// See [`WriteLock::has_waiters`].
+    pub fn has_waiters(&self) -> bool {
+        WriteLock::has_waiters(&lock_path(&self.data))
     }
 
-    /// Says where the entries that follow come from, for whoever looks on.
-    pub fn reads(&mut self, source: &Path, bytes: BytesRead) {
-        self.notes.reads(source, bytes);
+    /// Records that the following entries come from the file at `path`, for the status page.
+    pub fn start_source(&mut self, path: &Path, bytes_read: BytesRead) {
+        self.recorder.start_source(path, bytes_read);
     }
 
-    /// What became of all entries so far.
+    /// The counts of all entries so far.
     pub fn counts(&self) -> &Counts {
-        self.notes.counts()
+        self.recorder.counts()
     }
 
-    /// See [`Filler::encode_by`].
-    pub fn encode_by(&mut self, encode: Encode) {
-        self.space.encode_by(encode);
+    /// See [`VectorWriter::set_encode_fn`].
+    pub fn set_encode_fn(&mut self, encode_fn: EncodeFn) {
+        self.vectors.set_encode_fn(encode_fn);
     }
 
-    /// How many vectors there are, those of no paper too.
-    pub fn vectors(&self) -> usize {
-        self.space.vectors()
+    /// Number of vectors in the store, including those of no paper.
+    pub fn vector_count(&self) -> usize {
+        self.vectors.vector_count()
     }
 
-    /// Entries that [`Writer::add`] is best given at once.
-    pub fn chunk(&self) -> usize {
-        self.space.chunk()
+    /// Recommended number of entries per call of [`FolderWriter::add`].
+    pub fn chunk_size(&self) -> usize {
+        self.vectors.chunk_size()
     }
 
-    /// The papers.
+    /// The catalog.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    /// Takes a chunk of a dump's entries: stores, then encodes what is new. Refused entries are only
-    /// counted; telling of them is the caller's. Vectors that come along must be of this space. Gives what became of
+    /// Writes a chunk of a dump's entries to the catalog, then encodes the new texts. Refused entries are only
+    /// counted; the caller reports them. Vectors in the entries must be of this folder's model. Returns the counts of
     /// this chunk.
     pub fn add(&mut self, entries: Vec<Result<Entry, Refused>>) -> Result<Counts> {
-        let Chunk { entries, known, mut counts } = Chunk::of(entries);
-        let written = self.catalog.apply(&Chunk::acts(&entries), self.title_only)?;
+        let Chunk { entries, precomputed, mut counts } = Chunk::of(entries);
+        let written =
+            self.catalog.apply(&Chunk::mutations(&entries), ApplyOptions { title_only: self.title_only })?;
         written.outcomes.iter().for_each(|outcome| counts.count(*outcome));
-        let filled = self.space.encode(&self.catalog, &written.papers, &known)?;
-        counts.encoded += filled.encoded;
-        counts.tokens += filled.tokens;
-        counts.taken += filled.taken;
-        counts.without_vector += filled.without_vector;
+        let encoded = self.vectors.encode(&self.catalog, &written.papers, &precomputed)?;
+        counts.encoded += encoded.encoded;
+        counts.tokens += encoded.tokens;
+        counts.taken += encoded.precomputed;
+        counts.without_vector += encoded.without_vector;
         if let Err(error) = self.encode_for_next(&written.papers) {
-            // It is filled from the catalog in the end, whatever becomes of it here.
-            tracing::warn!("papers are not encoded by the next model yet: {error}");
+            // `reembed` encodes these papers from the catalog later.
+            tracing::warn!("the next model could not encode these papers yet: {error}");
             self.next = Some(None);
         }
-        self.notes.took(counts);
+        self.recorder.add(counts);
         Ok(counts)
     }
 
     fn encode_for_next(&mut self, papers: &[Paper]) -> Result<()> {
         if self.next.is_none() {
-            self.next = Some(Next::open(&self.data, &self.catalog, self.space.devices())?);
+            self.next = Some(NextModel::open(&self.data, &self.catalog, self.vectors.devices())?);
         }
         if let Some(Some(next)) = &mut self.next {
-            next.space.encode(&self.catalog, papers, &Known::new())?;
+            next.vectors.encode(&self.catalog, papers, &Precomputed::new())?;
         }
         Ok(())
     }
 
-    /// See [`Filler::finish`].
+    /// See [`VectorWriter::finish`].
     pub fn finish(self) -> Result<Segments> {
-        let index = self.space.finish(&self.catalog)?;
-        self.notes.end();
+        let index = self.vectors.finish(&self.catalog)?;
+        self.recorder.finish();
         Ok(index)
     }
 
-    /// See [`Filler::compact`].
+    /// See [`VectorWriter::compact`].
     pub fn compact(self) -> Result<Segments> {
-        self.space.compact(&self.catalog)
+        self.vectors.compact(&self.catalog)
     }
 
-    /// Indexes the papers' terms anew, if they are not counted as the papers have them.
-    pub fn mend_words(&self) -> Result<()> {
-        if self.catalog.counts_are_right()? { Ok(()) } else { self.catalog.index_words() }
+    /// Rebuilds the catalog's term index if its document frequencies do not match the papers.
+    pub fn repair_terms(&self) -> Result<()> {
+        if self.catalog.doc_freqs_are_correct()? { Ok(()) } else { self.catalog.rebuild_postings() }
     }
 
-    /// See [`Filler::leave_out_damage`].
-    pub fn leave_out_damage(self) -> Result<Segments> {
-        self.space.leave_out_damage(&self.catalog)
+    /// See [`VectorWriter::remove_damaged`].
+    pub fn remove_damaged(self) -> Result<Segments> {
+        self.vectors.remove_damaged(&self.catalog)
     }
 }
 
-/// The space of a model that is to take the place of the one in use.
-struct Next {
-    space: Filler,
+/// The vectors of the model that will replace the one in use.
+struct NextModel {
+    vectors: VectorWriter,
     _lock: WriteLock,
 }
 
-impl Next {
-    /// `None` if there is no such model, or another process fills its space: that takes the papers from the catalog.
-    fn open(data: &Path, catalog: &Catalog, devices: &Devices) -> Result<Option<Next>> {
+impl NextModel {
+    /// `None` if there is no such model, or another process writes its vectors; that process reads new papers from the
+    /// catalog.
+    fn open(data: &Path, catalog: &Catalog, devices: &Devices) -> Result<Option<NextModel>> {
         let Some(sha256) = catalog.next_space()? else { return Ok(None) };
         let Some(lock) = WriteLock::try_take(&next_lock_path(data))? else { return Ok(None) };
-        let Some(description) = Space::description(data, &sha256)? else { return Ok(None) };
+        let Some(description) = VectorStore::description(data, &sha256)? else { return Ok(None) };
         let model = description.open_model(Path::new(DEFAULT_MODELS_DIR))?;
-        let space = Filler::open(data, catalog, Arc::new(Encoder::load_on(&model, devices)?))?;
-        tracing::info!(
-            "papers are encoded by {} too, which is to take the place of the model in use",
-            model.name
-        );
-        Ok(Some(Next { space, _lock: lock }))
+        let vectors = VectorWriter::open(data, catalog, Arc::new(Encoder::load_on(&model, devices)?))?;
+        tracing::info!("papers are also encoded by {}, which will replace the model in use", model.name);
+        Ok(Some(NextModel { vectors, _lock: lock }))
     }
 }
 
-/// Deletes papers from a data folder; gives which of them were here. They are no answers from now on.
+/// Deletes papers, each given by any of its ids, from a data folder. Returns for each id whether its paper was present.
+/// Searches stop returning the papers immediately.
 ///
 /// # Errors
-/// [`Error::Data`] if there is nothing, or another process is writing.
+/// Returns [`Error::Data`] if nothing was ever ingested into the folder, or another process is writing.
 pub fn delete(data: &Path, ids: &[PaperId]) -> Result<Vec<bool>> {
     open_catalog(data)?;
     let _lock = WriteLock::take(&lock_path(data))?;
     let catalog = Catalog::create(&catalog_path(data))?;
-    for folder in Space::folders(data)? {
-        Directory::remove_if_ahead(&folder, &catalog)?;
+    for folder in VectorStore::folders(data)? {
+        SlotMap::remove_if_ahead(&folder, &catalog)?;
     }
     catalog.delete(ids)
 }

@@ -1,18 +1,18 @@
-//! Another model takes the place of the one in use.
+//! Replaces the model of a data folder.
 //!
-//! Its own file because it is the one way in which a data folder changes its model: a second space is filled from
-//! the catalog, beside the one that answers, and put in its place by one transaction when nothing is missing in it.
-//! Papers that are added meanwhile go to both: whoever adds them encodes them twice, or leaves that to the process
-//! that fills the second space. Cut short anywhere, the next run goes on.
+//! A second vector store is written from the catalog while the first one serves searches. When it is complete and has
+//! passed a check, one transaction puts it in use. Papers that are added meanwhile get vectors of both models: their
+//! writer encodes them twice, or leaves the second encoding to the process that writes the second store. An
+//! interrupted run is continued by the next one.
 
 use crate::error::{Error, Result};
-use crate::ingest::fill::Filler;
+use crate::ingest::vector_writer::VectorWriter;
 use crate::ingest::verify::damage_in;
-use crate::ingest::{lock_path, next_lock_path, open_catalog};
+use crate::ingest::{EncodeProgress, lock_path, next_lock_path, open_catalog};
 use crate::store::catalog::Catalog;
-use crate::store::directory::Directory;
 use crate::store::lock::WriteLock;
-use crate::store::space::{Description, Space};
+use crate::store::slot_map::SlotMap;
+use crate::store::vector_store::{Description, VectorStore};
 use likewise_encoder::Encoder;
 use likewise_index::probe;
 use likewise_index::{IndexStats, Segments};
@@ -20,118 +20,124 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// recall@10 that walks must reach in the new space against its exact scan.
-const LEAST_RECALL: f64 = 0.95;
+/// Minimum recall@10 of graph search in the new store, compared with an exact scan.
+const MIN_RECALL: f64 = 0.95;
 
-/// Fewer papers than this may be left to be encoded when a writer is asked to wait.
-const FEW: u64 = 1000;
+/// The write lock is taken only after a pass that encoded fewer texts than this, so that other writers wait briefly.
+const MAX_PENDING: u64 = 1000;
 
-/// Stored vectors that are asked for that.
-const ASKED: usize = 500;
+/// Number of stored vectors that are used as queries to measure the recall.
+const PROBES: usize = 500;
 
-/// Between two looks whether another process still writes.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Time between two attempts to take a lock that another process holds.
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long is waited for it before what it has written is encoded.
-const WAIT: Duration = Duration::from_secs(30);
+/// How long to wait for the write lock before encoding what its holder has written meanwhile.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(30);
 
-/// What a run is doing.
+/// What a run is doing, for display.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// Another process writes: who, and where.
+pub enum ReembedStep {
+    /// Waiting for a lock that another process holds: the process and the lock's path.
     Waiting(String),
-    /// So many texts of so many are encoded.
-    Encoding(usize, usize),
-    /// Everything is encoded, and is checked.
+    /// Encoding texts.
+    Encoding(EncodeProgress),
+    /// Everything is encoded; the new store is being checked.
     Checking,
 }
 
-/// What took over.
+/// The result of a completed run.
 #[derive(Debug, Clone)]
-pub struct TookOver {
-    /// Papers, each with a vector of the new model.
+pub struct ReembedReport {
+    /// Number of papers in the catalog.
     pub papers: usize,
-    /// recall@10 of walks in the new space.
+    /// recall@10 of graph search in the new store.
     pub recall: f64,
-    /// The new space's index.
+    /// The new store's index.
     pub index: IndexStats,
 }
 
-/// Fills the space of an encoder's model and puts it in the place of the one in use; `None` if it is that already,
-/// and then none is to take its place any more.
+/// Writes the vector store of the encoder's model and puts it in use. Returns `None` if that model is in use already;
+/// an interrupted replacement by another model is then cancelled.
 ///
 /// # Errors
-/// [`Error::Data`] if nothing was ever ingested, or the new space does not pass its check: then the old one stays in use.
-pub fn reembed(data: &Path, encoder: &Arc<Encoder>, mut told: impl FnMut(Step)) -> Result<Option<TookOver>> {
+/// Returns [`Error::Data`] if nothing was ever ingested, or the new store fails its check. The old store then stays
+/// in use.
+pub fn reembed(
+    data: &Path,
+    encoder: &Arc<Encoder>,
+    mut on_step: impl FnMut(ReembedStep),
+) -> Result<Option<ReembedReport>> {
     let path = open_catalog(data)?.path().to_path_buf();
     let catalog = Catalog::create(&path)?;
-    let _next = wait(&next_lock_path(data), Duration::MAX, &mut told)?;
+    let _next_lock = wait(&next_lock_path(data), Duration::MAX, &mut on_step)?;
     let fingerprint = &encoder.model().fingerprint;
     if catalog.space()?.as_ref() == Some(&fingerprint.sha256) {
-        catalog.forget_next_space()?;
+        catalog.remove_next_space()?;
         return Ok(None);
     }
-    Space::create(data, encoder.model())?;
+    VectorStore::create(data, encoder.model())?;
     catalog.set_next_space(&fingerprint.sha256)?;
-    let mut run = Run { data, catalog, encoder, told, checked: None };
-    let mut recall = run.fill()?;
-    // Held only for the few papers that came since, and for the change itself.
+    let mut run = ReembedRun { data, catalog, encoder, on_step, checked: None };
+    let mut recall = run.encode_and_check()?;
+    // Held only while the last few papers are encoded and the stores are switched.
     let _lock = loop {
-        match wait(&lock_path(data), WAIT, &mut run.told)? {
+        match wait(&lock_path(data), MAX_LOCK_WAIT, &mut run.on_step)? {
             Some(lock) => break lock,
-            None => recall = run.fill()?,
+            None => recall = run.encode_and_check()?,
         }
     };
-    let mut filler = run.open_filler()?;
-    filler.catch_up(&run.catalog, |done, all| (run.told)(Step::Encoding(done, all)))?;
-    filler.save_directory(&run.catalog)?;
-    let (papers, space) = (run.papers()?, run.open_space()?);
-    run.catalog.take_over(&fingerprint.sha256)?;
-    let index = Segments::open(space.path(), space.vectors().clone())?.stats();
-    Ok(Some(TookOver { papers, recall, index }))
+    let mut vectors = run.open_vector_writer()?;
+    vectors.catch_up(&run.catalog, |progress| (run.on_step)(ReembedStep::Encoding(progress)))?;
+    vectors.save_slot_map(&run.catalog)?;
+    let (papers, store) = (run.papers()?, run.open_store()?);
+    run.catalog.switch_space(&fingerprint.sha256)?;
+    let index = Segments::open(store.path(), store.vectors().clone())?.stats();
+    Ok(Some(ReembedReport { papers, recall, index }))
 }
 
-/// Removes the spaces of a data folder that are neither in use nor to be; gives what they said of themselves.
+/// Removes the vector stores of a data folder that are of neither the model in use nor the next model. Returns their
+/// descriptions.
 ///
 /// # Errors
-/// [`Error::Data`] if another process is writing.
+/// Returns [`Error::Data`] if another process is writing.
 pub fn drop_old(data: &Path) -> Result<Vec<Description>> {
     let path = open_catalog(data)?.path().to_path_buf();
     let _locks = [WriteLock::take(&lock_path(data))?, WriteLock::take(&next_lock_path(data))?];
     let catalog = Catalog::create(&path)?;
     let kept: Vec<String> = catalog.space()?.into_iter().chain(catalog.next_space()?).collect();
-    Space::remove_others(data, &kept)
+    VectorStore::remove_others(data, &kept)
 }
 
-/// Takes a lock when the process that has it lets go of it; `None` if it does not for so long.
-fn wait(path: &Path, time: Duration, told: &mut impl FnMut(Step)) -> Result<Option<WriteLock>> {
+/// Takes a lock as soon as it is free; `None` if it is not free within `timeout`.
+fn wait(path: &Path, timeout: Duration, on_step: &mut impl FnMut(ReembedStep)) -> Result<Option<WriteLock>> {
     let started = Instant::now();
     loop {
         match WriteLock::try_take(path)? {
             Some(lock) => return Ok(Some(lock)),
-            None if started.elapsed() > time => return Ok(None),
-            None => told(Step::Waiting(WriteLock::owner(path))),
+            None if started.elapsed() > timeout => return Ok(None),
+            None => on_step(ReembedStep::Waiting(WriteLock::describe_holder(path))),
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(LOCK_POLL_INTERVAL);
     }
 }
 
-/// What every part of a run needs.
-struct Run<'a, T> {
+/// The state of a run.
+struct ReembedRun<'a, T> {
     data: &'a Path,
     catalog: Catalog,
     encoder: &'a Arc<Encoder>,
-    told: T,
-    /// The index that passed the check, and its recall.
+    on_step: T,
+    /// The index that passed the last check, and its recall. `None`: not checked yet.
     checked: Option<(IndexStats, f64)>,
 }
 
-impl<T: FnMut(Step)> Run<'_, T> {
-    /// Encodes and indexes papers until only few come meanwhile, and checks what was made; gives the recall.
-    fn fill(&mut self) -> Result<f64> {
+impl<T: FnMut(ReembedStep)> ReembedRun<'_, T> {
+    /// Encodes and indexes papers until only few are added meanwhile, then checks the store. Returns the recall.
+    fn encode_and_check(&mut self) -> Result<f64> {
         loop {
-            let (encoded, index) = self.pass()?;
-            if encoded >= FEW {
+            let (encoded, index) = self.encode_pending()?;
+            if encoded >= MAX_PENDING {
                 continue;
             }
             let is_same = |(checked, _): &(IndexStats, f64)| {
@@ -145,59 +151,64 @@ impl<T: FnMut(Step)> Run<'_, T> {
         }
     }
 
-    /// Encodes and indexes what has no vector yet; gives how many texts that were.
-    fn pass(&mut self) -> Result<(u64, IndexStats)> {
-        let mut filler = self.open_filler()?;
-        let encoded = filler.catch_up(&self.catalog, |done, all| (self.told)(Step::Encoding(done, all)))?;
-        Ok((encoded, filler.finish(&self.catalog)?.stats()))
+    /// Encodes and indexes the papers without a vector. Returns how many texts were encoded, and the index.
+    fn encode_pending(&mut self) -> Result<(u64, IndexStats)> {
+        let mut vectors = self.open_vector_writer()?;
+        let encoded =
+            vectors.catch_up(&self.catalog, |progress| (self.on_step)(ReembedStep::Encoding(progress)))?;
+        Ok((encoded, vectors.finish(&self.catalog)?.stats()))
     }
 
-    fn open_filler(&self) -> Result<Filler> {
-        Filler::open(self.data, &self.catalog, Arc::clone(self.encoder))
+    fn open_vector_writer(&self) -> Result<VectorWriter> {
+        VectorWriter::open(self.data, &self.catalog, Arc::clone(self.encoder))
     }
 
-    /// Reads every byte of the new space, mends what is damaged, and asks it for what is in it.
+    /// Reads the new store completely, repairs damage, and measures the recall.
     fn check(&mut self) -> Result<f64> {
-        (self.told)(Step::Checking);
-        let mut space = self.open_space()?;
-        let damage = damage_in(&space)?;
+        (self.on_step)(ReembedStep::Checking);
+        let mut store = self.open_store()?;
+        let damage = damage_in(&store)?;
         if !damage.is_empty() {
-            damage.iter().for_each(|damage| tracing::warn!("{damage}; it is mended"));
-            space = self.mend()?;
+            damage.iter().for_each(|damage| tracing::warn!("{damage}; repairing it"));
+            store = self.repair()?;
         }
-        let index = Segments::open(space.path(), space.vectors().clone())?;
-        let recall = probe(&index, space.vectors(), ASKED);
-        if recall >= LEAST_RECALL {
+        let index = Segments::open(store.path(), store.vectors().clone())?;
+        let recall = probe(&index, store.vectors(), PROBES);
+        if recall >= MIN_RECALL {
             return Ok(recall);
         }
-        Err(self.failed(format!("got recall@10 {recall:.3} by walks, wanted {LEAST_RECALL}")))
+        Err(self.failed(format!("recall@10 of graph search must be at least {MIN_RECALL} (got {recall:.3})")))
     }
 
-    fn mend(&mut self) -> Result<Space> {
-        self.open_filler()?.leave_out_damage(&self.catalog)?;
-        self.pass()?;
-        self.open_space()
+    fn repair(&mut self) -> Result<VectorStore> {
+        self.open_vector_writer()?.remove_damaged(&self.catalog)?;
+        self.encode_pending()?;
+        self.open_store()
     }
 
-    fn open_space(&self) -> Result<Space> {
-        Space::open(self.data, &self.encoder.model().fingerprint)
+    fn open_store(&self) -> Result<VectorStore> {
+        VectorStore::open(self.data, &self.encoder.model().fingerprint)
     }
 
-    /// How many papers there are; an error if one has no vector that could have one.
+    /// Number of papers in the catalog.
+    ///
+    /// # Errors
+    /// Returns [`Error::Data`] if a paper has no vector although the model can read its text.
     fn papers(&self) -> Result<usize> {
-        let space = self.open_space()?;
-        let directory = Directory::of(&self.catalog, &space)?;
-        let waiting = directory.waiting(&Space::unreadable(space.path())?);
-        let (with, all) = (directory.papers() - waiting, self.catalog.count()?);
-        if with == all {
+        let store = self.open_store()?;
+        let slot_map = SlotMap::open(&self.catalog, &store)?;
+        let waiting = slot_map.waiting(&VectorStore::unreadable(store.path())?);
+        let (complete, all) = (slot_map.papers() - waiting, self.catalog.count()?);
+        if complete == all {
             return Ok(all);
         }
-        Err(self.failed(format!("{} of {all} papers have no vector, see the warnings", all.abs_diff(with))))
+        Err(self
+            .failed(format!("{} of {all} papers have no vector, see the warnings", all.abs_diff(complete))))
     }
 
-    fn failed(&self, what: String) -> Error {
+    fn failed(&self, problem: String) -> Error {
         Error::Data(format!(
-            "{}: {what} in the space of {}; the model in use stays in use",
+            "{}: {problem}, in the vectors of {}; the model in use stays in use",
             self.data.display(),
             self.encoder.model().name
         ))

@@ -1,9 +1,9 @@
-//! What is being taken in, and what was last: noted in the data folder, beside the papers.
+//! Records the progress of the current or last ingest in the data folder (`ingest.json`).
 //!
-//! Its own file because others read it meanwhile: a server's status page tells how far an ingest is that is another
-//! process. It is for people; nothing is decided by it, and a folder without it is whole.
+//! A server's status page shows it, also while another process ingests. It is for display only: no code depends on
+//! it, and the file may be missing.
 
-use super::{Counts, writer};
+use super::{Counts, writing_process};
 use likewise_base::disk::write_atomically;
 use likewise_papers::dump::BytesRead;
 use serde::{Deserialize, Serialize};
@@ -11,66 +11,65 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
-/// Longest time that is told, in seconds: what is a year from now is known to nobody.
-const MOST_TOLD: f64 = 31_536_000.0;
+/// Maximum remaining time that is displayed, in seconds: one year. Longer estimates are meaningless.
+const MAX_SECONDS_LEFT: f64 = 31_536_000.0;
 
-/// Least time between two notes of one run.
-const NOTED_EVERY: Duration = Duration::from_secs(1);
+/// Minimum time between two writes of the file during a run.
+const MIN_SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A run of ingest, as far as it was noted.
+/// A run of `ingest`, as it was last recorded.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Run {
-    /// Where papers come from: a file's name; empty for those that came over HTTP.
+pub struct IngestRun {
+    /// The file that is being read, without its folder; empty if the papers come over HTTP.
     pub source: String,
-    /// How much of it has been read, 0 to 1; `None` where its size is not known.
+    /// The fraction of the file that has been read, from 0 to 1. `None` if its size is unknown.
     pub share: Option<f64>,
-    /// What became of its entries, and those of the sources before it.
+    /// Counts of the entries of all files of this run.
     pub counts: Counts,
-    /// Seconds from the start of the run to this note.
+    /// Seconds from the start of the run to this record.
     pub seconds: f64,
-    /// Seconds from the start of this source to this note.
+    /// Seconds from the start of this file to this record.
     pub source_seconds: f64,
-    /// When this was noted, in seconds since 1970.
+    /// Unix time of this record, in seconds.
     pub noted: i64,
-    /// The number of the process.
+    /// Id of the process.
     pub process: u32,
-    /// Whether it came to its end.
+    /// Whether the run is complete.
     pub is_done: bool,
 }
 
-/// How a run is, by its note and by whether somebody writes.
+/// The state of a run, derived from its record and the write lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It goes on.
+pub enum IngestState {
+    /// In progress.
     Running,
-    /// It came to its end.
+    /// Complete.
     Done,
-    /// It was killed, or ended by an error.
+    /// Ended by an error, or killed.
     Interrupted,
 }
 
-impl Run {
-    /// The last run of a data folder, or the one that goes on; `None` if none was noted, or not in a way that this
-    /// version reads.
-    pub fn last(data: &Path) -> Option<(Run, State)> {
+impl IngestRun {
+    /// The current or last run of a data folder. `None` if there is no record that this version can read.
+    pub fn last(data: &Path) -> Option<(IngestRun, IngestState)> {
         let path = path(data);
-        // What is no file may never end.
+        // A pipe or a device may never end.
         let text = path.is_file().then(|| std::fs::read(&path).ok())??;
-        let mut run: Run = serde_json::from_slice(&text).ok()?;
+        let mut run: IngestRun = serde_json::from_slice(&text).ok()?;
         run.share = run.share.map(|share| share.clamp(0.0, 1.0));
         let state = match run.is_done {
-            true => State::Done,
-            // Somebody else may have the lock: to compact, to delete.
-            false if writer(data) == Some(run.process) => State::Running,
-            false => State::Interrupted,
+            true => IngestState::Done,
+            // Another process may hold the lock, to compact or to delete.
+            false if writing_process(data) == Some(run.process) => IngestState::Running,
+            false => IngestState::Interrupted,
         };
         Some((run, state))
     }
 
-    /// Seconds that the rest of this source takes, if it goes on as it did.
+    /// Estimated seconds until the rest of this file is read, at the rate so far. `None` if unknown or over a year.
     pub fn seconds_left(&self) -> Option<f64> {
         let share = self.share.filter(|share| *share > 0.0)?;
-        Some(self.source_seconds * (1.0 - share) / share).filter(|seconds| *seconds < MOST_TOLD)
+        Some(self.source_seconds * (1.0 - share) / share).filter(|seconds| *seconds < MAX_SECONDS_LEFT)
     }
 }
 
@@ -78,78 +77,79 @@ fn path(data: &Path) -> PathBuf {
     data.join("ingest.json")
 }
 
-/// Notes a run while it goes on.
-pub(super) struct Notes {
+/// Records a run while it is in progress.
+pub(super) struct RunRecorder {
     path: PathBuf,
-    run: Run,
+    run: IngestRun,
     bytes: Option<BytesRead>,
-    /// Entries that were read before this source.
+    /// Entries that were read before the current file.
     read_before: u64,
     started: Instant,
     source_started: Instant,
-    noted: Instant,
+    saved: Instant,
 }
 
-impl Notes {
-    /// Of a run that begins now.
-    pub fn new(data: &Path) -> Notes {
+impl RunRecorder {
+    /// Starts a run.
+    pub fn new(data: &Path) -> RunRecorder {
         let now = Instant::now();
-        let run = Run { process: std::process::id(), ..Run::default() };
-        Notes {
+        let run = IngestRun { process: std::process::id(), ..IngestRun::default() };
+        RunRecorder {
             path: path(data),
             run,
             bytes: None,
             read_before: 0,
             started: now,
             source_started: now,
-            noted: now,
+            saved: now,
         }
     }
 
-    /// From here on, entries come from a file.
-    pub fn reads(&mut self, source: &Path, bytes: BytesRead) {
-        let name = source.file_name().unwrap_or(source.as_os_str());
+    /// Records that the following entries come from the file at `path`.
+    pub fn start_source(&mut self, path: &Path, bytes: BytesRead) {
+        let name = path.file_name().unwrap_or(path.as_os_str());
         self.run.source = name.to_string_lossy().into_owned();
         self.bytes = Some(bytes);
         self.read_before = self.run.counts.read;
         self.source_started = Instant::now();
-        self.note();
+        self.save();
     }
 
-    /// More entries were taken; what an earlier run left to do is none of this one's, and its note stays until then.
-    pub fn took(&mut self, counts: Counts) {
+    /// Adds counts. The record of the previous run is kept until this one has read an entry, because catching up with
+    /// an interrupted run is not a new one.
+    pub fn add(&mut self, counts: Counts) {
         self.run.counts += counts;
-        if self.run.counts.read > 0 && self.noted.elapsed() >= NOTED_EVERY {
-            self.note();
+        if self.run.counts.read > 0 && self.saved.elapsed() >= MIN_SAVE_INTERVAL {
+            self.save();
         }
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     pub fn counts(&self) -> &Counts {
         &self.run.counts
     }
 
-    /// The run is at its end; one that took nothing in is none.
-    pub fn end(mut self) {
+    /// Records that the run is complete. A run that read no entries is not recorded.
+    pub fn finish(mut self) {
         if self.run.counts.read > 0 {
             self.run.is_done = true;
-            self.note();
+            self.save();
         }
     }
 
-    fn note(&mut self) {
+    fn save(&mut self) {
         let entries = self.run.counts.read - self.read_before;
-        self.run.share = self.bytes.as_ref().and_then(|bytes| bytes.share(entries));
+        self.run.share = self.bytes.as_ref().and_then(|bytes| bytes.fraction(entries));
         self.run.seconds = self.started.elapsed().as_secs_f64();
         self.run.source_seconds = self.source_started.elapsed().as_secs_f64();
         self.run.noted = OffsetDateTime::now_utc().unix_timestamp();
-        self.noted = Instant::now();
-        let noted = serde_json::to_vec_pretty(&self.run).map_err(|error| error.to_string());
-        let noted =
-            noted.and_then(|text| write_atomically(&self.path, &text).map_err(|error| error.to_string()));
-        if let Err(error) = noted {
-            // The papers are what counts.
-            tracing::warn!("{}: how far the ingest is could not be noted: {error}", self.path.display());
+        self.saved = Instant::now();
+        let json = serde_json::to_vec_pretty(&self.run).map_err(|error| error.to_string());
+        let written =
+            json.and_then(|json| write_atomically(&self.path, &json).map_err(|error| error.to_string()));
+        if let Err(error) = written {
+            // The papers are stored, so this is not an error of the ingest.
+            tracing::warn!("{}: the ingest's progress could not be recorded: {error}", self.path.display());
         }
     }
 }
@@ -162,33 +162,37 @@ mod tests {
     use likewise_papers::dump;
 
     #[test]
-    fn a_run_is_told_while_it_goes_on_and_when_it_was_stopped() {
+    fn the_last_run_is_running_interrupted_or_done() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path();
-        assert_eq!(Run::last(data), None);
+        assert_eq!(IngestRun::last(data), None);
         let lock = WriteLock::take(&lock_path(data)).unwrap();
-        let mut notes = Notes::new(data);
+        let mut recorder = RunRecorder::new(data);
         let file = data.join("dump.jsonl");
         std::fs::write(&file, r#"{"id": "2101.00001", "title": "Bees", "abstract": "They count."}"#).unwrap();
         let dump = dump::read(&file, None).unwrap();
         let bytes = dump.bytes_read.clone();
         assert_eq!(dump.entries.count(), 1);
-        notes.reads(&file, bytes);
-        notes.took(Counts { read: 7, ..Counts::default() });
-        let (run, state) = Run::last(data).unwrap();
-        assert_eq!((run.source.as_str(), run.share, state), ("dump.jsonl", Some(1.0), State::Running));
+        recorder.start_source(&file, bytes);
+        recorder.add(Counts { read: 7, ..Counts::default() });
+        let (run, state) = IngestRun::last(data).unwrap();
+        assert_eq!((run.source.as_str(), run.share, state), ("dump.jsonl", Some(1.0), IngestState::Running));
         assert_eq!(run.seconds_left(), Some(0.0));
         drop(lock);
-        assert_eq!(Run::last(data).unwrap().1, State::Interrupted);
-        notes.end();
-        let (run, state) = Run::last(data).unwrap();
-        assert_eq!((run.counts.read, state), (7, State::Done));
-        let mut notes = Notes::new(data);
-        notes.noted -= NOTED_EVERY;
-        notes.took(Counts { encoded: 7, ..Counts::default() });
-        notes.end();
-        assert_eq!(Run::last(data).unwrap().0.counts.read, 7, "one that took nothing in is none");
+        assert_eq!(IngestRun::last(data).unwrap().1, IngestState::Interrupted);
+        recorder.finish();
+        let (run, state) = IngestRun::last(data).unwrap();
+        assert_eq!((run.counts.read, state), (7, IngestState::Done));
+        let mut recorder = RunRecorder::new(data);
+        recorder.saved -= MIN_SAVE_INTERVAL;
+        recorder.add(Counts { encoded: 7, ..Counts::default() });
+        recorder.finish();
+        assert_eq!(
+            IngestRun::last(data).unwrap().0.counts.read,
+            7,
+            "a run that read no entries is not recorded"
+        );
         std::fs::write(path(data), "{").unwrap();
-        assert_eq!(Run::last(data), None);
+        assert_eq!(IngestRun::last(data), None);
     }
 }

@@ -1,8 +1,9 @@
-//! Rows with vectors in a Milvus collection: the only file that speaks to the engine.
+//! A client for the rows of a Milvus collection; no other module calls the SDK.
 //!
-//! Its calls wait for their answers on whichever thread makes them; what waits for the network is a runtime of its own.
-//! Seen on Milvus 2.3.5 and on milvus-lite 3.2.2: no filter templates, no partition key, no `order by` (2.3.5 has none of
-//! them, or has them wrong; nor can it read lists that are all empty), and answers of at most 4 MB, so what is large is asked for a page at a time.
+//! Its calls block the calling thread, while a runtime of its own waits for the network. It avoids filter templates,
+//! partition keys and `order by`, which Milvus 2.3.5 lacks or implements wrongly (it also cannot read lists that are
+//! all empty; tested with Milvus 2.3.5 and milvus-lite 3.2.2). The SDK reads at most 4 MB at once, so large results are
+//! read in pages.
 
 mod columns;
 mod filter;
@@ -10,12 +11,12 @@ mod row;
 mod settings;
 
 pub use filter::{and, has_one_of, is_one_of, list_of, quoted};
-pub use row::{Key, Row, Stored};
-pub use settings::{Consistency, Kind, Login, Settings, without_secrets};
+pub use row::{DayRange, PaperRow, RowKey, StoredRow};
+pub use settings::{Consistency, IndexKind, Login, Settings, without_secrets};
 
 use crate::error::{Error, Result};
 use columns::{
-    ID, LISTS, OF_STORED, VECTOR, columns, numbers, schema, small_numbers, stored, strings, vectors,
+    ARRAYS, ID, STORED_FIELDS, VECTOR, columns, days, integers, schema, stored_rows, strings, vectors,
 };
 use milvus::v2::FieldData;
 use milvus::v2::error::{Error as SdkError, Result as SdkResult};
@@ -28,72 +29,76 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// Rows that can be asked for at once, by the engine's own limits.
-pub const MOST: usize = 16_384;
+/// Maximum number of rows in one answer: a limit of Milvus.
+pub const MAX_ROWS: usize = 16_384;
 
-/// Longest document, in bytes: that of a string.
-pub const MAX_BYTES: usize = 65_535;
+/// Maximum number of bytes in a document: a limit of Milvus for strings.
+pub const MAX_DOCUMENT_BYTES: usize = 65_535;
 
-/// Bytes that a page may have, about: the SDK reads no answer of over 4 MB, and on the way they are twice as many.
+/// Approximate bytes in a page: the SDK reads at most 4 MB, and encoding doubles the size.
 const PAGE_BYTES: usize = 1 << 20;
 
-/// Documents in a page, at first; one of some that are very long is asked for again in halves.
-const PAGE: usize = 256;
+/// Documents in a page. A page of very long documents is read again in halves.
+const DOCUMENTS_PER_PAGE: usize = 256;
 
-/// Keys that a scan asks for at once, at most.
-const SCANNED: usize = 4096;
+/// Maximum number of keys that a scan reads at once.
+const MAX_SCAN_KEYS: usize = 4096;
 
-/// So few hits come with their documents at once.
-const FEW: usize = 50;
+/// Up to this many hits are read together with their documents.
+const MAX_HITS_WITH_DOCUMENTS: usize = 50;
 
-/// How long an engine may take to take a connection, and to answer, with all that is tried again at once.
-const TIMES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+/// Timeout for opening a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long it may take to answer where somebody waits.
-const SOON: Duration = Duration::from_secs(10);
+/// Timeout for a call with the SDK's own retries.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long it may take to write segments.
-const FLUSH: Duration = Duration::from_secs(60);
+/// Timeout for a call that a user waits for.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long it may take to say that it is there.
-const CHECK: Duration = Duration::from_secs(3);
+/// Timeout for flushing a collection.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Largest ef that HNSW takes.
+/// Timeout for a health check.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Largest `ef` that Milvus accepts.
 const MAX_EF: usize = 32_768;
 
-/// What waits for the network: shared, since connections are few and their callers wait elsewhere.
+/// Waits for the network. It is shared, because few connections are open and their callers block other threads.
 static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("milvus").enable_all().build()
 });
 
-/// A collection that is there.
+/// An existing collection.
 #[derive(Clone)]
 pub struct Milvus {
     client: ClientV2,
     settings: Settings,
     dimension: usize,
-    /// How long what fails for now is tried again.
-    patience: Duration,
+    /// How long failed calls are retried.
+    retry_time: Duration,
 }
 
-/// What a collection says of itself.
+/// The properties of a collection.
 pub type Properties = HashMap<String, String>;
 
 impl Milvus {
-    /// Connects to an engine; gives the collection that is there, and what it says of itself.
+    /// Opens a collection and reads its properties; `None` if it does not exist.
     ///
     /// # Errors
-    /// [`Error::Engine`] if the engine cannot be reached, or refuses.
+    /// Returns [`Error::Engine`] if the engine cannot be reached or reports an error, [`Error::Data`] if the collection
+    /// is not one of papers.
     pub fn open(settings: &Settings) -> Result<Option<(Milvus, Properties)>> {
         let client = connect(settings)?;
-        let (name, asked) = (settings.collection.clone(), client.clone());
+        let (name, caller) = (settings.collection.clone(), client.clone());
         let described = wait(settings, async move {
             let request = HasCollectionRequest::builder().collection_name(&name).build()?;
-            if !asked.has_collection(request).await?.exists() {
+            if !caller.has_collection(request).await?.exists() {
                 return Ok(None);
             }
             let request = DescribeCollectionRequest::builder().collection_name(&name).build()?;
-            asked.describe_collection(request).await.map(Some)
+            caller.describe_collection(request).await.map(Some)
         })?;
         let Some(described) = described else { return Ok(None) };
         let described = described.description();
@@ -103,21 +108,21 @@ impl Milvus {
         });
         let dimension = dimension.ok_or_else(|| {
             Error::Data(format!(
-                "{settings}: it is no collection of papers; name another, or one that is not there"
+                "{settings}: this is not a collection of papers; name another one, or one that does not exist yet"
             ))
         })?;
         let properties = described.get_properties().clone();
-        let milvus = Milvus { client, settings: settings.clone(), dimension, patience: Duration::ZERO };
+        let milvus = Milvus { client, settings: settings.clone(), dimension, retry_time: Duration::ZERO };
         Ok(Some((milvus, properties)))
     }
 
-    /// Makes a collection, which says of itself what is given.
+    /// Creates a collection with some properties.
     ///
     /// # Errors
-    /// As [`Milvus::open`].
+    /// Returns [`Error::Engine`] if the engine cannot be reached or reports an error.
     pub fn create(settings: &Settings, dimension: usize, properties: Properties) -> Result<Milvus> {
         let client = connect(settings)?;
-        let milvus = Milvus { client, settings: settings.clone(), dimension, patience: Duration::ZERO };
+        let milvus = Milvus { client, settings: settings.clone(), dimension, retry_time: Duration::ZERO };
         let request = CreateCollectionRequest::builder()
             .collection_name(&settings.collection)
             .schema(schema(dimension))
@@ -126,30 +131,30 @@ impl Milvus {
             .build();
         let client = milvus.client.clone();
         wait(settings, async move { client.create_collection(request?).await })?;
-        milvus.make_index()?;
+        milvus.create_index()?;
         Ok(milvus)
     }
 
-    fn make_index(&self) -> Result<()> {
+    fn create_index(&self) -> Result<()> {
         let (client, index, name) = (self.client.clone(), self.index(), self.settings.collection.clone());
         wait(&self.settings, async move {
-            // Not waited for: milvus-lite has no way to ask how far it is.
+            // Asynchronously, because milvus-lite cannot report the progress.
             let of = |index| {
                 CreateIndexRequest::builder().collection_name(&name).index_params(vec![index]).sync(false)
             };
             client.create_index(of(index).build()?).await?;
-            // Older servers have none of these, and look at every row.
-            for field in LISTS.into_iter().chain(["number", "first", "last"]) {
+            // Older servers lack these indexes and scan all rows instead.
+            for field in ARRAYS.into_iter().chain(["number", "first", "last"]) {
                 let index = IndexParam::new().field_name(field).index_type(IndexType::Inverted);
                 if let Err(error) = client.create_index(of(index).build()?).await {
-                    tracing::debug!("no index of {field}: {error}");
+                    tracing::debug!("cannot index {field}: {error}");
                 }
             }
             Ok(())
         })
     }
 
-    /// Brings it into memory, if it is not there.
+    /// Loads the collection into the engine's memory, unless it is loaded.
     pub fn load(&self) -> Result<()> {
         let load = || {
             let (client, replicas) = (self.client.clone(), self.settings.replicas);
@@ -157,82 +162,90 @@ impl Milvus {
                 .collection_name(self.name())
                 .replica_number(replicas)
                 .build();
-            // It takes as long as there are papers.
+            // Without a timeout, because the time grows with the number of papers.
             wait(&self.settings, async move { client.load_collection(request?).await })
         };
-        // Whoever made it may have been killed before there was an index.
-        load().or_else(|error| self.make_index().and_then(|()| load()).map_err(|_| error))
+        // The process that created the collection may have been killed before it created the index.
+        load().or_else(|error| self.create_index().and_then(|()| load()).map_err(|_| error))
     }
 
-    /// The same for whoever writes: it sees all that was written before, by anybody, and tries again for so long what fails
-    /// for now.
-    pub fn for_writing(mut self, patience: Duration) -> Milvus {
+    /// Configures the client for writing: it reads everything that any client has written, and retries failed calls for
+    /// `retry_time`.
+    pub fn for_writing(mut self, retry_time: Duration) -> Milvus {
         self.settings.consistency = Consistency::Strong;
-        self.patience = patience;
+        self.retry_time = retry_time;
         self
     }
 
-    /// Where it is, and how it is asked.
+    /// The address and options of the collection.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Values of a vector.
+    /// The number of values in a vector.
     pub fn dimension(&self) -> usize {
         self.dimension
     }
 
-    /// Whether the engine is there and the collection can be asked; and what that says of itself.
+    /// Checks that the collection answers queries, and returns its properties.
     pub fn check(&self) -> Result<Properties> {
         let client = self.client.clone();
         let request = DescribeCollectionRequest::builder().collection_name(self.name()).build();
         let count = QueryRequest::builder().collection_name(self.name()).output_fields(["count(*)"]);
         let count = count.consistency_level(ConsistencyLevel::Eventually).build();
         let checked = self.wait(async move {
-            let asked = async {
+            let check = async {
                 let described = client.describe_collection(request?).await?;
-                // One that has just come back can be described some time before it can be asked.
+                // An engine that has just restarted describes a collection some time before it can query it.
                 client.query(count?).await?;
                 Ok(described.description().get_properties().clone())
             };
-            tokio::time::timeout(CHECK, asked).await.ok().transpose()
+            tokio::time::timeout(CHECK_TIMEOUT, check).await.ok().transpose()
         })?;
-        checked.ok_or_else(|| Error::Engine(format!("{}: no answer in {} s", self.settings, CHECK.as_secs())))
+        let seconds = CHECK_TIMEOUT.as_secs();
+        checked.ok_or_else(|| Error::Engine(format!("{}: no answer in {seconds} s", self.settings)))
     }
 
-    /// The nearest rows that pass a filter, nearest first; `effort` is how many candidates are looked at, at least.
-    pub fn search(&self, vector: &[f32], k: usize, filter: &str, effort: usize) -> Result<Vec<Near>> {
-        if k <= FEW {
-            match self.search_once(vector, k, filter, effort, true) {
-                Err(Error::Engine(message)) if message.contains(TOO_LARGE) => {}
+    /// The `k` nearest rows that pass a filter, nearest first. At least `min_candidates` are examined; 0: as
+    /// configured.
+    pub fn search(
+        &self,
+        vector: &[f32],
+        k: usize,
+        filter: &str,
+        min_candidates: usize,
+    ) -> Result<Vec<NearestRow>> {
+        if k <= MAX_HITS_WITH_DOCUMENTS {
+            match self.search_for("document", vector, k, filter, min_candidates) {
+                Err(Error::Engine(message)) if message.contains(TOO_LARGE_MESSAGE) => {}
                 answer => return answer,
             }
         }
-        let mut near = self.search_once(vector, k, filter, effort, false)?;
+        let mut near = self.search_for(ID, vector, k, filter, min_candidates)?;
         let ids: Vec<String> = near.iter().map(|near| near.id.clone()).collect();
         let mut documents = self.documents(&ids)?;
         near.retain_mut(|near| documents.remove(&near.id).map(|document| near.document = document).is_some());
         Ok(near)
     }
 
-    fn search_once(
+    /// As [`Milvus::search`], in one call that reads `field`; documents are empty unless that is `document`.
+    fn search_for(
         &self,
+        field: &str,
         vector: &[f32],
         k: usize,
         filter: &str,
-        effort: usize,
-        documents: bool,
-    ) -> Result<Vec<Near>> {
-        let (client, k) = (self.client.clone(), k.min(MOST));
-        let fields: &[&str] = if documents { &["document"] } else { &[ID] };
+        min_candidates: usize,
+    ) -> Result<Vec<NearestRow>> {
+        let (client, k) = (self.client.clone(), k.min(MAX_ROWS));
         let request = SearchRequest::builder()
             .collection_name(self.name())
             .vector_field(VECTOR)
             .vectors(SearchVectors::Float(vec![vector.to_vec()]))
             .filter(filter)
-            .output_fields(fields.iter().copied())
+            .output_fields([field])
             .limit(k as i64)
-            .extra_params(self.search_params(k, effort))
+            .extra_params(self.search_params(k, min_candidates))
             .consistency_level(self.consistency())
             .build();
         self.wait(async move {
@@ -244,7 +257,7 @@ impl Milvus {
             };
             let mut documents = strings(found.get_output_fields(), "document").into_iter();
             let scored = ids.into_iter().zip(found.get_scores());
-            let near = |(id, score): (String, &f32)| Near {
+            let near = |(id, score): (String, &f32)| NearestRow {
                 id,
                 score: score.clamp(-1.0, 1.0),
                 document: documents.next().unwrap_or_default(),
@@ -253,81 +266,85 @@ impl Milvus {
         })
     }
 
-    /// The documents of rows, by their ids; those that are not there are left out.
+    /// The documents of rows by their ids; ids of missing rows are left out.
     pub fn documents(&self, ids: &[String]) -> Result<HashMap<String, String>> {
         let mut found = HashMap::with_capacity(ids.len());
-        for page in ids.chunks(PAGE) {
-            let stored = self.in_halves(page, |ids| self.stored(&is_one_of(ID, ids), ids.len()))?;
-            found.extend(stored.into_iter().map(|stored| (stored.id, stored.document)));
+        for page in ids.chunks(DOCUMENTS_PER_PAGE) {
+            let rows = self.in_halves(page, |ids| self.stored(&is_one_of(ID, ids), ids.len()))?;
+            found.extend(rows.into_iter().map(|row| (row.id, row.document)));
         }
         Ok(found)
     }
 
-    /// The vectors of rows, by their ids; those that are not there are left out.
+    /// The vectors of rows by their ids; ids of missing rows are left out.
     pub fn vectors(&self, ids: &[String]) -> Result<HashMap<String, Vec<f32>>> {
         let mut found = HashMap::with_capacity(ids.len());
-        for page in ids.chunks(self.vectors_in_page()) {
+        for page in ids.chunks(self.vectors_per_page()) {
             let rows = self.query(&is_one_of(ID, page), &[ID, VECTOR], Some(page.len()))?;
             found.extend(strings(&rows, ID).into_iter().zip(vectors(&rows)));
         }
         Ok(found)
     }
 
-    /// Rows by their ids; those that are not there are left out.
-    pub fn rows(&self, ids: &[String]) -> Result<Vec<Stored>> {
+    /// The rows with some ids; ids of missing rows are left out.
+    pub fn rows(&self, ids: &[String]) -> Result<Vec<StoredRow>> {
         let mut rows = Vec::with_capacity(ids.len());
-        for page in ids.chunks(PAGE) {
+        for page in ids.chunks(DOCUMENTS_PER_PAGE) {
             rows.extend(self.in_halves(page, |ids| self.stored(&is_one_of(ID, ids), ids.len()))?);
         }
         Ok(rows)
     }
 
-    /// The ids of rows that pass a filter, at most so many.
+    /// The ids of at most `limit` rows that pass a filter.
     pub fn ids(&self, filter: &str, limit: usize) -> Result<Vec<String>> {
         self.query(filter, &[ID], Some(limit)).map(|rows| strings(&rows, ID))
     }
 
-    /// A row that passes a filter, and its vector, if that is wanted.
-    pub fn look_up(&self, filter: &str, with_vector: bool) -> Result<Option<(Stored, Option<Vec<f32>>)>> {
-        let mut fields = OF_STORED.to_vec();
-        fields.extend(with_vector.then_some(VECTOR));
+    /// A row that passes a filter; `None` if there is none.
+    pub fn look_up(&self, filter: &str) -> Result<Option<StoredRow>> {
+        Ok(self.stored(filter, 1)?.pop())
+    }
+
+    /// A row that passes a filter, and its vector; `None` if there is none.
+    pub fn look_up_with_vector(&self, filter: &str) -> Result<Option<(StoredRow, Option<Vec<f32>>)>> {
+        let fields = [&STORED_FIELDS[..], &[VECTOR]].concat();
         let rows = self.query(filter, &fields, Some(1))?;
-        Ok(stored(&rows).pop().map(|row| (row, vectors(&rows).pop())))
+        Ok(stored_rows(&rows).pop().map(|row| (row, vectors(&rows).pop())))
     }
 
-    /// The ids of rows that pass a filter, and where they are by date.
-    pub fn keys(&self, filter: &str, limit: usize) -> Result<Vec<Key>> {
+    /// The keys of at most `limit` rows that pass a filter, in no order.
+    pub fn keys(&self, filter: &str, limit: usize) -> Result<Vec<RowKey>> {
         let rows = self.query(filter, &[ID, "first", "last", "number"], Some(limit))?;
-        let days = small_numbers(&rows, "first").into_iter().zip(small_numbers(&rows, "last"));
-        let places = days.zip(numbers(&rows, "number"));
-        let key = |((days, number), id)| Key { days, number, id };
-        Ok(places.zip(strings(&rows, ID)).map(key).collect())
+        let order = days(&rows).zip(integers(&rows, "number"));
+        let key = |((days, number), id)| RowKey { days, number, id };
+        Ok(order.zip(strings(&rows, ID)).map(key).collect())
     }
 
-    /// How many rows pass a filter.
+    /// The number of rows that pass a filter.
     pub fn count(&self, filter: &str) -> Result<usize> {
         let rows = self.query(filter, &["count(*)"], None)?;
-        let count = numbers(&rows, "count(*)").first().copied().unwrap_or_default();
+        let count = integers(&rows, "count(*)").first().copied().unwrap_or_default();
         Ok(usize::try_from(count).unwrap_or_default())
     }
 
-    /// Every row that passes a filter and has `from` or a larger number, some at a time, in the order of their numbers.
+    /// Passes the keys of all rows that pass a filter and have at least the number `from` to `take`, in chunks sorted
+    /// by number.
     ///
-    /// Not by the engine's own iterator: over two shards of 2.3.5 it ended before the last rows. What is counted first and
-    /// then asked for as a whole is whole.
+    /// Does not use the engine's iterator, which missed the last rows over two shards of Milvus 2.3.5. Instead, each
+    /// chunk is counted first and then read completely.
     pub fn scan(
         &self,
         filter: &str,
         mut from: i64,
-        mut take: impl FnMut(Vec<Key>) -> Result<()>,
+        mut take: impl FnMut(Vec<RowKey>) -> Result<()>,
     ) -> Result<()> {
-        let mut left = self.count(&and(filter, &format!("number >= {from}")))?;
+        let mut remaining = self.count(&and(filter, &format!("number >= {from}")))?;
         let mut step = i64::MAX - from;
-        while left > 0 && from < i64::MAX {
+        while remaining > 0 && from < i64::MAX {
             let to = from.saturating_add(step);
             let within = and(filter, &format!("number >= {from} and number < {to}"));
             let count = self.count(&within)?;
-            if count > SCANNED && step > 1 {
+            if count > MAX_SCAN_KEYS && step > 1 {
                 step /= 2;
                 continue;
             }
@@ -336,22 +353,22 @@ impl Milvus {
                 keys.sort_unstable_by_key(|key| key.number);
                 take(keys)?;
             }
-            left = left.saturating_sub(count);
+            remaining = remaining.saturating_sub(count);
             from = to;
-            if count < SCANNED / 4 {
+            if count < MAX_SCAN_KEYS / 4 {
                 step = step.saturating_mul(2);
             }
         }
         Ok(())
     }
 
-    /// Writes rows, in place of those with their ids; when it returns, they are kept.
-    pub fn upsert(&self, rows: &[Row]) -> Result<()> {
+    /// Writes rows durably, replacing those with the same ids.
+    pub fn upsert(&self, rows: &[PaperRow]) -> Result<()> {
         let size = (4 * PAGE_BYTES / (self.dimension * 4 + 4096)).max(1);
         for rows in rows.chunks(size) {
             let insert = InsertRequest::builder().collection_name(self.name()).columns(columns(rows)).build();
-            let insert = insert.map_err(|error| self.refused(&error))?;
-            self.patiently(|| {
+            let insert = insert.map_err(|error| self.invalid_request(&error))?;
+            self.with_retries(|| {
                 let (client, insert) = (self.client.clone(), insert.clone());
                 async move { client.upsert(UpsertRequest::builder().insert(insert).build()?).await.map(drop) }
             })?;
@@ -359,35 +376,37 @@ impl Milvus {
         Ok(())
     }
 
-    /// Deletes rows by their ids; when it returns, that is kept, and seen by a writer's strict reads and all after them.
+    /// Deletes rows durably by their ids. A writer's reads see the deletion at once, and after them so do all other
+    /// reads.
     pub fn delete(&self, ids: &[String]) -> Result<()> {
-        for ids in ids.chunks(PAGE) {
+        for ids in ids.chunks(DOCUMENTS_PER_PAGE) {
             let filter = is_one_of(ID, ids);
-            self.patiently(|| {
+            self.with_retries(|| {
                 let (client, name, filter) = (self.client.clone(), self.name().to_string(), filter.clone());
                 async move {
                     let request = DeleteRequest::builder().collection_name(name).filter(filter).build()?;
                     client.delete(request).await.map(drop)
                 }
             })?;
-            // 2.3.5 says no time of a delete that a reader could wait for, as it does of what is written.
+            // Milvus 2.3.5 returns no timestamp for a deletion that later reads could wait for, as it does for inserts:
+            // this strongly consistent read waits for it.
             self.count(&filter)?;
         }
         Ok(())
     }
 
-    /// Has what was written brought into segments, which get their index in time.
+    /// Seals the rows written so far into segments, which the engine then indexes.
     pub fn flush(&self) -> Result<()> {
         let flush = || {
             let (client, name) = (self.client.clone(), self.name().to_string());
-            let wait = i64::try_from(FLUSH.as_millis()).unwrap_or(i64::MAX);
+            let wait = i64::try_from(FLUSH_TIMEOUT.as_millis()).unwrap_or(i64::MAX);
             let request = FlushRequest::builder().collection_names([name]).wait_flushed_ms(wait).build();
             async move { client.flush(request?).await.map(drop) }
         };
         wait(&self.settings, flush())
     }
 
-    /// How many of so many rows are in the index of the vectors. The engine counts those that others have replaced, too.
+    /// The number of rows in the vector index, at most `rows`: the engine counts replaced rows too.
     pub fn indexed(&self, rows: usize) -> Result<usize> {
         let client = self.client.clone();
         let request = DescribeIndexRequest::builder().collection_name(self.name()).field_name(VECTOR).build();
@@ -414,45 +433,45 @@ impl Milvus {
     fn index(&self) -> IndexParam {
         let Settings { kind, m, ef_construction, .. } = self.settings;
         let (kind, params) = match kind {
-            Kind::Hnsw => (IndexType::Hnsw, vec![("M", m), ("efConstruction", ef_construction)]),
-            Kind::DiskAnn => (IndexType::DiskAnn, Vec::new()),
-            Kind::IvfRabitq => (IndexType::IvfRabitq, vec![("nlist", LISTS_OF_IVF)]),
+            IndexKind::Hnsw => (IndexType::Hnsw, vec![("M", m), ("efConstruction", ef_construction)]),
+            IndexKind::DiskAnn => (IndexType::DiskAnn, Vec::new()),
+            IndexKind::IvfRabitq => (IndexType::IvfRabitq, vec![("nlist", IVF_LISTS)]),
         };
         let params = params.into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let index = IndexParam::new().field_name(VECTOR).index_type(kind).metric_type(MetricType::Cosine);
         index.extra_params(params)
     }
 
-    fn search_params(&self, k: usize, effort: usize) -> HashMap<String, String> {
-        let effort = effort.max(self.settings.ef).max(k + k / 2).min(MAX_EF);
+    fn search_params(&self, k: usize, min_candidates: usize) -> HashMap<String, String> {
+        let ef = min_candidates.max(self.settings.ef).max(k + k / 2).min(MAX_EF);
         let name = match self.settings.kind {
-            Kind::Hnsw => "ef",
-            Kind::DiskAnn => "search_list",
-            Kind::IvfRabitq => "nprobe",
+            IndexKind::Hnsw => "ef",
+            IndexKind::DiskAnn => "search_list",
+            IndexKind::IvfRabitq => "nprobe",
         };
-        HashMap::from([(name.to_string(), effort.to_string())])
+        HashMap::from([(name.to_string(), ef.to_string())])
     }
 
-    /// Vectors that fit a page.
-    fn vectors_in_page(&self) -> usize {
+    /// The number of vectors in a page.
+    fn vectors_per_page(&self) -> usize {
         (PAGE_BYTES / (4 * self.dimension)).clamp(16, 1000)
     }
 
-    fn stored(&self, filter: &str, limit: usize) -> Result<Vec<Stored>> {
-        self.query(filter, &OF_STORED, Some(limit)).map(|rows| stored(&rows))
+    fn stored(&self, filter: &str, limit: usize) -> Result<Vec<StoredRow>> {
+        self.query(filter, &STORED_FIELDS, Some(limit)).map(|rows| stored_rows(&rows))
     }
 
-    /// A page, or that of each half if it is more than can be read at once.
+    /// Reads a page; if the answer is too large, reads each half of it.
     fn in_halves<T>(
         &self,
         ids: &[String],
-        ask: impl Fn(&[String]) -> Result<Vec<T>> + Copy,
+        read: impl Fn(&[String]) -> Result<Vec<T>> + Copy,
     ) -> Result<Vec<T>> {
-        match ask(ids) {
-            Err(Error::Engine(message)) if message.contains(TOO_LARGE) && ids.len() > 1 => {
+        match read(ids) {
+            Err(Error::Engine(message)) if message.contains(TOO_LARGE_MESSAGE) && ids.len() > 1 => {
                 let (first, second) = ids.split_at(ids.len() / 2);
-                let mut all = self.in_halves(first, ask)?;
-                all.extend(self.in_halves(second, ask)?);
+                let mut all = self.in_halves(first, read)?;
+                all.extend(self.in_halves(second, read)?);
                 Ok(all)
             }
             answer => answer,
@@ -463,12 +482,12 @@ impl Milvus {
         let query = QueryRequest::builder().collection_name(self.name()).filter(filter);
         let query = query.consistency_level(self.consistency()).output_fields(fields.iter().copied());
         let query = match limit {
-            // One is refused that asks for none.
-            Some(limit) => query.limit(limit.clamp(1, MOST) as i64),
+            // Milvus refuses a limit of 0.
+            Some(limit) => query.limit(limit.clamp(1, MAX_ROWS) as i64),
             None => query,
         };
-        let query = query.build().map_err(|error| self.refused(&error))?;
-        self.patiently(|| {
+        let query = query.build().map_err(|error| self.invalid_request(&error))?;
+        self.with_retries(|| {
             let (client, query) = (self.client.clone(), query.clone());
             async move { Ok(client.query(query).await?.results().get_output_fields().to_vec()) }
         })
@@ -478,17 +497,17 @@ impl Milvus {
         &self,
         call: impl Future<Output = SdkResult<T>> + Send + 'static,
     ) -> Result<T> {
-        let limit = self.patience.clamp(SOON, TIMES.1);
+        let timeout = self.retry_time.clamp(QUERY_TIMEOUT, CALL_TIMEOUT);
         wait(&self.settings, async move {
-            match tokio::time::timeout(limit, call).await {
+            match tokio::time::timeout(timeout, call).await {
                 Ok(answer) => answer,
-                Err(_) => Err(SdkError::Timeout(format!("no answer in {} s", limit.as_secs()))),
+                Err(_) => Err(SdkError::Timeout(format!("no answer in {} s", timeout.as_secs()))),
             }
         })
     }
 
-    /// Tries again what fails for now, less and less often, as long as [`Milvus::for_writing`] says.
-    fn patiently<T, F>(&self, call: impl Fn() -> F) -> Result<T>
+    /// Retries a failed call with growing pauses, for the time given to [`Milvus::for_writing`].
+    fn with_retries<T, F>(&self, call: impl Fn() -> F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = SdkResult<T>> + Send + 'static,
@@ -496,12 +515,12 @@ impl Milvus {
         let (started, mut pause) = (Instant::now(), Duration::from_millis(100));
         loop {
             match self.wait(call()) {
-                // One that is too large is so the next time, too.
-                Err(Error::Engine(message)) if message.contains(TOO_LARGE) => {
+                // An answer that is too large would be too large again.
+                Err(Error::Engine(message)) if message.contains(TOO_LARGE_MESSAGE) => {
                     return Err(Error::Engine(message));
                 }
-                Err(error) if started.elapsed() + pause < self.patience => {
-                    tracing::warn!("{error}; trying again in {:.1} s", pause.as_secs_f64());
+                Err(error) if started.elapsed() + pause < self.retry_time => {
+                    tracing::warn!("{error}; retrying in {:.1} s", pause.as_secs_f64());
                     std::thread::sleep(pause);
                     pause = (2 * pause).min(Duration::from_secs(10));
                 }
@@ -510,50 +529,52 @@ impl Milvus {
         }
     }
 
-    fn refused(&self, error: &SdkError) -> Error {
+    fn invalid_request(&self, error: &SdkError) -> Error {
         Error::Engine(format!("{}: {error}", self.settings))
     }
 }
 
-/// A row that is near to what was asked.
+/// A row near to the query vector.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Near {
-    /// See [`Row::id`].
+pub struct NearestRow {
+    /// See [`PaperRow::id`].
     pub id: String,
-    /// Cosine, -1 to 1.
+    /// The cosine, -1 to 1.
     pub score: f32,
-    /// See [`Row::document`].
+    /// See [`PaperRow::document`].
     pub document: String,
 }
 
-/// Lists of an IVF index.
-const LISTS_OF_IVF: usize = 4096;
+/// Number of lists in an IVF index.
+const IVF_LISTS: usize = 4096;
 
-/// In the SDK's error when an answer is longer than it reads.
-const TOO_LARGE: &str = "message length too large";
+/// Part of the SDK's error message for an answer that is larger than it reads.
+const TOO_LARGE_MESSAGE: &str = "message length too large";
 
-/// Says why there is nobody, which the SDK takes for being slow.
-fn knock(settings: &Settings) -> Result<()> {
-    let nobody = |error: std::io::Error| {
-        Error::Engine(format!("{settings}: {error}; is the server up, and can it be reached from here?"))
-    };
-    let mut answer = Err(std::io::Error::other("no such host"));
-    for address in settings.host.to_socket_addrs().map_err(nobody)? {
-        answer = answer.or_else(|_| TcpStream::connect_timeout(&address, TIMES.0).map(drop));
+/// What to do if the server does not answer.
+const UNREACHABLE_HINT: &str = "check that the server is running and can be reached from this machine";
+
+/// Probes the port, because the SDK reports an unreachable server as a timeout.
+fn probe_port(settings: &Settings) -> Result<()> {
+    let unreachable =
+        |error: std::io::Error| Error::Engine(format!("{settings}: {error}; {UNREACHABLE_HINT}"));
+    let mut connected = Err(std::io::Error::other("no such host"));
+    for address in settings.host.to_socket_addrs().map_err(unreachable)? {
+        connected = connected.or_else(|_| TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map(drop));
     }
-    answer.map_err(nobody)
+    connected.map_err(unreachable)
 }
 
 fn connect(settings: &Settings) -> Result<ClientV2> {
-    knock(settings)?;
+    probe_port(settings)?;
     let scheme = if settings.tls { "https" } else { "http" };
-    // What a caller waits for is tried again a few times at once; what is written, by `Milvus::patiently`.
-    let retry = RetryConfig::new().max_attempts(3).max_retry_timeout(TIMES.1);
+    // The SDK retries a few times at once. Longer retries, for writes, are those of `Milvus::with_retries`.
+    let retry = RetryConfig::new().max_attempts(3).max_retry_timeout(CALL_TIMEOUT);
     let mut config = ConnectConfig::new()
         .uri(format!("{scheme}://{}", settings.host))
         .secure(settings.tls)
-        .connect_timeout(TIMES.0)
-        .rpc_timeout(TIMES.1)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .rpc_timeout(CALL_TIMEOUT)
         .telemetry(TelemetryConfig::new().enabled(false))
         .retry(retry);
     if !settings.database.is_empty() {
@@ -565,41 +586,39 @@ fn connect(settings: &Settings) -> Result<ClientV2> {
         Login::Token(token) => config.token(token),
     };
     if let Some(path) = &settings.ca {
-        // The SDK reads it, and would say less of it.
+        // Read here only to check it: the SDK's error would not name the file.
         std::fs::read(path).map_err(Error::io(path))?;
         config = config.ca_certificate(path.display().to_string());
     }
     let connected = wait(settings, async move { ClientV2::new(&config).await });
     connected.map_err(|error| {
-        let to_do = match error.to_string().contains("Unauthenticated") {
-            true => {
-                "say who asks by LIKEWISE_INDEX_USER and LIKEWISE_INDEX_PASSWORD, or LIKEWISE_INDEX_TOKEN"
-            }
-            false => "is the server up, and can it be reached from here?",
+        let hint = match error.to_string().contains("Unauthenticated") {
+            true => "set LIKEWISE_INDEX_USER and LIKEWISE_INDEX_PASSWORD, or LIKEWISE_INDEX_TOKEN",
+            false => UNREACHABLE_HINT,
         };
-        Error::Engine(format!("{error}; {to_do}"))
+        Error::Engine(format!("{error}; {hint}"))
     })
 }
 
-/// Runs a call where the network is waited for, and waits for its answer here.
+/// Runs a call on the runtime and blocks until it returns.
 fn wait<T: Send + 'static>(
     settings: &Settings,
     call: impl Future<Output = SdkResult<T>> + Send + 'static,
 ) -> Result<T> {
-    let away = |cause: &dyn std::fmt::Display| Error::Engine(format!("{settings}: {cause}"));
-    let runtime = RUNTIME.as_ref().map_err(|error| away(error))?;
+    let failed = |cause: &dyn std::fmt::Display| Error::Engine(format!("{settings}: {cause}"));
+    let runtime = RUNTIME.as_ref().map_err(|error| failed(error))?;
     let (sender, answer) = sync_channel(1);
     runtime.spawn(async move { drop(sender.send(call.await)) });
-    let answer = answer.recv().map_err(|_| away(&"the call ended without an answer"))?;
-    answer.map_err(|error| match told(&error) {
-        gone if gone.contains("collection not found") => {
-            away(&"the collection is not there any more; ingest or copy its papers again")
+    let answer = answer.recv().map_err(|_| failed(&"the call ended without an answer"))?;
+    answer.map_err(|error| match one_line(&error) {
+        message if message.contains("collection not found") => {
+            failed(&"the collection does not exist any more; ingest or copy its papers again")
         }
-        cause => away(&cause),
+        message => failed(&message),
     })
 }
 
-/// What happened, in a line.
-fn told(error: &SdkError) -> String {
+/// The message of an error, on one line.
+fn one_line(error: &SdkError) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,40 +1,37 @@
-//! Filters as the engine's expressions.
+//! Translates filters to Milvus expressions.
 //!
-//! Its own file because the meaning of a filter is the catalog's, and this says the same in another language. Of names of
-//! three words and more, an expression can only say which words are there, and not that they stand together: what passes
-//! is looked at again.
+//! They must pass the same papers as the catalog's filters. For names of three or more words, an expression can test
+//! only that an author list has all the words, not that they belong to one name; these papers must be checked again.
 
 use super::rows::day_number;
 use crate::error::{Error, Result};
 use crate::milvus::engine::{and, has_one_of, list_of};
-use crate::store::catalog::{Filter, Parts, Words};
+use crate::store::catalog::{AuthorName, Filter, NormalizedFilter};
 use likewise_papers::Paper;
 use std::collections::BTreeSet;
 
-/// Names of three words and more, of a filter: what passes is looked at again, paper by paper.
-const MOST_LONG: usize = 64;
+/// Maximum number of names of three or more words in a filter: each paper that may match is read and checked.
+const MAX_LONG_NAMES: usize = 64;
 
-/// What passes a filter.
+/// A filter as an expression.
 #[derive(Debug, PartialEq)]
-pub enum Passing {
-    /// Nothing.
+pub enum FilterExpression {
+    /// No paper passes.
     Nothing,
-    /// The rows that pass an expression (all, by an empty one), if they also pass a look at their authors.
-    Some(String, Authors),
+    /// The papers whose rows pass the expression (an empty one passes all) and, if there are names, which [`is_by`] one
+    /// of them.
+    Rows(String, Option<Vec<AuthorName>>),
 }
 
-/// Names, one of which a paper must have among its authors; `None`, if that need not be looked at.
-pub type Authors = Option<Vec<Words>>;
-
-/// What passes a filter.
+/// Translates a filter.
 ///
 /// # Errors
-/// What is wrong with it.
-pub fn passing(filter: &Filter) -> Result<Passing> {
-    let Parts { ids, published, categories, venues, sources, authors } = filter.parts()?;
+/// Returns [`Error::Invalid`] if the filter is invalid or has more than [`MAX_LONG_NAMES`] long names.
+pub fn expression_of(filter: &Filter) -> Result<FilterExpression> {
+    let NormalizedFilter { ids, published, categories, venues, sources, authors } = filter.normalized()?;
     let lists = [&ids, &categories, &venues, &sources, &authors];
     if lists.into_iter().flatten().any(BTreeSet::is_empty) {
-        return Ok(Passing::Nothing);
+        return Ok(FilterExpression::Nothing);
     }
     let mut expression = if filter.withdrawn { String::new() } else { "withdrawn == false".into() };
     let mut add = |part: &str| expression = and(&expression, part);
@@ -42,7 +39,7 @@ pub fn passing(filter: &Filter) -> Result<Passing> {
         add(&has_one_of(ids));
     }
     if let Some((from, to)) = published {
-        // A paper without a date has 0 for both, and is in no range.
+        // A paper without a date has 0 for both days, and is in no range.
         let to = to.map_or(i32::MAX, |day| day_number(&day));
         add(&format!("first > 0 and first <= {to} and last >= {}", from.map_or(0, |day| day_number(&day))));
     }
@@ -53,14 +50,17 @@ pub fn passing(filter: &Filter) -> Result<Passing> {
     }
     let mut names = None;
     if let Some(authors) = authors {
-        let words: Vec<Words> = authors.iter().map(|name| Words::of(name)).collect();
+        let words: Vec<AuthorName> = authors.iter().map(|name| AuthorName::new(name)).collect();
         let of = |count: usize| words.iter().filter(move |words| words.0.len() == count);
-        let (one, two): (Vec<String>, Vec<String>) =
-            (of(1).flat_map(|words| words.0.clone()).collect(), of(2).flat_map(Words::pairs).collect());
-        let long: Vec<&Words> = words.iter().filter(|words| words.0.len() > 2).collect();
-        if long.len() > MOST_LONG {
+        let (one, two): (Vec<String>, Vec<String>) = (
+            of(1).flat_map(|words| words.0.clone()).collect(),
+            of(2).flat_map(AuthorName::word_pairs).collect(),
+        );
+        let long: Vec<&AuthorName> = words.iter().filter(|words| words.0.len() > 2).collect();
+        if long.len() > MAX_LONG_NAMES {
             return Err(Error::Invalid(format!(
-                "filter.authors: got {} names of three words and more, wanted at most {MOST_LONG}; give last names",
+                "filter.authors must have at most {MAX_LONG_NAMES} names of three or more words (got {}); give last \
+                 names",
                 long.len()
             )));
         }
@@ -74,13 +74,13 @@ pub fn passing(filter: &Filter) -> Result<Passing> {
         add(&parts.join(" or "));
         names = (!long.is_empty()).then_some(words);
     }
-    Ok(Passing::Some(expression, names))
+    Ok(FilterExpression::Rows(expression, names))
 }
 
-/// Whether one of a paper's authors, or of its records', has one of the names.
-pub fn is_by(records: &[Paper], names: &[Words]) -> bool {
+/// Whether an author of one of a paper's records has one of the names.
+pub fn is_by(records: &[Paper], names: &[AuthorName]) -> bool {
     let mut authors = records.iter().flat_map(|record| &record.authors);
-    authors.any(|author| names.iter().any(|name| name.is_in(author)))
+    authors.any(|author| names.iter().any(|name| name.matches(author)))
 }
 
 #[cfg(test)]
@@ -89,28 +89,29 @@ mod tests {
     use crate::store::catalog::DateRange;
 
     #[test]
-    fn a_filter_is_said_in_the_engines_language() {
+    fn filters_are_translated_to_expressions() {
         let list = |texts: &[&str]| Some(texts.iter().map(|text| text.to_string()).collect());
-        let said = |filter: Filter| passing(&filter).unwrap();
-        let plain = |text: &str| Passing::Some(text.into(), None);
-        assert_eq!(said(Filter::default()), plain("withdrawn == false"));
-        assert_eq!(said(Filter { withdrawn: true, ..Filter::default() }), plain(""));
-        assert_eq!(said(Filter { ids: list(&[]), ..Filter::default() }), Passing::Nothing);
+        let translated = |filter: Filter| expression_of(&filter).unwrap();
+        let plain = |text: &str| FilterExpression::Rows(text.into(), None);
+        assert_eq!(translated(Filter::default()), plain("withdrawn == false"));
+        assert_eq!(translated(Filter { withdrawn: true, ..Filter::default() }), plain(""));
+        assert_eq!(translated(Filter { ids: list(&[]), ..Filter::default() }), FilterExpression::Nothing);
         let categories =
             Filter { categories: list(&["CS", "a \"b\" \\c"]), withdrawn: true, ..Filter::default() };
-        assert_eq!(said(categories), plain(r#"array_contains_any(categories, ["a \"b\" \\c","cs"])"#));
+        assert_eq!(translated(categories), plain(r#"array_contains_any(categories, ["a \"b\" \\c","cs"])"#));
         let range = DateRange { from: Some("2021".into()), to: None };
         let dated = Filter { published: Some(range), withdrawn: true, ..Filter::default() };
-        assert_eq!(said(dated), plain("first > 0 and first <= 2147483647 and last >= 20210101"));
-        let by = |name: &str| said(Filter { authors: list(&[name]), withdrawn: true, ..Filter::default() });
+        assert_eq!(translated(dated), plain("first > 0 and first <= 2147483647 and last >= 20210101"));
+        let by =
+            |name: &str| translated(Filter { authors: list(&[name]), withdrawn: true, ..Filter::default() });
         assert_eq!(by("Li"), plain(r#"array_contains_any(names, ["li"])"#));
         assert_eq!(by("Zoë Li"), plain(r#"array_contains_any(pairs, ["li zoe"])"#));
-        let Passing::Some(expression, Some(names)) = by("Zoë A. Li") else { panic!() };
+        let FilterExpression::Rows(expression, Some(names)) = by("Zoë A. Li") else { panic!() };
         assert_eq!(expression, r#"array_contains_all(names, ["zoe","a","li"])"#);
         let paper = |author: &str| Paper { authors: vec![author.into()], ..Paper::default() };
         assert!(is_by(&[paper("Li, Zoe A.")], &names) && !is_by(&[paper("Zoe Bo Cy A. Li")], &names));
-        let many = (0..=MOST_LONG).map(|number| format!("A B {number}")).collect();
-        assert!(passing(&Filter { authors: Some(many), ..Filter::default() }).is_err());
-        assert!(passing(&Filter { authors: list(&["?"]), ..Filter::default() }).is_err());
+        let many = (0..=MAX_LONG_NAMES).map(|number| format!("A B {number}")).collect();
+        assert!(expression_of(&Filter { authors: Some(many), ..Filter::default() }).is_err());
+        assert!(expression_of(&Filter { authors: list(&["?"]), ..Filter::default() }).is_err());
     }
 }

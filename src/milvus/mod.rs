@@ -1,128 +1,132 @@
-//! Papers in a Milvus collection: the same library, elsewhere.
+//! Papers in a Milvus collection, as an alternative to a data folder.
 //!
-//! Nothing is kept here that another process would need: a paper, what it is found by and its vector are a row
-//! ([`rows`]), filters become the engine's expressions ([`expression`]), and what it cannot do (sort, fold records into
-//! papers) is done on this side ([`order`], [`intake`]).
+//! All state is in the collection, so several processes can use it: a paper with its vector is a row ([`rows`]), and
+//! filters become Milvus expressions ([`expression`]). Sorting and deduplication, which Milvus cannot do, are done here
+//! ([`newest`], [`collection_writer`]).
 
+mod collection_writer;
 pub mod engine;
 pub mod expression;
-mod holdings;
-mod intake;
-pub mod order;
+pub mod newest;
+mod paper_store;
 pub mod rows;
 
 pub use crate::milvus::engine::{Settings, without_secrets};
-pub use holdings::Collection;
-pub use intake::{CollectionIntake, delete};
+pub use collection_writer::{CollectionWriter, delete};
+pub use paper_store::Collection;
 
 use crate::error::{Error, Result};
 use crate::milvus::engine::{Milvus, Properties};
-use crate::store::space::Description;
+use crate::store::vector_store::Description;
 use likewise_encoder::Encoder;
 
-/// How rows are made; a collection of another version is refused.
+/// Version of the row format; collections of other versions are refused.
 const VERSION: &str = "1";
 
-/// How near vectors are.
+/// Similarity metric of the vectors.
 const METRIC: &str = "cosine";
 
-const OF_VERSION: &str = "likewise.version";
-const OF_METRIC: &str = "likewise.metric";
-const OF_DIMENSION: &str = "likewise.dimension";
-const OF_FINGERPRINT: &str = "likewise.fingerprint";
-const OF_MODEL: &str = "likewise.model";
+// Names of a collection's properties.
+const VERSION_PROPERTY: &str = "likewise.version";
+const METRIC_PROPERTY: &str = "likewise.metric";
+const DIMENSION_PROPERTY: &str = "likewise.dimension";
+const FINGERPRINT_PROPERTY: &str = "likewise.fingerprint";
+const MODEL_PROPERTY: &str = "likewise.model";
 
-/// Whose vectors a collection has; `None` if there is no collection.
+/// The model of a collection's vectors; `None` if the collection does not exist.
 ///
 /// # Errors
-/// [`Error::Data`] if it does not say; [`Error::Engine`] if the engine cannot be reached.
+/// Returns [`Error::Data`] if the collection does not name its model, [`Error::Engine`] if the engine cannot be
+/// reached.
 pub fn description_of(settings: &Settings) -> Result<Option<Description>> {
     let Some((_, properties)) = Milvus::open(settings)? else { return Ok(None) };
     description(settings, &properties).map(Some)
 }
 
-/// Opens a collection that is there.
+/// Opens an existing collection.
 fn open(settings: &Settings, encoder: &Encoder) -> Result<Milvus> {
     let found = Milvus::open(settings)?;
     let (milvus, properties) = found.ok_or_else(|| {
         Error::Data(format!(
-            "{settings}: no papers here; run `likewise ingest FILE… --index {settings}` first"
+            "{settings}: the collection does not exist; run `likewise ingest FILE… --index {settings}` first"
         ))
     })?;
-    enter(milvus, &properties, encoder)
+    check_and_load(milvus, &properties, encoder)
 }
 
-/// Lets nobody in whose vectors are others.
-fn enter(milvus: Milvus, properties: &Properties, encoder: &Encoder) -> Result<Milvus> {
+/// Loads a collection after checking that its vectors are those of the model.
+fn check_and_load(milvus: Milvus, properties: &Properties, encoder: &Encoder) -> Result<Milvus> {
     let settings = milvus.settings();
     check(settings, properties, encoder)?;
     if milvus.dimension() != encoder.dimension() {
         return Err(Error::Data(format!(
-            "{settings}: its vectors have {} values, and those of {} have {}; name another collection",
-            milvus.dimension(),
+            "{settings}: the collection's vectors must have {} values, as those of {} have (got {}); name another \
+             collection",
+            encoder.dimension(),
             encoder.model().name,
-            encoder.dimension()
+            milvus.dimension()
         )));
     }
     milvus.load()?;
     Ok(milvus)
 }
 
-/// Opens a collection, and makes it if there is none.
+/// Opens a collection, and creates it if it does not exist.
 fn open_or_create(settings: &Settings, encoder: &Encoder) -> Result<Milvus> {
     if let Some((milvus, properties)) = Milvus::open(settings)? {
-        return enter(milvus, &properties, encoder);
+        return check_and_load(milvus, &properties, encoder);
     }
     let model = encoder.model();
     let properties = [
-        (OF_VERSION, VERSION.to_string()),
-        (OF_METRIC, METRIC.to_string()),
-        (OF_DIMENSION, encoder.dimension().to_string()),
-        (OF_FINGERPRINT, model.fingerprint.sha256.clone()),
-        (OF_MODEL, Description::of(model)?),
+        (VERSION_PROPERTY, VERSION.to_string()),
+        (METRIC_PROPERTY, METRIC.to_string()),
+        (DIMENSION_PROPERTY, encoder.dimension().to_string()),
+        (FINGERPRINT_PROPERTY, model.fingerprint.sha256.clone()),
+        (MODEL_PROPERTY, Description::json_of(model)?),
     ];
     let properties: Properties =
         properties.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
     match Milvus::create(settings, encoder.dimension(), properties.clone()) {
-        Ok(milvus) => enter(milvus, &properties, encoder),
-        // Somebody else may have made it in the meantime.
+        Ok(milvus) => check_and_load(milvus, &properties, encoder),
+        // Another process may have created it in the meantime.
         Err(error) => match Milvus::open(settings)? {
-            Some((milvus, properties)) => enter(milvus, &properties, encoder),
+            Some((milvus, properties)) => check_and_load(milvus, &properties, encoder),
             None => Err(error),
         },
     }
 }
 
-/// Whose vectors a collection has.
+/// Reads the model of a collection's vectors from its properties.
 fn description(settings: &Settings, properties: &Properties) -> Result<Description> {
-    let noted = properties.get(OF_MODEL).and_then(|text| Description::parse(text.as_bytes()).ok());
-    noted.ok_or_else(|| {
+    let description =
+        properties.get(MODEL_PROPERTY).and_then(|text| Description::parse(text.as_bytes()).ok());
+    description.ok_or_else(|| {
         Error::Data(format!(
-            "{settings}: it does not say whose vectors it has; name a collection that likewise made"
+            "{settings}: the collection does not name the model of its vectors; name a collection that likewise made"
         ))
     })
 }
 
-/// Refuses a collection whose vectors are another model's.
+/// Checks that a collection has this version's format and vectors of the encoder's model.
 fn check(settings: &Settings, properties: &Properties, encoder: &Encoder) -> Result<()> {
-    let is = |property: &str, wanted: &str| properties.get(property).is_some_and(|got| got == wanted);
-    if !is(OF_VERSION, VERSION) || !is(OF_METRIC, METRIC) {
+    let is = |property: &str, value: &str| properties.get(property).is_some_and(|found| found == value);
+    if !is(VERSION_PROPERTY, VERSION) || !is(METRIC_PROPERTY, METRIC) {
         return Err(Error::Data(format!(
-            "{settings}: got a collection of version {} and metric {}, wanted {VERSION} and {METRIC}; name one that this \
-             version of likewise made, or copy it with the version that made it",
-            properties.get(OF_VERSION).map_or("none", String::as_str),
-            properties.get(OF_METRIC).map_or("none", String::as_str),
+            "{settings}: the collection must have version {VERSION} and metric {METRIC} (got {} and {}); name one \
+             that this version of likewise made, or copy it with the version that made it",
+            properties.get(VERSION_PROPERTY).map_or("none", String::as_str),
+            properties.get(METRIC_PROPERTY).map_or("none", String::as_str),
         )));
     }
-    let wanted = &encoder.model().fingerprint;
-    if is(OF_FINGERPRINT, &wanted.sha256) {
+    let expected = &encoder.model().fingerprint;
+    if is(FINGERPRINT_PROPERTY, &expected.sha256) {
         return Ok(());
     }
     let Description { model, fingerprint, .. } = description(settings, properties)?;
     Err(Error::Data(format!(
-        "{settings}: its vectors are those of {model}, and not of {} as it is wanted now ({}); leave --model, --precision, \
-         --dimensions and --prompt-name out to use the collection's own, or name another collection",
+        "{settings}: the collection's vectors must be those of {} (got those of {model}: {}); leave --model, \
+         --precision, --dimensions and --prompt-name out to use the collection's model, or name another collection",
         encoder.model().describe(),
-        wanted.differences(&fingerprint).join("; ")
+        expected.differences(&fingerprint).join("; ")
     )))
 }

@@ -1,14 +1,15 @@
-//! A hit → why it is one: what its score is made of, the terms it shares with the question, and the sentences they stand in.
+//! Explains hits: what the score comes from, the terms shared with the query, and the sentences that share most of
+//! them.
 //!
-//! Its own file because it is worked out after the answer, for the few hits that somebody looks at. Sentences are compared by
-//! the telling terms they share and not by vectors: ten hits have some eighty sentences, and encoding those takes longer than
-//! everything else together.
+//! Runs after the answer is complete, for the few hits that are shown. Sentences are compared by the weight of their
+//! shared terms and not by vectors: ten hits have about eighty sentences, and encoding them takes longer than the rest
+//! of a search.
 
 use super::hybrid::query_terms;
-use super::lexical::{Bag, QueryTerms};
-use super::rescore::MOST_READ;
+use super::lexical::{QueryTerms, TermCounts};
+use super::rerank_sentences::MAX_QUERY_BYTES;
+use super::resolve::{ExampleText, SubQuery};
 use super::resources::Resources;
-use super::target::{Aim, Source};
 use super::{Hit, Mode};
 use crate::error::Result;
 use crate::store::text::document_of;
@@ -20,161 +21,172 @@ use likewise_papers::{Paper, PaperId};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
-/// Most hits that are explained: nobody reads more at once, and their titles are encoded for it.
-pub const MOST_EXPLAINED: usize = 100;
+/// Maximum number of hits that are explained: their titles have to be encoded.
+pub const MAX_EXPLAINED: usize = 100;
 
-/// Bytes of titles that are encoded for it; titles beyond are not told apart from the texts.
-const MOST_OF_TITLES: usize = 20_000;
+/// Maximum number of bytes of titles that are encoded for an explanation. For later hits, the title's share of the
+/// score counts as the text's.
+const MAX_TITLE_BYTES: usize = 20_000;
 
-/// Most pairs of sentences, and most terms, that are told.
-const MOST_PAIRS: usize = 3;
-const MOST_TERMS: usize = 10;
+/// Maximum number of pairs of sentences, and of terms, in an explanation.
+const MAX_PAIRS: usize = 3;
+const MAX_TERMS: usize = 10;
 
-/// Most sentences of one text that are compared, each with each of the other's: no abstract has as many.
-const MOST_SENTENCES: usize = 100;
+/// Maximum number of sentences of one text that are compared, each with each of the other text; no abstract has as
+/// many.
+const MAX_SENTENCES: usize = 100;
 
-/// A further pair is told if it shares so much of what the first one does.
-const AS_GOOD: f32 = 0.5;
+/// A further pair of sentences is shown if its similarity is at least this share of the first pair's.
+const MIN_SHARE_OF_BEST: f32 = 0.5;
 
-/// Terms that every sentence is taken to have besides its own: a short one that shares one term is not all about it.
-const COMMON: f32 = 8.0;
+/// Number of terms added to the length of each sentence, so that a short one with a single shared term is not the most
+/// similar.
+const LENGTH_SMOOTHING: f32 = 8.0;
 
 /// Why a paper is a hit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Why {
-    /// What the score comes from; these add up to it.
-    pub shares: Shares,
-    /// Telling terms of the question that the paper has, those that add most first.
+pub struct Explanation {
+    /// What the score comes from; the parts add up to it.
+    pub score_breakdown: ScoreBreakdown,
+    /// Terms that the query and the paper share, those that add most to the lexical score first.
     pub terms: Vec<SharedTerm>,
-    /// Sentences of both that share most of what tells.
-    pub pairs: Vec<Pair>,
+    /// The pairs of sentences that share most term weight.
+    pub pairs: Vec<SentencePair>,
 }
 
-/// What a score comes from.
+/// The parts of a score; they add up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Shares {
-    /// What the paper's whole text is about.
+pub struct ScoreBreakdown {
+    /// The cosine, without the title's part of it.
     pub semantic: f32,
-    /// What its title is about, where titles are read by themselves.
+    /// The title's part of the cosine; 0 for models that do not encode titles separately.
     pub title: f32,
-    /// The terms it shares.
+    /// The shared terms.
     pub lexical: f32,
-    /// What its sentences say, where those were asked for.
+    /// The reranked sentences; `None` if the hit was not reranked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sentences: Option<f32>,
 }
 
-/// A term that both have.
+/// A term that the query and the paper share.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SharedTerm {
-    /// In lower case, as terms are compared.
+    /// The term in its indexed form, in lower case.
     pub term: String,
-    /// How much of what the question's terms tell it is, 0 to 1.
+    /// What it adds to the lexical score, 0 to 1.
     pub weight: f32,
 }
 
-/// Two sentences.
+/// A sentence of the query and a similar sentence of the hit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Pair {
-    /// Of the question.
-    pub asked: Span,
-    /// Of the hit.
-    pub found: Span,
+pub struct SentencePair {
+    /// In the query.
+    pub query: Span,
+    /// In the hit.
+    pub hit: Span,
 }
 
 /// A part of a text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Span {
-    /// Of which paper, if it is of one that the question names.
+    /// Id of the paper of the query that the text belongs to; `None` in a hit and in a text of the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<PaperId>,
-    /// Of which text: `title` or `abstract` of a paper, or else `text`.
+    /// Which text: `title` or `abstract` of a paper, or `text`.
     pub of: &'static str,
-    /// Where it begins, in characters (Unicode code points).
+    /// Index of the first character, in Unicode code points.
     pub start: usize,
-    /// Where it ends.
+    /// Index after the last character, in Unicode code points.
     pub end: usize,
-    /// What it says.
+    /// The characters between.
     pub text: String,
 }
 
-/// Says of the first [`MOST_EXPLAINED`] hits why they are, by what was searched for.
-pub(super) fn explain(resources: &Resources, aims: &[Aim], mode: Mode, hits: &mut [Hit]) -> Result<()> {
-    let count = hits.len().min(MOST_EXPLAINED);
+/// Explains the first [`MAX_EXPLAINED`] hits, each by the sub-query that retrieved it.
+pub(super) fn explain(
+    resources: &Resources,
+    sub_queries: &[SubQuery],
+    mode: Mode,
+    hits: &mut [Hit],
+) -> Result<()> {
+    let count = hits.len().min(MAX_EXPLAINED);
     let hits = &mut hits[..count];
     let ids: Vec<PaperId> = hits.iter().map(|hit| hit.paper.id.clone()).collect();
-    let vectors = resources.holdings.vectors(&ids)?;
-    let mut left = MOST_OF_TITLES;
+    let vectors = resources.store.vectors(&ids)?;
+    let mut remaining = MAX_TITLE_BYTES;
     let documents = hits.iter().map(|hit| {
         let document = document_of(&hit.paper);
-        let is_within = left.checked_sub(document.title.len()).map(|fewer| left = fewer).is_some();
-        if is_within { document } else { Document { title: "", body: "" } }
+        let fits = remaining.checked_sub(document.title.len()).map(|rest| remaining = rest).is_some();
+        if fits { document } else { Document { title: "", body: "" } }
     });
     let titles = resources.encoder.encode_titles(documents)?;
-    let mut asked: Vec<Option<Asked>> = aims.iter().map(|_| None).collect();
-    for (place, (vector, title)) in vectors.iter().zip(titles).enumerate() {
-        let number = hits[place].aim;
-        let Some(aim) = aims.get(number) else { continue };
-        let asked = match &mut asked[number] {
-            Some(asked) => asked,
-            unknown => unknown.insert(Asked::of(&aim.sources, terms_among(resources, &aim.bag, hits)?)),
+    let mut query_sentences: Vec<Option<QuerySentences>> = sub_queries.iter().map(|_| None).collect();
+    for (index, (vector, title)) in vectors.iter().zip(titles).enumerate() {
+        let sub_query_index = hits[index].sub_query;
+        let Some(sub_query) = sub_queries.get(sub_query_index) else { continue };
+        let query = match &mut query_sentences[sub_query_index] {
+            Some(query) => query,
+            empty => {
+                let terms = terms_among(resources, &sub_query.terms, hits)?;
+                empty.insert(QuerySentences::of(&sub_query.sources, terms))
+            }
         };
         let title = match (vector, title) {
-            (Some(vector), Some(title)) => title_part(resources, &aim.vector, vector, &title),
+            (Some(vector), Some(title)) => title_part(resources, &sub_query.vector, vector, &title),
             _ => 0.0,
         };
-        let hit = &mut hits[place];
-        hit.why = Some(Why {
-            shares: shares(hit, mode, title),
-            terms: shared_terms(&asked.terms, &hit.paper),
-            pairs: pairs(asked, &hit.paper),
+        let hit = &mut hits[index];
+        hit.explanation = Some(Explanation {
+            score_breakdown: score_breakdown(hit, mode, title),
+            terms: shared_terms(&query.terms, &hit.paper),
+            pairs: pairs(query, &hit.paper),
         });
     }
     Ok(())
 }
 
-/// How much of a paper's cosine comes from its title: its vector is `(text + share · title) / length`, and all but the
-/// text and the length is known, of which the first has length 1.
-fn title_part(resources: &Resources, aim: &[f32], vector: &[f32], title: &[f32]) -> f32 {
-    let share = resources.encoder.model().title_share();
+/// The title's part of the cosine. A paper's vector is `(text + share · title) / length`; the text's vector has length
+/// 1, so the length follows from the other values.
+fn title_part(resources: &Resources, query: &[f32], vector: &[f32], title: &[f32]) -> f32 {
+    let share = resources.encoder.model().title_weight();
     let along = share * dot(vector, title);
     let length = along + (along * along + 1.0 - share * share).max(0.0).sqrt();
-    if length > 0.0 { share * dot(aim, title) / length } else { 0.0 }
+    if length > 0.0 { share * dot(query, title) / length } else { 0.0 }
 }
 
-/// A question's terms, weighed by how many papers have them; where that is not kept, by how many of the hits.
-fn terms_among(resources: &Resources, bag: &Bag, hits: &[Hit]) -> Result<QueryTerms> {
-    if resources.keeps_words()? {
-        return query_terms(resources, bag);
+/// Weighs the terms of a query by their document frequencies; among the hits, if the store does not index terms.
+fn terms_among(resources: &Resources, counts: &TermCounts, hits: &[Hit]) -> Result<QueryTerms> {
+    if resources.indexes_terms()? {
+        return query_terms(resources, counts);
     }
-    let mut counts: HashMap<String, usize> = HashMap::new();
+    let mut doc_freqs: HashMap<String, usize> = HashMap::new();
     for hit in hits {
-        let mut of_hit = Bag::default();
-        of_hit.paper(&hit.paper);
-        of_hit.terms().into_iter().for_each(|term| *counts.entry(term.into()).or_default() += 1);
+        let mut of_hit = TermCounts::default();
+        of_hit.add_paper(&hit.paper);
+        of_hit.terms().into_iter().for_each(|term| *doc_freqs.entry(term.into()).or_default() += 1);
     }
-    Ok(QueryTerms::of(bag, hits.len(), |term| counts.get(term).copied().unwrap_or_default()))
+    Ok(QueryTerms::of(counts, hits.len(), |term| doc_freqs.get(term).copied().unwrap_or_default()))
 }
 
-/// What a hit's score comes from, when so much of its cosine is its title's.
-fn shares(hit: &Hit, mode: Mode, title: f32) -> Shares {
+/// Splits a hit's score into parts; `title` is the title's part of the cosine.
+fn score_breakdown(hit: &Hit, mode: Mode, title: f32) -> ScoreBreakdown {
     let cosine = hit.cosine();
     let lexical = hit.parts.and_then(|parts| parts.lexical).unwrap_or_default();
     let sentences = hit.parts.and_then(|parts| parts.sentences);
     let plain = |semantic, lexical| super::hybrid::score(mode, semantic, lexical);
-    let whole = super::rescore::score(plain(cosine, lexical), sentences.unwrap_or_default());
-    // Age, and whatever else changes the score, changes all of it.
+    let whole = super::rerank_sentences::score(plain(cosine, lexical), sentences.unwrap_or_default());
+    // Recency scales all parts alike.
     let scale = if whole == 0.0 { 0.0 } else { hit.score / whole };
-    let of_plain = scale * super::rescore::score(1.0, 0.0);
-    Shares {
+    let of_plain = scale * super::rerank_sentences::score(1.0, 0.0);
+    ScoreBreakdown {
         semantic: of_plain * plain(cosine - title, 0.0),
         title: of_plain * plain(title, 0.0),
         lexical: of_plain * plain(0.0, lexical),
-        sentences: sentences.map(|near| scale * super::rescore::score(0.0, near)),
+        sentences: sentences.map(|sentences| scale * super::rerank_sentences::score(0.0, sentences)),
     }
 }
 
-/// The terms that add most, numbers aside, which say nothing by themselves.
+/// The [`MAX_TERMS`] shared terms that add most. Numbers are left out, since they explain nothing.
 fn shared_terms(terms: &QueryTerms, paper: &Paper) -> Vec<SharedTerm> {
     let mut shared: Vec<SharedTerm> = terms
         .scores(paper)
@@ -183,24 +195,29 @@ fn shared_terms(terms: &QueryTerms, paper: &Paper) -> Vec<SharedTerm> {
         .collect();
     shared.retain(|term| term.term.contains(char::is_alphabetic));
     shared.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.term.cmp(&b.term)));
-    shared.truncate(MOST_TERMS);
+    shared.truncate(MAX_TERMS);
     shared
 }
 
-/// A sentence, and what its terms tell.
+/// A sentence with the weights of its terms.
 struct Sentence<'a> {
     id: Option<&'a PaperId>,
     of: &'static str,
+    /// The text that the sentence is part of.
     whole: &'a str,
+    /// Byte offset of the sentence in `whole`.
     start: usize,
     text: &'a str,
+    /// Terms of the query that the sentence has, with their weights.
     terms: BTreeMap<String, f32>,
+    /// Normalisation for the number of terms.
     length: f32,
 }
 
 impl<'a> Sentence<'a> {
-    /// Those of a text that have anything to tell, among the first [`MOST_SENTENCES`] of its first [`MOST_READ`] bytes: what is
-    /// stored may be longer than any abstract, and memory grows with the square.
+    /// The sentences of a text that have a term of the query, among the first [`MAX_SENTENCES`] of its first
+    /// [`MAX_QUERY_BYTES`]. The limits matter because stored texts can be longer than any abstract and the number of
+    /// pairs grows with the square.
     fn all(
         id: Option<&'a PaperId>,
         of: &'static str,
@@ -208,32 +225,32 @@ impl<'a> Sentence<'a> {
         terms: &QueryTerms,
     ) -> Vec<Sentence<'a>> {
         let mut start = 0;
-        let whole = &whole[..whole.floor_char_boundary(MOST_READ)];
+        let whole = &whole[..whole.floor_char_boundary(MAX_QUERY_BYTES)];
         let sentences = if of == "title" { vec![whole] } else { split(whole) };
         let sentence = |text: &'a str| {
-            let (mut told, mut count) = (BTreeMap::new(), 0.0);
+            let (mut weights, mut count) = (BTreeMap::new(), 0.0);
             for_each_term(text, |term| {
                 count += 1.0;
                 let weight = terms.weight(term);
                 if weight > 0.0 {
-                    told.insert(term.to_string(), weight);
+                    weights.insert(term.to_string(), weight);
                 }
             });
-            let length = (count + COMMON).sqrt();
-            let sentence = Sentence { id, of, whole, start, text: text.trim_end(), terms: told, length };
+            let length = (count + LENGTH_SMOOTHING).sqrt();
+            let sentence = Sentence { id, of, whole, start, text: text.trim_end(), terms: weights, length };
             start += text.len();
             sentence
         };
         sentences
             .into_iter()
-            .take(MOST_SENTENCES)
+            .take(MAX_SENTENCES)
             .map(sentence)
             .filter(|sentence| !sentence.terms.is_empty())
             .collect()
     }
 
-    /// How much two tell in common.
-    fn likeness(&self, other: &Sentence) -> f32 {
+    /// The weight of the shared terms, normalised by the lengths of both sentences.
+    fn similarity(&self, other: &Sentence) -> f32 {
         let shared = self.terms.iter().filter(|(term, _)| other.terms.contains_key(*term));
         shared.map(|(_, weight)| weight).sum::<f32>() / (self.length * other.length)
     }
@@ -245,47 +262,47 @@ impl<'a> Sentence<'a> {
     }
 }
 
-/// What a question says: read once, for all hits.
-struct Asked<'a> {
+/// The terms and sentences of a sub-query; computed once for all its hits.
+struct QuerySentences<'a> {
     terms: QueryTerms,
     sentences: Vec<Sentence<'a>>,
 }
 
-impl<'a> Asked<'a> {
-    fn of(sources: &'a [Source], terms: QueryTerms) -> Asked<'a> {
+impl<'a> QuerySentences<'a> {
+    fn of(sources: &'a [ExampleText], terms: QueryTerms) -> QuerySentences<'a> {
         let sentences = sources.iter().flat_map(|source| source.sentences(&terms)).collect();
-        Asked { terms, sentences }
+        QuerySentences { terms, sentences }
     }
 }
 
-/// The sentences that share most, each in one pair.
-fn pairs(Asked { terms, sentences: asked }: &Asked, paper: &Paper) -> Vec<Pair> {
-    let mut found = Sentence::all(None, "title", &paper.title, terms);
-    found.extend(Sentence::all(None, "abstract", &paper.r#abstract, terms));
-    let mut likes: Vec<(f32, usize, usize)> = Vec::new();
-    for (one, sentence) in asked.iter().enumerate() {
-        let with = |(other, found): (usize, &Sentence)| (sentence.likeness(found), one, other);
-        likes.extend(found.iter().enumerate().map(with).filter(|(likeness, ..)| *likeness > 0.0));
+/// The most similar pairs of sentences; each sentence is in one pair at most.
+fn pairs(query: &QuerySentences, paper: &Paper) -> Vec<SentencePair> {
+    let mut found = Sentence::all(None, "title", &paper.title, &query.terms);
+    found.extend(Sentence::all(None, "abstract", &paper.r#abstract, &query.terms));
+    let mut similarities: Vec<(f32, usize, usize)> = Vec::new();
+    for (one, sentence) in query.sentences.iter().enumerate() {
+        let with = |(other, found): (usize, &Sentence)| (sentence.similarity(found), one, other);
+        similarities.extend(found.iter().enumerate().map(with).filter(|(similarity, ..)| *similarity > 0.0));
     }
-    likes.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-    let mut taken: Vec<(usize, usize)> = Vec::new();
-    let least = likes.first().map_or(0.0, |(best, ..)| AS_GOOD * best);
-    for (_, one, other) in likes.into_iter().take_while(|(likeness, ..)| *likeness >= least) {
-        if taken.len() < MOST_PAIRS && taken.iter().all(|pair| pair.0 != one && pair.1 != other) {
-            taken.push((one, other));
+    similarities.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    let mut chosen: Vec<(usize, usize)> = Vec::new();
+    let min = similarities.first().map_or(0.0, |(best, ..)| MIN_SHARE_OF_BEST * best);
+    for (_, one, other) in similarities.into_iter().take_while(|(similarity, ..)| *similarity >= min) {
+        if chosen.len() < MAX_PAIRS && chosen.iter().all(|pair| pair.0 != one && pair.1 != other) {
+            chosen.push((one, other));
         }
     }
-    taken
+    chosen
         .into_iter()
-        .map(|(one, other)| Pair { asked: asked[one].span(), found: found[other].span() })
+        .map(|(one, other)| SentencePair { query: query.sentences[one].span(), hit: found[other].span() })
         .collect()
 }
 
-impl Source {
+impl ExampleText {
     fn sentences(&self, terms: &QueryTerms) -> Vec<Sentence<'_>> {
         match self {
-            Source::Text(text) => Sentence::all(None, "text", text, terms),
-            Source::Paper(paper) => {
+            ExampleText::Text(text) => Sentence::all(None, "text", text, terms),
+            ExampleText::Paper(paper) => {
                 let mut sentences = Sentence::all(Some(&paper.id), "title", &paper.title, terms);
                 sentences.extend(Sentence::all(Some(&paper.id), "abstract", &paper.r#abstract, terms));
                 sentences
@@ -299,44 +316,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sentences_that_share_most_are_told_with_their_places() {
+    fn pairs_give_the_most_similar_sentences_and_their_positions() {
         let text = "Ünits matter. Can bees count knots? We do not know.";
-        let mut bag = Bag::default();
-        bag.text(text);
-        let terms = QueryTerms::of(&bag, 100, |term| if term == "matter" { 90 } else { 5 });
+        let mut counts = TermCounts::default();
+        counts.add_text(text);
+        let terms = QueryTerms::of(&counts, 100, |term| if term == "matter" { 90 } else { 5 });
         let paper = Paper {
             title: "On bees".into(),
             r#abstract: "Insects matter. A bee that counts untangled a knot. We conclude.".into(),
             ..Paper::default()
         };
-        let source = [Source::Text(text.into())];
-        let pairs = pairs(&Asked::of(&source, terms.clone()), &paper);
-        assert_eq!(pairs[0].asked.text, "Can bees count knots?");
-        assert_eq!((pairs[0].asked.start, pairs[0].asked.end, pairs[0].asked.of), (14, 35, "text"));
-        assert_eq!(pairs[0].found.text, "A bee that counts untangled a knot.");
-        assert_eq!((pairs[0].found.start, pairs[0].found.of), (16, "abstract"));
-        assert_eq!(pairs.len(), 1, "the others share little: {pairs:?}");
+        let source = [ExampleText::Text(text.into())];
+        let pairs = pairs(&QuerySentences::of(&source, terms.clone()), &paper);
+        assert_eq!(pairs[0].query.text, "Can bees count knots?");
+        assert_eq!((pairs[0].query.start, pairs[0].query.end, pairs[0].query.of), (14, 35, "text"));
+        assert_eq!(pairs[0].hit.text, "A bee that counts untangled a knot.");
+        assert_eq!((pairs[0].hit.start, pairs[0].hit.of), (16, "abstract"));
+        assert_eq!(pairs.len(), 1, "the other sentences share too little: {pairs:?}");
         let shared = shared_terms(&terms, &paper);
         let sum: f32 = shared.iter().map(|term| term.weight).sum();
         assert!((sum - terms.score(&paper)).abs() < 1e-6, "{shared:?}");
-        assert!(super::pairs(&Asked::of(&[], terms), &paper).is_empty());
+        assert!(super::pairs(&QuerySentences::of(&[], terms), &paper).is_empty());
     }
 
     #[test]
-    fn papers_that_are_longer_than_any_abstract_take_no_time() {
+    fn very_long_abstracts_are_compared_within_a_second() {
         let long = |name: &str| Paper {
             title: format!("On {name}"),
             r#abstract: (0..10_000).map(|number| format!("Bees count knot {number}. ")).collect(),
             ..Paper::default()
         };
-        let (asked, found) = (long("one"), long("two"));
-        let mut bag = Bag::default();
-        bag.paper(&asked);
-        let terms = QueryTerms::of(&bag, 100, |_| 5);
+        let (query, found) = (long("one"), long("two"));
+        let mut counts = TermCounts::default();
+        counts.add_paper(&query);
+        let terms = QueryTerms::of(&counts, 100, |_| 5);
         let started = std::time::Instant::now();
-        let source = [Source::Paper(Box::new(asked))];
-        let pairs = pairs(&Asked::of(&source, terms), &found);
-        assert_eq!(pairs.len(), MOST_PAIRS);
+        let source = [ExampleText::Paper(Box::new(query))];
+        let pairs = pairs(&QuerySentences::of(&source, terms), &found);
+        assert_eq!(pairs.len(), MAX_PAIRS);
         assert!(started.elapsed() < std::time::Duration::from_secs(1), "{:?}", started.elapsed());
     }
 }

@@ -1,91 +1,97 @@
-//! Filters as sets, and the ones that were asked for lately.
+//! A cache of the sets of papers that pass a filter.
 //!
-//! Its own file because making a set of a filter takes longer than the search that it is for: SQLite has to
-//! name every paper that passes.
+//! Computing such a set takes longer than the search it is for: SQLite has to list every paper that passes.
 
 use crate::error::Result;
-use crate::store::catalog::{Catalog, Filter, Numbers};
-use crate::store::directory::Directory;
+use crate::store::catalog::{Catalog, Filter, PaperSet};
+use crate::store::slot_map::SlotMap;
 use roaring::RoaringBitmap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Filters that are kept.
-const KEPT: usize = 64;
+/// Number of filters that are cached.
+const MAX_CACHED: usize = 64;
 
-/// What passes a filter.
+/// The papers that pass a filter, and their slots.
 pub struct Allowed {
-    /// The papers.
-    pub numbers: Arc<Numbers>,
-    /// The slots that stand for them.
+    /// The numbers of the papers.
+    pub numbers: Arc<PaperSet>,
+    /// The slots of their vectors.
     pub slots: Arc<RoaringBitmap>,
 }
 
-/// The sets of one filter, as of a directory's last change.
-struct Kept {
+/// The cached sets of one filter.
+struct CachedFilter {
     filter: Filter,
+    /// The last change of the slot map that the sets are valid for.
     last: i64,
-    numbers: Arc<Numbers>,
-    /// Among so many slots.
+    numbers: Arc<PaperSet>,
+    /// The slots, with the number of slots in the index that they were computed for.
     slots: Option<(usize, Arc<RoaringBitmap>)>,
 }
 
-/// The filters that were asked for lately.
+/// The cache of filters; the least recently used one is dropped first.
 pub struct Filters {
-    /// A connection of their own: other queries need not wait until a set is made.
+    /// A connection of its own, so that queries without a filter do not wait while a set is computed.
     catalog: Catalog,
-    /// The latest last.
-    kept: Mutex<Vec<Kept>>,
+    /// Least recently used first.
+    cached: Mutex<Vec<CachedFilter>>,
 }
 
 impl Filters {
-    /// Of a catalog.
+    /// An empty cache over a catalog.
     pub fn new(catalog: Catalog) -> Filters {
-        Filters { catalog, kept: Mutex::default() }
+        Filters { catalog, cached: Mutex::default() }
     }
 
-    /// The catalog, by a connection that nobody waits for who does not filter.
+    /// The catalog connection that is used for filters only.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    /// The papers that pass a filter, as of a directory's last change or later. Making the set may take a while.
-    pub fn numbers(&self, filter: &Filter, last: i64) -> Result<Arc<Numbers>> {
-        if let Some(kept) = find(&mut self.lock(), filter, last) {
-            return Ok(Arc::clone(&kept.numbers));
+    /// The papers that pass a filter, as of change `last` of the slot map or later. Computing the set may take long.
+    pub fn numbers(&self, filter: &Filter, last: i64) -> Result<Arc<PaperSet>> {
+        if let Some(cached) = find(&mut self.lock(), filter, last) {
+            return Ok(Arc::clone(&cached.numbers));
         }
         let numbers = Arc::new(self.catalog.matching(filter)?);
-        let mut kept = self.lock();
-        kept.retain(|other| other.last == last);
-        if kept.len() >= KEPT {
-            kept.remove(0);
+        let mut cached = self.lock();
+        cached.retain(|other| other.last == last);
+        if cached.len() >= MAX_CACHED {
+            cached.remove(0);
         }
-        kept.push(Kept { filter: filter.clone(), last, numbers: Arc::clone(&numbers), slots: None });
+        cached.push(CachedFilter {
+            filter: filter.clone(),
+            last,
+            numbers: Arc::clone(&numbers),
+            slots: None,
+        });
         Ok(numbers)
     }
 
-    /// What passes a filter, by a directory over so many slots.
-    pub fn allowed(&self, filter: &Filter, directory: &Directory, count: usize) -> Result<Allowed> {
-        let numbers = self.numbers(filter, directory.last())?;
-        let known = find(&mut self.lock(), filter, directory.last()).and_then(|kept| kept.slots.clone());
-        if let Some((_, slots)) = known.filter(|(among, _)| *among == count) {
+    /// The papers that pass a filter and their slots, in an index of `slot_count` slots.
+    pub fn allowed(&self, filter: &Filter, slot_map: &SlotMap, slot_count: usize) -> Result<Allowed> {
+        let numbers = self.numbers(filter, slot_map.last_change())?;
+        let cached =
+            find(&mut self.lock(), filter, slot_map.last_change()).and_then(|cached| cached.slots.clone());
+        if let Some((_, slots)) = cached.filter(|(count, _)| *count == slot_count) {
             return Ok(Allowed { numbers, slots });
         }
-        let slots = Arc::new(directory.slots(Some(&numbers)).unwrap_or_default());
-        if let Some(kept) = find(&mut self.lock(), filter, directory.last()) {
-            kept.slots = Some((count, Arc::clone(&slots)));
+        let slots = Arc::new(slot_map.slots(Some(&numbers)).unwrap_or_default());
+        if let Some(cached) = find(&mut self.lock(), filter, slot_map.last_change()) {
+            cached.slots = Some((slot_count, Arc::clone(&slots)));
         }
         Ok(Allowed { numbers, slots })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<CachedFilter>> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The sets of a filter, which are the latest from now on.
-fn find<'a>(kept: &'a mut Vec<Kept>, filter: &Filter, last: i64) -> Option<&'a mut Kept> {
-    let place = kept.iter().position(|other| other.filter == *filter && other.last == last)?;
-    let found = kept.remove(place);
-    kept.push(found);
-    kept.last_mut()
+/// The sets of a filter, marked as the most recently used.
+fn find<'a>(cached: &'a mut Vec<CachedFilter>, filter: &Filter, last: i64) -> Option<&'a mut CachedFilter> {
+    let index = cached.iter().position(|other| other.filter == *filter && other.last == last)?;
+    let found = cached.remove(index);
+    cached.push(found);
+    cached.last_mut()
 }

@@ -1,18 +1,18 @@
-//! A data folder, opened for answering.
+//! The paper store of a data folder.
 //!
-//! Its own file because it is where reading meets writing: it follows what any process writes to its
-//! folder, by the catalog's own list of changes. So a paper is found by the first query after it was added, and
-//! not found by the first after it was deleted, and no process has to tell another.
+//! It follows the changes that any process writes to the folder, by the catalog's log of changes. So the first query
+//! after a paper was added finds it, the first query after it was deleted does not, and processes need not notify each
+//! other.
 
 use super::filters::Filters;
-use super::holdings::{Holdings, Scored, TermCounts, Wanted, WantedTerms, Whole};
+use super::paper_store::{DocFreqs, PaperStore, ScoredPaper, StoredPaper, TermQuery, VectorQuery};
 use super::plan::Plan;
 use super::{NextStats, Stats};
 use crate::error::Result;
 use crate::ingest;
-use crate::store::catalog::{Catalog, Filter, Listed, Numbers, PaperNumber, Place};
-use crate::store::directory::Directory;
-use crate::store::space::{Description, Space};
+use crate::store::catalog::{Catalog, Cursor, Filter, PaperNumber, PaperPage, PaperSet};
+use crate::store::slot_map::SlotMap;
+use crate::store::vector_store::{Description, VectorStore};
 use likewise_encoder::Encoder;
 use likewise_encoder::model::Fingerprint;
 use likewise_index::probe;
@@ -23,52 +23,52 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-/// Stored vectors that a probe of the recall asks for.
-const PROBED: usize = 20;
+/// Number of stored vectors that the recall is measured with.
+const RECALL_SAMPLE: usize = 20;
 
-/// Papers that are given at once when all are walked through.
-const WALKED: usize = 2048;
+/// Number of papers in a chunk of [`PaperStore::for_each_chunk`].
+const CHUNK: usize = 2048;
 
-/// What it takes to begin a term's list, in entries of one.
-const A_LIST: usize = 100;
+/// Cost of opening a posting list, in postings read.
+const LIST_OPEN_COST: usize = 100;
 
-/// How often a query is answered again because somebody wrote meanwhile.
-const TRIES: usize = 8;
+/// How often a query is repeated because the catalog changed while it ran.
+const MAX_RETRIES: usize = 8;
 
-/// A data folder, opened for answering.
-pub struct Folder {
+/// A data folder opened for search.
+pub struct FolderStore {
     catalog: Catalog,
     encoder: Arc<Encoder>,
-    /// Where the space is.
+    /// Path of the data folder.
     data: PathBuf,
     derived: RwLock<Derived>,
     filters: Filters,
 }
 
-/// What is derived from the catalog, as of one of its states.
+/// What is derived from one version of the catalog.
 struct Derived {
-    space: Space,
+    vector_store: VectorStore,
     index: Segments,
-    directory: Directory,
+    slot_map: SlotMap,
     withdrawn: Withdrawn,
     /// See [`Catalog::version`].
     version: i64,
 }
 
-/// Papers that are no answers, unless they are asked for: they were taken back.
+/// Withdrawn papers, which are not found unless the filter includes them.
 struct Withdrawn {
-    numbers: Numbers,
-    /// The slots that stand for such papers only.
+    numbers: PaperSet,
+    /// The slots whose papers are all withdrawn.
     slots: RoaringBitmap,
 }
 
 impl Withdrawn {
-    fn of(catalog: &Catalog, directory: &Directory) -> Result<Withdrawn> {
+    fn of(catalog: &Catalog, slot_map: &SlotMap) -> Result<Withdrawn> {
         let numbers = catalog.withdrawn()?;
-        let mut slots = directory.slots(Some(&numbers)).unwrap_or_default();
+        let mut slots = slot_map.slots(Some(&numbers)).unwrap_or_default();
         slots = slots
             .into_iter()
-            .filter(|slot| directory.papers_of(*slot).all(|number| numbers.contains(number)))
+            .filter(|slot| slot_map.papers_of(*slot).all(|number| numbers.contains(number)))
             .collect();
         Ok(Withdrawn { numbers, slots })
     }
@@ -76,72 +76,73 @@ impl Withdrawn {
 
 impl Derived {
     fn open(data: &Path, catalog: &Catalog, fingerprint: &Fingerprint) -> Result<Derived> {
-        let version = catalog.version()?;
-        let space = Space::open(data, fingerprint)?;
-        space.vectors().expect_random();
-        let index = Segments::open(space.path(), space.vectors().clone())?;
-        let directory = Directory::of(catalog, &space)?;
-        let withdrawn = Withdrawn::of(catalog, &directory)?;
-        Ok(Derived { space, index, directory, withdrawn, version })
+        let version = catalog.data_version()?;
+        let vector_store = VectorStore::open(data, fingerprint)?;
+        vector_store.vectors().advise_random_access();
+        let index = Segments::open(vector_store.path(), vector_store.vectors().clone())?;
+        let slot_map = SlotMap::open(catalog, &vector_store)?;
+        let withdrawn = Withdrawn::of(catalog, &slot_map)?;
+        Ok(Derived { vector_store, index, slot_map, withdrawn, version })
     }
 
-    /// Whether something was written since.
+    /// Whether the catalog or the vectors have changed since.
     fn is_behind(&self, catalog: &Catalog) -> Result<bool> {
-        // A paper's vector comes after it, and does not change the catalog.
-        let has_vectors = || self.directory.without_slot() > 0 && self.space.has_grown();
-        Ok(catalog.version()? != self.version || has_vectors())
+        // A paper's vector is written after the paper, and does not change the catalog.
+        let has_vectors = || self.slot_map.without_slot() > 0 && self.vector_store.has_grown();
+        Ok(catalog.data_version()? != self.version || has_vectors())
     }
 
-    /// Takes in what was written since.
+    /// Applies the changes since.
     fn follow(&mut self, data: &Path, catalog: &Catalog, fingerprint: &Fingerprint) -> Result<()> {
-        if !self.space.is_current(data, fingerprint)? {
+        if !self.vector_store.is_current(data, fingerprint)? {
             *self = Derived::open(data, catalog, fingerprint)?;
             return Ok(());
         }
-        let version = catalog.version()?;
-        if self.space.has_grown() {
-            // The files it has, and not those that a compaction may just have put in their place.
-            self.space = Space::open_in(self.space.path().into(), fingerprint.dimension)?;
-            self.space.vectors().expect_random();
+        let version = catalog.data_version()?;
+        if self.vector_store.has_grown() {
+            // Reopened in the folder in use: a compaction may just have switched to another one.
+            self.vector_store = VectorStore::open_in(self.vector_store.path().into(), fingerprint.dimension)?;
+            self.vector_store.vectors().advise_random_access();
         }
-        self.index.follow(self.space.path(), self.space.vectors().clone())?;
+        self.index.follow(self.vector_store.path(), self.vector_store.vectors().clone())?;
         self.index.insert_in_background();
-        self.directory.follow(catalog, &self.space)?;
-        self.withdrawn = Withdrawn::of(catalog, &self.directory)?;
+        self.slot_map.follow(catalog, &self.vector_store)?;
+        self.withdrawn = Withdrawn::of(catalog, &self.slot_map)?;
         self.version = version;
         Ok(())
     }
 
-    /// Whether papers have no vector, or many vectors are in no segment: an ingest was cut short.
+    /// Whether an ingest was interrupted: papers lack vectors, or many vectors are in no segment.
     fn is_unfinished(&self) -> bool {
         self.lacks_vectors() || self.index.is_behind()
     }
 
-    /// Whether papers have no vector that could have one.
+    /// Whether papers lack a vector that the model could compute.
     fn lacks_vectors(&self) -> bool {
-        // Without the file that says which have none, all could.
-        self.directory.without_slot() > 0
-            && self.directory.waiting(&Space::unreadable(self.space.path()).unwrap_or_default()) > 0
+        // Without the list of texts that the model cannot read, it could read all of them.
+        self.slot_map.without_slot() > 0
+            && self.slot_map.waiting(&VectorStore::unreadable(self.vector_store.path()).unwrap_or_default())
+                > 0
     }
 }
 
-impl Folder {
-    /// Opens a data folder. What is written to it later, by whichever process, is taken in by the next query.
+impl FolderStore {
+    /// Opens a data folder. Each query sees everything that any process has written to the folder before it.
     ///
-    /// What a killed ingest left undone is done first, unless another process is ingesting: then what
-    /// is there is served.
+    /// Work that an interrupted ingest left is finished first, unless another process is writing; then the folder opens
+    /// as it is.
     ///
     /// # Errors
-    /// [`crate::Error::Data`] if there is nothing, or it is another model's.
-    pub fn open(data: &Path, encoder: Arc<Encoder>) -> Result<Folder> {
+    /// Returns [`crate::Error::Data`] if the folder has no catalog, or one of another model.
+    pub fn open(data: &Path, encoder: Arc<Encoder>) -> Result<FolderStore> {
         let catalog = ingest::open_catalog(data)?;
-        ingest::check_space(&catalog, encoder.model())?;
+        ingest::check_model(&catalog, encoder.model())?;
         let fingerprint = &encoder.model().fingerprint;
         let mut derived = Derived::open(data, &catalog, fingerprint);
         if !derived.as_ref().is_ok_and(|derived| !derived.is_unfinished()) {
             match finish_interrupted(data, &encoder) {
                 Ok(()) => derived = Derived::open(data, &catalog, fingerprint),
-                // Half an answer is better than none: a disk may be full, a folder only readable.
+                // The disk may be full or the folder read-only: incomplete answers are better than none.
                 Err(error) if derived.is_ok() => {
                     tracing::warn!("an earlier run was interrupted and could not be finished: {error}");
                 }
@@ -149,36 +150,38 @@ impl Folder {
             }
         }
         let filters = Filters::new(ingest::open_catalog(data)?);
-        Ok(Folder { catalog, encoder, data: data.into(), derived: RwLock::new(derived?), filters })
+        Ok(FolderStore { catalog, encoder, data: data.into(), derived: RwLock::new(derived?), filters })
     }
 
-    /// What is derived, as of now.
+    /// The derived state, brought up to date.
     fn derived(&self) -> RwLockReadGuard<'_, Derived> {
-        // A panic elsewhere leaves nothing half changed that the next change does not set right.
+        // A poisoned lock is safe to use: the next change repairs a state that a panic left half updated.
         let read = || self.derived.read().unwrap_or_else(PoisonError::into_inner);
         let derived = read();
         match derived.is_behind(&self.catalog) {
             Ok(false) => return derived,
             Ok(true) => drop(derived),
             Err(error) => {
-                tracing::warn!("the catalog cannot be asked for changes: {error}");
+                tracing::warn!("cannot read the catalog's changes: {error}");
                 return derived;
             }
         }
         let mut behind = self.derived.write().unwrap_or_else(PoisonError::into_inner);
         let fingerprint = &self.encoder.model().fingerprint;
-        // Another query may have done it meanwhile.
+        // Another query may have applied the changes meanwhile.
         let followed = match behind.is_behind(&self.catalog) {
             Ok(true) => behind.follow(&self.data, &self.catalog, fingerprint),
             other => other.map(drop),
         };
         match followed {
             Ok(()) => {}
-            // Its files may be gone: it goes on with what it has, for as long as it takes to open the next.
+            // The old model's files may be deleted: keep serving the loaded state until the new model is opened.
             Err(_) if self.is_superseded().unwrap_or_default() => {
-                behind.version = self.catalog.version().unwrap_or_default();
+                behind.version = self.catalog.data_version().unwrap_or_default();
             }
-            Err(error) => tracing::warn!("what was written since is not served: {error}"),
+            Err(error) => {
+                tracing::warn!("cannot apply the latest changes, so queries do not see them: {error}")
+            }
         }
         drop(behind);
         read()
@@ -186,98 +189,101 @@ impl Folder {
 
     fn next(&self) -> Result<Option<NextStats>> {
         let Some(fingerprint) = self.catalog.next_space()? else { return Ok(None) };
-        let Some(description) = Space::description(&self.data, &fingerprint)? else { return Ok(None) };
+        let Some(description) = VectorStore::description(&self.data, &fingerprint)? else { return Ok(None) };
         let Description { model, fingerprint, .. } = description;
-        let vectors = Space::open(&self.data, &fingerprint)?.vectors().len();
+        let vectors = VectorStore::open(&self.data, &fingerprint)?.vectors().len();
         Ok(Some(NextStats { model, fingerprint: fingerprint.sha256, vectors }))
     }
 
     fn stored_vector(&self, number: PaperNumber) -> Option<Vec<f32>> {
         let derived = self.derived();
-        derived.directory.slot(number).map(|slot| derived.space.vectors().get(slot).to_vec())
+        derived.slot_map.slot(number).map(|slot| derived.vector_store.vectors().get(slot).to_vec())
     }
 
-    /// Papers near to a vector and their scores, nearest first; of equal scores, in no order.
-    fn near_numbers(&self, wanted: &Wanted) -> Result<Vec<(f32, PaperNumber)>> {
-        let Wanted { vector, k, filter, exact } = *wanted;
+    /// The nearest papers and their cosines, nearest first; equal cosines are in no order.
+    fn nearest_numbers(&self, query: &VectorQuery) -> Result<Vec<(f32, PaperNumber)>> {
+        let VectorQuery { vector, k, filter, exact } = *query;
         if !filter.is_empty() {
-            // Made before the rest is held on to: whoever takes in what was written would wait, and all others for that.
-            let last = self.derived().directory.last();
+            // Computed before the read lock is taken: a query that applies changes would wait for the lock, and all
+            // other queries for that one.
+            let last = self.derived().slot_map.last_change();
             self.filters.numbers(filter, last)?;
         }
-        let Derived { index, directory, withdrawn, .. } = &*self.derived();
+        let Derived { index, slot_map, withdrawn, .. } = &*self.derived();
         let allowed = if filter.is_empty() {
             None
         } else {
-            Some(self.filters.allowed(filter, directory, index.len())?)
+            Some(self.filters.allowed(filter, slot_map, index.len())?)
         };
-        let live = if allowed.is_none() { live(directory, withdrawn, filter.withdrawn) } else { None };
+        let live = if allowed.is_none() { live(slot_map, withdrawn, filter.withdrawn) } else { None };
         let slots = allowed.as_ref().map(|allowed| &*allowed.slots).or(live.as_ref());
-        let neighbours = match Plan::choose(exact, k, slots.map(RoaringBitmap::len), index.len()) {
+        let plan =
+            if exact { Plan::Scan } else { Plan::choose(k, slots.map(RoaringBitmap::len), index.len()) };
+        let neighbours = match plan {
             Plan::Scan => index.scan(vector, k, slots),
-            Plan::Walk => index.search(vector, k, slots),
+            Plan::GraphSearch => index.search(vector, k, slots),
         };
         let passes = passing(allowed.as_ref().map(|allowed| &*allowed.numbers), withdrawn, filter.withdrawn);
         let mut found = Vec::new();
         for Neighbour { slot, score } in neighbours {
-            found.extend(directory.papers_of(slot).filter(&passes).map(|number| (score, number)));
+            found.extend(slot_map.papers_of(slot).filter(&passes).map(|number| (score, number)));
         }
         Ok(found)
     }
 
-    /// Papers that have terms, and how much these tell together.
-    fn listed(
+    /// Reads posting lists, rarest term first, and sums for each paper the weights of its terms.
+    fn term_weights(
         &self,
-        wanted: &WantedTerms,
+        query: &TermQuery,
         passes: impl Fn(&PaperNumber) -> bool,
     ) -> Result<HashMap<PaperNumber, f32>> {
-        let WantedTerms { terms, k, entries, least, alone, .. } = *wanted;
-        let mut told: HashMap<PaperNumber, f32> = HashMap::new();
-        let mut left = entries;
-        for (term, count) in terms.rarest().filter(|(_, count)| *count >= least) {
-            if count > left && !(alone && told.len() < k) {
+        let TermQuery { terms, k, max_postings, min_doc_freq, fill_to_k, .. } = *query;
+        let mut weights: HashMap<PaperNumber, f32> = HashMap::new();
+        let mut remaining = max_postings;
+        for (term, doc_freq) in terms.rarest().filter(|(_, doc_freq)| *doc_freq >= min_doc_freq) {
+            if doc_freq > remaining && !(fill_to_k && weights.len() < k) {
                 break;
             }
-            for number in self.catalog.having_term(term, left.max(k))?.into_iter().filter(&passes) {
-                *told.entry(number).or_default() += terms.weight(term);
+            for number in self.catalog.papers_with_term(term, remaining.max(k))?.into_iter().filter(&passes) {
+                *weights.entry(number).or_default() += terms.weight(term);
             }
-            left = left.saturating_sub(count + A_LIST);
+            remaining = remaining.saturating_sub(doc_freq + LIST_OPEN_COST);
         }
-        Ok(told)
+        Ok(weights)
     }
 
-    /// The papers with most of what terms tell and, of those with the same, the nearest; each with its cosine.
-    fn numbers_with_terms(&self, wanted: &WantedTerms) -> Result<HashMap<PaperNumber, f32>> {
-        let WantedTerms { vector, k, filter, .. } = *wanted;
+    /// The `k` papers with the largest term weight, nearest first where weights are equal; each with its cosine.
+    fn cosines_with_terms(&self, query: &TermQuery) -> Result<HashMap<PaperNumber, f32>> {
+        let TermQuery { vector, k, filter, .. } = *query;
         let allowed = if filter.is_empty() {
             None
         } else {
-            let last = self.derived().directory.last();
+            let last = self.derived().slot_map.last_change();
             Some(self.filters.numbers(filter, last)?)
         };
-        let Derived { directory, space, withdrawn, .. } = &*self.derived();
+        let Derived { slot_map, vector_store, withdrawn, .. } = &*self.derived();
         let passes = passing(allowed.as_deref(), withdrawn, filter.withdrawn);
-        let told = match &allowed {
+        let weights = match &allowed {
             Some(allowed) if allowed.count() <= k => allowed.iter().map(|number| (number, 0.0)).collect(),
-            _ => self.listed(wanted, passes)?,
+            _ => self.term_weights(query, passes)?,
         };
         let cosine = |number| {
-            let slot = directory.slot(number);
-            slot.map_or(0.0, |slot| dot(vector, space.vectors().get(slot)).clamp(-1.0, 1.0))
+            let slot = slot_map.slot(number);
+            slot.map_or(0.0, |slot| dot(vector, vector_store.vectors().get(slot)).clamp(-1.0, 1.0))
         };
         let mut best: Vec<(f32, f32, PaperNumber)> =
-            told.into_iter().map(|(number, told)| (told, cosine(number), number)).collect();
+            weights.into_iter().map(|(number, weight)| (weight, cosine(number), number)).collect();
         best.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)).then(b.2.cmp(&a.2)));
         best.truncate(k);
         Ok(best.into_iter().map(|(_, cosine, number)| (number, cosine)).collect())
     }
 
-    fn near_now(&self, wanted: &Wanted) -> Result<Vec<Scored>> {
-        let found = self.near_numbers(wanted)?;
+    fn nearest_once(&self, query: &VectorQuery) -> Result<Vec<ScoredPaper>> {
+        let found = self.nearest_numbers(query)?;
         let numbers: Vec<PaperNumber> = found.iter().map(|(_, number)| *number).collect();
         let papers = self.catalog.get(&numbers)?;
         let mut scores = found.into_iter();
-        // Both are in the same order; a paper that has gone since is missing from the second.
+        // Both are in the same order; a paper that was deleted meanwhile is missing from `papers`.
         let scored = papers
             .into_iter()
             .filter_map(|(number, paper)| Some((scores.find(|(_, scored)| *scored == number)?.0, paper)));
@@ -285,27 +291,27 @@ impl Folder {
     }
 }
 
-impl Holdings for Folder {
-    /// Of one state of the catalog: scores of one and papers of the next would leave some out, if they were deleted in
-    /// between.
-    fn near(&self, wanted: &Wanted) -> Result<Vec<Scored>> {
-        for _ in 0..TRIES {
-            let version = self.catalog.version()?;
-            let found = self.near_now(wanted)?;
-            if self.catalog.version()? == version {
+impl PaperStore for FolderStore {
+    /// Repeated until the catalog does not change meanwhile: otherwise papers that are deleted between scoring and
+    /// reading would leave fewer than `k`.
+    fn nearest(&self, query: &VectorQuery) -> Result<Vec<ScoredPaper>> {
+        for _ in 0..MAX_RETRIES {
+            let version = self.catalog.data_version()?;
+            let found = self.nearest_once(query)?;
+            if self.catalog.data_version()? == version {
                 return Ok(found);
             }
         }
-        self.near_now(wanted)
+        self.nearest_once(query)
     }
 
-    fn counts_of_terms(&self, terms: &[&str]) -> Result<Option<TermCounts>> {
-        let papers = self.derived().directory.papers();
-        Ok(Some(TermCounts { papers, with: self.catalog.counts_of_terms(terms)? }))
+    fn doc_freqs(&self, terms: &[&str]) -> Result<Option<DocFreqs>> {
+        let papers = self.derived().slot_map.papers();
+        Ok(Some(DocFreqs { papers, counts: self.catalog.doc_freqs(terms)? }))
     }
 
-    fn with_terms(&self, wanted: &WantedTerms) -> Result<Vec<Scored>> {
-        let cosines = self.numbers_with_terms(wanted)?;
+    fn search_terms(&self, query: &TermQuery) -> Result<Vec<ScoredPaper>> {
+        let cosines = self.cosines_with_terms(query)?;
         let numbers: Vec<PaperNumber> = cosines.keys().copied().collect();
         let papers = self.catalog.get(&numbers)?.into_iter();
         Ok(papers.filter_map(|(number, paper)| Some((*cosines.get(&number)?, paper))).collect())
@@ -333,8 +339,8 @@ impl Holdings for Folder {
         self.catalog.records(number)
     }
 
-    fn list(&self, filter: &Filter, after: Option<&Place>, limit: usize) -> Result<Listed> {
-        // By a connection of its own: every query asks the other what has changed.
+    fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<PaperPage> {
+        // With the filters' connection, because every query uses the other one to check for changes.
         self.filters.catalog().list(filter, after, limit)
     }
 
@@ -361,16 +367,16 @@ impl Holdings for Folder {
 
     fn probe_recall(&self) -> f64 {
         let derived = self.derived();
-        probe(&derived.index, derived.space.vectors(), PROBED)
+        probe(&derived.index, derived.vector_store.vectors(), RECALL_SAMPLE)
     }
 
-    fn walk(&self, take: &mut dyn FnMut(Vec<Whole>) -> Result<()>) -> Result<()> {
+    fn for_each_chunk(&self, take: &mut dyn FnMut(Vec<StoredPaper>) -> Result<()>) -> Result<()> {
         let numbers: Vec<PaperNumber> = self.catalog.texts()?.into_iter().map(|(number, _)| number).collect();
-        for numbers in numbers.chunks(WALKED) {
+        for numbers in numbers.chunks(CHUNK) {
             let mut papers = Vec::with_capacity(numbers.len());
             for (number, paper) in self.catalog.get(numbers)? {
                 let (records, vector) = (self.catalog.records(number)?, self.stored_vector(number));
-                papers.push(Whole { paper, records, vector });
+                papers.push(StoredPaper { paper, records, vector });
             }
             take(papers)?;
         }
@@ -380,9 +386,9 @@ impl Holdings for Folder {
     fn stats(&self) -> Stats {
         let (model, derived) = (self.encoder.model(), self.derived());
         Stats {
-            papers: derived.directory.papers(),
-            vectors: derived.space.vectors().len(),
-            without_vector: derived.directory.without_slot(),
+            papers: derived.slot_map.papers(),
+            vectors: derived.vector_store.vectors().len(),
+            without_vector: derived.slot_map.without_slot(),
             index: derived.index.stats(),
             engine: None,
             model: model.name.clone(),
@@ -406,38 +412,41 @@ impl Holdings for Folder {
     }
 }
 
-/// The slots that an unfiltered query may be answered from; `None` if those are all.
-fn live(directory: &Directory, withdrawn: &Withdrawn, also_withdrawn: bool) -> Option<RoaringBitmap> {
-    let live = directory.slots(None);
-    if also_withdrawn || withdrawn.slots.is_empty() {
+/// The slots that a query without a filter may return; `None` if these are all slots.
+fn live(slot_map: &SlotMap, withdrawn: &Withdrawn, include_withdrawn: bool) -> Option<RoaringBitmap> {
+    let live = slot_map.slots(None);
+    if include_withdrawn || withdrawn.slots.is_empty() {
         return live;
     }
     let all = || {
         let mut all = RoaringBitmap::new();
-        all.insert_range(0..directory.slot_count());
+        all.insert_range(0..slot_map.slot_count());
         all
     };
     Some(live.unwrap_or_else(all) - &withdrawn.slots)
 }
 
-/// Whether a paper may be found: it is one of those that a filter allows or, without a filter, was not taken back.
+/// Returns the test for whether a paper may be found: the filter allows it or, if `allowed` is `None`, it is not
+/// withdrawn.
 fn passing<'a>(
-    allowed: Option<&'a Numbers>,
+    allowed: Option<&'a PaperSet>,
     withdrawn: &'a Withdrawn,
-    also_withdrawn: bool,
+    include_withdrawn: bool,
 ) -> impl Fn(&PaperNumber) -> bool + 'a {
     move |number| match allowed {
         Some(allowed) => allowed.contains(*number),
-        None => also_withdrawn || !withdrawn.numbers.contains(*number),
+        None => include_withdrawn || !withdrawn.numbers.contains(*number),
     }
 }
 
-/// Finishes what a killed ingest left, if no other process is at it.
+/// Finishes the work of an interrupted ingest, unless another process is writing.
 fn finish_interrupted(data: &Path, encoder: &Arc<Encoder>) -> Result<()> {
-    let Some(mut writer) = ingest::Writer::try_open(data, encoder)? else {
+    let Some(mut writer) = ingest::FolderWriter::try_open(data, encoder)? else {
         return Ok(());
     };
     tracing::info!("an earlier run was interrupted; finishing its work");
-    writer.catch_up(|done, all| tracing::info!("encoded {done} of {all} papers left over"))?;
+    writer.catch_up(|ingest::EncodeProgress { done, total }| {
+        tracing::info!("papers of an interrupted run: encoded {done} of {total}");
+    })?;
     writer.finish().map(drop)
 }

@@ -1,49 +1,48 @@
-//! How alike texts are by the words they share, rare ones most: BM25, as a share of the most it could be.
+//! Lexical similarity: BM25, divided by the highest value that a query can reach.
 //!
-//! Its own file because it is a score beside the vectors': a model that has read a million subjects blurs the name of a
-//! method that one paper gave it, and an index of words does not.
+//! It complements vectors: a model blurs the rare name of a method, and an index of terms does not.
 
 use likewise_papers::Paper;
 use likewise_papers::terms::for_each_term;
 use std::collections::HashMap;
 
-/// How soon more of a term counts no more (Robertson & Zaragoza 2009, section 3.3, k1).
-const SATURATION: f32 = 1.2;
+/// BM25's term frequency saturation (Robertson & Zaragoza 2009, section 3.3).
+const K1: f32 = 1.2;
 
-/// How much a long text's terms count less (the same, b).
-const LENGTH: f32 = 0.75;
+/// BM25's length normalisation (the same).
+const B: f32 = 0.75;
 
-/// Terms of an abstract with its title, on average, small words left out. Fixed, so that a paper's score does not change with
-/// what else is here.
-const USUAL_LENGTH: f32 = 110.0;
+/// Mean number of terms in an abstract with its title, without stop words. Fixed, so that a paper's score does not
+/// depend on the other papers in the library.
+const MEAN_LENGTH: f32 = 110.0;
 
-/// How often a term counts that stands in a title.
-const IN_TITLE: f32 = 2.0;
+/// Weight of a term in a title; one in an abstract has weight 1.
+const TITLE_WEIGHT: f32 = 2.0;
 
-/// Most terms of a question that count: those that tell most.
-const MOST_TERMS: usize = 128;
+/// Maximum number of terms of a query that count: those with the largest weights.
+const MAX_TERMS: usize = 128;
 
-/// Most different terms that a question has, of so long a text, or so many papers, the first: each is looked up.
-const MOST_DIFFERENT: usize = 4000;
+/// Maximum number of different terms that are counted in a query, the first ones in its text: each costs a lookup.
+const MAX_DISTINCT: usize = 4000;
 
-/// How often each term is in a question.
+/// The frequency of each term in a query.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Bag(HashMap<String, f32>);
+pub struct TermCounts(HashMap<String, f32>);
 
-impl Bag {
-    /// Adds a text.
-    pub fn text(&mut self, text: &str) {
+impl TermCounts {
+    /// Adds the terms of a text.
+    pub fn add_text(&mut self, text: &str) {
         self.add(text, 1.0);
     }
 
-    /// Adds a paper.
-    pub fn paper(&mut self, paper: &Paper) {
-        self.add(&paper.title, IN_TITLE);
+    /// Adds the terms of a paper.
+    pub fn add_paper(&mut self, paper: &Paper) {
+        self.add(&paper.title, TITLE_WEIGHT);
         self.add(&paper.r#abstract, 1.0);
     }
 
-    /// Adds what another one has.
-    pub fn bag(&mut self, other: &Bag) {
+    /// Adds all terms of another query.
+    pub fn add_all(&mut self, other: &TermCounts) {
         other.0.iter().for_each(|(term, times)| self.count(term, *times));
     }
 
@@ -54,83 +53,84 @@ impl Bag {
     fn count(&mut self, term: &str, times: f32) {
         if let Some(count) = self.0.get_mut(term) {
             *count += times;
-        } else if self.0.len() < MOST_DIFFERENT {
+        } else if self.0.len() < MAX_DISTINCT {
             self.0.insert(term.to_string(), times);
         }
     }
 
-    /// The terms, in any order.
+    /// The terms, in no order.
     pub fn terms(&self) -> Vec<&str> {
         self.0.keys().map(String::as_str).collect()
     }
 }
 
-/// A question's terms, each with how much it tells.
+/// The terms of a query with their weights.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueryTerms {
     weights: HashMap<String, f32>,
-    /// By how many papers have them, the fewest first; what no paper has is left out.
+    /// Terms that some paper has, with their document frequencies, rarest first.
     rarest: Vec<(String, usize)>,
-    /// What the question's tell, [`MOST_TERMS`] of them, those that no paper has among them.
-    most: f32,
+    /// Sum of the [`MAX_TERMS`] largest weights, unknown terms included.
+    total_weight: f32,
 }
 
 impl QueryTerms {
-    /// Weighs a question's terms, by in how many of `papers` each is: `count(term)`.
-    pub fn of(bag: &Bag, papers: usize, count: impl Fn(&str) -> usize) -> QueryTerms {
+    /// Weighs the terms of a query. `doc_freq` gives the number of papers with a term, among `papers`.
+    pub fn of(counts: &TermCounts, papers: usize, doc_freq: impl Fn(&str) -> usize) -> QueryTerms {
         let weigh = |(term, times): (&String, &f32)| {
-            let count = count(term);
-            let (papers, with) = (papers.max(count) as f32, count as f32);
+            let doc_freq = doc_freq(term);
+            let (papers, with) = (papers.max(doc_freq) as f32, doc_freq as f32);
             // Spärck Jones 1972, in the form that is never negative.
             let idf = (1.0 + (papers - with + 0.5) / (with + 0.5)).ln();
-            (times / (times + 1.0) * idf, term.clone(), count)
+            (times / (times + 1.0) * idf, term.clone(), doc_freq)
         };
-        let mut weighed: Vec<_> = bag.0.iter().map(weigh).collect();
+        let mut weighed: Vec<_> = counts.0.iter().map(weigh).collect();
         weighed.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        // What no paper has no paper is found by, but it is a part of the question: whose words are mostly unknown here,
-        // has little of it anywhere.
-        let most = weighed.iter().take(MOST_TERMS).map(|(weight, ..)| weight).sum();
-        weighed.retain(|(.., count)| *count > 0);
-        weighed.truncate(MOST_TERMS);
-        let mut rarest: Vec<_> = weighed.iter().map(|(_, term, count)| (term.clone(), *count)).collect();
-        rarest.sort_by_key(|(_, count)| *count);
+        // Unknown terms match nothing but stay in the denominator, so a mostly unknown query scores low. Otherwise an
+        // off-topic query with one known word would count as a full match.
+        let total_weight = weighed.iter().take(MAX_TERMS).map(|(weight, ..)| weight).sum();
+        weighed.retain(|(.., doc_freq)| *doc_freq > 0);
+        weighed.truncate(MAX_TERMS);
+        let mut rarest: Vec<_> =
+            weighed.iter().map(|(_, term, doc_freq)| (term.clone(), *doc_freq)).collect();
+        rarest.sort_by_key(|(_, doc_freq)| *doc_freq);
         QueryTerms {
             weights: weighed.into_iter().map(|(weight, term, _)| (term, weight)).collect(),
             rarest,
-            most,
+            total_weight,
         }
     }
 
-    /// The terms and in how many papers each is, the rarest first.
+    /// The terms that some paper has, with their document frequencies, rarest first.
     pub fn rarest(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.rarest.iter().map(|(term, count)| (term.as_str(), *count))
+        self.rarest.iter().map(|(term, doc_freq)| (term.as_str(), *doc_freq))
     }
 
-    /// What a term tells; 0, if it is none of the question's.
+    /// The weight of a term; 0 if it is not in the query.
     pub fn weight(&self, term: &str) -> f32 {
         self.weights.get(term).copied().unwrap_or_default()
     }
 
-    /// Whether no paper can have anything of it.
+    /// Whether no paper has any of the terms.
     pub fn is_empty(&self) -> bool {
         self.weights.is_empty()
     }
 
-    /// How much of the question a paper has, 0 to 1: BM25 (Robertson & Zaragoza 2009, formula 3.15), over what a text would
-    /// come to that has each of the question's terms without end.
+    /// The lexical score of a paper, 0 to 1: BM25 (Robertson & Zaragoza 2009, formula 3.15), divided by the value of a
+    /// text in which every term of the query is infinitely frequent.
     pub fn score(&self, paper: &Paper) -> f32 {
-        // In one order, so that rounding is the same wherever it is computed.
+        // Summed in sorted order, so that rounding does not depend on the hash map's order.
         let mut scores: Vec<f32> = self.scores(paper).into_iter().map(|(_, score)| score).collect();
         scores.sort_unstable_by(f32::total_cmp);
-        // An empty sum would be -0.
+        // Not sum(), which is -0 for an empty iterator.
         scores.into_iter().fold(0.0, |sum, score| sum + score)
     }
 
-    /// What each of its terms that a paper has adds to that, in no order.
+    /// What each term of the query that the paper has adds to [`QueryTerms::score`], in no order.
     pub fn scores(&self, paper: &Paper) -> Vec<(&str, f32)> {
         let mut found: HashMap<&str, f32> = HashMap::new();
         let mut length = 0.0;
-        for (text, times) in [(&paper.title, IN_TITLE), (&paper.r#abstract, 1.0)] {
+        for (text, times) in [(&paper.title, TITLE_WEIGHT), (&paper.r#abstract, 1.0)] {
             for_each_term(text, |term| {
                 length += times;
                 if let Some((term, _)) = self.weights.get_key_value(term) {
@@ -138,8 +138,9 @@ impl QueryTerms {
                 }
             });
         }
-        let damping = SATURATION * (1.0 - LENGTH + LENGTH * length / USUAL_LENGTH);
-        let score = |(term, times): (&str, f32)| self.weights[term] * times / (times + damping) / self.most;
+        let damping = K1 * (1.0 - B + B * length / MEAN_LENGTH);
+        let score =
+            |(term, times): (&str, f32)| self.weights[term] * times / (times + damping) / self.total_weight;
         found.into_iter().map(|(term, times)| (term, score((term, times)))).collect()
     }
 }
@@ -153,9 +154,9 @@ mod tests {
     }
 
     fn terms(text: &str) -> QueryTerms {
-        let mut bag = Bag::default();
-        bag.text(text);
-        QueryTerms::of(&bag, 1000, |term| match term {
+        let mut counts = TermCounts::default();
+        counts.add_text(text);
+        QueryTerms::of(&counts, 1000, |term| match term {
             "bee" => 10,
             "count" => 200,
             "model" => 900,
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn rare_terms_count_more_and_unknown_ones_not_at_all() {
+    fn rare_terms_weigh_more_and_unknown_terms_lower_the_score() {
         let terms = terms("Bees that count: a model. Blorxes!");
         assert_eq!(terms.rarest().collect::<Vec<_>>(), [("bee", 10), ("count", 200), ("model", 900)]);
         assert!(terms.weight("bee") > terms.weight("count") && terms.weight("count") > terms.weight("model"));
@@ -172,19 +173,23 @@ mod tests {
         let scores: Vec<f32> =
             ["Bees", "Counts", "Models", "Knots"].map(|title| terms.score(&paper(title, ""))).into();
         assert!(scores.is_sorted_by(|a, b| a > b) && scores[3] == 0.0, "{scores:?}");
-        let whole = paper("Bees count", &"bee counts model ".repeat(20));
-        let known = super::tests::terms("Bees that count: a model.").score(&whole);
+        let full = paper("Bees count", &"bee counts model ".repeat(20));
+        let known = super::tests::terms("Bees that count: a model.").score(&full);
         assert!((0.8..1.0).contains(&known), "{known}");
-        assert!((0.3..0.6).contains(&terms.score(&whole)), "a part of the question is nowhere");
-        let with = |count: usize| {
+        assert!((0.3..0.6).contains(&terms.score(&full)), "an unknown term lowers the score");
+        let with_unknown = |count: usize| {
             let unknown: String = (0..count).map(|n| format!("blorx{n} ")).collect();
             super::tests::terms(&format!("Bees {unknown}"))
         };
-        assert_eq!(with(300).score(&whole), with(600).score(&whole), "so many terms count and no more");
+        assert_eq!(
+            with_unknown(300).score(&full),
+            with_unknown(600).score(&full),
+            "only MAX_TERMS terms count"
+        );
     }
 
     #[test]
-    fn titles_count_twice_and_long_texts_less() {
+    fn title_terms_weigh_twice_and_long_texts_less() {
         let terms = terms("bees");
         let score = |title: &str, text: &str| terms.score(&paper(title, text));
         assert!(score("Bees", "Knots.") > score("Knots", "Bees."));

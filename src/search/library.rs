@@ -1,169 +1,175 @@
-//! Papers that can be asked about: what holds them, and the model that reads questions.
+//! A library: papers opened for search, with the model that encodes queries.
 //!
-//! Its own file because every way in, a command, a route, a page, an agent's tool, asks this, wherever the papers are.
+//! The commands, the routes, the web pages and the agents' tools all use this type, for data folders and collections
+//! alike.
 
-use super::checked::{self, Checked};
-use super::folder::Folder;
-use super::holdings::{Holdings, Whole};
+use super::checked_query::{self, CheckedQuery};
+use super::folder::FolderStore;
+use super::paper_store::{PaperStore, StoredPaper};
 use super::pipeline::Retrieved;
-use super::resources::{Resources, not_here, parse};
-use super::target::{self, resolve};
-use super::{Answer, Hit, Like, Mode, Query, Stats, explain, pipeline};
+use super::resolve::{self, resolve};
+use super::resources::{Resources, not_found, parse};
+use super::{Answer, Examples, Hit, Mode, Query, QueryKind, Stats, explain, pipeline};
 use crate::error::{Error, Result};
-use crate::ingest::{self, Intake, OpenIntake};
-use crate::store::catalog::{Filter, Listed, PaperNumber, Place};
+use crate::ingest::{self, OpenPaperWriter, PaperWriter};
+use crate::store::catalog::{Cursor, Filter, PaperNumber, PaperPage};
 use crate::store::text::text_of_query;
 use likewise_encoder::model::Curve;
-use likewise_encoder::{Embedding, Encoder, Side};
+use likewise_encoder::{Embedding, Encoder, InputType};
 use likewise_papers::{Paper, PaperId};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Papers, opened for answering.
+/// Papers opened for search.
 pub struct Library {
     resources: Resources,
-    open_intake: OpenIntake,
+    open_paper_writer: OpenPaperWriter,
 }
 
 impl Library {
-    /// Opens a data folder. What is written to it later, by whichever process, is taken in by the next query.
+    /// Opens a data folder. Each query sees everything that any process has written to the folder before it.
     ///
-    /// What a killed ingest left undone is done first, unless another process is ingesting: then what
-    /// is there is served.
+    /// Work that an interrupted ingest left is finished first, unless another process is writing; then the library
+    /// opens as it is.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is nothing, or it is another model's.
+    /// Returns [`Error::Data`] if the folder has no catalog, or one of another model.
     pub fn open(data: &Path, encoder: Arc<Encoder>) -> Result<Library> {
-        let folder = Folder::open(data, Arc::clone(&encoder))?;
+        let folder = FolderStore::open(data, Arc::clone(&encoder))?;
         Ok(Library::over(Box::new(folder), ingest::open_folder(data), encoder))
     }
 
-    /// Over whatever holds papers whose vectors are this encoder's, and what opens it for writing.
-    pub fn over(holdings: Box<dyn Holdings>, open_intake: OpenIntake, encoder: Arc<Encoder>) -> Library {
-        Library { resources: Resources { holdings, encoder }, open_intake }
+    /// A library over a store whose vectors are those of `encoder`; `open_paper_writer` opens the store for writing.
+    pub fn over(
+        store: Box<dyn PaperStore>,
+        open_paper_writer: OpenPaperWriter,
+        encoder: Arc<Encoder>,
+    ) -> Library {
+        Library { resources: Resources { store, encoder }, open_paper_writer }
     }
 
-    /// Opens it for writing; `None` if somebody else writes, and only one may.
+    /// Opens the library for writing; `None` if it allows one writer and another process is writing.
     ///
     /// # Errors
-    /// As [`crate::ingest::Writer::try_open`].
-    pub fn intake(&self) -> Result<Option<Box<dyn Intake>>> {
-        (self.open_intake)(&self.resources.encoder)
+    /// As [`crate::ingest::FolderWriter::try_open`].
+    pub fn paper_writer(&self) -> Result<Option<Box<dyn PaperWriter>>> {
+        (self.open_paper_writer)(&self.resources.encoder)
     }
 
-    /// Whether it can be asked now.
+    /// Checks that queries can be answered.
     ///
     /// # Errors
-    /// Says why not.
+    /// Returns [`Error::Engine`] if the store cannot be reached or is not ready.
     pub fn check(&self) -> Result<()> {
-        self.resources.holdings.check()
+        self.resources.store.check()
     }
 
-    /// The model it encodes queries with.
+    /// The model that encodes queries.
     pub fn encoder(&self) -> &Arc<Encoder> {
         &self.resources.encoder
     }
 
-    /// Where it is, if that is a data folder.
+    /// The data folder; `None` for a collection.
     pub fn folder(&self) -> Option<&Path> {
-        self.resources.holdings.folder()
+        self.resources.store.folder()
     }
 
-    /// The newest papers that pass a filter, a page at a time.
+    /// A page of the papers that pass a filter, newest first: those after `after`, at most `limit`.
     ///
     /// # Errors
-    /// What is wrong with the filter.
-    pub fn list(&self, filter: &Filter, after: Option<&Place>, limit: usize) -> Result<Listed> {
-        self.resources.holdings.list(filter, after, limit)
+    /// Returns [`Error::Invalid`] if the filter is invalid.
+    pub fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<PaperPage> {
+        self.resources.store.list(filter, after, limit)
     }
 
-    /// The papers whose day of publication is known to be one of these, newest first, with so many passed over.
+    /// The papers that were certainly published between two days, both included; newest first, after skipping `offset`.
     pub fn published_within(
         &self,
         days: (&str, &str),
         offset: usize,
         limit: usize,
     ) -> Result<Vec<(PaperNumber, Paper)>> {
-        self.resources.holdings.published_within(days, offset, limit)
+        self.resources.store.published_within(days, offset, limit)
     }
 
-    /// The last day before a day, and the first after it, that a paper is known to be of.
+    /// The last day before `day` and the first day after it on which a paper was published; `None` if there is none.
     pub fn days_around(&self, day: &str) -> Result<(Option<String>, Option<String>)> {
-        self.resources.holdings.days_around(day)
+        self.resources.store.days_around(day)
     }
 
-    /// What each source says of the paper with this id.
+    /// The records of a paper, one for each source.
     ///
     /// # Errors
     /// As [`Library::paper`].
     pub fn records(&self, id: &str) -> Result<Vec<Paper>> {
         let id = parse(id)?;
-        let records = self.resources.holdings.records(&id)?;
-        if records.is_empty() { Err(not_here(&id)) } else { Ok(records) }
+        let records = self.resources.store.records(&id)?;
+        if records.is_empty() { Err(not_found(&id)) } else { Ok(records) }
     }
 
-    /// The largest number of a paper: those that come have larger ones.
+    /// The largest paper number; papers added later have larger ones.
     pub fn last_number(&self) -> Result<PaperNumber> {
-        self.resources.holdings.last_number()
+        self.resources.store.last_number()
     }
 
-    /// The vector of the paper with this id; `None` if it is not here, or has none yet.
+    /// The vector of a paper; `None` if there is no such paper or it has no vector.
     ///
     /// # Errors
-    /// What the catalog says.
+    /// Returns the store's error if it cannot be read.
     pub fn vector(&self, id: &PaperId) -> Result<Option<Vec<f32>>> {
-        Ok(self.resources.holdings.find(id)?.and_then(|(_, vector)| vector))
+        Ok(self.resources.store.find(id)?.and_then(|(_, vector)| vector))
     }
 
-    /// The same of many papers, in their order.
+    /// The vectors of several papers, in the given order; see [`Library::vector`].
     ///
     /// # Errors
     /// As [`Library::vector`].
     pub fn vectors(&self, ids: &[PaperId]) -> Result<Vec<Option<Vec<f32>>>> {
-        self.resources.holdings.vectors(ids)
+        self.resources.store.vectors(ids)
     }
 
-    /// Whether papers have no vector yet, as far as is known: asking about one of them takes the encoder.
+    /// Whether some papers that could have a vector have none yet; a query by such a paper has to encode it. May lag
+    /// behind.
     pub fn lacks_vectors(&self) -> bool {
-        self.resources.holdings.lacks_vectors()
+        self.resources.store.lacks_vectors()
     }
 
-    /// recall@10 of walks against the exact scan, over stored vectors that are asked for: whether the index still finds
-    /// what it should. 1 where there is nothing.
+    /// recall@10 of the index for a sample of stored vectors, 0 to 1; 1 for an empty library, NaN if it cannot be
+    /// measured.
     pub fn probe_recall(&self) -> f64 {
-        self.resources.holdings.probe_recall()
+        self.resources.store.probe_recall()
     }
 
-    /// All papers, some at a time.
-    pub fn walk(&self, take: &mut dyn FnMut(Vec<Whole>) -> Result<()>) -> Result<()> {
-        self.resources.holdings.walk(take)
+    /// Passes all papers to `take`, a chunk at a time.
+    pub fn for_each_chunk(&self, take: &mut dyn FnMut(Vec<StoredPaper>) -> Result<()>) -> Result<()> {
+        self.resources.store.for_each_chunk(take)
     }
 
-    /// What it holds.
+    /// The numbers of papers and vectors, and the state of the index.
     pub fn stats(&self) -> Stats {
-        self.resources.holdings.stats()
+        self.resources.store.stats()
     }
 
-    /// Whether another model has taken the place of the one that this was opened with: it goes on to answer, but new
-    /// papers do not reach it any more.
+    /// Whether the data folder has switched to another model. This library still answers queries, but sees no more new
+    /// papers.
     pub fn is_superseded(&self) -> Result<bool> {
-        self.resources.holdings.is_superseded()
+        self.resources.store.is_superseded()
     }
 
-    /// The paper with this id, however it is written.
+    /// The paper with this id or alternate id, in any notation.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if it is not here, [`Error::Invalid`] if that cannot be an id.
+    /// Returns [`Error::NotFound`] if the library has no such paper, [`Error::Invalid`] if `id` is not an id.
     pub fn paper(&self, id: &str) -> Result<Paper> {
         let id = parse(id)?;
-        self.resources.holdings.paper(&id)?.ok_or_else(|| not_here(&id))
+        self.resources.store.paper(&id)?.ok_or_else(|| not_found(&id))
     }
 
-    /// The same, but `None` if it is not here, or that cannot be an id.
+    /// As [`Library::paper`], but `None` if the library has no such paper or `id` is not an id.
     ///
     /// # Errors
-    /// What the catalog says.
-    pub fn paper_if_here(&self, id: &str) -> Result<Option<Paper>> {
+    /// Returns the store's error if it cannot be read.
+    pub fn find_paper(&self, id: &str) -> Result<Option<Paper>> {
         match self.paper(id) {
             Err(Error::NotFound(_) | Error::Invalid(_)) => Ok(None),
             found => found.map(Some),
@@ -173,33 +179,36 @@ impl Library {
     /// Answers a query.
     ///
     /// # Errors
-    /// [`Error::Invalid`] and [`Error::NotFound`] say what is wrong with the query.
+    /// Returns [`Error::Invalid`] if the query is invalid, [`Error::NotFound`] if it names a paper that the library
+    /// lacks.
     pub fn search(&self, query: &Query) -> Result<Answer> {
-        let query = Checked::of(query, &self.resources)?;
+        let query = CheckedQuery::of(query, &self.resources)?;
         let texts: Vec<_> = query.texts().map(|text| text_of_query(text)).collect();
         let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-        let embeddings = self.resources.encoder.encode(&texts, Side::Query)?;
+        let embeddings = self.resources.encoder.encode(&texts, InputType::Query)?;
         pipeline::answer(&self.resources, &query, embeddings)
     }
 
-    /// Answers a query whose texts were encoded already: the server encodes the texts of many queries together.
+    /// Answers a query with the embeddings of [`Query::texts`]: the server encodes the texts of many queries in one
+    /// batch.
     ///
     /// # Errors
-    /// As [`Library::search`]; also if texts come without their embeddings.
+    /// As [`Library::search`]; also [`Error::Invalid`] if the number of embeddings is wrong.
     pub fn search_encoded(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Answer> {
-        pipeline::answer(&self.resources, &Checked::of(query, &self.resources)?, embeddings)
+        pipeline::answer(&self.resources, &CheckedQuery::of(query, &self.resources)?, embeddings)
     }
 
-    /// The first half of an answer to a query that is rescored: a server encodes the sentences of what it gives with other
-    /// texts that wait.
+    /// Retrieves the candidates of a query with `rerank_sentences`. The caller encodes [`Retrieved::sentences`] and
+    /// passes their vectors to [`Library::finish`]; so the server can encode them in one batch with other texts.
     ///
     /// # Errors
     /// As [`Library::search_encoded`].
     pub fn retrieve(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Retrieved> {
-        pipeline::retrieved(&self.resources, &Checked::of(query, &self.resources)?, embeddings)
+        pipeline::retrieve(&self.resources, &CheckedQuery::of(query, &self.resources)?, embeddings)
     }
 
-    /// The second half, with the vectors of [`Retrieved::sentences`]; those that the model cannot read have none.
+    /// Completes the answer to a query with the vectors of [`Retrieved::sentences`]; `None` for a sentence that the
+    /// model cannot encode.
     ///
     /// # Errors
     /// As [`Library::search_encoded`].
@@ -209,54 +218,54 @@ impl Library {
         retrieved: Retrieved,
         sentences: Vec<Option<Vec<f32>>>,
     ) -> Result<Answer> {
-        pipeline::finished(&self.resources, &Checked::of(query, &self.resources)?, retrieved, sentences)
+        pipeline::finish(&self.resources, &CheckedQuery::of(query, &self.resources)?, retrieved, sentences)
     }
 
-    /// The unit vector that a query is answered by; the first, of several.
+    /// The unit vector of a query's first sub-query.
     ///
     /// # Errors
     /// As [`Library::search_encoded`].
-    pub fn target_of(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Vec<f32>> {
-        Ok(resolve(&self.resources, &Checked::of(query, &self.resources)?, embeddings)?.vector())
+    pub fn query_vector(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Vec<f32>> {
+        Ok(resolve(&self.resources, &CheckedQuery::of(query, &self.resources)?, embeddings)?.into_vector())
     }
 
-    /// Says of the first [`MOST_EXPLAINED`](super::MOST_EXPLAINED) of a query's hits why they are.
+    /// Explains the first [`MAX_EXPLAINED`](super::MAX_EXPLAINED) of a query's hits.
     ///
     /// # Errors
     /// As [`Library::search_encoded`].
     pub fn explain(&self, query: &Query, embeddings: Vec<Embedding>, hits: &mut [Hit]) -> Result<()> {
         let query = Query { explain: true, ..query.clone() };
-        let query = Checked::of(&query, &self.resources)?;
-        let target = resolve(&self.resources, &query, embeddings)?;
-        explain::explain(&self.resources, &target.aims, query.mode, hits)
+        let query = CheckedQuery::of(&query, &self.resources)?;
+        let resolved = resolve(&self.resources, &query, embeddings)?;
+        explain::explain(&self.resources, &resolved.sub_queries, query.mode, hits)
     }
 
-    /// Whether something is short texts and nothing else: what scores mean is another thing then.
+    /// Whether examples are only short texts, which have a calibration of their own.
     ///
     /// # Errors
     /// As [`Encoder::tokenize`].
-    pub fn is_short(&self, like: &Like) -> Result<bool> {
-        target::is_short(&self.resources.encoder, like)
+    pub fn query_kind(&self, examples: &Examples) -> Result<QueryKind> {
+        resolve::query_kind(&self.resources.encoder, examples)
     }
 
-    /// Whether papers can be compared by their words, too.
+    /// Whether the store indexes terms, which lexical and hybrid search need.
     ///
     /// # Errors
-    /// What holds the papers says.
-    pub fn keeps_words(&self) -> Result<bool> {
-        self.resources.keeps_words()
+    /// Returns the store's error if it cannot be read.
+    pub fn indexes_terms(&self) -> Result<bool> {
+        self.resources.indexes_terms()
     }
 
-    /// By what a query's papers are alike, if it does not say so itself.
+    /// The mode of a query, or its default.
     ///
     /// # Errors
-    /// What holds the papers says.
+    /// Returns the store's error if it cannot be read.
     pub fn mode(&self, query: &Query) -> Result<Mode> {
-        checked::mode(query, &self.resources)
+        checked_query::mode(query, &self.resources)
     }
 
-    /// What scores of a mode mean, if that is known: by a short text, or by what is longer and by papers.
-    pub fn curve(&self, mode: Mode, is_short: bool) -> Option<Curve> {
-        self.resources.curve(mode, is_short)
+    /// The curve that turns scores into probabilities; `None` if the model is not calibrated.
+    pub fn curve(&self, mode: Mode, kind: QueryKind) -> Option<Curve> {
+        self.resources.curve(mode, kind)
     }
 }

@@ -1,32 +1,32 @@
-//! A text, papers, or a vector → ranked papers.
+//! Ranks papers by their similarity to texts, papers or vectors.
 //!
-//! A [`Library`] is papers opened for answering: an encoder, and what holds them ([`holdings`]), which is a data folder
-//! ([`folder`]: catalog, space, index). [`plan`] says how a query is answered there.
+//! A [`Library`] answers queries over an encoder and a [`paper_store::PaperStore`]: a data folder ([`folder`]) or a
+//! Milvus collection. [`pipeline`] runs the stages of a search, and [`plan`] chooses between a scan and a graph search.
 
-pub mod ask;
-mod checked;
+mod checked_query;
 mod clusters;
-mod diverse;
 mod explain;
 mod filters;
 mod folder;
-pub mod holdings;
 mod hybrid;
+pub mod input;
 mod lexical;
 mod library;
+mod mmr;
+pub mod paper_store;
 mod pipeline;
 pub mod plan;
 mod recency;
-mod rescore;
+mod rerank_sentences;
+mod resolve;
 mod resources;
-mod target;
 mod vendi;
 
-pub use checked::RESCORED;
-pub use diverse::{Diversity, NEARLY_THE_SAME, diverse, taken};
-pub use explain::{MOST_EXPLAINED, Pair, SharedTerm, Shares, Span, Why};
-pub use lexical::{Bag, QueryTerms};
+pub use checked_query::MAX_RERANKED;
+pub use explain::{Explanation, MAX_EXPLAINED, ScoreBreakdown, SentencePair, SharedTerm, Span};
+pub use lexical::{QueryTerms, TermCounts};
 pub use library::Library;
+pub use mmr::{Diversity, NEAR_DUPLICATE_COSINE, mmr, take_at};
 pub use pipeline::Retrieved;
 pub use vendi::vendi;
 
@@ -38,110 +38,115 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// Most hits that can be asked for at once.
+/// Largest `k` of a query.
 pub const MAX_K: usize = 1000;
 
-/// Most hits that can be passed over.
+/// Largest `offset` of a query.
 pub const MAX_OFFSET: usize = 9000;
 
-/// Most papers that can be asked about at once, on either side.
+/// Maximum number of examples in `like`, and in `unlike`.
 pub const MAX_PAPERS: usize = 1000;
 
-/// Years after which a score may be worth half.
-pub const HALF_LIVES: RangeInclusive<f32> = 0.01..=1000.0;
+/// Allowed half-lives, in years.
+pub const HALF_LIFE_YEARS: RangeInclusive<f32> = 0.01..=1000.0;
 
-/// Where even the best answer has no better chance to be related, there is none: twice what a pair has that is drawn by chance.
-/// Over 87,248 conference papers, that is said of none of 1,233 titles, sentences, keywords and papers, and of 20 of 30 recipes,
-/// letters, lyrics and the like.
-pub const NO_CHANCE: f32 = 0.4;
+/// If no candidate reaches this probability, the answer is empty. It is twice the probability of a random pair. Over
+/// 87,248 conference papers it empties the answers to none of 1,233 titles, sentences, keywords and papers, and to 20
+/// of 30 recipes, letters, lyrics and the like.
+pub const NO_MATCH_PROBABILITY: f32 = 0.4;
 
-/// Hits when nobody says how many.
+/// Default `k` of a query.
 pub const DEFAULT_K: usize = 10;
 
-/// What to find neighbours of: examples.
+/// Texts, papers and vectors that hits should be similar to, or dissimilar from.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Like {
-    /// Texts: titles, abstracts, questions.
+pub struct Examples {
+    /// Titles, abstracts or questions.
     pub texts: Vec<String>,
-    /// Papers of this library. They are not their own hits.
+    /// Ids of papers in the library. These papers are never hits.
     pub papers: Vec<String>,
-    /// Vectors of this space, of any length but 0.
+    /// Vectors of the model's dimension; they are scaled to length 1.
     pub vectors: Vec<Vec<f32>>,
 }
 
-impl Like {
-    /// A text.
-    pub fn text(text: String) -> Like {
-        Like { texts: vec![text], ..Like::default() }
+impl Examples {
+    /// One text.
+    pub fn text(text: String) -> Examples {
+        Examples { texts: vec![text], ..Examples::default() }
     }
 
-    /// Papers.
-    pub fn papers(papers: Vec<String>) -> Like {
-        Like { papers, ..Like::default() }
+    /// Papers by their ids.
+    pub fn papers(papers: Vec<String>) -> Examples {
+        Examples { papers, ..Examples::default() }
     }
 
-    /// A vector.
-    pub fn vector(vector: Vec<f32>) -> Like {
-        Like { vectors: vec![vector], ..Like::default() }
+    /// One vector.
+    pub fn vector(vector: Vec<f32>) -> Examples {
+        Examples { vectors: vec![vector], ..Examples::default() }
     }
 
-    /// Whether there is none.
+    /// Whether there are no examples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many examples there are.
+    /// The number of texts, papers and vectors together.
     pub fn len(&self) -> usize {
         self.texts.len() + self.papers.len() + self.vectors.len()
     }
 
-    /// Refuses too many examples, and texts without words; they are called `name`.
-    fn check(&self, name: &str) -> Result<()> {
+    /// Returns [`Error::Invalid`] if there are more than [`MAX_PAPERS`] examples or a text is blank. `field` is the
+    /// name that the error gives them.
+    fn check(&self, field: &str) -> Result<()> {
         if self.texts.iter().any(|text| text.trim().is_empty()) {
-            return Err(Error::Invalid("text: got an empty text, wanted a title or an abstract".into()));
+            return Err(Error::Invalid("text must not be empty; give a title or an abstract".into()));
         }
         if self.len() > MAX_PAPERS {
-            let got = self.len();
-            return Err(Error::Invalid(format!("{name}: got {got} examples, wanted at most {MAX_PAPERS}")));
+            let count = self.len();
+            return Err(Error::Invalid(format!(
+                "{field} must have at most {MAX_PAPERS} examples (got {count})"
+            )));
         }
         Ok(())
     }
 }
 
-/// From so many examples on they are taken to be a reading list, which has several subjects.
-const A_LIST: usize = 8;
+/// With this many examples or more, the default [`Aggregation`] is [`Aggregation::Clusters`]: a reading list covers
+/// several subjects.
+const READING_LIST_LEN: usize = 8;
 
-/// How several examples make one question.
+/// How several examples are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Examples {
-    /// By their mean: what they have in common.
+pub enum Aggregation {
+    /// Search once, with the mean of the examples.
     Mean,
-    /// By the one that a paper is most like: whatever is near to any of them, by its chance if that is known.
+    /// Search for each example; a paper counts by its best score, or by its best probability where the model is
+    /// calibrated.
     Best,
-    /// By their subjects, each of which is searched for: papers of all of them take turns.
+    /// Group the examples by subject, search for the mean of each group, and interleave the results.
     Clusters,
 }
 
-impl fmt::Display for Examples {
+impl fmt::Display for Aggregation {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
-            Examples::Mean => "mean",
-            Examples::Best => "best",
-            Examples::Clusters => "clusters",
+            Aggregation::Mean => "mean",
+            Aggregation::Best => "best",
+            Aggregation::Clusters => "clusters",
         })
     }
 }
 
-/// By what papers are alike.
+/// How papers are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// By what they mean: the cosine of their vectors.
+    /// By the cosine of their vectors.
     Semantic,
-    /// By the terms they share, rare ones most; what answers should be unlike is only left out.
+    /// By the terms they share, weighted by rarity (BM25). `unlike` examples are only left out of the hits.
     Lexical,
-    /// By both: where two papers share the name of a method as well, they are nearer.
+    /// By both.
     Hybrid,
 }
 
@@ -155,50 +160,61 @@ impl fmt::Display for Mode {
     }
 }
 
-/// A question.
+/// The kind of text that a query is made of. Short texts have other scores than papers have, and so another
+/// calibration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryKind {
+    /// Papers, vectors, or texts as long as an abstract.
+    Papers,
+    /// Only texts of fewer than 64 tokens.
+    ShortText,
+}
+
+/// A search request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    /// What the answers should be like.
-    pub like: Like,
-    /// How several examples make one question; `None`: as is usual of so many.
-    pub examples: Option<Examples>,
-    /// What the answers should be unlike; its papers are no answers themselves.
-    pub unlike: Like,
-    /// How many, 1 to [`MAX_K`].
+    /// What hits should be similar to; at least one example.
+    pub like: Examples,
+    /// How several examples are combined. `None`: by mean, and by clusters from 8 examples on.
+    pub aggregation: Option<Aggregation>,
+    /// What hits should be dissimilar from. Its papers are never hits.
+    pub unlike: Examples,
+    /// Number of hits, 1 to [`MAX_K`].
     pub k: usize,
-    /// How many of the best are passed over, 0 to [`MAX_OFFSET`].
+    /// Number of best hits to skip, 0 to [`MAX_OFFSET`].
     pub offset: usize,
-    /// Hits of a lower chance are left out or, where the model's are not known, of a lower score. `None`: none is, unless
-    /// nothing at all is like it.
+    /// Lowest probability of a hit, 0 to 1, or lowest score where the model is not calibrated. `None`: no limit, but
+    /// the answer is empty if no candidate reaches [`NO_MATCH_PROBABILITY`].
     pub min_score: Option<f32>,
-    /// Compare with every paper instead of walking the graph.
+    /// Compare with every paper instead of searching the graph.
     pub exact: bool,
-    /// By what papers are alike; `None`: by meaning and words, where words are kept and asked for, else by meaning.
+    /// How papers are compared. `None`: hybrid if the store indexes terms and `like` has a text or a paper, else
+    /// semantic.
     pub mode: Option<Mode>,
-    /// How much the difference from hits before counts beside nearness, 0 to 1; above 0, what says nearly the same as a
-    /// nearer paper stands behind that. Beyond the nearest [`MAX_K`] the order is the plain one.
+    /// Weight of dissimilarity from earlier hits against similarity to the query, 0 to 1. Above 0, near duplicates are
+    /// merged into the best of them. Only the first [`MAX_K`] candidates are reordered.
     pub diversity: f32,
-    /// After how many years a score is worth half, in [`HALF_LIVES`]; `None`: never. As with diversity, the nearest 200
-    /// are put in another order, or 1000 if more than 100 are asked for.
+    /// Age in years at which a score counts half, in [`HALF_LIFE_YEARS`]. `None`: age does not count. Only the best 200
+    /// candidates are reordered, or at least 1000 if `offset + k` is over 100; this holds for `diversity` too.
     pub half_life: Option<f32>,
-    /// Score the first [`RESCORED`] once more, by their sentences, too: they are read with the model.
-    pub rescore: bool,
-    /// Say of the first [`MOST_EXPLAINED`] hits why they are.
+    /// Rescore the first [`MAX_RERANKED`] candidates by their sentences, which are encoded with the model.
+    pub rerank_sentences: bool,
+    /// Explain the first [`MAX_EXPLAINED`] hits.
     pub explain: bool,
-    /// Which papers may be answers.
+    /// Which papers may be hits.
     pub filter: Filter,
 }
 
 impl Query {
-    /// The [`DEFAULT_K`] papers that are most like something.
-    pub fn of(like: Like) -> Query {
-        let (unlike, filter) = (Like::default(), Filter::default());
-        let (mode, examples, diversity) = (None, None, 0.0);
+    /// The query for the [`DEFAULT_K`] papers most similar to some examples, with every option at its default.
+    pub fn of(like: Examples) -> Query {
+        let (unlike, filter) = (Examples::default(), Filter::default());
+        let (mode, aggregation, diversity) = (None, None, 0.0);
         let (k, offset, min_score, half_life) = (DEFAULT_K, 0, None, None);
-        let (exact, rescore, explain) = (false, false, false);
+        let (exact, rerank_sentences, explain) = (false, false, false);
         Query {
             like,
-            examples,
+            aggregation,
             unlike,
             k,
             offset,
@@ -207,246 +223,258 @@ impl Query {
             mode,
             diversity,
             half_life,
-            rescore,
+            rerank_sentences,
             explain,
             filter,
         }
     }
 
-    /// How its examples make one question.
-    pub fn examples(&self) -> Examples {
-        let usual = if self.like.len() < A_LIST { Examples::Mean } else { Examples::Clusters };
-        self.examples.unwrap_or(usual)
+    /// How the examples are combined: `aggregation`, or its default.
+    pub fn aggregation(&self) -> Aggregation {
+        let is_list = self.like.len() >= READING_LIST_LEN;
+        self.aggregation.unwrap_or(if is_list { Aggregation::Clusters } else { Aggregation::Mean })
     }
 
-    /// Whether hits are put in another order than that of their scores, which takes a deep pool of candidates.
+    /// Whether hits are reordered after scoring, which needs more candidates than hits.
     pub fn is_reordered(&self) -> bool {
         self.diversity > 0.0 || self.half_life.is_some()
     }
 
-    /// Whether nothing is asked for that takes more time than a walk of the graph.
+    /// Whether the query uses no option that takes longer than a graph search.
     pub fn is_plain(&self) -> bool {
-        !(self.exact || self.explain || self.rescore || self.is_reordered())
+        !(self.exact || self.explain || self.rerank_sentences || self.is_reordered())
     }
 
-    /// Every text of it, in the order in which they are encoded.
+    /// All texts of the query, those of `like` first: their embeddings are passed in this order.
     pub fn texts(&self) -> impl Iterator<Item = &String> {
         self.like.texts.iter().chain(&self.unlike.texts)
     }
 
-    /// How many searches it comes to at most: one for each aim.
-    pub fn searches(&self) -> usize {
+    /// The largest number of sub-queries that the query is split into.
+    pub fn max_sub_queries(&self) -> usize {
         let examples = self.like.len().max(1);
-        match self.examples() {
-            Examples::Mean => 1,
-            Examples::Best => examples.min(target::MOST_BEST),
-            Examples::Clusters => examples.min(target::MOST_CLUSTERS),
+        match self.aggregation() {
+            Aggregation::Mean => 1,
+            Aggregation::Best => examples.min(resolve::MAX_BEST),
+            Aggregation::Clusters => examples.min(resolve::MAX_CLUSTERS),
         }
     }
 
-    /// Refuses what can be seen to be wrong without looking at any paper.
+    /// Checks everything that can be checked without looking up papers.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names the field.
+    /// Returns [`Error::Invalid`], which names the field, if a value is out of range or two options exclude each other.
     pub fn check(&self) -> Result<()> {
-        let wrong = |what: String| Err(Error::Invalid(what));
-        let Like { texts, papers, .. } = &self.like;
+        let wrong = |message: String| Err(Error::Invalid(message));
+        let Examples { texts, papers, .. } = &self.like;
         if self.offset > MAX_OFFSET {
-            return wrong(format!("offset: got {}, wanted 0 to {MAX_OFFSET}", self.offset));
+            return wrong(format!("offset must be between 0 and {MAX_OFFSET} (got {})", self.offset));
         }
         if !(1..=MAX_K).contains(&self.k) {
-            return wrong(format!("k: got {}, wanted 1 to {MAX_K}", self.k));
+            return wrong(format!("k must be between 1 and {MAX_K} (got {})", self.k));
         }
         if self.like.is_empty() {
-            return wrong("like: got an empty list, wanted at least one example".into());
+            return wrong("like must have at least one example (got an empty list)".into());
         }
         self.like.check("like")?;
         self.unlike.check("unlike")?;
         if let Some(score) = self.min_score.filter(|score| !(0.0..=1.0).contains(score)) {
-            return wrong(format!("min_score: got {score}, wanted 0 to 1"));
+            return wrong(format!("min_score must be between 0 and 1 (got {score})"));
         }
         if !(0.0..=1.0).contains(&self.diversity) {
-            return wrong(format!("diversity: got {}, wanted 0 to 1", self.diversity));
+            return wrong(format!("diversity must be between 0 and 1 (got {})", self.diversity));
         }
-        if let Some(years) = self.half_life.filter(|years| !HALF_LIVES.contains(years)) {
-            let (least, most) = HALF_LIVES.into_inner();
-            return wrong(format!("half_life: got {years}, wanted {least} to {most} years"));
+        if let Some(years) = self.half_life.filter(|years| !HALF_LIFE_YEARS.contains(years)) {
+            let (min, max) = HALF_LIFE_YEARS.into_inner();
+            return wrong(format!("half_life must be between {min} and {max} years (got {years})"));
         }
         let has_words = !(texts.is_empty() && papers.is_empty());
         if self.mode == Some(Mode::Lexical) && !has_words {
-            return wrong("mode: got lexical, and a vector, which has no words; wanted semantic".into());
+            return wrong(
+                "mode must be semantic for a query of vectors (got lexical): vectors have no words".into(),
+            );
         }
-        if self.rescore && !has_words {
-            return wrong("rescore: got true, and a vector, which has no sentences; wanted false".into());
+        if self.rerank_sentences && !has_words {
+            return wrong(
+                "rerank_sentences must be false for a query of vectors (got true): vectors have no sentences"
+                    .into(),
+            );
         }
         Ok(())
     }
 }
 
-/// One answer.
+/// One paper of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Hit {
-    /// From 1.
+    /// Position in the whole ranking, from 1.
     pub rank: usize,
-    /// What hits are ranked by, -1 to 1: the cosine, or what [`Parts`] come to.
+    /// The value that hits are ranked by, -1 to 1: the cosine, or the combination of [`ScoreDetails`].
     pub score: f32,
-    /// The chance that it is related, 0 to 1, if the model's are known: comparable between questions, as scores are not. See
-    /// [`likewise_encoder::model::Chances`]. Whatever age and sentences count for, they do not change that.
+    /// Probability that the paper is related, 0 to 1; `None` if the model is not calibrated. Unlike scores,
+    /// probabilities can be compared between queries. Age and reranked sentences do not change them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub chance: Option<f32>,
-    /// What the score is made of, if that is more than the cosine.
+    pub probability: Option<f32>,
+    /// What the score is computed from; `None` if it is only the cosine.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub parts: Option<Parts>,
-    /// Where diversity was asked for, papers that say nearly the same, and are no hits therefore.
+    pub parts: Option<ScoreDetails>,
+    /// Ids of the near duplicates that were merged into this hit; empty unless the query has a `diversity`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub nearly_the_same: Vec<PaperId>,
-    /// Why it is a hit, if that was asked for.
+    pub near_duplicates: Vec<PaperId>,
+    /// Why the paper is a hit; `None` unless the query has `explain`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<Why>,
-    /// Which of what was searched for found it.
+    pub explanation: Option<Explanation>,
+    /// Index of the sub-query that retrieved this hit.
     #[serde(skip)]
-    pub aim: usize,
+    pub sub_query: usize,
     /// The paper.
     pub paper: Paper,
 }
 
 impl Hit {
-    /// Its cosine alone.
+    /// The cosine between the paper and the sub-query.
     pub fn cosine(&self) -> f32 {
         self.parts.map_or(self.score, |parts| parts.semantic)
     }
 }
 
-/// What a score is made of.
+/// The values that a score is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Parts {
-    /// Cosine similarity, -1 to 1; 0 for a paper that has no vector yet.
+pub struct ScoreDetails {
+    /// Cosine similarity, -1 to 1; 0 for a paper without a vector.
     pub semantic: f32,
-    /// How much of what the question's terms tell the paper has, 0 to 1, if words were compared.
+    /// Share of the query's term weight that the paper has, 0 to 1; `None` in semantic mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lexical: Option<f32>,
-    /// What the rest is multiplied by because of the paper's age, 0 to 1, if that was asked for; nothing below 0 is.
+    /// Factor for the paper's age, 0 to 1, which positive scores are multiplied by; `None` without a half-life.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recency: Option<f32>,
-    /// How near its sentences are to the question's, -1 to 1, if those were asked for, of the first 30: for each of the
-    /// question's, the cosine of the nearest, on average. A fifth of it counts beside the rest.
+    /// Similarity of sentences, -1 to 1: over the query's sentences, the mean cosine of the paper's nearest sentence.
+    /// It counts one fifth as much as the rest of the score. `None` without `rerank_sentences`, and after the first 30
+    /// candidates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sentences: Option<f32>,
 }
 
-/// A paper, and what it is ranked by; see [`Hit`].
+/// A candidate with its score; the fields are those of [`Hit`].
 #[derive(Debug, Clone)]
-struct Ranked {
+struct RankedPaper {
     score: f32,
-    chance: Option<f32>,
-    parts: Option<Parts>,
-    /// Which of the query's aims found it.
-    aim: usize,
+    probability: Option<f32>,
+    parts: Option<ScoreDetails>,
+    sub_query: usize,
     paper: Paper,
 }
 
-impl Ranked {
-    /// What its score is made of; of a cosine alone, that.
-    fn parts(&self) -> Parts {
-        let cosine = Parts { semantic: self.score, lexical: None, recency: None, sentences: None };
+impl RankedPaper {
+    /// The values that the score is computed from, also where that is only the cosine.
+    fn parts(&self) -> ScoreDetails {
+        let cosine = ScoreDetails { semantic: self.score, lexical: None, recency: None, sentences: None };
         self.parts.unwrap_or(cosine)
     }
 }
 
-/// How much of a query's text was read.
+/// How much of a query's text the model read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct TextRead {
-    /// Tokens that the model read; of several texts, of all.
+pub struct TextUsage {
+    /// Number of tokens that the model read; of several texts, the sum.
     pub tokens: usize,
-    /// Whether the text was longer than the model reads; of several, any.
+    /// Whether the text is longer than the model reads; of several texts, whether any is.
     pub truncated: bool,
 }
 
-impl TextRead {
-    /// Of all texts together; `None` if there are none.
-    pub fn together(texts: &[TextRead]) -> Option<TextRead> {
-        let both = |one: TextRead, other: TextRead| TextRead {
+impl TextUsage {
+    /// The total of several texts; `None` if there are none.
+    pub fn total(texts: &[TextUsage]) -> Option<TextUsage> {
+        let add = |one: TextUsage, other: TextUsage| TextUsage {
             tokens: one.tokens + other.tokens,
             truncated: one.truncated || other.truncated,
         };
-        texts.iter().copied().reduce(both)
+        texts.iter().copied().reduce(add)
     }
 }
 
-/// The answers to a query.
+/// The answer to a query.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Answer {
-    /// Best first; of equal scores, by id. With diversity, in its order; by clusters, in turns.
+    /// Best first, and by id where scores are equal. With `diversity` they are in MMR order, with clusters interleaved.
     pub hits: Vec<Hit>,
-    /// Whether there are none because nothing here is like what was asked: the best chance is below [`NO_CHANCE`]. Whoever
-    /// says a `min_score` or a filter gets what has that.
+    /// Whether `hits` is empty because every candidate's probability is below [`NO_MATCH_PROBABILITY`]. Always false if
+    /// the query has a `min_score` or a filter.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub nothing_like_it: bool,
-    /// How different they are, if that was asked for.
+    pub no_match: bool,
+    /// Diversity of the hits; `None` unless the query has a `diversity`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diversity: Option<Diversity>,
-    /// Of each text of the query, how much of it was read; written as `text`, of all together.
-    #[serde(rename = "text", skip_serializing_if = "Vec::is_empty", serialize_with = "together")]
-    pub texts: Vec<TextRead>,
-    /// The unit vector that the hits are near to, or the first ones, by clusters and by the best.
+    /// How much of each text of `like` was read; serialised as `text`, their total.
+    #[serde(rename = "text", skip_serializing_if = "Vec::is_empty", serialize_with = "serialize_total")]
+    pub texts: Vec<TextUsage>,
+    /// The unit vector of the first sub-query.
     #[serde(skip)]
-    pub target: Vec<f32>,
+    pub query_vector: Vec<f32>,
 }
 
-fn together<S: serde::Serializer>(texts: &[TextRead], serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    TextRead::together(texts).serialize(serializer)
+fn serialize_total<S: serde::Serializer>(
+    texts: &[TextUsage],
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    TextUsage::total(texts).serialize(serializer)
 }
 
-/// What a library holds.
+/// The contents of a library.
 #[derive(Debug, Clone, Serialize)]
 pub struct Stats {
-    /// Papers in the catalog.
+    /// Number of papers in the catalog.
     pub papers: usize,
-    /// Vectors in the space, one a distinct text.
+    /// Number of vectors, one for each distinct text.
     pub vectors: usize,
-    /// Papers that have no vector yet.
+    /// Number of papers without a vector.
     pub without_vector: usize,
-    /// The index.
+    /// State of the index.
     pub index: IndexStats,
-    /// Where the papers are, if that is no data folder.
+    /// Address of the collection that holds the papers; `None` for a data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
-    /// The model's name.
+    /// Name of the model.
     pub model: String,
-    /// The space's fingerprint.
+    /// Fingerprint of the model.
     pub fingerprint: String,
-    /// Length of the vectors.
+    /// Number of values in a vector.
     pub dimension: usize,
-    /// What is to take the place of this model, if anything.
+    /// The model that `likewise reembed` is switching to, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<NextStats>,
 }
 
-/// How far the space of a next model is.
+/// Progress of re-embedding with another model.
 #[derive(Debug, Clone, Serialize)]
 pub struct NextStats {
-    /// The model's name.
+    /// Name of the model.
     pub model: String,
-    /// The space's fingerprint.
+    /// Fingerprint of the model.
     pub fingerprint: String,
-    /// Vectors in the space so far, one a distinct text.
+    /// Number of vectors written so far, one for each distinct text.
     pub vectors: usize,
 }
 
-/// Largest values of vectors that are directions.
-const SIZES: RangeInclusive<f32> = 1e-30..=1e30;
+/// Range in which the largest absolute value of a query vector must be.
+const LARGEST_VALUES: RangeInclusive<f32> = 1e-30..=1e30;
 
-/// Scales a caller's vector to length 1.
+/// Scales a vector to length 1.
+///
+/// # Errors
+/// Returns [`Error::Invalid`] if it does not have `dimension` values, has one that is not finite, or has its largest
+/// absolute value outside [`LARGEST_VALUES`].
 fn unit(vector: &[f32], dimension: usize) -> Result<Vec<f32>> {
     if vector.len() != dimension {
-        let got = vector.len();
-        return Err(Error::Invalid(format!("vector: got {got} values, wanted {dimension}")));
+        let len = vector.len();
+        return Err(Error::Invalid(format!("vector must have {dimension} values (got {len})")));
     }
     // Scaled by the largest value first, so that squares neither overflow nor vanish.
     let largest = vector.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    if !vector.iter().all(|value| value.is_finite()) || !SIZES.contains(&largest) {
+    if !vector.iter().all(|value| value.is_finite()) || !LARGEST_VALUES.contains(&largest) {
         return Err(Error::Invalid(
-            "vector: got NaN, infinity, only zeros, or values beyond 1e30, wanted a direction".into(),
+            "vector must have finite values of at most 1e30, not all of them 0".into(),
         ));
     }
     let scaled: Vec<f32> = vector.iter().map(|value| value / largest).collect();

@@ -1,192 +1,219 @@
-//! A search, stage by stage: resolve → retrieve → fuse → rerank → diversify → explain.
+//! The stages of a search: resolve → retrieve → fuse → rerank → diversify → explain.
 //!
-//! Its own file because it is the order of the stages and nothing else has a say in it: each is one function over one
-//! [`Checked`] query, and none goes back to one before it.
+//! Each stage is a function over one [`CheckedQuery`] and the result of the stage before it.
 
-use super::checked::Checked;
-use super::clusters::in_turns;
-use super::diverse::diversified;
+use super::checked_query::CheckedQuery;
+use super::clusters::interleave;
 use super::explain::explain;
-use super::holdings::Wanted;
-use super::hybrid::by_words;
+use super::hybrid::by_terms;
+use super::mmr::diversified;
+use super::paper_store::VectorQuery;
 use super::recency::{recency, today};
-use super::rescore::{Sentences, rescore};
+use super::rerank_sentences::{Sentences, rerank_sentences};
+use super::resolve::{ResolvedQuery, SubQuery, resolve};
 use super::resources::{Resources, sort};
-use super::target::{Aim, Target, resolve};
-use super::{Answer, Diversity, Examples, Hit, MAX_K, Mode, NO_CHANCE, Parts, Query, Ranked};
+use super::{
+    Aggregation, Answer, Diversity, Hit, MAX_K, Mode, NO_MATCH_PROBABILITY, Query, RankedPaper, ScoreDetails,
+};
 use crate::error::Result;
 use crate::store::catalog::Filter;
-use likewise_encoder::{Embedding, Side, encode_readable};
+use likewise_encoder::{Embedding, InputType, encode_readable};
 use std::collections::HashSet;
 
-/// The papers that are nearest to a query, before the first of them are read with the model and the hits are chosen.
+/// The candidates of a query, before reranking by sentences.
 pub struct Retrieved {
-    target: Target,
-    pool: Vec<Ranked>,
-    nothing_like_it: bool,
+    resolved: ResolvedQuery,
+    candidates: Vec<RankedPaper>,
+    no_match: bool,
 }
 
 impl Retrieved {
-    /// The sentences by which a query that is rescored compares its first papers: they are to be encoded as papers are.
+    /// The sentences that a query with `rerank_sentences` compares; to be encoded as documents.
     pub fn sentences(&self) -> Vec<&str> {
-        Sentences::of(&self.target, &self.pool).texts()
+        Sentences::of(&self.resolved, &self.candidates).texts()
     }
 }
 
-/// Answers a query whose texts were encoded.
+/// Answers a query with the embeddings of its texts.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::Error::Invalid) and [`Error::NotFound`](crate::Error::NotFound) say what is wrong with it.
-pub(super) fn answer(resources: &Resources, query: &Checked, embeddings: Vec<Embedding>) -> Result<Answer> {
-    let found = retrieved(resources, query, embeddings)?;
-    if !query.rescore {
-        return finished(resources, query, found, Vec::new());
+/// Returns [`Error::Invalid`](crate::Error::Invalid) if the query is invalid,
+/// [`Error::NotFound`](crate::Error::NotFound) if it names a paper that the store lacks.
+pub(super) fn answer(
+    resources: &Resources,
+    query: &CheckedQuery,
+    embeddings: Vec<Embedding>,
+) -> Result<Answer> {
+    let retrieved = retrieve(resources, query, embeddings)?;
+    if !query.rerank_sentences {
+        return finish(resources, query, retrieved, Vec::new());
     }
-    let encode = |texts: &[&str]| resources.encoder.encode(texts, Side::Paper);
-    let encoded = encode_readable(&found.sentences(), encode)?.into_iter();
+    let encode = |texts: &[&str]| resources.encoder.encode(texts, InputType::Document);
+    let encoded = encode_readable(&retrieved.sentences(), encode)?.into_iter();
     let vectors = encoded.map(|encoded| encoded.ok().map(|embedding| embedding.vector)).collect();
-    finished(resources, query, found, vectors)
+    finish(resources, query, retrieved, vectors)
 }
 
-/// The stages before the model is asked again.
+/// Runs the stages before reranking, which needs the vectors of sentences.
 ///
 /// # Errors
 /// As [`answer`].
-pub(super) fn retrieved(
+pub(super) fn retrieve(
     resources: &Resources,
-    query: &Checked,
+    query: &CheckedQuery,
     embeddings: Vec<Embedding>,
 ) -> Result<Retrieved> {
-    let target = resolve(resources, query, embeddings)?;
-    let lists = (0..target.aims.len()).map(|aim| retrieve(resources, query, aim, &target));
-    let mut pool = fuse(lists.collect::<Result<_>>()?, &target, query.examples);
-    // Whoever narrows it down wants what is there.
+    let resolved = resolve(resources, query, embeddings)?;
+    let lists = (0..resolved.sub_queries.len()).map(|index| ranked_list(resources, query, index, &resolved));
+    let mut candidates = fuse(lists.collect::<Result<_>>()?, &resolved, query.aggregation);
+    // A filter or `min_score` disables the no-match cutoff.
     let is_open = query.min_score.is_none() && query.filter == Filter::default();
-    let nothing_like_it = is_open && is_hopeless(&pool);
-    if nothing_like_it {
-        pool.clear();
+    let no_match = is_open && all_below_cutoff(&candidates);
+    if no_match {
+        candidates.clear();
     }
-    Ok(Retrieved { target, pool, nothing_like_it })
+    Ok(Retrieved { resolved, candidates, no_match })
 }
 
-/// The stages after that, with the vectors of [`Retrieved::sentences`], if they were asked for; those that the model cannot
-/// read have none.
-pub(super) fn finished(
+/// Runs the stages from reranking on. `sentences` are the vectors of [`Retrieved::sentences`], `None` where a sentence
+/// could not be encoded; they are unused without `rerank_sentences`.
+pub(super) fn finish(
     resources: &Resources,
-    query: &Checked,
-    Retrieved { target, mut pool, nothing_like_it }: Retrieved,
+    query: &CheckedQuery,
+    Retrieved { resolved, mut candidates, no_match }: Retrieved,
     sentences: Vec<Option<Vec<f32>>>,
 ) -> Result<Answer> {
-    if query.rescore {
-        rescore(&target, &mut pool, sentences);
+    if query.rerank_sentences {
+        rerank_sentences(&resolved, &mut candidates, sentences);
     }
-    let (mut hits, diversity) = diversify(resources, query, pool)?;
+    let (mut hits, diversity) = diversify(resources, query, candidates)?;
     if query.explain {
-        explain(resources, &target.aims, query.mode, &mut hits)?;
+        explain(resources, &resolved.sub_queries, query.mode, &mut hits)?;
     }
-    let texts = target.texts.clone();
-    Ok(Answer { hits, nothing_like_it, diversity, texts, target: target.vector() })
+    let texts = resolved.texts.clone();
+    Ok(Answer { hits, no_match, diversity, texts, query_vector: resolved.into_vector() })
 }
 
-/// The hits that are wanted, of papers in order.
+/// Diversifies the candidates, if asked, and takes the hits of the page.
 fn diversify(
     resources: &Resources,
-    query: &Checked,
-    mut pool: Vec<Ranked>,
+    query: &CheckedQuery,
+    mut candidates: Vec<RankedPaper>,
 ) -> Result<(Vec<Hit>, Option<Diversity>)> {
     let Query { k, offset, diversity, .. } = **query;
-    pool.truncate(query.depth);
-    let (mut list, mut spread) = (Vec::new(), None);
+    candidates.truncate(query.depth);
+    let (mut merged, mut measured) = (Vec::new(), None);
     if diversity > 0.0 {
-        let rest = pool.split_off(pool.len().min(MAX_K));
-        let (first, of_first) = diversified(resources, pool, offset + k, diversity)?;
-        (list, spread, pool) = (first, Some(of_first), rest);
+        let rest = candidates.split_off(candidates.len().min(MAX_K));
+        let (first, of_first) = diversified(resources, candidates, offset + k, diversity)?;
+        (merged, measured, candidates) = (first, Some(of_first), rest);
     }
-    list.extend(pool.into_iter().map(|ranked| (ranked, Vec::new())));
-    list.truncate(offset + k);
-    let hit = |(place, (Ranked { score, chance, parts, aim, paper }, nearly_the_same))| Hit {
-        rank: place + 1,
-        score,
-        chance,
-        parts,
-        nearly_the_same,
-        why: None,
-        aim,
-        paper,
+    merged.extend(candidates.into_iter().map(|ranked| (ranked, Vec::new())));
+    merged.truncate(offset + k);
+    let hit = |(index, (ranked, near_duplicates))| {
+        let RankedPaper { score, probability, parts, sub_query, paper } = ranked;
+        Hit {
+            rank: index + 1,
+            score,
+            probability,
+            parts,
+            near_duplicates,
+            explanation: None,
+            sub_query,
+            paper,
+        }
     };
-    Ok((list.into_iter().enumerate().skip(offset).map(hit).collect(), spread))
+    Ok((merged.into_iter().enumerate().skip(offset).map(hit).collect(), measured))
 }
 
-/// What is near to one aim, best first.
-fn retrieve(resources: &Resources, query: &Checked, number: usize, target: &Target) -> Result<Vec<Ranked>> {
-    let Target { aims, excluded, .. } = target;
-    let mut list = pool(resources, query, &aims[number], excluded.len())?;
-    list.iter_mut().for_each(|ranked| ranked.aim = number);
+/// The candidates of one sub-query, best first.
+fn ranked_list(
+    resources: &Resources,
+    query: &CheckedQuery,
+    index: usize,
+    resolved: &ResolvedQuery,
+) -> Result<Vec<RankedPaper>> {
+    let ResolvedQuery { sub_queries, excluded, .. } = resolved;
+    let mut list = candidates(resources, query, &sub_queries[index], excluded.len())?;
+    list.iter_mut().for_each(|ranked| ranked.sub_query = index);
     list.retain(|ranked| !excluded.contains(&ranked.paper.id));
-    // Of 0 or more is everything, also what points away.
-    if let Some(least) = query.min_score.filter(|least| *least > 0.0) {
-        list.retain(|ranked| ranked.chance.unwrap_or(ranked.score) >= least);
+    // A minimum of 0 keeps everything, negative cosines included.
+    if let Some(min_score) = query.min_score.filter(|min_score| *min_score > 0.0) {
+        list.retain(|ranked| ranked.probability.unwrap_or(ranked.score) >= min_score);
     }
     sort(&mut list);
     list.truncate(query.depth);
     if let Some(half_life) = query.half_life {
         let today = today();
-        list.iter_mut().for_each(|ranked| fade(ranked, half_life, today));
+        list.iter_mut().for_each(|ranked| decay(ranked, half_life, today));
         sort(&mut list);
     }
     Ok(list)
 }
 
-/// The papers that a list is made of, at least `depth` if there are as many, and so many more, since those that were
-/// asked for may be among them, and are taken out again; in no order.
-fn pool(resources: &Resources, query: &Checked, aim: &Aim, more: usize) -> Result<Vec<Ranked>> {
+/// Retrieves `depth + more` candidates or more, in no order; `more` makes up for the query's own papers, which are
+/// removed later.
+fn candidates(
+    resources: &Resources,
+    query: &CheckedQuery,
+    sub_query: &SubQuery,
+    more: usize,
+) -> Result<Vec<RankedPaper>> {
     let Query { filter, exact, .. } = &**query;
     match query.mode {
         Mode::Semantic => {
-            let wanted = Wanted { vector: &aim.vector, k: query.depth + more, filter, exact: *exact };
-            let found = resources.holdings.near(&wanted)?.into_iter();
-            let ranked = |(score, paper)| Ranked {
-                score,
-                chance: resources.chance(query.mode, aim.is_short, score),
-                parts: None,
-                aim: 0,
-                paper,
+            let k = query.depth + more;
+            let vector_query = VectorQuery { vector: &sub_query.vector, k, filter, exact: *exact };
+            let found = resources.store.nearest(&vector_query)?.into_iter();
+            let ranked = |(score, paper)| {
+                let probability = resources.probability(query.mode, sub_query.kind, score);
+                RankedPaper { score, probability, parts: None, sub_query: 0, paper }
             };
             Ok(found.map(ranked).collect())
         }
-        Mode::Lexical | Mode::Hybrid => by_words(resources, query, aim, more),
+        Mode::Lexical | Mode::Hybrid => by_terms(resources, query, sub_query, more),
     }
 }
 
-/// The lists of several aims as one, in which each paper is once.
-fn fuse(mut lists: Vec<Vec<Ranked>>, target: &Target, examples: Examples) -> Vec<Ranked> {
+/// Fuses the lists of all sub-queries into one without repeated papers.
+fn fuse(
+    mut lists: Vec<Vec<RankedPaper>>,
+    resolved: &ResolvedQuery,
+    aggregation: Aggregation,
+) -> Vec<RankedPaper> {
     if lists.len() == 1 {
         return lists.remove(0);
     }
     let mut seen = HashSet::new();
-    let mut is_new = |ranked: &Ranked| seen.insert(ranked.paper.id.clone());
-    if examples == Examples::Clusters {
-        let sizes: Vec<usize> = target.aims.iter().map(|aim| aim.examples).collect();
-        return in_turns(lists, &sizes, is_new);
+    let mut is_new = |ranked: &RankedPaper| seen.insert(ranked.paper.id.clone());
+    if aggregation == Aggregation::Clusters {
+        let sizes: Vec<usize> = resolved.sub_queries.iter().map(|sub_query| sub_query.examples).collect();
+        return interleave(lists, &sizes, is_new);
     }
-    let mut all: Vec<Ranked> = lists.into_iter().flatten().collect();
+    let mut all: Vec<RankedPaper> = lists.into_iter().flatten().collect();
     sort(&mut all);
-    // A few words score higher than a paper does: what is compared is what scores mean, if that is known.
-    let worth = |ranked: &Ranked| ranked.chance.map(|chance| chance * ranked.parts().recency.unwrap_or(1.0));
-    all.sort_by(|a, b| worth(b).unwrap_or_default().total_cmp(&worth(a).unwrap_or_default()));
+    // Short queries score higher than papers, so merge by calibrated probability where there is one.
+    let key = |ranked: &RankedPaper| {
+        let recency = ranked.parts().recency.unwrap_or(1.0);
+        ranked.probability.map_or(0.0, |probability| probability * recency)
+    };
+    all.sort_by(|a, b| key(b).total_cmp(&key(a)));
     all.retain(&mut is_new);
     all
 }
 
-/// Whether it is known that none of some papers is related.
-fn is_hopeless(pool: &[Ranked]) -> bool {
-    !pool.is_empty() && pool.iter().all(|ranked| ranked.chance.is_some_and(|chance| chance < NO_CHANCE))
+/// Whether there are candidates and every one has a probability below [`NO_MATCH_PROBABILITY`].
+fn all_below_cutoff(candidates: &[RankedPaper]) -> bool {
+    let is_below = |ranked: &RankedPaper| {
+        ranked.probability.is_some_and(|probability| probability < NO_MATCH_PROBABILITY)
+    };
+    !candidates.is_empty() && candidates.iter().all(is_below)
 }
 
-/// Makes a paper count less by its age.
-fn fade(ranked: &mut Ranked, half_life: f32, today: f32) {
+/// Multiplies a positive score by the recency of the paper.
+fn decay(ranked: &mut RankedPaper, half_life: f32, today: f32) {
     let recency = recency(ranked.paper.published.as_deref(), half_life, today);
-    ranked.parts = Some(Parts { recency: Some(recency), ..ranked.parts() });
+    ranked.parts = Some(ScoreDetails { recency: Some(recency), ..ranked.parts() });
     if ranked.score > 0.0 {
         ranked.score *= recency;
     }

@@ -1,31 +1,32 @@
-//! How a query is answered: by walking the graph, or by scanning.
+//! Chooses how the nearest vectors are found: by a graph search or by a scan.
 //!
-//! Its own file because this choice decides both a filtered query's speed and whether it is complete.
+//! The choice decides how fast a filtered query is and whether its answer is complete.
 
 use likewise_index::ef_search;
 
-/// Codes that a scan compares in the time that a walk takes for one of its candidates.
-const SCANNED_A_CANDIDATE: u64 = 30;
+/// Number of quantized vectors that a scan compares in the time that a graph search needs for one candidate.
+const SCANNED_PER_CANDIDATE: u64 = 30;
 
-/// A way to answer.
+/// A way to find the nearest vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plan {
-    /// Compare the query with every vector that may be an answer.
+    /// Compare the query with every allowed vector.
     Scan,
-    /// Walk the graph.
-    Walk,
+    /// Search the graph.
+    GraphSearch,
 }
 
 impl Plan {
-    /// Chooses for the `k` nearest of `allowed` of `all` vectors (`None`: of all). The fewer are allowed, the less
-    /// there is to scan, and the more a walk meets that is not allowed.
-    pub fn choose(exact: bool, k: usize, allowed: Option<u64>, all: usize) -> Plan {
-        let allowed = allowed.unwrap_or(all as u64);
-        let candidates = ef_search(k, allowed as f64 / all.max(1) as f64) as u64;
-        if exact || allowed <= SCANNED_A_CANDIDATE.saturating_mul(candidates) {
+    /// Chooses the faster plan for the `k` nearest of the `allowed` vectors among `total`; `None`: all are allowed. A
+    /// stricter filter makes the scan shorter and the graph search longer, since it meets more vectors that are not
+    /// allowed.
+    pub fn choose(k: usize, allowed: Option<u64>, total: usize) -> Plan {
+        let allowed = allowed.unwrap_or(total as u64);
+        let candidates = ef_search(k, allowed as f64 / total.max(1) as f64) as u64;
+        if allowed <= SCANNED_PER_CANDIDATE.saturating_mul(candidates) {
             Plan::Scan
         } else {
-            Plan::Walk
+            Plan::GraphSearch
         }
     }
 }
@@ -36,16 +37,15 @@ mod tests {
 
     #[test]
     fn small_or_selective_sets_are_scanned() {
-        let choose = |exact, allowed, all| Plan::choose(exact, 10, allowed, all);
-        assert_eq!(choose(false, None, 1_000_000), Plan::Walk);
-        assert_eq!(choose(true, None, 1_000_000), Plan::Scan);
-        assert_eq!(choose(false, None, 317), Plan::Scan);
-        assert_eq!(choose(false, None, 0), Plan::Scan);
-        assert_eq!(choose(false, Some(1500), 10_000), Plan::Scan);
-        assert_eq!(choose(false, Some(20_000), 1_000_000), Plan::Scan);
-        assert_eq!(choose(false, Some(30_000), 1_000_000), Plan::Walk);
-        assert_eq!(choose(false, Some(500_000), 1_000_000), Plan::Walk);
-        assert_eq!(choose(false, Some(0), 1_000_000), Plan::Scan);
-        assert_eq!(Plan::choose(false, 1000, Some(30_000), 1_000_000), Plan::Scan);
+        let choose = |allowed, total| Plan::choose(10, allowed, total);
+        assert_eq!(choose(None, 1_000_000), Plan::GraphSearch);
+        assert_eq!(choose(None, 317), Plan::Scan);
+        assert_eq!(choose(None, 0), Plan::Scan);
+        assert_eq!(choose(Some(1500), 10_000), Plan::Scan);
+        assert_eq!(choose(Some(20_000), 1_000_000), Plan::Scan);
+        assert_eq!(choose(Some(30_000), 1_000_000), Plan::GraphSearch);
+        assert_eq!(choose(Some(500_000), 1_000_000), Plan::GraphSearch);
+        assert_eq!(choose(Some(0), 1_000_000), Plan::Scan);
+        assert_eq!(Plan::choose(1000, Some(30_000), 1_000_000), Plan::Scan);
     }
 }

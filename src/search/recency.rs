@@ -1,26 +1,27 @@
-//! How much a paper counts by its age, where the new is wanted.
+//! How much a paper's age lowers its score.
 //!
-//! Its own file because it knows what a day of publication may be: exact, a month, a year, or unknown.
+//! Handles publication dates that are a day, a month, a year, or missing.
 
 use time::OffsetDateTime;
 
-/// Ages in half-lives of papers whose age nobody knows: what is not known is not new.
-const UNKNOWN: f32 = 2.0;
+/// Age of papers without a valid date, in half-lives: an undated paper must not rank as new.
+const UNKNOWN_AGE: f32 = 2.0;
 
-/// Today, in years.
+/// Today, in years, with the fraction of the year.
 pub fn today() -> f32 {
     let date = OffsetDateTime::now_utc();
     date.year() as f32 + f32::from(date.ordinal() - 1) / 365.25
 }
 
-/// What a score is multiplied by: a half for each `half_life` of years since a paper was published, 1 of one that is
-/// to come.
+/// The factor that a score is multiplied by, 0 to 1: halved for each `half_life` years since publication, 1 for a
+/// future date.
 pub fn recency(published: Option<&str>, half_life: f32, today: f32) -> f32 {
-    let age = published.and_then(year).map_or(UNKNOWN, |year| (today - year).max(0.0) / half_life);
+    let age = published.and_then(year).map_or(UNKNOWN_AGE, |year| (today - year).max(0.0) / half_life);
     (-age).exp2()
 }
 
-/// When a day, a month or a year was, at its middle.
+/// A date (`YYYY-MM-DD`, `YYYY-MM` or `YYYY`) in years; the middle of the month or year where the day is missing.
+/// `None` if the year is not a number.
 fn year(published: &str) -> Option<f32> {
     let mut parts = published.split('-').map(str::parse::<f32>);
     let year = parts.next()?.ok()?;
@@ -36,9 +37,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_is_left_after_each_half_life() {
+    fn recency_halves_with_each_half_life() {
         let of = |published| recency(published, 2.0, 2020.5);
-        let near = |got: f32, wanted: f32| assert!((got - wanted).abs() < 2e-3, "{got}, wanted {wanted}");
+        let near = |got: f32, expected: f32| {
+            assert!((got - expected).abs() < 2e-3, "got {got}, expected {expected}");
+        };
         near(of(Some("2018-07-02")), 0.5);
         near(of(Some("2016")), 0.25);
         near(of(Some("2019-06")), 0.5_f32.powf(0.52));

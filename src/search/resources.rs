@@ -1,40 +1,45 @@
-//! What every stage of a search may ask: what holds the papers, and the model.
+//! What every stage of a search uses: the paper store and the model.
 //!
-//! Its own file because stages stand beside each other: each asks this, and none of them the [`Library`](super::Library),
-//! which calls them one after the other.
+//! Separate from [`Library`](super::Library), which calls the stages, so that the imports go one way.
 
-use super::holdings::Holdings;
-use super::{Mode, Ranked};
+use super::paper_store::PaperStore;
+use super::{Mode, QueryKind, RankedPaper};
 use crate::error::{Error, Result};
 use likewise_encoder::Encoder;
-use likewise_encoder::model::{Chances, Curve};
+use likewise_encoder::model::{Calibration, Curve};
 use likewise_papers::{Paper, PaperId};
 use std::sync::Arc;
 
-/// Papers and the model that reads questions.
+/// A paper store and the model of its vectors.
 pub struct Resources {
-    /// What holds the papers.
-    pub holdings: Box<dyn Holdings>,
-    /// What reads texts.
+    /// The papers and their vectors.
+    pub store: Box<dyn PaperStore>,
+    /// Encodes queries.
     pub encoder: Arc<Encoder>,
 }
 
 impl Resources {
-    /// The paper with this id, and its vector, if it has one yet.
+    /// The paper with this id, and its vector; `None` if it has no vector.
+    ///
+    /// # Errors
+    /// Returns [`Error::NotFound`] if the store has no such paper, [`Error::Invalid`] if `id` is not an id.
     pub fn find(&self, id: &str) -> Result<(Paper, Option<Vec<f32>>)> {
         let id = parse(id)?;
-        self.holdings.find(&id)?.ok_or_else(|| not_here(&id))
+        self.store.find(&id)?.ok_or_else(|| not_found(&id))
     }
 
-    /// Whether papers can be compared by their words, too.
-    pub fn keeps_words(&self) -> Result<bool> {
-        Ok(self.holdings.counts_of_terms(&[])?.is_some())
+    /// Whether the store indexes terms, which lexical and hybrid search need.
+    pub fn indexes_terms(&self) -> Result<bool> {
+        Ok(self.store.doc_freqs(&[])?.is_some())
     }
 
-    /// What scores of a mode mean, if that is known: by a short text, or by what is longer and by papers.
-    pub fn curve(&self, mode: Mode, is_short: bool) -> Option<Curve> {
-        let Chances { papers, texts } = self.encoder.model().chances()?;
-        let curves = if is_short { texts } else { papers };
+    /// The curve that turns scores into probabilities; `None` if the model is not calibrated.
+    pub fn curve(&self, mode: Mode, kind: QueryKind) -> Option<Curve> {
+        let Calibration { papers, texts } = self.encoder.model().calibration()?;
+        let curves = match kind {
+            QueryKind::Papers => papers,
+            QueryKind::ShortText => texts,
+        };
         Some(match mode {
             Mode::Semantic => curves.semantic,
             Mode::Lexical => curves.lexical,
@@ -42,23 +47,24 @@ impl Resources {
         })
     }
 
-    /// The chance that a paper of this score is related, if that is known.
-    pub fn chance(&self, mode: Mode, is_short: bool, score: f32) -> Option<f32> {
-        self.curve(mode, is_short).map(|curve| curve.at(score))
+    /// The probability that a paper with this score is related; `None` if the model is not calibrated.
+    pub fn probability(&self, mode: Mode, kind: QueryKind, score: f32) -> Option<f32> {
+        self.curve(mode, kind).map(|curve| curve.at(score))
     }
 }
 
-/// Reads an id, however it is written.
+/// Parses an id in any of its notations.
 pub fn parse(id: &str) -> Result<PaperId> {
     PaperId::parse(id).map_err(Error::Invalid)
 }
 
-/// There is no paper of this id.
-pub fn not_here(id: &PaperId) -> Error {
-    Error::NotFound(format!("no paper {:?} here; ask by text instead, or ingest it", id.as_str()))
+/// The error for an id that the store does not have.
+pub fn not_found(id: &PaperId) -> Error {
+    let id = id.as_str();
+    Error::NotFound(format!("paper {id:?} is not in the catalog; search by its text instead, or ingest it"))
 }
 
-/// Best first; of equal scores, by id.
-pub fn sort(pool: &mut [Ranked]) {
-    pool.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.paper.id.cmp(&b.paper.id)));
+/// Sorts by score, best first, and by id where scores are equal.
+pub fn sort(papers: &mut [RankedPaper]) {
+    papers.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.paper.id.cmp(&b.paper.id)));
 }

@@ -1,20 +1,19 @@
-//! How many different things a list has: the Vendi Score.
-//!
-//! Its own file because it is a measure of one list, with no judgement and no other list beside it.
+//! The Vendi Score: the effective number of different items in a list.
 
 use likewise_index::dot;
 
-/// Turns of all pairs after which what is left beside the diagonal is none: each squares its size, about.
-const MOST_SWEEPS: usize = 30;
+/// Maximum number of sweeps of Jacobi rotations. Each sweep roughly squares the off-diagonal rest, so far fewer
+/// suffice.
+const MAX_SWEEPS: usize = 30;
 
 /// The Vendi Score of unit vectors (Friedman & Dieng 2023, definition 3.1): the exponential of the entropy of the
-/// eigenvalues of their similarities over their number; from 1, where all are the same, to their number, where none is
-/// like another. 0 of no vectors. It takes their number to the third.
+/// eigenvalues of their similarity matrix divided by their number. It ranges from 1 (all equal) to their number (all
+/// orthogonal), and is 0 for no vectors. Takes O(n³) for n vectors.
 pub fn vendi(vectors: &[&[f32]]) -> f32 {
     let count = vectors.len();
     let similarity = |row: usize, column: usize| f64::from(dot(vectors[row], vectors[column])) / count as f64;
-    // Of equal vectors it is their share exactly, whatever their length was rounded to.
-    let entry = |place: usize| match (place / count, place % count) {
+    // The diagonal is exact, although rounding leaves the vectors' lengths slightly off 1.
+    let entry = |index: usize| match (index / count, index % count) {
         (row, column) if row == column => 1.0 / count as f64,
         (row, column) => similarity(row.min(column), row.max(column)),
     };
@@ -24,43 +23,43 @@ pub fn vendi(vectors: &[&[f32]]) -> f32 {
     if count == 0 { 0.0 } else { entropy.exp() as f32 }
 }
 
-/// The eigenvalues of a symmetric matrix of `size` rows, which it takes apart: Jacobi's turns (Golub & Van Loan, Matrix
-/// Computations, 4th edition, algorithm 8.5.2).
+/// The eigenvalues of a symmetric matrix of `size` rows, which is overwritten: the cyclic Jacobi method (Golub & Van
+/// Loan, Matrix Computations, 4th edition, algorithm 8.5.2).
 fn eigenvalues(matrix: &mut [f64], size: usize) -> impl Iterator<Item = f64> {
-    for _ in 0..MOST_SWEEPS {
-        let beside = |place: &usize| place / size != place % size;
-        let left: f64 = (0..matrix.len()).filter(beside).map(|place| matrix[place].powi(2)).sum();
-        if left < 1e-18 {
+    for _ in 0..MAX_SWEEPS {
+        let is_off_diagonal = |index: &usize| index / size != index % size;
+        let rest: f64 = (0..matrix.len()).filter(is_off_diagonal).map(|index| matrix[index].powi(2)).sum();
+        if rest < 1e-18 {
             break;
         }
         for row in 0..size {
             for column in row + 1..size {
-                turn(matrix, size, row, column);
+                rotate(matrix, size, row, column);
             }
         }
     }
-    (0..size).map(move |place| matrix[place * size + place])
+    (0..size).map(move |index| matrix[index * size + index])
 }
 
-/// Turns two rows and their columns, so that nothing is left where they meet.
-fn turn(matrix: &mut [f64], size: usize, p: usize, q: usize) {
-    let beside = matrix[p * size + q];
-    if beside.abs() < 1e-300 {
+/// Rotates rows and columns `p` and `q` so that the entry at their crossing becomes 0.
+fn rotate(matrix: &mut [f64], size: usize, p: usize, q: usize) {
+    let crossing = matrix[p * size + q];
+    if crossing.abs() < 1e-300 {
         return;
     }
-    let half = (matrix[q * size + q] - matrix[p * size + p]) / (2.0 * beside);
+    let half = (matrix[q * size + q] - matrix[p * size + p]) / (2.0 * crossing);
     let tangent = half.signum() / (half.abs() + half.hypot(1.0));
     let cosine = 1.0 / tangent.hypot(1.0);
     let sine = tangent * cosine;
-    let mut turned = |a: usize, b: usize| {
+    let mut rotate_pair = |a: usize, b: usize| {
         let (first, second) = (matrix[a], matrix[b]);
         (matrix[a], matrix[b]) = (cosine * first - sine * second, sine * first + cosine * second);
     };
-    for place in 0..size {
-        turned(place * size + p, place * size + q);
+    for row in 0..size {
+        rotate_pair(row * size + p, row * size + q);
     }
-    for place in 0..size {
-        turned(p * size + place, q * size + place);
+    for column in 0..size {
+        rotate_pair(p * size + column, q * size + column);
     }
 }
 
@@ -73,19 +72,19 @@ mod tests {
     }
 
     #[test]
-    fn it_counts_what_is_different() {
-        let unit = |place: usize| (0..8).map(|other| f32::from(u8::from(other == place))).collect::<Vec<_>>();
+    fn score_is_the_number_of_different_vectors() {
+        let axis = |axis: usize| (0..8).map(|index| f32::from(u8::from(index == axis))).collect::<Vec<_>>();
         assert_eq!(of(&[]), 0.0);
-        assert!((of(&vec![unit(1); 5]) - 1.0).abs() < 1e-5);
-        assert!((of(&(0..8).map(unit).collect::<Vec<_>>()) - 8.0).abs() < 1e-4);
-        let twice: Vec<_> = (0..8).flat_map(|place| [unit(place), unit(place)]).collect();
+        assert!((of(&vec![axis(1); 5]) - 1.0).abs() < 1e-5);
+        assert!((of(&(0..8).map(axis).collect::<Vec<_>>()) - 8.0).abs() < 1e-4);
+        let twice: Vec<_> = (0..8).flat_map(|index| [axis(index), axis(index)]).collect();
         assert!((of(&twice) - 8.0).abs() < 1e-4, "{}", of(&twice));
     }
 
-    /// Two vectors' eigenvalues are (1 ± cosine) / 2; those of three at 0, 45 and 90 degrees in a plane, and one out of it,
-    /// are 2, 1, 0 and 1, over 4.
+    /// The eigenvalues for two vectors are (1 ± cosine) / 2. For three vectors at 0, 45 and 90 degrees in a plane and
+    /// one orthogonal to it they are 2, 1, 0 and 1, divided by 4.
     #[test]
-    fn it_is_what_the_formula_says() {
+    fn score_matches_known_eigenvalues() {
         for cosine in [0.0_f32, 0.3, 0.9, -0.5] {
             let pair = of(&[vec![1.0, 0.0], vec![cosine, (1.0 - cosine * cosine).sqrt()]]);
             let share = |sign: f32| (1.0 + sign * cosine) / 2.0;

@@ -1,6 +1,6 @@
-//! Who may in: keys, how often each may ask, and who may write without one.
+//! Access control: API keys, their permissions and rate limits, and which requests may write without a key.
 //!
-//! Its own file because nothing here may be forgotten by a route: it stands before all of them.
+//! [`middleware`](super::middleware) calls it for every request, so no route can forget a check.
 
 use super::problem::Problem;
 use crate::error::{Error, Result};
@@ -15,11 +15,11 @@ use std::path::Path;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
-/// Shortest key that is taken: shorter ones are guessed.
+/// Minimum length of a key in bytes: shorter keys can be guessed.
 const MIN_KEY_BYTES: usize = 16;
 
-/// What proxies add to what they pass on.
-const PROXIES: [&str; 9] = [
+/// Headers that proxies add to the requests they forward.
+const PROXY_HEADERS: [&str; 9] = [
     "forwarded",
     "via",
     "x-forwarded-for",
@@ -31,31 +31,32 @@ const PROXIES: [&str; 9] = [
     "true-client-ip",
 ];
 
-/// The cookie that a reader's browser sends a key in. It opens what can be read, and nothing else: another site's page may
-/// make a browser send it.
-pub const COOKIE: &str = "key";
+/// Name of the cookie in which a browser sends a key. It grants read permission only, because a page of another site
+/// can make a browser send it.
+pub const KEY_COOKIE: &str = "key";
 
 /// What a key allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Right {
-    /// To ask.
+pub enum Permission {
+    /// Read: search, and fetch papers.
     Read,
-    /// To ask, and to add and delete papers.
+    /// Read, and add and delete papers.
     Write,
 }
 
-/// A key, as its digest: what is not kept cannot be printed.
+/// A key's digest, permission and rate limit. The key itself is not kept, so it cannot be logged.
 #[derive(Clone)]
-struct Key {
+struct ApiKey {
     digest: [u8; 32],
-    right: Right,
+    permission: Permission,
+    /// Requests per second and their limiter; `None`: no limit.
     limit: Option<(u32, Arc<DefaultDirectRateLimiter>)>,
 }
 
-/// The keys that are known.
+/// The keys that the server accepts.
 #[derive(Clone, Default)]
-pub struct Keys(Vec<Key>);
+pub struct Keys(Vec<ApiKey>);
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,75 +64,85 @@ impl std::fmt::Debug for Keys {
     }
 }
 
-/// A file of keys.
+/// The contents of a key file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct KeyFile {
     #[serde(default)]
-    key: Vec<Entry>,
+    key: Vec<KeyTable>,
 }
 
+/// One `[[key]]` table of a key file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
-    /// For people; not used.
+struct KeyTable {
+    /// A note for people; not used.
     #[serde(rename = "name")]
     _name: Option<String>,
     key: String,
-    may: Right,
+    may: Permission,
     per_second: Option<NonZeroU32>,
 }
 
 impl Keys {
-    /// Adds a key, which may be used so often.
+    /// Adds a key, limited to `per_second` requests per second. `None`: no limit.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if it is too short; the message does not have it.
-    pub fn add(&mut self, key: &str, right: Right, per_second: Option<NonZeroU32>) -> Result<()> {
+    /// Returns [`Error::Invalid`] if the key is shorter than [`MIN_KEY_BYTES`]; the message does not contain the key.
+    pub fn add(&mut self, key: &str, permission: Permission, per_second: Option<NonZeroU32>) -> Result<()> {
         let key = key.trim();
         if key.len() < MIN_KEY_BYTES {
             let got = key.len();
             return Err(Error::Invalid(format!(
-                "got a key of {got} bytes, wanted at least {MIN_KEY_BYTES}; `openssl rand -hex 24` makes one"
+                "a key must have at least {MIN_KEY_BYTES} bytes (got {got}); `openssl rand -hex 24` makes one"
             )));
         }
         let limit =
             per_second.map(|count| (count.get(), Arc::new(RateLimiter::direct(Quota::per_second(count)))));
-        self.0.push(Key { digest: Sha256::digest(key).into(), right, limit });
+        self.0.push(ApiKey { digest: Sha256::digest(key).into(), permission, limit });
         Ok(())
     }
 
-    /// Adds the keys of a file: `[[key]]` tables of `key`, `may = "read"` or `"write"`, `per_second`, `name`.
+    /// Adds the keys of a TOML file: `[[key]]` tables with `key`, `may = "read"` or `"write"`, and optionally
+    /// `per_second` and `name`.
+    ///
+    /// # Errors
+    /// Returns [`Error::Io`] if the file cannot be read, and [`Error::Invalid`] if it has no keys, a table is malformed
+    /// or a key is too short. No message contains a key.
     pub fn add_file(&mut self, path: &Path) -> Result<()> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        // Neither the parser's message nor its excerpt of the file is shown: it may have a key in it.
-        let file: File = toml::from_str(&text).map_err(|error| {
+        // The parser's message quotes the file and could contain a key, so only the line number is reported.
+        let file: KeyFile = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
             Error::Invalid(format!(
-                "{}: line {line} is not as wanted: [[key]] tables with key = \"…\", may = \"read\" or \"write\" and, if \
-                 wanted, per_second = 10 and name = \"…\"",
+                "{}: line {line} is invalid: a [[key]] table must have key = \"…\" and may = \"read\" or \"write\", and can \
+                 have per_second = 10 and name = \"…\"",
                 path.display()
             ))
         })?;
         if file.key.is_empty() {
-            return Err(Error::Invalid(format!("{}: got no key, wanted [[key]] tables", path.display())));
+            return Err(Error::Invalid(format!(
+                "{}: the file must have at least one [[key]] table (got none)",
+                path.display()
+            )));
         }
-        file.key.iter().try_for_each(|entry| {
-            self.add(&entry.key, entry.may, entry.per_second)
+        file.key.iter().try_for_each(|table| {
+            self.add(&table.key, table.may, table.per_second)
                 .map_err(|error| Error::Invalid(format!("{}: {error}", path.display())))
         })
     }
 
-    /// How often a key may be used that does not say so itself.
-    pub fn limit_others(&mut self, per_second: NonZeroU32) {
+    /// Sets the rate limit of all keys that have none of their own.
+    pub fn set_default_rate(&mut self, per_second: NonZeroU32) {
         for key in self.0.iter_mut().filter(|key| key.limit.is_none()) {
             key.limit =
                 Some((per_second.get(), Arc::new(RateLimiter::direct(Quota::per_second(per_second)))));
         }
     }
 
-    /// The key that was sent. Every known key is compared, all of each: the time says nothing of where they differ.
-    fn find(&self, sent: &str) -> Option<&Key> {
+    /// Returns the key with the digest of `sent`. All keys are compared completely, in constant time, so that the
+    /// duration does not reveal a key.
+    fn find(&self, sent: &str) -> Option<&ApiKey> {
         let digest: [u8; 32] = Sha256::digest(sent).into();
         let mut found = None;
         for key in &self.0 {
@@ -142,50 +153,61 @@ impl Keys {
         found
     }
 
-    /// Whether there is such a key.
-    pub fn knows(&self, key: &str) -> bool {
+    /// Whether `key` is one of the keys.
+    pub fn contains(&self, key: &str) -> bool {
         self.find(key).is_some()
     }
 
-    /// Whether there is a key of this right.
-    pub fn has(&self, right: Right) -> bool {
-        self.0.iter().any(|key| key.right == right)
+    /// Whether a key has exactly this permission.
+    pub fn has(&self, permission: Permission) -> bool {
+        self.0.iter().any(|key| key.permission == permission)
     }
 
-    /// Whether a request may go on: `peer` is where it comes from, as far as that is known.
+    /// Checks that a request has the permission `required`. `peer` is the address that it comes from, if known.
     ///
     /// # Errors
-    /// 401 without the key that is wanted, 403 where there can be none, 429 if it was used too often.
-    pub fn check(&self, wanted: Right, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), Problem> {
-        let in_cookie = if wanted == Right::Read { cookie(headers, COOKIE) } else { None };
+    /// Returns 401 if a key is required and is missing or unknown, 403 if the key may not write or no write key exists
+    /// and the request is not from this machine, and 429 if the key exceeds its rate limit.
+    pub fn check(
+        &self,
+        required: Permission,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+    ) -> Result<(), Problem> {
+        let in_cookie = if required == Permission::Read { cookie(headers, KEY_COOKIE) } else { None };
         let sent = sent_key(headers).or(in_cookie.as_deref());
         let key = sent.and_then(|sent| self.find(sent));
-        match (wanted, key) {
-            (Right::Read, None) if !self.has(Right::Read) => Ok(()),
-            (Right::Write, None) if !self.has(Right::Write) => {
+        match (required, key) {
+            (Permission::Read, None) if !self.has(Permission::Read) => Ok(()),
+            (Permission::Write, None) if !self.has(Permission::Write) => {
                 may_write_without_key(headers, peer).map_err(Problem::forbidden)
             }
             (_, None) => {
-                let got = if sent.is_some() { "got a key that is not known" } else { "got no key" };
+                let problem = if sent.is_some() { "the key is unknown" } else { "the request has no key" };
                 Err(Problem::unauthorized(format!(
-                    "{got}, wanted Authorization: Bearer KEY, or x-api-key: KEY"
+                    "{problem}; send a header `Authorization: Bearer KEY` or `x-api-key: KEY`"
                 )))
             }
-            (Right::Write, Some(key)) if key.right < Right::Write && !self.has(Right::Write) => {
+            (Permission::Write, Some(key))
+                if key.permission < Permission::Write && !self.has(Permission::Write) =>
+            {
                 may_write_without_key(headers, peer).map_err(Problem::forbidden)
             }
-            (Right::Write, Some(key)) if key.right < Right::Write => {
-                Err(Problem::forbidden("got a key that may only read, wanted one that may write"))
+            (Permission::Write, Some(key)) if key.permission < Permission::Write => {
+                Err(Problem::forbidden("this key may only read; send a key that may write"))
             }
-            (_, Some(Key { limit: Some((per_second, limiter)), .. })) => limiter.check().map_err(|early| {
-                Problem::too_often(*per_second, early.wait_time_from(DefaultClock::default().now()))
-            }),
+            (_, Some(ApiKey { limit: Some((per_second, limiter)), .. })) => {
+                limiter.check().map_err(|early| {
+                    Problem::rate_limited(*per_second, early.wait_time_from(DefaultClock::default().now()))
+                })
+            }
             (_, Some(_)) => Ok(()),
         }
     }
 }
 
-/// The key of a request, as OpenAI's, TEI's and Cohere's clients send it, or as Semantic Scholar's.
+/// Returns the key in a request's headers: `Authorization: Bearer` (OpenAI, TEI, Cohere) or `x-api-key` (Semantic
+/// Scholar).
 fn sent_key(headers: &HeaderMap) -> Option<&str> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
@@ -194,7 +216,7 @@ fn sent_key(headers: &HeaderMap) -> Option<&str> {
     bearer.or_else(|| headers.get("x-api-key")?.to_str().ok())
 }
 
-/// A cookie's value, as it was set.
+/// Returns the value of a cookie, percent-decoded.
 pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -202,38 +224,41 @@ pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     form_urlencoded::parse(format!("v={value}").as_bytes()).next().map(|(_, value)| value.into_owned())
 }
 
-/// Without any write key, whoever sits at this machine may write: not what a page in their browser sends in their name,
-/// nor what a proxy on this machine brings from elsewhere, as far as it says so: some do not, and need a key.
+/// Checks that a request may write although the server has no write key: it must come from this machine, and neither
+/// from a page of another site in the user's browser nor through a proxy. A proxy that adds no header is not
+/// recognised, so a server behind such a proxy needs a write key.
 fn may_write_without_key(headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), String> {
-    let refused = |got: &str| {
+    let refused = |reason: &str| {
         Err(format!(
-            "got {got}; without a write key (--keys, LIKEWISE_WRITE_KEY) papers are written from this machine only"
+            "{reason}; without a write key (--keys, LIKEWISE_WRITE_KEY), papers can only be written from this machine"
         ))
     };
     if !peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {
-        return refused("a request from elsewhere");
+        return refused("the request comes from another machine");
     }
-    if PROXIES.iter().any(|name| headers.contains_key(*name)) {
-        return refused("a request through a proxy");
+    if PROXY_HEADERS.iter().any(|name| headers.contains_key(*name)) {
+        return refused("the request comes through a proxy");
     }
-    let is_here = |value: &axum::http::HeaderValue| value.to_str().is_ok_and(is_this_machine);
-    if !headers.get_all(header::HOST).iter().all(is_here) {
-        return refused("a request for another host's name");
+    let is_local = |value: &axum::http::HeaderValue| value.to_str().is_ok_and(is_local_host);
+    if !headers.get_all(header::HOST).iter().all(is_local) {
+        return refused("the request's Host header does not name this machine");
     }
-    let is_own_page = |value: &axum::http::HeaderValue| {
+    let is_same_origin = |value: &axum::http::HeaderValue| {
         value.to_str().is_ok_and(|origin| {
-            origin.split_once("://").is_some_and(|(_, host)| is_this_machine(host))
-                && headers.get(header::HOST).is_some_and(|own| origin.ends_with(own.to_str().unwrap_or("\0")))
+            origin.split_once("://").is_some_and(|(_, host)| is_local_host(host))
+                && headers
+                    .get(header::HOST)
+                    .is_some_and(|host| origin.ends_with(host.to_str().unwrap_or("\0")))
         })
     };
-    if !headers.get(header::ORIGIN).is_none_or(is_own_page) {
-        return refused("a request of another site's page");
+    if !headers.get(header::ORIGIN).is_none_or(is_same_origin) {
+        return refused("the request comes from a page of another site");
     }
     Ok(())
 }
 
-/// Whether a `Host` names this machine by one of its own names.
-pub fn is_this_machine(host: &str) -> bool {
+/// Whether a `Host` header (a name or address, and optionally a port) is `localhost` or a loopback address.
+pub fn is_local_host(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
         _ => host,
@@ -247,50 +272,50 @@ pub fn is_this_machine(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    const READ: &str = "a-key-that-may-read";
-    const WRITE: &str = "a-key-that-may-write";
+    const READ_KEY: &str = "a-key-that-may-read";
+    const WRITE_KEY: &str = "a-key-that-may-write";
 
-    fn keys(names: &[(&str, Right)]) -> Keys {
+    fn keys(names: &[(&str, Permission)]) -> Keys {
         let mut keys = Keys::default();
-        names.iter().for_each(|(key, right)| keys.add(key, *right, None).unwrap());
+        names.iter().for_each(|(key, permission)| keys.add(key, *permission, None).unwrap());
         keys
     }
 
-    fn status(keys: &Keys, wanted: Right, headers: &[(&'static str, &str)], peer: &str) -> u16 {
+    fn status(keys: &Keys, required: Permission, headers: &[(&'static str, &str)], peer: &str) -> u16 {
         let headers =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        keys.check(wanted, &headers, Some(peer.parse().unwrap()))
+        keys.check(required, &headers, Some(peer.parse().unwrap()))
             .map_or_else(|problem| problem.status.as_u16(), |()| 200)
     }
 
     #[test]
-    fn keys_open_what_they_are_for() {
+    fn a_key_grants_its_permission() {
         let bearer = |key: &str| format!("Bearer {key}");
-        let both = keys(&[(READ, Right::Read), (WRITE, Right::Write)]);
-        for (wanted, name, value, expected) in [
-            (Right::Read, "x-other", READ.to_string(), 401),
-            (Right::Read, "x-api-key", READ.to_string(), 200),
-            (Right::Read, "authorization", bearer(READ), 200),
-            (Right::Read, "authorization", bearer("a-key-that-may-reaD"), 401),
-            (Right::Read, "authorization", READ.to_string(), 401),
-            (Right::Read, "authorization", bearer(WRITE), 200),
-            (Right::Write, "authorization", bearer(READ), 403),
-            (Right::Write, "authorization", bearer(WRITE), 200),
-            (Right::Write, "x-api-key", String::new(), 401),
+        let both = keys(&[(READ_KEY, Permission::Read), (WRITE_KEY, Permission::Write)]);
+        for (required, name, value, expected) in [
+            (Permission::Read, "x-other", READ_KEY.to_string(), 401),
+            (Permission::Read, "x-api-key", READ_KEY.to_string(), 200),
+            (Permission::Read, "authorization", bearer(READ_KEY), 200),
+            (Permission::Read, "authorization", bearer("a-key-that-may-reaD"), 401),
+            (Permission::Read, "authorization", READ_KEY.to_string(), 401),
+            (Permission::Read, "authorization", bearer(WRITE_KEY), 200),
+            (Permission::Write, "authorization", bearer(READ_KEY), 403),
+            (Permission::Write, "authorization", bearer(WRITE_KEY), 200),
+            (Permission::Write, "x-api-key", String::new(), 401),
         ] {
             assert_eq!(
-                status(&both, wanted, &[(name, &value)], "127.0.0.1"),
+                status(&both, required, &[(name, &value)], "127.0.0.1"),
                 expected,
-                "{wanted:?} {name} {value}"
+                "{required:?} {name} {value}"
             );
         }
-        let only_write = keys(&[(WRITE, Right::Write)]);
-        assert_eq!(status(&only_write, Right::Read, &[], "10.0.0.1"), 200, "reading is free");
-        assert_eq!(status(&only_write, Right::Write, &[], "127.0.0.1"), 401);
+        let only_write = keys(&[(WRITE_KEY, Permission::Write)]);
+        assert_eq!(status(&only_write, Permission::Read, &[], "10.0.0.1"), 200, "reading needs no key");
+        assert_eq!(status(&only_write, Permission::Write, &[], "127.0.0.1"), 401);
     }
 
     #[test]
-    fn without_a_write_key_only_this_machine_itself_writes() {
+    fn without_a_write_key_only_local_requests_may_write() {
         let none = Keys::default();
         for (headers, peer, expected) in [
             (&[][..], "127.0.0.1", 200),
@@ -308,20 +333,20 @@ mod tests {
             (&[("host", "localhost:8080"), ("origin", "https://evil.example")], "127.0.0.1", 403),
             (&[("host", "localhost:8080"), ("origin", "null")], "127.0.0.1", 403),
         ] {
-            assert_eq!(status(&none, Right::Write, headers, peer), expected, "{headers:?} {peer}");
+            assert_eq!(status(&none, Permission::Write, headers, peer), expected, "{headers:?} {peer}");
         }
     }
 
     #[test]
-    fn a_key_is_used_as_often_as_it_may() {
-        let mut keys = keys(&[(READ, Right::Read)]);
-        keys.limit_others(NonZeroU32::new(3).unwrap());
-        let ask = || status(&keys, Right::Read, &[("x-api-key", READ)], "10.0.0.1");
-        assert_eq!([ask(), ask(), ask(), ask()], [200, 200, 200, 429]);
+    fn requests_over_the_rate_limit_get_429() {
+        let mut keys = keys(&[(READ_KEY, Permission::Read)]);
+        keys.set_default_rate(NonZeroU32::new(3).unwrap());
+        let request = || status(&keys, Permission::Read, &[("x-api-key", READ_KEY)], "10.0.0.1");
+        assert_eq!([request(), request(), request(), request()], [200, 200, 200, 429]);
     }
 
     #[test]
-    fn a_file_of_keys_is_read_and_its_secrets_are_not_told() {
+    fn add_file_reads_keys_and_errors_do_not_contain_them() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         let read = |text: &str| {
@@ -329,20 +354,21 @@ mod tests {
             let mut keys = Keys::default();
             keys.add_file(&path).map(|()| keys).map_err(|error| error.to_string())
         };
-        let keys =
-            read(&format!("[[key]]\nname = \"me\"\nkey = \"{WRITE}\"\nmay = \"write\"\nper_second = 5\n"))
-                .unwrap();
+        let keys = read(&format!(
+            "[[key]]\nname = \"me\"\nkey = \"{WRITE_KEY}\"\nmay = \"write\"\nper_second = 5\n"
+        ))
+        .unwrap();
         assert_eq!(format!("{keys:?}"), "1 keys");
-        assert_eq!(status(&keys, Right::Write, &[("x-api-key", WRITE)], "10.0.0.1"), 200);
-        for wrong in [
-            format!("[[key]]\nkey = \"{WRITE}\"\nmay = \"all\""),
-            format!("[[key]]\nkey = {WRITE}"),
-            format!("[[key]]\nkey = \"{WRITE}\"\nmay = \"read\"\nper_second = 0"),
+        assert_eq!(status(&keys, Permission::Write, &[("x-api-key", WRITE_KEY)], "10.0.0.1"), 200);
+        for invalid in [
+            format!("[[key]]\nkey = \"{WRITE_KEY}\"\nmay = \"all\""),
+            format!("[[key]]\nkey = {WRITE_KEY}"),
+            format!("[[key]]\nkey = \"{WRITE_KEY}\"\nmay = \"read\"\nper_second = 0"),
             "[[key]]\nkey = \"short-secret\"\nmay = \"read\"".into(),
         ] {
-            let error = read(&wrong).unwrap_err();
-            assert!(!error.contains(WRITE) && !error.contains("short-secret"), "{error}");
-            assert!(error.contains("keys.toml") && error.contains("wanted"), "{error}");
+            let error = read(&invalid).unwrap_err();
+            assert!(!error.contains(WRITE_KEY) && !error.contains("short-secret"), "{error}");
+            assert!(error.contains("keys.toml") && error.contains("must"), "{error}");
         }
     }
 }

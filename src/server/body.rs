@@ -1,12 +1,14 @@
-//! What a request says: its body, its query string, its path.
+//! Extractors for a request's body, query string and path.
 //!
-//! Its own file because axum's own extractors answer in plain text, and refuse `curl -d` without a header.
+//! They replace axum's extractors, which report errors as plain text and refuse a JSON body without a JSON content
+//! type, as `curl -d` sends it.
 
 use super::App;
 use super::filter::FilterParams;
 use super::options::ServerOptions;
 use super::problem::Problem;
-use crate::json::Object;
+use super::renamed;
+use crate::json::StrictObject;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
@@ -14,7 +16,7 @@ use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A JSON body that was understood, whatever its content type says.
+/// Extracts a JSON object from the body, whatever its content type.
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
@@ -25,87 +27,93 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     }
 }
 
-/// Refuses a body that is packed: a few bytes can be any number.
+/// Refuses a compressed body, because a few bytes can decompress to any number.
 pub fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     let encodings = headers.get_all(header::CONTENT_ENCODING);
-    let packed = encodings.iter().find(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
-    packed.map_or(Ok(()), |value| Err(Problem::packed(&String::from_utf8_lossy(value.as_bytes()))))
+    let compressed = encodings.iter().find(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    compressed
+        .map_or(Ok(()), |value| Err(Problem::compressed_body(&String::from_utf8_lossy(value.as_bytes()))))
 }
 
-/// Without the mark of the byte order that some programs begin files with.
-pub fn without_mark(bytes: &[u8]) -> &[u8] {
+/// Strips a UTF-8 byte order mark, which some programs write at the start of a file.
+pub fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// A whole body, unpacked, within its limits.
+/// Reads a whole body, which must be uncompressed, within `max_body_bytes` and `body_timeout`.
 pub async fn bytes(request: Request, options: &ServerOptions) -> Result<Bytes, Problem> {
     check_encoding(request.headers())?;
     let read = axum::body::to_bytes(request.into_body(), options.max_body_bytes);
     let read = tokio::time::timeout(options.body_timeout, read).await;
-    read.map_err(|_| Problem::slow(options.body_timeout, "it did not come within"))?
-        .map_err(|error| unreadable(&error, options.max_body_bytes, "--max-body-bytes"))
+    read.map_err(|_| Problem::slow_body(options.body_timeout, "did not arrive within"))?
+        .map_err(|error| read_error(&error, options.max_body_bytes, "--max-body-bytes"))
 }
 
-/// Parses a JSON object; what is wrong is told with the field it is wrong in.
+/// Parses a JSON object. An error message names the field that is wrong.
+///
+/// # Errors
+/// Returns 400 if the body is not JSON or uses an old field name, and 422 if a field is wrong.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let bytes = without_mark(bytes);
+    let bytes = without_bom(bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let read = serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer);
-    // Whatever was met first: what is no JSON at all is told as that.
+    let read = serde_path_to_error::deserialize::<_, StrictObject<T>>(&mut deserializer);
+    // If the body is not JSON at all, that is reported, even if a wrong field comes first.
     let malformed = |error| Problem::malformed(format!("body: {error}"));
     match read {
-        Ok(Object(value)) => deserializer.end().map(|()| value).map_err(malformed),
-        Err(error) if is_half_a_character(error.inner()) => Err(half_a_character(&error)),
+        Ok(StrictObject(value)) => deserializer.end().map(|()| value).map_err(malformed),
+        Err(error) if has_lone_surrogate(error.inner()) => Err(lone_surrogate(&error)),
         Err(error) => {
             serde_json::from_slice::<Value>(bytes).map_err(malformed)?;
-            Err(wrong("body", &error))
+            Err(field_error("body", &error))
         }
     }
 }
 
-/// Whether a text has one of the two escapes that some characters are written with, and not the other.
-fn is_half_a_character(error: &serde_json::Error) -> bool {
-    // Of other errors the words are the caller's.
-    let said = if error.is_syntax() { error.to_string() } else { String::new() };
-    said.contains("surrogate") || said.contains("unexpected end of hex escape")
+/// Whether parsing failed at a surrogate escape without the other half of its pair.
+fn has_lone_surrogate(error: &serde_json::Error) -> bool {
+    // Messages of other kinds of errors quote the request, which could contain these words.
+    let message = if error.is_syntax() { error.to_string() } else { String::new() };
+    message.contains("surrogate") || message.contains("unexpected end of hex escape")
 }
 
-fn half_a_character(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+fn lone_surrogate(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let (path, inner) = (error.path(), error.inner());
     Problem::malformed(format!(
-        "{path}: half of a character: an escape like \\ud83d is no character without the one that belongs to it ({inner}); \
-         leave it out of the text, or write the characters themselves"
+        "{path}: half of a surrogate pair: an escape such as \\ud83d is only valid together with its other half ({inner}); \
+         remove it from the text, or write the character itself"
     ))
 }
 
-/// Says what is wrong with a field, or with the whole.
-fn wrong<E: std::fmt::Display>(whole: &str, error: &serde_path_to_error::Error<E>) -> Problem {
-    // What Rust's and the form's parsers say helps nobody.
-    let inner = match error.inner().to_string() {
-        said if said == "unsupported value" => "wanted it once".into(),
-        said if said.contains("invalid digit") || said.contains("cannot parse integer") => {
-            "wanted a whole number, 0 or more".into()
+/// Returns the problem for a field that cannot be read. `whole` is the name that is used if the error has no field.
+fn field_error<E: std::fmt::Display>(whole: &str, error: &serde_path_to_error::Error<E>) -> Problem {
+    let path = Some(error.path().to_string()).filter(|path| path != "." && path != "?");
+    let message = error.inner().to_string();
+    if let Some(message) = renamed::message(path.as_deref(), &message) {
+        return Problem::bad_request(message);
+    }
+    // Replace messages of the integer and form parsers that do not say what to do.
+    let field = path.as_deref().unwrap_or(whole);
+    Problem::invalid(match message {
+        text if text == "unsupported value" => format!("{field} must not be repeated"),
+        text if text.contains("invalid digit") || text.contains("cannot parse integer") => {
+            format!("{field} must be a whole number, 0 or more")
         }
-        said if said.contains("too large to fit") => "wanted a smaller number".into(),
-        said => said,
-    };
-    Problem::invalid(match error.path().to_string() {
-        path if path == "." || path == "?" => format!("{whole}: {inner}"),
-        path => format!("{path}: {inner}"),
+        text if text.contains("too large to fit") => format!("{field} must be a smaller number"),
+        text => format!("{field}: {text}"),
     })
 }
 
-/// A body that could not be read to its end.
-pub fn unreadable(error: &axum::Error, limit: usize, option: &str) -> Problem {
+/// Returns the problem for a body that could not be read to its end: 413 if it is longer than `limit` bytes, else 400.
+pub fn read_error(error: &axum::Error, limit: usize, option: &str) -> Problem {
     use std::error::Error;
     if error.source().is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
         Problem::too_large(limit, option)
     } else {
-        Problem::malformed(format!("body: it could not be read: {error}"))
+        Problem::malformed(format!("body: cannot be read: {error}"))
     }
 }
 
-/// A form that a page sent.
+/// Extracts the fields of an HTML form. Forms of other sites' pages are refused.
 pub struct Form<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
@@ -113,26 +121,30 @@ impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Form<T>, Problem> {
         if is_foreign(request.headers()) {
-            return Err(Problem::forbidden("got a form of another site's page, wanted one of this server's"));
+            return Err(Problem::forbidden(
+                "the form was sent by a page of another site; use this server's own pages",
+            ));
         }
         let bytes = bytes(request, app.options()).await?;
         let deserializer = serde_html_form::Deserializer::from_bytes(&bytes);
-        serde_path_to_error::deserialize(deserializer).map(Form).map_err(|error| wrong("form", &error))
+        serde_path_to_error::deserialize(deserializer).map(Form).map_err(|error| field_error("form", &error))
     }
 }
 
-/// Whether another site's page sends a form in its reader's name. Browsers say so, but not to a server without TLS that is
-/// another machine: there they only say where the page is from.
+/// Whether a form was sent by a page of another site. Browsers send `Sec-Fetch-Site`, except to a server without TLS on
+/// another machine; there, `Origin` is compared with `Host`.
 fn is_foreign(headers: &HeaderMap) -> bool {
-    let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    match (said("sec-fetch-site"), said("origin"), said("host")) {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match (header("sec-fetch-site"), header("origin"), header("host")) {
         (Some(site), ..) => site == "cross-site",
-        (None, Some(origin), Some(host)) => origin.split_once("://").is_none_or(|(_, own)| own != host),
+        (None, Some(origin), Some(host)) => {
+            origin.split_once("://").is_none_or(|(_, origin_host)| origin_host != host)
+        }
         _ => false,
     }
 }
 
-/// A query string that was understood.
+/// Extracts the query string.
 pub struct Params<T>(pub T);
 
 impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
@@ -143,8 +155,8 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// A query string in two parts: what is said of the answer, and which papers may be in it. (serde's `flatten` would do,
-/// but loses numbers and lists.)
+/// Extracts the query string in two parts: the parameters of the route, and those of the filter. (serde's `flatten`
+/// cannot read numbers and lists.)
 pub struct WithFilter<T>(pub T, pub FilterParams);
 
 impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for WithFilter<T> {
@@ -152,38 +164,39 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for WithFilter<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<WithFilter<T>, Problem> {
         let is_filter = |name: &str| FilterParams::NAMES.contains(&name);
-        let rest = read_params(parts, |name| !is_filter(name)).map_err(|problem| {
+        let params = read_params(parts, |name| !is_filter(name)).map_err(|problem| {
             let is_unknown = problem.message.contains("unknown field");
             if is_unknown {
-                problem.and(&format!("or of a filter: {}", FilterParams::NAMES.join(", ")))
+                problem.with_note(&format!("or one of the filter: {}", FilterParams::NAMES.join(", ")))
             } else {
                 problem
             }
         })?;
-        Ok(WithFilter(rest, read_params(parts, is_filter)?))
+        Ok(WithFilter(params, read_params(parts, is_filter)?))
     }
 }
 
-/// Reads the fields that are wanted. Lists are written by naming a field several times.
-fn read_params<T: DeserializeOwned>(parts: &Parts, is_wanted: impl Fn(&str) -> bool) -> Result<T, Problem> {
+/// Reads the parameters whose names `is_included` accepts. A list is written by repeating its parameter.
+fn read_params<T: DeserializeOwned>(parts: &Parts, is_included: impl Fn(&str) -> bool) -> Result<T, Problem> {
     let text = parts.uri.query().unwrap_or_default();
-    let mut wanted = form_urlencoded::Serializer::new(String::new());
-    wanted.extend_pairs(form_urlencoded::parse(text.as_bytes()).filter(|(name, _)| is_wanted(name)));
-    let wanted = wanted.finish();
-    let fields = serde_html_form::Deserializer::new(form_urlencoded::parse(wanted.as_bytes()));
-    serde_path_to_error::deserialize(fields).map_err(|error| wrong("query string", &error))
+    let mut included = form_urlencoded::Serializer::new(String::new());
+    included.extend_pairs(form_urlencoded::parse(text.as_bytes()).filter(|(name, _)| is_included(name)));
+    let included = included.finish();
+    let params = serde_html_form::Deserializer::new(form_urlencoded::parse(included.as_bytes()));
+    serde_path_to_error::deserialize(params).map_err(|error| field_error("query string", &error))
 }
 
-/// The rest of the path: ids have slashes in them.
-pub struct Rest(pub String);
+/// Extracts the part of the path that a wildcard matches, percent-decoded. Ids contain slashes, so a plain path
+/// parameter would not do.
+pub struct WildcardPath(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Rest {
+impl<S: Send + Sync> FromRequestParts<S> for WildcardPath {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Rest, Problem> {
-        let Path(rest) = Path::from_request_parts(parts, state)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<WildcardPath, Problem> {
+        let Path(path) = Path::from_request_parts(parts, state)
             .await
             .map_err(|error| Problem::malformed_path(format!("path: {}", error.body_text())))?;
-        Ok(Rest(rest))
+        Ok(WildcardPath(path))
     }
 }

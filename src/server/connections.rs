@@ -1,7 +1,4 @@
-//! Connections: how many, how patient with each, and encrypted or not.
-//!
-//! Its own file because it is all that happens before a request is one: slow senders of heads and too many connections
-//! are met here, and nobody behind sees them.
+//! The listening socket: connection limit, header timeouts and TLS, all that happens before a request is complete.
 
 use super::options::ServerOptions;
 use super::{App, router};
@@ -24,45 +21,45 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service;
 
-/// How often durations are put into their buckets.
-const TIDY_EVERY: Duration = Duration::from_secs(5);
+/// Interval at which recorded durations are moved into the histograms' buckets.
+const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A certificate and its key.
+/// A TLS certificate and its private key.
 #[derive(Clone)]
 pub struct Tls(RustlsConfig);
 
 impl Tls {
-    /// Reads them from files in PEM.
+    /// Reads a certificate chain and its private key from PEM files.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names the file and what is wrong with it.
+    /// Returns [`Error::Invalid`], which names the file, if one cannot be read or is not valid.
     pub fn load(certificate: &Path, key: &Path) -> Result<Tls> {
-        let wrong = |path: &Path, wrong: &dyn std::fmt::Display| {
+        let invalid = |path: &Path, reason: &dyn std::fmt::Display| {
             Error::Invalid(format!(
-                "{}: {wrong}; wanted a certificate and its private key in PEM",
+                "{}: {reason}; the files must be a certificate and its private key in PEM",
                 path.display()
             ))
         };
         let chain = CertificateDer::pem_file_iter(certificate)
             .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
-            .map_err(|error| wrong(certificate, &error))?;
+            .map_err(|error| invalid(certificate, &error))?;
         if chain.is_empty() {
-            return Err(wrong(certificate, &"there is no certificate in it"));
+            return Err(invalid(certificate, &"the file has no certificate"));
         }
-        let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
+        let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| invalid(key, &error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| wrong(certificate, &error))?
+            .map_err(|error| invalid(certificate, &error))?
             .with_no_client_auth()
             .with_single_cert(chain, secret)
-            .map_err(|error| wrong(key, &error))?;
+            .map_err(|error| invalid(key, &error))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Tls(RustlsConfig::from_config(Arc::new(config))))
     }
 }
 
-/// Serves until `shutdown` ends, then lets running requests finish for as long as `grace`.
+/// Serves requests until `shutdown` completes, then waits up to `grace` for running requests to finish.
 pub async fn serve(
     listener: TcpListener,
     app: App,
@@ -79,31 +76,32 @@ pub async fn serve(
         stop.graceful_shutdown(Some(grace));
     });
     let metrics = Arc::clone(app.metrics());
-    let tidying = tokio::spawn(async move {
+    let upkeep = tokio::spawn(async move {
         loop {
-            tokio::time::sleep(TIDY_EVERY).await;
-            metrics.tidy();
+            tokio::time::sleep(METRICS_UPKEEP_INTERVAL).await;
+            metrics.run_upkeep();
         }
     });
     let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
     let server = axum_server::from_tcp(listener)?.handle(handle);
-    let most = options.max_connections.min(Semaphore::MAX_PERMITS);
-    let few = Few { here: Arc::new(Semaphore::new(most)), inner: NoDelayAcceptor::new() };
+    let max = options.max_connections.min(Semaphore::MAX_PERMITS);
+    let acceptor = LimitedAcceptor { permits: Arc::new(Semaphore::new(max)), inner: NoDelayAcceptor::new() };
     let served = match tls {
         Some(Tls(config)) => {
-            let tls = RustlsAcceptor::new(config).handshake_timeout(options.header_timeout).acceptor(few);
-            patient(server.acceptor(tls), &options).serve(service).await
+            let tls =
+                RustlsAcceptor::new(config).handshake_timeout(options.header_timeout).acceptor(acceptor);
+            http1_only(server.acceptor(tls), &options).serve(service).await
         }
-        None => patient(server.acceptor(few), &options).serve(service).await,
+        None => http1_only(server.acceptor(acceptor), &options).serve(service).await,
     };
     stopping.abort();
-    tidying.abort();
+    upkeep.abort();
     served
 }
 
-/// Only HTTP/1: another version would be told by what a connection says first, and one that says nothing would be
-/// waited for for ever.
-fn patient<A>(server: Server<SocketAddr, A>, options: &ServerOptions) -> Server<SocketAddr, A> {
+/// Restricts a server to HTTP/1, with a header timeout and a header limit. With more versions allowed, hyper would wait
+/// without a timeout for the first bytes of a connection to detect its version.
+fn http1_only<A>(server: Server<SocketAddr, A>, options: &ServerOptions) -> Server<SocketAddr, A> {
     let mut server = server.http1_only();
     let builder = server.http_builder();
     builder
@@ -114,42 +112,42 @@ fn patient<A>(server: Server<SocketAddr, A>, options: &ServerOptions) -> Server<
     server
 }
 
-/// Most header fields of a request.
+/// Maximum number of header fields in a request.
 const MAX_HEADERS: usize = 64;
 
-/// Takes so many connections, and closes others at once.
+/// Accepts connections while permits are left, and closes others at once.
 #[derive(Clone)]
-struct Few {
-    here: Arc<Semaphore>,
+struct LimitedAcceptor {
+    permits: Arc<Semaphore>,
     inner: NoDelayAcceptor,
 }
 
-type Accepted<S> = Pin<Box<dyn Future<Output = io::Result<(TcpStream, Held<S>)>> + Send>>;
+type AcceptFuture<S> = Pin<Box<dyn Future<Output = io::Result<(TcpStream, LimitedService<S>)>> + Send>>;
 
-impl<S: Send + 'static> Accept<TcpStream, S> for Few {
+impl<S: Send + 'static> Accept<TcpStream, S> for LimitedAcceptor {
     type Stream = TcpStream;
-    type Service = Held<S>;
-    type Future = Accepted<S>;
+    type Service = LimitedService<S>;
+    type Future = AcceptFuture<S>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let permit = Arc::clone(&self.here).try_acquire_owned();
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
         let accepted = self.inner.accept(stream, service);
         Box::pin(async move {
             let permit = permit.map_err(|_| io::Error::other("too many connections (--max-connections)"))?;
             let (stream, inner) = accepted.await?;
-            Ok((stream, Held { inner, _permit: Arc::new(permit) }))
+            Ok((stream, LimitedService { inner, _permit: Arc::new(permit) }))
         })
     }
 }
 
-/// What answers on a connection, for as long as that lasts.
+/// The service of one connection; holds the connection's permit until it is dropped.
 #[derive(Clone)]
-struct Held<S> {
+struct LimitedService<S> {
     inner: S,
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
-impl<S: Service<Request<B>>, B> Service<Request<B>> for Held<S> {
+impl<S: Service<Request<B>>, B> Service<Request<B>> for LimitedService<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;

@@ -1,12 +1,12 @@
-//! `GET /openapi.json`: every route and its shapes, as the handlers' own types say them. `GET /docs`: the same for
-//! people, to be tried in a browser; its files are in the program.
+//! `GET /openapi.json`: the OpenAPI document, made from the handlers' types. `GET /docs`: Swagger UI for that document;
+//! its files are part of the program.
 
 use super::App;
-use super::access::{Keys, Right};
-use super::dialect::{CohereError, Dialect, ErrorBody, PlainError, TeiError};
+use super::access::{Keys, Permission};
+use super::error_format::{CohereError, ErrorBody, ErrorFormat, PlainError, TeiError};
 use super::options::ServerOptions;
-use super::papers::Similar;
-use super::shapes;
+use super::papers::SimilarRoute;
+use super::schemas;
 use crate::search::Mode;
 use axum::extract::State;
 use axum::http::HeaderValue;
@@ -24,62 +24,64 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{OpenApi as _, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-/// Swagger UI sets styles and shows pictures by itself; nothing is loaded from elsewhere.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+/// Content security policy of `/docs`: Swagger UI needs inline styles and `data:` images; nothing is loaded from other
+/// sites.
+const SWAGGER_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                       img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "likewise",
-        description = "Which papers are like this one? Papers are found by what they are about, given a text, papers, or a \
-                       vector.\n\nOur own routes are under `/v1`. The others speak the APIs whose clients people have: \
-                       OpenAI's, text-embeddings-inference's, Semantic Scholar's, Hugging Face papers', Cohere's. An MCP \
-                       server is at `/mcp`.\n\nAnswers have `x-request-id` and `Server-Timing` headers. Every route may \
-                       answer 429 and 503 with `Retry-After`.",
+        description = "Semantic search over research papers: finds the papers that are similar to a text, to other papers, or \
+                       to a vector.\n\nlikewise's own routes are under `/v1`. The others implement the APIs of OpenAI, \
+                       text-embeddings-inference, Semantic Scholar, Hugging Face papers and Cohere, so that their clients \
+                       work with this server. An MCP server is at `/mcp`.\n\nResponses have `x-request-id` and \
+                       `Server-Timing` headers. Every route can return 429 and 503 with `Retry-After`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags(
-        (name = "search", description = "Which papers are like this one?"),
-        (name = "papers", description = "What is here"),
-        (name = "pages", description = "For people"),
-        (name = "operations", description = "How the server is"),
-        (name = "OpenAI", description = "For OpenAI's clients"),
-        (name = "text-embeddings-inference", description = "For clients of text-embeddings-inference and Hugging Face's"),
-        (name = "Cohere", description = "For Cohere's clients"),
-        (name = "Semantic Scholar", description = "For Semantic Scholar's clients"),
-        (name = "Hugging Face papers", description = "For Hugging Face's"),
+        (name = "search", description = "Similarity search"),
+        (name = "papers", description = "The papers in the library"),
+        (name = "pages", description = "The web page"),
+        (name = "operations", description = "Health, statistics and metrics"),
+        (name = "OpenAI", description = "For clients of OpenAI's API"),
+        (name = "text-embeddings-inference", description = "For clients of text-embeddings-inference and Hugging Face's inference clients"),
+        (name = "Cohere", description = "For clients of Cohere's API"),
+        (name = "Semantic Scholar", description = "For clients of Semantic Scholar's API"),
+        (name = "Hugging Face papers", description = "For clients of Hugging Face's papers API"),
     ),
     components(schemas(ErrorBody, TeiError, CohereError, PlainError))
 )]
-struct About;
+struct ApiInfo;
 
-/// What `/openapi.json` begins with.
-pub fn about() -> OpenApi {
-    About::openapi()
+/// Returns the head of the OpenAPI document: title, description and tags.
+pub fn api_info() -> OpenApi {
+    ApiInfo::openapi()
 }
 
-/// The routes, for an API that is known by now.
+/// Returns the routes `/docs` and `/openapi.json` for an API's document.
 pub fn router(api: OpenApi, options: &ServerOptions) -> Router<App> {
-    let api = json!(finished(api, &options.keys));
+    let api = json!(completed(api, &options.keys));
     let config = Config::from("/openapi.json").validator_url("none");
     let pages: Router<App> = SwaggerUi::new("/docs").config(config).into();
     let pages = pages.layer(axum::middleware::map_response(async |mut response: Response| {
-        response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(SWAGGER_CSP));
         response
     }));
     let document = async |State(app): State<App>, Extension(api): Extension<Arc<Value>>| {
-        let served = app.service().ok();
-        let model = served.as_ref().map(|service| service.library.encoder().model());
-        Json(with_questions((*api).clone(), model))
+        let service = app.service().ok();
+        let model = service.as_ref().map(|service| service.library.encoder().model());
+        Json(with_model_limits((*api).clone(), model))
     };
     let document = get(document).layer(Extension(Arc::new(api)));
     pages.route("/openapi.json", document)
 }
 
-/// Adds what is true of every route, and writes paths as OpenAPI does.
-fn finished(mut api: OpenApi, keys: &Keys) -> OpenApi {
-    api.merge(Similar::openapi());
+/// Adds the responses and the security scheme that routes have in common, and converts axum's wildcards in paths to
+/// OpenAPI parameters.
+fn completed(mut api: OpenApi, keys: &Keys) -> OpenApi {
+    api.merge(SimilarRoute::openapi());
     let paths = std::mem::replace(&mut api.paths, Paths::new());
     for (path, mut item) in paths.paths {
         let path = path.replace("{*", "{");
@@ -89,145 +91,149 @@ fn finished(mut api: OpenApi, keys: &Keys) -> OpenApi {
             (HttpMethod::Delete, &mut item.delete),
         ];
         for (method, operation) in operations {
-            operation.iter_mut().for_each(|operation| finish(operation, &path, &method, keys));
+            operation.iter_mut().for_each(|operation| complete(operation, &path, &method, keys));
         }
         api.paths.paths.insert(path, item);
     }
     let key = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A key of this server; `x-api-key` is taken, too"))
+        .description(Some("A key of this server; the header `x-api-key` also works"))
         .build();
     api.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(key));
     api
 }
 
-/// What every route may answer, and which of them ask for a key here.
-fn finish(operation: &mut Operation, path: &str, method: &HttpMethod, keys: &Keys) {
-    let is_open = ["/health", "/ready", "/metrics"].contains(&path);
+/// Adds the responses that any route can return, the schema of the id in the path, and whether a key is required.
+fn complete(operation: &mut Operation, path: &str, method: &HttpMethod, keys: &Keys) {
+    let is_public = ["/health", "/ready", "/metrics"].contains(&path);
     let is_page = path == "/" && *method == HttpMethod::Get;
     let is_write = path.starts_with("/v1/papers") && *method != HttpMethod::Get;
-    let needs_key = !is_open && keys.has(if is_write { Right::Write } else { Right::Read });
-    let mut more = vec![("503", "Loading, or it took too long")];
-    if !is_open {
-        more.push(("429", "Too much is waiting, or the key was used too often"));
+    let needs_key = !is_public && keys.has(if is_write { Permission::Write } else { Permission::Read });
+    let mut added = vec![("503", "The server is loading, or the request took too long")];
+    if !is_public {
+        added.push(("429", "A queue is full, or the key exceeds its rate limit"));
     }
     if *method == HttpMethod::Post {
-        more.push(("408", "The body came too slowly"));
-        more.push(("413", "The body is too long"));
-        more.push(("415", "The body is packed"));
+        added.push(("408", "The body arrived too slowly"));
+        added.push(("413", "The body is too long"));
+        added.push(("415", "The body is compressed"));
     }
     if needs_key {
-        more.push(("401", "The key is missing or not known"));
+        added.push(("401", "The key is missing or unknown"));
     }
-    for (status, what) in more.into_iter().filter(|_| path != "/health") {
+    for (status, description) in added.into_iter().filter(|_| path != "/health") {
         operation.responses.responses.entry(status.into()).or_insert_with(|| {
-            // A page says what is wrong as a page.
+            // Errors of a page are HTML pages.
             let (media_type, schema) = match is_page {
                 true => (
                     "text/html",
                     RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(Type::String).build())),
                 ),
-                false => ("application/json", schema_of(Dialect::of_api(path)).into()),
+                false => ("application/json", schema_of(ErrorFormat::for_api_path(path)).into()),
             };
             let content = ContentBuilder::new().schema(Some(schema)).build();
-            ResponseBuilder::new().description(what).content(media_type, content).build().into()
+            ResponseBuilder::new().description(description).content(media_type, content).build().into()
         });
     }
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(parameter) = parameter
             && matches!(parameter.parameter_in, ParameterIn::Path)
         {
-            parameter.schema = Some(shapes::id().into());
+            parameter.schema = Some(schemas::id().into());
         }
     }
     if needs_key {
-        let whole: [&str; 0] = [];
-        operation.security = Some(vec![SecurityRequirement::new("key", whole)]);
+        let scopes: [&str; 0] = [];
+        operation.security = Some(vec![SecurityRequirement::new("key", scopes)]);
     }
 }
 
-fn schema_of(dialect: Dialect) -> Ref {
-    let name = match dialect {
-        Dialect::Own | Dialect::Page => ErrorBody::name(),
-        Dialect::Tei => TeiError::name(),
-        Dialect::Cohere => CohereError::name(),
-        Dialect::Plain => PlainError::name(),
+fn schema_of(format: ErrorFormat) -> Ref {
+    let name = match format {
+        ErrorFormat::Native | ErrorFormat::Page => ErrorBody::name(),
+        ErrorFormat::Tei => TeiError::name(),
+        ErrorFormat::Cohere => CohereError::name(),
+        ErrorFormat::Plain => PlainError::name(),
     };
     Ref::from_schema_name(name)
 }
 
-/// What the field is for.
-const PROMPT_NAME: &str = "The model's prompt of this name goes before each text: `query`, if they are to be compared with \
-                           papers. Left out, they are read as papers are.";
+/// Description of the field `prompt_name`.
+const PROMPT_NAME: &str = "Name of the model's prompt that is put before each text: `query` for queries. Default: the texts \
+                           are encoded as documents.";
 
-/// Says what a Rust type cannot: a question has at least one of three fields, and a vector the model's length.
-fn with_questions(mut api: Value, model: Option<&ModelFolder>) -> Value {
+/// Adds constraints that Rust types cannot express: a query has at least one of three fields, a vector has the model's
+/// dimension, and `prompt_name` is one of the model's prompts. `None`: no model is loaded yet.
+fn with_model_limits(mut api: Value, model: Option<&ModelFolder>) -> Value {
     let dimension = model.map(ModelFolder::dimension);
-    let schemas = &mut api["components"]["schemas"];
+    let components = &mut api["components"]["schemas"];
     if let Some(dimension) = dimension {
         for name in ["EmbeddingsRequest", "EmbedRequest"] {
-            schemas[name]["properties"]["dimensions"]["maximum"] = json!(dimension);
+            components[name]["properties"]["dimensions"]["maximum"] = json!(dimension);
         }
     }
     if let Some(model) = model {
         let names: Vec<&str> = model.prompt_names().into_iter().chain([""]).collect();
         for name in ["EmbeddingsRequest", "EmbedRequest"] {
-            schemas[name]["properties"]["prompt_name"] = json!({
+            components[name]["properties"]["prompt_name"] = json!({
                 "type": ["string", "null"],
                 "enum": names.iter().map(|name| json!(name)).chain([Value::Null]).collect::<Vec<_>>(),
                 "description": PROMPT_NAME,
             });
         }
     }
-    let filter = &mut schemas["Filter"]["properties"];
-    filter["ids"]["items"] = json!(shapes::id());
-    filter["authors"]["items"] = json!(shapes::name());
+    let filter = &mut components["Filter"]["properties"];
+    filter["ids"]["items"] = json!(schemas::id());
+    filter["authors"]["items"] = json!(schemas::name());
     for end in ["from", "to"] {
-        schemas["DateRange"]["properties"][end]["pattern"] = json!(shapes::date().pattern);
+        components["DateRange"]["properties"][end]["pattern"] = json!(schemas::date().pattern);
     }
-    let whole = schemas["SearchRequest"].take();
-    let mut names = Vec::new();
-    let kinds = ["text", "like", "vector"];
-    for (place, name) in ["SearchByText", "SearchByExamples", "SearchByVector"].into_iter().enumerate() {
-        let own = kinds[place];
-        let mut one = whole.clone();
-        for other in &kinds[..place] {
-            one["properties"][other] = json!({ "type": "null" });
+    let request = components["SearchRequest"].take();
+    let mut variants = Vec::new();
+    let fields = ["text", "like", "vector"];
+    for (index, name) in ["SearchByText", "SearchByExamples", "SearchByVector"].into_iter().enumerate() {
+        // A variant requires one field, and excludes those of the variants before it, so that exactly one variant
+        // matches.
+        let required = fields[index];
+        let mut variant = request.clone();
+        for other in &fields[..index] {
+            variant["properties"][other] = json!({ "type": "null" });
         }
-        one["properties"]["vector"] = match own {
+        variant["properties"]["vector"] = match required {
             "vector" => vector(dimension),
             _ => json!({ "oneOf": [vector(dimension), { "type": "null" }] }),
         };
-        one["required"] = json!([own]);
-        one["description"] = json!(format!("A question by `{own}`."));
-        if own != "text" {
-            one.as_object_mut().map(|one| one.remove("example"));
+        variant["required"] = json!([required]);
+        variant["description"] = json!(format!("A query by `{required}`."));
+        if required != "text" {
+            variant.as_object_mut().map(|variant| variant.remove("example"));
         }
-        if own == "text" {
-            one["properties"]["like"] = json!({ "oneOf": [one["properties"]["like"], { "type": "null" }] });
+        if required == "text" {
+            variant["properties"]["like"] =
+                json!({ "oneOf": [variant["properties"]["like"], { "type": "null" }] });
         }
-        if own == "vector" {
-            // A vector has no words that papers could share, and no sentences.
-            one["properties"]["mode"] = json!({
+        if required == "vector" {
+            // A vector has no terms and no sentences to compare.
+            variant["properties"]["mode"] = json!({
                 "type": ["string", "null"],
                 "enum": [json!(Mode::Semantic), json!(Mode::Hybrid), Value::Null],
-                "description": one["properties"]["mode"]["description"],
+                "description": variant["properties"]["mode"]["description"],
             });
-            one["properties"]["rescore"]["enum"] = json!([false]);
+            variant["properties"]["rerank_sentences"]["enum"] = json!([false]);
         }
-        schemas[name] = one;
-        names.push(json!({ "$ref": format!("#/components/schemas/{name}") }));
+        components[name] = variant;
+        variants.push(json!({ "$ref": format!("#/components/schemas/{name}") }));
     }
-    schemas["SearchRequest"] =
-        json!({ "description": whole["description"], "oneOf": names, "example": whole["example"] });
+    components["SearchRequest"] =
+        json!({ "description": request["description"], "oneOf": variants, "example": request["example"] });
     api
 }
 
-/// A direction: not all values are 0.
+/// Returns the schema of a vector, with `dimension` values if that is known, not all 0.
 fn vector(dimension: Option<usize>) -> Value {
     let mut vector = json!({
         "type": "array",
-        "description": "A vector of the model that is served, of any length but 0.",
+        "description": "A vector from the served model, with any norm but 0.",
         "items": { "type": "number", "minimum": -1e30, "maximum": 1e30 },
         "contains": { "anyOf": [{ "minimum": 1e-30 }, { "maximum": -1e-30 }] },
     });

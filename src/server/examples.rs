@@ -1,80 +1,80 @@
-//! Examples as a question has them: ids of papers, and texts, in one list.
+//! The lists `like` and `unlike` of a search request: ids of papers and texts, mixed.
 //!
-//! Its own file because serde's own way to read one thing or another says of neither what is wrong.
+//! They have a hand-written deserializer because serde's untagged enums do not report what is wrong with an item.
 
-use super::shapes;
-use crate::search::{Like, MAX_PAPERS};
+use super::schemas;
+use crate::search::{Examples, MAX_PAPERS};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use std::fmt;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema};
 
-/// One of them.
+/// An item of `like` or `unlike`.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Example {
-    /// A paper that is here, by any of its ids.
+pub enum ExampleItem {
+    /// A paper in the library, by any of its ids.
     Paper(String),
     /// A text.
     Text(String),
 }
 
-/// A text, as it is written among ids.
+/// The JSON object of a text example.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OfText {
+struct TextObject {
     text: String,
 }
 
-impl<'de> Deserialize<'de> for Example {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Example, D::Error> {
-        deserializer.deserialize_any(OfExample)
+impl<'de> Deserialize<'de> for ExampleItem {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ExampleItem, D::Error> {
+        deserializer.deserialize_any(ExampleVisitor)
     }
 }
 
-struct OfExample;
+struct ExampleVisitor;
 
-impl<'de> Visitor<'de> for OfExample {
-    type Value = Example;
+impl<'de> Visitor<'de> for ExampleVisitor {
+    type Value = ExampleItem;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an id of a paper, or {\"text\": …}")
+        f.write_str("an id of a paper, or an object {\"text\": …}")
     }
 
-    fn visit_str<E: Error>(self, id: &str) -> Result<Example, E> {
-        Ok(Example::Paper(id.into()))
+    fn visit_str<E: Error>(self, id: &str) -> Result<ExampleItem, E> {
+        Ok(ExampleItem::Paper(id.into()))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Example, A::Error> {
-        let OfText { text } = serde::Deserialize::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(Example::Text(text))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ExampleItem, A::Error> {
+        let TextObject { text } = serde::Deserialize::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(ExampleItem::Text(text))
     }
 }
 
-/// As a search takes them.
-pub fn like(examples: Vec<Example>) -> Like {
-    let mut like = Like::default();
-    for example in examples {
-        match example {
-            Example::Paper(id) => like.papers.push(id),
-            Example::Text(text) => like.texts.push(text),
+/// Converts a list of examples to the search's type.
+pub fn to_examples(items: Vec<ExampleItem>) -> Examples {
+    let mut examples = Examples::default();
+    for item in items {
+        match item {
+            ExampleItem::Paper(id) => examples.papers.push(id),
+            ExampleItem::Text(text) => examples.texts.push(text),
         }
     }
-    like
+    examples
 }
 
-fn list() -> ArrayBuilder {
-    let text = ObjectBuilder::new().property("text", shapes::text()).required("text");
+fn list_schema() -> ArrayBuilder {
+    let text = ObjectBuilder::new().property("text", schemas::text()).required("text");
     let text = text.additional_properties(Some(AdditionalProperties::FreeForm(false)));
-    let example = OneOfBuilder::new().item(shapes::id()).item(text);
+    let example = OneOfBuilder::new().item(schemas::id()).item(text);
     ArrayBuilder::new().items(example).max_items(Some(MAX_PAPERS))
 }
 
-/// Examples.
-pub fn examples() -> Schema {
-    list().min_items(Some(1)).into()
+/// Returns the schema of a list with at least one example.
+pub fn non_empty_list_schema() -> Schema {
+    list_schema().min_items(Some(1)).into()
 }
 
-/// Examples, or none.
-pub fn examples_or_none() -> Schema {
-    list().into()
+/// Returns the schema of a list of examples that can be empty.
+pub fn any_list_schema() -> Schema {
+    list_schema().into()
 }

@@ -1,14 +1,12 @@
-//! Which papers may be answers, as requests say it: in a JSON body, and in a query string.
-//!
-//! Its own file because both become the catalog's filter, and are documented for whoever sends them.
+//! Filters in requests, in a JSON body and in a query string. Both are converted to the catalog's filter.
 
-use super::shapes;
+use super::schemas;
 use crate::json::object_or_null;
 use crate::store::catalog;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// Which papers may be answers: those that pass every part that is there.
+/// A filter on papers: hits match every condition that is set.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
@@ -17,26 +15,27 @@ pub struct Filter {
     /// Only papers published in this range.
     #[serde(deserialize_with = "object_or_null")]
     published: Option<DateRange>,
-    /// Only papers with one of these categories; `cs` also means every `cs.…`; case is ignored.
+    /// Only papers with one of these categories; `cs` includes every `cs.…`; case is ignored.
     categories: Option<Vec<String>>,
-    /// Only papers of one of these conferences or journals; case is ignored.
+    /// Only papers from one of these conferences or journals; case is ignored.
     venues: Option<Vec<String>>,
-    /// Only papers by one of these authors: every word of a name, in any order, with at most one other between them;
-    /// case and accents are ignored.
+    /// Only papers by one of these authors. A name matches if all its words occur, in any order, with at most one other
+    /// word between them; case and accents are ignored.
     authors: Option<Vec<String>>,
-    /// Only papers from one of these dumps; case is ignored.
+    /// Only papers from one of these sources (dumps); case is ignored.
     sources: Option<Vec<String>>,
-    /// Papers that were taken back, too.
+    /// Include withdrawn papers.
     withdrawn: bool,
 }
 
-/// Days from `from` to `to`, both included and both optional; `2021` means its whole year.
+/// A range of days from `from` to `to`, inclusive. Both are optional; `2021` is the whole year, `2021-06` the whole
+/// month.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DateRange {
-    /// First day.
+    /// Earliest date; null or left out: no limit.
     from: Option<String>,
-    /// Last day.
+    /// Latest date; null or left out: no limit.
     to: Option<String>,
 }
 
@@ -54,41 +53,41 @@ impl From<Filter> for catalog::Filter {
     }
 }
 
-/// A filter, in a query string: lists are written by naming a field several times.
+/// A filter in a query string. A list is written by repeating its parameter.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FilterParams {
-    /// Published on this day or later; `2021` and `2021-06` too.
-    #[param(schema_with = shapes::date)]
+    /// Only papers published on this date or later: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
+    #[param(schema_with = schemas::date)]
     from: Option<String>,
-    /// Published on this day or before.
-    #[param(schema_with = shapes::date)]
+    /// Only papers published on this date or earlier.
+    #[param(schema_with = schemas::date)]
     to: Option<String>,
-    /// Of this category; `cs` also means every `cs.…`.
+    /// Only papers with this category; `cs` includes every `cs.…`. Repeat it for several, any of which may match.
     #[serde(default)]
     category: Vec<String>,
-    /// Of this conference or journal.
+    /// Only papers from this conference or journal. Repeat it for several.
     #[serde(default)]
     venue: Vec<String>,
-    /// By this author.
+    /// Only papers by this author. Repeat it for several.
     #[serde(default)]
-    #[param(schema_with = shapes::names, required = false)]
+    #[param(schema_with = schemas::names, required = false)]
     author: Vec<String>,
-    /// From this dump.
+    /// Only papers from this source (dump). Repeat it for several.
     #[serde(default)]
     source: Vec<String>,
-    /// Papers that were taken back, too.
+    /// Include withdrawn papers.
     #[serde(default)]
     withdrawn: bool,
 }
 
 impl FilterParams {
-    /// Its fields.
+    /// Names of the parameters.
     pub const NAMES: [&str; 7] = ["from", "to", "category", "venue", "author", "source", "withdrawn"];
 
-    /// A filter's fields, and what they are called here.
-    pub const CALLED: [(&str, &str); 6] = [
+    /// Names of the filter's fields, each with the name of its parameter; for error messages.
+    pub const FIELD_NAMES: [(&str, &str); 6] = [
         ("filter.published.from", "from"),
         ("filter.published.to", "to"),
         ("filter.categories", "category"),
@@ -97,8 +96,8 @@ impl FilterParams {
         ("filter.sources", "source"),
     ];
 
-    /// As the catalog takes it.
-    pub fn filter(self) -> catalog::Filter {
+    /// Converts the parameters to the catalog's filter.
+    pub fn into_filter(self) -> catalog::Filter {
         let list = |list: Vec<String>| (!list.is_empty()).then_some(list);
         let range = catalog::DateRange { from: self.from, to: self.to };
         catalog::Filter {

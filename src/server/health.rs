@@ -1,7 +1,7 @@
-//! `GET /health`: the process is alive. `GET /ready`: the model and the index are loaded.
+//! `GET /health`: whether the process is alive. `GET /ready`: whether the model and the index are loaded.
 
 use super::App;
-use super::dialect::ErrorBody;
+use super::error_format::ErrorBody;
 use super::problem::Problem;
 use axum::Json;
 use axum::extract::State;
@@ -9,35 +9,35 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// How the server is.
+/// The state of the server.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Status {
+pub struct HealthStatus {
     /// `alive` or `ready`.
     #[schema(example = "ready")]
     status: &'static str,
-    /// The program's.
+    /// The program's version.
     #[schema(example = "0.1.0")]
     version: &'static str,
 }
 
-fn status(status: &'static str) -> Json<Status> {
-    Json(Status { status, version: env!("CARGO_PKG_VERSION") })
+fn status(status: &'static str) -> Json<HealthStatus> {
+    Json(HealthStatus { status, version: env!("CARGO_PKG_VERSION") })
 }
 
-/// The process is alive.
+/// Liveness check: the process is running.
 #[utoipa::path(get, path = "/health", tag = "operations", responses(
-    (status = 200, description = "It is", body = Status),
+    (status = 200, description = "The process is running", body = HealthStatus),
 ))]
-pub async fn health() -> Json<Status> {
+pub async fn health() -> Json<HealthStatus> {
     status("alive")
 }
 
-/// The model and the index are loaded.
+/// Readiness check: the model and the index are loaded.
 #[utoipa::path(get, path = "/ready", tag = "operations", responses(
-    (status = 200, description = "They are", body = Status),
-    (status = 503, description = "Not yet, or what holds the papers cannot be reached", body = ErrorBody),
+    (status = 200, description = "The server is ready", body = HealthStatus),
+    (status = 503, description = "The server is still loading, or the search engine that holds the papers cannot be reached", body = ErrorBody),
 ))]
-pub async fn ready(State(app): State<App>) -> Result<Json<Status>, Problem> {
+pub async fn ready(State(app): State<App>) -> Result<Json<HealthStatus>, Problem> {
     let library = Arc::clone(&app.service()?.library);
     super::blocking(move || library.check()).await?;
     Ok(status("ready"))

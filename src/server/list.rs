@@ -1,13 +1,13 @@
-//! `GET /v1/papers`: what is here, the newest first.
+//! `GET /v1/papers`: all papers in the library, newest first.
 
 use super::App;
 use super::body::WithFilter;
-use super::dialect::ErrorBody;
+use super::error_format::ErrorBody;
 use super::filter::FilterParams;
 use super::problem::Problem;
-use super::shapes;
-use super::view::{Field, Fields, Format, View, ViewSchema};
-use crate::store::catalog::Place;
+use super::schemas;
+use super::view::{ExportFormat, PaperField, PaperFields, View, ViewSchema};
+use crate::store::catalog::Cursor;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, Uri, header};
@@ -16,64 +16,65 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-/// Papers on a page, when nobody says how many.
-const DEFAULT_LIMIT: usize = 50;
+/// Default number of papers on a page.
+const DEFAULT_PAGE_SIZE: usize = 50;
 
-/// Most papers on a page.
-const MAX_LIMIT: usize = 1000;
+/// Maximum number of papers on a page.
+const MAX_PAGE_SIZE: usize = 1000;
 
-fn default_limit() -> usize {
-    DEFAULT_LIMIT
+fn default_page_size() -> usize {
+    DEFAULT_PAGE_SIZE
 }
 
-/// What may be said about a page.
+/// Query parameters of `GET /v1/papers`, besides the filter.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListParams {
-    /// How many papers.
-    #[serde(default = "default_limit")]
+    /// Number of papers on a page.
+    #[serde(default = "default_page_size")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: usize,
-    /// The `next` of the page before.
-    #[param(schema_with = shapes::cursor)]
+    /// The `next` of the previous page.
+    #[param(schema_with = schemas::cursor)]
     cursor: Option<String>,
-    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON; each has fields of its own.
+    /// Return `bibtex`, `ris`, `csv` or `jsonl` instead of JSON; each format has its own fields, and ignores `fields`.
     #[param(inline)]
-    format: Option<Format>,
-    /// Which fields of papers are shown; all but the embedding, if none is named.
+    format: Option<ExportFormat>,
+    /// Fields of each paper in the response. Default: all except `embedding`.
     #[param(inline)]
-    fields: Option<Vec<Field>>,
+    fields: Option<Vec<PaperField>>,
 }
 
 /// A page of papers.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Page {
-    /// Newest first; those without a date are the last.
+pub struct PaperListResponse {
+    /// Newest first; papers without a date come last.
     #[schema(value_type = Vec<ViewSchema>)]
     papers: Vec<View>,
-    /// Papers on all pages.
+    /// Number of papers on all pages together.
     total: usize,
     /// The `cursor` of the next page; null on the last.
     #[schema(example = "2021-01-11_2021-01-11_7")]
     next: Option<String>,
 }
 
-/// The next page, for programs that read a format which has no room to say it (RFC 8288).
+/// Returns a `Link` header (RFC 8288) with the address of the next page, for formats that have no field for it.
 fn link_to(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
-    let asked = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let params = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(asked.filter(|(name, _)| name != "cursor")).append_pair("cursor", cursor);
+    query.extend_pairs(params.filter(|(name, _)| name != "cursor")).append_pair("cursor", cursor);
     HeaderValue::from_str(&format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish())).ok()
 }
 
-/// What is here, the newest first, a page at a time; the header `Link` has the next one's address.
+/// Lists all papers, newest first, one page at a time. The header `Link` has the address of the next page.
 #[utoipa::path(get, path = "/v1/papers", tag = "papers", params(ListParams, FilterParams), responses(
-    (status = 200, description = "A page", content(
-        (Page = "application/json"), (String = "application/x-bibtex"),
+    (status = 200, description = "A page of papers", content(
+        (PaperListResponse = "application/json"), (String = "application/x-bibtex"),
         (String = "application/x-research-info-systems"), (String = "text/csv"), (String = "application/x-ndjson"),
     )),
-    (status = 422, description = "A parameter is wrong", body = ErrorBody),
+    (status = 400, description = "A parameter has an old name", body = ErrorBody),
+    (status = 422, description = "A parameter is invalid", body = ErrorBody),
 ))]
 pub async fn list(
     State(app): State<App>,
@@ -82,20 +83,20 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let service = app.service()?;
     let ListParams { limit, cursor, format, fields } = params;
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Problem::invalid(format!("limit: got {limit}, wanted 1 to {MAX_LIMIT}")));
+    if !(1..=MAX_PAGE_SIZE).contains(&limit) {
+        return Err(Problem::invalid(format!("limit must be between 1 and {MAX_PAGE_SIZE} (got {limit})")));
     }
-    let after: Option<Place> = cursor.map(|cursor| cursor.parse()).transpose()?;
-    let (library, filter) = (Arc::clone(&service.library), filter.filter());
+    let after: Option<Cursor> = cursor.map(|cursor| cursor.parse()).transpose()?;
+    let (library, filter) = (Arc::clone(&service.library), filter.into_filter());
     let listed = service.searches.run(move || library.list(&filter, after.as_ref(), limit)).await;
-    let listed = listed.map_err(|problem| problem.named(&FilterParams::CALLED))?;
+    let listed = listed.map_err(|problem| problem.with_field_names(&FilterParams::FIELD_NAMES))?;
     let next = listed.next.map(|next| next.to_string());
     let link = next.as_deref().and_then(|next| link_to(&uri, next));
     let mut response = match format {
-        Some(format) => format.show(listed.papers.iter()),
+        Some(format) => format.response(listed.papers.iter()),
         None => {
-            let papers = service.views(listed.papers, &Fields::of(fields)).await?;
-            Json(Page { papers, total: listed.total, next }).into_response()
+            let papers = service.views(listed.papers, &PaperFields::of(fields)).await?;
+            Json(PaperListResponse { papers, total: listed.total, next }).into_response()
         }
     };
     link.map(|link| response.headers_mut().insert(header::LINK, link));

@@ -1,10 +1,9 @@
-//! `GET /metrics`: what is served and how, as Prometheus reads it.
+//! `GET /metrics`: metrics in Prometheus's text format.
 //!
-//! Its own file because it says what `/v1/stats` says in another language, and to another reader: a person looks at
-//! one, an alarm at the other. Each [`App`] has a registry of its own, so nothing is global.
+//! Each [`App`] has its own registry, so nothing is global.
 
 use super::problem::Problem;
-use super::queue::BatchSeen;
+use super::queue::BatchStats;
 use super::stages::Stage;
 use super::{App, blocking};
 use crate::search::Stats;
@@ -16,77 +15,97 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The version of the format that is written.
+/// Content type of Prometheus's text format, with its version.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
 
 const METADATA: Metadata<'static> = Metadata::new("likewise", Level::INFO, None);
 
-/// Upper ends of the buckets of durations, in seconds.
-const SECONDS: [f64; 14] =
+/// Upper bounds of the histogram buckets for durations, in seconds.
+const DURATION_BUCKETS: [f64; 14] =
     [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0];
 
-/// The same of tokens.
-const TOKENS: [f64; 9] = [16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 16384.0];
+/// Upper bounds of the histogram buckets for batch sizes, in tokens.
+const TOKEN_BUCKETS: [f64; 9] = [16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 16384.0];
 
 const COUNTERS: [(&str, &str); 4] = [
-    ("likewise_requests_total", "Answers, by route, method and status."),
+    ("likewise_requests_total", "Responses, by route, method and status."),
     ("likewise_tokens_total", "Tokens that were encoded."),
-    ("likewise_cache_hits_total", "What was asked for and known from before."),
-    ("likewise_cache_misses_total", "What was asked for and had to be made."),
+    ("likewise_cache_hits_total", "Cache hits, by cache."),
+    ("likewise_cache_misses_total", "Cache misses, by cache."),
 ];
 
 const HISTOGRAMS: [(&str, &str); 4] = [
-    ("likewise_request_seconds", "From a request's head to its answer's, by route."),
-    ("likewise_stage_seconds", "Parts of requests."),
-    ("likewise_batch_tokens", "Tokens encoded at once."),
-    ("likewise_batch_seconds", "What encoding them took."),
+    (
+        "likewise_request_seconds",
+        "Time from receiving a request's headers to sending those of its response, by route.",
+    ),
+    ("likewise_stage_seconds", "Time spent in each stage of a request."),
+    ("likewise_batch_tokens", "Tokens per batch."),
+    ("likewise_batch_seconds", "Time to encode a batch."),
 ];
 
 const GAUGES: [(&str, &str); 11] = [
     ("likewise_papers", "Papers in the catalog."),
-    ("likewise_vectors", "Vectors in the space, one a distinct text."),
-    ("likewise_papers_without_vector", "Papers that have no vector yet."),
-    ("likewise_index_segments", "Segments of the index."),
-    ("likewise_index_vectors", "Vectors in segments."),
-    ("likewise_index_waiting", "Vectors in no segment yet."),
-    ("likewise_index_repaired", "Vectors that a walk lost, and finds since they were linked again."),
-    ("likewise_index_stragglers", "Vectors that walks do not find, compared with every query."),
-    ("likewise_recall_at_10", "Of walks against the exact scan, for stored vectors, when last looked at."),
-    ("likewise_queue_tokens", "Tokens that wait to be encoded."),
-    ("likewise_searches", "Searches that run or wait."),
+    ("likewise_vectors", "Stored vectors, one for each distinct text."),
+    ("likewise_papers_without_vector", "Papers without a vector."),
+    ("likewise_index_segments", "Index segments."),
+    ("likewise_index_vectors", "Vectors in index segments."),
+    ("likewise_index_waiting", "Vectors that are not in an index segment yet."),
+    ("likewise_index_repaired", "Vectors that graph search could not reach and that were linked again."),
+    (
+        "likewise_index_unreachable",
+        "Vectors that graph search cannot reach and that are compared with every query.",
+    ),
+    (
+        "likewise_recall_at_10",
+        "Recall at 10 of graph search, measured with stored vectors against an exact scan at the last probe.",
+    ),
+    ("likewise_queue_tokens", "Tokens waiting to be encoded."),
+    ("likewise_searches", "Searches running or waiting."),
 ];
 
-/// What one server counts.
+/// The result of a lookup in a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheLookup {
+    /// The cache had the value.
+    Hit,
+    /// The cache did not have the value.
+    Miss,
+}
+
+/// The metrics of one server.
 pub struct Metrics {
     recorder: PrometheusRecorder,
-    /// See [`Metrics::set_recall`]; a gauge cannot be read.
+    /// The value set by [`Metrics::set_recall`], kept here because a gauge cannot be read.
     recall: Mutex<Option<f64>>,
 }
 
 impl Default for Metrics {
     fn default() -> Metrics {
         let buckets = |builder: PrometheusBuilder, suffix: &str, ends: &[f64]| {
-            builder.set_buckets_for_metric(Matcher::Suffix(suffix.into()), ends).expect("there are buckets")
+            builder
+                .set_buckets_for_metric(Matcher::Suffix(suffix.into()), ends)
+                .expect("the buckets are not empty")
         };
-        let builder = buckets(PrometheusBuilder::new(), "_seconds", &SECONDS);
-        let recorder = buckets(builder, "_tokens", &TOKENS).build_recorder();
-        for (name, what) in COUNTERS {
-            recorder.describe_counter(KeyName::from(name), None, what.into());
+        let builder = buckets(PrometheusBuilder::new(), "_seconds", &DURATION_BUCKETS);
+        let recorder = buckets(builder, "_tokens", &TOKEN_BUCKETS).build_recorder();
+        for (name, description) in COUNTERS {
+            recorder.describe_counter(KeyName::from(name), None, description.into());
         }
-        for (name, what) in HISTOGRAMS {
-            recorder.describe_histogram(KeyName::from(name), None, what.into());
+        for (name, description) in HISTOGRAMS {
+            recorder.describe_histogram(KeyName::from(name), None, description.into());
         }
-        for (name, what) in GAUGES {
-            recorder.describe_gauge(KeyName::from(name), None, what.into());
+        for (name, description) in GAUGES {
+            recorder.describe_gauge(KeyName::from(name), None, description.into());
         }
         Metrics { recorder, recall: Mutex::default() }
     }
 }
 
 impl Metrics {
-    /// One more of something.
-    pub fn count(&self, name: &'static str, labels: Vec<Label>, more: u64) {
-        self.counter(name, labels).increment(more);
+    /// Increases a counter by `amount`.
+    pub fn count(&self, name: &'static str, labels: Vec<Label>, amount: u64) {
+        self.counter(name, labels).increment(amount);
     }
 
     fn counter(&self, name: &'static str, labels: Vec<Label>) -> Counter {
@@ -101,8 +120,8 @@ impl Metrics {
         self.recorder.register_histogram(&Key::from_parts(name, labels), &METADATA)
     }
 
-    /// An answer.
-    pub fn answered(
+    /// Records a response and the time that its stages took.
+    pub fn record_response(
         &self,
         route: &str,
         method: &str,
@@ -121,34 +140,38 @@ impl Metrics {
         }
     }
 
-    /// A batch.
-    pub fn encoded(&self, batch: &BatchSeen) {
+    /// Records a batch that was encoded.
+    pub fn record_batch(&self, batch: &BatchStats) {
         self.count("likewise_tokens_total", Vec::new(), batch.tokens as u64);
         self.histogram("likewise_batch_tokens", Vec::new()).record(batch.tokens as f64);
         self.histogram("likewise_batch_seconds", Vec::new()).record(batch.took.as_secs_f64());
     }
 
-    /// Something that may have been known from before.
-    pub fn looked_up(&self, cache: &'static str, known: bool) {
-        let name = if known { "likewise_cache_hits_total" } else { "likewise_cache_misses_total" };
+    /// Counts a lookup in a cache. `cache` is the cache's name.
+    pub fn record_lookup(&self, cache: &'static str, result: CacheLookup) {
+        let name = match result {
+            CacheLookup::Hit => "likewise_cache_hits_total",
+            CacheLookup::Miss => "likewise_cache_misses_total",
+        };
         self.count(name, vec![Label::new("cache", cache)], 1);
     }
 
-    /// recall@10 of walks.
+    /// Sets recall@10 of graph search.
     pub fn set_recall(&self, recall: f64) {
         self.gauge("likewise_recall_at_10", Vec::new()).set(recall);
         *self.recall.lock().unwrap_or_else(PoisonError::into_inner) = Some(recall);
     }
 
-    /// The same, if somebody has looked.
+    /// Returns recall@10 of graph search. `None`: not measured yet.
     pub fn recall(&self) -> Option<f64> {
         *self.recall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is held, as of now, and what waits.
-    fn set_gauges(&self, stats: &Stats, waiting: usize, searches: usize) {
+    /// Sets the gauges: what the library holds, the tokens waiting for the encoder, and the searches running or
+    /// waiting.
+    fn set_gauges(&self, stats: &Stats, waiting_tokens: usize, searches: usize) {
         let index = &stats.index;
-        let held = [
+        let library = [
             ("likewise_papers", stats.papers),
             ("likewise_vectors", stats.vectors),
             ("likewise_papers_without_vector", stats.without_vector),
@@ -156,30 +179,31 @@ impl Metrics {
             ("likewise_index_vectors", index.indexed),
             ("likewise_index_waiting", index.waiting),
             ("likewise_index_repaired", index.repaired),
-            ("likewise_index_stragglers", index.stragglers),
+            ("likewise_index_unreachable", index.unreachable),
         ];
-        for (name, value) in held {
+        for (name, value) in library {
             self.gauge(name, vec![Label::new("model", stats.model.clone())]).set(value as f64);
         }
-        self.gauge("likewise_queue_tokens", Vec::new()).set(waiting as f64);
+        self.gauge("likewise_queue_tokens", Vec::new()).set(waiting_tokens as f64);
         self.gauge("likewise_searches", Vec::new()).set(searches as f64);
     }
 
-    /// Durations since the last call are put into their buckets: somebody has to, even if nobody reads them.
-    pub fn tidy(&self) {
+    /// Moves the values recorded since the last call into the histograms' buckets. Must be called regularly, or they
+    /// use ever more memory if `/metrics` is not read.
+    pub fn run_upkeep(&self) {
         self.recorder.handle().run_upkeep();
     }
 }
 
-/// What is served and how, as Prometheus reads it.
+/// Returns the server's metrics in Prometheus's text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses(
     (status = 200, description = "Counters, gauges and histograms", body = String, content_type = "text/plain"),
-    (status = 503, description = "The model or the index is being loaded", body = super::dialect::ErrorBody),
+    (status = 503, description = "The model or the index is being loaded", body = super::error_format::ErrorBody),
 ))]
 pub async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
     let service = app.service()?;
     let library = Arc::clone(&service.library);
     let stats = blocking(move || Ok(library.stats())).await?;
-    app.metrics().set_gauges(&stats, service.queue.waiting(), service.searches.busy());
+    app.metrics().set_gauges(&stats, service.queue.waiting_tokens(), service.searches.in_flight());
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], app.metrics().recorder.handle().render()))
 }

@@ -1,24 +1,25 @@
-//! The same over HTTP: the only async room, and a thin one.
+//! The HTTP server, the only asynchronous part of the program.
 //!
-//! The socket answers at once; the library is opened beside it, and `/ready` says when it is there. Encoding goes through
-//! one [`queue`], searching through [`searches`], writing through [`writes`], and when one of them is full the answer is
-//! 429 at once. [`around`] stands before every route. One file a group of routes, named by its URL: our own under `/v1`,
-//! and those of the APIs whose clients people have.
+//! The server accepts connections at once; the library is opened in the background, and `/ready` reports when it is
+//! loaded. Encoding goes through one [`queue`], searches through [`searches`] and writes through [`writes`]; when one
+//! of them is full, the response is 429 without waiting. [`middleware`] runs around every route. Each group of routes
+//! has one file, named after its URL. likewise's own routes are under `/v1`; [`compat`] has those of other APIs.
 
 mod access;
-mod around;
 mod body;
 mod connections;
-mod dialect;
+mod error_format;
+mod middleware;
 mod options;
 mod paths;
 mod problem;
 mod queue;
+mod renamed;
+mod response_budget;
+mod schemas;
 mod searches;
 mod service;
-mod shapes;
 mod stages;
-mod unread;
 mod view;
 mod writes;
 
@@ -39,7 +40,7 @@ mod search;
 mod stats;
 mod upload;
 
-pub use access::{Keys, Right};
+pub use access::{Keys, Permission};
 pub use connections::{Tls, serve};
 #[cfg(feature = "mcp")]
 pub use mcp::over_stdio;
@@ -49,44 +50,43 @@ pub use queue::QueueLimits;
 use crate::search::Library;
 use axum::Router;
 use axum::http::Uri;
-use axum::middleware;
 use compat::{cohere, hf_papers, openai, recommendations, semantic_scholar, tei};
 use metrics::Metrics;
 use paths::Paths;
 use problem::Problem;
+use response_budget::ResponseBudget;
 use service::Service;
 use std::sync::{Arc, PoisonError, RwLock};
 use tower::util::MapRequest;
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
-use unread::Unread;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What every handler shares.
+/// The state that all handlers share.
 #[derive(Clone, Default)]
-pub struct App(Arc<Shared>);
+pub struct App(Arc<AppState>);
 
 #[derive(Default)]
-struct Shared {
+struct AppState {
     options: ServerOptions,
     metrics: Arc<Metrics>,
-    unread: Unread,
+    response_budget: ResponseBudget,
     service: RwLock<Option<Arc<Service>>>,
 }
 
 impl App {
-    /// A server that has nothing to answer from yet.
+    /// Returns a server without a library: until [`App::set_library`], routes that need one return 503.
     pub fn new(options: ServerOptions) -> App {
-        App(Arc::new(Shared { options, ..Shared::default() }))
+        App(Arc::new(AppState { options, ..AppState::default() }))
     }
 
-    /// Answers from `library` from now on.
+    /// Serves all later requests from `library`.
     pub fn set_library(&self, library: Arc<Library>) {
         let service = Service::start(library, &self.0.options, &self.0.metrics);
         *self.0.service.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(service));
     }
 
-    /// Looks how good walks are now, and tells `/metrics`; takes a few milliseconds.
+    /// Measures the recall of graph search and publishes it in `/metrics`; takes a few milliseconds.
     pub fn probe_recall(&self) {
         if let Ok(service) = self.service() {
             self.0.metrics.set_recall(service.library.probe_recall());
@@ -97,8 +97,8 @@ impl App {
         &self.0.options
     }
 
-    fn unread(&self) -> &Unread {
-        &self.0.unread
+    fn response_budget(&self) -> &ResponseBudget {
+        &self.0.response_budget
     }
 
     fn metrics(&self) -> &Arc<Metrics> {
@@ -111,41 +111,42 @@ impl App {
     }
 }
 
-/// Runs what blocks on a thread that may.
+/// Runs blocking work on a thread of the blocking pool.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> crate::Result<T> + Send + 'static,
 ) -> Result<T, Problem> {
     tokio::task::spawn_blocking(work).await.map_err(Problem::internal)?.map_err(Problem::from)
 }
 
-/// All routes, and what stands around them; other spellings of their paths are mended before that.
+/// Returns all routes with their middleware. Misspelt paths are corrected before routing.
 pub fn router(app: App) -> Router {
     let (router, api) = documented().split_for_parts();
     let paths = Paths::of(&api);
-    let known = paths.clone();
-    let not_found = async move |uri: Uri| Problem::no_route(uri.path(), known.nearest(uri.path()));
+    let known_paths = paths.clone();
+    let not_found = async move |uri: Uri| Problem::no_route(uri.path(), known_paths.nearest(uri.path()));
     #[cfg(feature = "mcp")]
-    let agents = mcp::router(&app);
+    let mcp = mcp::router(&app);
     #[cfg(not(feature = "mcp"))]
-    let agents = Router::new().route("/mcp", axum::routing::any(async || Problem::without_mcp()));
+    let mcp = Router::new().route("/mcp", axum::routing::any(async || Problem::without_mcp()));
     let routes = router
         .merge(docs::router(api, app.options()))
-        .merge(agents)
-        // Without the slash, as some clients write it.
+        .merge(mcp)
+        // Some clients leave out the final slash.
         .route("/recommendations/v1/papers", axum::routing::post(recommendations::for_papers))
         .merge(pages::router())
         .fallback(not_found)
         .method_not_allowed_fallback(async || Problem::wrong_method())
-        .layer(middleware::from_fn_with_state(app.clone(), around::around))
-        // Outermost: a browser asks whether it may without a key, and reads refusals only if it may.
+        .layer(axum::middleware::from_fn_with_state(app.clone(), middleware::handle_request))
+        // CORS is the outermost layer: browsers send preflight requests without a key, and a page can read an error
+        // response only if it has the CORS headers.
         .layer(tower::util::option_layer(cors(&app.options().cors_origins)))
         .with_state(app);
-    Router::new().fallback_service(MapRequest::new(routes, move |request| paths.mend(request)))
+    Router::new().fallback_service(MapRequest::new(routes, move |request| paths.correct(request)))
 }
 
-/// The routes that `/openapi.json` has.
+/// Returns the routes that `/openapi.json` documents.
 fn documented() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(docs::about())
+    OpenApiRouter::with_openapi(docs::api_info())
         .routes(routes!(search::search))
         .routes(routes!(search::batch))
         .routes(routes!(list::list, upload::upload))
@@ -155,7 +156,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(openai::model))
         .routes(routes!(stats::stats))
         .routes(routes!(tei::embed))
-        .routes(routes!(pages::home::home, tei::embed_here))
+        .routes(routes!(pages::home::home, tei::embed_at_root))
         .routes(routes!(tei::info))
         .routes(routes!(tei::rerank))
         .routes(routes!(cohere::rerank))
@@ -172,14 +173,14 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(metrics::metrics))
 }
 
-/// Which other sites' pages may ask, from a browser; none but those that are named.
+/// Returns the CORS layer that lets pages of `origins` call this server; `*` allows all. `None` if `origins` is empty.
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     let layer =
         CorsLayer::new().allow_methods(Any).allow_headers(AllowHeaders::mirror_request()).expose_headers(Any);
-    let named = || AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()));
+    let listed = || AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()));
     match origins {
         [] => None,
-        some if some.iter().any(|origin| origin == "*") => Some(layer.allow_origin(Any)),
-        _ => Some(layer.allow_origin(named())),
+        _ if origins.iter().any(|origin| origin == "*") => Some(layer.allow_origin(Any)),
+        _ => Some(layer.allow_origin(listed())),
     }
 }

@@ -1,56 +1,56 @@
-//! What a server takes and whom it serves: its limits, each with a default that is right for a laptop.
-//!
-//! Its own file because handlers and the command line both read it, and neither should know the other.
+//! Options of the server: limits, keys and allowed origins. The defaults suit a laptop.
 
 use super::access::Keys;
 use super::queue::QueueLimits;
 use crate::search::MAX_K;
 use std::time::Duration;
 
-/// How many hits one with its embedding, or with why it is one, is as large as.
-pub const LARGE: usize = 4;
+/// A hit with its embedding or an explanation counts as this many plain hits.
+pub const LARGE_HIT_COST: usize = 4;
 
-/// How many hits a question that is rescored takes as long as.
-pub const SLOW: usize = 1000;
+/// A query with `rerank_sentences` counts as this many additional hits, because of the time that it takes.
+pub const RERANK_COST: usize = 1000;
 
-/// How many hits a further search of a question takes as long as: for each of its examples, or for each cluster of them.
-pub const EACH: usize = 40;
+/// Each sub-query of a query beyond the first, for an example or a cluster of examples, counts as this many additional
+/// hits.
+pub const SUB_QUERY_COST: usize = 40;
 
-/// What a server takes and whom it serves.
+/// The options of a server.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// Longest body, in bytes.
+    /// Maximum size of a body, in bytes.
     pub max_body_bytes: usize,
-    /// Longest body of an upload of papers, in bytes; it is never in memory as a whole.
+    /// Maximum size of an upload of papers, in bytes; it is never in memory as a whole.
     pub max_upload_bytes: usize,
-    /// Longest text of a query or of an input, in bytes.
+    /// Maximum length of a text in a query or an input, in bytes.
     pub max_text_bytes: usize,
-    /// Most texts, or queries, in one request.
+    /// Maximum number of texts, or of queries, in a request.
     pub max_batch: usize,
-    /// Most hits of one query.
+    /// Maximum number of hits of a query.
     pub max_k: usize,
-    /// Hits of all queries of one request; one with its embedding, or explained, counts as [`LARGE`] of them, a question
-    /// that is rescored as [`SLOW`] more, and one with several examples that are searched for as [`EACH`] more each.
+    /// Maximum number of hits of all queries in a request together. A hit with its embedding or an explanation counts
+    /// as [`LARGE_HIT_COST`] hits; reranking adds [`RERANK_COST`] per query, and each further sub-query adds
+    /// [`SUB_QUERY_COST`].
     pub max_hits: usize,
-    /// Bytes of answers that may not be read yet.
+    /// Maximum size of all responses in memory that clients have not read yet, in bytes.
     pub max_unread_bytes: usize,
-    /// Searches that may wait for a thread.
+    /// Maximum number of searches that run or wait.
     pub max_searches: usize,
-    /// What may wait for the encoder.
+    /// Limits of the queue into the encoder.
     pub queue: QueueLimits,
-    /// How long a client may take to send a request's head.
+    /// How long a client may take to send the headers of a request.
     pub header_timeout: Duration,
-    /// How long a client may take to send a body or, in an upload, its next piece.
+    /// How long a client may take to send a body or, in an upload, the next chunk of it.
     pub body_timeout: Duration,
-    /// How long an answer may take.
+    /// How long a request may take, uploads excepted.
     pub request_timeout: Duration,
-    /// Open connections; more are closed at once.
+    /// Maximum number of open connections; further ones are closed at once.
     pub max_connections: usize,
-    /// Who may in.
+    /// The keys, with their permissions and rate limits.
     pub keys: Keys,
-    /// Other sites whose pages may ask from a browser; `*` for all.
+    /// Origins of other sites whose pages may call this server from a browser; `*`: all.
     pub cors_origins: Vec<String>,
-    /// Names that this server is reached by, beside those of the machine itself: what `/mcp` accepts as `Host`.
+    /// Host names of this server that `/mcp` accepts in `Host`, besides `localhost` and the loopback addresses.
     pub hosts: Vec<String>,
 }
 

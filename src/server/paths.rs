@@ -1,6 +1,6 @@
-//! Paths as programs get them wrong: `//embed`, `/v1/v1/search`, `/embeddings`, a slash at the end.
+//! Corrects paths that clients commonly get wrong: `//embed`, `/v1/v1/search`, `/embeddings`, a trailing slash.
 //!
-//! Its own file because it comes before everything else: keys, limits and metrics are for the route that answers.
+//! Paths are corrected before routing, so access control, limits and metrics see the corrected path.
 
 use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
@@ -8,100 +8,103 @@ use axum::http::{Method, Uri};
 use std::sync::Arc;
 use utoipa::openapi::OpenApi;
 
-/// Pages and the like, which no document lists.
-const PAGES: [&str; 4] = ["/map", "/status", "/date", "/mcp"];
+/// Routes that the OpenAPI document does not list.
+const UNDOCUMENTED_PATHS: [&str; 4] = ["/map", "/status", "/date", "/mcp"];
 
-/// Routes whose names differ by more from what was asked for, or by more than a third of that, are not proposed.
-const MOST_EDITS: usize = 3;
+/// Maximum edit distance between the last segments of a path and of the route that is suggested for it. The distance
+/// must also be at most a third of the segment's length.
+const MAX_EDITS: usize = 3;
 
-/// The routes that are documented.
+/// The paths of all routes.
 #[derive(Debug, Clone)]
 pub struct Paths(Arc<[Route]>);
 
 #[derive(Debug)]
 struct Route {
-    /// What it begins with: all of it, or what is before an id.
+    /// The path, up to the id if it has one.
     path: String,
-    /// Whether an id follows, with slashes in it.
+    /// Whether an id, which can contain slashes, follows the path.
     has_id: bool,
-    /// How it is shown: `POST /v1/search`.
-    shown: String,
+    /// Method and path for messages, such as `POST /v1/search`.
+    label: String,
 }
 
 impl Route {
-    /// How much it differs from what was asked for, which is a path's segments: first by its name, then by all of it. `None`
-    /// if it is not likely to have been meant.
-    fn distance(&self, asked: &[&str]) -> Option<(usize, usize)> {
-        let own: Vec<&str> = self.path.split('/').filter(|segment| !segment.is_empty()).collect();
-        let asked = if self.has_id { asked.get(..own.len())? } else { asked };
-        let (name, own_name) = (asked.last()?, own.last()?);
+    /// Returns the edit distance from the segments of a requested path: of the last segment, then of the whole path.
+    /// `None`: the route is too different to be suggested.
+    fn distance(&self, requested: &[&str]) -> Option<(usize, usize)> {
+        let segments: Vec<&str> = self.path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let requested = if self.has_id { requested.get(..segments.len())? } else { requested };
+        let (name, own_name) = (requested.last()?, segments.last()?);
         let edits = strsim::levenshtein(name, own_name);
-        let is_likely = edits <= MOST_EDITS.min(name.len() / 3);
-        is_likely.then(|| (edits, strsim::levenshtein(&asked.join("/"), &own.join("/"))))
+        let is_likely = edits <= MAX_EDITS.min(name.len() / 3);
+        is_likely.then(|| (edits, strsim::levenshtein(&requested.join("/"), &segments.join("/"))))
     }
 }
 
 impl Paths {
-    /// Those of a document, and the pages.
+    /// Returns the paths of the OpenAPI document and the undocumented ones.
     pub fn of(api: &OpenApi) -> Paths {
         let documented = api.paths.paths.iter().map(|(path, item)| {
             let method = if item.get.is_some() { Method::GET } else { Method::POST };
-            let shown = format!("{method} {}", path.replace("{*", "{"));
+            let label = format!("{method} {}", path.replace("{*", "{"));
             let (path, has_id) =
                 path.split_once('{').map_or((path.as_str(), false), |(path, _)| (path, true));
-            Route { path: path.into(), has_id, shown }
+            Route { path: path.into(), has_id, label }
         });
-        let page = |path: &str| Route { path: path.into(), has_id: false, shown: format!("GET {path}") };
-        Paths(documented.chain(PAGES.into_iter().map(page)).collect())
+        let undocumented =
+            |path: &str| Route { path: path.into(), has_id: false, label: format!("GET {path}") };
+        Paths(documented.chain(UNDOCUMENTED_PATHS.into_iter().map(undocumented)).collect())
     }
 
-    /// The path of the route that was meant, where another spelling of it was asked for.
-    fn meant(&self, path: &str) -> Option<String> {
+    /// Returns the corrected path. `None`: the path needs no correction, or none leads to a route.
+    fn corrected(&self, path: &str) -> Option<String> {
         if self.has(path) {
             return None;
         }
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let versions = segments.iter().take_while(|segment| **segment == "v1").count();
         let without = format!("/{}", segments[versions..].join("/"));
-        let spelled = [format!("/{}", segments.join("/")), format!("/v1{without}"), without];
-        let mut named = spelled.into_iter().filter(|path| path != "/" || segments.is_empty());
-        named.find(|path| self.has(path)).or_else(|| self.with_id(path))
+        let spellings = [format!("/{}", segments.join("/")), format!("/v1{without}"), without];
+        let mut candidates = spellings.into_iter().filter(|path| path != "/" || segments.is_empty());
+        candidates.find(|path| self.has(path)).or_else(|| self.corrected_with_id(path))
     }
 
     fn has(&self, path: &str) -> bool {
         self.0.iter().any(|route| !route.has_id && route.path == path)
     }
 
-    /// The same of a route with an id: what is before it is mended, and the id is left as it is.
-    fn with_id(&self, path: &str) -> Option<String> {
+    /// Returns the corrected path for a route with an id: slashes and a repeated `v1` before the id are removed, and
+    /// the id is left unchanged.
+    fn corrected_with_id(&self, path: &str) -> Option<String> {
         let mut rest = path.trim_start_matches('/');
         while let Some(after) =
             rest.strip_prefix("v1/").filter(|after| after.trim_start_matches('/').starts_with("v1/"))
         {
             rest = after.trim_start_matches('/');
         }
-        let mended = format!("/{rest}");
-        let is_known = self.0.iter().any(|route| route.has_id && mended.starts_with(&route.path));
-        (is_known && mended != path).then_some(mended)
+        let corrected = format!("/{rest}");
+        let is_known = self.0.iter().any(|route| route.has_id && corrected.starts_with(&route.path));
+        (is_known && corrected != path).then_some(corrected)
     }
 
-    /// The route that was most likely meant.
+    /// Returns the label of the route that was most likely meant. `None`: no route is similar enough.
     pub fn nearest(&self, path: &str) -> Option<&str> {
         let path = path.to_ascii_lowercase();
-        let asked: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-        let others = self.0.iter().filter(|route| route.path != "/");
-        let nearest = others.filter_map(|route| Some((route.distance(&asked)?, route)));
-        nearest.min_by_key(|(distance, _)| *distance).map(|(_, route)| &*route.shown)
+        let requested: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let named = self.0.iter().filter(|route| route.path != "/");
+        let candidates = named.filter_map(|route| Some((route.distance(&requested)?, route)));
+        candidates.min_by_key(|(distance, _)| *distance).map(|(_, route)| &*route.label)
     }
 
-    /// A request for the route that was meant.
-    pub fn mend(&self, mut request: Request) -> Request {
-        let Some(path) = self.meant(request.uri().path()) else { return request };
+    /// Returns the request with its path corrected, if it needs a correction.
+    pub fn correct(&self, mut request: Request) -> Request {
+        let Some(path) = self.corrected(request.uri().path()) else { return request };
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         let Ok(path) = PathAndQuery::try_from(format!("{path}{query}")) else { return request };
         let mut parts = request.uri().clone().into_parts();
         parts.path_and_query = Some(path);
-        // What cannot be one is answered as it came.
+        // If the result is not a valid URI, the request keeps its path.
         if let Ok(uri) = Uri::from_parts(parts) {
             *request.uri_mut() = uri;
         }
@@ -119,9 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_of_a_path_mean_its_route() {
+    fn misspelt_paths_are_corrected_and_others_left_alone() {
         let paths = paths();
-        for (asked, meant) in [
+        for (requested, corrected) in [
             ("//embed", "/embed"),
             ("/embed/", "/embed"),
             ("/v1/embed", "/embed"),
@@ -137,9 +140,9 @@ mod tests {
             ("/v1/v1/papers/10.1000//x/similar", "/v1/papers/10.1000//x/similar"),
             ("//graph/v1/paper/DOI:10.1/v1/x", "/graph/v1/paper/DOI:10.1/v1/x"),
         ] {
-            assert_eq!(paths.meant(asked).as_deref(), Some(meant), "{asked}");
+            assert_eq!(paths.corrected(requested).as_deref(), Some(corrected), "{requested}");
         }
-        for asked in [
+        for requested in [
             "/",
             "/embed",
             "/v1/search",
@@ -149,14 +152,14 @@ mod tests {
             "/docs/",
             "/static/x.css",
         ] {
-            assert_eq!(paths.meant(asked), None, "{asked}");
+            assert_eq!(paths.corrected(requested), None, "{requested}");
         }
     }
 
     #[test]
-    fn a_route_is_proposed_where_one_was_likely_meant() {
+    fn nearest_suggests_the_most_similar_route() {
         let paths = paths();
-        for (asked, nearest) in [
+        for (requested, nearest) in [
             ("/api/v1/search", "POST /v1/search"),
             ("/openai/embeddings", "POST /v1/embeddings"),
             ("/v1/embedings", "POST /v1/embeddings"),
@@ -164,10 +167,10 @@ mod tests {
             ("/v1/paper/1", "GET /v1/papers/{id}"),
             ("/helth", "GET /health"),
         ] {
-            assert_eq!(paths.nearest(asked), Some(nearest), "{asked}");
+            assert_eq!(paths.nearest(requested), Some(nearest), "{requested}");
         }
-        for asked in ["/v1/nothing", "/wp-login.php", "/x"] {
-            assert_eq!(paths.nearest(asked), None, "{asked}");
+        for requested in ["/v1/nothing", "/wp-login.php", "/x"] {
+            assert_eq!(paths.nearest(requested), None, "{requested}");
         }
     }
 }

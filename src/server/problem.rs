@@ -1,146 +1,148 @@
-//! What a caller is told when something is wrong.
+//! The error that handlers return: HTTP status, code and message.
 //!
-//! Its own file so that one match decides every status. How it is written down depends on whose API the caller speaks
-//! (`dialect.rs`). The cause of a 500 is logged, never sent.
+//! All statuses are decided here. The JSON shape depends on the API of the route (`error_format.rs`). The cause of a
+//! 500 is logged, never sent.
 
 use crate::error::Error;
 use axum::http::StatusCode;
 use std::time::Duration;
 
-/// A refusal.
+/// An error response.
 #[derive(Debug, Clone)]
 pub struct Problem {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What kind it is, for programs.
+    /// The kind of the error, for programs.
     pub code: &'static str,
-    /// What was got, what was wanted, and what to do.
+    /// What is wrong with which value, what is allowed, and what to do.
     pub message: String,
-    /// Seconds after which to try again.
+    /// Seconds after which the client can try again.
     pub retry_after: Option<u64>,
-    /// Which of several texts is wrong, by its index: the message begins with it.
-    pub text: Option<usize>,
+    /// Index of the text that is wrong, if the problem is with one of several texts; the message begins with it.
+    pub text_index: Option<usize>,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Problem {
-        Problem { status, code, message: message.into(), retry_after: None, text: None }
+        Problem { status, code, message: message.into(), retry_after: None, text_index: None }
     }
 
-    fn later(self, seconds: u64) -> Problem {
+    fn retry_in(self, seconds: u64) -> Problem {
         Problem { retry_after: Some(seconds), ..self }
     }
 
-    /// The body is no JSON.
+    /// 400: the body is not valid JSON.
     pub fn malformed(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "malformed_body", message)
     }
 
-    /// The path is no text.
+    /// 400: the path is not valid UTF-8.
     pub fn malformed_path(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "malformed_path", message)
     }
 
-    /// It can be read, but does not ask for something that can be.
+    /// 422: the request can be parsed, but a value in it is invalid.
     pub fn invalid(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message)
     }
 
-    /// The same, of whoever answers 400 to it.
-    pub fn refused(message: impl Into<String>) -> Problem {
+    /// 400: a value is invalid, in APIs that return 400 for that, or a name is an old one.
+    pub fn bad_request(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "invalid_request", message)
     }
 
-    /// What was named is not here.
+    /// 404: a paper or model that the request names does not exist.
     pub fn not_found(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
-    /// The body is packed.
-    pub fn packed(encoding: &str) -> Problem {
-        let message = format!("body: got Content-Encoding: {encoding}, wanted none; send it unpacked");
+    /// 415: the body is compressed.
+    pub fn compressed_body(encoding: &str) -> Problem {
+        let message = format!("the body must not be compressed (got Content-Encoding: {encoding})");
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "packed_body", message)
     }
 
-    /// The body is longer than is taken.
+    /// 413: the body is longer than `limit` bytes, which `option` sets.
     pub fn too_large(limit: usize, option: &str) -> Problem {
-        let message = format!("body: it is longer than {limit} bytes ({option}); send less at once");
+        let message =
+            format!("the body must be at most {limit} bytes ({option}); split it into smaller requests");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
-    /// The body did not come, or nothing more of an upload did.
-    pub fn slow(limit: Duration, what: &str) -> Problem {
+    /// 408: the body, or the next chunk of an upload, did not arrive in time. `event` is what did not happen.
+    pub fn slow_body(limit: Duration, event: &str) -> Problem {
         let message = format!(
-            "body: {what} {} s (--body-timeout); send it faster, or in smaller requests",
+            "body: {event} {} s (--body-timeout); send it faster, or in smaller requests",
             limit.as_secs_f64()
         );
         Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", message)
     }
 
-    /// The answer took too long.
+    /// 503: the response took longer than `limit`.
     pub fn timeout(limit: Duration) -> Problem {
         let message = format!(
-            "the answer took longer than {} s (--request-timeout); ask for less at once",
+            "the response took longer than {} s (--request-timeout); request less at once",
             limit.as_secs_f64()
         );
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message).later(1)
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message).retry_in(1)
     }
 
-    /// Too much is waiting.
-    pub fn busy(what: impl std::fmt::Display) -> Problem {
-        let message = format!("too much is waiting: {what}; try again in a second");
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", message).later(1)
+    /// 429: a queue is full. `reason` says which, and its limit.
+    pub fn busy(reason: impl std::fmt::Display) -> Problem {
+        let message = format!("the server is busy: {reason}; try again in 1 s");
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", message).retry_in(1)
     }
 
-    /// A key was used more often than it may.
-    pub fn too_often(per_second: u32, wait: Duration) -> Problem {
+    /// 429: a key exceeds its rate limit.
+    pub fn rate_limited(per_second: u32, wait: Duration) -> Problem {
         let seconds = wait.as_secs() + 1;
-        let message = format!("this key may ask {per_second} times a second; try again in {seconds} s");
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_often", message).later(seconds)
+        let message =
+            format!("this key is limited to {per_second} requests per second; try again in {seconds} s");
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_often", message).retry_in(seconds)
     }
 
-    /// Another process writes.
+    /// 409: another process is writing to the data folder.
     pub fn conflict(message: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::CONFLICT, "conflict", message).later(5)
+        Problem::new(StatusCode::CONFLICT, "conflict", message).retry_in(5)
     }
 
-    /// There is no key, or a wrong one.
+    /// 401: the key is missing or unknown.
     pub fn unauthorized(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 
-    /// Who asks may not do this.
+    /// 403: the request is not allowed.
     pub fn forbidden(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
-    /// What holds the papers cannot be reached.
-    pub fn away(message: impl std::fmt::Display) -> Problem {
+    /// 503: the search engine that holds the papers cannot be reached.
+    pub fn engine_unreachable(message: impl std::fmt::Display) -> Problem {
         tracing::warn!("{message}");
         let message = format!("the papers cannot be reached: {message}; try again in a few seconds");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "engine_away", message).later(5)
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "engine_away", message).retry_in(5)
     }
 
-    /// The model or the index is not there yet.
+    /// 503: the model and the index are still being loaded.
     pub fn loading() -> Problem {
-        let message = "the model and the index are being loaded; try again in a second";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "loading", message).later(1)
+        let message = "the model and the index are being loaded; try again in 1 s";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "loading", message).retry_in(1)
     }
 
-    /// Another model is taking over.
-    pub fn superseded() -> Problem {
-        let message = "another model is taking over in this data folder; try again in a second";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "loading", message).later(1)
+    /// 503: the server is switching to another model.
+    pub fn switching_model() -> Problem {
+        let message = "this data folder is switching to another model; try again in 1 s";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "loading", message).retry_in(1)
     }
 
-    /// No such route.
+    /// 404: no route has this path. `nearest` is the route that was probably meant.
     pub fn no_route(path: &str, nearest: Option<&str>) -> Problem {
         let nearest = nearest.unwrap_or("POST /v1/search, for example");
-        let message = format!("no such route: {path:?}; there is {nearest}, and /docs has all of them");
+        let message = format!("no such route: {path:?}; try {nearest}, or see /docs for all routes");
         Problem::new(StatusCode::NOT_FOUND, "no_route", message)
     }
 
-    /// The program was built without the tools for agents.
+    /// 501: the program was built without the MCP server.
     #[cfg(not(feature = "mcp"))]
     pub fn without_mcp() -> Problem {
         let message =
@@ -148,69 +150,75 @@ impl Problem {
         Problem::new(StatusCode::NOT_IMPLEMENTED, "without_mcp", message)
     }
 
-    /// The route is there, for another method.
+    /// 405: the route does not support the method.
     pub fn wrong_method() -> Problem {
-        let message =
-            "this route does not take that method; the header Allow says which it takes, /docs what for";
+        let message = "this route does not support this method; see the header Allow for its methods, and /docs for what they do";
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message)
     }
 
-    /// There is no room for what was to be written.
+    /// 507: the disk is full.
     pub fn disk_full(cause: impl std::fmt::Display) -> Problem {
         tracing::error!("{cause}");
-        let message = "the server's disk is full, and nothing more was written; make room there (its log says where), and \
-                       send the papers again: those that are here already are told apart";
-        Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", message).later(60)
+        let message = "the server's disk is full, and nothing more was written; free space on it (the log names the file), then \
+                       send the papers again: those that are already stored are recognised";
+        Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", message).retry_in(60)
     }
 
-    /// Our own mistake; the cause goes into the log.
+    /// 500: an internal error. Its cause is logged.
     pub fn internal(cause: impl std::fmt::Display) -> Problem {
         tracing::error!("{cause}");
-        let message =
-            "something went wrong here; the server's log says what, under this answer's x-request-id";
+        let message = "internal error; the server's log has its cause under this response's x-request-id";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 
-    /// As a part of many questions: which of them is wrong.
-    pub fn of(self, place: usize) -> Problem {
-        let message = match self.message.strip_prefix("body: ") {
-            Some(message) => format!("queries[{place}]: {message}"),
-            None if self.code == "invalid_request" => format!("queries[{place}].{}", self.message),
+    /// Adds which query of a batch the problem is about.
+    pub fn in_query(self, index: usize) -> Problem {
+        let of_body = self.message.strip_prefix("body").filter(|rest| is_after_field(rest));
+        let message = match of_body {
+            Some(rest) => format!("queries[{index}]{rest}"),
+            None if self.code == "invalid_request" => format!("queries[{index}].{}", self.message),
             None => self.message,
         };
         Problem { message, ..self }
     }
 
-    /// With more said.
-    pub fn and(self, more: &str) -> Problem {
-        Problem { message: format!("{}; {more}", self.message), ..self }
+    /// Appends a note to the message.
+    pub fn with_note(self, note: &str) -> Problem {
+        Problem { message: format!("{}; {note}", self.message), ..self }
     }
 
-    /// With a field's name as it is in the request: one API's is not another's.
-    pub fn named(self, names: &[(&str, &str)]) -> Problem {
-        let name = |(ours, theirs): &(&str, &str)| {
-            let rest = self.message.strip_prefix(ours).filter(|rest| rest.starts_with(": "))?;
-            Some(format!("{theirs}{rest}"))
+    /// Replaces the field's name at the start of the message by its name in the API of the request. `names` are pairs
+    /// of the search's name and the API's.
+    pub fn with_field_names(self, names: &[(&str, &str)]) -> Problem {
+        let renamed = |(name, api_name): &(&str, &str)| {
+            let rest = self.message.strip_prefix(name).filter(|rest| is_after_field(rest))?;
+            Some(format!("{api_name}{rest}"))
         };
-        match names.iter().find_map(name) {
+        match names.iter().find_map(renamed) {
             Some(message) => Problem { message, ..self },
             None => self,
         }
     }
 
-    /// With the text that is wrong called as the request has it.
-    pub fn of_text(self, name: impl Fn(usize) -> String) -> Problem {
-        let Some(index) = self.text else { return self };
+    /// Replaces the index of the wrong text by its name in the request, which `name` returns for an index.
+    pub fn with_text_name(self, name: impl Fn(usize) -> String) -> Problem {
+        let Some(index) = self.text_index else { return self };
         let reason = self.message.strip_prefix(&format!("text {index}: ")).unwrap_or(&self.message);
-        Problem { message: format!("{}: {reason}", name(index)), text: None, ..self }
+        Problem { message: format!("{}: {reason}", name(index)), text_index: None, ..self }
     }
 
-    /// The field that is wrong, where the message begins with it.
+    /// Returns the field that is wrong. `None` if the message does not begin with a field's name.
     pub fn field(&self) -> Option<&str> {
-        let (field, _) = self.message.split_once(": ")?;
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.[]".contains(&byte);
-        (self.code == "invalid_request" && field.bytes().all(is_name)).then_some(field)
+        let message = self.message.strip_prefix('"').unwrap_or(&self.message);
+        let (field, rest) = message.split_at(message.bytes().position(|byte| !is_name(byte))?);
+        (self.code == "invalid_request" && !field.is_empty() && is_after_field(rest)).then_some(field)
     }
+}
+
+/// Whether this is the rest of a message that begins with a field's name.
+fn is_after_field(rest: &str) -> bool {
+    [": ", " must ", "\" is now called "].iter().any(|text| rest.starts_with(text))
 }
 
 impl From<Error> for Problem {
@@ -219,11 +227,11 @@ impl From<Error> for Problem {
             error if error.is_disk_full() => Problem::disk_full(error),
             Error::Invalid(message) => Problem::invalid(message),
             Error::Texts(ref texts) => {
-                let text = texts.first().map(|text| text.index);
-                Problem { text, ..Problem::invalid(error.to_string()) }
+                let text_index = texts.first().map(|text| text.index);
+                Problem { text_index, ..Problem::invalid(error.to_string()) }
             }
             Error::NotFound(message) => Problem::not_found(message),
-            Error::Engine(message) => Problem::away(message),
+            Error::Engine(message) => Problem::engine_unreachable(message),
             Error::Model(_)
             | Error::Data(_)
             | Error::Io(_)

@@ -1,505 +1,540 @@
-//! The one queue into the encoder: whatever waits is encoded together, interactive texts first.
+//! The queue into the encoder: waiting texts are encoded in batches, interactive ones first.
 //!
-//! Its own file because it is where load is met. Room is counted in tokens, which is what encoding costs. What does not
-//! fit is refused at once ([`Problem::busy`]), one text and many by the same rule; an entry whose caller has left is
-//! dropped without being encoded. A large request is taken a piece at a time, in turn with others, so that nobody waits
-//! for all of it.
+//! Limits are in tokens, because they determine the cost of encoding. A request that does not fit is refused at once
+//! ([`Problem::busy`]), whatever its number of texts. A request whose client has disconnected is dropped without being
+//! encoded. A large request is encoded in parts, alternating with other requests, so that these need not wait for all
+//! of it.
 //!
-//! A burst is queued. For a second after something had to be refused, the queue is kept short: in a flood a long queue
-//! serves nobody more, and makes everybody wait for all of it (Nichols & Jacobson 2012, "Controlling Queue Delay", on good
-//! and bad queues).
+//! The queue absorbs bursts. For [`OVERLOAD_PERIOD`] after a request was refused, the server counts as overloaded and
+//! the queue is kept short: under constant overload a longer queue does not increase throughput, only the time that
+//! each request waits (Nichols & Jacobson 2012, "Controlling Queue Delay", on good and bad queues).
 
 use super::problem::Problem;
 use super::stages::{Stage, record};
-use likewise_encoder::model::Side;
-use likewise_encoder::{Embedding, Encoder, Reading, Tokenized};
+use likewise_encoder::model::InputType;
+use likewise_encoder::{Embedding, EncodeOptions, Encoder, Tokenized};
 use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// Who waits for a text's vector.
+/// The priority of a request for embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// Somebody who asked one question.
+    /// A request for one text, such as a search.
     Interactive,
-    /// A program that embeds many texts.
+    /// A request for several texts.
     Bulk,
 }
 
 impl Priority {
-    /// Of a request for so many texts.
+    /// Returns the priority of a request for `texts` texts.
     pub fn of(texts: usize) -> Priority {
         if texts == 1 { Priority::Interactive } else { Priority::Bulk }
     }
 }
 
-/// How much may wait, and how much is taken at once, in tokens.
+/// Limits of the queue, in tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueLimits {
-    /// Tokens that may wait of interactive requests.
+    /// Tokens of interactive requests that may wait.
     pub interactive: usize,
-    /// The same in a flood.
-    pub flooded: usize,
-    /// Tokens that may wait of bulk requests.
+    /// Tokens of interactive requests that may wait while the server is overloaded.
+    pub overloaded: usize,
+    /// Tokens of bulk requests that may wait.
     pub bulk: usize,
-    /// Tokens encoded at once: what arrives meanwhile waits for no more.
+    /// Maximum size of a batch. A request that arrives while a batch is being encoded waits at most for that batch.
     pub batch: usize,
 }
 
 impl Default for QueueLimits {
     fn default() -> QueueLimits {
-        QueueLimits { interactive: 2048, flooded: 256, bulk: 1 << 20, batch: 2048 }
+        QueueLimits { interactive: 2048, overloaded: 256, bulk: 1 << 20, batch: 2048 }
     }
 }
 
-/// What became of one text.
-struct Done {
-    /// Its place in the request.
-    place: usize,
+/// The result of encoding one text.
+struct TextResult {
+    /// Index of the text in its request.
+    index: usize,
+    /// The embedding, or the message of the encoder's error.
     embedding: Result<Embedding, String>,
-    /// What its batch took.
+    /// Time that the batch took.
     took: Duration,
 }
 
-struct Entry {
+/// A request in the queue, with the texts that are not encoded yet.
+struct QueuedRequest {
+    /// Texts, with their indices in the request.
     texts: VecDeque<(usize, Tokenized)>,
-    reply: mpsc::UnboundedSender<Done>,
+    reply: mpsc::UnboundedSender<TextResult>,
 }
 
-impl Entry {
+impl QueuedRequest {
     fn tokens(&self) -> usize {
         self.texts.iter().map(|(_, text)| text.ids.len()).sum()
     }
 }
 
-/// The entries of one priority.
+/// The waiting requests of one priority.
 #[derive(Default)]
-struct Line {
-    entries: VecDeque<Entry>,
+struct RequestQueue {
+    requests: VecDeque<QueuedRequest>,
+    /// Tokens of all waiting texts.
     tokens: usize,
 }
 
 #[derive(Default)]
-struct Waiting {
-    interactive: Line,
-    bulk: Line,
-    /// When something was refused last.
-    refused: Option<Instant>,
+struct QueueState {
+    interactive: RequestQueue,
+    bulk: RequestQueue,
+    /// When an interactive request was last refused. `None`: never.
+    last_refusal: Option<Instant>,
     closed: bool,
 }
 
-struct Shared {
-    waiting: Mutex<Waiting>,
+struct QueueShared {
+    state: Mutex<QueueState>,
     arrived: Condvar,
-    watch: Watch,
+    observer: BatchObserver,
 }
 
-/// What is told of every batch.
-pub type Watch = Box<dyn Fn(&BatchSeen) + Send + Sync>;
+/// Called for every batch that was encoded.
+pub type BatchObserver = Box<dyn Fn(&BatchStats) + Send + Sync>;
 
-/// A batch that was encoded.
-pub struct BatchSeen {
-    /// Its tokens.
+/// Size and duration of a batch that was encoded.
+pub struct BatchStats {
+    /// Number of tokens.
     pub tokens: usize,
-    /// What encoding it took.
+    /// Time that encoding took.
     pub took: Duration,
 }
 
-/// The way into the encoder. When the last clone is dropped, its thread ends.
+/// Handle to the encoder's queue. The encoder thread ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct EncodeQueue {
     encoder: Arc<Encoder>,
-    shared: Arc<Shared>,
+    shared: Arc<QueueShared>,
     limits: QueueLimits,
-    _closer: Arc<Closer>,
+    _closer: Arc<CloseOnDrop>,
 }
 
-/// Tells the thread to end.
-struct Closer(Arc<Shared>);
+/// Tells the encoder thread to end when it is dropped.
+struct CloseOnDrop(Arc<QueueShared>);
 
-impl Drop for Closer {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.lock().closed = true;
         self.0.arrived.notify_all();
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing that holds this lock can leave the queues half changed.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl QueueShared {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        // No code that holds this lock can panic with the queues in an inconsistent state, so poisoning is ignored.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a request at the end of its line.
-    fn push(&self, mut waiting: MutexGuard<'_, Waiting>, entry: Entry, priority: Priority) {
-        waiting.line(priority).push(entry);
-        drop(waiting);
+    /// Appends a request to the queue of its priority.
+    fn push(&self, mut state: MutexGuard<'_, QueueState>, request: QueuedRequest, priority: Priority) {
+        state.queue(priority).push(request);
+        drop(state);
         self.arrived.notify_one();
     }
 }
 
-/// How long after something was refused the queue is kept short.
-const FLOOD: Duration = Duration::from_secs(1);
+/// How long the server counts as overloaded after it refused an interactive request.
+const OVERLOAD_PERIOD: Duration = Duration::from_secs(1);
 
-/// A text of so many bytes has a token at least, as far as papers go.
-const BYTES_A_TOKEN: usize = 16;
+/// Bytes per token that are assumed for a lower bound on the number of tokens; texts of papers have fewer bytes per
+/// token.
+const MAX_BYTES_PER_TOKEN: usize = 16;
 
-/// Texts of up to so many bytes are tokenised where they are: a thread would take longer to be woken.
-const SHORT_BYTES: usize = 4096;
+/// Texts of up to this many bytes in total are tokenized on the request's thread: waking another thread would take
+/// longer.
+const MAX_INLINE_BYTES: usize = 4096;
 
 impl EncodeQueue {
-    /// Starts the queue's thread; `watch` is told of every batch.
-    pub fn start(encoder: Arc<Encoder>, limits: QueueLimits, watch: Watch) -> EncodeQueue {
-        let shared = Arc::new(Shared { waiting: Mutex::default(), arrived: Condvar::new(), watch });
+    /// Starts the encoder thread. `observer` is called for every batch.
+    pub fn start(encoder: Arc<Encoder>, limits: QueueLimits, observer: BatchObserver) -> EncodeQueue {
+        let shared = Arc::new(QueueShared { state: Mutex::default(), arrived: Condvar::new(), observer });
         let (thread_shared, thread_encoder) = (Arc::clone(&shared), Arc::clone(&encoder));
         std::thread::spawn(move || {
             while let Some(batch) = take_batch(&thread_shared, limits.batch) {
-                encode_batch(&thread_encoder, batch, &thread_shared.watch);
+                encode_batch(&thread_encoder, batch, &thread_shared.observer);
             }
         });
-        EncodeQueue { encoder, limits, _closer: Arc::new(Closer(Arc::clone(&shared))), shared }
+        EncodeQueue { encoder, limits, _closer: Arc::new(CloseOnDrop(Arc::clone(&shared))), shared }
     }
 
-    /// Encodes texts, together with what else waits; the answer has their order.
+    /// Encodes texts, in batches with other waiting texts. Returns the embeddings in the order of the texts.
     ///
     /// # Errors
-    /// [`Problem::busy`], if there is no room.
+    /// Returns [`Problem::busy`] if the queue is full.
     pub async fn encode(
         &self,
         texts: Vec<String>,
-        reading: Reading,
+        options: EncodeOptions,
         priority: Priority,
     ) -> Result<Vec<Embedding>, Problem> {
-        self.check_room(texts.iter(), priority)?;
-        let tokenized = self.tokenize(texts, reading).await?;
+        self.check_capacity(texts.iter(), priority)?;
+        let tokenized = self.tokenize(texts, options).await?;
         self.embed(tokenized, priority).await
     }
 
-    /// Refuses texts that there is no room for in any case: in a flood, finding out how many tokens there are would take
-    /// more than saying no.
-    pub fn check_room<'a>(
+    /// Refuses texts that cannot fit into the queue, from a lower bound on their tokens: under overload, tokenizing
+    /// them first would cost more than the refusal.
+    ///
+    /// # Errors
+    /// Returns [`Problem::busy`] if the queue is full.
+    pub fn check_capacity<'a>(
         &self,
         texts: impl Iterator<Item = &'a String>,
         priority: Priority,
     ) -> Result<(), Problem> {
-        let most = self.encoder.model().stated.max_length;
-        let least = texts.map(|text| (text.len() / BYTES_A_TOKEN).clamp(1, most)).sum();
-        admit(&self.shared, &self.limits, least, priority).map(drop)
+        let max_length = self.encoder.model().config.max_length;
+        let min_tokens = texts.map(|text| (text.len() / MAX_BYTES_PER_TOKEN).clamp(1, max_length)).sum();
+        admit(&self.shared, &self.limits, min_tokens, priority).map(drop)
     }
 
-    /// Splits texts into tokens.
-    pub async fn tokenize(&self, texts: Vec<String>, reading: Reading) -> Result<Vec<Tokenized>, Problem> {
+    /// Tokenizes texts.
+    pub async fn tokenize(
+        &self,
+        texts: Vec<String>,
+        options: EncodeOptions,
+    ) -> Result<Vec<Tokenized>, Problem> {
         let started = Instant::now();
         let bytes: usize = texts.iter().map(String::len).sum();
         let encoder = Arc::clone(&self.encoder);
-        let split = move || {
+        let tokenize = move || {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            Ok::<_, crate::Error>(encoder.tokenize(&texts, &reading)?)
+            Ok::<_, crate::Error>(encoder.tokenize(&texts, &options)?)
         };
-        let tokenized = if bytes <= SHORT_BYTES { split()? } else { super::blocking(split).await? };
+        let tokenized =
+            if bytes <= MAX_INLINE_BYTES { tokenize()? } else { super::blocking(tokenize).await? };
         record(Stage::Tokenize, started.elapsed());
         Ok(tokenized)
     }
 
-    /// Encodes texts that are split into tokens already.
+    /// Encodes texts that are already tokenized. Returns the embeddings in the order of the texts.
     ///
     /// # Errors
-    /// [`Problem::busy`], if there is no room.
+    /// Returns [`Problem::busy`] if the queue is full.
     pub async fn embed(&self, texts: Vec<Tokenized>, priority: Priority) -> Result<Vec<Embedding>, Problem> {
         let started = Instant::now();
-        let (entry, mut answers, mut gathered) = asked(texts);
-        let waiting = admit(&self.shared, &self.limits, entry.tokens(), priority)?;
-        self.shared.push(waiting, entry, priority);
-        while let Some(done) = answers.recv().await {
-            gathered.take(done).map_err(Problem::internal)?;
+        let (request, mut results, mut embeddings) = new_request(texts);
+        let state = admit(&self.shared, &self.limits, request.tokens(), priority)?;
+        self.shared.push(state, request, priority);
+        while let Some(result) = results.recv().await {
+            embeddings.add(result).map_err(Problem::internal)?;
         }
-        record(Stage::Queue, started.elapsed().saturating_sub(gathered.took));
-        record(Stage::Encode, gathered.took);
-        gathered.all().map_err(Problem::internal)
+        record(Stage::Queue, started.elapsed().saturating_sub(embeddings.took));
+        record(Stage::Encode, embeddings.took);
+        embeddings.complete().map_err(Problem::internal)
     }
 
-    /// The vectors of the texts that the model can read; the others have none. Many texts wait behind interactive ones.
+    /// Encodes texts with bulk priority. Returns their vectors, in order; `None` for a text that the model cannot
+    /// encode.
     ///
     /// # Errors
-    /// [`Problem::busy`], if there is no room.
+    /// Returns [`Problem::busy`] if the queue is full.
     pub async fn vectors_of_readable(
         &self,
         texts: Vec<String>,
-        reading: Reading,
+        options: EncodeOptions,
     ) -> Result<Vec<Option<Vec<f32>>>, Problem> {
         let count = texts.len();
         let encoder = Arc::clone(&self.encoder);
-        let split = move || Ok(readable(&encoder, &texts, &reading)?);
-        let (places, tokenized): (Vec<usize>, Vec<Tokenized>) =
-            super::blocking(split).await?.into_iter().unzip();
+        let tokenize = move || Ok(tokenize_readable(&encoder, &texts, &options)?);
+        let (indices, tokenized): (Vec<usize>, Vec<Tokenized>) =
+            super::blocking(tokenize).await?.into_iter().unzip();
         let mut vectors = vec![None; count];
         let embeddings = self.embed(tokenized, Priority::Bulk).await?;
-        places.into_iter().zip(embeddings).for_each(|(place, of)| vectors[place] = Some(of.vector));
+        for (index, embedding) in indices.into_iter().zip(embeddings) {
+            vectors[index] = Some(embedding.vector);
+        }
         Ok(vectors)
     }
 
-    /// Encodes texts for whoever writes papers, from a thread that may wait: they were accepted already, so they are
-    /// never refused.
+    /// Encodes texts of papers that are being written, with bulk priority; blocks until they are encoded. Never refuses
+    /// them, because the papers were already accepted.
     pub fn encode_accepted(&self, texts: &[&str]) -> likewise_encoder::Result<Vec<Embedding>> {
-        let (entry, mut answers, mut gathered) =
-            asked(self.encoder.tokenize(texts, &self.encoder.reading(Side::Paper))?);
-        self.shared.push(self.shared.lock(), entry, Priority::Bulk);
-        while let Some(done) = answers.blocking_recv() {
-            gathered.take(done).map_err(likewise_encoder::Error::Model)?;
+        let (request, mut results, mut embeddings) =
+            new_request(self.encoder.tokenize(texts, &self.encoder.encode_options(InputType::Document))?);
+        self.shared.push(self.shared.lock(), request, Priority::Bulk);
+        while let Some(result) = results.blocking_recv() {
+            embeddings.add(result).map_err(likewise_encoder::Error::Model)?;
         }
-        gathered.all().map_err(|wrong| likewise_encoder::Error::Model(wrong.into()))
+        embeddings.complete().map_err(|message| likewise_encoder::Error::Model(message.into()))
     }
 
-    /// Tokens that wait.
-    pub fn waiting(&self) -> usize {
-        let waiting = self.shared.lock();
-        waiting.interactive.tokens + waiting.bulk.tokens
+    /// Returns the number of tokens that wait to be encoded.
+    pub fn waiting_tokens(&self) -> usize {
+        let state = self.shared.lock();
+        state.interactive.tokens + state.bulk.tokens
     }
 }
 
-/// The texts that the model can read, by their places.
-fn readable(
+/// Tokenizes the texts that the model can encode. Returns them with their indices.
+fn tokenize_readable(
     encoder: &Encoder,
     texts: &[String],
-    reading: &Reading,
+    options: &EncodeOptions,
 ) -> likewise_encoder::Result<Vec<(usize, Tokenized)>> {
-    let mut places: Vec<usize> = (0..texts.len()).collect();
+    let mut indices: Vec<usize> = (0..texts.len()).collect();
     loop {
-        let some: Vec<&str> = places.iter().map(|place| texts[*place].as_str()).collect();
-        match encoder.tokenize(&some, reading) {
-            Ok(tokenized) => return Ok(places.into_iter().zip(tokenized).collect()),
+        let remaining: Vec<&str> = indices.iter().map(|index| texts[*index].as_str()).collect();
+        match encoder.tokenize(&remaining, options) {
+            Ok(tokenized) => return Ok(indices.into_iter().zip(tokenized).collect()),
             Err(likewise_encoder::Error::Texts(unreadable)) => {
-                let bad: HashSet<usize> = unreadable.iter().map(|text| places[text.index]).collect();
-                places.retain(|place| !bad.contains(place));
+                let bad: HashSet<usize> = unreadable.iter().map(|text| indices[text.index]).collect();
+                indices.retain(|index| !bad.contains(index));
             }
             Err(error) => return Err(error),
         }
     }
 }
 
-/// A request for texts, where its answers come, and what they are gathered in.
-fn asked(texts: Vec<Tokenized>) -> (Entry, mpsc::UnboundedReceiver<Done>, Gathered) {
-    let (reply, answers) = mpsc::unbounded_channel();
-    let gathered = Gathered { embeddings: vec![None; texts.len()], took: Duration::ZERO };
-    (Entry { texts: texts.into_iter().enumerate().collect(), reply }, answers, gathered)
+/// Returns a request for the queue, the channel that receives its results, and the collection that they are added to.
+fn new_request(
+    texts: Vec<Tokenized>,
+) -> (QueuedRequest, mpsc::UnboundedReceiver<TextResult>, CollectedEmbeddings) {
+    let (reply, results) = mpsc::unbounded_channel();
+    let embeddings = CollectedEmbeddings { embeddings: vec![None; texts.len()], took: Duration::ZERO };
+    (QueuedRequest { texts: texts.into_iter().enumerate().collect(), reply }, results, embeddings)
 }
 
-/// The answers to a request, as far as they have come.
-struct Gathered {
+/// The embeddings of a request's texts that have arrived so far.
+struct CollectedEmbeddings {
+    /// By the text's index; `None`: not encoded yet.
     embeddings: Vec<Option<Embedding>>,
-    /// What the last batch took.
+    /// Time that the last batch took.
     took: Duration,
 }
 
-impl Gathered {
-    fn take(&mut self, Done { place, embedding, took }: Done) -> Result<(), String> {
-        self.embeddings[place] = Some(embedding?);
+impl CollectedEmbeddings {
+    fn add(&mut self, TextResult { index, embedding, took }: TextResult) -> Result<(), String> {
+        self.embeddings[index] = Some(embedding?);
         self.took = took;
         Ok(())
     }
 
-    fn all(self) -> Result<Vec<Embedding>, &'static str> {
-        let all: Option<Vec<Embedding>> = self.embeddings.into_iter().collect();
-        all.ok_or("the encoder's thread dropped some texts")
+    /// Returns all embeddings, or an error message if some are missing.
+    fn complete(self) -> Result<Vec<Embedding>, &'static str> {
+        let embeddings: Option<Vec<Embedding>> = self.embeddings.into_iter().collect();
+        embeddings.ok_or("the encoder's thread dropped some texts")
     }
 }
 
-/// Refuses what there is no room for.
+/// Locks the queue if a request of `tokens` tokens fits into it.
+///
+/// # Errors
+/// Returns [`Problem::busy`] if the queue of this priority is full.
 fn admit<'a>(
-    shared: &'a Shared,
+    shared: &'a QueueShared,
     limits: &QueueLimits,
     tokens: usize,
     priority: Priority,
-) -> Result<MutexGuard<'a, Waiting>, Problem> {
-    let mut waiting = shared.lock();
-    let is_flooded = waiting.refused.is_some_and(|refused| refused.elapsed() < FLOOD);
-    let (limit, name) = match priority {
-        Priority::Interactive if is_flooded => (limits.flooded, "--queue-tokens-flooded"),
+) -> Result<MutexGuard<'a, QueueState>, Problem> {
+    let mut state = shared.lock();
+    let is_overloaded = state.last_refusal.is_some_and(|refusal| refusal.elapsed() < OVERLOAD_PERIOD);
+    let (limit, option) = match priority {
+        Priority::Interactive if is_overloaded => (limits.overloaded, "--queue-tokens-overloaded"),
         Priority::Interactive => (limits.interactive, "--queue-tokens"),
         Priority::Bulk => (limits.bulk, "--queue-tokens-bulk"),
     };
-    let line = waiting.line(priority);
-    let waits = line.tokens;
-    // One entry is always taken into an empty line, whatever its size: it could never be later.
-    if line.entries.is_empty() || waits + tokens <= limit {
-        return Ok(waiting);
+    let queue = state.queue(priority);
+    let queued = queue.tokens;
+    // An empty queue accepts a request of any size; otherwise one that is larger than the limit could never be encoded.
+    if queue.requests.is_empty() || queued + tokens <= limit {
+        return Ok(state);
     }
     if priority == Priority::Interactive {
-        waiting.refused = Some(Instant::now());
+        state.last_refusal = Some(Instant::now());
     }
-    Err(Problem::busy(format!("{waits} tokens wait to be encoded, and {limit} may ({name})")))
+    Err(Problem::busy(format!("{queued} tokens wait to be encoded, and at most {limit} may wait ({option})")))
 }
 
-/// One text of a batch, and who waits for it.
-struct Taken {
-    place: usize,
+/// A text of a batch.
+struct BatchItem {
+    /// Index of the text in its request.
+    index: usize,
     text: Tokenized,
-    reply: mpsc::UnboundedSender<Done>,
+    reply: mpsc::UnboundedSender<TextResult>,
 }
 
-/// Waits for entries and takes what fits into a batch, at least one text; `None` when the queue is closed.
-fn take_batch(shared: &Shared, batch_tokens: usize) -> Option<Vec<Taken>> {
-    let mut waiting = shared.lock();
+/// Waits until texts are queued, and removes those that fit into a batch, at least one. `None`: the queue is closed.
+fn take_batch(shared: &QueueShared, batch_tokens: usize) -> Option<Vec<BatchItem>> {
+    let mut state = shared.lock();
     loop {
-        let batch = waiting.take(batch_tokens);
+        let batch = state.take(batch_tokens);
         if !batch.is_empty() {
             return Some(batch);
         }
-        if waiting.closed {
+        if state.closed {
             return None;
         }
-        waiting = shared.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        state = shared.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
 }
 
-impl Waiting {
-    fn line(&mut self, priority: Priority) -> &mut Line {
+impl QueueState {
+    fn queue(&mut self, priority: Priority) -> &mut RequestQueue {
         match priority {
             Priority::Interactive => &mut self.interactive,
             Priority::Bulk => &mut self.bulk,
         }
     }
 
-    fn take(&mut self, batch_tokens: usize) -> Vec<Taken> {
+    /// Removes the texts of the next batch, interactive ones first.
+    fn take(&mut self, batch_tokens: usize) -> Vec<BatchItem> {
         let mut batch = Vec::new();
-        let mut room = batch_tokens;
-        self.interactive.take(&mut room, &mut batch);
-        self.bulk.take(&mut room, &mut batch);
+        let mut capacity = batch_tokens;
+        self.interactive.take(&mut capacity, &mut batch);
+        self.bulk.take(&mut capacity, &mut batch);
         batch
     }
 }
 
-impl Line {
-    fn push(&mut self, entry: Entry) {
-        self.tokens += entry.tokens();
-        self.entries.push_back(entry);
+impl RequestQueue {
+    fn push(&mut self, request: QueuedRequest) {
+        self.tokens += request.tokens();
+        self.requests.push_back(request);
     }
 
-    /// Takes texts for as long as there is room, of each entry as many as fit; what is left of one goes to the end.
-    fn take(&mut self, room: &mut usize, batch: &mut Vec<Taken>) {
-        while let Some(mut entry) = self.entries.pop_front() {
-            if entry.reply.is_closed() {
-                self.tokens -= entry.tokens();
+    /// Moves texts into the batch while they fit into `capacity` tokens. A request with texts left is moved to the end
+    /// of the queue. Requests whose clients have disconnected are dropped.
+    fn take(&mut self, capacity: &mut usize, batch: &mut Vec<BatchItem>) {
+        while let Some(mut request) = self.requests.pop_front() {
+            if request.reply.is_closed() {
+                self.tokens -= request.tokens();
                 continue;
             }
-            let waiting = entry.texts.len();
-            while let Some((_, next)) = entry.texts.front() {
+            let count = request.texts.len();
+            while let Some((_, next)) = request.texts.front() {
                 let tokens = next.ids.len();
-                // A text that is longer than a batch goes alone.
-                if tokens > *room && !batch.is_empty() {
+                // A text that is longer than a batch becomes a batch of its own.
+                if tokens > *capacity && !batch.is_empty() {
                     break;
                 }
-                *room = room.saturating_sub(tokens);
+                *capacity = capacity.saturating_sub(tokens);
                 self.tokens -= tokens;
-                let (place, text) = entry.texts.pop_front().expect("it was looked at above");
-                batch.push(Taken { place, text, reply: entry.reply.clone() });
+                let (index, text) = request.texts.pop_front().expect("front() returned a text");
+                batch.push(BatchItem { index, text, reply: request.reply.clone() });
             }
-            match entry.texts.len() {
+            match request.texts.len() {
                 0 => {}
-                // Who got nothing is not behind those who came later.
-                left if left == waiting => return self.entries.push_front(entry),
-                _ => return self.entries.push_back(entry),
+                // A request that got nothing into this batch stays ahead of later ones.
+                left if left == count => return self.requests.push_front(request),
+                _ => return self.requests.push_back(request),
             }
         }
     }
 }
 
-fn encode_batch(encoder: &Encoder, batch: Vec<Taken>, watch: &Watch) {
+/// Encodes a batch and sends each text's result to its request.
+fn encode_batch(encoder: &Encoder, batch: Vec<BatchItem>, observer: &BatchObserver) {
     let started = Instant::now();
-    let tokens = batch.iter().map(|taken| taken.text.ids.len()).sum();
+    let tokens = batch.iter().map(|item| item.text.ids.len()).sum();
     let embed = |texts: Vec<Tokenized>| {
         catch_unwind(AssertUnwindSafe(|| encoder.embed(texts).map_err(|error| error.to_string())))
             .unwrap_or_else(|_| Err("the encoder panicked".into()))
     };
-    let texts = batch.iter().map(|taken| taken.text.clone()).collect();
-    let embedded = embed(texts);
+    let texts = batch.iter().map(|item| item.text.clone()).collect();
+    let result = embed(texts);
     let took = started.elapsed();
-    match embedded {
+    match result {
         Ok(embeddings) => {
-            for (Taken { place, reply, .. }, embedding) in batch.into_iter().zip(embeddings) {
-                // A caller who left meanwhile needs no answer.
-                let _ = reply.send(Done { place, embedding: Ok(embedding), took });
+            for (BatchItem { index, reply, .. }, embedding) in batch.into_iter().zip(embeddings) {
+                // Sending fails if the client has disconnected, which is fine.
+                let _ = reply.send(TextResult { index, embedding: Ok(embedding), took });
             }
         }
-        // One text's trouble is not the others': each is tried by itself.
+        // Encode each text alone, so that one bad text does not fail the others.
         Err(_) => {
-            for Taken { place, text, reply } in batch {
+            for BatchItem { index, text, reply } in batch {
                 let embedding = embed(vec![text]).map(|mut embeddings| embeddings.remove(0));
-                let _ = reply.send(Done { place, embedding, took });
+                let _ = reply.send(TextResult { index, embedding, took });
             }
         }
     }
-    watch(&BatchSeen { tokens, took });
+    observer(&BatchStats { tokens, took });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    type Answers = mpsc::UnboundedReceiver<Done>;
+    type Results = mpsc::UnboundedReceiver<TextResult>;
 
-    /// A request for texts of so many tokens each, whose first is its name.
-    fn entry(name: u32, lengths: &[usize]) -> (Entry, Answers) {
-        let (reply, answers) = mpsc::unbounded_channel();
-        let text =
-            |length: &usize| Tokenized { ids: vec![name; *length], truncated: false, side: Side::Paper };
-        (Entry { texts: lengths.iter().map(text).enumerate().collect(), reply }, answers)
+    /// Returns a request for texts of these lengths in tokens. Its token ids are all `name`.
+    fn request(name: u32, lengths: &[usize]) -> (QueuedRequest, Results) {
+        let (reply, results) = mpsc::unbounded_channel();
+        let text = |length: &usize| Tokenized {
+            ids: vec![name; *length],
+            truncated: false,
+            input_type: InputType::Document,
+        };
+        (QueuedRequest { texts: lengths.iter().map(text).enumerate().collect(), reply }, results)
     }
 
-    fn push(line: &mut Line, name: u32, lengths: &[usize]) -> Answers {
-        let (entry, answers) = entry(name, lengths);
-        line.push(entry);
-        answers
+    fn push(queue: &mut RequestQueue, name: u32, lengths: &[usize]) -> Results {
+        let (request, results) = request(name, lengths);
+        queue.push(request);
+        results
     }
 
-    fn taken(waiting: &mut Waiting, tokens: usize) -> Vec<(u32, usize)> {
-        waiting.take(tokens).iter().map(|taken| (taken.text.ids[0], taken.place)).collect()
-    }
-
-    #[test]
-    fn interactive_texts_go_first_and_callers_who_left_are_dropped() {
-        let mut waiting = Waiting::default();
-        let _bulk = push(&mut waiting.bulk, 1, &[5]);
-        drop(push(&mut waiting.interactive, 2, &[5]));
-        let _first = push(&mut waiting.interactive, 3, &[5]);
-        assert_eq!(taken(&mut waiting, 100), [(3, 0), (1, 0)]);
-        assert_eq!((waiting.interactive.tokens, waiting.bulk.tokens), (0, 0));
+    /// Takes a batch and returns the request's name and the index of each of its texts.
+    fn taken(state: &mut QueueState, tokens: usize) -> Vec<(u32, usize)> {
+        state.take(tokens).iter().map(|item| (item.text.ids[0], item.index)).collect()
     }
 
     #[test]
-    fn a_large_request_is_taken_in_pieces_in_turn_with_others() {
-        let mut waiting = Waiting::default();
-        let _large = push(&mut waiting.bulk, 1, &[4, 4, 4, 4, 4]);
-        let _other = push(&mut waiting.bulk, 2, &[4, 4]);
-        assert_eq!(taken(&mut waiting, 8), [(1, 0), (1, 1)]);
-        assert_eq!(taken(&mut waiting, 9), [(2, 0), (2, 1)]);
-        let _question = push(&mut waiting.interactive, 3, &[4]);
-        assert_eq!(taken(&mut waiting, 8), [(3, 0), (1, 2)]);
-        assert_eq!(waiting.bulk.tokens, 8);
-        assert_eq!(taken(&mut waiting, 100), [(1, 3), (1, 4)]);
-        assert!(taken(&mut waiting, 100).is_empty());
+    fn interactive_texts_go_first_and_disconnected_requests_are_dropped() {
+        let mut state = QueueState::default();
+        let _bulk = push(&mut state.bulk, 1, &[5]);
+        drop(push(&mut state.interactive, 2, &[5]));
+        let _first = push(&mut state.interactive, 3, &[5]);
+        assert_eq!(taken(&mut state, 100), [(3, 0), (1, 0)]);
+        assert_eq!((state.interactive.tokens, state.bulk.tokens), (0, 0));
     }
 
     #[test]
-    fn a_text_that_is_longer_than_a_batch_goes_alone() {
-        let mut waiting = Waiting::default();
-        let _answers = push(&mut waiting.bulk, 1, &[50, 1]);
-        assert_eq!(taken(&mut waiting, 10), [(1, 0)]);
-        assert_eq!(taken(&mut waiting, 10), [(1, 1)]);
+    fn a_large_request_alternates_with_others() {
+        let mut state = QueueState::default();
+        let _large = push(&mut state.bulk, 1, &[4, 4, 4, 4, 4]);
+        let _other = push(&mut state.bulk, 2, &[4, 4]);
+        assert_eq!(taken(&mut state, 8), [(1, 0), (1, 1)]);
+        assert_eq!(taken(&mut state, 9), [(2, 0), (2, 1)]);
+        let _query = push(&mut state.interactive, 3, &[4]);
+        assert_eq!(taken(&mut state, 8), [(3, 0), (1, 2)]);
+        assert_eq!(state.bulk.tokens, 8);
+        assert_eq!(taken(&mut state, 100), [(1, 3), (1, 4)]);
+        assert!(taken(&mut state, 100).is_empty());
     }
 
     #[test]
-    fn a_burst_waits_a_flood_is_kept_short_until_it_is_over() {
-        let shared =
-            Arc::new(Shared { waiting: Mutex::default(), arrived: Condvar::new(), watch: Box::new(|_| {}) });
-        let limits = QueueLimits { interactive: 40, flooded: 10, bulk: 10, batch: 20 };
+    fn a_text_longer_than_a_batch_is_a_batch_of_its_own() {
+        let mut state = QueueState::default();
+        let _results = push(&mut state.bulk, 1, &[50, 1]);
+        assert_eq!(taken(&mut state, 10), [(1, 0)]);
+        assert_eq!(taken(&mut state, 10), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_burst_is_queued_and_after_a_refusal_the_queue_is_kept_short() {
+        let shared = Arc::new(QueueShared {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            observer: Box::new(|_| {}),
+        });
+        let limits = QueueLimits { interactive: 40, overloaded: 10, bulk: 10, batch: 20 };
         let push = |name, length, priority| {
-            let (entry, answers) = entry(name, &[length]);
-            admit(&shared, &limits, entry.tokens(), priority)
-                .map(|waiting| shared.push(waiting, entry, priority))
-                .map(|()| answers)
+            let (request, results) = request(name, &[length]);
+            admit(&shared, &limits, request.tokens(), priority)
+                .map(|state| shared.push(state, request, priority))
+                .map(|()| results)
                 .map_err(|problem| problem.status.as_u16())
         };
         let mut kept = vec![push(1, 100, Priority::Bulk).unwrap()];
@@ -507,10 +542,10 @@ mod tests {
         kept.extend((0..4).map(|name| push(name, 10, Priority::Interactive).unwrap()));
         assert_eq!(push(9, 1, Priority::Interactive).unwrap_err(), 429, "full");
         take_batch(&shared, 20).unwrap();
-        assert_eq!(push(9, 1, Priority::Interactive).unwrap_err(), 429, "flooded");
+        assert_eq!(push(9, 1, Priority::Interactive).unwrap_err(), 429, "overloaded");
         take_batch(&shared, 20).unwrap();
         kept.push(push(9, 1, Priority::Interactive).unwrap());
-        shared.lock().refused = Instant::now().checked_sub(FLOOD);
+        shared.lock().last_refusal = Instant::now().checked_sub(OVERLOAD_PERIOD);
         kept.extend((0..3).map(|name| push(name, 10, Priority::Interactive).unwrap()));
         while !shared.lock().take(1000).is_empty() {}
         shared.lock().closed = true;

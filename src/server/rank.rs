@@ -1,15 +1,16 @@
-//! Texts, the nearest to a query first: what every `/rerank` answers, in whichever words.
+//! Ranks texts by their similarity to a query; shared by the `/rerank` routes of all APIs.
 //!
-//! A text's relevance to a query is the cosine of their vectors.
+//! A text's score is the cosine similarity of its embedding and the query's.
 
 use super::problem::Problem;
 use super::queue::Priority;
-use super::service::{Service, name_of};
-use likewise_encoder::Side;
+use super::service::{Service, text_name};
+use likewise_encoder::InputType;
 use likewise_index::dot;
 
 impl Service {
-    /// How near each text is to a query, nearest first, by its place; and the tokens that were read.
+    /// Ranks texts by cosine similarity to a query. Returns each text's index and score, best first, and the number of
+    /// tokens that were encoded. `field` is the name of the texts in the request, for error messages.
     pub async fn rerank(
         &self,
         query: String,
@@ -21,15 +22,16 @@ impl Service {
         let count = texts.len();
         let encoder = self.library.encoder();
         let priority = Priority::of(1 + texts.len());
-        self.queue.check_room(texts.iter().chain([&query]), priority)?;
-        let query = self.queue.tokenize(vec![query], encoder.reading(Side::Query)).await;
-        let texts = self.queue.tokenize(texts, encoder.reading(Side::Paper)).await;
-        let mut tokenized = query.map_err(|problem| problem.of_text(|_| "query".into()))?;
-        tokenized.extend(texts.map_err(|problem| problem.of_text(|index| name_of(field, index, count)))?);
+        self.queue.check_capacity(texts.iter().chain([&query]), priority)?;
+        let query = self.queue.tokenize(vec![query], encoder.encode_options(InputType::Query)).await;
+        let texts = self.queue.tokenize(texts, encoder.encode_options(InputType::Document)).await;
+        let mut tokenized = query.map_err(|problem| problem.with_text_name(|_| "query".into()))?;
+        tokenized
+            .extend(texts.map_err(|problem| problem.with_text_name(|index| text_name(field, index, count)))?);
         let embeddings = self.queue.embed(tokenized, priority).await?;
         let tokens = embeddings.iter().map(|embedding| embedding.tokens).sum();
         let Some((query, texts)) = embeddings.split_first() else {
-            return Err(Problem::internal("the queue gave no embedding"));
+            return Err(Problem::internal("the queue returned no embedding"));
         };
         let score = |text: &likewise_encoder::Embedding| dot(&query.vector, &text.vector).clamp(-1.0, 1.0);
         let mut ranked: Vec<(usize, f32)> = texts.iter().map(score).enumerate().collect();
@@ -38,7 +40,7 @@ impl Service {
     }
 }
 
-/// A cosine, moved into 0 to 1.
+/// Maps a cosine from -1 to 1 to the range 0 to 1.
 pub fn relevance(cosine: f32) -> f32 {
     (1.0 + cosine) / 2.0
 }

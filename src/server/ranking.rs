@@ -1,23 +1,21 @@
-//! How papers are ranked, and what a rank is made of, as requests and answers say it.
-//!
-//! Its own file because these are the shapes that programs are promised; the search has its own, and each becomes the
-//! other here, once.
+//! JSON types for ranking, in requests and responses. They mirror the search's types, and are converted here, so that
+//! the HTTP API does not change with the search's internals.
 
 use crate::search;
 use likewise_papers::PaperId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// By what papers are alike.
+/// How papers are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[cfg_attr(feature = "mcp", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// By what they mean: the cosine of their vectors.
+    /// By meaning: the cosine similarity of the embeddings.
     Semantic,
-    /// By the terms they share, rare ones most; what answers should be unlike is only left out.
+    /// By shared terms, of which rare ones count most. Papers in `unlike` are only excluded from the hits.
     Lexical,
-    /// By both: where two papers share the name of a method as well, they are nearer.
+    /// By both: papers that also share rare terms, such as the name of a method, score higher.
     Hybrid,
 }
 
@@ -31,59 +29,60 @@ impl From<Mode> for search::Mode {
     }
 }
 
-/// How several examples make one question.
+/// How several examples are combined into one query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[cfg_attr(feature = "mcp", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
-pub enum Examples {
-    /// By their mean: what they have in common.
+pub enum Aggregation {
+    /// By the mean of their embeddings: what they have in common.
     Mean,
-    /// By the one that a paper is most like: whatever is near to any of them, by its chance if that is known.
+    /// By the example that a paper is most similar to, compared by probability if the model is calibrated.
     Best,
-    /// By their subjects, each of which is searched for: papers of all of them take turns.
+    /// By clusters of examples: each cluster is searched for, and the hits of all clusters are interleaved.
     Clusters,
 }
 
-impl From<Examples> for search::Examples {
-    fn from(examples: Examples) -> search::Examples {
-        match examples {
-            Examples::Mean => search::Examples::Mean,
-            Examples::Best => search::Examples::Best,
-            Examples::Clusters => search::Examples::Clusters,
+impl From<Aggregation> for search::Aggregation {
+    fn from(aggregation: Aggregation) -> search::Aggregation {
+        match aggregation {
+            Aggregation::Mean => search::Aggregation::Mean,
+            Aggregation::Best => search::Aggregation::Best,
+            Aggregation::Clusters => search::Aggregation::Clusters,
         }
     }
 }
 
-/// What a score is made of.
+/// The values that a score is computed from.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Parts {
-    /// Cosine similarity, -1 to 1; 0 for a paper that has no vector yet.
+pub struct ScoreDetails {
+    /// Cosine similarity, -1 to 1; 0 for a paper without a vector.
     semantic: f32,
-    /// How much of what the question's terms tell the paper has, 0 to 1, if words were compared.
+    /// Share of the weight of the query's terms that the paper has, 0 to 1; left out if terms were not compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     lexical: Option<f32>,
-    /// What the rest is multiplied by because of the paper's age, 0 to 1, if that was asked for; nothing below 0 is.
+    /// Factor for the paper's age, 0 to 1, that a positive score is multiplied by; only with `half_life`.
     #[serde(skip_serializing_if = "Option::is_none")]
     recency: Option<f32>,
-    /// How near its sentences are to the question's, -1 to 1, if those were asked for, of the first 30: for each of the
-    /// question's, the cosine of the nearest, on average. A fifth of it counts beside the rest.
+    /// Similarity of the sentences, -1 to 1: for each sentence of the query, the cosine of the paper's most similar
+    /// sentence, averaged. It has the weight 0.2, and the rest of the score 1. Only with `rerank_sentences`, for the
+    /// first 30 hits.
     #[serde(skip_serializing_if = "Option::is_none")]
     sentences: Option<f32>,
 }
 
-impl From<search::Parts> for Parts {
-    fn from(parts: search::Parts) -> Parts {
-        let search::Parts { semantic, lexical, recency, sentences } = parts;
-        Parts { semantic, lexical, recency, sentences }
+impl From<search::ScoreDetails> for ScoreDetails {
+    fn from(details: search::ScoreDetails) -> ScoreDetails {
+        let search::ScoreDetails { semantic, lexical, recency, sentences } = details;
+        ScoreDetails { semantic, lexical, recency, sentences }
     }
 }
 
-/// How different the hits are, up to the last that is shown.
+/// How diverse the hits are, up to the last one in the response.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Diversity {
-    /// Their Vendi Score: to how many papers that have nothing in common they come. At most the first 100 count.
+    /// Vendi Score of the first hits, at most 100: the effective number of papers that have nothing in common.
     vendi: f32,
-    /// The same of as many of the nearest, in plain order.
+    /// Vendi Score of the same number of hits without `diversity`.
     plain: f32,
 }
 
@@ -93,91 +92,92 @@ impl From<search::Diversity> for Diversity {
     }
 }
 
-/// How much of a query's text was read.
+/// How much of a query's texts was encoded.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TextRead {
-    /// Tokens that the model read; of several texts, of all.
+pub struct TextUsage {
+    /// Number of tokens that were encoded, of all texts.
     tokens: usize,
-    /// Whether the text was longer than the model reads; of several, any.
+    /// Whether a text was longer than the model's maximum, and was truncated.
     truncated: bool,
 }
 
-impl From<search::TextRead> for TextRead {
-    fn from(search::TextRead { tokens, truncated }: search::TextRead) -> TextRead {
-        TextRead { tokens, truncated }
+impl From<search::TextUsage> for TextUsage {
+    fn from(search::TextUsage { tokens, truncated }: search::TextUsage) -> TextUsage {
+        TextUsage { tokens, truncated }
     }
 }
 
 /// Why a paper is a hit.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Why {
-    /// What the score comes from; these add up to it.
-    shares: Shares,
-    /// Telling terms of the question that the paper has, those that add most first.
+pub struct Explanation {
+    /// The parts of the score; they add up to it.
+    score_breakdown: ScoreBreakdown,
+    /// Terms that the query and the paper share, those that add most to the lexical score first.
     terms: Vec<SharedTerm>,
-    /// Sentences of both that share most of what tells.
-    pairs: Vec<Pair>,
+    /// The pairs of sentences that share most term weight.
+    pairs: Vec<SentencePair>,
 }
 
-impl From<search::Why> for Why {
-    fn from(search::Why { shares, terms, pairs }: search::Why) -> Why {
-        let search::Shares { semantic, title, lexical, sentences } = shares;
+impl From<search::Explanation> for Explanation {
+    fn from(search::Explanation { score_breakdown, terms, pairs }: search::Explanation) -> Explanation {
+        let search::ScoreBreakdown { semantic, title, lexical, sentences } = score_breakdown;
         let term = |search::SharedTerm { term, weight }| SharedTerm { term, weight };
-        let pair = |search::Pair { asked, found }| Pair { asked: asked.into(), found: found.into() };
-        Why {
-            shares: Shares { semantic, title, lexical, sentences },
+        let pair =
+            |search::SentencePair { query, hit }| SentencePair { query: query.into(), hit: hit.into() };
+        Explanation {
+            score_breakdown: ScoreBreakdown { semantic, title, lexical, sentences },
             terms: terms.into_iter().map(term).collect(),
             pairs: pairs.into_iter().map(pair).collect(),
         }
     }
 }
 
-/// What a score comes from.
+/// The parts of a score; they add up to it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Shares {
-    /// What the paper's whole text is about.
+pub struct ScoreBreakdown {
+    /// The cosine similarity of the whole texts, without the title's part.
     semantic: f32,
-    /// What its title is about, where titles are read by themselves.
+    /// The title's part of the cosine similarity; 0 for models that do not encode titles separately.
     title: f32,
-    /// The terms it shares.
+    /// The shared terms.
     lexical: f32,
-    /// What its sentences say, where those were asked for.
+    /// The sentences; only with `rerank_sentences`.
     #[serde(skip_serializing_if = "Option::is_none")]
     sentences: Option<f32>,
 }
 
-/// A term that both have.
+/// A term that the query and the paper share.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SharedTerm {
-    /// In lower case, as terms are compared.
+    /// The term in its indexed form, in lower case.
     term: String,
-    /// How much of what the question's terms tell it is, 0 to 1.
+    /// Share of the weight of the query's terms, 0 to 1.
     weight: f32,
 }
 
-/// Two sentences.
+/// A sentence of the query and a similar sentence of the hit.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Pair {
-    /// Of the question.
-    asked: Span,
-    /// Of the hit.
-    found: Span,
+pub struct SentencePair {
+    /// In the query.
+    query: Span,
+    /// In the hit.
+    hit: Span,
 }
 
 /// A part of a text.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Span {
-    /// Of which paper, if it is of one that the question names.
+    /// Id of the paper, if the text is that of a paper in the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false)]
     id: Option<PaperId>,
-    /// Of which text: `title` or `abstract` of a paper, or else `text`.
+    /// Which text it is part of: `title` or `abstract` of a paper, or `text` for a text of the query.
     of: &'static str,
-    /// Where it begins, in characters (Unicode code points).
+    /// Start in the text, in characters (Unicode code points).
     start: usize,
-    /// Where it ends.
+    /// End in the text, in characters, exclusive.
     end: usize,
-    /// What it says.
+    /// The text of the part.
     text: String,
 }
 

@@ -1,17 +1,17 @@
-//! `POST /v1/search`: papers like texts, like papers, or near a vector. `POST /v1/search/batch`: many such questions.
+//! `POST /v1/search`: papers similar to texts, to papers or to a vector. `POST /v1/search/batch`: several such queries.
 
 use super::App;
 use super::body::{Body, Params};
-use super::dialect::{ErrorBody, ErrorDetail};
-use super::examples::{Example, examples, examples_or_none, like};
+use super::error_format::{ErrorBody, ErrorDetail};
+use super::examples::{ExampleItem, any_list_schema, non_empty_list_schema, to_examples};
 use super::filter::Filter;
-use super::options::{EACH, LARGE, SLOW};
+use super::options::{LARGE_HIT_COST, RERANK_COST, SUB_QUERY_COST};
 use super::problem::Problem;
-use super::ranking::{Examples, Mode};
+use super::ranking::{Aggregation, Mode};
+use super::schemas;
 use super::service::Service;
-use super::shapes;
-use super::view::{Field, Fields, FormatParam, Found, shown_answer};
-use crate::json::{Object, object, whole, whole_if_there};
+use super::view::{FormatParam, PaperField, PaperFields, SearchResponse, in_format};
+use crate::json::{StrictObject, object, some_whole_number, whole_number};
 use crate::search::{DEFAULT_K, Query};
 use axum::Json;
 use axum::extract::State;
@@ -21,69 +21,71 @@ use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use utoipa::ToSchema;
 
-/// A question: at least one of `text`, `like` and `vector`; together, all of them are examples.
+/// A query: at least one of `text`, `like` and `vector` is required. All that are given are examples of the wanted
+/// papers.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"text": "superconductivity in twisted graphene", "k": 3}))]
 pub struct SearchRequest {
-    /// A title, an abstract, a question.
-    #[schema(schema_with = shapes::text, required = false)]
+    /// A title, an abstract or a question.
+    #[schema(schema_with = schemas::text, required = false)]
     text: Option<String>,
-    /// Ids of papers, which are no answers themselves, and texts, `{"text": …}`.
-    #[schema(schema_with = examples, required = false)]
-    like: Option<Vec<Example>>,
-    /// A vector of the model that is served, of any length but 0.
+    /// Ids of papers, which are not returned as hits, and texts as `{"text": …}`.
+    #[schema(schema_with = non_empty_list_schema, required = false)]
+    like: Option<Vec<ExampleItem>>,
+    /// A vector from the served model, with any norm but 0.
     #[schema(required = false, value_type = Vec<f32>)]
     vector: Option<Vec<f32>>,
-    /// How several examples make one question: by their mean, by the best of them, or by clusters, which take turns. Left out: by their mean, and from 8 on by clusters.
-    examples: Option<Examples>,
-    /// Papers and texts that the answers should be unlike.
+    /// How several examples are combined: by their `mean`, by the `best` of them, or by `clusters`, whose hits are interleaved. Default: `mean`, and `clusters` from 8 examples on.
+    aggregation: Option<Aggregation>,
+    /// Papers and texts that the hits should not be similar to.
     #[serde(default)]
-    #[schema(schema_with = examples_or_none, required = false)]
-    unlike: Vec<Example>,
-    /// How many answers.
-    #[serde(default, deserialize_with = "whole_if_there")]
-    #[schema(schema_with = shapes::k, required = false)]
+    #[schema(schema_with = any_list_schema, required = false)]
+    unlike: Vec<ExampleItem>,
+    /// Maximum number of hits.
+    #[serde(default, deserialize_with = "some_whole_number")]
+    #[schema(schema_with = schemas::k, required = false)]
     k: Option<usize>,
-    /// How many of the best are passed over. Where pages meet, a paper may come twice or not at all, unless `exact` is true; with words, even then beyond the first 1000.
-    #[serde(default, deserialize_with = "whole")]
-    #[schema(schema_with = shapes::offset, required = false)]
+    /// Number of the best hits to skip. Consecutive pages can repeat or miss a paper unless `exact` is true; in lexical and hybrid mode, even then beyond the first 1000 hits.
+    #[serde(default, deserialize_with = "whole_number")]
+    #[schema(schema_with = schemas::offset, required = false)]
     offset: usize,
-    /// Answers of a lower chance are left out or, where the model's are not known, of a lower score, before age counts. With the default model and mode, no chance is above 0.76, or 0.64 where short texts ask. Left out: none is, unless nothing at all is like what was asked.
+    /// Leave out hits with a lower probability of being related or, if the model has no calibration, with a lower score (before `half_life` is applied). With the default model and mode, no probability exceeds 0.76, or 0.64 for short texts. Default: no minimum, but without a filter, no hits are returned if nothing in the library is related to the query.
     #[schema(minimum = 0, maximum = 1)]
     min_score: Option<f32>,
-    /// Compare with every paper instead of walking the graph.
+    /// Compare the query with every paper instead of searching the graph.
     #[serde(default)]
     exact: bool,
-    /// By what papers are alike: semantic, lexical or hybrid. Left out: hybrid, or semantic where there are no words to compare, in a collection and of a vector.
+    /// How papers are compared: `semantic`, `lexical` or `hybrid`. Default: `hybrid`, or `semantic` if there are no terms to compare, that is, for a vector and in a Milvus collection.
     mode: Option<Mode>,
-    /// How much the difference from hits before counts beside nearness; above 0, papers that say nearly the same as a nearer one stand behind it, as `nearly_the_same`. Beyond the nearest 1000 the order is the plain one.
+    /// Weight of the difference from earlier hits against the similarity to the query, 0 to 1. Above 0, near duplicates of a better hit are listed in that hit's `near_duplicates` instead of being hits themselves. Beyond the best 1000 hits, the order is by score.
     #[schema(minimum = 0, maximum = 1)]
     diversity: Option<f32>,
-    /// Years after which a score is worth half; a paper of unknown age is taken to be two such times old. As with `diversity`, the nearest 200 are put in another order, or 1000 if more than 100 are asked for.
+    /// Age in years at which a score is halved; a paper without a date counts as two half-lives old. Like `diversity`, it reorders the best 200 hits, or the best 1000 if more than 100 are requested.
     #[schema(minimum = 0.01, maximum = 1000)]
     half_life: Option<f32>,
-    /// Score the first 30 once more, by how near their sentences are to the question's, too: they are read with the model, which takes some 0.4 s on two cores.
+    /// Rerank the first 30 hits, also by how similar their sentences are to those of the query. The model encodes the sentences, which takes about 0.4 s on two cores.
     #[serde(default)]
-    rescore: bool,
-    /// Say of the first 100 answers why they are: what its score comes from, the terms it shares, the sentences they stand in.
+    rerank_sentences: bool,
+    /// Explain the first 100 hits: the parts of the score, the terms shared with the query, and the sentences that
+    /// contain them.
     #[serde(default)]
     explain: bool,
-    /// Which papers may be answers.
+    /// Only papers that match this filter.
     #[serde(default, deserialize_with = "object")]
     filter: Filter,
-    /// Which fields of papers are shown; all but the embedding, if none is named.
-    fields: Option<Vec<Field>>,
+    /// Fields of each paper in the response. Default: all except `embedding`.
+    fields: Option<Vec<PaperField>>,
 }
 
 impl SearchRequest {
-    /// Refuses texts that are too long or have no words, by their places.
+    /// Refuses texts that are too long or blank; the message names the text by its position.
     fn check_texts(&self, service: &Service) -> Result<(), Problem> {
         self.text.iter().try_for_each(|text| service.check_text("text", text))?;
         for (name, examples) in [("like", self.like.as_deref().unwrap_or_default()), ("unlike", &self.unlike)]
         {
             for (index, example) in examples.iter().enumerate() {
-                if let Example::Text(text) = example {
+                if let ExampleItem::Text(text) = example {
                     service.check_text(&format!("{name}[{index}].text"), text)?;
                 }
             }
@@ -91,25 +93,25 @@ impl SearchRequest {
         Ok(())
     }
 
-    fn query(self, service: &Service) -> Result<(Query, Fields), Problem> {
+    fn query(self, service: &Service) -> Result<(Query, PaperFields), Problem> {
         if self.text.is_none() && self.like.is_none() && self.vector.is_none() {
-            return Err(Problem::invalid("body: wanted at least one of \"text\", \"like\" and \"vector\""));
+            return Err(Problem::invalid("body must have at least one of \"text\", \"like\" and \"vector\""));
         }
         if self.like.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Problem::invalid("like: got an empty list, wanted at least one example"));
+            return Err(Problem::invalid("like must have at least one example (got an empty list)"));
         }
         self.check_texts(service)?;
-        let mut like = like(self.like.unwrap_or_default());
+        let mut like = to_examples(self.like.unwrap_or_default());
         like.texts.splice(0..0, self.text);
         like.vectors.extend(self.vector);
-        let SearchRequest { examples, k, offset, min_score, exact, mode, .. } = self;
-        let SearchRequest { diversity, half_life, rescore, explain, filter, .. } = self;
-        let unlike = super::examples::like(self.unlike);
+        let SearchRequest { aggregation, k, offset, min_score, exact, mode, .. } = self;
+        let SearchRequest { diversity, half_life, rerank_sentences, explain, filter, .. } = self;
+        let unlike = to_examples(self.unlike);
         let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
         let diversity = diversity.unwrap_or_default();
         let query = Query {
             like,
-            examples: examples.map(Into::into),
+            aggregation: aggregation.map(Into::into),
             unlike,
             k,
             offset,
@@ -118,23 +120,23 @@ impl SearchRequest {
             mode: mode.map(Into::into),
             diversity,
             half_life,
-            rescore,
+            rerank_sentences,
             explain,
             filter: filter.into(),
         };
-        Ok((query, Fields::of(self.fields)))
+        Ok((query, PaperFields::of(self.fields)))
     }
 }
 
-/// Papers like texts, like papers, or near a vector.
+/// Finds the papers that are most similar to texts, to papers, or to a vector.
 #[utoipa::path(post, path = "/v1/search", tag = "search", params(FormatParam), request_body = SearchRequest, responses(
-    (status = 200, description = "The nearest papers, best first", content(
-        (Found = "application/json"), (String = "application/x-bibtex"),
+    (status = 200, description = "The most similar papers, best first", content(
+        (SearchResponse = "application/json"), (String = "application/x-bibtex"),
         (String = "application/x-research-info-systems"), (String = "text/csv"), (String = "application/x-ndjson"),
     )),
-    (status = 400, description = "The body is no JSON", body = ErrorBody),
-    (status = 404, description = "A paper that was named is not here", body = ErrorBody),
-    (status = 422, description = "It does not ask for something that can be", body = ErrorBody),
+    (status = 400, description = "The body is not valid JSON, or a field has an old name", body = ErrorBody),
+    (status = 404, description = "A paper in the request is not in the library", body = ErrorBody),
+    (status = 422, description = "A field is missing or invalid", body = ErrorBody),
 ))]
 pub async fn search(
     State(app): State<App>,
@@ -145,70 +147,74 @@ pub async fn search(
     let service = app.service()?;
     let (query, fields) = request.query(&service)?;
     let answer = service.search(query).await?;
-    Ok(shown_answer(format, service.found(answer, &fields, started).await?))
+    Ok(in_format(format, service.search_response(answer, &fields, started).await?))
 }
 
-/// Many questions.
+/// Several queries.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"queries": [{"text": "knots", "k": 2}, {"text": "bees that count", "k": 2}]}))]
-pub struct SearchBatch {
+pub struct SearchBatchRequest {
     #[schema(value_type = Vec<SearchRequest>, min_items = 1, max_items = 2048)]
-    queries: Vec<Object<SearchRequest>>,
+    queries: Vec<StrictObject<SearchRequest>>,
 }
 
-/// The answers to many questions, in their order.
+/// The results of several queries, in the order of the queries.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct BatchFound {
-    answers: Vec<BatchAnswer>,
+pub struct SearchBatchResponse {
+    answers: Vec<SearchBatchItem>,
 }
 
-/// What was found, or that a paper that was named is not here, which does not keep the others from their answers.
+/// The result of one query, or the error that one of its papers is not in the library. Such an error does not affect
+/// the other queries.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum BatchAnswer {
-    /// What was found.
-    Found(Found),
-    /// What is wrong.
-    Wrong {
-        /// As in an answer of its own.
+pub enum SearchBatchItem {
+    /// The hits.
+    Found(SearchResponse),
+    /// The error.
+    Error {
+        /// The same object as in an error response.
         error: ErrorDetail,
     },
 }
 
-/// Many questions at once; their texts are encoded together.
-#[utoipa::path(post, path = "/v1/search/batch", tag = "search", request_body = SearchBatch, responses(
-    (status = 200, description = "An answer for each, in their order", body = BatchFound),
-    (status = 400, description = "The body is no JSON", body = ErrorBody),
-    (status = 422, description = "It has no questions, or too many, or they have other fields", body = ErrorBody),
+/// Runs several queries at once; their texts are encoded together.
+#[utoipa::path(post, path = "/v1/search/batch", tag = "search", request_body = SearchBatchRequest, responses(
+    (status = 200, description = "A result for each query, in the order of the queries", body = SearchBatchResponse),
+    (status = 400, description = "The body is not valid JSON, or a field has an old name", body = ErrorBody),
+    (status = 422, description = "There are no queries or too many, or one of them is invalid", body = ErrorBody),
 ))]
 pub async fn batch(
     State(app): State<App>,
-    Body(request): Body<SearchBatch>,
-) -> Result<Json<BatchFound>, Problem> {
+    Body(request): Body<SearchBatchRequest>,
+) -> Result<Json<SearchBatchResponse>, Problem> {
     let started = Instant::now();
     let service = app.service()?;
     let count = request.queries.len();
     service.check_count("queries", count)?;
     let (mut queries, mut fields, mut hits) = (Vec::with_capacity(count), Vec::with_capacity(count), 0_usize);
-    for (place, request) in request.queries.into_iter().enumerate() {
-        let (query, shown) = request.0.query(&service).map_err(|problem| problem.of(place))?;
-        let is_large = shown.have(Field::Embedding) || query.explain;
-        hits += query.k.saturating_mul(if is_large { LARGE } else { 1 });
-        hits += if query.rescore { SLOW } else { 0 } + EACH * (query.searches() - 1);
+    for (index, request) in request.queries.into_iter().enumerate() {
+        let (query, query_fields) = request.0.query(&service).map_err(|problem| problem.in_query(index))?;
+        let is_large = query_fields.contains(PaperField::Embedding) || query.explain;
+        hits += query.k.saturating_mul(if is_large { LARGE_HIT_COST } else { 1 });
+        hits += if query.rerank_sentences { RERANK_COST } else { 0 }
+            + SUB_QUERY_COST * (query.max_sub_queries() - 1);
         queries.push(query);
-        fields.push(shown);
+        fields.push(query_fields);
     }
-    let _turn = service.batch_turn(hits).await?;
+    let _permit = service.batch_permit(hits).await?;
     let mut answers = Vec::with_capacity(count);
-    for (place, answer) in service.search_all(queries).await?.into_iter().enumerate() {
+    for (index, answer) in service.search_all(queries).await?.into_iter().enumerate() {
         answers.push(match answer {
-            Ok(answer) => BatchAnswer::Found(service.found(answer, &fields[place], started).await?),
-            Err(problem) if problem.status == StatusCode::NOT_FOUND => {
-                BatchAnswer::Wrong { error: ErrorDetail::of(&problem) }
+            Ok(answer) => {
+                SearchBatchItem::Found(service.search_response(answer, &fields[index], started).await?)
             }
-            Err(problem) => return Err(problem.of(place)),
+            Err(problem) if problem.status == StatusCode::NOT_FOUND => {
+                SearchBatchItem::Error { error: ErrorDetail::of(&problem) }
+            }
+            Err(problem) => return Err(problem.in_query(index)),
         });
     }
-    Ok(Json(BatchFound { answers }))
+    Ok(Json(SearchBatchResponse { answers }))
 }

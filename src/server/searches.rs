@@ -1,16 +1,16 @@
-//! How many searches run at once, and how many may wait.
+//! Limits how many searches run at once, and how many may wait.
 //!
-//! Its own file because it is the other place where load is met (`queue.rs` is the first): a search is a few hundred
-//! microseconds of one core, so as many run as there are cores, in the order in which they came. One more than may wait
-//! is told to come back; one whose caller has left is not run.
+//! A search takes a few hundred microseconds of one core, so as many run at once as there are cores, in the order of
+//! their arrival. When the limit of waiting searches is reached, further ones are refused. A search whose client
+//! disconnects while it waits is not run.
 //!
-//! A quick one is run where its request is answered: waking a thread for it and waiting for that one costs as much as the
-//! search (measured: 3,100 answers a second by way of threads, 5,200 without, on two cores). Whatever may take longer, by a
-//! filter or an exact scan, by many hits or many papers, is run on a thread that may block.
+//! Quick searches run on the thread of their request: waking another thread and waiting for it costs as much as the
+//! search (measured: 3,100 responses per second with threads, 5,200 without, on two cores). Searches that can take
+//! longer, because of a filter, an exact scan, many hits or many papers, run on a blocking thread.
 
 use super::problem::Problem;
 use super::stages::{Stage, record};
-use crate::search::{Answer, Examples, Library, Mode, Query};
+use crate::search::{Aggregation, Answer, Library, Mode, Query};
 use crate::store::catalog::Filter;
 use likewise_encoder::Embedding;
 use std::sync::Arc;
@@ -18,64 +18,82 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The searches of a server.
+/// Limits the searches of a server.
 pub struct Searches {
+    /// One permit for each search that may run at once.
     running: Arc<Semaphore>,
-    /// Those that wait, too.
-    here: Arc<AtomicUsize>,
+    /// Number of searches that run or wait.
+    in_flight: Arc<AtomicUsize>,
+    /// Maximum of `in_flight`.
     limit: usize,
-    /// The one question that is rescored.
-    rescoring: Arc<Semaphore>,
+    /// One permit for each query that may be reranked or wait for that.
+    reranking: Arc<Semaphore>,
 }
 
-/// Questions that may wait to be rescored: each takes about a second, and nobody waits for more than a few.
-const MOST_RESCORED: usize = 4;
+/// Maximum number of queries that wait for reranking. Each takes about a second, so more would wait for too long.
+const MAX_WAITING_RERANKS: usize = 4;
 
-/// Searches that an engine elsewhere is asked at once.
-const ELSEWHERE: usize = 64;
+/// Maximum number of concurrent searches in a remote search engine.
+const MAX_REMOTE_SEARCHES: usize = 64;
 
-/// One that is here.
-struct Here(Arc<AtomicUsize>);
+/// Where searches are computed, which determines how many run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SearchLocation {
+    /// In this process: one search per core.
+    Local,
+    /// In a remote search engine, for which searches only wait here.
+    Remote,
+}
 
-impl Drop for Here {
+/// Counts a search as in flight until it is dropped.
+struct InFlightGuard(Arc<AtomicUsize>);
+
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Searches {
-    /// At most `limit` wait. Those of papers that are here take a core each; those of papers elsewhere only wait there.
-    pub fn new(limit: usize, are_here: bool) -> Searches {
+    /// Allows at most `limit` searches to run or wait.
+    pub fn new(limit: usize, location: SearchLocation) -> Searches {
         let cores = std::thread::available_parallelism().map_or(1, |count| count.get());
-        let at_once = if are_here { cores } else { ELSEWHERE };
+        let max_running = match location {
+            SearchLocation::Local => cores,
+            SearchLocation::Remote => MAX_REMOTE_SEARCHES,
+        };
         Searches {
-            running: Arc::new(Semaphore::new(at_once)),
-            here: Arc::default(),
+            running: Arc::new(Semaphore::new(max_running)),
+            in_flight: Arc::default(),
             limit,
-            rescoring: Arc::new(Semaphore::new(1 + MOST_RESCORED)),
+            reranking: Arc::new(Semaphore::new(1 + MAX_WAITING_RERANKS)),
         }
     }
 
-    /// A place among the questions that are rescored, until it is dropped; the encoder takes them in turns.
+    /// Returns a permit to rerank a query, to be held until it is done. The encoder alternates between the queries that
+    /// hold one.
     ///
     /// # Errors
-    /// [`Problem::busy`] if too many wait.
-    pub fn rescoring(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.rescoring).try_acquire_owned().map_err(|_| {
-            Problem::busy(format!("{} questions are being rescored; ask without rescore", 1 + MOST_RESCORED))
+    /// Returns [`Problem::busy`] if all permits are taken.
+    pub fn rerank_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.reranking).try_acquire_owned().map_err(|_| {
+            let max = 1 + MAX_WAITING_RERANKS;
+            Problem::busy(format!(
+                "{max} queries are being reranked, which is the maximum; send the query without rerank_sentences"
+            ))
         })
     }
 
-    /// Searches that run or wait.
-    pub fn busy(&self) -> usize {
-        self.here.load(Ordering::Relaxed)
+    /// Returns the number of searches that run or wait.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Answers a query, when it is its turn.
+    /// Runs a query as soon as a permit is free: a quick one on the current thread, others as [`Searches::run`] does.
     ///
     /// # Errors
-    /// As [`Searches::run`].
-    pub async fn answer(
+    /// Returns [`Problem::busy`] if too many searches wait, and the errors of the search.
+    pub async fn search(
         &self,
         library: &Arc<Library>,
         query: Query,
@@ -85,60 +103,61 @@ impl Searches {
             let library = Arc::clone(library);
             return self.run(move || library.search_encoded(&query, embeddings)).await;
         }
-        let (_here, _turn) = self.turn().await?;
+        let (_guard, _permit) = self.acquire().await?;
         let started = Instant::now();
         let answer = library.search_encoded(&query, embeddings);
         record(Stage::Search, started.elapsed());
         Ok(answer?)
     }
 
-    /// Runs a search on a thread that may block, when it is its turn.
+    /// Runs a search on a blocking thread as soon as a permit is free.
     ///
     /// # Errors
-    /// [`Problem::busy`] if too many wait; what the search itself says.
+    /// Returns [`Problem::busy`] if too many searches wait, and the errors of `search`.
     pub async fn run<T: Send + 'static>(
         &self,
         search: impl FnOnce() -> crate::Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (_here, turn) = self.turn().await?;
+        let (_guard, permit) = self.acquire().await?;
         let started = Instant::now();
-        // The turn is over when the search is, whether or not its caller still waits.
-        let answer = super::blocking(move || {
-            let _turn = turn;
+        // The search keeps its permit until it ends, even if its client disconnects.
+        let result = super::blocking(move || {
+            let _permit = permit;
             search()
         });
-        let answer = answer.await;
+        let result = result.await;
         record(Stage::Search, started.elapsed());
-        answer
+        result
     }
 
-    /// Waits for a turn.
-    async fn turn(&self) -> Result<(Here, OwnedSemaphorePermit), Problem> {
+    /// Counts a search as in flight and waits until it may run.
+    async fn acquire(&self) -> Result<(InFlightGuard, OwnedSemaphorePermit), Problem> {
         let started = Instant::now();
-        let waiting = self.here.fetch_add(1, Ordering::Relaxed);
-        let here = Here(Arc::clone(&self.here));
-        if waiting >= self.limit {
+        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let guard = InFlightGuard(Arc::clone(&self.in_flight));
+        if in_flight >= self.limit {
             let limit = self.limit;
             return Err(Problem::busy(format!(
-                "{waiting} searches run or wait, and {limit} may (--max-searches)"
+                "{in_flight} searches run or wait, and at most {limit} may (--max-searches)"
             )));
         }
-        let turn = Arc::clone(&self.running).acquire_owned().await.map_err(Problem::internal)?;
+        let permit = Arc::clone(&self.running).acquire_owned().await.map_err(Problem::internal)?;
         record(Stage::Wait, started.elapsed());
-        Ok((here, turn))
+        Ok((guard, permit))
     }
 }
 
-/// Most hits, and most papers asked about, of a search that takes a few hundred microseconds.
-const FEW: usize = 50;
+/// Maximum number of hits, and of papers in the query, of a search that takes a few hundred microseconds.
+const MAX_QUICK_SIZE: usize = 50;
 
+/// Whether a query takes only a few hundred microseconds.
 fn is_quick(query: &Query, library: &Library) -> bool {
     let papers = query.like.papers.len() + query.unlike.papers.len();
-    let is_small = query.k + query.offset <= FEW && papers <= FEW;
+    let is_small = query.k + query.offset <= MAX_QUICK_SIZE && papers <= MAX_QUICK_SIZE;
     let is_encoded = papers == 0 || !library.lacks_vectors();
-    let is_here = library.folder().is_some() && library.mode(query).is_ok_and(|mode| mode == Mode::Semantic);
-    let is_one = query.examples() == Examples::Mean;
-    is_small && is_encoded && is_here && query.is_plain() && is_one && query.filter == Filter::default()
+    let is_local = library.folder().is_some() && library.mode(query).is_ok_and(|mode| mode == Mode::Semantic);
+    let is_one = query.aggregation() == Aggregation::Mean;
+    is_small && is_encoded && is_local && query.is_plain() && is_one && query.filter == Filter::default()
 }
 
 #[cfg(test)]
@@ -147,12 +166,12 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
-    async fn what_may_not_wait_is_refused_and_what_left_makes_room() {
+    async fn searches_over_the_limit_are_refused_and_disconnected_ones_free_their_place() {
         let searches = Searches {
             running: Arc::new(Semaphore::new(1)),
-            here: Arc::default(),
+            in_flight: Arc::default(),
             limit: 2,
-            rescoring: Arc::new(Semaphore::new(1)),
+            reranking: Arc::new(Semaphore::new(1)),
         };
         let slow = || {
             std::thread::sleep(Duration::from_millis(200));
@@ -171,6 +190,6 @@ mod tests {
         let (first, second, third, fourth) = tokio::join!(first, second, third, fourth);
         assert!(first.is_ok() && second.is_err());
         assert_eq!((third, fourth), (Err(429), 4));
-        assert_eq!(searches.busy(), 0);
+        assert_eq!(searches.in_flight(), 0);
     }
 }

@@ -1,33 +1,34 @@
-//! How long the parts of a request took.
+//! Measures how long the stages of a request take.
 //!
-//! Its own file because handlers, the queue and the layer around all routes meet here: a stage is recorded where it
-//! ends, and told in the answer's `Server-Timing` header and in the metrics.
+//! A stage is recorded where it ends, in a handler or a queue, and reported by the middleware in the response's
+//! `Server-Timing` header and in the metrics.
 
 use std::cell::RefCell;
 use std::fmt::Write;
 use std::time::Duration;
 
 tokio::task_local! {
-    static TIMES: RefCell<Vec<(Stage, Duration)>>;
+    /// The stages that the current task's request has recorded.
+    static STAGE_TIMES: RefCell<Vec<(Stage, Duration)>>;
 }
 
-/// A part of a request.
+/// A stage of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Text to tokens.
+    /// Tokenizing texts.
     Tokenize,
     /// Waiting for the encoder.
     Queue,
-    /// Tokens to vectors, together with the others of a batch.
+    /// Encoding the batches that contain the request's texts.
     Encode,
-    /// Waiting for a thread that searches.
+    /// Waiting for a search permit.
     Wait,
-    /// Vectors to papers.
+    /// Searching.
     Search,
 }
 
 impl Stage {
-    /// As it is called in headers and metrics.
+    /// Name of the stage in headers and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Stage::Tokenize => "tokenize",
@@ -39,19 +40,20 @@ impl Stage {
     }
 }
 
-/// Notes a stage of the request that this task answers; elsewhere, nothing.
+/// Records a stage of the request that the current task handles. Does nothing outside of a request.
 pub fn record(stage: Stage, took: Duration) {
-    let _ = TIMES.try_with(|times| times.borrow_mut().push((stage, took)));
+    let _ = STAGE_TIMES.try_with(|times| times.borrow_mut().push((stage, took)));
 }
 
-/// Runs a request; gives also its stages, in the order in which they first ended.
-pub async fn gather<T>(request: impl Future<Output = T>) -> (T, Vec<(Stage, Duration)>) {
+/// Runs a request. Returns its result and its stages, in the order in which they were first recorded; a stage that was
+/// recorded several times has the sum of its durations.
+pub async fn collect_stages<T>(request: impl Future<Output = T>) -> (T, Vec<(Stage, Duration)>) {
     let run = async {
-        let answer = request.await;
-        (answer, TIMES.with(RefCell::take))
+        let result = request.await;
+        (result, STAGE_TIMES.with(RefCell::take))
     };
-    let (answer, times) = TIMES.scope(RefCell::default(), run).await;
-    // Of many questions in one request, together: a header has only so much room.
+    let (result, times) = STAGE_TIMES.scope(RefCell::default(), run).await;
+    // A batch records a stage for each query; they are summed up to keep the header short.
     let mut stages: Vec<(Stage, Duration)> = Vec::new();
     for (stage, took) in times {
         match stages.iter_mut().find(|(other, _)| *other == stage) {
@@ -59,10 +61,10 @@ pub async fn gather<T>(request: impl Future<Output = T>) -> (T, Vec<(Stage, Dura
             None => stages.push((stage, took)),
         }
     }
-    (answer, stages)
+    (result, stages)
 }
 
-/// The value of a `Server-Timing` header (W3C), in milliseconds.
+/// Returns the value of a `Server-Timing` header (W3C), with durations in milliseconds.
 pub fn server_timing(stages: &[(Stage, Duration)], total: Duration) -> String {
     let mut text = String::new();
     let all = stages.iter().map(|(stage, took)| (stage.name(), *took)).chain([("total", total)]);
@@ -79,14 +81,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn stages_are_those_of_the_request_they_belong_to() {
+    async fn concurrent_requests_record_their_own_stages() {
         let request = |stage| async move {
             record(stage, Duration::from_micros(500));
             tokio::task::yield_now().await;
             record(stage, Duration::from_millis(1));
         };
         let (((), one), ((), other)) =
-            tokio::join!(gather(request(Stage::Queue)), gather(request(Stage::Search)));
+            tokio::join!(collect_stages(request(Stage::Queue)), collect_stages(request(Stage::Search)));
         assert_eq!((one[0].0, other[0].0), (Stage::Queue, Stage::Search));
         assert_eq!(server_timing(&one, Duration::from_millis(2)), "queue;dur=1.500, total;dur=2.000");
         record(Stage::Encode, Duration::ZERO);

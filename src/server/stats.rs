@@ -1,4 +1,4 @@
-//! `GET /v1/stats`: what is served.
+//! `GET /v1/stats`: numbers of papers and vectors, the state of the index, and the model.
 
 use super::problem::Problem;
 use super::{App, blocking};
@@ -9,61 +9,61 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// What a library holds.
+/// Statistics of a library.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Stats {
     /// Papers in the catalog.
     papers: usize,
-    /// Vectors in the space, one a distinct text.
+    /// Stored vectors, one for each distinct text.
     vectors: usize,
-    /// Papers that have no vector yet.
+    /// Papers without a vector.
     without_vector: usize,
-    /// The index.
+    /// State of the index.
     index: IndexStats,
-    /// Where the papers are, if that is no data folder.
+    /// Address of the search engine that holds the papers; left out if they are in a data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<String>,
     /// The model's name.
     model: String,
-    /// The space's fingerprint.
+    /// Fingerprint of the vector store.
     fingerprint: String,
-    /// Length of the vectors.
+    /// Dimension of the vectors.
     dimension: usize,
-    /// What is to take the place of this model, if anything.
+    /// The model that will replace this one; left out if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<NextStats>,
 }
 
-/// What an index is made of.
+/// Statistics of an index.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct IndexStats {
-    /// Segments there are.
+    /// Number of segments.
     segments: usize,
-    /// Vectors in them.
+    /// Vectors in segments.
     indexed: usize,
-    /// Those of them that walks did not find, and do since they were linked again.
+    /// Vectors in segments that graph search could not reach and that were linked again.
     repaired: usize,
-    /// Those of them that walks do not find, and that are compared with every query instead.
-    stragglers: usize,
-    /// Vectors that are in no segment yet.
+    /// Vectors in segments that graph search cannot reach and that are compared with every query instead.
+    unreachable: usize,
+    /// Vectors that are not in a segment yet.
     waiting: usize,
 }
 
-/// How far the space of a next model is.
+/// Progress of embedding all papers with the next model.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NextStats {
     /// The model's name.
     model: String,
-    /// The space's fingerprint.
+    /// Fingerprint of the vector store.
     fingerprint: String,
-    /// Vectors in the space so far, one a distinct text.
+    /// Vectors stored so far, one for each distinct text.
     vectors: usize,
 }
 
 impl From<likewise_index::IndexStats> for IndexStats {
     fn from(stats: likewise_index::IndexStats) -> IndexStats {
-        let likewise_index::IndexStats { segments, indexed, repaired, stragglers, waiting } = stats;
-        IndexStats { segments, indexed, repaired, stragglers, waiting }
+        let likewise_index::IndexStats { segments, indexed, repaired, unreachable, waiting } = stats;
+        IndexStats { segments, indexed, repaired, unreachable, waiting }
     }
 }
 
@@ -82,7 +82,7 @@ impl From<search::Stats> for Stats {
     }
 }
 
-/// What is served.
+/// Returns the numbers of papers and vectors, the state of the index, and the model.
 #[utoipa::path(get, path = "/v1/stats", tag = "operations", responses(
     (status = 200, description = "Papers, vectors, index and model", body = Stats),
 ))]

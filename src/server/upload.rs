@@ -1,22 +1,22 @@
-//! `POST /v1/papers`: papers that are added, or replace those they were.
+//! `POST /v1/papers`: adds papers, or replaces those with the same id.
 //!
-//! Its own file because a body may be larger than memory: it is read a line at a time, and written a chunk at a time, so
-//! neither a long dump nor a slow client costs more than a chunk. What was written stays written, whatever follows.
+//! A body can be larger than memory: it is read line by line and written in chunks, so a long upload or a slow client
+//! never takes more memory than a chunk. A chunk that was written stays written, even if the rest of the upload fails.
 
 use super::App;
-use super::body::{Params, check_encoding, unreadable, without_mark};
-use super::dialect::ErrorBody;
+use super::body::{Params, check_encoding, read_error, without_bom};
+use super::error_format::ErrorBody;
 use super::options::ServerOptions;
 use super::problem::Problem;
-use super::shapes;
-use super::writes::{TitleOnly, Write, Wrote};
+use super::schemas;
+use super::writes::{Write, WriteOutcome};
 use crate::ingest::Counts;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use likewise_papers::dump::{Entry, Unread, entry_of_json, objects_of, read_json};
+use likewise_papers::dump::{Entry, Warnings, entry_from_json, paper_objects, parse_json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -24,104 +24,105 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-/// Papers written at once.
-const CHUNK: usize = 256;
+/// Number of papers that are written at once.
+const CHUNK_PAPERS: usize = 256;
 
-/// Between two tries to write while others do.
-const TURN: Duration = Duration::from_millis(100);
+/// Interval between attempts to write while the writer is busy.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Refused entries that are told of one by one; all are counted.
-const MOST_TOLD: usize = 100;
+/// Maximum number of refused entries that are listed with their reasons; all are counted.
+const MAX_LISTED_PROBLEMS: usize = 100;
 
-/// What may be said about an upload.
+/// Query parameters of an upload.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct UploadParams {
-    /// Take papers without an abstract too, by their titles.
+    /// Also accept papers without an abstract; their titles are embedded.
     #[serde(default)]
     #[param(default = false)]
     title_only: bool,
 }
 
-/// A paper, as [`shapes::paper`] has it.
-pub struct PaperIn;
+/// A paper in the request; [`schemas::paper`] is its schema.
+pub struct PaperInput;
 
-impl PartialSchema for PaperIn {
+impl PartialSchema for PaperInput {
     fn schema() -> RefOr<Schema> {
-        shapes::paper().into()
+        schemas::paper().into()
     }
 }
 
-impl ToSchema for PaperIn {}
+impl ToSchema for PaperInput {}
 
-/// What became of an upload's entries.
+/// The result of an upload: how many of its entries were added, refused, and so on.
 #[derive(Debug, Default, Serialize, ToSchema)]
-pub struct Uploaded {
-    /// Entries there were.
+pub struct UploadReport {
+    /// Entries in the upload.
     read: u64,
-    /// Papers that were not here.
+    /// New papers.
     added: u64,
-    /// Papers that were here, and something about them was different.
+    /// Papers that were in the library and have changed.
     replaced: u64,
-    /// Papers that were here by another record.
-    folded: u64,
-    /// Papers that were here, the same in every field.
+    /// Papers that were merged with another record of the same paper.
+    merged: u64,
+    /// Papers that were in the library with the same fields.
     unchanged: u64,
-    /// Papers that an entry with `"deleted": true` took out.
+    /// Papers deleted by an entry with `"deleted": true`.
     deleted: u64,
-    /// Papers left out because they have no abstract.
+    /// Papers that were left out because they have no abstract.
     without_abstract: u64,
-    /// Papers whose text the model cannot read: they are found by their words only.
+    /// Papers whose text the model cannot encode; only lexical search finds them.
     without_vector: u64,
-    /// Entries that are no papers.
+    /// Entries that were refused because they cannot be read as papers.
     refused: u64,
-    /// The first of them, and why.
-    problems: Vec<Refusal>,
-    /// What was not read of the papers that were taken: fields that could not be, by kind, how often, and the first.
+    /// The first refused entries, with the reasons.
+    problems: Vec<RefusedEntry>,
+    /// Fields of accepted papers that could not be read, by kind, each with the number of times and the first paper.
     not_read: Vec<String>,
 }
 
-/// An entry that is no paper.
+/// A refused entry.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Refusal {
-    /// Its number among all that are not blank, from 1.
+pub struct RefusedEntry {
+    /// Number of the entry in the upload, from 1; blank lines are not counted.
     entry: u64,
-    /// What was got and wanted.
+    /// Why the entry was refused.
     reason: String,
 }
 
-/// Adds papers, or replaces those they were: a JSON object, a list of them, or JSON Lines of any length. When the answer
-/// comes, they are on the disk and are found. Entries that are no papers are told of and left out.
+/// Adds papers, or replaces those with the same id. The body is a JSON object, a list of objects, or JSON Lines of any
+/// length. When the response arrives, the papers are on disk and can be found. Entries that are not papers are refused,
+/// reported and left out.
 #[utoipa::path(post, path = "/v1/papers", tag = "papers", params(UploadParams),
-    request_body(content((PaperIn = "application/json"), (String = "application/x-ndjson"))),
+    request_body(content((PaperInput = "application/json"), (String = "application/x-ndjson"))),
     responses(
-        (status = 200, description = "What became of them", body = Uploaded),
-        (status = 400, description = "The body ended too early", body = ErrorBody),
-        (status = 401, description = "The key is missing or not known", body = ErrorBody),
-        (status = 403, description = "The key may only read, or there is none and the request is from elsewhere", body = ErrorBody),
-        (status = 409, description = "Another process is writing", body = ErrorBody),
-        (status = 422, description = "There is no paper in it, or a parameter is wrong", body = ErrorBody),
+        (status = 200, description = "How many entries were added, replaced, refused and so on", body = UploadReport),
+        (status = 400, description = "The body is incomplete", body = ErrorBody),
+        (status = 401, description = "The key is missing or unknown", body = ErrorBody),
+        (status = 403, description = "The key may only read, or the server has no write key and the request is not from this machine", body = ErrorBody),
+        (status = 409, description = "Another process is writing to the data folder", body = ErrorBody),
+        (status = 422, description = "The body has no papers, or a parameter is invalid", body = ErrorBody),
     ))]
 pub async fn upload(
     State(app): State<App>,
     Params(params): Params<UploadParams>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Uploaded>, Problem> {
+) -> Result<Json<UploadReport>, Problem> {
     app.service()?;
     check_encoding(&headers)?;
     let mut upload = Upload::new(&app, params.title_only);
-    let lines = Lines::new(body, app.options());
-    match upload.all(lines).await {
+    let lines = BodyLines::new(body, app.options());
+    match upload.read_all(lines).await {
         Ok(()) => upload.finish().await.map(Json),
-        // What was written stays, and whoever sent it has to know.
-        Err(problem) if upload.answer.read > 0 => {
-            let Uploaded { read, added, replaced, .. } = &upload.answer;
-            let waiting = upload.waiting.len();
-            Err(problem.and(&format!(
-                "of {read} entries that came before, {added} were added and {replaced} replaced, and the last {waiting} not \
-                 written; sending all again changes nothing twice"
+        // Chunks that were written stay written, so the error reports them.
+        Err(problem) if upload.report.read > 0 => {
+            let UploadReport { read, added, replaced, .. } = &upload.report;
+            let pending = upload.pending.len();
+            Err(problem.with_note(&format!(
+                "of the {read} entries before that, {added} were added, {replaced} were replaced and the last {pending} were not \
+                 written; the whole upload can safely be sent again"
             )))
         }
         Err(problem) => Err(problem),
@@ -129,102 +130,116 @@ pub async fn upload(
 }
 
 /// A line of a body.
-enum Line {
-    Whole(Vec<u8>),
-    /// It has more bytes than one may have.
+enum BodyLine {
+    Complete(Vec<u8>),
+    /// The line has more than `max_body_bytes` bytes.
     TooLong,
 }
 
-/// The lines of a body, as they come.
-struct Lines<'a> {
+/// Reads the lines of a body as they arrive.
+struct BodyLines<'a> {
     body: Limited<Body>,
     options: &'a ServerOptions,
-    /// What has come of the next lines.
-    rest: Vec<u8>,
-    /// How much of it was looked at for the end of a line, and how much was taken.
-    seen: usize,
-    taken: usize,
-    is_over: bool,
-    /// Whether what comes belongs to a line that is too long.
-    is_long: bool,
+    /// Bytes that have arrived and are not yet discarded.
+    buffer: Vec<u8>,
+    /// Position in `buffer` up to which it has been searched for the end of a line.
+    searched: usize,
+    /// Position in `buffer` up to which lines have been returned.
+    returned: usize,
+    /// Whether the body has ended.
+    is_finished: bool,
+    /// Whether the current line is too long; its bytes are discarded.
+    is_too_long: bool,
 }
 
-impl<'a> Lines<'a> {
-    fn new(body: Body, options: &'a ServerOptions) -> Lines<'a> {
+impl<'a> BodyLines<'a> {
+    fn new(body: Body, options: &'a ServerOptions) -> BodyLines<'a> {
         let body = Limited::new(body, options.max_upload_bytes);
-        Lines { body, options, rest: Vec::new(), seen: 0, taken: 0, is_over: false, is_long: false }
+        BodyLines {
+            body,
+            options,
+            buffer: Vec::new(),
+            searched: 0,
+            returned: 0,
+            is_finished: false,
+            is_too_long: false,
+        }
     }
 
-    /// The next line, or what is left at the end.
-    async fn next(&mut self) -> Result<Option<Line>, Problem> {
+    /// Returns the next line; the last one need not end with a line break. `None`: the body has ended.
+    async fn next(&mut self) -> Result<Option<BodyLine>, Problem> {
         loop {
-            if let Some(end) = memchr::memchr(b'\n', &self.rest[self.seen..]) {
-                let line = self.rest[self.taken..self.seen + end].to_vec();
-                self.taken = self.seen + end + 1;
-                self.seen = self.taken;
-                let is_long = std::mem::take(&mut self.is_long) || line.len() > self.options.max_body_bytes;
-                return Ok(Some(if is_long { Line::TooLong } else { Line::Whole(line) }));
+            if let Some(end) = memchr::memchr(b'\n', &self.buffer[self.searched..]) {
+                let line = self.buffer[self.returned..self.searched + end].to_vec();
+                self.returned = self.searched + end + 1;
+                self.searched = self.returned;
+                let is_too_long =
+                    std::mem::take(&mut self.is_too_long) || line.len() > self.options.max_body_bytes;
+                return Ok(Some(if is_too_long { BodyLine::TooLong } else { BodyLine::Complete(line) }));
             }
-            self.rest.drain(..self.taken);
-            (self.taken, self.seen) = (0, self.rest.len());
-            if self.rest.len() > self.options.max_body_bytes {
-                (self.rest, self.seen, self.is_long) = (Vec::new(), 0, true);
+            self.buffer.drain(..self.returned);
+            (self.returned, self.searched) = (0, self.buffer.len());
+            if self.buffer.len() > self.options.max_body_bytes {
+                (self.buffer, self.searched, self.is_too_long) = (Vec::new(), 0, true);
             }
-            if self.is_over {
-                let rest = std::mem::take(&mut self.rest);
-                self.seen = 0;
-                return Ok(match std::mem::take(&mut self.is_long) {
-                    true => Some(Line::TooLong),
-                    false => (!rest.is_empty()).then_some(Line::Whole(rest)),
+            if self.is_finished {
+                let line = std::mem::take(&mut self.buffer);
+                self.searched = 0;
+                return Ok(match std::mem::take(&mut self.is_too_long) {
+                    true => Some(BodyLine::TooLong),
+                    false => (!line.is_empty()).then_some(BodyLine::Complete(line)),
                 });
             }
-            match self.piece().await? {
-                Some(piece) => self.rest.extend_from_slice(&piece),
-                None => self.is_over = true,
+            match self.receive().await? {
+                Some(bytes) => self.buffer.extend_from_slice(&bytes),
+                None => self.is_finished = true,
             }
         }
     }
 
-    async fn piece(&mut self) -> Result<Option<Bytes>, Problem> {
+    /// Receives the next bytes of the body. `None`: the body has ended.
+    async fn receive(&mut self) -> Result<Option<Bytes>, Problem> {
         let limit = self.options.body_timeout;
         let frame = tokio::time::timeout(limit, self.body.frame()).await;
-        let frame = frame.map_err(|_| Problem::slow(limit, "nothing more came for"))?;
-        let wrong =
-            |error| unreadable(&axum::Error::new(error), self.options.max_upload_bytes, "--max-upload-bytes");
-        Ok(frame.transpose().map_err(wrong)?.and_then(|frame| frame.into_data().ok()))
+        let frame = frame.map_err(|_| Problem::slow_body(limit, "nothing more arrived for"))?;
+        let problem =
+            |error| read_error(&axum::Error::new(error), self.options.max_upload_bytes, "--max-upload-bytes");
+        Ok(frame.transpose().map_err(problem)?.and_then(|frame| frame.into_data().ok()))
     }
 }
 
-/// An upload, as far as it has come.
+/// The state of an upload that is being read.
 struct Upload<'a> {
     app: &'a App,
-    title_only: TitleOnly,
-    waiting: Vec<Entry>,
-    answer: Uploaded,
-    /// Lines that are no JSON alone: a body that is one object or list over several lines.
-    several: Vec<u8>,
-    unread: Unread,
+    title_only: bool,
+    /// Entries that were read and not yet written.
+    pending: Vec<Entry>,
+    report: UploadReport,
+    /// Lines that are not valid JSON by themselves: the start of an object or list that spans several lines.
+    multi_line: Vec<u8>,
+    warnings: Warnings,
 }
 
 impl<'a> Upload<'a> {
-    fn new(app: &'a App, title_only: TitleOnly) -> Upload<'a> {
-        let (waiting, answer, several) = (Vec::new(), Uploaded::default(), Vec::new());
-        Upload { app, title_only, waiting, answer, several, unread: Unread::default() }
+    fn new(app: &'a App, title_only: bool) -> Upload<'a> {
+        let (pending, report, multi_line) = (Vec::new(), UploadReport::default(), Vec::new());
+        Upload { app, title_only, pending, report, multi_line, warnings: Warnings::default() }
     }
 
-    async fn all(&mut self, mut lines: Lines<'_>) -> Result<(), Problem> {
-        let most = self.app.options().max_body_bytes;
+    /// Reads all lines, and writes all chunks but the last.
+    async fn read_all(&mut self, mut lines: BodyLines<'_>) -> Result<(), Problem> {
+        let max = self.app.options().max_body_bytes;
         let mut is_first = true;
         while let Some(line) = lines.next().await? {
             match line {
-                Line::Whole(line) if is_first => self.line(without_mark(&line)).await?,
-                Line::Whole(line) => self.line(&line).await?,
-                // It may be all there is: a list on one line.
-                Line::TooLong if self.answer.read == 0 => {
-                    return Err(Problem::too_large(most, "--max-body-bytes, of one line"));
+                BodyLine::Complete(line) if is_first => self.read_line(without_bom(&line)).await?,
+                BodyLine::Complete(line) => self.read_line(&line).await?,
+                // The line can be the whole body, such as a list on one line.
+                BodyLine::TooLong if self.report.read == 0 => {
+                    return Err(Problem::too_large(max, "--max-body-bytes, per line"));
                 }
-                Line::TooLong => {
-                    self.refuse(format!("it is longer than {most} bytes (--max-body-bytes, of one line)"))
+                BodyLine::TooLong => {
+                    self.refuse(format!("a line must be at most {max} bytes (--max-body-bytes)"))
                 }
             }
             is_first = false;
@@ -232,74 +247,79 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    async fn line(&mut self, line: &[u8]) -> Result<(), Problem> {
+    async fn read_line(&mut self, line: &[u8]) -> Result<(), Problem> {
         let line = line.trim_ascii();
-        if line.is_empty() && self.several.is_empty() {
+        if line.is_empty() && self.multi_line.is_empty() {
             return Ok(());
         }
-        if !self.several.is_empty() {
-            if !self.are_lines(line) {
-                return self.one_of_several(line);
+        if !self.multi_line.is_empty() {
+            if !self.is_json_lines(line) {
+                return self.add_to_multi_line(line);
             }
-            for torn in std::mem::take(&mut self.several).split(|byte| *byte == b'\n') {
-                self.json(torn, false).await?;
+            for incomplete in std::mem::take(&mut self.multi_line).split(|byte| *byte == b'\n') {
+                self.read_json_line(incomplete, false).await?;
             }
         }
-        self.json(line, true).await
+        self.read_json_line(line, true).await
     }
 
-    /// Whether what looked like one object over several lines is a line that was torn, with others after it: no part of an
-    /// object is a paper itself.
-    fn are_lines(&self, next: &[u8]) -> bool {
-        let is_entry = |value: Value| entry_of_json(value, &Unread::default()).is_ok();
-        self.several.starts_with(b"{") && serde_json::from_slice(next).is_ok_and(is_entry)
+    /// Whether the body is JSON Lines with an incomplete line, although it looked like one object over several lines:
+    /// that is so if the next line is a paper by itself, because no part of an object is.
+    fn is_json_lines(&self, next: &[u8]) -> bool {
+        let is_entry = |value: Value| entry_from_json(value, &Warnings::default()).is_ok();
+        self.multi_line.starts_with(b"{") && serde_json::from_slice(next).is_ok_and(is_entry)
     }
 
-    /// What a line says, which is more than one line if it `may_go_on`.
-    async fn json(&mut self, line: &[u8], may_go_on: bool) -> Result<(), Problem> {
+    /// Reads the JSON values of a line. An incomplete first line can be the start of a value that spans several lines
+    /// if `can_continue`; otherwise it is refused.
+    async fn read_json_line(&mut self, line: &[u8], can_continue: bool) -> Result<(), Problem> {
         if line.is_empty() {
             return Ok(());
         }
-        match read_json(line, &self.unread) {
-            Ok(Value::Array(list)) if self.answer.read == 0 => {
+        match parse_json(line, &self.warnings) {
+            Ok(Value::Array(list)) if self.report.read == 0 => {
                 for value in list {
-                    self.value(value).await?;
+                    self.add_value(value).await?;
                 }
                 Ok(())
             }
             Ok(value) => {
-                for value in objects_of(value) {
-                    self.value(value).await?;
+                for value in paper_objects(value) {
+                    self.add_value(value).await?;
                 }
                 Ok(())
             }
-            Err(error) if error.is_eof() && may_go_on && self.answer.read == 0 => self.one_of_several(line),
+            Err(error) if error.is_eof() && can_continue && self.report.read == 0 => {
+                self.add_to_multi_line(line)
+            }
             Err(error) => {
-                self.refuse(format!("no JSON: {error}"));
+                self.refuse(format!("the line is not valid JSON: {error}"));
                 Ok(())
             }
         }
     }
 
-    fn one_of_several(&mut self, line: &[u8]) -> Result<(), Problem> {
-        self.several.extend_from_slice(line);
-        self.several.push(b'\n');
-        let most = self.app.options().max_body_bytes;
-        if self.several.len() > most {
+    /// Adds a line to a value that spans several lines.
+    fn add_to_multi_line(&mut self, line: &[u8]) -> Result<(), Problem> {
+        self.multi_line.extend_from_slice(line);
+        self.multi_line.push(b'\n');
+        let max = self.app.options().max_body_bytes;
+        if self.multi_line.len() > max {
             return Err(Problem::too_large(
-                most,
-                "--max-body-bytes, of one JSON value; JSON Lines may be longer",
+                max,
+                "--max-body-bytes, for one JSON value; JSON Lines can be longer",
             ));
         }
         Ok(())
     }
 
-    async fn value(&mut self, value: Value) -> Result<(), Problem> {
-        match entry_of_json(value, &self.unread) {
+    /// Adds an entry, and writes a chunk when it is full.
+    async fn add_value(&mut self, value: Value) -> Result<(), Problem> {
+        match entry_from_json(value, &self.warnings) {
             Ok(entry) => {
-                self.answer.read += 1;
-                self.waiting.push(entry);
-                if self.waiting.len() >= CHUNK { self.write().await } else { Ok(()) }
+                self.report.read += 1;
+                self.pending.push(entry);
+                if self.pending.len() >= CHUNK_PAPERS { self.write().await } else { Ok(()) }
             }
             Err(reason) => {
                 self.refuse(reason);
@@ -309,93 +329,97 @@ impl<'a> Upload<'a> {
     }
 
     fn refuse(&mut self, reason: String) {
-        self.answer.read += 1;
-        self.answer.refused += 1;
-        if self.answer.problems.len() < MOST_TOLD {
-            self.answer.problems.push(Refusal { entry: self.answer.read, reason });
+        self.report.read += 1;
+        self.report.refused += 1;
+        if self.report.problems.len() < MAX_LISTED_PROBLEMS {
+            self.report.problems.push(RefusedEntry { entry: self.report.read, reason });
         }
     }
 
+    /// Writes the pending entries.
     async fn write(&mut self) -> Result<(), Problem> {
-        if self.waiting.is_empty() {
+        if self.pending.is_empty() {
             return Ok(());
         }
-        let entries = std::mem::take(&mut self.waiting);
-        if let Wrote::Put(counts, without_vector) = self.write_in_time(entries).await? {
+        let entries = std::mem::take(&mut self.pending);
+        if let WriteOutcome::Put { counts, unreadable } = self.write_with_retries(entries).await? {
             self.count(counts);
-            without_vector
-                .iter()
-                .for_each(|paper| self.unread.note("text that the model cannot read", paper));
+            unreadable.iter().for_each(|paper| self.warnings.add("text that the model cannot read", paper));
         }
         Ok(())
     }
 
-    /// Whoever has begun is not sent away in the middle because others write, too: they take turns.
-    async fn write_in_time(&self, entries: Vec<Entry>) -> Result<Wrote, Problem> {
-        let has_begun = self.answer.read > (entries.len() as u64 + self.answer.refused);
+    /// Writes entries. After the first chunk, a busy writer does not fail the upload: the write is retried for up to
+    /// `body_timeout`.
+    async fn write_with_retries(&self, entries: Vec<Entry>) -> Result<WriteOutcome, Problem> {
+        let has_written = self.report.read > (entries.len() as u64 + self.report.refused);
         let started = Instant::now();
         loop {
-            let write = Write::Put(entries.clone(), self.title_only);
-            // Another model may have taken over since the last chunk.
+            let write = Write::Put { entries: entries.clone(), title_only: self.title_only };
+            // Get the service for each attempt: the server may have switched to another model since the last chunk.
             let outcome = self.app.service()?.writes.write(write).await;
-            let may_wait = has_begun && started.elapsed() < self.app.options().body_timeout;
+            let can_retry = has_written && started.elapsed() < self.app.options().body_timeout;
             match outcome {
-                Err(problem) if may_wait && is_for_a_while(&problem) => tokio::time::sleep(TURN).await,
+                Err(problem) if can_retry && is_temporary(&problem) => {
+                    tokio::time::sleep(RETRY_INTERVAL).await
+                }
                 outcome => return outcome,
             }
         }
     }
 
     fn count(&mut self, counts: Counts) {
-        let answer = &mut self.answer;
-        answer.added += counts.added;
-        answer.replaced += counts.replaced;
-        answer.folded += counts.folded;
-        answer.unchanged += counts.unchanged;
-        answer.deleted += counts.deleted;
-        answer.without_abstract += counts.without_abstract;
-        answer.without_vector += counts.without_vector;
-        answer.refused += counts.refused;
+        let report = &mut self.report;
+        report.added += counts.added;
+        report.replaced += counts.replaced;
+        report.merged += counts.merged;
+        report.unchanged += counts.unchanged;
+        report.deleted += counts.deleted;
+        report.without_abstract += counts.without_abstract;
+        report.without_vector += counts.without_vector;
+        report.refused += counts.refused;
     }
 
-    async fn finish(mut self) -> Result<Uploaded, Problem> {
-        if !self.several.is_empty() {
-            let several = std::mem::take(&mut self.several);
-            match read_json(&several, &self.unread) {
+    /// Reads a value that spans several lines, writes the last chunk and returns the report.
+    async fn finish(mut self) -> Result<UploadReport, Problem> {
+        if !self.multi_line.is_empty() {
+            let json = std::mem::take(&mut self.multi_line);
+            match parse_json(&json, &self.warnings) {
                 Ok(Value::Array(list)) => {
                     for value in list {
-                        self.value(value).await?;
+                        self.add_value(value).await?;
                     }
                 }
                 Ok(value) => {
-                    for value in objects_of(value) {
-                        self.value(value).await?;
+                    for value in paper_objects(value) {
+                        self.add_value(value).await?;
                     }
                 }
                 Err(error) => return Err(Problem::malformed(format!("body: {error}"))),
             }
         }
         self.write().await?;
-        let mut answer = self.answer;
-        answer.not_read = self.unread.lines();
-        match answer.problems.first() {
-            // Nothing was written, so this is no success; of several, each has its reason.
-            Some(first) if answer.refused == answer.read => {
+        let mut report = self.report;
+        report.not_read = self.warnings.lines();
+        match report.problems.first() {
+            // Nothing was written, so the upload failed. The message has the reason for the first entry.
+            Some(first) if report.refused == report.read => {
                 let (entry, reason) = (first.entry, &first.reason);
                 Err(Problem::invalid(format!(
-                    "body: no paper in {} entries; entry {entry}: {reason}",
-                    answer.read
+                    "body: none of the {} entries is a paper; entry {entry}: {reason}",
+                    report.read
                 )))
             }
-            None if answer.read == 0 => Err(Problem::invalid(
-                "body: got no papers, wanted a JSON object with title and abstract, a list of them, or JSON Lines",
+            None if report.read == 0 => Err(Problem::invalid(
+                "body must be a JSON object with title and abstract, a list of such objects, or JSON Lines (got no papers)",
             )),
-            _ => Ok(answer),
+            _ => Ok(report),
         }
     }
 }
 
-/// Whether it soon goes on: that another writes, or too much waits, or another model takes over. A disk stays full.
-fn is_for_a_while(problem: &Problem) -> bool {
+/// Whether a write can succeed soon: another process is writing, the queue is full, or the server is switching to
+/// another model. A full disk is not temporary.
+fn is_temporary(problem: &Problem) -> bool {
     problem.retry_after.is_some() && problem.status != StatusCode::INSUFFICIENT_STORAGE
 }

@@ -1,10 +1,10 @@
-//! Answers as they are shown: which fields of each paper, and in which format.
+//! Papers and search results in responses: the requested fields of each paper, as JSON or in an export format.
 //!
-//! Its own file because every route of ours that answers with papers shows them alike.
+//! Shared by all routes under `/v1` that return papers.
 
 use super::body::Params;
 use super::problem::Problem;
-use super::ranking::{Diversity, Parts, TextRead, Why};
+use super::ranking::{Diversity, Explanation, ScoreDetails, TextUsage};
 use super::service::Service;
 use crate::search::{self, Answer, Hit};
 use axum::Json;
@@ -18,8 +18,8 @@ use utoipa::{IntoParams, ToSchema};
 
 /// A field of a paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Field {
+#[serde(rename_all = "snake_case")]
+pub enum PaperField {
     Id,
     Title,
     Abstract,
@@ -29,53 +29,54 @@ pub enum Field {
     Venue,
     Source,
     Url,
-    Also,
+    AlternateIds,
     Withdrawn,
-    /// Its vector, which no answer has unless it is named.
+    /// The embedding; only in the response if it is requested.
     Embedding,
 }
 
-const ALL: [Field; 11] = [
-    Field::Id,
-    Field::Title,
-    Field::Abstract,
-    Field::Authors,
-    Field::Published,
-    Field::Categories,
-    Field::Venue,
-    Field::Source,
-    Field::Url,
-    Field::Also,
-    Field::Withdrawn,
+/// The fields in a response that requests none: all except the embedding.
+const DEFAULT_FIELDS: [PaperField; 11] = [
+    PaperField::Id,
+    PaperField::Title,
+    PaperField::Abstract,
+    PaperField::Authors,
+    PaperField::Published,
+    PaperField::Categories,
+    PaperField::Venue,
+    PaperField::Source,
+    PaperField::Url,
+    PaperField::AlternateIds,
+    PaperField::Withdrawn,
 ];
 
-/// The fields of papers that are wanted; all, if none is named.
+/// The fields of papers in a response.
 #[derive(Debug, Clone, Default)]
-pub struct Fields(Vec<Field>);
+pub struct PaperFields(Vec<PaperField>);
 
-impl Fields {
-    /// Those that are named.
-    pub fn of(named: Option<Vec<Field>>) -> Fields {
-        let mut fields: Vec<Field> = Vec::new();
-        for field in named.unwrap_or_default() {
+impl PaperFields {
+    /// Returns the requested fields, without repetitions. `None` or empty: the default ones.
+    pub fn of(requested: Option<Vec<PaperField>>) -> PaperFields {
+        let mut fields: Vec<PaperField> = Vec::new();
+        for field in requested.unwrap_or_default() {
             if !fields.contains(&field) {
                 fields.push(field);
             }
         }
-        Fields(if fields.is_empty() { ALL.into() } else { fields })
+        PaperFields(if fields.is_empty() { DEFAULT_FIELDS.into() } else { fields })
     }
 
-    /// Whether a field is one of them.
-    pub fn have(&self, field: Field) -> bool {
+    /// Whether a field is among them.
+    pub fn contains(&self, field: PaperField) -> bool {
         self.0.contains(&field)
     }
 }
 
-/// A paper, with the fields that were asked for.
+/// A paper with the fields to serialise.
 #[derive(Debug)]
 pub struct View {
     paper: Paper,
-    fields: Vec<Field>,
+    fields: Vec<PaperField>,
     embedding: Option<Vec<f32>>,
 }
 
@@ -85,28 +86,28 @@ impl Serialize for View {
         let paper = &self.paper;
         for field in &self.fields {
             match field {
-                Field::Id => map.serialize_entry("id", &paper.id)?,
-                Field::Title => map.serialize_entry("title", &paper.title)?,
-                Field::Abstract => map.serialize_entry("abstract", &paper.r#abstract)?,
-                Field::Authors => map.serialize_entry("authors", &paper.authors)?,
-                Field::Published => map.serialize_entry("published", &paper.published)?,
-                Field::Categories => map.serialize_entry("categories", &paper.categories)?,
-                Field::Venue => map.serialize_entry("venue", &paper.venue)?,
-                Field::Source => map.serialize_entry("source", &paper.source)?,
-                Field::Url => map.serialize_entry("url", &paper.url)?,
-                Field::Also => map.serialize_entry("also", &paper.also)?,
-                Field::Withdrawn => map.serialize_entry("withdrawn", &paper.withdrawn)?,
-                Field::Embedding => map.serialize_entry("embedding", &self.embedding)?,
+                PaperField::Id => map.serialize_entry("id", &paper.id)?,
+                PaperField::Title => map.serialize_entry("title", &paper.title)?,
+                PaperField::Abstract => map.serialize_entry("abstract", &paper.r#abstract)?,
+                PaperField::Authors => map.serialize_entry("authors", &paper.authors)?,
+                PaperField::Published => map.serialize_entry("published", &paper.published)?,
+                PaperField::Categories => map.serialize_entry("categories", &paper.categories)?,
+                PaperField::Venue => map.serialize_entry("venue", &paper.venue)?,
+                PaperField::Source => map.serialize_entry("source", &paper.source)?,
+                PaperField::Url => map.serialize_entry("url", &paper.url)?,
+                PaperField::AlternateIds => map.serialize_entry("alternate_ids", &paper.alternate_ids)?,
+                PaperField::Withdrawn => map.serialize_entry("withdrawn", &paper.withdrawn)?,
+                PaperField::Embedding => map.serialize_entry("embedding", &self.embedding)?,
             }
         }
         map.end()
     }
 }
 
-/// A paper; fields that were not asked for are absent.
+/// A paper. Fields that were not requested are absent.
 #[derive(ToSchema)]
 #[schema(as = PaperView)]
-#[expect(dead_code, reason = "it is the schema of `View`, which writes itself")]
+#[expect(dead_code, reason = "it is the schema of `View`, which has its own `Serialize`")]
 pub struct ViewSchema {
     /// Normalised id.
     #[schema(example = "9901.00001")]
@@ -124,22 +125,22 @@ pub struct ViewSchema {
     categories: Option<Vec<String>>,
     /// Conference or journal.
     venue: Option<String>,
-    /// Which dump it is from.
+    /// The source (dump) that it comes from.
     source: Option<String>,
-    /// Where to read it.
+    /// Address of the paper.
     url: Option<String>,
     /// Other ids of the same paper.
-    also: Option<Vec<String>>,
-    /// Whether it was taken back.
+    alternate_ids: Option<Vec<String>>,
+    /// Whether the paper was withdrawn.
     withdrawn: Option<bool>,
-    /// Its vector, of length 1.
+    /// The embedding, a vector of norm 1; null if the paper has none yet.
     embedding: Option<Vec<f32>>,
 }
 
 impl Service {
-    /// Shows papers.
-    pub async fn views(&self, papers: Vec<Paper>, fields: &Fields) -> Result<Vec<View>, Problem> {
-        let embeddings = if fields.have(Field::Embedding) {
+    /// Prepares papers for a response, with their embeddings if these are requested.
+    pub async fn views(&self, papers: Vec<Paper>, fields: &PaperFields) -> Result<Vec<View>, Problem> {
+        let embeddings = if fields.contains(PaperField::Embedding) {
             self.vectors(&papers).await?
         } else {
             vec![None; papers.len()]
@@ -148,126 +149,126 @@ impl Service {
         Ok(papers.into_iter().zip(embeddings).map(view).collect())
     }
 
-    /// Shows an answer.
-    pub async fn found(
+    /// Converts an answer of the search to a response. `started` is when the request began.
+    pub async fn search_response(
         &self,
         mut answer: Answer,
-        fields: &Fields,
+        fields: &PaperFields,
         started: Instant,
-    ) -> Result<Found, Problem> {
+    ) -> Result<SearchResponse, Problem> {
         let papers = answer.hits.iter_mut().map(|hit| std::mem::take(&mut hit.paper)).collect();
         let views = self.views(papers, fields).await?;
         let hit = |(hit, paper): (Hit, View)| {
-            let Hit { rank, score, chance, parts, nearly_the_same, why, .. } = hit;
-            let (parts, why) = (parts.map(Into::into), why.map(Into::into));
-            FoundHit { rank, score, chance, parts, nearly_the_same, why, paper }
+            let Hit { rank, score, probability, parts, near_duplicates, explanation, .. } = hit;
+            let (parts, explanation) = (parts.map(Into::into), explanation.map(Into::into));
+            SearchHit { rank, score, probability, parts, near_duplicates, explanation, paper }
         };
-        Ok(Found {
+        Ok(SearchResponse {
             model: self.model().into(),
             took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
             hits: answer.hits.into_iter().zip(views).map(hit).collect(),
-            nothing_like_it: answer.nothing_like_it,
+            no_match: answer.no_match,
             diversity: answer.diversity.map(Into::into),
-            text: search::TextRead::together(&answer.texts).map(Into::into),
+            text: search::TextUsage::total(&answer.texts).map(Into::into),
         })
     }
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Found {
-    /// The model whose vectors were compared.
+pub struct SearchResponse {
+    /// Name of the model.
     #[schema(example = "all-MiniLM-L6-v2")]
     model: String,
-    /// Milliseconds from the query to the answer.
+    /// Duration of the request in milliseconds.
     took_ms: f64,
-    /// Best first; of equal scores, by id. With diversity, in its order.
-    hits: Vec<FoundHit>,
-    /// Whether there are none because nothing here is like what was asked. `min_score` 0 gives the nearest all the same; where there is a filter, they are given, too.
+    /// Best first, equal scores ordered by id. With `diversity`, in the order that it selects.
+    hits: Vec<SearchHit>,
+    /// True if there are no hits because nothing in the library is related to the query; left out otherwise. With a filter or with `min_score` 0, the nearest papers are returned anyway.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
-    nothing_like_it: bool,
-    /// How different the hits are, if diversity was asked for.
+    no_match: bool,
+    /// Diversity of the hits; left out unless `diversity` was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     diversity: Option<Diversity>,
-    /// Of a query by text, how much of it was read.
+    /// How much of the query's texts was encoded; left out for a query without texts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<TextRead>,
+    text: Option<TextUsage>,
 }
 
-impl Found {
-    /// Its papers, without their scores.
+impl SearchResponse {
+    /// Returns the papers of the hits.
     pub fn papers(&self) -> impl Iterator<Item = &Paper> {
         self.hits.iter().map(|hit| &hit.paper.paper)
     }
 }
 
-/// One answer.
+/// A hit of a search.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct FoundHit {
-    /// From 1, or from one more than `offset`.
+pub struct SearchHit {
+    /// Position in the whole ranking: the first hit has rank `offset` + 1.
     rank: usize,
-    /// What hits are ranked by, -1 to 1: the cosine, or what the parts come to.
+    /// The value that hits are ranked by, -1 to 1: the cosine similarity, or the combination of `parts`.
     score: f32,
-    /// The chance that the paper is related, 0 to 1, if the model's are known: comparable between questions.
+    /// Probability that the paper is related, 0 to 1; left out if the model has no calibration. Unlike scores, probabilities can be compared between queries.
     #[serde(skip_serializing_if = "Option::is_none")]
-    chance: Option<f32>,
-    /// What the score is made of, if that is more than the cosine.
+    probability: Option<f32>,
+    /// The values that the score is computed from; left out if it is only the cosine.
     #[serde(skip_serializing_if = "Option::is_none")]
-    parts: Option<Parts>,
-    /// Where diversity was asked for, papers that say nearly the same, and are no hits therefore.
+    parts: Option<ScoreDetails>,
+    /// Ids of near duplicates of this paper, which are not hits themselves; only with `diversity`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>, required = false)]
-    nearly_the_same: Vec<PaperId>,
-    /// Why it is an answer, if that was asked for.
+    near_duplicates: Vec<PaperId>,
+    /// Why the paper is a hit; only with `explain`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<Why>,
+    explanation: Option<Explanation>,
     /// The paper.
     #[schema(value_type = ViewSchema)]
     paper: View,
 }
 
-/// A format of reference managers, spreadsheets and scripts.
+/// An export format for reference managers, spreadsheets and scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum ExportFormat {
     /// BibTeX.
     Bibtex,
     /// RIS, as EndNote, Zotero and Mendeley read it.
     Ris,
-    /// Comma-separated values, with a heading.
+    /// Comma-separated values with a header line.
     Csv,
-    /// JSON Lines, as `likewise ingest` reads them.
+    /// JSON Lines that `likewise ingest` can read.
     Jsonl,
 }
 
-impl Format {
-    /// Papers in this format.
-    pub fn show<'a>(self, papers: impl Iterator<Item = &'a Paper>) -> Response {
+impl ExportFormat {
+    /// Returns a response with papers in this format.
+    pub fn response<'a>(self, papers: impl Iterator<Item = &'a Paper>) -> Response {
         let format = match self {
-            Format::Bibtex => cite::Format::Bibtex,
-            Format::Ris => cite::Format::Ris,
-            Format::Csv => cite::Format::Csv,
-            Format::Jsonl => cite::Format::Jsonl,
+            ExportFormat::Bibtex => cite::CitationFormat::Bibtex,
+            ExportFormat::Ris => cite::CitationFormat::Ris,
+            ExportFormat::Csv => cite::CitationFormat::Csv,
+            ExportFormat::Jsonl => cite::CitationFormat::Jsonl,
         };
         ([(header::CONTENT_TYPE, format.media_type())], format.write(papers)).into_response()
     }
 }
 
-/// In which format papers are wanted.
+/// Query parameter for the format of the response.
 #[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FormatParam {
-    /// `bibtex`, `ris`, `csv` or `jsonl`, in place of JSON; each has fields of its own.
+    /// Return `bibtex`, `ris`, `csv` or `jsonl` instead of JSON; each format has its own fields, and ignores `fields`.
     #[param(inline)]
-    pub format: Option<Format>,
+    pub format: Option<ExportFormat>,
 }
 
-/// What was found, in the format that was asked for, or else as JSON.
-pub fn shown_answer(Params(FormatParam { format }): Params<FormatParam>, found: Found) -> Response {
+/// Returns the result of a search in the requested format, by default as JSON.
+pub fn in_format(Params(FormatParam { format }): Params<FormatParam>, result: SearchResponse) -> Response {
     match format {
-        Some(format) => format.show(found.papers()),
-        None => Json(found).into_response(),
+        Some(format) => format.response(result.papers()),
+        None => Json(result).into_response(),
     }
 }

@@ -1,12 +1,13 @@
-//! The one writer of a server: papers that are added and deleted over HTTP.
+//! The server's writer: adds and deletes papers that are sent over HTTP.
 //!
-//! Its own file because a data folder has one writer at a time, and opening it takes a while: a thread opens it when
-//! somebody writes, keeps it while more comes, and closes it soon after, so that `likewise ingest` need not wait for a
-//! server; and it gives way to a command that waits. What it encodes goes through the server's queue, behind whoever waits for an answer.
+//! A data folder has one writer at a time, and opening it takes a while. A thread opens the folder for the first write,
+//! keeps it open while more writes arrive, and closes it soon after, so that `likewise ingest` need not wait for the
+//! server; it also closes it when another process waits for it. The texts of new papers go through the server's encode
+//! queue with bulk priority.
 
 use super::problem::Problem;
 use super::queue::EncodeQueue;
-use crate::ingest::{Counts, Intake};
+use crate::ingest::{Counts, PaperWriter};
 use crate::search::Library;
 use likewise_papers::PaperId;
 use likewise_papers::dump::{Entry, Refused};
@@ -16,71 +17,81 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Writes that may wait, of at most a chunk of papers each.
+/// Maximum number of waiting writes, each of at most one chunk of papers.
 const MAX_WAITING: usize = 16;
 
-/// How long the folder is kept open for the next write.
+/// How long the folder is kept open after a write, for the next one.
 const KEEP_OPEN: Duration = Duration::from_millis(500);
 
-/// Something to be written.
+/// A change to the papers.
 pub enum Write {
-    /// Records, added or in place of those they were; those without an abstract only if that is said.
-    Put(Vec<Entry>, TitleOnly),
-    /// Papers, by any of their ids.
+    /// Adds records, or replaces earlier ones of the same papers.
+    Put {
+        /// The records.
+        entries: Vec<Entry>,
+        /// Whether papers without an abstract are accepted, by their titles.
+        title_only: bool,
+    },
+    /// Deletes papers, by any of their ids.
     Delete(Vec<PaperId>),
 }
 
-/// Whether papers without an abstract are taken, by their titles.
-pub type TitleOnly = bool;
-
-/// What became of it.
+/// The result of a write.
 #[derive(Debug)]
-pub enum Wrote {
-    /// How many were what, and which papers got no vector, and why.
-    Put(Counts, Vec<String>),
-    /// Which were here.
+pub enum WriteOutcome {
+    /// Of [`Write::Put`].
+    Put {
+        /// How many entries were added, replaced and so on.
+        counts: Counts,
+        /// Papers that the model cannot encode, each with the reason.
+        unreadable: Vec<String>,
+    },
+    /// Of [`Write::Delete`]: for each id, whether a paper had it.
     Deleted(Vec<bool>),
 }
 
-struct Job {
+struct WriteJob {
     write: Write,
-    reply: oneshot::Sender<Result<Wrote, Problem>>,
+    reply: oneshot::Sender<Result<WriteOutcome, Problem>>,
 }
 
-/// The way to the writer. When it is dropped, the writer finishes what it has and ends.
+/// Queue into the writer. When it is dropped, the writer finishes the queued writes and ends.
 pub struct Writes {
-    sender: SyncSender<Job>,
+    sender: SyncSender<WriteJob>,
 }
 
 impl Writes {
-    /// Starts the writer of a library's folder.
+    /// Starts the writer thread of a library.
     pub fn start(library: Arc<Library>, queue: EncodeQueue) -> Writes {
         let (sender, jobs) = sync_channel(MAX_WAITING);
         std::thread::spawn(move || run(&jobs, &library, &queue));
         Writes { sender }
     }
 
-    /// Writes; what is written is on the disk, and found by the next query.
+    /// Performs a write. When it returns, the change is on disk and visible to queries.
     ///
     /// # Errors
-    /// 429 if too much waits, 409 if another process is writing, 503 if another model has just taken over.
-    pub async fn write(&self, write: Write) -> Result<Wrote, Problem> {
+    /// Returns 429 if the queue is full, 409 if another process is writing, and 503 if the server is switching to
+    /// another model.
+    pub async fn write(&self, write: Write) -> Result<WriteOutcome, Problem> {
         let (reply, outcome) = oneshot::channel();
-        self.sender.try_send(Job { write, reply }).map_err(|error| match error {
-            TrySendError::Full(_) => Problem::busy(format!("{MAX_WAITING} writes")),
-            TrySendError::Disconnected(_) => Problem::internal("the writer is gone"),
+        self.sender.try_send(WriteJob { write, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => {
+                Problem::busy(format!("{MAX_WAITING} writes wait, which is the maximum"))
+            }
+            TrySendError::Disconnected(_) => Problem::internal("the writer thread has ended"),
         })?;
         outcome.await.map_err(|_| Problem::internal("the writer dropped a request"))?
     }
 }
 
-fn run(jobs: &Receiver<Job>, library: &Library, queue: &EncodeQueue) {
+fn run(jobs: &Receiver<WriteJob>, library: &Library, queue: &EncodeQueue) {
     while let Ok(job) = jobs.recv() {
         match open(library, queue) {
             Ok(writer) => {
-                // A panic is one request's; the next opens the folder anew.
+                // After a panic, the next job opens the folder again.
                 if catch_unwind(AssertUnwindSafe(|| write_all(writer, job, jobs))).is_err() {
-                    tracing::error!("the writer panicked; the requests it had got no answer");
+                    tracing::error!("the writer panicked; its pending requests fail");
                 }
             }
             Err(problem) => drop(job.reply.send(Err(problem))),
@@ -88,55 +99,58 @@ fn run(jobs: &Receiver<Job>, library: &Library, queue: &EncodeQueue) {
     }
 }
 
-/// Does what comes until nothing does for a while. After an error the writer is not used any more: its files may end in
-/// the middle of something, which is cut off when they are opened.
-fn write_all(mut writer: Box<dyn Intake>, first: Job, jobs: &Receiver<Job>) {
+/// Performs jobs until none arrives for [`KEEP_OPEN`] or another process wants to write. After an error the writer is
+/// not used again: its files can end with an incomplete record, which is cut off when they are opened next.
+fn write_all(mut writer: Box<dyn PaperWriter>, first: WriteJob, jobs: &Receiver<WriteJob>) {
     let mut next = Ok(first);
     while let Ok(job) = next {
         if !perform(&mut *writer, job) {
             return;
         }
-        if writer.is_wanted() {
+        if writer.has_waiters() {
             break;
         }
         next = jobs.recv_timeout(KEEP_OPEN);
     }
-    // The papers are in the catalog already; whoever opens the folder next would do this.
+    // On an error nothing is lost: the papers are in the catalog, and the next writer completes the index.
     if let Err(error) = writer.finish() {
-        tracing::warn!("the index is not brought up to date yet: {error}");
+        tracing::warn!("the index could not be updated; the next write will complete it: {error}");
     }
 }
 
-fn open(library: &Library, queue: &EncodeQueue) -> Result<Box<dyn Intake>, Problem> {
-    let opened = library.intake();
-    // The server is opening the folder with that one.
+fn open(library: &Library, queue: &EncodeQueue) -> Result<Box<dyn PaperWriter>, Problem> {
+    let opened = library.paper_writer();
+    // Another model has replaced this one, and the server is about to open the folder with it.
     if opened.is_err() && library.is_superseded().unwrap_or_default() {
-        return Err(Problem::superseded());
+        return Err(Problem::switching_model());
     }
     let busy = "another process is writing to this data folder; try again when it is done";
     let mut writer = opened?.ok_or_else(|| Problem::conflict(busy))?;
-    writer.offer_turns()?;
+    writer.announce_yielding()?;
     let queue = queue.clone();
-    writer.encode_by(Box::new(move |texts| queue.encode_accepted(texts)));
+    writer.set_encode_fn(Box::new(move |texts| queue.encode_accepted(texts)));
     if library.lacks_vectors() {
-        // A write that failed half-way: its papers are here, and would be unchanged if they came again.
-        writer.catch_up(&mut |_, _| {})?;
+        // An earlier write failed after its papers were stored and before they were embedded. Sending them again would
+        // not embed them, because they are unchanged.
+        writer.catch_up(&mut |_| {})?;
     }
     Ok(writer)
 }
 
-/// Does one thing; gives whether that went well.
-fn perform(writer: &mut dyn Intake, job: Job) -> bool {
-    let wrote = match job.write {
-        Write::Put(entries, title_only) => {
+/// Performs a job and sends its result. Returns whether it succeeded.
+fn perform(writer: &mut dyn PaperWriter, job: WriteJob) -> bool {
+    let result = match job.write {
+        Write::Put { entries, title_only } => {
             writer.set_title_only(title_only);
             let entries: Vec<Result<Entry, Refused>> = entries.into_iter().map(Ok).collect();
-            writer.add(entries).map(|counts| Wrote::Put(counts, writer.take_unreadable()))
+            writer
+                .add(entries)
+                .map(|counts| WriteOutcome::Put { counts, unreadable: writer.take_unreadable() })
         }
-        Write::Delete(ids) => writer.delete(&ids).map(Wrote::Deleted),
+        Write::Delete(ids) => writer.delete(&ids).map(WriteOutcome::Deleted),
     };
-    let is_well = wrote.is_ok();
-    // Whoever asked may have left; it is written all the same.
-    let _ = job.reply.send(wrote.map_err(Problem::from));
-    is_well
+    let succeeded = result.is_ok();
+    // Sending fails if the client has disconnected; the change is written anyway.
+    let _ = job.reply.send(result.map_err(Problem::from));
+    succeeded
 }

@@ -1,6 +1,4 @@
-//! The lock of the one writer.
-//!
-//! Its own file because every way to write into a folder takes the same one.
+//! The write lock of a data folder. Everything that writes to the folder takes it, so that there is one writer.
 
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -8,23 +6,24 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often a lock is asked for. Somebody may only look whether it is taken, or be a server that keeps it for half a second
-/// after somebody wrote.
-const TRIES: usize = 80;
+/// How often [`WriteLock::take`] tries, [`RETRY_INTERVAL`] apart (2 s). The lock may be held for a moment by a process
+/// that only checks it, or for half a second after a write by a server.
+const MAX_ATTEMPTS: usize = 80;
 
-/// The same, of a process that gives way when it has done what it is at: a server, to whom others write all the time.
-const TRIES_OF_OFFERED: usize = 2400;
+/// The same if the holder yields the lock (1 min): a server, which finishes its current work before it releases the
+/// lock.
+const MAX_ATTEMPTS_IF_YIELDING: usize = 2400;
 
-/// What the lock's file has behind the process's number, if that gives way.
-const OFFERED: &str = "gives way";
+/// Written to the lock's file after the process id by a process that yields the lock to others.
+const YIELDING: &str = "gives way";
 
-const BETWEEN_TRIES: Duration = Duration::from_millis(25);
+const RETRY_INTERVAL: Duration = Duration::from_millis(25);
 
-/// How often somebody who does not wait for a lock tries again, a millisecond later: others may only look at it.
-const LOOKED_AT: usize = 5;
+/// How often [`WriteLock::try_take`] tries again, 1 ms apart, because another process may only be checking the lock.
+const QUICK_RETRIES: usize = 5;
 
-/// Held by the one process that writes to a data folder; the system lets go of it when that process
-/// ends, however it ends.
+/// The lock of the one process that writes to a data folder. The operating system releases it when the process ends,
+/// even if it is killed.
 #[derive(Debug)]
 pub struct WriteLock {
     file: File,
@@ -32,9 +31,9 @@ pub struct WriteLock {
 }
 
 impl WriteLock {
-    /// Whether somebody has the lock at `path`; that cannot be told of a file that may not be read. Looking takes nothing
-    /// from others who look, and a microsecond from who takes the lock, who tries again.
-    pub fn is_taken(path: &Path) -> Option<bool> {
+    /// Whether a process holds the lock at `path`. `None` if the file cannot be read. The check takes a shared lock for
+    /// a microsecond; a process that tries to take the lock meanwhile tries again.
+    pub fn is_held(path: &Path) -> Option<bool> {
         let file = File::open(path).ok()?;
         match file.try_lock_shared() {
             Ok(()) => Some(false),
@@ -43,25 +42,25 @@ impl WriteLock {
         }
     }
 
-    /// Says that this process gives way: it lets go of the lock soon after [`WriteLock::is_wanted`].
-    pub fn offer(&mut self) -> Result<()> {
-        let said = format!("{} {OFFERED}\n", std::process::id());
+    /// Announces that this process yields the lock: it releases the lock soon after [`WriteLock::has_waiters`] is true.
+    pub fn announce_yielding(&mut self) -> Result<()> {
+        let content = format!("{} {YIELDING}\n", std::process::id());
         let mut file = &self.file;
-        file.rewind().and_then(|()| file.write_all(said.as_bytes())).map_err(Error::io(&self.path))
+        file.rewind().and_then(|()| file.write_all(content.as_bytes())).map_err(Error::io(&self.path))
     }
 
     /// Whether a process waits for the lock at `path`.
-    pub fn is_wanted(path: &Path) -> bool {
+    pub fn has_waiters(path: &Path) -> bool {
         let waiting = File::open(waiting_path(path));
         waiting.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Takes the lock at `path`; `None` if another process has it, or waits for it.
+    /// Takes the lock at `path`. Returns `None` if another process holds it or waits for it.
     pub fn try_take(path: &Path) -> Result<Option<WriteLock>> {
-        if WriteLock::is_wanted(path) {
+        if WriteLock::has_waiters(path) {
             return Ok(None);
         }
-        for _ in 0..LOOKED_AT {
+        for _ in 0..QUICK_RETRIES {
             if let Some(lock) = WriteLock::take_now(path)? {
                 return Ok(Some(lock));
             }
@@ -83,63 +82,63 @@ impl WriteLock {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(Error::io(path)(error)),
         }
-        let owner = format!("{}\n", std::process::id());
+        let content = format!("{}\n", std::process::id());
         file.rewind()
             .and_then(|()| file.set_len(0))
-            .and_then(|()| file.write_all(owner.as_bytes()))
+            .and_then(|()| file.write_all(content.as_bytes()))
             .map_err(Error::io(path))?;
         Ok(Some(WriteLock { file, path: path.into() }))
     }
 
-    /// Takes the lock, or says who has it. A process that gives way is waited for, whatever it is at.
+    /// Takes the lock at `path`. Waits up to 2 s for it, and up to 1 min if the holder yields it.
     ///
     /// # Errors
-    /// [`Error::Data`] with the other process's number.
+    /// Returns [`Error::Data`] with the id of the holding process if it still holds the lock then.
     pub fn take(path: &Path) -> Result<WriteLock> {
         let mut waiting: Option<File> = None;
-        for tried in 0..TRIES_OF_OFFERED {
+        for attempt in 0..MAX_ATTEMPTS_IF_YIELDING {
             if let Some(lock) = WriteLock::take_now(path)? {
                 return Ok(lock);
             }
             if waiting.is_none() {
-                waiting = Some(wait_visibly(path)?);
+                waiting = Some(announce_waiting(path)?);
             }
-            if tried >= TRIES && !WriteLock::is_offered(path) {
+            if attempt >= MAX_ATTEMPTS && !WriteLock::is_yielding(path) {
                 break;
             }
-            std::thread::sleep(BETWEEN_TRIES);
+            std::thread::sleep(RETRY_INTERVAL);
         }
-        Err(Error::Data(format!("{}; wait for it or stop it", WriteLock::owner(path))))
+        Err(Error::Data(format!("{}; wait for it or stop it", WriteLock::describe_holder(path))))
     }
 
-    /// The number of the process that took the lock at `path` last.
+    /// The id of the process that took the lock at `path` last. `None` if the file cannot be read.
     pub fn holder(path: &Path) -> Option<u32> {
         std::fs::read_to_string(path).ok()?.split_whitespace().next()?.parse().ok()
     }
 
-    fn is_offered(path: &Path) -> bool {
-        std::fs::read_to_string(path).is_ok_and(|said| said.trim_end().ends_with(OFFERED))
+    fn is_yielding(path: &Path) -> bool {
+        std::fs::read_to_string(path).is_ok_and(|content| content.trim_end().ends_with(YIELDING))
     }
 
-    /// Says who has the lock at `path`.
-    pub fn owner(path: &Path) -> String {
-        let number = WriteLock::holder(path);
-        let owner = number.map_or("another process".into(), |number| format!("process {number}"));
-        format!("{}: {owner} is writing here", path.display())
+    /// A sentence that says which process holds the lock at `path`.
+    pub fn describe_holder(path: &Path) -> String {
+        let id = WriteLock::holder(path);
+        let holder = id.map_or("another process".into(), |id| format!("process {id}"));
+        format!("{}: {holder} is writing here", path.display())
     }
 }
 
-/// The file whose lock all that wait for the one at `path` share.
+/// The file on which all processes that wait for the lock at `path` hold a shared lock.
 fn waiting_path(path: &Path) -> PathBuf {
     path.with_extension("waiting")
 }
 
-/// Lets others see that somebody waits, until what it gives is dropped.
-fn wait_visibly(path: &Path) -> Result<File> {
+/// Shows other processes that this one waits for the lock, until the returned file is dropped.
+fn announce_waiting(path: &Path) -> Result<File> {
     let path = waiting_path(path);
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(Error::io(&path))?;
-    // Others take it for a microsecond only, to look.
+    // Other processes hold the exclusive lock for a microsecond only, in `has_waiters`.
     file.lock_shared().map_err(Error::io(&path))?;
     Ok(file)
 }
@@ -150,44 +149,44 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
-    fn a_second_writer_is_told_who_the_first_is() {
+    fn a_second_writer_gets_an_error_with_the_id_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let first = WriteLock::take(&path).unwrap();
         let message = WriteLock::take(&path).unwrap_err().to_string();
         assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
-        assert_eq!(WriteLock::is_taken(&path), Some(true));
+        assert_eq!(WriteLock::is_held(&path), Some(true));
         drop(first);
-        assert_eq!(WriteLock::is_taken(&path), Some(false));
-        assert_eq!(WriteLock::is_taken(Path::new("/no/such/lock")), None);
+        assert_eq!(WriteLock::is_held(&path), Some(false));
+        assert_eq!(WriteLock::is_held(Path::new("/no/such/lock")), None);
         assert!(WriteLock::take(&path).is_ok());
     }
 
     #[test]
-    fn a_process_that_waits_gets_its_turn_from_one_that_gives_way() {
+    fn a_waiting_process_gets_the_lock_from_one_that_yields_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let mut held = WriteLock::take(&path).unwrap();
-        held.offer().unwrap();
+        held.announce_yielding().unwrap();
         assert_eq!(WriteLock::holder(&path), Some(std::process::id()));
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| WriteLock::take(&path).unwrap());
-            while !WriteLock::is_wanted(&path) {
+            while !WriteLock::has_waiters(&path) {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            // Longer than one that does not give way is waited for.
-            std::thread::sleep(TRIES as u32 * BETWEEN_TRIES + Duration::from_millis(500));
+            // Longer than `take` waits for a holder that does not yield.
+            std::thread::sleep(MAX_ATTEMPTS as u32 * RETRY_INTERVAL + Duration::from_millis(500));
             drop(held);
-            assert!(WriteLock::try_take(&path).unwrap().is_none(), "it is the turn of the one that waits");
+            assert!(WriteLock::try_take(&path).unwrap().is_none(), "the waiting process comes first");
             let taken = waiting.join().unwrap();
-            assert!(!WriteLock::is_wanted(&path));
+            assert!(!WriteLock::has_waiters(&path));
             drop(taken);
         });
         assert!(WriteLock::try_take(&path).unwrap().is_some());
     }
 
     #[test]
-    fn who_looks_keeps_nobody_from_writing() {
+    fn checking_the_lock_does_not_block_writers() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         drop(WriteLock::take(&path).unwrap());
@@ -196,7 +195,7 @@ mod tests {
             for _ in 0..3 {
                 scope.spawn(|| {
                     while !is_done.load(Ordering::Relaxed) {
-                        WriteLock::is_taken(&path);
+                        WriteLock::is_held(&path);
                     }
                 });
             }

@@ -1,10 +1,13 @@
-//! A data folder: the catalog of papers, which is the truth, and what is derived from it.
+//! A data folder: the catalog of papers, and the files derived from it.
 //!
-//! [`catalog`] is SQLite; [`space`] has the vectors of one model, by text; [`directory`] says which papers a vector stands
-//! for; [`text`] is what is read of a paper, and names it; [`lock`] is held by the one writer.
+//! - [`catalog`]: the papers, in SQLite
+//! - [`text`]: the text of a paper that the model reads; its hash identifies the text
+//! - [`vector_store`]: the vectors of one model, by text
+//! - [`slot_map`]: which papers have which vector
+//! - [`lock`]: the lock that the one writing process holds
 
 pub mod catalog;
-pub mod directory;
 pub mod lock;
-pub mod space;
+pub mod slot_map;
 pub mod text;
+pub mod vector_store;

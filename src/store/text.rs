@@ -1,17 +1,18 @@
-//! Paper → the text that the model reads, and that text's hash.
+//! The text of a paper that the model reads, and its hash.
 //!
-//! Its own file because the hash is what joins the catalog and the vectors: one names a text, the other has it.
+//! The hash joins the catalog and the vector store: the catalog has the hash of each paper's text, and the vector store
+//! has a vector for each hash.
 
 use likewise_encoder::Document;
 use likewise_papers::Paper;
-use likewise_papers::latex::readable;
+use likewise_papers::latex::to_unicode;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
-/// Bytes in a [`TextHash`].
+/// Size of a [`TextHash`], in bytes.
 pub const HASH_BYTES: usize = 16;
 
-/// The first 128 bits of a text's SHA-256: two papers with the same text share one vector.
+/// The first 128 bits of a text's SHA-256. Two papers with the same text share one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TextHash(pub [u8; HASH_BYTES]);
 
@@ -25,20 +26,21 @@ impl TextHash {
     }
 }
 
-/// A paper, as the encoder takes it.
+/// The encoder's view of a paper.
 pub fn document_of(paper: &Paper) -> Document<'_> {
     Document { title: &paper.title, body: &paper.r#abstract }
 }
 
-/// What is read of a paper: see [`Document::text`].
+/// The text of a paper that the model reads: see [`Document::text`].
 pub fn text_of(paper: &Paper) -> String {
     document_of(paper).text()
 }
 
-/// Longest query whose LaTeX is made readable, in bytes: somebody waits for it, and a longer one is no abstract.
-const LONGEST_READABLE: usize = 20_000;
+/// LaTeX is not converted in queries longer than this, in bytes, because the conversion delays the response. Abstracts
+/// are shorter.
+const MAX_LATEX_QUERY_BYTES: usize = 20_000;
 
-/// What the model reads of a query: its LaTeX is made readable, as that of papers was.
+/// The text of a query that the model reads. LaTeX is converted to plain text, as it is in papers.
 pub fn text_of_query(text: &str) -> Cow<'_, str> {
-    if text.len() > LONGEST_READABLE { Cow::Borrowed(text) } else { readable(text) }
+    if text.len() > MAX_LATEX_QUERY_BYTES { Cow::Borrowed(text) } else { to_unicode(text) }
 }

@@ -1,30 +1,30 @@
-//! A day's papers.
+//! The page of a day: its papers.
 
 use super::frame::{Frame, path_of};
-use super::list::{Shown, item};
+use super::list::{ListItem, list_item};
 use likewise_papers::Paper;
 use maud::html;
 
-/// A day.
-pub struct Day {
+/// What the page of a day shows.
+pub struct DayView {
     /// `YYYY-MM-DD`.
     pub date: String,
-    /// The day before it on which there are papers.
+    /// The last earlier day with papers, `YYYY-MM-DD`. `None`: there is none.
     pub before: Option<String>,
-    /// The day after it.
+    /// The first later day with papers, `YYYY-MM-DD`. `None`: there is none.
     pub after: Option<String>,
-    /// Its papers, in the order in which they are shown.
-    pub papers: Vec<Shown>,
-    /// Papers of the day that are not shown.
+    /// The day's papers, in the order in which they are shown.
+    pub papers: Vec<ListItem>,
+    /// Number of the day's papers that are not shown.
     pub left_out: usize,
-    /// The papers by which they are ranked.
+    /// The papers that the reader follows, by similarity to which the day's papers are ranked. Empty: they are not ranked.
     pub followed: Vec<Paper>,
 }
 
-/// A day's page.
-pub fn day_page(day: &Day, frame: &Frame) -> String {
+/// The page of a day, as HTML.
+pub fn day_page(day: &DayView, frame: &Frame) -> String {
     let new = day.papers.iter().filter(|paper| paper.is_new).count();
-    frame.around(html! {
+    frame.render(html! {
         section.results aria-label="Papers of the day" {
             nav.days aria-label="Days" {
                 @if let Some(date) = &day.before { a rel="prev" href={ "/date/" (date) } { "← " (date) } } @else { span {} }
@@ -33,24 +33,24 @@ pub fn day_page(day: &Day, frame: &Frame) -> String {
             }
             form.day action="/date" method="get" {
                 label { "Another day " input type="date" name="date" value=(day.date) required; }
-                button type="submit" { "Go" }
+                button type="submit" { "Show" }
             }
             p.hint {
                 (day.papers.len() + day.left_out) " papers"
                 @if new > 0 { ", " (new) " new since your last visit" }
-                @if day.followed.is_empty() { ". Follow papers, on their pages, and days are ranked by closeness to them." }
+                @if day.followed.is_empty() { ". Follow papers on their pages to rank this list by similarity to them." }
                 @else {
-                    ", ranked by closeness to "
-                    @for (place, paper) in day.followed.iter().enumerate() {
-                        @if place > 0 { ", " }
+                    ", ranked by similarity to "
+                    @for (index, paper) in day.followed.iter().enumerate() {
+                        @if index > 0 { ", " }
                         a href={ "/papers/" (path_of(paper.id.as_str())) } { (paper.title) }
                     }
                     "."
                 }
             }
-            @if day.papers.is_empty() { div.empty { p { "No paper is known to be of this day." } } }
-            ol.hits { @for paper in &day.papers { (item(paper, None)) } }
-            @if day.left_out > 0 { p.hint { (day.left_out) " more are not shown." } }
+            @if day.papers.is_empty() { div.empty { p { "No paper is known to be published on this day." } } }
+            ol.hits { @for paper in &day.papers { (list_item(paper, None)) } }
+            @if day.left_out > 0 { p.hint { (day.left_out) " more papers are not shown." } }
         }
     })
 }

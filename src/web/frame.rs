@@ -1,56 +1,57 @@
-//! What every page has: its head, the way to ask, and what is asked now.
+//! The parts that pages share: the head and the navigation, the search form, and the query above the results.
 
-use super::asked::{Asked, toggle, toggle_label};
-use super::statics::{SCRIPT, STYLE, address};
+use super::page_query::{PageQuery, toggle, toggle_label};
+use super::statics::{SCRIPT, STYLE};
 use maud::{DOCTYPE, Markup, html};
 
-/// A page's frame.
+/// What surrounds the content of a page.
 pub struct Frame<'a> {
-    /// For the window's title; the program's name follows.
+    /// The window's title, before the program's name. Empty: only the program's name.
     pub title: &'a str,
-    /// The day of the newest paper, if there is one.
+    /// The newest day with papers, `YYYY-MM-DD`, for the link to the pages of days. `None`: no link.
     pub newest_day: Option<&'a str>,
 }
 
-/// Papers of a question that can be taken out of it one by one: the address of each such link has all the others in it.
-const CHIPS: usize = 30;
+/// Maximum number of example papers that are shown with a link to remove them. Each such link contains the ids of all the
+/// others, so the page grows with the square of their number.
+const MAX_CHIPS: usize = 30;
 
-/// What is asked, as it is shown above the answers.
+/// The query, as it is shown above the results.
 #[derive(Default)]
-pub struct Question {
-    /// As the address has it.
-    pub asked: Asked,
-    /// The texts, as far as they were read.
-    pub reads: Vec<Read>,
-    /// The papers.
+pub struct QueryPanel {
+    /// The query string of the page.
+    pub page_query: PageQuery,
+    /// The query's texts.
+    pub texts: Vec<InputText>,
+    /// The query's papers.
     pub chips: Vec<Chip>,
-    /// What somebody should know: that something was cut, or is not here.
+    /// Notices for the reader, such as ids that no paper has.
     pub notes: Vec<String>,
 }
 
-/// A text that was read.
-pub struct Read {
-    /// What the model read of it.
+/// A text of the query, split where the model's maximum length cuts it off.
+pub struct InputText {
+    /// The part that the model read.
     pub read: String,
-    /// What it did not.
+    /// The rest. Empty: the model read the whole text.
     pub cut: String,
-    /// Tokens that were read.
+    /// Number of tokens that the model read.
     pub tokens: usize,
 }
 
-/// A paper that is a part of the question.
+/// A paper of the query.
 pub struct Chip {
-    /// Its id, as it was asked by.
+    /// Its id, as it is written in the query.
     pub id: String,
     /// Its title.
     pub title: String,
-    /// Whether answers should be unlike it.
+    /// Whether results should be dissimilar to it, and not similar.
     pub is_unlike: bool,
 }
 
 impl Frame<'_> {
-    /// The page around some content.
-    pub fn around(&self, content: Markup) -> String {
+    /// The whole page with this content, as HTML.
+    pub fn render(&self, content: Markup) -> String {
         let title =
             if self.title.is_empty() { "likewise".into() } else { format!("{} · likewise", self.title) };
         let page = html! {
@@ -61,12 +62,12 @@ impl Frame<'_> {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (title) }
-                    link rel="stylesheet" href=(address(&STYLE));
+                    link rel="stylesheet" href=(STYLE.path());
                     link rel="icon" href="data:,";
-                    script src=(address(&SCRIPT)) defer {}
+                    script src=(SCRIPT.path()) defer {}
                 }
                 body {
-                    a.skip href="#content" { "To the papers" }
+                    a.skip href="#content" { "Skip to the papers" }
                     header.top {
                         a.brand href="/" { "likewise" }
                         nav aria-label="Pages" {
@@ -83,71 +84,73 @@ impl Frame<'_> {
     }
 }
 
-impl Question {
-    /// The field, what was read of it, and the papers that are a part of the question.
-    pub fn shown(&self, path: &str) -> Markup {
-        // What was named and is not here stays to be mended, if it is all there is.
-        let text = if self.asked.is_nothing() { &self.asked.missing } else { &self.asked.q };
+impl QueryPanel {
+    /// The search form, notices, the query's papers and filters, and what was cut off its texts. Links lead to `path`.
+    pub fn render(&self, path: &str) -> Markup {
+        // A query of unknown ids only: they stay in the form, so that the reader can correct them.
+        let text =
+            if self.page_query.has_no_examples() { &self.page_query.missing } else { &self.page_query.q };
         html! {
-            (field(&text.join("\n\n"), false, Some(&self.asked)))
+            (search_form(&text.join("\n\n"), Focus::OnClick, Some(&self.page_query)))
             @for note in &self.notes { p.note role="status" { (note) } }
             @if !self.chips.is_empty() {
-                ul.chips aria-label="Papers in the question" {
-                    @for chip in self.chips.iter().take(CHIPS) { li { (self.chip(chip, path)) } }
+                ul.chips aria-label="Papers in the query" {
+                    @for chip in self.chips.iter().take(MAX_CHIPS) { li { (self.chip(chip, path)) } }
                 }
             }
-            @if self.chips.len() > CHIPS {
+            @if self.chips.len() > MAX_CHIPS {
                 details.read {
-                    summary { "and " (self.chips.len() - CHIPS) " more" }
-                    @for chip in &self.chips[CHIPS..] { p { (if chip.is_unlike { "unlike " } else { "" }) (chip.title) } }
+                    summary { "and " (self.chips.len() - MAX_CHIPS) " more" }
+                    @for chip in &self.chips[MAX_CHIPS..] { p { (if chip.is_unlike { "unlike " } else { "" }) (chip.title) } }
                 }
             }
-            (filters(&self.asked, path))
-            @for read in self.reads.iter().filter(|read| !read.cut.is_empty()) {
+            (filters(&self.page_query, path))
+            @for text in self.texts.iter().filter(|text| !text.cut.is_empty()) {
                 details.read {
-                    summary { "The first " (read.tokens) " tokens were read; the rest was cut" }
-                    p { (read.read) span.cut { (read.cut) } }
+                    summary { "The model read the first " (text.tokens) " tokens; the rest was cut off" }
+                    p { (text.read) span.cut { (text.cut) } }
                 }
             }
         }
     }
 
     fn chip(&self, chip: &Chip, path: &str) -> Markup {
-        let without = self.asked.with(|asked| {
-            toggle(if chip.is_unlike { &mut asked.unlike } else { &mut asked.like }, &chip.id);
+        let without = self.page_query.with(|query| {
+            toggle(if chip.is_unlike { &mut query.unlike } else { &mut query.like }, &chip.id);
         });
         let (class, word) = if chip.is_unlike { ("chip unlike", "unlike") } else { ("chip", "like") };
         html! {
             span class=(class) {
                 b { (word) } " "
                 a href={ "/papers/" (path_of(&chip.id)) } { (chip.title) }
-                a.remove href=(without.link(if without.is_nothing() { "/" } else { path })) aria-label={ "Remove " (chip.title) } { "×" }
+                a.remove href=(without.link(if without.has_no_examples() { "/" } else { path })) aria-label={ "Remove " (chip.title) } { "×" }
             }
         }
     }
 }
 
-/// The filters that are set, each to be taken back: the list of all may be folded, or far down.
-fn filters(asked: &Asked, path: &str) -> Markup {
-    let dates = match asked.days() {
+/// The active filters, each with a link to remove it. They are repeated here because the list of all filters may be
+/// collapsed, or far down the page.
+fn filters(query: &PageQuery, path: &str) -> Markup {
+    let dates = match query.days() {
         (None, None) => None,
         (Some(from), None) => Some(format!("from {from}")),
         (None, Some(to)) => Some(format!("to {to}")),
         (Some(from), Some(to)) if from == to => Some(from.to_string()),
         (Some(from), Some(to)) => Some(format!("{from} – {to}")),
     };
-    let ever = dates.map(|dates| (dates, asked.with(|asked| (asked.from, asked.to) = (None, None))));
+    let dates = dates.map(|dates| (dates, query.with(|query| (query.from, query.to) = (None, None))));
     let category =
-        |name: &String| (name.clone(), asked.with(|asked| toggle_label(&mut asked.category, name)));
-    let venue = |name: &String| (name.clone(), asked.with(|asked| toggle_label(&mut asked.venue, name)));
-    let all: Vec<(String, Asked)> = ever
+        |name: &String| (name.clone(), query.with(|query| toggle_label(&mut query.category, name)));
+    let venue = |name: &String| (name.clone(), query.with(|query| toggle_label(&mut query.venue, name)));
+    let all: Vec<(String, PageQuery)> = dates
         .into_iter()
-        .chain(asked.category.iter().map(category))
-        .chain(asked.venue.iter().map(venue))
+        .chain(query.category.iter().map(category))
+        .chain(query.venue.iter().map(venue))
         .collect();
     html! {
         @if !all.is_empty() {
-            ul.chips aria-label="Filters that are set" {
+            ul.chips aria-label="Active filters" {
                 @for (name, without) in &all {
                     li { span.chip.filter {
                         span { "only " b { (name) } }
@@ -159,42 +162,51 @@ fn filters(asked: &Asked, path: &str) -> Markup {
     }
 }
 
-/// The field that takes everything; `is_first`, if a page is for nothing else. What else is asked stays.
-pub fn field(text: &str, is_first: bool, asked: Option<&Asked>) -> Markup {
+/// When the search form gets the keyboard focus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Focus {
+    /// As soon as the page is loaded.
+    OnLoad,
+    /// When the reader clicks into it or moves to it.
+    OnClick,
+}
+
+/// The search form, with `text` in its field. The other parameters of `page_query` are kept in hidden fields.
+pub fn search_form(text: &str, focus: Focus, page_query: Option<&PageQuery>) -> Markup {
     html! {
         form.ask action="/ask" method="post" role="search" {
             label for="q" { "A sentence, an abstract, an arXiv id, a DOI, or a .bib file" }
             div.field {
-                textarea id="q" name="q" rows="3" placeholder="Paste an abstract, yours or another’s …" required[text.is_empty()] autofocus[is_first] autocomplete="off" spellcheck="false" { (text) }
-                button type="submit" { "Find" }
+                textarea id="q" name="q" rows="3" placeholder="Paste an abstract, yours or another’s …" required[text.is_empty()] autofocus[focus == Focus::OnLoad] autocomplete="off" spellcheck="false" { (text) }
+                button type="submit" { "Search" }
             }
-            @if let Some(asked) = asked { (hidden(&asked.with(|asked| asked.q.clear()))) }
+            @if let Some(query) = page_query { (hidden(&query.with(|query| query.q.clear()))) }
         }
     }
 }
 
-/// What is asked, as a form's hidden fields.
-pub fn hidden(asked: &Asked) -> Markup {
-    let link = asked.link("");
+/// The parameters of a query as hidden fields of a form.
+pub fn hidden(page_query: &PageQuery) -> Markup {
+    let link = page_query.link("");
     let pairs = form_urlencoded::parse(link.trim_start_matches('?').as_bytes());
     html! { @for (name, value) in pairs { input type="hidden" name=(name) value=(value); } }
 }
 
-/// Where a reader's key is given, where a server wants one.
-fn key() -> Markup {
+/// The form for the reader's key, on a server that requires one.
+fn key_form() -> Markup {
     html! {
         form.key action="/key" method="post" {
-            label for="key" { "Key" }
+            label for="key" { "Key for this server" }
             input id="key" name="key" type="password" required autocomplete="current-password";
-            button type="submit" { "Open" }
+            button type="submit" { "Continue" }
         }
     }
 }
 
-/// An id in a path: what would end one is encoded.
+/// A paper's id as part of a URL path, percent-encoded where it has characters that are not allowed there.
 pub fn path_of(id: &str) -> String {
     let mut path = String::with_capacity(id.len());
-    // Browsers go up and down by these.
+    // Browsers resolve `.` and `..` between slashes, even if the dots are encoded; so the slashes are encoded instead.
     let has_dots = id.split('/').any(|part| [".", ".."].contains(&part));
     for byte in id.bytes() {
         match byte {
@@ -218,21 +230,21 @@ pub fn path_of(id: &str) -> String {
     path
 }
 
-/// What went wrong, and what to do.
-pub fn problem_page(what: &str, status: u16, text: &str) -> String {
+/// The page of an error: the message, and the search form with `text` in it. For status 401, the form for a key.
+pub fn problem_page(message: &str, status: u16, text: &str) -> String {
     let title = match status {
-        404 => "Not here",
+        404 => "Not found",
         401 | 403 => "Not allowed",
-        429 | 503 => "Busy",
+        429 | 503 => "The server is busy",
         500.. => "Something went wrong",
-        _ => "That cannot be asked",
+        _ => "Invalid request",
     };
-    Frame { title, newest_day: None }.around(html! {
+    Frame { title, newest_day: None }.render(html! {
         section.empty {
             h1 { (title) }
-            p { (what) }
+            p { (message) }
         }
-        @if status == 401 { (key()) } @else { (field(text, false, None)) }
+        @if status == 401 { (key_form()) } @else { (search_form(text, Focus::OnClick, None)) }
     })
 }
 
@@ -241,14 +253,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_stay_one_path() {
+    fn ids_are_percent_encoded_for_paths() {
         assert_eq!(path_of("10.1000/a(b)?c#d e%"), "10.1000/a(b)%3Fc%23d%20e%25");
         assert_eq!(path_of("é"), "%C3%A9");
         assert_eq!(path_of("a/../b"), "a%2F..%2Fb");
     }
 
     #[test]
-    fn what_is_said_is_escaped() {
+    fn messages_and_texts_are_escaped() {
         let page = problem_page("<script>alert(1)</script>", 404, "</textarea><b>");
         assert!(!page.contains("<script>a") && !page.contains("</textarea><b>"), "{page}");
     }

@@ -1,126 +1,127 @@
-//! Papers in a list: what they are, how near each is, and how to go on from it.
+//! The list of results, the start page, and a paper as an item of a list.
 
-use super::asked::{Asked, Order, is_label, toggle, toggle_label};
-use super::facets::Facets;
-use super::frame::{Frame, Question, field, hidden, path_of};
-use crate::search::{Hit, Mode, Shares, Why};
+use super::facets::{Facets, LabelCount, YearCount};
+use super::frame::{Focus, Frame, QueryPanel, hidden, path_of, search_form};
+use super::page_query::{Order, PageQuery, is_same_label, toggle, toggle_label};
+use crate::search::{Explanation, Hit, Mode, ScoreBreakdown};
 use likewise_papers::Paper;
 use maud::{Markup, html};
 
 /// A paper in a list.
-pub struct Shown {
+pub struct ListItem {
     /// The paper.
     pub paper: Paper,
-    /// How near it is, if something was asked.
-    pub nearness: Option<Nearness>,
-    /// Why it is a hit, if something was asked.
-    pub why: Option<Why>,
-    /// Its abstract's sentences, and which are marked.
+    /// Its score. `None`: the list is not the result of a query.
+    pub score: Option<DisplayScore>,
+    /// Why it is a hit. `None`: the list is not the result of a query.
+    pub explanation: Option<Explanation>,
+    /// The sentences of its abstract, each with whether it is highlighted.
     pub sentences: Vec<(String, bool)>,
-    /// Whether it came since the last visit.
+    /// Whether the paper was added since the reader's last visit.
     pub is_new: bool,
 }
 
-/// How near a paper is.
+/// The score of a paper, as a list shows it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Nearness {
-    /// By its cosine.
-    Similarity(f32),
-    /// By its score, as a share of the nearest paper's: scores of a short text are all low, and what they mean ends at the
-    /// same value for many papers.
-    OfBest {
-        /// That share, 0 to 1.
-        share: f32,
-        /// The probability that it is related, if that is known.
+pub enum DisplayScore {
+    /// The cosine similarity, -1 to 1.
+    Cosine(f32),
+    /// The score relative to the best one. The scores of a short query are all low, and the probabilities of many papers
+    /// have the same maximum, so neither tells the papers of a list apart.
+    RelativeToBest {
+        /// The score divided by the best score, 0 to 1.
+        ratio: f32,
+        /// The probability that the paper is related. `None`: the model is not calibrated.
         probability: Option<f32>,
     },
 }
 
-impl Nearness {
-    /// Of a hit, where the nearest has the score `best`.
-    pub fn of(hit: &Hit, best: f32) -> Nearness {
-        let share = if best > 0.0 { (hit.score / best).clamp(0.0, 1.0) } else { 0.0 };
-        Nearness::OfBest { share, probability: hit.chance }
+impl DisplayScore {
+    /// The score of a hit, relative to `best`, the highest score of the query's hits.
+    pub fn of(hit: &Hit, best: f32) -> DisplayScore {
+        let ratio = if best > 0.0 { (hit.score / best).clamp(0.0, 1.0) } else { 0.0 };
+        DisplayScore::RelativeToBest { ratio, probability: hit.probability }
     }
 
     fn probability(self) -> Option<f32> {
         match self {
-            Nearness::Similarity(_) => None,
-            Nearness::OfBest { probability, .. } => probability,
+            DisplayScore::Cosine(_) => None,
+            DisplayScore::RelativeToBest { probability, .. } => probability,
         }
     }
 }
 
-/// The answers to a question.
-pub struct Listing {
-    /// What was asked.
-    pub question: Question,
-    /// The page of answers.
-    pub hits: Vec<Shown>,
-    /// What the papers around the question are: of which years, whatever years are wanted; and so on.
+/// What the page of results shows.
+pub struct ListView {
+    /// The query.
+    pub panel: QueryPanel,
+    /// One page of the results, in the order in which they are shown.
+    pub hits: Vec<ListItem>,
+    /// Numbers of papers by year, category and venue. The filter of one kind does not limit the counts of that kind, so
+    /// that other choices stay visible.
     pub facets: Facets,
-    /// Papers that are looked at for these.
+    /// Number of papers that `facets` counts.
     pub pool: usize,
-    /// Whether there are more.
-    pub is_more: bool,
-    /// Whether there is nothing because nothing is like what was asked.
-    pub nothing_like_it: bool,
-    /// Whether papers can be compared by their words, too.
-    pub has_words: bool,
+    /// Whether there is a next page.
+    pub has_more: bool,
+    /// Whether there are no hits because no paper is similar enough to the query.
+    pub no_match: bool,
+    /// Whether the library can compare papers by their terms.
+    pub has_terms: bool,
 }
 
-/// Papers shown at once.
-pub const PAGE: usize = 20;
+/// Number of papers on one page.
+pub const PAGE_SIZE: usize = 20;
 
-/// The answers to a question.
-pub fn list_page(listing: &Listing, frame: &Frame) -> String {
-    let (question, asked) = (&listing.question, &listing.question.asked);
-    frame.around(html! {
-        h1.hidden { "Papers like this" }
-        (question.shown("/"))
-        // All that was named may be not here.
-        @if !asked.is_nothing() { div.columns { (aside(listing)) (results(listing)) } }
+/// The page of results, as HTML.
+pub fn list_page(view: &ListView, frame: &Frame) -> String {
+    let query = &view.panel.page_query;
+    frame.render(html! {
+        h1.hidden { "Similar papers" }
+        (view.panel.render("/"))
+        // A query of ids that no paper has leaves no examples to search for.
+        @if !query.has_no_examples() { div.columns { (aside(view)) (results(view)) } }
     })
 }
 
-fn results(listing: &Listing) -> Markup {
-    let asked = &listing.question.asked;
+fn results(view: &ListView) -> Markup {
+    let query = &view.panel.page_query;
     html! {
         section.results aria-label="Papers" {
-            (tabs(asked, "/"))
-            @if listing.has_words { (modes(asked)) }
-            @if listing.nothing_like_it { (nothing_like_it(asked)) }
-            @else if listing.hits.is_empty() { (nothing(asked)) }
-            ol.hits start=(asked.offset + 1) { @for hit in &listing.hits { (item(hit, Some(asked))) } }
-            @if listing.is_more {
-                a.more href=(Asked { offset: asked.offset + PAGE, ..asked.clone() }.link("/")) { "More" }
+            (tabs(query, "/"))
+            @if view.has_terms { (modes(query)) }
+            @if view.no_match { (no_match(query)) }
+            @else if view.hits.is_empty() { (no_hits(query)) }
+            ol.hits start=(query.offset + 1) { @for hit in &view.hits { (list_item(hit, Some(query))) } }
+            @if view.has_more {
+                a.more href=(PageQuery { offset: query.offset + PAGE_SIZE, ..query.clone() }.link("/")) { "More papers" }
             }
         }
     }
 }
 
-/// In which order, or as a map.
-pub fn tabs(asked: &Asked, path: &str) -> Markup {
+/// Links to the same results in each order, and as a map.
+pub fn tabs(query: &PageQuery, path: &str) -> Markup {
     let order = |order, name| {
-        let is_current = path == "/" && asked.order == order;
-        html! { a href=(asked.with(|asked| asked.order = order).link("/")) aria-current=[is_current.then_some("true")] { (name) } }
+        let is_current = path == "/" && query.order == order;
+        html! { a href=(query.with(|query| query.order = order).link("/")) aria-current=[is_current.then_some("true")] { (name) } }
     };
     let is_map = path == "/map";
     html! {
         nav.tabs aria-label="Order" {
-            (order(Order::Relevance, "Nearest"))
+            (order(Order::Relevance, "Most similar"))
             (order(Order::Newest, "Newest"))
             (order(Order::Diverse, "Diverse"))
-            a href=(asked.with(|asked| asked.order = Order::Relevance).link("/map")) aria-current=[is_map.then_some("true")] { "Map" }
+            a href=(query.with(|query| query.order = Order::Relevance).link("/map")) aria-current=[is_map.then_some("true")] { "Map" }
         }
     }
 }
 
-/// By what papers are compared.
-fn modes(asked: &Asked) -> Markup {
+/// Links to the same query in each mode of comparison.
+fn modes(query: &PageQuery) -> Markup {
     let mode = |mode, name| {
-        let is_current = asked.mode == mode;
-        html! { a href=(asked.with(|asked| asked.mode = mode).link("/")) aria-current=[is_current.then_some("true")] { (name) } }
+        let is_current = query.mode == mode;
+        html! { a href=(query.with(|query| query.mode = mode).link("/")) aria-current=[is_current.then_some("true")] { (name) } }
     };
     html! {
         nav.modes aria-label="Compared by" {
@@ -132,214 +133,227 @@ fn modes(asked: &Asked) -> Markup {
     }
 }
 
-fn nothing_like_it(asked: &Asked) -> Markup {
+fn no_match(query: &PageQuery) -> Markup {
     html! {
         div.empty {
-            p { "Nothing here is like this." }
-            p { "The nearest papers have little to do with it. Ask with more of its words, such as a whole abstract, or "
-                a href=(asked.with(|asked| asked.all = true).link("/")) { "see them all the same" } "." }
+            p { "No match: no paper in this library is closely related to your query." }
+            p { "Try a longer text, such as a whole abstract, or "
+                a href=(query.with(|query| query.all = true).link("/")) { "show the most similar papers anyway" } "." }
         }
     }
 }
 
-fn nothing(asked: &Asked) -> Markup {
+fn no_hits(query: &PageQuery) -> Markup {
     let has_filter =
-        asked.from.is_some() || asked.to.is_some() || !asked.category.is_empty() || !asked.venue.is_empty();
-    if asked.mode == Some(Mode::Lexical) && !has_filter && asked.offset == 0 {
+        query.from.is_some() || query.to.is_some() || !query.category.is_empty() || !query.venue.is_empty();
+    if query.mode == Some(Mode::Lexical) && !has_filter && query.offset == 0 {
         return html! {
             div.empty {
-                p { "No paper here has these words." }
-                p { a href=(asked.with(|asked| asked.mode = None).link("/")) { "Ask by meaning, too" } }
+                p { "No paper contains these words." }
+                p { a href=(query.with(|query| query.mode = None).link("/")) { "Search by meaning, too" } }
             }
         };
     }
     html! {
         div.empty {
-            p { @if has_filter { "No paper passes these filters." } @else { "No paper is here." } }
-            @if has_filter { p { a href=(unfiltered(asked).link("/")) { "Ask again without filters" } } }
-            @else if asked.offset > 0 { p { a href=(asked.with(|_| {}).link("/")) { "To the first papers" } } }
-            @else { p { "There is nothing in this library yet: " code { "likewise ingest DUMP" } " takes papers in." } }
+            @if has_filter {
+                p { "No paper matches these filters." }
+                p { a href=(unfiltered(query).link("/")) { "Search without filters" } }
+            } @else if query.offset > 0 {
+                p { "There are no more papers." }
+                p { a href=(query.with(|_| {}).link("/")) { "Back to the first papers" } }
+            } @else {
+                p { "This library has no papers yet." }
+                p { "Add some with " code { "likewise ingest DUMP" } "." }
+            }
         }
     }
 }
 
-fn unfiltered(asked: &Asked) -> Asked {
-    asked.with(|asked| {
-        (asked.from, asked.to) = (None, None);
-        asked.category.clear();
-        asked.venue.clear();
+fn unfiltered(query: &PageQuery) -> PageQuery {
+    query.with(|query| {
+        (query.from, query.to) = (None, None);
+        query.category.clear();
+        query.venue.clear();
     })
 }
 
-/// A paper of a list.
-pub fn item(shown: &Shown, asked: Option<&Asked>) -> Markup {
-    let paper = &shown.paper;
+/// A paper as an item of a list. `query` is the query of the list, for the links that refine it; `None`: the list is not the
+/// result of a query.
+pub fn list_item(item: &ListItem, query: Option<&PageQuery>) -> Markup {
+    let paper = &item.paper;
     let id = paper.id.as_str();
     html! {
         li.hit tabindex="-1" {
             article {
-                @if let Some(nearness) = shown.nearness { (bar(nearness)) }
+                @if let Some(score) = item.score { (score_bar(score)) }
                 h2 { a href={ "/papers/" (path_of(id)) } { (paper.title) } }
-                p.by { (by(paper)) }
+                p.by { (authors(paper)) }
                 p.about {
-                    @if shown.is_new { span.new { "new" } " " }
+                    @if item.is_new { span.new { "new" } " " }
                     @if paper.withdrawn { span.withdrawn { "withdrawn" } " " }
-                    (about(paper))
+                    (publication(paper))
                 }
-                @if !shown.sentences.is_empty() {
+                @if !item.sentences.is_empty() {
                     details.abstract {
-                        summary { span.fold { (sentences(&shown.sentences)) } }
+                        summary { span.fold { (sentences(&item.sentences)) } }
                     }
                 }
-                @if let Some(why) = &shown.why { (because(why, shown.nearness.and_then(Nearness::probability))) }
-                (actions(paper, asked))
+                @if let Some(explanation) = &item.explanation { (explanation_details(explanation, item.score.and_then(DisplayScore::probability))) }
+                (actions(paper, query))
             }
         }
     }
 }
 
-/// Why a paper is a hit: what its score comes from, the terms it shares, and what they stand in.
-fn because(why: &Why, probability: Option<f32>) -> Markup {
-    const TERMS: usize = 6;
-    let Shares { semantic, title, lexical, .. } = why.shares;
-    let all = [("meaning", semantic), ("title", title), ("words", lexical)];
-    let whole: f32 = all.iter().map(|(_, share)| share.max(0.0)).sum();
-    let terms: Vec<&str> = why.terms.iter().take(TERMS).map(|term| term.term.as_str()).collect();
+/// Why a paper is a hit: the shared terms, the probability, the parts of its score, and the most similar sentences.
+fn explanation_details(explanation: &Explanation, probability: Option<f32>) -> Markup {
+    const MAX_TERMS: usize = 6;
+    let ScoreBreakdown { semantic, title, lexical, .. } = explanation.score_breakdown;
+    let parts = [("meaning", semantic), ("title", title), ("words", lexical)];
+    let sum: f32 = parts.iter().map(|(_, part)| part.max(0.0)).sum();
+    let terms: Vec<&str> = explanation.terms.iter().take(MAX_TERMS).map(|term| term.term.as_str()).collect();
     html! {
-        details.why {
-            summary { "Why" @if !terms.is_empty() { span.terms { (terms.join(", ")) } } }
+        details.explanation {
+            summary { "Why this paper" @if !terms.is_empty() { span.terms { (terms.join(", ")) } } }
             @if let Some(probability) = probability {
-                p.probability { "Related with a probability of " (format!("{probability:.2}")) }
+                p.probability { "Probability that it is related: " (format!("{probability:.2}")) }
             }
-            @if whole > 0.0 {
-                p.shares { @for (name, share) in all.iter().filter(|(_, share)| *share > 0.0) { span { (name) " " (format!("{:.0} %", 100.0 * share / whole)) } } }
+            @if sum > 0.0 {
+                p.breakdown { @for (name, part) in parts.iter().filter(|(_, part)| *part > 0.0) { span { (name) " " (format!("{:.0} %", 100.0 * part / sum)) } } }
             }
-            @for pair in &why.pairs {
-                div.pair { p { (pair.asked.text) } p { (pair.found.text) } }
+            @for pair in &explanation.pairs {
+                div.pair { p { (pair.query.text) } p { (pair.hit.text) } }
             }
         }
     }
 }
 
-/// An abstract; folded, it begins where it is about the question.
+/// An abstract with its highlighted sentences. While it is collapsed, the stylesheet hides what comes before the first
+/// highlighted sentence, if that would otherwise be out of view.
 fn sentences(sentences: &[(String, bool)]) -> Markup {
-    const FOLDED: usize = 200;
-    let marked = sentences.iter().position(|(_, is_marked)| *is_marked).unwrap_or_default();
-    let is_far = sentences[..marked].iter().map(|(text, _)| text.len()).sum::<usize>() > FOLDED;
-    let (early, rest) = sentences.split_at(if is_far { marked } else { 0 });
+    const VISIBLE_BYTES: usize = 200;
+    let first = sentences.iter().position(|(_, is_highlighted)| *is_highlighted).unwrap_or_default();
+    let is_hidden = sentences[..first].iter().map(|(text, _)| text.len()).sum::<usize>() > VISIBLE_BYTES;
+    let (early, rest) = sentences.split_at(if is_hidden { first } else { 0 });
     html! {
-        @if !early.is_empty() { span.early { (plainly(early)) } }
-        (plainly(rest))
+        @if !early.is_empty() { span.early { (highlighted(early)) } }
+        (highlighted(rest))
     }
 }
 
-fn plainly(sentences: &[(String, bool)]) -> Markup {
-    html! { @for (text, is_marked) in sentences { @if *is_marked { mark { (text.trim_end()) } " " } @else { (text) } } }
+fn highlighted(sentences: &[(String, bool)]) -> Markup {
+    html! { @for (text, is_highlighted) in sentences { @if *is_highlighted { mark { (text.trim_end()) } " " } @else { (text) } } }
 }
 
-/// Its authors: all of a few, the first of many.
-pub fn by(paper: &Paper) -> String {
-    const FEW: usize = 6;
+/// The authors: all if they are at most 6, else the first 5 and the number of others.
+pub fn authors(paper: &Paper) -> String {
+    const MAX_AUTHORS: usize = 6;
     match paper.authors.len() {
         0 => "Unknown authors".into(),
-        count if count <= FEW => paper.authors.join(", "),
-        count => format!("{} and {} others", paper.authors[..FEW - 1].join(", "), count - FEW + 1),
+        count if count <= MAX_AUTHORS => paper.authors.join(", "),
+        count => {
+            let (first, others) = (&paper.authors[..MAX_AUTHORS - 1], count - MAX_AUTHORS + 1);
+            format!("{} and {others} others", first.join(", "))
+        }
     }
 }
 
-/// When and where.
-pub fn about(paper: &Paper) -> Markup {
-    const FEW: usize = 4;
+/// The date, the venue, the first categories and the id.
+fn publication(paper: &Paper) -> Markup {
+    const MAX_CATEGORIES: usize = 4;
     html! {
         @if let Some(date) = &paper.published { time datetime=(date) { (date) } }
         @if let Some(venue) = &paper.venue { span.venue { (venue) } }
-        @for category in paper.categories.iter().take(FEW) { span.category { (category) } }
+        @for category in paper.categories.iter().take(MAX_CATEGORIES) { span.category { (category) } }
         span.id { (paper.id.as_str()) }
     }
 }
 
-fn actions(paper: &Paper, asked: Option<&Asked>) -> Markup {
+fn actions(paper: &Paper, query: Option<&PageQuery>) -> Markup {
     let id = paper.id.as_str();
     html! {
         p.actions {
-            @if let Some(asked) = asked {
-                a href=(asked.with(|asked| toggle(&mut asked.like, id)).link("/")) { "More like this" }
-                a href=(asked.with(|asked| toggle(&mut asked.unlike, id)).link("/")) { "Less like this" }
+            @if let Some(query) = query {
+                a href=(query.with(|query| toggle(&mut query.like, id)).link("/")) { "More like this" }
+                a href=(query.with(|query| toggle(&mut query.unlike, id)).link("/")) { "Less like this" }
             } @else {
-                a href=(Asked::paper(id).link("/")) { "Papers like this" }
+                a href=(PageQuery::paper(id).link("/")) { "Similar papers" }
             }
-            @if let Some(url) = safe(paper) { a href=(url) rel="noreferrer" { "Source" } }
+            @if let Some(url) = web_address(paper) { a href=(url) rel="noreferrer" { "Source" } }
             a.cite href={ "/v1/papers/" (path_of(id)) "?format=bibtex" } { "BibTeX" }
         }
     }
 }
 
-/// Where to read it, if that is a page: an address in a dump can be anything.
-pub fn safe(paper: &Paper) -> Option<&str> {
+/// The paper's address, if it is an HTTP or HTTPS address. An address in a dump can be anything, such as `javascript:…`.
+pub fn web_address(paper: &Paper) -> Option<&str> {
     let url = paper.url.as_deref()?;
-    let is_page = ["https://", "http://"].iter().any(|scheme| url.to_ascii_lowercase().starts_with(scheme));
-    is_page.then_some(url)
+    let is_http = ["https://", "http://"].iter().any(|scheme| url.to_ascii_lowercase().starts_with(scheme));
+    is_http.then_some(url)
 }
 
-/// How near a paper is, as a quiet bar.
-pub fn bar(nearness: Nearness) -> Markup {
+/// A score as a bar and a number.
+pub fn score_bar(score: DisplayScore) -> Markup {
     const WIDTH: f32 = 56.0;
-    let (score, said, number) = match nearness {
-        Nearness::Similarity(score) => (score, format!("similarity {score:.2}"), format!("{score:.2}")),
-        Nearness::OfBest { share, .. } => {
-            let number = format!("{:.0} %", 100.0 * share);
-            (share, format!("score: {number} of the nearest paper's"), number)
+    let (length, description, number) = match score {
+        DisplayScore::Cosine(cosine) => (cosine, format!("similarity {cosine:.2}"), format!("{cosine:.2}")),
+        DisplayScore::RelativeToBest { ratio, .. } => {
+            let number = format!("{:.0} %", 100.0 * ratio);
+            (ratio, format!("{number} of the best score"), number)
         }
     };
     html! {
-        span.score title=(said) {
+        span.score title=(description) {
             svg width="56" height="4" aria-hidden="true" {
                 rect.all width="56" height="4" rx="2" {}
-                rect.part width=(format!("{:.1}", score.clamp(0.0, 1.0) * WIDTH)) height="4" rx="2" {}
+                rect.part width=(format!("{:.1}", length.clamp(0.0, 1.0) * WIDTH)) height="4" rx="2" {}
             }
-            span.number { span.hidden { (said) } span aria-hidden="true" { (number) } }
+            span.number { span.hidden { (description) } span aria-hidden="true" { (number) } }
         }
     }
 }
 
-/// Filters, with what each would leave.
-fn aside(listing: &Listing) -> Markup {
-    let (facets, asked) = (&listing.facets, &listing.question.asked);
+/// The filters, each with the number of papers that it keeps.
+fn aside(view: &ListView) -> Markup {
+    let (facets, query) = (&view.facets, &view.panel.page_query);
     html! {
         aside aria-label="Filters" {
             details.filters {
                 summary { "Filters" }
-                p.hint { "Counted among the nearest " (listing.pool) "; a filter looks further." }
-                (years(&facets.years, asked))
-                (labels("Categories", &facets.categories, &asked.category, |asked, label| toggle_label(&mut asked.category, label), asked))
-                (labels("Venues", &facets.venues, &asked.venue, |asked, label| toggle_label(&mut asked.venue, label), asked))
-                p.hint.keys { kbd { "j" } " " kbd { "k" } " next, previous · " kbd { "o" } " unfold · " kbd { "Enter" } " open · " kbd { "/" } " ask" }
+                p.hint { "Counts are for the " (view.pool) " most similar papers; filters search all papers." }
+                (years(&facets.years, query))
+                (labels("Categories", &facets.categories, &query.category, |query, label| toggle_label(&mut query.category, label), query))
+                (labels("Venues", &facets.venues, &query.venue, |query, label| toggle_label(&mut query.venue, label), query))
+                p.hint.keys { kbd { "j" } " " kbd { "k" } " next, previous · " kbd { "o" } " abstract · " kbd { "Enter" } " open · " kbd { "/" } " search" }
             }
         }
     }
 }
 
+/// The filter links of one kind; `change` adds a label to that filter, or removes it.
 fn labels(
     heading: &str,
-    counts: &[(String, usize)],
+    counts: &[LabelCount],
     chosen: &[String],
-    change: fn(&mut Asked, &str),
-    asked: &Asked,
+    change: fn(&mut PageQuery, &str),
+    query: &PageQuery,
 ) -> Markup {
-    // What is chosen can be taken back, also where nothing has it.
-    let missing = chosen.iter().filter(|label| !counts.iter().any(|(other, _)| is_label(other, label)));
-    let all: Vec<(&String, Option<usize>)> = missing
+    // Active filters are always listed, so that they can be removed, even if no counted paper has the label.
+    let uncounted =
+        chosen.iter().filter(|label| !counts.iter().any(|count| is_same_label(&count.label, label)));
+    let all: Vec<(&String, Option<usize>)> = uncounted
         .map(|label| (label, None))
-        .chain(counts.iter().map(|(label, count)| (label, Some(*count))))
+        .chain(counts.iter().map(|count| (&count.label, Some(count.papers))))
         .collect();
     html! {
         @if !all.is_empty() {
             h2 { (heading) }
             ul.labels {
                 @for (label, count) in all {
-                    @let is_chosen = chosen.iter().any(|other| is_label(other, label));
+                    @let is_chosen = chosen.iter().any(|other| is_same_label(other, label));
                     li {
-                        a href=(asked.with(|asked| change(asked, label)).link("/")) aria-current=[is_chosen.then_some("true")] {
+                        a href=(query.with(|query| change(query, label)).link("/")) aria-current=[is_chosen.then_some("true")] {
                             span { (label) }
                             @if let Some(count) = count { span.count { (count) } }
                         }
@@ -350,13 +364,14 @@ fn labels(
     }
 }
 
-/// Papers a year, as bars that can be dragged over; and two fields for whoever has no mouse or no script.
-fn years(years: &[(i32, usize)], asked: &Asked) -> Markup {
+/// The number of papers by year, as bars that a range is dragged over with the mouse, and two fields that need neither a
+/// mouse nor a script.
+fn years(years: &[YearCount], query: &PageQuery) -> Markup {
     const HEIGHT: f32 = 40.0;
-    let most = years.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1);
+    let max = years.iter().map(|count| count.papers).max().unwrap_or(1).max(1);
     let width = years.len().max(1) * 10;
     let is_within = |year: i32| {
-        let (from, to) = asked.days();
+        let (from, to) = query.days();
         let from = from.and_then(|from| from.get(..4)?.parse().ok());
         let to = to.and_then(|to| to.get(..4)?.parse().ok());
         from.is_none_or(|from: i32| year >= from) && to.is_none_or(|to: i32| year <= to)
@@ -365,43 +380,43 @@ fn years(years: &[(i32, usize)], asked: &Asked) -> Markup {
         h2 { "Years" }
         @if years.len() > 1 {
             svg.years viewBox=(format!("0 0 {width} 40")) preserveAspectRatio="none" aria-hidden="true" {
-                @for (place, (year, count)) in years.iter().enumerate() {
-                    @let height = (*count as f32 / most as f32 * HEIGHT).max(if *count > 0 { 2.0 } else { 0.0 });
-                    rect.out[!is_within(*year)] data-year=(year) x=(place * 10 + 1) y=(format!("{:.1}", HEIGHT - height)) width="8" height=(format!("{height:.1}")) {
-                        title { (year) ": " (count) }
+                @for (index, YearCount { year, papers }) in years.iter().enumerate() {
+                    @let height = (*papers as f32 / max as f32 * HEIGHT).max(if *papers > 0 { 2.0 } else { 0.0 });
+                    rect.out[!is_within(*year)] data-year=(year) x=(index * 10 + 1) y=(format!("{:.1}", HEIGHT - height)) width="8" height=(format!("{height:.1}")) {
+                        title { (year) ": " (papers) }
                     }
                 }
             }
         }
         form.range action="/" method="get" {
-            (hidden(&asked.with(|asked| (asked.from, asked.to) = (None, None))))
-            label { "from " input name="from" inputmode="numeric" pattern="[0-9]{4}(-[0-9]{2}){0,2}" size="6" placeholder=[years.first().map(|(year, _)| year)] value=[asked.from.as_ref()]; }
-            label { "to " input name="to" inputmode="numeric" pattern="[0-9]{4}(-[0-9]{2}){0,2}" size="6" placeholder=[years.last().map(|(year, _)| year)] value=[asked.to.as_ref()]; }
+            (hidden(&query.with(|query| (query.from, query.to) = (None, None))))
+            label { "from " input name="from" inputmode="numeric" pattern="[0-9]{4}(-[0-9]{2}){0,2}" size="6" placeholder=[years.first().map(|count| count.year)] value=[query.from.as_ref()]; }
+            label { "to " input name="to" inputmode="numeric" pattern="[0-9]{4}(-[0-9]{2}){0,2}" size="6" placeholder=[years.last().map(|count| count.year)] value=[query.to.as_ref()]; }
             button type="submit" { "Filter" }
         }
     }
 }
 
-/// Where one begins.
-pub fn start_page(papers: usize, model: &str, newest: &[Shown], frame: &Frame) -> String {
-    frame.around(html! {
+/// The start page: the search form and the newest papers, as HTML.
+pub fn start_page(papers: usize, model: &str, newest: &[ListItem], frame: &Frame) -> String {
+    frame.render(html! {
         section.start {
             h1 { "Which papers are like this one?" }
-            (field("", true, None))
+            (search_form("", Focus::OnLoad, None))
             p.hint {
-                (thousands(papers)) " papers, compared by " (model) ". What you paste goes to this server only; the answer’s address has it, too."
+                (thousands(papers)) " papers, compared by the model " (model) ". Your text is sent to this server only; it is also part of the address of the results."
             }
         }
         @if !newest.is_empty() {
             section.results aria-label="Newest papers" {
-                h2.heading { "Newest here" }
-                ol.hits { @for hit in newest { (item(hit, None)) } }
+                h2.heading { "Newest papers" }
+                ol.hits { @for paper in newest { (list_item(paper, None)) } }
             }
         }
     })
 }
 
-/// 87249 → 87,249.
+/// Formats a number with commas between groups of three digits: 87249 as `87,249`.
 pub fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
@@ -414,7 +429,7 @@ mod tests {
     use likewise_papers::PaperId;
 
     #[test]
-    fn numbers_are_grouped() {
+    fn thousands_are_separated_by_commas() {
         assert_eq!(
             [0, 12, 999, 1000, 87_249, 2_700_000].map(thousands),
             ["0", "12", "999", "1,000", "87,249", "2,700,000"]
@@ -422,18 +437,17 @@ mod tests {
     }
 
     #[test]
-    fn papers_of_one_probability_are_told_apart_by_their_scores() {
-        let hit = |score| Hit { score, chance: Some(0.64), ..Hit::default() };
-        let told: Vec<String> =
-            [0.5, 0.45, 0.2, -0.1].map(|score| bar(Nearness::of(&hit(score), 0.5)).into_string()).into();
-        for (told, number) in told.iter().zip(["100 %", "90 %", "40 %", "0 %"]) {
-            assert!(told.contains(&format!(">{number}<")), "{told}");
+    fn papers_with_equal_probabilities_have_different_bars() {
+        let hit = |score| Hit { score, probability: Some(0.64), ..Hit::default() };
+        for (score, number) in [(0.5, "100 %"), (0.45, "90 %"), (0.2, "40 %"), (-0.1, "0 %")] {
+            let bar = score_bar(DisplayScore::of(&hit(score), 0.5)).into_string();
+            assert!(bar.contains(&format!(">{number}<")), "{bar}");
         }
-        assert_eq!(Nearness::of(&hit(0.4), 0.5).probability(), Some(0.64));
+        assert_eq!(DisplayScore::of(&hit(0.4), 0.5).probability(), Some(0.64));
     }
 
     #[test]
-    fn hostile_papers_are_text() {
+    fn markup_in_papers_is_escaped() {
         let hostile = "</a><script>alert(1)</script>\" onmouseover=\"x";
         let paper = Paper {
             id: PaperId::parse(hostile).unwrap(),
@@ -446,14 +460,14 @@ mod tests {
             url: Some("javascript:alert(1)".into()),
             ..Paper::default()
         };
-        let shown = Shown {
+        let shown = ListItem {
             paper,
-            nearness: Some(Nearness::OfBest { share: 0.5, probability: Some(0.5) }),
-            why: None,
+            score: Some(DisplayScore::RelativeToBest { ratio: 0.5, probability: Some(0.5) }),
+            explanation: None,
             sentences: vec![(hostile.into(), true)],
             is_new: true,
         };
-        let text = item(&shown, Some(&Asked::paper(hostile))).into_string();
+        let text = list_item(&shown, Some(&PageQuery::paper(hostile))).into_string();
         assert!(
             !text.contains("<script") && !text.contains("\" onmouse") && !text.contains("javascript:"),
             "{text}"

@@ -1,52 +1,50 @@
-//! The papers around a question, as a map: the question in the middle, the similar near to each other.
-//!
-//! Its own file because it is drawn: an SVG whose places [`layout`](super::layout) computes, and a table of the same
-//! papers for those who cannot see it.
+//! The map of results: an SVG with the query in the middle and similar papers close to each other, and a table of the same
+//! papers for readers who cannot see the drawing. The points come from [`layout`](super::layout).
 
-use super::asked::{Asked, Colour};
 use super::facets::year;
-use super::frame::{Frame, Question, path_of};
-use super::layout::Place;
-use super::list::{by, tabs};
+use super::frame::{Frame, QueryPanel, path_of};
+use super::layout::Point;
+use super::list::{authors, tabs};
+use super::page_query::{Colour, PageQuery};
 use likewise_papers::Paper;
 use maud::{Markup, html};
 use std::collections::HashMap;
 
-/// Papers on a map.
-pub const ON_MAP: usize = 100;
+/// Maximum number of papers on a map.
+pub const MAX_MAP_PAPERS: usize = 100;
 
-/// Colours there are, apart from that for all others.
+/// Number of colours, without the one for papers that belong to no group.
 const COLOURS: usize = 5;
 
-/// Half of the drawing's width and height.
+/// Half of the drawing's width and height, in SVG units.
 const HALF: f32 = 500.0;
 
-/// What is left around the places.
+/// Distance of the outermost points from the edge of the drawing, in SVG units.
 const MARGIN: f32 = 24.0;
 
 /// A paper on a map.
-pub struct Mapped {
+pub struct MapItem {
     /// The paper.
     pub paper: Paper,
-    /// Its similarity.
-    pub score: f32,
-    /// Where it is put.
-    pub place: Place,
+    /// Its cosine similarity to the query.
+    pub similarity: f32,
+    /// Its point on the map.
+    pub point: Point,
 }
 
-/// A map.
-pub fn map_page(question: &Question, papers: &[Mapped], frame: &Frame) -> String {
-    let asked = &question.asked;
-    let groups = Groups::of(papers, asked.colour);
-    frame.around(html! {
-        h1.hidden { "Papers around this" }
-        (question.shown("/map"))
+/// The page of the map, as HTML.
+pub fn map_page(panel: &QueryPanel, papers: &[MapItem], frame: &Frame) -> String {
+    let query = &panel.page_query;
+    let groups = Groups::of(papers, query.colour);
+    frame.render(html! {
+        h1.hidden { "Map of similar papers" }
+        (panel.render("/map"))
         section.mapped aria-label="Map" {
-            (tabs(asked, "/map"))
-            @if papers.is_empty() { p.empty { "No paper passes." } }
+            (tabs(query, "/map"))
+            @if papers.is_empty() { p.empty { "No paper matches these filters." } }
             @else {
-                (legend(&groups, asked))
-                p.hint { "The nearer to the middle, the more like the question; the nearer to each other, the more alike. A dot leads to what is around its paper." }
+                (legend(&groups, query))
+                p.hint { "Your query is in the middle: the closer a paper is to it, the more similar. Papers close to each other are similar. Click a dot for the map around that paper." }
                 figure.map { (drawing(papers, &groups)) figcaption.hidden { "The same papers are in the table below." } }
                 details.table {
                     summary { "The map as a table" }
@@ -57,31 +55,33 @@ pub fn map_page(question: &Question, papers: &[Mapped], frame: &Frame) -> String
     })
 }
 
-/// Which colour each paper has, and what the colours mean.
+/// The groups that papers are coloured by.
 struct Groups {
+    /// The group of each paper: an index into `names`, and the number of its colour.
     of: Vec<usize>,
+    /// The name of each group. Empty: no paper has this colour.
     names: Vec<String>,
 }
 
 impl Groups {
-    fn of(papers: &[Mapped], colour: Colour) -> Groups {
+    fn of(papers: &[MapItem], colour: Colour) -> Groups {
         match colour {
             Colour::Year => Groups::by_year(papers),
             Colour::Category => Groups::by_category(papers),
         }
     }
 
-    /// Spans of years with about as many papers in each.
-    fn by_year(papers: &[Mapped]) -> Groups {
-        let years: Vec<Option<i32>> = papers.iter().map(|mapped| year(&mapped.paper)).collect();
+    /// Groups of consecutive years, with about the same number of papers in each.
+    fn by_year(papers: &[MapItem]) -> Groups {
+        let years: Vec<Option<i32>> = papers.iter().map(|item| year(&item.paper)).collect();
         let mut sorted: Vec<i32> = years.iter().flatten().copied().collect();
         sorted.sort_unstable();
         let mut starts: Vec<i32> =
             (0..COLOURS).filter_map(|part| sorted.get(part * sorted.len() / COLOURS).copied()).collect();
         starts.dedup();
         let last = sorted.last().copied().unwrap_or_default();
-        let end = |place: usize| starts.get(place + 1).map_or(last, |next| next - 1);
-        let span = |(place, first): (usize, &i32)| match end(place) {
+        let end = |group: usize| starts.get(group + 1).map_or(last, |next| next - 1);
+        let span = |(group, first): (usize, &i32)| match end(group) {
             end if end <= *first => first.to_string(),
             end => format!("{first}–{end}"),
         };
@@ -98,30 +98,30 @@ impl Groups {
         Groups { of, names }
     }
 
-    /// The commonest categories; a paper has the colour of its first that is one of them.
-    fn by_category(papers: &[Mapped]) -> Groups {
+    /// The most frequent categories. A paper with several of them belongs to the most frequent one.
+    fn by_category(papers: &[MapItem]) -> Groups {
         let mut counts: HashMap<&str, usize> = HashMap::new();
-        for mapped in papers {
-            mapped.paper.categories.iter().for_each(|category| *counts.entry(category).or_default() += 1);
+        for item in papers {
+            item.paper.categories.iter().for_each(|category| *counts.entry(category).or_default() += 1);
         }
-        let mut common: Vec<(&str, usize)> = counts.into_iter().collect();
-        common.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-        common.truncate(COLOURS);
-        let group = |mapped: &Mapped| {
-            let is_of = |(name, _): &(&str, usize)| mapped.paper.categories.iter().any(|other| other == name);
-            common.iter().position(is_of).unwrap_or(COLOURS)
+        let mut frequent: Vec<(&str, usize)> = counts.into_iter().collect();
+        frequent.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        frequent.truncate(COLOURS);
+        let group = |item: &MapItem| {
+            let has = |(name, _): &(&str, usize)| item.paper.categories.iter().any(|other| other == name);
+            frequent.iter().position(has).unwrap_or(COLOURS)
         };
-        let mut names: Vec<String> = common.iter().map(|(name, _)| name.to_string()).collect();
+        let mut names: Vec<String> = frequent.iter().map(|(name, _)| name.to_string()).collect();
         names.resize(COLOURS, String::new());
         names.push("other".into());
         Groups { of: papers.iter().map(group).collect(), names }
     }
 }
 
-fn legend(groups: &Groups, asked: &Asked) -> Markup {
+fn legend(groups: &Groups, query: &PageQuery) -> Markup {
     let colour = |colour, name| {
-        let is_current = asked.colour == colour;
-        html! { a href=(asked.with(|asked| asked.colour = colour).link("/map")) aria-current=[is_current.then_some("true")] { (name) } }
+        let is_current = query.colour == colour;
+        html! { a href=(query.with(|query| query.colour = colour).link("/map")) aria-current=[is_current.then_some("true")] { (name) } }
     };
     html! {
         div.legend {
@@ -135,7 +135,7 @@ fn legend(groups: &Groups, asked: &Asked) -> Markup {
     }
 }
 
-/// A title beside its place.
+/// A title beside its dot, in SVG units.
 struct Label {
     x: f32,
     y: f32,
@@ -143,34 +143,34 @@ struct Label {
     text: String,
 }
 
-/// Titles of the nearest, as far as they are written over nothing; the very nearest have one in any case, over dots if need
-/// be, but never over another title.
-fn labels(papers: &[Mapped]) -> Vec<Label> {
-    const WANTED: usize = 25;
-    const CERTAIN: usize = 3;
+/// The titles of the most similar papers that fit beside their dots without covering other dots or titles. The titles of the
+/// 3 most similar papers may cover dots, but no other titles.
+fn labels(papers: &[MapItem]) -> Vec<Label> {
+    const MAX_LABELS: usize = 25;
+    const MAY_COVER_DOTS: usize = 3;
+    // Sizes in SVG units: the mean width of a letter, the height of a line, from a dot to its label, the radius of a dot.
     const LETTER: f32 = 8.6;
     const LINE: f32 = 24.0;
-    const BESIDE: f32 = 19.0;
+    const GAP: f32 = 19.0;
     const DOT: f32 = 14.0;
-    let at =
-        |mapped: &Mapped| (HALF + mapped.place.x * (HALF - MARGIN), HALF + mapped.place.y * (HALF - MARGIN));
+    let at = |item: &MapItem| (HALF + item.point.x * (HALF - MARGIN), HALF + item.point.y * (HALF - MARGIN));
     let dots: Vec<(f32, f32)> = papers.iter().map(at).chain([(HALF, HALF)]).collect();
     let mut order: Vec<usize> = (0..papers.len()).collect();
-    order.sort_by(|a, b| papers[*b].score.total_cmp(&papers[*a].score).then(a.cmp(b)));
+    order.sort_by(|a, b| papers[*b].similarity.total_cmp(&papers[*a].similarity).then(a.cmp(b)));
     let (mut taken, mut labels): (Vec<(f32, f32, f32)>, Vec<Label>) = Default::default();
-    for (rank, number) in order.into_iter().take(WANTED).enumerate() {
+    for (rank, number) in order.into_iter().take(MAX_LABELS).enumerate() {
         let text = shortened(&papers[number].paper.title);
         let (width, (x, y)) = (text.chars().count() as f32 * LETTER, dots[number]);
-        let right = (x + BESIDE, x + BESIDE + width, "start");
-        let left = (x - BESIDE - width, x - BESIDE, "end");
+        let right = (x + GAP, x + GAP + width, "start");
+        let left = (x - GAP - width, x - GAP, "end");
         let is_free = |(from, to, _): &(f32, f32, &str)| {
-            let is_over =
+            let covers_label =
                 |other: &(f32, f32, f32)| *from < other.1 && other.0 < *to && (y - other.2).abs() < LINE;
-            let is_on = |dot: &(f32, f32)| {
+            let covers_dot = |dot: &(f32, f32)| {
                 dot.0 + DOT > *from && dot.0 - DOT < *to && (y - dot.1).abs() < DOT + LINE / 3.0
             };
-            let fits = *from >= 0.0 && *to <= 2.0 * HALF && !taken.iter().any(is_over);
-            fits && (rank < CERTAIN || !dots.iter().any(is_on))
+            let fits = *from >= 0.0 && *to <= 2.0 * HALF && !taken.iter().any(covers_label);
+            fits && (rank < MAY_COVER_DOTS || !dots.iter().any(covers_dot))
         };
         let sides = if x >= HALF { [right, left] } else { [left, right] };
         if let Some((from, to, anchor)) = sides.into_iter().find(is_free) {
@@ -181,50 +181,50 @@ fn labels(papers: &[Mapped]) -> Vec<Label> {
     labels
 }
 
-/// The beginning of a title, to a word's end.
+/// A title cut off after at most 34 characters, at the end of a word.
 fn shortened(title: &str) -> String {
-    const LETTERS: usize = 34;
-    let Some((end, _)) = title.char_indices().nth(LETTERS) else { return title.into() };
+    const MAX_CHARS: usize = 34;
+    let Some((end, _)) = title.char_indices().nth(MAX_CHARS) else { return title.into() };
     let end = title[..end].rfind(' ').unwrap_or(end);
     format!("{}…", title[..end].trim_end_matches([',', ':', ' ', '-', '–', '—']))
 }
 
-fn drawing(papers: &[Mapped], groups: &Groups) -> Markup {
+fn drawing(papers: &[MapItem], groups: &Groups) -> Markup {
     let at = |value: f32| format!("{:.1}", HALF + value * (HALF - MARGIN));
     html! {
-        svg viewBox="0 0 1000 1000" role="group" aria-label="The question in the middle, the most similar papers nearest to it" {
+        svg viewBox="0 0 1000 1000" role="group" aria-label="The query in the middle, the most similar papers closest to it" {
             @for part in [1.0_f32, 2.0, 3.0] {
                 circle.ring cx=(HALF) cy=(HALF) r=(format!("{:.0}", part / 3.0 * (HALF - MARGIN))) {}
             }
-            @for (mapped, group) in papers.iter().zip(&groups.of) {
-                a href=(Asked::paper(mapped.paper.id.as_str()).link("/map")) aria-label=(format!("{}, similarity {:.2}", mapped.paper.title, mapped.score)) {
-                    circle class=(format!("dot g{group}")) cx=(at(mapped.place.x)) cy=(at(mapped.place.y)) r="13" {
-                        title { (mapped.paper.title) }
+            @for (item, group) in papers.iter().zip(&groups.of) {
+                a href=(PageQuery::paper(item.paper.id.as_str()).link("/map")) aria-label=(format!("{}, similarity {:.2}", item.paper.title, item.similarity)) {
+                    circle class=(format!("dot g{group}")) cx=(at(item.point.x)) cy=(at(item.point.y)) r="13" {
+                        title { (item.paper.title) }
                     }
                 }
             }
             @for label in labels(papers) {
                 text.label x=(format!("{:.1}", label.x)) y=(format!("{:.1}", label.y)) text-anchor=(label.anchor) aria-hidden="true" { (label.text) }
             }
-            circle.middle cx=(HALF) cy=(HALF) r="11" { title { "What you asked" } }
+            circle.middle cx=(HALF) cy=(HALF) r="11" { title { "Your query" } }
         }
     }
 }
 
-fn table(papers: &[Mapped], groups: &Groups) -> Markup {
+fn table(papers: &[MapItem], groups: &Groups) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Papers on the map" {
             table {
                 thead { tr { th scope="col" { "Paper" } th scope="col" { "Authors" } th scope="col" { "Published" } th scope="col" { "Group" } th scope="col" { "Similarity" } } }
                 tbody {
-                    @for (mapped, group) in papers.iter().zip(&groups.of) {
-                        @let paper = &mapped.paper;
+                    @for (item, group) in papers.iter().zip(&groups.of) {
+                        @let paper = &item.paper;
                         tr {
                             td { a href={ "/papers/" (path_of(paper.id.as_str())) } { (paper.title) } }
-                            td { (by(paper)) }
+                            td { (authors(paper)) }
                             td { (paper.published.as_deref().unwrap_or_default()) }
                             td { (groups.names.get(*group).map_or("", |name| name)) }
-                            td { (format!("{:.2}", mapped.score)) }
+                            td { (format!("{:.2}", item.similarity)) }
                         }
                     }
                 }
@@ -237,21 +237,19 @@ fn table(papers: &[Mapped], groups: &Groups) -> Markup {
 mod tests {
     use super::*;
 
-    fn mapped(published: &str, categories: &[&str]) -> Mapped {
+    fn item(published: &str, categories: &[&str]) -> MapItem {
         let paper = Paper {
             published: Some(published.into()).filter(|date: &String| !date.is_empty()),
             categories: categories.iter().map(|category| category.to_string()).collect(),
             ..Paper::default()
         };
-        Mapped { paper, score: 0.5, place: Place { x: 0.0, y: 0.0 } }
+        MapItem { paper, similarity: 0.5, point: Point { x: 0.0, y: 0.0 } }
     }
 
     #[test]
     fn years_are_grouped_in_order() {
-        let papers: Vec<Mapped> = ["2010", "2011", "2012", "2020", "2020", "2020", ""]
-            .iter()
-            .map(|year| mapped(year, &[]))
-            .collect();
+        let papers: Vec<MapItem> =
+            ["2010", "2011", "2012", "2020", "2020", "2020", ""].iter().map(|year| item(year, &[])).collect();
         let groups = Groups::of(&papers, Colour::Year);
         assert_eq!(
             groups.names.iter().filter(|name| !name.is_empty()).collect::<Vec<_>>(),
@@ -262,22 +260,21 @@ mod tests {
     }
 
     #[test]
-    fn the_commonest_categories_have_colours() {
-        let papers =
-            [mapped("", &["rare", "a"]), mapped("", &["a"]), mapped("", &["b", "a"]), mapped("", &[])];
+    fn the_most_frequent_categories_have_colours() {
+        let papers = [item("", &["rare", "a"]), item("", &["a"]), item("", &["b", "a"]), item("", &[])];
         let groups = Groups::of(&papers, Colour::Category);
         assert_eq!((groups.names[0].as_str(), &groups.of[..]), ("a", &[0, 0, 0, COLOURS][..]));
     }
 
     #[test]
-    fn the_nearest_has_its_title_even_among_dots() {
-        let title = "<script>window.hacked=1</script> a title that takes the room of a line";
-        let at = |x: f32, score, title: &str| {
+    fn the_most_similar_paper_has_its_title_even_over_dots() {
+        let title = "<script>window.hacked=1</script> a title that is as long as a line";
+        let at = |x: f32, similarity, title: &str| {
             let paper = Paper { title: title.into(), ..Paper::default() };
-            Mapped { paper, score, place: Place { x, y: 0.0 } }
+            MapItem { paper, similarity, point: Point { x, y: 0.0 } }
         };
         let mut papers = vec![at(0.2, 0.9, title)];
-        papers.extend((0..40).map(|place| at(place as f32 / 20.0 - 1.0, 0.5, "far")));
+        papers.extend((0..40).map(|step| at(step as f32 / 20.0 - 1.0, 0.5, "far")));
         let labels = labels(&papers);
         assert!(labels[0].text.starts_with("<script>"), "{}", labels[0].text);
         let drawn = drawing(&papers, &Groups::of(&papers, Colour::Year)).into_string();

@@ -1,26 +1,27 @@
-//! What a browser is shown: pages as HTML, written on the server, that work without a script.
+//! The web pages, as HTML that is rendered on the server and works without a script.
 //!
-//! Everything here is a function from what was found to text; who asks, and how it is found, is the server's. Text of
-//! papers is data from anybody: templates (maud) escape all of it, and no page has a script or a style in it.
+//! Everything here is a function from search results to HTML; requests and searches are in [`server`](crate::server).
+//! Papers contain text from untrusted sources: the templates (maud) escape all of it, and pages contain no inline scripts
+//! or styles.
 
-mod asked;
 mod day;
 mod facets;
 mod frame;
 mod layout;
 mod list;
 mod map;
+mod page_query;
 mod paper;
 mod statics;
 mod status;
 
-pub use asked::{Asked, Colour, MOST, Order};
-pub use day::{Day, day_page};
-pub use facets::Facets;
-pub use frame::{Chip, Frame, Question, Read, problem_page};
-pub use layout::{Place, around};
-pub use list::{Listing, Nearness, PAGE, Shown, list_page, start_page};
-pub use map::{Mapped, ON_MAP, map_page};
+pub use day::{DayView, day_page};
+pub use facets::{Facets, LabelCount, YearCount};
+pub use frame::{Chip, Frame, InputText, QueryPanel, problem_page};
+pub use layout::{Point, radial_layout};
+pub use list::{DisplayScore, ListItem, ListView, PAGE_SIZE, list_page, start_page};
+pub use map::{MAX_MAP_PAPERS, MapItem, map_page};
+pub use page_query::{Colour, MAX_EXAMPLES, Order, PageQuery};
 pub use paper::{PaperView, paper_page};
-pub use statics::{Static, static_file};
-pub use status::{Status, status_page};
+pub use statics::{StaticFile, static_file};
+pub use status::{DiskUse, StatusView, status_page};

@@ -1,76 +1,76 @@
-//! A paper's page: everything that is known of it, and what is around it.
+//! The page of a paper: its metadata, its versions, and the papers that are similar to it.
 
-use super::asked::Asked;
-use super::frame::{Frame, field, path_of};
-use super::list::{Nearness, Shown, bar, by, item, safe};
+use super::frame::{Focus, Frame, path_of, search_form};
+use super::list::{DisplayScore, ListItem, authors, list_item, score_bar, web_address};
+use super::page_query::PageQuery;
 use likewise_papers::Paper;
 use maud::{Markup, html};
 
-/// A paper, and what is around it.
+/// What the page of a paper shows.
 pub struct PaperView {
     /// The paper.
     pub paper: Paper,
-    /// What each source says of it, where several do.
+    /// The record of each of its sources.
     pub records: Vec<Paper>,
-    /// The nearest, best first.
-    pub neighbours: Vec<Shown>,
-    /// More of them, by when they were published: date, similarity.
+    /// The most similar papers, best first.
+    pub neighbours: Vec<ListItem>,
+    /// The papers of the timeline, each with its cosine similarity, most similar first.
     pub over_time: Vec<(Paper, f32)>,
-    /// Whether it is followed.
+    /// Whether the reader follows the paper.
     pub is_followed: bool,
 }
 
-/// A paper's page.
+/// The page of a paper, as HTML.
 pub fn paper_page(view: &PaperView, frame: &Frame) -> String {
     let paper = &view.paper;
     let id = paper.id.as_str();
-    frame.around(html! {
+    frame.render(html! {
         article.paper {
             h1 { (paper.title) }
-            p.by { (if paper.authors.is_empty() { by(paper) } else { paper.authors.join(", ") }) }
+            p.by { (if paper.authors.is_empty() { authors(paper) } else { paper.authors.join(", ") }) }
             p.actions {
-                a href=(Asked::paper(id).link("/")) { "Papers like this" }
-                a href=(Asked::paper(id).link("/map")) { "Map" }
-                @if let Some(url) = safe(paper) { a href=(url) rel="noreferrer" { "Source" } }
+                a href=(PageQuery::paper(id).link("/")) { "Similar papers" }
+                a href=(PageQuery::paper(id).link("/map")) { "Map" }
+                @if let Some(url) = web_address(paper) { a href=(url) rel="noreferrer" { "Source" } }
                 a.cite href={ "/v1/papers/" (path_of(id)) "?format=bibtex" } { "BibTeX" }
                 a href={ "/v1/papers/" (path_of(id)) "?format=ris" } download=(file_name(id, "ris")) { "RIS" }
             }
             @if paper.withdrawn { p.note { "This paper was withdrawn." } }
-            @if paper.r#abstract.is_empty() { p.hint { "No abstract is known." } }
+            @if paper.r#abstract.is_empty() { p.hint { "No abstract available." } }
             @else { p.whole { (paper.r#abstract) } }
-            (known(paper))
+            (metadata(paper))
             @if let Some(day) = frame.newest_day { (follow(id, view.is_followed, day)) }
         }
         @if view.records.len() > 1 { (versions(&view.records)) }
         @if view.over_time.len() > 2 { (timeline(paper, &view.over_time)) }
-        section.results aria-label="Nearest papers" {
-            h2.heading { "Nearest" }
-            ol.hits { @for neighbour in &view.neighbours { (item(neighbour, None)) } }
-            a.more href=(Asked::paper(id).link("/")) { "All papers like this" }
+        section.results aria-label="Similar papers" {
+            h2.heading { "Most similar papers" }
+            ol.hits { @for neighbour in &view.neighbours { (list_item(neighbour, None)) } }
+            a.more href=(PageQuery::paper(id).link("/")) { "All similar papers" }
         }
-        section.again { (field("", false, None)) }
+        section.again { (search_form("", Focus::OnClick, None)) }
     })
 }
 
-/// A file's name for a paper.
-fn file_name(id: &str, end: &str) -> String {
+/// A file name for a download of a paper.
+fn file_name(id: &str, extension: &str) -> String {
     let name: String = id.chars().map(|letter| if letter.is_alphanumeric() { letter } else { '-' }).collect();
-    format!("{name}.{end}")
+    format!("{name}.{extension}")
 }
 
-/// Where there are no days, following would lead nowhere.
+/// The button to follow a paper. Only shown if the library has pages of days, which following ranks.
 fn follow(id: &str, is_followed: bool, newest_day: &str) -> Markup {
     html! {
         form.follow action="/follow" method="post" {
             input type="hidden" name="id" value=(id);
             input type="hidden" name="follow" value=(if is_followed { "no" } else { "yes" });
-            button type="submit" { (if is_followed { "Followed · stop" } else { "Follow" }) }
-            span.hint { a href={ "/date/" (newest_day) } { "Days" } " are ranked by closeness to the papers you follow." }
+            button type="submit" { (if is_followed { "Unfollow" } else { "Follow" }) }
+            span.hint { a href={ "/date/" (newest_day) } { "Days" } " are ranked by similarity to the papers you follow." }
         }
     }
 }
 
-fn known(paper: &Paper) -> Markup {
+fn metadata(paper: &Paper) -> Markup {
     let rows = [
         ("Venue", paper.venue.clone()),
         ("Categories", Some(paper.categories.join(", ")).filter(|list| !list.is_empty())),
@@ -79,14 +79,14 @@ fn known(paper: &Paper) -> Markup {
     html! {
         dl.known {
             @if let Some(date) = &paper.published {
-                // Only a whole date is a day with a page.
+                // Only a complete date, `YYYY-MM-DD`, has a page.
                 div { dt { "Published" } dd { @if date.len() == 10 { a href={ "/date/" (date) } { (date) } } @else { (date) } } }
             }
             @for (name, value) in rows.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
                 div { dt { (name) } dd { (value) } }
             }
             div {
-                dt { "Ids" }
+                dt { "Identifiers" }
                 dd { @for id in paper.ids() {
                     @if let Some(url) = id.url() { a.id href=(url) rel="noreferrer" { (id.as_str()) } } @else { span.id { (id.as_str()) } }
                     " "
@@ -96,7 +96,7 @@ fn known(paper: &Paper) -> Markup {
     }
 }
 
-/// What each source says: a preprint, what was published of it.
+/// The record of each source, such as a preprint and its publication.
 fn versions(records: &[Paper]) -> Markup {
     html! {
         section.versions aria-label="Versions" {
@@ -109,7 +109,7 @@ fn versions(records: &[Paper]) -> Markup {
                         @if let Some(venue) = &record.venue { " " span.venue { (venue) } }
                         @if let Some(source) = &record.source { " " span.hint { "from " (source) } }
                         @if record.withdrawn { " " span.withdrawn { "withdrawn" } }
-                        @if let Some(url) = safe(record) { " " a href=(url) rel="noreferrer" { "Source" } }
+                        @if let Some(url) = web_address(record) { " " a href=(url) rel="noreferrer" { "Source" } }
                     }
                 }
             }
@@ -117,25 +117,25 @@ fn versions(records: &[Paper]) -> Markup {
     }
 }
 
-/// Its neighbours by when they were published and how near they are.
+/// A chart of the similar papers: the date of publication to the right, the similarity upwards.
 fn timeline(paper: &Paper, over_time: &[(Paper, f32)]) -> Markup {
     const WIDTH: f32 = 1000.0;
     const HEIGHT: f32 = 200.0;
-    let times: Vec<Option<f32>> = over_time.iter().map(|(paper, _)| when(paper)).collect();
-    let own = when(paper);
+    let times: Vec<Option<f32>> = over_time.iter().map(|(paper, _)| decimal_year(paper)).collect();
+    let own = decimal_year(paper);
     let all = || times.iter().chain([&own]).flatten().copied();
     let first = all().fold(f32::INFINITY, f32::min).floor();
     let last = (all().fold(f32::NEG_INFINITY, f32::max) + 0.01).ceil();
     let scores = || over_time.iter().map(|(_, score)| *score);
-    let (least, most) = (scores().fold(1.0, f32::min), scores().fold(-1.0, f32::max));
+    let (lowest, highest) = (scores().fold(1.0, f32::min), scores().fold(-1.0, f32::max));
     let x = |time: f32| 20.0 + (time - first) / (last - first).max(1.0) * (WIDTH - 40.0);
-    let y = |score: f32| 12.0 + (most - score) / (most - least).max(1e-6) * (HEIGHT - 24.0);
+    let y = |score: f32| 12.0 + (highest - score) / (highest - lowest).max(1e-6) * (HEIGHT - 24.0);
     html! {
-        section.time aria-label="Nearest papers over time" {
+        section.time aria-label="Similar papers over time" {
             h2.heading { "Over time" }
-            p.hint { "Its nearest " (over_time.len()) " papers: the higher, the nearer." }
+            p.hint { "The " (over_time.len()) " most similar papers by date; the higher, the more similar." }
             figure {
-                svg viewBox=(format!("0 0 {WIDTH} {}", HEIGHT + 24.0)) role="group" aria-label="Nearest papers by date" {
+                svg viewBox=(format!("0 0 {WIDTH} {}", HEIGHT + 24.0)) role="group" aria-label="Similar papers by date" {
                     line.axis x1="0" x2=(WIDTH) y1=(HEIGHT) y2=(HEIGHT) {}
                     @for year in ticks(first as i32, last as i32) {
                         text.tick x=(format!("{:.0}", x(year as f32))) y=(HEIGHT + 18.0) { (year) }
@@ -151,36 +151,36 @@ fn timeline(paper: &Paper, over_time: &[(Paper, f32)]) -> Markup {
                 }
             }
         }
-        (nearest_before(own, over_time))
+        (before_and_after(own, over_time))
     }
 }
 
-/// The nearest of what came before, and of what came after.
-fn nearest_before(own: Option<f32>, over_time: &[(Paper, f32)]) -> Markup {
+/// The most similar papers published before this one, and those published after it.
+fn before_and_after(own: Option<f32>, over_time: &[(Paper, f32)]) -> Markup {
     let Some(own) = own else { return html! {} };
     let list = |name: &str, keep: &dyn Fn(f32) -> bool| {
-        const FEW: usize = 5;
-        let papers: Vec<&(Paper, f32)> =
-            over_time.iter().filter(|(paper, _)| when(paper).is_some_and(keep)).take(FEW).collect();
+        const MAX_PAPERS: usize = 5;
+        let dated = over_time.iter().filter(|(paper, _)| decimal_year(paper).is_some_and(keep));
+        let papers: Vec<&(Paper, f32)> = dated.take(MAX_PAPERS).collect();
         html! {
             @if !papers.is_empty() {
                 div {
                     h3 { (name) }
-                    ul { @for (paper, score) in papers { li { (bar(Nearness::Similarity(*score))) " " a href={ "/papers/" (path_of(paper.id.as_str())) } { (paper.title) } } } }
+                    ul { @for (paper, score) in papers { li { (score_bar(DisplayScore::Cosine(*score))) " " a href={ "/papers/" (path_of(paper.id.as_str())) } { (paper.title) } } } }
                 }
             }
         }
     };
     html! {
         div.before-after {
-            (list("Nearest before it", &|time| time < own))
-            (list("Nearest after it", &|time| time > own))
+            (list("Most similar earlier papers", &|time| time < own))
+            (list("Most similar later papers", &|time| time > own))
         }
     }
 }
 
-/// A date as a number of years.
-fn when(paper: &Paper) -> Option<f32> {
+/// The date of publication as a number of years: 2021-07 is 2021.5. A date without a month counts as the middle of its year.
+fn decimal_year(paper: &Paper) -> Option<f32> {
     let mut parts = paper.published.as_deref()?.split('-').map(|part| part.parse::<f32>().ok());
     let year = parts.next()??;
     let month = parts.next().flatten().map_or(6.5, |month| month - 1.0);
@@ -188,7 +188,7 @@ fn when(paper: &Paper) -> Option<f32> {
     Some(year + (month + day) / 12.0)
 }
 
-/// Years that are written below an axis, at most about ten.
+/// The years written below the axis, at most about ten.
 fn ticks(first: i32, last: i32) -> impl Iterator<Item = i32> {
     let step = ((last - first) / 8).max(1);
     (first..=last).step_by(step as usize)
@@ -199,13 +199,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_numbers_of_years() {
-        let at = |date: &str| when(&Paper { published: Some(date.into()), ..Paper::default() });
+    fn dates_are_converted_to_decimal_years() {
+        let at = |date: &str| decimal_year(&Paper { published: Some(date.into()), ..Paper::default() });
         assert!(
             at("2021").unwrap() > at("2021-06-30").unwrap() && at("2021").unwrap() < at("2021-08").unwrap()
         );
         assert!(at("2021-12-31").unwrap() < at("2022-01-01").unwrap() + 0.1);
-        assert_eq!(when(&Paper::default()), None);
+        assert_eq!(decimal_year(&Paper::default()), None);
         assert!(ticks(1990, 2026).count() <= 10 && ticks(2020, 2021).count() == 2);
     }
 }

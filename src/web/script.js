@@ -1,8 +1,8 @@
-// What makes pages quicker to use. All of them work without it: this sends what links and forms would send.
+// Shortcuts for the pages. All pages work without this script: it sends the same requests as their links and forms.
 "use strict";
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-// Enter asks, Shift+Enter begins a line; a dropped file is what is asked.
+// Search form: Enter submits, Shift+Enter starts a new line. A dropped file is submitted as the query.
 for (const form of all("form.ask")) {
   const text = form.elements.q;
   const field = form.querySelector(".field");
@@ -26,34 +26,34 @@ for (const form of all("form.ask")) {
 }
 addEventListener("pageshow", () => document.body.classList.remove("busy"));
 
-// j and k go from paper to paper, Enter opens one, o unfolds its abstract, / goes to the field.
-let at = null;
-const go = (hit) => {
+// Keys: j and k select the next and the previous paper, Enter opens it, o expands its abstract, / focuses the search form.
+let selected = null;
+const select = (hit) => {
   if (!hit) return;
-  at?.classList.remove("at");
-  at = hit;
-  at.classList.add("at");
-  at.focus({ preventScroll: true });
-  at.scrollIntoView({ block: "nearest" });
+  selected?.classList.remove("selected");
+  selected = hit;
+  selected.classList.add("selected");
+  selected.focus({ preventScroll: true });
+  selected.scrollIntoView({ block: "nearest" });
 };
 addEventListener("keydown", (event) => {
   const inField = event.target.matches?.("input, textarea, select, button, summary, a");
   if (event.ctrlKey || event.metaKey || event.altKey || (inField && !event.target.matches("a, summary"))) return;
   const hits = all(".hit");
-  const place = hits.indexOf(at);
-  if (event.key === "j") go(hits[Math.min(place + 1, hits.length - 1)]);
-  else if (event.key === "k") go(hits[Math.max(place - 1, 0)]);
-  else if (event.key === "Enter" && at && !inField) at.querySelector("h2 a").click();
-  else if (event.key === "o" && at) at.querySelector("details")?.toggleAttribute("open");
+  const index = hits.indexOf(selected);
+  if (event.key === "j") select(hits[Math.min(index + 1, hits.length - 1)]);
+  else if (event.key === "k") select(hits[Math.max(index - 1, 0)]);
+  else if (event.key === "Enter" && selected && !inField) selected.querySelector("h2 a").click();
+  else if (event.key === "o" && selected) selected.querySelector("details")?.toggleAttribute("open");
   else if (event.key === "/") { event.preventDefault(); document.querySelector("#q")?.focus(); }
 });
 
-// BibTeX goes to the clipboard.
+// BibTeX links copy the entry to the clipboard.
 addEventListener("click", async (event) => {
   const link = event.target.closest?.("a.cite");
   if (!link || !navigator.clipboard || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
-  const said = link.textContent;
+  const label = link.textContent;
   try {
     const answer = await fetch(link.href);
     if (!answer.ok) throw new Error(answer.status);
@@ -62,10 +62,10 @@ addEventListener("click", async (event) => {
   } catch {
     location.href = link.href;
   }
-  setTimeout(() => { link.textContent = said; }, 1500);
+  setTimeout(() => { link.textContent = label; }, 1500);
 });
 
-// More papers are put below, when asked for or when the end is near.
+// "More papers" appends the next page to the list, on a click or when it scrolls into view.
 const more = document.querySelector("ol.hits + a.more[href*='offset=']");
 if (more) {
   const load = async () => {
@@ -81,7 +81,7 @@ if (more) {
       else more.remove();
       delete more.dataset.busy;
     } catch {
-      more.textContent = "That did not work; try again";
+      more.textContent = "Loading failed; try again";
       delete more.dataset.busy;
     }
   };
@@ -89,7 +89,7 @@ if (more) {
   new IntersectionObserver(([entry]) => entry.isIntersecting && load(), { rootMargin: "300px" }).observe(more);
 }
 
-// Years are chosen by dragging over them.
+// Dragging over the bars of the years sets the filter by date.
 const years = document.querySelector("svg.years");
 if (years) {
   const bars = all("rect", years);
@@ -97,12 +97,12 @@ if (years) {
   let first = null;
   const bar = (event) => {
     const box = years.getBoundingClientRect();
-    const place = Math.floor(((event.clientX - box.left) / box.width) * bars.length);
-    return Math.max(0, Math.min(bars.length - 1, place));
+    const index = Math.floor(((event.clientX - box.left) / box.width) * bars.length);
+    return Math.max(0, Math.min(bars.length - 1, index));
   };
   const choose = (one, other) => {
     const [from, to] = [Math.min(one, other), Math.max(one, other)];
-    bars.forEach((rect, place) => rect.classList.toggle("out", place < from || place > to));
+    bars.forEach((rect, index) => rect.classList.toggle("out", index < from || index > to));
     form.elements.from.value = bars[from].dataset.year;
     form.elements.to.value = bars[to].dataset.year;
   };
@@ -116,7 +116,7 @@ if (years) {
   years.addEventListener("pointercancel", () => { first = null; });
 }
 
-// A map says what is under the pointer.
+// The map shows the title of the paper under the pointer.
 for (const figure of all("figure.map")) {
   const tip = document.createElement("div");
   tip.className = "tip";
@@ -136,23 +136,23 @@ for (const figure of all("figure.map")) {
     tip.style.top = `${dot.top - box.top}px`;
   };
   figure.addEventListener("pointerover", (event) => event.pointerType !== "touch" && show(event));
-  // A finger cannot hover: its first touch says what is there, the second goes on.
-  let isKnown = true;
+  // Touch screens have no hovering: the first touch shows the title, the second follows the link.
+  let followsLink = true;
   figure.addEventListener("pointerdown", (event) => {
     const link = event.target.closest?.("a");
-    isKnown = event.pointerType !== "touch" || (link !== null && link === shown);
+    followsLink = event.pointerType !== "touch" || (link !== null && link === shown);
   });
   figure.addEventListener("click", (event) => {
-    if (isKnown) return;
+    if (followsLink) return;
     event.preventDefault();
     show(event);
-    isKnown = true;
+    followsLink = true;
   });
   figure.addEventListener("focusin", show);
   figure.addEventListener("focusout", () => { tip.hidden = true; });
 }
 
-// The status is read again every few seconds, while somebody looks.
+// The status page is reloaded every few seconds while it is visible.
 const live = document.querySelector("#live");
 if (live) {
   setInterval(async () => {
@@ -160,6 +160,6 @@ if (live) {
     try {
       const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
       live.replaceChildren(...page.querySelector("#live").childNodes);
-    } catch { /* The server is away; what is shown stays. */ }
+    } catch { /* The server cannot be reached: keep the last status. */ }
   }, Number(live.dataset.every));
 }

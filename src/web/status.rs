@@ -1,38 +1,49 @@
-//! How the library is: what is in it, what works on it, what room it takes.
+//! The status page: what the library contains, what is running, and how much disk it uses.
 
 use super::frame::Frame;
 use super::list::thousands;
-use crate::ingest::{Counts, Run, State};
+use crate::ingest::{Counts, IngestRun, IngestState};
 use crate::search::Stats;
 use maud::{Markup, html};
 use time::OffsetDateTime;
 
 /// What the status page shows.
-pub struct Status {
-    /// What is held.
+pub struct StatusView {
+    /// The library's papers, vectors and index.
     pub stats: Stats,
-    /// The numbers the model computes in.
+    /// The precision that the model computes in.
     pub precision: String,
-    /// Tokens that wait to be encoded, and how many may.
-    pub queue: (usize, usize),
-    /// Searches that run or wait.
+    /// Number of tokens waiting to be encoded.
+    pub queued_tokens: usize,
+    /// Maximum number of tokens that may wait.
+    pub max_queued_tokens: usize,
+    /// Number of searches that are running or waiting.
     pub searches: usize,
-    /// recall@10 when last looked at.
+    /// The recall@10 of the graph search when it was last measured. `None`: not measured yet.
     pub recall: Option<f64>,
-    /// Bytes of the data folder, and bytes free beside it; `None` if the papers are elsewhere.
-    pub disk: Option<(u64, Option<u64>)>,
-    /// Whether another process writes to the folder now.
-    pub is_written: bool,
-    /// When something was written last.
-    pub written: Option<OffsetDateTime>,
-    /// The ingest that goes on, or the last one.
-    pub run: Option<(Run, State)>,
+    /// The disk use of the data folder. `None`: the papers are in an external engine.
+    pub disk: Option<DiskUse>,
+    /// Whether another process is writing to the data folder.
+    pub is_being_written: bool,
+    /// When the catalog was last written. `None`: unknown.
+    pub last_written: Option<OffsetDateTime>,
+    /// The current or last ingest. `None`: unknown.
+    pub run: Option<(IngestRun, IngestState)>,
 }
 
-/// The status page. A script reads it again every few seconds; without one, it says what was.
-pub fn status_page(status: &Status, frame: &Frame) -> String {
+/// The disk use of a data folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskUse {
+    /// Bytes of the folder's files.
+    pub used: u64,
+    /// Free bytes of its file system. `None`: unknown.
+    pub free: Option<u64>,
+}
+
+/// The status page, as HTML. The script of the pages reloads it every 2 seconds.
+pub fn status_page(status: &StatusView, frame: &Frame) -> String {
     let stats = &status.stats;
-    frame.around(html! {
+    frame.render(html! {
         section.status id="live" data-every="2000" {
             h1 { "Status" }
             (progress(status))
@@ -42,26 +53,26 @@ pub fn status_page(status: &Status, frame: &Frame) -> String {
                 div { dt { "Fingerprint" } dd { code { (stats.fingerprint) } } }
                 (row("Vectors", &thousands(stats.vectors)))
                 (row("Index", &match &stats.engine {
-                    Some(engine) => format!("{} by {engine}, {} waiting", thousands(stats.index.indexed), thousands(stats.index.waiting)),
+                    Some(engine) => format!("{} in {engine}, {} not yet indexed", thousands(stats.index.indexed), thousands(stats.index.waiting)),
                     None => format!(
-                        "{} in {} segment{}, {} compared one by one",
+                        "{} in {} segment{}, {} not yet indexed (compared one by one)",
                         thousands(stats.index.indexed),
                         stats.index.segments,
                         if stats.index.segments == 1 { "" } else { "s" },
                         thousands(stats.index.waiting)
                     ),
                 }))
-                @if let Some(recall) = status.recall { (row("recall@10", &format!("{recall:.3}, of walks against the exact scan"))) }
-                (row("Encode queue", &format!("{} of {} tokens", thousands(status.queue.0), thousands(status.queue.1))))
-                (row("Searches", &format!("{} run or wait", status.searches)))
-                @if let Some((used, free)) = status.disk {
+                @if let Some(recall) = status.recall { (row("recall@10", &format!("{recall:.3}, graph search compared with exact search"))) }
+                (row("Encode queue", &format!("{} of {} tokens", thousands(status.queued_tokens), thousands(status.max_queued_tokens))))
+                (row("Searches", &format!("{} running or waiting", status.searches)))
+                @if let Some(DiskUse { used, free }) = status.disk {
                     (row("Disk", &match free {
                         Some(free) => format!("{} used, {} free", bytes(used), bytes(free)),
                         None => format!("{} used", bytes(used)),
                     }))
                 }
-                @if let Some(written) = status.written { (row("Last change", &moment(written))) }
-                @if let Some((run, State::Done)) = &status.run { (row("Last ingest", &ended(run))) }
+                @if let Some(written) = status.last_written { (row("Last change", &utc(written))) }
+                @if let Some((run, IngestState::Done)) = &status.run { (row("Last ingest", &finished(run))) }
                 @if let Some(next) = &stats.next { (row("Next model", &format!("{}: {} vectors so far", next.model, thousands(next.vectors)))) }
             }
         }
@@ -72,40 +83,40 @@ fn row(name: &str, value: &str) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
-/// What is being taken in, if something is, and what was not to its end.
-fn progress(status: &Status) -> Markup {
+/// The running ingest, an interrupted ingest, and how many papers have a vector, as far as these apply.
+fn progress(status: &StatusView) -> Markup {
     let stats = &status.stats;
     let done = stats.papers.saturating_sub(stats.without_vector);
     html! {
         @match &status.run {
-            Some((run, State::Running)) => (running(run)),
-            _ if status.is_written => p.note { "Another process is writing here." },
-            Some((run, State::Interrupted)) => p.note {
-                "The last ingest, " (from(run)) ", was cut short"
+            Some((run, IngestState::Running)) => (running(run)),
+            _ if status.is_being_written => p.note { "Another process is writing to the data folder." },
+            Some((run, IngestState::Interrupted)) => p.note {
+                "The last ingest, " (from(run)) ", was interrupted"
                 @if let Some(share) = run.share { " at " (percent(share)) }
-                @if let Some(noted) = when(run) { " on " (moment(noted)) }
-                ". Run the same command again: nothing is taken twice."
+                @if let Some(time) = noted_at(run) { " on " (utc(time)) }
+                ". To continue it, run the same command again: papers that were ingested are skipped."
             },
             _ => {}
         }
         @if stats.without_vector > 0 {
             p {
-                label for="encoded" { (thousands(done)) " of " (thousands(stats.papers)) " papers have their vectors " }
+                label for="encoded" { (thousands(done)) " of " (thousands(stats.papers)) " papers have a vector " }
                 progress id="encoded" max=(stats.papers) value=(done) {}
             }
         }
     }
 }
 
-/// An ingest that goes on, as of its last note.
-fn running(run: &Run) -> Markup {
+/// A running ingest, as of its last report.
+fn running(run: &IngestRun) -> Markup {
     html! {
         div.running {
             p {
-                label for="read" { "Papers are being taken in, " (from(run)) }
+                label for="read" { "Ingesting papers " (from(run)) }
                 @if let Some(share) = run.share {
                     ": " (percent(share))
-                    @if let Some(left) = run.seconds_left().filter(|_| run.counts.read > 0) { ", about " (span(left)) " left" }
+                    @if let Some(left) = run.seconds_left().filter(|_| run.counts.read > 0) { ", about " (duration(left)) " left" }
                     progress id="read" max="1" value=(format!("{share:.4}")) {}
                 } @else { progress id="read" {} }
             }
@@ -117,13 +128,13 @@ fn running(run: &Run) -> Markup {
     }
 }
 
-/// An ingest that came to its end.
-fn ended(run: &Run) -> String {
-    let at = when(run).map_or(String::new(), |noted| format!("{}, ", moment(noted)));
-    format!("{at}{}: {} in {}", from(run), counted(&run.counts), span(run.seconds))
+/// A finished ingest, in one line.
+fn finished(run: &IngestRun) -> String {
+    let at = noted_at(run).map_or(String::new(), |time| format!("{}, ", utc(time)));
+    format!("{at}{}: {} in {}", from(run), counted(&run.counts), duration(run.seconds))
 }
 
-fn from(run: &Run) -> String {
+fn from(run: &IngestRun) -> String {
     match run.source.as_str() {
         "" => "over HTTP".into(),
         "-" => "from standard input".into(),
@@ -131,29 +142,30 @@ fn from(run: &Run) -> String {
     }
 }
 
-/// What was counted, of which there was some.
+/// The number of entries read, and the other counts that are not 0.
 fn counted(counts: &Counts) -> String {
     let named = counts.named();
-    let there = named.iter().filter(|(name, count)| *count > 0 || *name == "read");
-    there.map(|(name, count)| format!("{} {name}", thousands(*count as usize))).collect::<Vec<_>>().join(", ")
+    let shown = named.iter().filter(|(name, count)| *count > 0 || *name == "read");
+    shown.map(|(name, count)| format!("{} {name}", thousands(*count as usize))).collect::<Vec<_>>().join(", ")
 }
 
-fn when(run: &Run) -> Option<OffsetDateTime> {
+/// When the run was last reported; `None` if the time is out of range.
+fn noted_at(run: &IngestRun) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(run.noted).ok()
 }
 
-fn moment(time: OffsetDateTime) -> String {
+fn utc(time: OffsetDateTime) -> String {
     let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
     time.format(&format).unwrap_or_default()
 }
 
-/// 0.342 → 34 %.
+/// Formats a share: 0.342 as `34 %`.
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// Seconds, as one says them.
-fn span(seconds: f64) -> String {
+/// Formats seconds in the largest suitable unit: 600 as `10 minutes`.
+fn duration(seconds: f64) -> String {
     match seconds {
         seconds if seconds < 90.0 => format!("{seconds:.0} s"),
         seconds if seconds < 5400.0 => format!("{:.0} minutes", seconds / 60.0),
@@ -161,7 +173,7 @@ fn span(seconds: f64) -> String {
     }
 }
 
-/// 1536 → 1.5 KB.
+/// Formats a number of bytes in decimal units: 1536 as `1.5 KB`.
 pub fn bytes(count: u64) -> String {
     const NAMES: [&str; 5] = ["bytes", "KB", "MB", "GB", "TB"];
     let (mut value, mut name) = (count as f64, 0);
@@ -177,15 +189,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ingest_is_told_in_words() {
+    fn runs_are_described_in_words() {
         let counts = Counts { read: 1300, added: 1299, refused: 1, ..Counts::default() };
-        let run = Run {
+        let run = IngestRun {
             source: "<b>.jsonl".into(),
             share: Some(0.25),
             counts,
             seconds: 12.0,
             source_seconds: 10.0,
-            ..Run::default()
+            ..IngestRun::default()
         };
         let page = running(&run).into_string();
         for part in
@@ -194,14 +206,14 @@ mod tests {
             assert!(page.contains(part), "{part}: {page}");
         }
         assert_eq!(
-            ended(&run),
+            finished(&run),
             "1970-01-01 00:00 UTC, from <b>.jsonl: 1,300 read, 1,299 added, 1 refused in 12 s"
         );
-        assert_eq!([89.0, 600.0, 9000.0].map(span), ["89 s", "10 minutes", "2.5 hours"]);
+        assert_eq!([89.0, 600.0, 9000.0].map(duration), ["89 s", "10 minutes", "2.5 hours"]);
     }
 
     #[test]
-    fn bytes_are_told_in_three_digits() {
+    fn bytes_are_formatted_in_decimal_units() {
         assert_eq!([0, 999, 1500, 341_000_000].map(bytes), ["0 bytes", "999 bytes", "1.5 KB", "341.0 MB"]);
     }
 }

@@ -1,7 +1,7 @@
-"""The clients that people have, against a running server: what each of them asks comes back in the shape it expects.
+"""Calls a running server with the client libraries of all APIs, and checks that each gets the responses it expects.
 
-Usage: python tests/clients/clients.py, in an environment that has what requirements.txt names. Prints a table of
-clients, versions and calls; fails at the first answer that is not as its client wants it.
+Usage: python tests/clients/clients.py, in an environment with the packages of requirements.txt. Prints a table of
+clients, versions and calls. Fails at the first unexpected response.
 """
 
 import asyncio
@@ -24,25 +24,25 @@ OTHER = "knots and their volumes"
 table = []
 
 
-def called(package, *calls):
-    """Notes what was called, for the table."""
+def record_calls(package, *calls):
+    """Adds a row to the table: package, version, calls."""
     table.append((package, importlib.metadata.version(package), ", ".join(calls)))
 
 
-def refused(call, *expected):
-    """What a client raises for a request that is wrong."""
+def error_of(call, *expected):
+    """The exception that a client raises for a refused request. Fails if the request succeeds."""
     try:
         call()
     except expected as error:
         return error
-    raise AssertionError("it was not refused")
+    raise AssertionError("the request was not refused")
 
 
 def openai_client(address):
     import openai
 
     client = openai.OpenAI(base_url=f"{address}/v1", api_key=READ, max_retries=0)
-    # Asked in base64, which the client does by itself; then in numbers.
+    # By default the client asks for base64; then for numbers.
     default = client.embeddings.create(model="any", input=[TEXT, OTHER])
     plain = client.embeddings.create(model="any", input=[TEXT, OTHER], encoding_format="float")
     assert len(default.data) == 2 and len(default.data[0].embedding) == 384, default
@@ -50,15 +50,15 @@ def openai_client(address):
     assert default.model == "all-MiniLM-L6-v2" and default.usage.prompt_tokens > 4, default.usage
     short = client.embeddings.create(model="any", input=TEXT, dimensions=64).data[0].embedding
     assert len(short) == 64 and abs(numpy.linalg.norm(short) - 1) < 1e-5
-    wrong = refused(lambda: client.embeddings.create(model="any", input=[1, 2, 3]), openai.UnprocessableEntityError)
-    assert wrong.status_code == 422 and wrong.param == "input" and wrong.type == "invalid_request_error", wrong.body
-    assert "check_embedding_ctx_length=False" in str(wrong), wrong
+    error = error_of(lambda: client.embeddings.create(model="any", input=[1, 2, 3]), openai.UnprocessableEntityError)
+    assert error.status_code == 422 and error.param == "input" and error.type == "invalid_request_error", error.body
+    assert "check_embedding_ctx_length=False" in str(error), error
     assert [model.id for model in client.models.list()] == ["all-MiniLM-L6-v2"]
     assert client.models.retrieve("all-MiniLM-L6-v2").id == "all-MiniLM-L6-v2"
-    refused(lambda: client.models.retrieve("gpt"), openai.NotFoundError)
-    stranger = openai.OpenAI(base_url=f"{address}/v1", api_key="a-key-of-somebody-else", max_retries=0)
-    refused(stranger.models.list, openai.AuthenticationError)
-    called("openai", "embeddings.create (base64, float, dimensions, lists, token ids)", "models.list", "models.retrieve")
+    error_of(lambda: client.models.retrieve("gpt"), openai.NotFoundError)
+    unauthorised = openai.OpenAI(base_url=f"{address}/v1", api_key="a-wrong-key", max_retries=0)
+    error_of(unauthorised.models.list, openai.AuthenticationError)
+    record_calls("openai", "embeddings.create (base64, float, dimensions, lists, token ids)", "models.list", "models.retrieve")
 
 
 def langchain_openai_client(address):
@@ -68,7 +68,7 @@ def langchain_openai_client(address):
     embeddings = OpenAIEmbeddings(**options, check_embedding_ctx_length=False)
     assert len(embeddings.embed_query(TEXT)) == 384
     assert len(embeddings.embed_documents([TEXT] * 3)) == 3
-    called("langchain-openai", "OpenAIEmbeddings.embed_query", "embed_documents")
+    record_calls("langchain-openai", "OpenAIEmbeddings.embed_query", "embed_documents")
 
 
 def hugging_face_client(address):
@@ -83,9 +83,9 @@ def hugging_face_client(address):
         assert long.shape == (1, 384)
         assert client.feature_extraction(TEXT, dimensions=32).shape == (1, 32)
         assert client.feature_extraction(TEXT, prompt_name="query").shape == (1, 384)
-        error = refused(lambda: client.feature_extraction("word " * 2000, truncate=False), HfHubHTTPError)
+        error = error_of(lambda: client.feature_extraction("word " * 2000, truncate=False), HfHubHTTPError)
         assert error.response.status_code == 422, error
-        error = refused(lambda: client.feature_extraction(TEXT, prompt_name="clusters"), HfHubHTTPError)
+        error = error_of(lambda: client.feature_extraction(TEXT, prompt_name="clusters"), HfHubHTTPError)
         assert "prompt_name" in error.response.text, error
     api = HfApi(endpoint=address, token=READ)
     papers = list(api.list_papers(query=TEXT, limit=3))
@@ -95,14 +95,14 @@ def hugging_face_client(address):
     daily = list(api.list_daily_papers(date=day, limit=100))
     assert dated.id in [paper.id for paper in daily], (day, daily)
     assert list(api.list_daily_papers(date=day, p=1000)) == []
-    assert refused(lambda: list(api.list_daily_papers(date="2021-02-30")), HfHubHTTPError).response.status_code == 400
-    called("huggingface_hub", "InferenceClient.feature_extraction", "HfApi.list_papers", "list_daily_papers", "paper_info")
+    assert error_of(lambda: list(api.list_daily_papers(date="2021-02-30")), HfHubHTTPError).response.status_code == 400
+    record_calls("huggingface_hub", "InferenceClient.feature_extraction", "HfApi.list_papers", "list_daily_papers", "paper_info")
 
 
 def hugging_face_client_without_key(address):
     from huggingface_hub import HfApi
 
-    # It never sends its token here.
+    # paper_info sends no token, so this server has no keys.
     api = HfApi(endpoint=address, token=False)
     paper = next(iter(api.list_papers(query=TEXT, limit=1)))
     assert api.paper_info(paper.id).title == paper.title
@@ -113,14 +113,14 @@ def langchain_hugging_face_client(address):
     from langchain_huggingface import HuggingFaceEndpointEmbeddings
 
     embeddings = HuggingFaceEndpointEmbeddings(huggingfacehub_api_token=READ)
-    # It takes names of the hub only; the client that it asks through takes an address.
+    # The constructor accepts only model names of the hub, but the client inside accepts a URL.
     embeddings.client = InferenceClient(model=address, token=READ)
     assert len(embeddings.embed_query(TEXT)) == 384
-    # More texts than text-embeddings-inference takes at once: they are split here, not refused.
+    # The client sends more texts in one request than text-embeddings-inference accepts. This server accepts them.
     assert len(embeddings.embed_documents([f"text {number}" for number in range(300)])) == 300
     info = json.loads(get(address, "/info"))
     assert info["max_client_batch_size"] >= 300 and info["model_id"] == "all-MiniLM-L6-v2", info
-    called("langchain-huggingface", "HuggingFaceEndpointEmbeddings.embed_query", "embed_documents (300 texts)", "GET /info")
+    record_calls("langchain-huggingface", "HuggingFaceEndpointEmbeddings.embed_query", "embed_documents (300 texts)", "GET /info")
 
 
 def semantic_scholar_client(address):
@@ -142,10 +142,10 @@ def semantic_scholar_client(address):
     ids = ["ARXIV:9901.00001", "ARXIV:2222.99999"]
     several, missing = client.get_papers(ids, fields=["title", "externalIds"], return_not_found=True)
     assert len(several) == 1 and missing == ["ARXIV:2222.99999"], (several, missing)
-    refused(lambda: client.get_paper("ARXIV:2222.99999"), ObjectNotFoundException)
-    refused(lambda: client.get_paper("ARXIV:9901.00001", fields=["titel"]), BadQueryParametersException)
+    error_of(lambda: client.get_paper("ARXIV:2222.99999"), ObjectNotFoundException)
+    error_of(lambda: client.get_paper("ARXIV:9901.00001", fields=["titel"]), BadQueryParametersException)
     calls = ["get_recommended_papers", "get_recommended_papers_from_lists", "get_paper", "get_papers"]
-    called("semanticscholar", *calls)
+    record_calls("semanticscholar", *calls)
 
 
 def cohere_client(address):
@@ -153,33 +153,33 @@ def cohere_client(address):
 
     documents = ["Knots with equal volume", "Bees that count", "Tides of distant moons"]
     for client in [cohere.Client(api_key=READ, base_url=address), cohere.ClientV2(api_key=READ, base_url=address)]:
-        answer = client.rerank(model="any", query="insects and numbers", documents=documents, top_n=2)
-        assert [result.index for result in answer.results][0] == 1 and len(answer.results) == 2, answer
-        assert 0 <= answer.results[1].relevance_score <= answer.results[0].relevance_score <= 1
-    refused(lambda: client.rerank(model="any", query="", documents=documents), cohere.errors.UnprocessableEntityError)
-    called("cohere", "Client.rerank (v1)", "ClientV2.rerank")
+        response = client.rerank(model="any", query="insects and numbers", documents=documents, top_n=2)
+        assert [result.index for result in response.results][0] == 1 and len(response.results) == 2, response
+        assert 0 <= response.results[1].relevance_score <= response.results[0].relevance_score <= 1
+    error_of(lambda: client.rerank(model="any", query="", documents=documents), cohere.errors.UnprocessableEntityError)
+    record_calls("cohere", "Client.rerank (v1)", "ClientV2.rerank")
 
 
 async def agent(client):
-    """Uses the tools as an agent would; the client is connected."""
+    """Calls every tool, like an agent. `client` is connected."""
     tools = {tool.name: tool for tool in (await client.list_tools()).tools}
     assert set(tools) == {"find_similar_papers", "get_paper", "embed_text", "index_info"}, tools
     assert all(tool.annotations.read_only_hint for tool in tools.values())
-    asked = {"text": TEXT, "k": 3, "date_from": "1990", "categories": []}
-    found = (await client.call_tool("find_similar_papers", asked)).structured_content
+    arguments = {"text": TEXT, "k": 3, "date_from": "1990", "categories": []}
+    found = (await client.call_tool("find_similar_papers", arguments)).structured_content
     assert len(found["hits"]) == 3 and "bee" in json.dumps(found).lower(), found
     first = found["hits"][0]["paper"]["id"]
-    asked = {"paper_ids": [first], "negative_ids": [found["hits"][2]["paper"]["id"]], "k": 2}
-    like = (await client.call_tool("find_similar_papers", asked)).structured_content
-    assert len(like["hits"]) == 2 and first not in [hit["paper"]["id"] for hit in like["hits"]], like
+    arguments = {"paper_ids": [first], "negative_ids": [found["hits"][2]["paper"]["id"]], "k": 2}
+    similar = (await client.call_tool("find_similar_papers", arguments)).structured_content
+    assert len(similar["hits"]) == 2 and first not in [hit["paper"]["id"] for hit in similar["hits"]], similar
     paper = (await client.call_tool("get_paper", {"paper_id": first})).structured_content
     assert paper["id"] == first and paper["abstract"], paper
     embedded = (await client.call_tool("embed_text", {"text": TEXT})).structured_content
     assert len(embedded["embedding"]) == 384, embedded.keys()
     info = (await client.call_tool("index_info", {})).structured_content
     assert info["papers"] == 120, info
-    wrong = await client.call_tool("find_similar_papers", {"text": TEXT, "k": 0})
-    assert wrong.is_error and "k: got 0" in wrong.content[0].text, wrong
+    result = await client.call_tool("find_similar_papers", {"text": TEXT, "k": 0})
+    assert result.is_error and "k must be between 1 and 100 (got 0)" in result.content[0].text, result
 
 
 def mcp_client(address, data):
@@ -201,15 +201,15 @@ def mcp_client(address, data):
     asyncio.run(over_http())
     asyncio.run(over_stdio())
     headers = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {READ}"}
-    question = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-    for more in [{"Origin": "https://evil.example"}, {"Host": "papers.example"}]:
-        answer = httpx2.post(f"{address}/mcp", json=question, headers={**headers, **more})
-        assert answer.status_code == 403, (more, answer.status_code, answer.text)
-    called("mcp", "list_tools", "call_tool (all four, streamable HTTP and stdio)", "Origin and Host refused")
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    for foreign in [{"Origin": "https://evil.example"}, {"Host": "papers.example"}]:
+        response = httpx2.post(f"{address}/mcp", json=request, headers={**headers, **foreign})
+        assert response.status_code == 403, (foreign, response.status_code, response.text)
+    record_calls("mcp", "list_tools", "call_tool (all four, streamable HTTP and stdio)", "Origin and Host refused")
 
 
 def tls_client():
-    """HTTPS by a certificate made for this run, checked by Python's own ssl."""
+    """HTTPS with a certificate made for this run, checked by Python's ssl module."""
     folder = pathlib.Path(tempfile.mkdtemp())
     certificate, key, authority = folder / "cert.pem", folder / "key.pem", trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
@@ -222,8 +222,8 @@ def tls_client():
         with urllib.request.urlopen(f"{address}/v1/stats", timeout=60, context=context) as answer:
             assert json.load(answer)["papers"] == 120
     swapped = [LIKEWISE, "serve", "--tls-cert", key, "--tls-key", certificate, "--listen", "127.0.0.1:0"]
-    said = subprocess.run(swapped, capture_output=True, text=True)
-    assert said.returncode == 1 and "key.pem" in said.stderr and "wanted a certificate" in said.stderr, said.stderr
+    result = subprocess.run(swapped, capture_output=True, text=True)
+    assert result.returncode == 1 and "key.pem" in result.stderr and "must be a certificate" in result.stderr, result.stderr
     table.append(("ssl", "Python " + sys.version.split()[0], "HTTPS by --tls-cert and --tls-key"))
 
 

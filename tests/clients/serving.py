@@ -1,11 +1,10 @@
-"""A server of the sample for the clients in this folder: started at a free port, with keys, and stopped at the end."""
+"""Starts a server with the papers of the sample, on a free port and with keys, and stops it at the end."""
 
 import contextlib
 import os
 import pathlib
 import subprocess
 import tempfile
-import time
 import urllib.request
 
 LIKEWISE = pathlib.Path("target/release/likewise").resolve()
@@ -15,10 +14,10 @@ READ, WRITE = "clients-may-read-by-this", "clients-may-write-by-this"
 
 @contextlib.contextmanager
 def serving(*arguments, keys=True):
-    """Ingests the sample and serves it; gives the address and the data folder."""
+    """Ingests the sample and serves it. Yields the address and the data folder."""
     with tempfile.TemporaryDirectory() as data:
         subprocess.run([LIKEWISE, "ingest", SAMPLE, "--data", data], check=True, capture_output=True)
-        # Nothing else from outside, but for the instruction level that the tests may be run with.
+        # The server gets no variable of the environment, except the CPU level that the tests run with.
         environment = {name: os.environ[name] for name in ["LIKEWISE_CPU"] if name in os.environ}
         environment |= {"LIKEWISE_READ_KEY": READ, "LIKEWISE_WRITE_KEY": WRITE} if keys else {}
         command = [LIKEWISE, "serve", "--data", data, "--listen", "127.0.0.1:0", *arguments]
@@ -36,7 +35,7 @@ def serving(*arguments, keys=True):
 
 
 def get(address, path):
-    """The text at a path, with the key to read by."""
+    """The body of a GET request with the read key."""
     request = urllib.request.Request(address + path, headers={"x-api-key": READ})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return answer.read().decode()
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return response.read().decode()

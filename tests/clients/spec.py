@@ -1,4 +1,4 @@
-"""Holds the server to every word of its /openapi.json, by schemathesis with every check on.
+"""Checks the server against its /openapi.json with schemathesis, with all its checks.
 
 Usage: python tests/clients/spec.py [schemathesis options]
 """
@@ -11,12 +11,13 @@ import tempfile
 
 from serving import WRITE, serving
 
-# Next to this Python, in whichever environment it is.
+# In the folder of the Python that runs this script.
 SCHEMATHESIS = pathlib.Path(sys.executable).parent / "schemathesis"
 
 
 def main():
-    # A list of more questions than may be is refused for that, also if each has a vector.
+    # The body limit is large, so that a batch with too many query vectors is refused for their number, not for its
+    # size.
     with serving("--max-body-bytes", str(1 << 26)) as (address, _), tempfile.TemporaryDirectory() as folder:
         command = [SCHEMATHESIS, "run", f"{address}/openapi.json", "--checks", "all", "--continue-on-failure"]
         command += ["--header", f"Authorization: Bearer {WRITE}", "--seed", "1", *sys.argv[1:]]

@@ -1,10 +1,10 @@
-"""Makes a small BERT with two adapters, as SPECTER2 has them, and the vectors of the package `adapters`.
+"""Writes a small random BERT with two adapters, like SPECTER2, and its vectors as computed by the package `adapters`.
 
     python3 -m venv .venv-adapters
     .venv-adapters/bin/pip install torch adapters
     .venv-adapters/bin/python tests/golden/make_adapters.py
 
-Its own script because `adapters` wants an older transformers than make_architectures.py is run with.
+A separate script, because `adapters` needs an older version of transformers than make_architectures.py.
 """
 
 import json
@@ -19,15 +19,16 @@ from tokenizers import Tokenizer
 
 OUT = pathlib.Path(__file__).parent / "small"
 TEXTS = json.loads((OUT / "texts.json").read_text())
-LONGEST = 624
-SIDES = {"paper": "proximity", "query": "adhoc_query"}
+MAX_LENGTH = 624
+# The adapter for each input type.
+ADAPTERS = {"paper": "proximity", "query": "adhoc_query"}
 
 
 def tokenizer() -> transformers.PreTrainedTokenizerFast:
-    # The same words as the other checkpoints have.
+    # The same vocabulary as the other checkpoints.
     inner = Tokenizer.from_file(str(OUT / "distilbert" / "tokenizer.json"))
-    named = dict(cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", unk_token="[UNK]", mask_token="[MASK]")
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=LONGEST, **named)
+    special_tokens = dict(cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", unk_token="[UNK]", mask_token="[MASK]")
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=MAX_LENGTH, **special_tokens)
 
 
 def network(words: int) -> adapters.BertAdapterModel:
@@ -35,8 +36,8 @@ def network(words: int) -> adapters.BertAdapterModel:
     config = transformers.BertConfig(
         vocab_size=words, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, max_position_embeddings=640)
     model = adapters.BertAdapterModel(config)
-    for name in SIDES.values():
-        # SPECTER2's kind: a bottleneck after the feed-forward part (Pfeiffer et al. 2020).
+    for name in ADAPTERS.values():
+        # Adapters like SPECTER2's: a bottleneck after the feed-forward layer (Pfeiffer et al. 2020).
         model.add_adapter(name, config=adapters.SeqBnConfig(reduction_factor=4))
     for name, parameter in model.named_parameters():
         if parameter.dim() == 1:
@@ -54,19 +55,19 @@ def main() -> None:
     words = tokenizer()
     words.save_pretrained(folder)
     model = network(len(words))
-    for name in SIDES.values():
+    for name in ADAPTERS.values():
         model.save_adapter(str(folder / name), name)
     made = []
-    for side, name in SIDES.items():
+    for side, name in ADAPTERS.items():
         model.set_active_adapters(name)
         for text, value in enumerate(TEXTS):
-            ids = words(value, truncation=True, max_length=LONGEST, return_tensors="pt", return_token_type_ids=False)
+            ids = words(value, truncation=True, max_length=MAX_LENGTH, return_tensors="pt", return_token_type_ids=False)
             with torch.no_grad():
                 vector = torch.nn.functional.normalize(model(**ids).last_hidden_state[0, 0], dim=0)
             tokens = ids["input_ids"].shape[1]
             truncated = len(words(value)["input_ids"]) > tokens
             made.append({"side": side, "text": text, "dimensions": None, "tokens": tokens, "truncated": truncated, "vector": [round(float(x), 7) for x in vector]})
-    # The base by itself, as its own repository has it.
+    # The base model without adapters, as in its own repository.
     base = transformers.BertModel(model.config, add_pooling_layer=False)
     state = {name.removeprefix("bert."): value for name, value in model.state_dict().items() if name.startswith("bert.") and "adapters" not in name}
     base.load_state_dict(state, strict=False)

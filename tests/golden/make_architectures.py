@@ -1,16 +1,17 @@
-"""Makes one small random checkpoint an architecture, and the reference library's vectors for 20 texts.
+"""Writes a small random checkpoint for every architecture, and the vectors of the reference library for 20 texts.
 
     python3 -m venv .venv-golden
     .venv-golden/bin/pip install torch sentence-transformers
     .venv-golden/bin/python tests/golden/make_architectures.py
 
-No model hub is needed: a network of two to four layers of 32 values computes by the same rules as a large one. Every
-parameter is random, norms and biases too, because fresh ones (0 and 1) hide mistakes in reading them. The folders are
-complete, and between them they have every kind of weights file, pooling and module that the program reads.
+No model hub is needed: a network of two to four layers of 32 values computes in the same way as a large one. Every
+parameter is random, including norms and biases, because their initial values (1 and 0) would hide errors in reading
+them. The folders are complete, and together they have every kind of weights file, pooling and module that the program
+reads.
 
-Two have no model in the reference library. JinaBERT's lives in its own repository; it is written down below, from the
-papers that describe it (Günther et al. 2023, arXiv:2310.19923; Press et al. 2022, ALiBi; Shazeer 2020, GLU). SPECTER2's
-adapters need the package `adapters`, which wants another transformers: make_adapters.py makes them.
+The reference library lacks two architectures. JinaBERT's code is in its own repository; the class JinaBert below
+follows the papers (Günther et al. 2023, arXiv:2310.19923; Press et al. 2022, ALiBi; Shazeer 2020, GLU). SPECTER2's
+adapters need the package `adapters`, which needs another version of transformers; see make_adapters.py.
 """
 
 import collections
@@ -30,9 +31,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 
 HERE = pathlib.Path(__file__).parent
 OUT = HERE / "small"
-# benches/architectures.py makes them larger, and trains tokenizers on more: it sets these.
-WIDTH, HEADS, WIDE = 32, 4, 48
-LONGEST = 640
+# benches/architectures.py and benches/gpu.py set these values to make larger checkpoints, with tokenizers trained on
+# more text. INTERMEDIATE is the width of the feed-forward layer. `None`: every architecture has its own value.
+WIDTH, HEADS, INTERMEDIATE = 32, 4, 48
+MAX_POSITIONS = 640
 DEPTH = None
 VOCABULARY = None
 
@@ -66,11 +68,11 @@ assert len(TEXTS) == 20
 CORPUS = TEXTS
 
 
-def random(network: torch.nn.Module, spread: float = 1.5) -> torch.nn.Module:
-    """Fills every parameter, so that each has a say in the result and none drowns the others."""
+def randomise(network: torch.nn.Module, spread: float = 1.5) -> torch.nn.Module:
+    """Sets every parameter to random values, of a size at which each of them changes the result noticeably."""
     for name, parameter in network.named_parameters():
         if parameter.dim() == 1:
-            # Gemma's norms are around 0: 1 is added when they are used.
+            # Gemma's norm weights are around 0, because the network adds 1 to them.
             is_scale = name.endswith("weight") and "gemma" not in type(network).__name__.lower()
             torch.nn.init.uniform_(parameter, is_scale - 0.4, is_scale + 0.4)
         else:
@@ -78,13 +80,14 @@ def random(network: torch.nn.Module, spread: float = 1.5) -> torch.nn.Module:
     return network.eval()
 
 
-def fast(tokenizer: Tokenizer, folder: pathlib.Path, **special: str) -> transformers.PreTrainedTokenizerFast:
+def as_transformers_tokenizer(tokenizer: Tokenizer, folder: pathlib.Path, **special: str) -> transformers.PreTrainedTokenizerFast:
     tokenizer.save(str(folder / "trained.json"))
     return transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "trained.json"), **special)
 
 
-def commonest(tokenizer: Tokenizer, count: int) -> list[str]:
-    """Words, the most frequent first: what the library's own trainers make of them depends on the order of its hashes."""
+def most_frequent_words(tokenizer: Tokenizer, count: int) -> list[str]:
+    """Words of the corpus, the most frequent first. The trainers of the library are not used, because their result depends
+    on the order of a hash map."""
     words = collections.Counter()
     for text in CORPUS:
         text = tokenizer.normalizer.normalize_str(text)
@@ -97,11 +100,11 @@ def letters(words: list[str]) -> list[str]:
 
 
 def word_piece(folder, cls="[CLS]", sep="[SEP]", pad="[PAD]", unk="[UNK]", mask="[MASK]", first=None):
-    """As BERT's; MPNet's is the same with other names for its special tokens."""
+    """A tokenizer like BERT's. MPNet's is the same with other special tokens."""
     tokenizer = Tokenizer(models.WordPiece(unk_token=unk))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    words = commonest(tokenizer, 10**6)
+    words = most_frequent_words(tokenizer, 10**6)
     single = [prefix + letter for letter in letters(words)[:500] for prefix in ("", "##")]
     pieces = [*(first or [pad, unk, cls, sep, mask]), *single, *words]
     vocabulary = list(dict.fromkeys(pieces))[: VOCABULARY or 220]
@@ -109,11 +112,11 @@ def word_piece(folder, cls="[CLS]", sep="[SEP]", pad="[PAD]", unk="[UNK]", mask=
     tokenizer.add_special_tokens(vocabulary[:5])
     ids = [(token, tokenizer.token_to_id(token)) for token in (cls, sep)]
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{cls} $A {sep}", pair=None, special_tokens=ids)
-    return fast(tokenizer, folder, cls_token=cls, sep_token=sep, pad_token=pad, unk_token=unk, mask_token=mask)
+    return as_transformers_tokenizer(tokenizer, folder, cls_token=cls, sep_token=sep, pad_token=pad, unk_token=unk, mask_token=mask)
 
 
-def byte_level(folder, single, special, **named):
-    """As RoBERTa's, ModernBERT's and Qwen's."""
+def byte_level(folder, single, special, **named_tokens):
+    """A byte-level BPE tokenizer, like those of RoBERTa, ModernBERT and Qwen."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -123,28 +126,28 @@ def byte_level(folder, single, special, **named):
     )
     ids = [(token, tokenizer.token_to_id(token)) for token in special if token in single.split()]
     tokenizer.post_processor = processors.TemplateProcessing(single=single, pair=None, special_tokens=ids)
-    return fast(tokenizer, folder, **named)
+    return as_transformers_tokenizer(tokenizer, folder, **named_tokens)
 
 
 def unigram(folder):
-    """As XLM-RoBERTa's: SentencePiece's unigrams."""
+    """A SentencePiece unigram tokenizer, like XLM-RoBERTa's."""
     special = ["<s>", "<pad>", "</s>", "<unk>"]
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace("\n", " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    words = commonest(tokenizer, 10**6)
+    words = most_frequent_words(tokenizer, 10**6)
     pieces = list(dict.fromkeys([*special, *letters(words)[:500], *words]))[: VOCABULARY or 200]
-    # Longer pieces are worth more than their letters one by one.
-    scored = [(piece, 0.0 if piece in special else -12.0 / len(piece) - 1e-4 * place) for place, piece in enumerate(pieces)]
+    # A longer piece has a higher score than its letters together.
+    scored = [(piece, 0.0 if piece in special else -12.0 / len(piece) - 1e-4 * index) for index, piece in enumerate(pieces)]
     tokenizer.model = models.Unigram(scored, unk_id=3, byte_fallback=False)
     tokenizer.add_special_tokens(special)
     ids = [(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")]
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", pair=None, special_tokens=ids)
-    return fast(tokenizer, folder, bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>", pad_token="<pad>", unk_token="<unk>")
+    return as_transformers_tokenizer(tokenizer, folder, bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>", pad_token="<pad>", unk_token="<unk>")
 
 
-def pieces(folder):
-    """As Gemma's: BPE over text whose spaces are ▁, with bytes for what is not in it."""
+def byte_fallback_bpe(folder):
+    """A tokenizer like Gemma's: BPE in which spaces are ▁, with byte tokens for unknown characters."""
     special = ["<pad>", "<eos>", "<bos>", "<unk>"] + [f"<0x{byte:02X}>" for byte in range(256)]
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
@@ -152,7 +155,7 @@ def pieces(folder):
     tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=VOCABULARY or 420, special_tokens=special))
     ids = [(token, tokenizer.token_to_id(token)) for token in ("<bos>", "<eos>")]
     tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", pair=None, special_tokens=ids)
-    return fast(tokenizer, folder, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>")
+    return as_transformers_tokenizer(tokenizer, folder, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>")
 
 
 def roberta_words(folder):
@@ -179,13 +182,13 @@ def mpnet_words(folder):
 
 def distilbert(words):
     return transformers.DistilBertModel(transformers.DistilBertConfig(
-        vocab_size=len(words), dim=WIDTH, n_layers=DEPTH or 2, n_heads=HEADS, hidden_dim=WIDE, max_position_embeddings=LONGEST))
+        vocab_size=len(words), dim=WIDTH, n_layers=DEPTH or 2, n_heads=HEADS, hidden_dim=INTERMEDIATE, max_position_embeddings=MAX_POSITIONS))
 
 
 def roberta_like(kind, config, words):
     return kind(config(
-        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=WIDE,
-        max_position_embeddings=LONGEST + 2, type_vocab_size=1, pad_token_id=1, layer_norm_eps=1e-5), add_pooling_layer=False)
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=INTERMEDIATE,
+        max_position_embeddings=MAX_POSITIONS + 2, type_vocab_size=1, pad_token_id=1, layer_norm_eps=1e-5), add_pooling_layer=False)
 
 
 def roberta(words):
@@ -198,39 +201,40 @@ def xlm_roberta(words):
 
 def mpnet(words):
     return transformers.MPNetModel(transformers.MPNetConfig(
-        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=WIDE,
-        max_position_embeddings=LONGEST + 2, layer_norm_eps=1e-5), add_pooling_layer=False)
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=INTERMEDIATE,
+        max_position_embeddings=MAX_POSITIONS + 2, layer_norm_eps=1e-5), add_pooling_layer=False)
 
 
 def modernbert(words):
     # Four layers: global, local, local, global. The window is smaller than most texts.
     return transformers.ModernBertModel(transformers.ModernBertConfig(
-        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 4, num_attention_heads=HEADS, intermediate_size=WIDE,
-        max_position_embeddings=LONGEST, local_attention=24 if WIDTH == 32 else 128, pad_token_id=2, cls_token_id=0, sep_token_id=1,
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 4, num_attention_heads=HEADS, intermediate_size=INTERMEDIATE,
+        max_position_embeddings=MAX_POSITIONS, local_attention=24 if WIDTH == 32 else 128, pad_token_id=2, cls_token_id=0, sep_token_id=1,
         bos_token_id=0, eos_token_id=1))
 
 
 def nomic_bert(words):
     return transformers.NomicBertModel(transformers.NomicBertConfig(
-        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=WIDE,
-        max_position_embeddings=LONGEST))
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=INTERMEDIATE,
+        max_position_embeddings=MAX_POSITIONS))
 
 
 def qwen3(words):
     return transformers.Qwen3Model(transformers.Qwen3Config(
         vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, num_key_value_heads=2,
-        head_dim=16 if WIDTH == 32 else WIDTH // HEADS, intermediate_size=WIDE, max_position_embeddings=LONGEST, rope_theta=1e6, sliding_window=None))
+        head_dim=16 if WIDTH == 32 else WIDTH // HEADS, intermediate_size=INTERMEDIATE, max_position_embeddings=MAX_POSITIONS, rope_theta=1e6, sliding_window=None))
 
 
 def gemma3(words):
     return transformers.Gemma3TextModel(transformers.Gemma3TextConfig(
         vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 3, num_attention_heads=HEADS, num_key_value_heads=1,
-        head_dim=12 if WIDTH == 32 else WIDTH // HEADS, intermediate_size=WIDE, max_position_embeddings=LONGEST, sliding_window=20 if WIDTH == 32 else 512, query_pre_attn_scalar=20,
+        head_dim=12 if WIDTH == 32 else WIDTH // HEADS, intermediate_size=INTERMEDIATE, max_position_embeddings=MAX_POSITIONS, sliding_window=20 if WIDTH == 32 else 512, query_pre_attn_scalar=20,
         layer_types=None if DEPTH else ["sliding_attention", "sliding_attention", "full_attention"], use_bidirectional_attention=True))
 
 
 class JinaBert(torch.nn.Module):
-    """JinaBERT (v2): BERT with ALiBi in the place of positions, and a gated feed-forward part. Names as in its checkpoints."""
+    """JinaBERT (v2): BERT with ALiBi instead of position embeddings, and a gated feed-forward layer. The names of the
+    parameters are those of its checkpoints."""
 
     def __init__(self, words: int):
         super().__init__()
@@ -247,7 +251,7 @@ class JinaBert(torch.nn.Module):
                 "output": block({"dense": linear(WIDTH, WIDTH), "LayerNorm": norm()}),
             }),
             "mlp": block({
-                "gated_layers": linear(WIDTH, 2 * WIDE, bias=False), "wo": linear(WIDE, WIDTH), "layernorm": norm(),
+                "gated_layers": linear(WIDTH, 2 * INTERMEDIATE, bias=False), "wo": linear(INTERMEDIATE, WIDTH), "layernorm": norm(),
             }),
         })
         self.encoder = block({"layer": torch.nn.ModuleList([layer() for _ in range(DEPTH or 2)])})
@@ -255,20 +259,20 @@ class JinaBert(torch.nn.Module):
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         words = self.embeddings["word_embeddings"](ids) + self.embeddings["token_type_embeddings"].weight[0]
         hidden = self.embeddings["LayerNorm"](words)
-        places = torch.arange(len(ids))
-        distance = (places[:, None] - places[None, :]).abs()
-        # Press et al.: a geometric sequence that starts at 2^(-8/heads), for a power of two.
+        positions = torch.arange(len(ids))
+        distance = (positions[:, None] - positions[None, :]).abs()
+        # Press et al.: if the number of heads is a power of two, the slopes are a geometric sequence from 2^(-8/heads).
         slopes = torch.tensor([2 ** (-8 * (head + 1) / HEADS) for head in range(HEADS)])
         bias = -slopes[:, None, None] * distance
         for layer in self.encoder["layer"]:
-            own, out = layer["attention"]["self"], layer["attention"]["output"]
-            split = lambda part: own[part](hidden).view(len(ids), HEADS, -1).transpose(0, 1)
+            inputs, out = layer["attention"]["self"], layer["attention"]["output"]
+            split = lambda part: inputs[part](hidden).view(len(ids), HEADS, -1).transpose(0, 1)
             scores = split("query") @ split("key").transpose(1, 2) / math.sqrt(WIDTH / HEADS) + bias
             context = (scores.softmax(-1) @ split("value")).transpose(0, 1).reshape(len(ids), WIDTH)
             hidden = out["LayerNorm"](out["dense"](context) + hidden)
-            gated, linear = layer["mlp"]["gated_layers"](hidden).split(WIDE, -1)
-            wide = torch.nn.functional.gelu(gated) * linear
-            hidden = layer["mlp"]["layernorm"](layer["mlp"]["wo"](wide) + hidden)
+            gated, linear = layer["mlp"]["gated_layers"](hidden).split(INTERMEDIATE, -1)
+            product = torch.nn.functional.gelu(gated) * linear
+            hidden = layer["mlp"]["layernorm"](layer["mlp"]["wo"](product) + hidden)
         return hidden
 
 
@@ -278,7 +282,7 @@ def save(model: SentenceTransformer, folder: pathlib.Path) -> None:
 
 
 def as_binary(folder: pathlib.Path) -> None:
-    """Weights as older checkpoints have them."""
+    """Converts the weights to pytorch_model.bin, as in older checkpoints."""
     from safetensors.torch import load_file
 
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
@@ -286,7 +290,7 @@ def as_binary(folder: pathlib.Path) -> None:
 
 
 def in_shards(folder: pathlib.Path) -> None:
-    """Weights as large checkpoints have them."""
+    """Splits the weights into two files, as in large checkpoints."""
     from safetensors.torch import load_file
 
     tensors = load_file(folder / "model.safetensors")
@@ -300,12 +304,12 @@ def in_shards(folder: pathlib.Path) -> None:
 
 
 def with_hub_names(folder: pathlib.Path) -> None:
-    """nomic_bert as its authors published it: other names in config.json, and some things twice (in the weights it has
-    theirs already)."""
+    """Writes the config.json of nomic_bert as its authors published it: with other names, and with some values under two
+    names. The weights already have the authors' names."""
     config = json.loads((folder / "config.json").read_text())
     old = {
-        "model_type": "nomic_bert", "activation_function": "swiglu", "n_embd": WIDTH, "n_head": HEADS, "n_inner": WIDE,
-        "n_layer": DEPTH or 2, "n_positions": LONGEST, "max_position_embeddings": LONGEST // 4, "hidden_size": WIDTH,
+        "model_type": "nomic_bert", "activation_function": "swiglu", "n_embd": WIDTH, "n_head": HEADS, "n_inner": INTERMEDIATE,
+        "n_layer": DEPTH or 2, "n_positions": MAX_POSITIONS, "max_position_embeddings": MAX_POSITIONS // 4, "hidden_size": WIDTH,
         "layer_norm_eps": 1e-12, "vocab_size": config["vocab_size"], "type_vocab_size": 2,
         "layer_norm_epsilon": 1e-12, "rotary_emb_base": 1000, "rotary_emb_fraction": 1.0, "rotary_emb_interleaved": False,
         "qkv_proj_bias": False, "mlp_fc1_bias": False, "mlp_fc2_bias": False, "prenorm": False, "use_rms_norm": False,
@@ -314,7 +318,7 @@ def with_hub_names(folder: pathlib.Path) -> None:
 
 
 def entries(model: SentenceTransformer, prompts: bool, dimensions: list[int]) -> list[dict]:
-    """Texts encoded one at a time: the reference has no padding in it then."""
+    """The golden entries of a model. Texts are encoded one at a time, so that the reference has no padding."""
     made = []
 
     def add(side, text, vector, dimension=None):
@@ -323,9 +327,9 @@ def entries(model: SentenceTransformer, prompts: bool, dimensions: list[int]) ->
             names = ["query"] if side == "query" else ["document", "passage", "corpus"]
             prompt = next((model.prompts[name] for name in names if name in model.prompts), "")
         length = len(model.tokenizer((prompt or "") + TEXTS[text])["input_ids"])
-        most = model.max_seq_length
+        max_length = model.max_seq_length
         values = [round(float(value), 7) for value in vector]
-        made.append({"side": side, "text": text, "dimensions": dimension, "tokens": min(length, most), "truncated": length > most, "vector": values})
+        made.append({"side": side, "text": text, "dimensions": dimension, "tokens": min(length, max_length), "truncated": length > max_length, "vector": values})
 
     for text in range(len(TEXTS)):
         add("paper", text, model.encode_document(TEXTS[text], normalize_embeddings=True))
@@ -347,7 +351,8 @@ def write(name: str, made: list[dict], made_by: str) -> None:
 
 MADE_BY = f"sentence-transformers {sentence_transformers.__version__}, transformers {transformers.__version__}, torch {torch.__version__}"
 
-# name: network, tokenizer, pooling, what comes after, prompts, Matryoshka, type of the weights, changes to the folder
+# name: network, tokenizer, pooling, further modules, prompts, Matryoshka dimensions, dtype of the weights, and the
+# function that changes the folder
 SHAPES = {
     "distilbert": (distilbert, word_piece, "max", [], {}, [], torch.float32, in_shards),
     "roberta": (roberta, roberta_words, "mean", [], {}, [], torch.float32, as_binary),
@@ -357,26 +362,26 @@ SHAPES = {
     "nomic_bert": (nomic_bert, word_piece, "mean", ["Normalize"], {"query": "search_query: ", "document": "search_document: "}, [12], torch.float32, None),
     "nomic_bert_hub": (nomic_bert, word_piece, "weightedmean", [], {}, [], torch.float32, with_hub_names),
     "qwen3": (qwen3, qwen_words, "lasttoken", ["Normalize"], {"query": "Instruct: Find papers like this one\nQuery:", "document": ""}, [8, 24], torch.bfloat16, None),
-    "gemma3": (gemma3, pieces, "mean", ["Dense", "Dense", "Normalize"], {"query": "task: search result | query: ", "document": "title: none | text: "}, [16], torch.float32, None),
+    "gemma3": (gemma3, byte_fallback_bpe, "mean", ["Dense", "Dense", "Normalize"], {"query": "task: search result | query: ", "document": "title: none | text: "}, [16], torch.float32, None),
 }
 
 
-def built(name: str) -> SentenceTransformer:
-    """The model, saved in its folder as it is before the changes to that."""
-    network, tokenizer, pooling, after, prompts, _, dtype, _ = SHAPES[name]
+def build(name: str) -> SentenceTransformer:
+    """Makes a model and saves it in its folder, before the change of the folder."""
+    network, tokenizer, pooling, further, prompts, _, dtype, _ = SHAPES[name]
     torch.manual_seed(len(name))
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         words = tokenizer(folder)
-        # Through the type of the stored weights and back: the reference computes in f32.
-        random(network(words)).to(dtype).save_pretrained(folder)
+        # The weights are rounded to the dtype that is stored; the reference computes with them in f32.
+        randomise(network(words)).to(dtype).save_pretrained(folder)
         words.save_pretrained(folder)
-        transformer = Transformer(str(folder), max_seq_length=LONGEST - 16, model_kwargs={"dtype": torch.float32})
+        transformer = Transformer(str(folder), max_seq_length=MAX_POSITIONS - 16, model_kwargs={"dtype": torch.float32})
         modules = [transformer, Pooling(WIDTH, pooling_mode=pooling)]
         width = WIDTH
-        for kind in after:
+        for kind in further:
             if kind == "Dense":
-                # Wider, with an activation; then back, without.
+                # The first dense module widens and has an activation; the second narrows and has none.
                 is_first = width == WIDTH
                 modules.append(Dense(width, 40 if is_first else 24, bias=is_first, activation_function=torch.nn.Tanh() if is_first else torch.nn.Identity()))
                 width = 40 if is_first else 24
@@ -391,39 +396,40 @@ def built(name: str) -> SentenceTransformer:
 
 def make(name: str) -> None:
     prompts, dimensions, _, change = SHAPES[name][4:]
-    made = entries(built(name), bool(prompts), dimensions)
+    made = entries(build(name), bool(prompts), dimensions)
     if change:
         change(OUT / name)
     write(name, made, MADE_BY)
 
 
 def make_jina() -> None:
-    """A folder by hand, as the authors' repository has it: model_type is bert, and positions are alibi."""
+    """Writes a folder like that of the authors' repository: model_type is bert, and position_embedding_type is
+    alibi."""
     torch.manual_seed(4)
     folder = OUT / "jina_bert"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     words = word_piece(folder)
     (folder / "trained.json").unlink()
-    words.model_max_length = LONGEST - 16
+    words.model_max_length = MAX_POSITIONS - 16
     words.save_pretrained(folder)
-    network = random(JinaBert(len(words)))
+    network = randomise(JinaBert(len(words)))
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / "model.safetensors", {"format": "pt"})
     config = {
         "architectures": ["JinaBertForMaskedLM"], "model_type": "bert", "position_embedding_type": "alibi", "feed_forward_type": "geglu",
-        "hidden_act": "gelu", "hidden_size": WIDTH, "num_hidden_layers": DEPTH or 2, "num_attention_heads": HEADS, "intermediate_size": WIDE,
-        "vocab_size": len(words), "max_position_embeddings": LONGEST, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
+        "hidden_act": "gelu", "hidden_size": WIDTH, "num_hidden_layers": DEPTH or 2, "num_attention_heads": HEADS, "intermediate_size": INTERMEDIATE,
+        "vocab_size": len(words), "max_position_embeddings": MAX_POSITIONS, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=1))
     modules = [("0", "", "Transformer"), ("1", "1_Pooling", "Pooling")]
     listed = [{"idx": i, "name": name, "path": path, "type": f"sentence_transformers.models.{kind}"} for i, (name, path, kind) in enumerate(modules)]
     (folder / "modules.json").write_text(json.dumps(listed, indent=1))
-    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": LONGEST - 16, "do_lower_case": False}))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": MAX_POSITIONS - 16, "do_lower_case": False}))
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": WIDTH, "pooling_mode_mean_tokens": True}))
     made = []
     for text, value in enumerate(TEXTS):
-        ids = words(value, truncation=True, max_length=LONGEST - 16)["input_ids"]
+        ids = words(value, truncation=True, max_length=MAX_POSITIONS - 16)["input_ids"]
         with torch.no_grad():
             vector = torch.nn.functional.normalize(network(torch.tensor(ids)).mean(0), dim=0)
         truncated = len(words(value)["input_ids"]) > len(ids)
@@ -432,7 +438,7 @@ def make_jina() -> None:
 
 
 def make_poolings() -> None:
-    """Every pooling over one network: the test writes each into a copy of its folder."""
+    """The vectors of one network with every pooling. The test sets each pooling in a copy of the folder."""
     made = []
     for mode in Pooling.POOLING_MODES:
         model = SentenceTransformer(str(OUT / "mpnet"), device="cpu")

@@ -1,11 +1,12 @@
-"""Model folders as people have them, and what the reference library makes of them.
+"""Writes folders.json: variants of model folders that exist in practice, with the reference library's tokens and
+vectors.
 
     python3 -m venv .venv-golden
     .venv-golden/bin/pip install torch sentence-transformers
     .venv-golden/bin/python tests/golden/make_folders.py
 
-Each is a small checkpoint of make_architectures.py with some files moved, removed or written; folders.json says which, so
-that the test changes a copy in the same way.
+A variant is a small checkpoint of make_architectures.py with some files moved, removed or written. folders.json lists
+these changes, so that the test can make them in a copy.
 """
 
 import json
@@ -42,16 +43,16 @@ TOKENIZER = json.loads((OUT / "distilbert" / "tokenizer_config.json").read_text(
 LOWER = {"do_lower_case": True}
 
 
-def lengths() -> dict:
-    """One of the library's names in place of the usual one."""
+def with_length_file_names() -> dict:
+    """Variants with each of the file names that the library accepts for the maximum length."""
     return {
-        name: {"base": "roberta", "remove": NAMES[:1], "write": {name: {"max_seq_length": 9 + place, **LOWER}}}
-        for place, name in enumerate(NAMES)
+        name: {"base": "roberta", "remove": NAMES[:1], "write": {name: {"max_seq_length": 9 + index, **LOWER}}}
+        for index, name in enumerate(NAMES)
     }
 
 
-def in_a_folder(base: str, name: str) -> dict:
-    """The network's files in a folder of their own, as older versions of the library wrote them."""
+def in_subfolder(base: str, name: str) -> dict:
+    """The network's files in a subfolder, as older versions of the library wrote them."""
     files = [path.name for path in (OUT / base).iterdir() if path.is_file()]
     files = [file for file in files if file not in ("modules.json", "config_sentence_transformers.json", *NAMES)]
     modules = json.loads((OUT / base / "modules.json").read_text())
@@ -60,7 +61,7 @@ def in_a_folder(base: str, name: str) -> dict:
     return {"base": base, "move": {file: f"{name}/{file}" for file in sorted(files)}, "remove": NAMES[:1], "write": written}
 
 
-VARIANTS = lengths() | {
+VARIANTS = with_length_file_names() | {
     "lower case": {"base": "roberta", "write": {NAMES[0]: LOWER}},
     "lower case by a tokenizer that does so itself": {"base": "distilbert", "write": {NAMES[0]: LOWER}},
     "lower case before another normaliser": {"base": "gemma3", "write": {NAMES[0]: LOWER}},
@@ -74,12 +75,12 @@ VARIANTS = lengths() | {
         "write": {"tokenizer_config.json": {**TOKENIZER, "tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": False}},
     },
     "no tokenizer_config": {"base": "distilbert", "remove": ["tokenizer_config.json"]},
-    "0_Transformer": in_a_folder("roberta", "0_Transformer"),
-    "0_DistilBERT": in_a_folder("distilbert", "0_DistilBERT"),
+    "0_Transformer": in_subfolder("roberta", "0_Transformer"),
+    "0_DistilBERT": in_subfolder("distilbert", "0_DistilBERT"),
 }
 
 
-def changed(variant: dict, folder: pathlib.Path) -> None:
+def write_variant(variant: dict, folder: pathlib.Path) -> None:
     shutil.copytree(OUT / variant["base"], folder)
     for old in variant.get("remove", []):
         (folder / old).unlink()
@@ -91,10 +92,10 @@ def changed(variant: dict, folder: pathlib.Path) -> None:
         (folder / name).write_text(json.dumps(value))
 
 
-def made(variant: dict) -> list:
+def golden_entries(variant: dict) -> list:
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "model"
-        changed(variant, path)
+        write_variant(variant, path)
         model = sentence_transformers.SentenceTransformer(str(path), device="cpu")
         entries = []
         for text in TEXTS:
@@ -107,10 +108,10 @@ def made(variant: dict) -> list:
 
 def main() -> None:
     torch.manual_seed(0)
-    by = f"sentence-transformers {sentence_transformers.__version__}, transformers {transformers.__version__}"
-    folders = [{"name": name, **variant, "entries": made(variant)} for name, variant in VARIANTS.items()]
-    written = json.dumps({"made_by": by, "texts": TEXTS, "folders": folders}, ensure_ascii=False, separators=(",", ":"))
-    (OUT / "folders.json").write_text(written.replace('{"name"', '\n{"name"') + "\n")
+    made_by = f"sentence-transformers {sentence_transformers.__version__}, transformers {transformers.__version__}"
+    folders = [{"name": name, **variant, "entries": golden_entries(variant)} for name, variant in VARIANTS.items()]
+    text = json.dumps({"made_by": made_by, "texts": TEXTS, "folders": folders}, ensure_ascii=False, separators=(",", ":"))
+    (OUT / "folders.json").write_text(text.replace('{"name"', '\n{"name"') + "\n")
 
 
 main()

@@ -1,10 +1,10 @@
-"""Makes tests/golden/small-bert: a small random BERT as the reference library saves it, and its vectors.
+"""Writes tests/golden/small-bert: a small random BERT, saved by the reference library, and its vectors.
 
     .venv-golden/bin/python tests/golden/make_small.py
 
-It differs from all-MiniLM-L6-v2 wherever a model of the family may: a cased vocabulary, CLS pooling, the
-tanh GELU, another head size, a width that fills no register, a short maximum length, no normalising
-module. The weights are random and mean nothing.
+It differs from all-MiniLM-L6-v2 in everything that may differ between BERT models: a cased vocabulary, CLS pooling, the
+tanh GELU, another head size, a width that is no multiple of a SIMD register, a short maximum length, no normalising
+module. The weights are random, so its vectors have no meaning.
 """
 
 import json
@@ -46,7 +46,7 @@ def tokenizer(folder: pathlib.Path) -> transformers.PreTrainedTokenizerFast:
 
 
 def model(folder: pathlib.Path) -> sentence_transformers.SentenceTransformer:
-    """The model, by way of a plain transformers folder."""
+    """The model, made from a plain transformers folder."""
     words = tokenizer(folder)
     torch.manual_seed(7)
     config = transformers.BertConfig(
@@ -54,11 +54,11 @@ def model(folder: pathlib.Path) -> sentence_transformers.SentenceTransformer:
         max_position_embeddings=40, hidden_act="gelu_new", layer_norm_eps=1e-6, initializer_range=0.4,
     )
     bert = transformers.BertModel(config)
-    # Fresh norms and biases are ones and zeros, which would hide a mistake in reading them.
+    # Norms and biases are initialised with ones and zeros, which would hide an error in reading them.
     for name, parameter in bert.named_parameters():
         if parameter.dim() == 1:
-            middle = 1.0 if name.endswith("LayerNorm.weight") else 0.0
-            torch.nn.init.uniform_(parameter, middle - 0.4, middle + 0.4)
+            mean = 1.0 if name.endswith("LayerNorm.weight") else 0.0
+            torch.nn.init.uniform_(parameter, mean - 0.4, mean + 0.4)
     bert.save_pretrained(folder)
     words.save_pretrained(folder)
     transformer = Transformer(str(folder), max_seq_length=MAX_LENGTH)

@@ -1,6 +1,7 @@
-"""Makes measures.json: random graded answers, and what trec_eval says of each.
+"""Writes measures.json: random rankings with graded judgements, and the metrics that trec_eval computes for them.
 
-Run once, in an environment with pytrec_eval (PyPI: pytrec-eval-terrier 0.5.11, which is trec_eval): python3 tests/golden/measures.py
+Run once, in an environment with pytrec_eval (pytrec-eval-terrier 0.5.11 on PyPI, which contains trec_eval):
+python3 tests/golden/measures.py
 """
 
 import json
@@ -13,21 +14,22 @@ NAMES = {"nDCG@10": "ndcg_cut_10", "nDCG@100": "ndcg_cut_100", "MAP": "map", "re
 
 
 def case(number):
-    """A pool of 5 to 150 judged papers, some of them found, and some that nobody judged between them."""
-    chance = random.Random(number)
-    judged = {f"d{place}": chance.choice([0, 0, 0, 0, 1, 1, 2, 3]) for place in range(chance.randint(5, 150))}
+    """A ranking of some of 5 to 150 judged papers, mixed with up to 50 papers that are not judged."""
+    generator = random.Random(number)
+    judged = {f"d{index}": generator.choice([0, 0, 0, 0, 1, 1, 2, 3]) for index in range(generator.randint(5, 150))}
     judged["d0"] = 3
-    found = chance.sample(sorted(judged), chance.randint(1, len(judged))) + [f"u{place}" for place in range(chance.randint(0, 50))]
-    chance.shuffle(found)
-    relevant = chance.choice([1, 2])
-    scores = {paper: 1000.0 - place for place, paper in enumerate(found)}
+    found = generator.sample(sorted(judged), generator.randint(1, len(judged)))
+    found += [f"u{index}" for index in range(generator.randint(0, 50))]
+    generator.shuffle(found)
+    relevant = generator.choice([1, 2])
+    scores = {paper: 1000.0 - index for index, paper in enumerate(found)}
     evaluator = pytrec_eval.RelevanceEvaluator({"q": judged}, set(NAMES.values()), relevance_level=relevant)
     values = evaluator.evaluate({"q": scores})["q"]
     return {
         "ranked": [judged.get(paper, 0) for paper in found],
         "judged": list(judged.values()),
         "relevant": relevant,
-        "values": {name: values[theirs] for name, theirs in NAMES.items()},
+        "values": {name: values[trec_name] for name, trec_name in NAMES.items()},
     }
 
 

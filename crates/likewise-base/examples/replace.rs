@@ -1,4 +1,4 @@
-//! Replaces a file's content by standard input's, so that readers see the old one or the new one:
+//! Replaces a file's content with standard input; a reader sees either the old content or the new:
 //! `echo new | cargo run --release -p likewise-base --example replace -- FILE`
 
 use likewise_base::{FileError, disk};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), FileError> {
     let Some(path) = std::env::args().nth(1).map(PathBuf::from) else {
-        eprintln!("got no file, wanted one");
+        eprintln!("usage: replace FILE < NEW_CONTENT");
         return Ok(());
     };
     let mut bytes = Vec::new();

@@ -1,19 +1,26 @@
-//! Which level of the CPU's instructions is used.
+//! Chooses the instruction set of the SIMD kernels.
 //!
-//! Its own file because the encoder's kernels and the index's are chosen alike: the best level that the
-//! machine has, or the one that `LIKEWISE_CPU` names, so that every level is tested on one machine.
+//! The encoder and the index choose in the same way: the best instruction set that the CPU supports, or the one that
+//! the environment variable `LIKEWISE_CPU` names, so that all of them can be tested on one machine.
 
-/// The setting that names a level.
-pub const SETTING: &str = "LIKEWISE_CPU";
+/// The environment variable that names an instruction set.
+pub const ENV_VAR: &str = "LIKEWISE_CPU";
 
-/// Picks from levels, best first, of which there is at least one.
-pub fn pick<T>(mut levels: Vec<T>, name: impl Fn(&T) -> &'static str) -> T {
-    let named = std::env::var(SETTING).ok();
-    let place = named.as_ref().map_or(Some(0), |named| levels.iter().position(|level| name(level) == *named));
-    if place.is_none() {
-        let names: Vec<&str> = levels.iter().map(name).collect();
-        let got = named.unwrap_or_default();
-        tracing::warn!("{SETTING}: got {got:?}, wanted one of {}; using the best", names.join(", "));
+/// Returns the instruction set that [`ENV_VAR`] names, or else the first one. Logs a warning if the variable names
+/// none of them.
+///
+/// `supported` lists what the CPU supports, best first.
+///
+/// # Panics
+/// If `supported` is empty.
+pub fn pick<T>(mut supported: Vec<T>, name: impl Fn(&T) -> &'static str) -> T {
+    let chosen = std::env::var(ENV_VAR).ok();
+    let position =
+        chosen.as_ref().map_or(Some(0), |chosen| supported.iter().position(|isa| name(isa) == *chosen));
+    if position.is_none() {
+        let names: Vec<&str> = supported.iter().map(name).collect();
+        let chosen = chosen.unwrap_or_default();
+        tracing::warn!("{ENV_VAR} must be one of {} (got {chosen:?}); using {}", names.join(", "), names[0]);
     }
-    levels.swap_remove(place.unwrap_or(0))
+    supported.swap_remove(position.unwrap_or(0))
 }

@@ -1,6 +1,4 @@
-//! How files are published: written aside, synced, renamed.
-//!
-//! Its own file so that there is one way to do each.
+//! Atomic writes, syncs and removals of files and folders.
 
 use crate::FileError;
 use std::fs::File;
@@ -9,8 +7,8 @@ use std::path::Path;
 
 type Result<T> = std::result::Result<T, FileError>;
 
-/// Writes a file so that a reader sees the old content or the new, whatever happens in between: a
-/// temporary file, synced, renamed over the old one, and the folder synced.
+/// Replaces a file's content atomically: after a crash or a power cut, the file has either the old content or the
+/// new. Writes and syncs a temporary file, renames it over the old one, and syncs the folder.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension("tmp");
     let mut file = File::create(&temporary).map_err(FileError::at(&temporary))?;
@@ -19,25 +17,35 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     path.parent().map_or(Ok(()), sync)
 }
 
-/// Most bytes of a file that is read as a whole: the largest tokenizers have a third of it.
-const MOST_READ: u64 = 128 << 20;
+/// Maximum size of a file that [`read_text`] reads, in bytes: three times the largest known tokenizer.
+const MAX_TEXT_BYTES: u64 = 128 << 20;
 
-/// Refuses what is no plain file: a pipe would be waited for, and a device has no end.
-pub fn check_plain(path: &Path) -> std::io::Result<u64> {
+/// Returns the size of a regular file, in bytes.
+///
+/// # Errors
+/// Returns an error if the path cannot be read or is not a regular file: opening a pipe would block, and a device
+/// may never end.
+pub fn regular_file_size(path: &Path) -> std::io::Result<u64> {
     let metadata = std::fs::metadata(path)?;
-    if metadata.is_file() { Ok(metadata.len()) } else { Err(std::io::Error::other("is no plain file")) }
+    if metadata.is_file() { Ok(metadata.len()) } else { Err(std::io::Error::other("not a regular file")) }
 }
 
-/// Reads a file that somebody else wrote, and that should be small.
+/// Reads a text file from an untrusted source.
+///
+/// # Errors
+/// Returns an error if it is not a regular file, is larger than 128 MiB, cannot be read, or is not UTF-8.
 pub fn read_text(path: &Path) -> std::io::Result<String> {
-    let length = check_plain(path)?;
-    if length > MOST_READ {
-        return Err(std::io::Error::other(format!("has {length} bytes, wanted at most {MOST_READ}")));
+    let size = regular_file_size(path)?;
+    if size > MAX_TEXT_BYTES {
+        return Err(std::io::Error::other(format!(
+            "the file must have at most {MAX_TEXT_BYTES} bytes (got {size})"
+        )));
     }
     std::fs::read_to_string(path)
 }
 
-/// Gives a file that was written under another name the one it is looked for by; it is whole from then on.
+/// Moves a finished temporary file to its final path, durably: syncs the file, renames it, and syncs the folder. A file
+/// at the final path is therefore always complete.
 pub fn publish(temporary: &Path, path: &Path) -> Result<()> {
     sync(temporary)?;
     std::fs::rename(temporary, path).map_err(FileError::at(path))?;
@@ -45,13 +53,13 @@ pub fn publish(temporary: &Path, path: &Path) -> Result<()> {
     sync(folder.unwrap_or(Path::new(".")))
 }
 
-/// Makes a file's content, or a folder's list of names, survive a power cut.
+/// Syncs a file's content, or a folder's entries, so that it survives a power cut.
 pub fn sync(path: &Path) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).map_err(FileError::at(path))
 }
 
-/// Removes a file, if there is one, so that it stays removed.
-pub fn remove_if_there(path: &Path) -> Result<()> {
+/// Removes a file if it exists, and syncs the folder.
+pub fn remove_if_exists(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(FileError::at(path)(error)),
@@ -59,13 +67,13 @@ pub fn remove_if_there(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a file, or a folder with all that is in it.
+/// Removes a file, or a folder with its content.
 pub fn remove(path: &Path) -> Result<()> {
     let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     removed.map_err(FileError::at(path))
 }
 
-/// Makes a folder and those above it.
+/// Creates a folder and its missing parents.
 pub fn create_folder(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(FileError::at(path))
 }

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-/// The operating system refused something about a path.
+/// An I/O error and the path it happened on.
 #[derive(Debug)]
 pub struct FileError {
-    /// The file or folder that was being used.
+    /// The file or folder.
     pub path: PathBuf,
-    /// The system's own error.
+    /// The operating system's error.
     pub cause: std::io::Error,
 }
 
@@ -17,18 +17,22 @@ impl FileError {
         move |cause| FileError { path: path.as_ref().to_path_buf(), cause }
     }
 
-    /// What to do about a full disk; nothing, if the error is another one.
-    pub fn advice(is_full: bool) -> &'static str {
-        if is_full { "; make room and run the same command again: it goes on where it was" } else { "" }
+    /// Whether it happened because the disk is full.
+    fn is_disk_full(&self) -> bool {
+        self.cause.kind() == std::io::ErrorKind::StorageFull
     }
 }
 
+/// What to append to the message of an error that a full disk caused.
+pub const DISK_FULL_ADVICE: &str =
+    "; free some disk space and run the same command again: it continues where it stopped";
+
 impl std::fmt::Display for FileError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let advice = FileError::advice(self.cause.kind() == std::io::ErrorKind::StorageFull);
+        let advice = if self.is_disk_full() { DISK_FULL_ADVICE } else { "" };
         write!(f, "{}: {}{advice}", self.path.display(), self.cause)
     }
 }
 
-// The message holds its cause, so the cause is not given a second time as a source.
+// `source()` stays `None`: the message already contains the cause.
 impl std::error::Error for FileError {}

@@ -1,8 +1,8 @@
-//! What the other crates ask of the machine: files that are published whole, files mapped as plain
-//! slices, and the CPU's instruction level.
+//! Operating-system basics that the other crates share: atomic file writes, memory-mapped files as plain slices, and
+//! the choice of the CPU's instruction set.
 //!
-//! Its own crate because the encoder, the index and the store all need these three, and mapping a file
-//! is the one `unsafe` act outside the kernels: it should be written, and argued for, once.
+//! It is a crate of its own because the encoder, the index and the store all need it, and because mapping a file is the
+//! only `unsafe` code outside the SIMD kernels: it is written and justified once.
 //!
 //! ```
 //! use likewise_base::disk;
@@ -12,17 +12,17 @@
 //! disk::create_folder(&folder)?;
 //! let path = folder.join("note.txt");
 //! // A reader sees the old content or the new one, even if the power fails in between.
-//! disk::write_atomically(&path, b"all of it, or nothing")?;
-//! assert_eq!(disk::read_text(&path).unwrap(), "all of it, or nothing");
+//! disk::write_atomically(&path, b"all or nothing")?;
+//! assert_eq!(disk::read_text(&path).unwrap(), "all or nothing");
 //! # disk::remove(&folder)
 //! # }
 //! ```
 //!
 //! # Layout
 //!
-//! - [`disk`]: atomic writes, syncs and removals, with the path in every error
-//! - [`map`]: a file as values in memory
-//! - [`cpu`]: which level of instructions is used
+//! - [`disk`]: atomic writes, syncs and removals; every error has its path
+//! - [`map`]: memory-mapped files, and arrays that are part of one
+//! - [`cpu`]: the choice of the instruction set
 
 pub mod disk;
 
@@ -31,4 +31,4 @@ pub mod map;
 pub mod cpu;
 
 mod error;
-pub use error::FileError;
+pub use error::{DISK_FULL_ADVICE, FileError};

@@ -1,7 +1,6 @@
-//! A file mapped read-only into memory, and arrays that may be a part of one.
+//! Files mapped read-only into memory, and arrays that may be part of one.
 //!
-//! Its own file because mapping is the one `unsafe` act outside the kernels: everything else sees
-//! plain values.
+//! Mapping a file is the only `unsafe` code outside the SIMD kernels; callers see plain values.
 
 use crate::FileError;
 use bytemuck::Pod;
@@ -10,7 +9,7 @@ use std::ops::{Deref, Range};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A file's bytes, paged in as they are read and shared between processes.
+/// A file's bytes, paged in on access and shared between processes.
 #[derive(Debug)]
 pub struct MappedFile {
     map: memmap2::Mmap,
@@ -19,17 +18,16 @@ pub struct MappedFile {
 }
 
 impl MappedFile {
-    /// Maps the whole file as it is now; what is appended later is not seen.
+    /// Maps the whole file at its current size; bytes that are appended later are not visible.
     ///
     /// # Errors
-    /// [`FileError`] with the path, if it cannot be opened or mapped.
+    /// Returns an error if the file cannot be opened or mapped.
     pub fn open(path: &Path) -> Result<MappedFile, FileError> {
         let file = File::open(path).map_err(FileError::at(path))?;
-        // SAFETY: the program only ever appends to, or atomically replaces, the files it maps (model
-        // weights, vector files, segments; a torn end that a power cut left is cut off once, by the next writer),
-        // so the mapped bytes do not change and the mapped range does not
-        // shrink. A hostile process with write access to the user's own files could do both; it could
-        // as well replace the binary.
+        // SAFETY: the program only appends to the files it maps (model weights, vector files, segments) or replaces
+        // them atomically; the next writer truncates, once, an incomplete record that a power cut left at the end. The
+        // mapped bytes therefore do not change and the mapped range does not shrink. A hostile process with write
+        // access to the user's files could do both, but it could also replace the binary.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(FileError::at(path))?;
         Ok(MappedFile {
             map,
@@ -38,12 +36,11 @@ impl MappedFile {
         })
     }
 
-    /// Says that it will be read here and there: then the disk is asked for what is read, and not for what
-    /// comes after it.
-    pub fn expect_random(&self) {
+    /// Tells the operating system that access will be random, which disables read-ahead.
+    pub fn advise_random_access(&self) {
         #[cfg(unix)]
         if let Err(error) = self.map.advise(memmap2::Advice::Random) {
-            tracing::debug!("no advice on a mapped file: {error}");
+            tracing::debug!("madvise on a mapped file failed: {error}");
         }
     }
 
@@ -52,12 +49,13 @@ impl MappedFile {
         &self.map
     }
 
-    /// Copies some of the file's bytes without touching the map: a page of it that was touched counts as the
-    /// process's memory from then on, and so do the fifteen around it that the system maps with it.
+    /// Fills `bytes` with the file's bytes from `start` on, by reading the file, not the map: a page of the map that
+    /// was accessed counts as the process's memory from then on, with the 15 pages around it that the kernel maps
+    /// along.
     ///
     /// # Panics
-    /// If the file is shorter than that.
-    pub fn copy(&self, start: usize, bytes: &mut [u8]) {
+    /// If `start + bytes.len()` is past the end of the file.
+    pub fn read_at(&self, start: usize, bytes: &mut [u8]) {
         #[cfg(unix)]
         if std::os::unix::fs::FileExt::read_exact_at(&self.file, bytes, start as u64).is_ok() {
             return;
@@ -66,30 +64,31 @@ impl MappedFile {
     }
 }
 
-/// Values that are in memory, or a part of a mapped file. Cloning one shares it.
+/// Values in memory, or in part of a mapped file. Cloning shares the values.
 #[derive(Debug, Clone)]
 pub enum Array<T> {
-    /// In memory.
+    /// Values in memory.
     Memory(Arc<Vec<T>>),
-    /// Bytes of a file; they begin at a multiple of the values' alignment.
+    /// The bytes of the file that hold the values; the first is aligned for `T`.
     Mapped(Arc<MappedFile>, Range<usize>),
 }
 
 impl<T: Pod> Array<T> {
-    /// A part of a file; `None` if the file is too short, or the part is no whole number of values.
+    /// The values in a byte range of a file. `None` if the file is too short, or the range is not aligned for `T` or
+    /// does not hold a whole number of values.
     pub fn mapped(file: &Arc<MappedFile>, part: Range<usize>) -> Option<Array<T>> {
         bytemuck::try_cast_slice::<u8, T>(file.bytes().get(part.clone())?).ok()?;
         Some(Array::Mapped(Arc::clone(file), part))
     }
 
-    /// The values for changing; they are copied first if they are a file's, or shared.
+    /// The values, mutable. Copies them first if they are in a file or shared.
     pub fn to_mut(&mut self) -> &mut Vec<T> {
         if let Array::Mapped(..) = self {
             *self = Array::from(self.to_vec());
         }
         match self {
             Array::Memory(values) => Arc::make_mut(values),
-            Array::Mapped(..) => unreachable!("it was copied into memory"),
+            Array::Mapped(..) => unreachable!("the values were copied into memory above"),
         }
     }
 }
@@ -106,7 +105,7 @@ impl<T: Pod> Deref for Array<T> {
     fn deref(&self) -> &[T] {
         match self {
             Array::Memory(values) => values,
-            // It was cast once, when it was made.
+            // Does not panic: `Array::mapped` checked the cast.
             Array::Mapped(file, part) => bytemuck::cast_slice(&file.bytes()[part.clone()]),
         }
     }

@@ -1,4 +1,4 @@
-//! Texts from standard input, a line each, to vectors, a JSON list a line:
+//! Reads texts from standard input, one per line, and prints one vector per line as a JSON list:
 //! `echo "Bees that count" | cargo run --release -p likewise-encoder --example embed -- all-MiniLM-L6-v2`
 
 use likewise_encoder::{Encoder, Error};

@@ -1,4 +1,4 @@
-//! Which of some texts a query is nearest to:
+//! Ranks texts by their cosine similarity to a query:
 //! `cargo run --release -p likewise-encoder --example nearest -- MODEL QUERY TEXT…`
 
 use likewise_encoder::{Encoder, Error};
@@ -6,15 +6,16 @@ use likewise_encoder::{Encoder, Error};
 fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, query, texts @ ..] = &arguments[..] else {
-        eprintln!("got {} arguments, wanted MODEL QUERY TEXT…", arguments.len());
+        eprintln!("usage: nearest MODEL QUERY TEXT…");
         return Ok(());
     };
     let encoder = Encoder::from_pretrained(model)?;
-    let asked = encoder.encode_queries(&[query])?;
-    let found = encoder.encode_documents(texts)?;
-    let cosine = |vector: &[f32]| asked[0].vector.iter().zip(vector).map(|(a, b)| a * b).sum::<f32>();
+    let queries = encoder.encode_queries(&[query])?;
+    let documents = encoder.encode_documents(texts)?;
+    // All vectors have length 1, so their dot product is the cosine similarity.
+    let similarity = |vector: &[f32]| queries[0].vector.iter().zip(vector).map(|(a, b)| a * b).sum::<f32>();
     let mut ranked: Vec<(f32, &String)> =
-        found.iter().map(|embedding| cosine(&embedding.vector)).zip(texts).collect();
+        documents.iter().map(|document| similarity(&document.vector)).zip(texts).collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
     for (score, text) in ranked {
         println!("{score:.3} {text}");

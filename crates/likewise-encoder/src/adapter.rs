@@ -1,27 +1,28 @@
-//! Adapters: two small layers after each feed-forward part, trained while the rest stood still (Pfeiffer et al.,
-//! AdapterFusion; Singh et al., SciRepEval, of which SPECTER2's are).
+//! Adapters: two small linear layers after each feed-forward block, trained while the other weights were frozen
+//! (Pfeiffer et al., AdapterFusion; SPECTER2's are from Singh et al., SciRepEval).
 //!
-//! Its own file because it reads the adapter's own folder, by the names that the package `adapters` gives things.
+//! An adapter has a folder of its own, in the format of the Python package `adapters`.
 
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
-use crate::layers::{Applied, Linear, Loader, Norm};
+use crate::layers::{ActivationFn, Linear, Loader, Norm};
 use crate::weights::Weights;
 use candle_core::{DType, Device, Tensor};
 use likewise_base::disk;
 use serde::Deserialize;
 use std::path::Path;
 
-/// The part of adapter_config.json that says what is computed.
+/// The fields of adapter_config.json that affect the computation.
 #[derive(Deserialize)]
-struct Described {
-    config: Shape,
+struct AdapterConfig {
+    config: AdapterShape,
     hidden_size: usize,
     name: String,
 }
 
+/// The field `config` of adapter_config.json.
 #[derive(Deserialize)]
-struct Shape {
+struct AdapterShape {
     #[serde(default)]
     mh_adapter: bool,
     output_adapter: bool,
@@ -49,68 +50,79 @@ struct Shape {
     scaling: Option<f64>,
 }
 
-impl Shape {
-    /// Whether it is the one kind there is here: after the feed-forward part, on what its norm gives, the sum of both
-    /// normed again.
+impl AdapterShape {
+    /// Whether this is the only supported kind: a sequential bottleneck after the feed-forward block. Its input is
+    /// normalised by the layer's own norm, and so is the sum of its output and the residual.
     fn is_sequential_bottleneck(&self) -> bool {
         let is_after_feed_forward = self.output_adapter && !self.mh_adapter && !self.is_parallel;
-        let norms = self.original_ln_before && self.original_ln_after && self.residual_before_ln;
-        let more = self.ln_before || self.ln_after || self.adapter_residual_before_ln || self.use_gating;
-        let is_plain = self.scaling.is_none_or(|scaling| scaling == 1.0) && self.leave_out.is_empty();
-        is_after_feed_forward && norms && !more && is_plain && !self.phm_layer && self.inv_adapter.is_none()
+        let uses_layer_norms = self.original_ln_before && self.original_ln_after && self.residual_before_ln;
+        let has_extra_steps =
+            self.ln_before || self.ln_after || self.adapter_residual_before_ln || self.use_gating;
+        let is_unscaled = self.scaling.is_none_or(|scaling| scaling == 1.0);
+        let is_in_all_layers = self.leave_out.is_empty();
+        is_after_feed_forward
+            && uses_layer_norms
+            && !has_extra_steps
+            && is_unscaled
+            && is_in_all_layers
+            && !self.phm_layer
+            && self.inv_adapter.is_none()
     }
 }
 
-/// An adapter of a whole network.
+/// The adapters of all layers of a network.
 pub struct Adapter {
-    layers: Vec<Layer>,
+    layers: Vec<AdapterLayer>,
 }
 
-struct Layer {
+struct AdapterLayer {
     down: Linear,
-    activation: Applied,
+    activation: ActivationFn,
     up: Linear,
 }
 
 impl Adapter {
-    /// Reads an adapter's folder, for a network of `layers` layers.
+    /// Loads an adapter from its folder, for a network of `layers` layers.
     ///
     /// # Errors
-    /// [`Error::Model`] names the file, and what in it is not supported.
+    /// [`Error::Model`] if a file is damaged or the kind of adapter is not supported; [`Error::Io`] if
+    /// adapter_config.json cannot be read.
     pub fn load(folder: &Path, layers: usize, dtype: DType, device: &Device) -> Result<Adapter> {
         let path = folder.join("adapter_config.json");
         let text = disk::read_text(&path).map_err(Error::io(&path))?;
-        let Described { config, hidden_size, name } =
+        let AdapterConfig { config, hidden_size, name } =
             serde_json::from_str(&text).map_err(|error| crate::error::damaged(&path, error))?;
         if !config.is_sequential_bottleneck() {
             return Err(Error::Model(format!(
-                "{}: this kind of adapter is not supported, only sequential bottlenecks after the feed-forward part, as \
-                 SPECTER2's (seq_bn); use another",
+                "{}: this kind of adapter is not supported, only sequential bottlenecks after the feed-forward block, \
+                 like SPECTER2's (seq_bn); use another adapter",
                 path.display()
             )));
         }
         if !(config.reduction_factor >= 1.0 && config.reduction_factor <= hidden_size as f64) {
-            let (shown, got) = (path.display(), config.reduction_factor);
             return Err(Error::Model(format!(
-                "{shown}: reduction_factor: got {got}, wanted 1 to {hidden_size}; fetch the adapter again"
+                "{}: reduction_factor must be between 1 and {hidden_size} (got {}); fetch the adapter again",
+                path.display(),
+                config.reduction_factor
             )));
         }
-        let narrow = (hidden_size as f64 / config.reduction_factor) as usize;
+        let bottleneck = (hidden_size as f64 / config.reduction_factor) as usize;
         let weights = Weights::open(folder, &["pytorch_adapter.bin".into()])?;
         let loader = Loader::candle(weights.tensors(dtype, device)?).pp("bert.encoder.layer");
         let layer = |layer| {
             let adapter = loader.pp(layer).pp("output.adapters").pp(&name);
-            Ok(Layer {
-                down: adapter.pp("adapter_down.0").linear(hidden_size, narrow)?,
-                activation: adapter.function(config.non_linearity),
-                up: adapter.pp("adapter_up").linear(narrow, hidden_size)?,
+            Ok(AdapterLayer {
+                down: adapter.pp("adapter_down.0").linear(hidden_size, bottleneck)?,
+                activation: adapter.activation_fn(config.non_linearity),
+                up: adapter.pp("adapter_up").linear(bottleneck, hidden_size)?,
             })
         };
         let layers = (0..layers).map(layer).collect::<candle_core::Result<_>>();
         Ok(Adapter { layers: layers.map_err(|error| crate::error::damaged(weights.path(), error))? })
     }
 
-    /// What the feed-forward part of a layer gave, changed: `output + up(f(down(norm(output + attended))))`.
+    /// Applies the adapter of one layer: `output + up(f(down(norm(output + attended))))`, where `output` is the output
+    /// of the layer's feed-forward block and `attended` its input.
     pub fn forward(
         &self,
         layer: usize,
@@ -118,8 +130,8 @@ impl Adapter {
         attended: &Tensor,
         norm: &Norm,
     ) -> candle_core::Result<Tensor> {
-        let Layer { down, activation, up } = &self.layers[layer];
-        let narrow = activation.forward(&down.forward(&norm.forward(&(output + attended)?)?)?)?;
-        output + up.forward(&narrow)?
+        let AdapterLayer { down, activation, up } = &self.layers[layer];
+        let hidden = activation.forward(&down.forward(&norm.forward(&(output + attended)?)?)?)?;
+        output + up.forward(&hidden)?
     }
 }

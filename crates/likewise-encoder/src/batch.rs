@@ -1,50 +1,50 @@
-//! Texts that go through a network together: their tokens one after the other, without padding.
+//! The input of a network: the tokens of several texts, concatenated without padding.
 //!
-//! Its own file because it is what every architecture is given. Only attention and pooling know where one text ends
-//! and the next begins.
+//! Only attention and pooling use the boundaries between texts. All other layers treat a batch as one list of tokens.
 
 use candle_core::{Device, Result, Tensor};
 use std::ops::Range;
 
-/// The tokens of a few texts.
+/// The tokens of several texts.
 pub struct Batch {
-    /// `[tokens]`.
+    /// Token ids, shape `[tokens]`.
     pub ids: Tensor,
-    /// `[tokens]`: each one's place in its text.
-    pub places: Tensor,
-    /// Tokens of each text.
+    /// The position of each token in its text, counted from 0, shape `[tokens]`.
+    pub position_ids: Tensor,
+    /// Number of tokens of each text.
     pub lengths: Vec<usize>,
 }
 
 impl Batch {
-    /// Puts texts one after the other.
+    /// Concatenates the token ids of texts.
     pub fn new(texts: &[&[u32]], device: &Device) -> Result<Batch> {
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
-        let places: Vec<u32> = lengths.iter().flat_map(|length| 0..*length as u32).collect();
-        let tokens = places.len();
+        let position_ids: Vec<u32> = lengths.iter().flat_map(|length| 0..*length as u32).collect();
+        let tokens = position_ids.len();
         Ok(Batch {
             ids: Tensor::from_vec(texts.concat(), tokens, device)?,
-            places: Tensor::from_vec(places, tokens, device)?,
+            position_ids: Tensor::from_vec(position_ids, tokens, device)?,
             lengths,
         })
     }
 
-    /// Some of the texts, and where their tokens are in all.
-    pub fn part(&self, texts: Range<usize>) -> Result<(Batch, Range<usize>)> {
+    /// The batch of a range of the texts, and the range of their tokens in this batch.
+    pub fn slice(&self, texts: Range<usize>) -> Result<(Batch, Range<usize>)> {
         let start = self.lengths[..texts.start].iter().sum::<usize>();
         let lengths = self.lengths[texts].to_vec();
         let tokens = start..start + lengths.iter().sum::<usize>();
-        let of_part = |tensor: &Tensor| tensor.narrow(0, tokens.start, tokens.len());
-        Ok((Batch { ids: of_part(&self.ids)?, places: of_part(&self.places)?, lengths }, tokens))
+        let sliced = |tensor: &Tensor| tensor.narrow(0, tokens.start, tokens.len());
+        let (ids, position_ids) = (sliced(&self.ids)?, sliced(&self.position_ids)?);
+        Ok((Batch { ids, position_ids, lengths }, tokens))
     }
 
-    /// Tokens of the longest text.
+    /// Number of tokens of the longest text.
     pub fn longest(&self) -> usize {
         self.lengths.iter().copied().max().unwrap_or_default()
     }
 
-    /// Where each text's tokens are.
-    pub fn texts(&self) -> impl Iterator<Item = Range<usize>> {
+    /// For each text, the range of its tokens.
+    pub fn text_ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let mut start = 0;
         self.lengths.iter().map(move |length| {
             start += length;
@@ -52,15 +52,18 @@ impl Batch {
         })
     }
 
-    /// For each text and each place up to the longest's, which token is there; what there is none for has the number of
-    /// tokens, one past the last: `[texts * longest]`.
-    pub fn padded(&self) -> Result<Tensor> {
-        let (longest, tokens) = (self.longest(), self.places.elem_count() as u32);
+    /// The row indices with which `index_select` pads all texts to the length of the longest, shape `[texts *
+    /// longest]`. The index of padding is the number of tokens: callers append one row for it after the last token.
+    pub fn padded_rows(&self) -> Result<Tensor> {
+        let (longest, padding) = (self.longest(), self.position_ids.elem_count() as u32);
         let row = |text: Range<usize>| {
-            (0..longest)
-                .map(move |place| if place < text.len() { (text.start + place) as u32 } else { tokens })
+            (0..longest).map(
+                move |position| {
+                    if position < text.len() { (text.start + position) as u32 } else { padding }
+                },
+            )
         };
-        let rows: Vec<u32> = self.texts().flat_map(row).collect();
+        let rows: Vec<u32> = self.text_ranges().flat_map(row).collect();
         Tensor::from_vec(rows, self.lengths.len() * longest, self.ids.device())
     }
 }

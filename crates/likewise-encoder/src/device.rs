@@ -1,22 +1,22 @@
-//! Which devices encode: this machine's cores, or its GPUs.
+//! Selects the devices that encode: the CPU or GPUs.
 //!
-//! Its own file because it is chosen once, here, and because what is said of a device that is not there differs by how
-//! the program was built.
+//! The available devices depend on the machine and on whether the program was built with the feature `cuda`; both are
+//! checked only here.
 
 use crate::error::{Error, Result};
 use crate::model::Precision;
 use candle_core::{DType, Device};
 use std::str::FromStr;
 
-/// What somebody wants to encode on.
+/// The devices to encode on, as given by `--device`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Devices {
-    /// All GPUs, if there are any and the program was built for them; else the CPU.
+    /// All GPUs if the machine has any and the program was built with `cuda`, else the CPU.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// These GPUs, by number; all, if none is named.
+    /// The GPUs with these numbers; an empty list stands for all GPUs.
     Cuda(Vec<usize>),
 }
 
@@ -24,17 +24,18 @@ impl FromStr for Devices {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Devices, String> {
-        let wrong =
-            || format!("got {text:?}, wanted auto, cpu, cuda, or GPUs by number as cuda:0 or cuda:0,cuda:1");
+        let invalid = || {
+            format!("must be auto, cpu, cuda, or numbered GPUs as in cuda:0 or cuda:0,cuda:1 (got {text:?})")
+        };
         let number = |part: &str| {
             let number = part.strip_prefix("cuda:").unwrap_or(part);
-            number.parse().map_err(|_| wrong())
+            number.parse().map_err(|_| invalid())
         };
         match text {
             "auto" => Ok(Devices::Auto),
             "cpu" => Ok(Devices::Cpu),
             "cuda" => Ok(Devices::Cuda(Vec::new())),
-            _ if !text.starts_with("cuda:") => Err(wrong()),
+            _ if !text.starts_with("cuda:") => Err(invalid()),
             _ => Ok(Devices::Cuda(text.split(',').map(number).collect::<Result<_, _>>()?)),
         }
     }
@@ -55,7 +56,8 @@ impl std::fmt::Display for Devices {
 }
 
 impl Devices {
-    /// Whether they are GPUs, as far as nobody asked for a precision that those do not have.
+    /// Whether these are GPUs. The precision is not considered: [`Devices::open`] refuses int8 for GPUs, or uses the
+    /// CPU.
     pub fn are_gpus(&self) -> bool {
         match self {
             Devices::Cpu => false,
@@ -64,30 +66,31 @@ impl Devices {
         }
     }
 
-    /// Opens them: one or more of a kind, that can compute in `precision`.
+    /// Opens the devices: the CPU or at least one GPU, all able to compute in `precision`.
     ///
     /// # Errors
-    /// [`Error::Model`], if one that was named is not there, or cannot.
+    /// [`Error::Model`] if a GPU cannot be used, the program was built without `cuda`, or the precision is int8, which
+    /// GPUs do not support. [`Devices::Auto`] falls back to the CPU instead.
     pub fn open(&self, precision: Precision) -> Result<Vec<Device>> {
         match self {
             Devices::Cpu => Ok(vec![Device::Cpu]),
-            // Vectors of bytes were begun with on a CPU.
+            // Papers in int8 were encoded on a CPU, so more of them have to be encoded on one too.
             Devices::Auto if !cfg!(feature = "cuda") || precision == Precision::Int8 => Ok(vec![Device::Cpu]),
             Devices::Cuda(_) if precision == Precision::Int8 => Err(Error::Model(
-                "--device: got cuda, which does not compute in int8; use --precision bf16 or f32 (for papers that are encoded \
-                 already, by `likewise reembed`), or --device cpu"
+                "--device cuda does not support int8; use --precision bf16 or f32 (with `likewise reembed` for papers \
+                 that are already encoded), or --device cpu"
                     .into(),
             )),
             Devices::Auto => match all_gpus() {
                 Ok(gpus) => Ok(gpus),
                 Err(error) => {
-                    tracing::info!("no GPU is used: {error}");
+                    tracing::info!("using the CPU, because no GPU is available: {error}");
                     Ok(vec![Device::Cpu])
                 }
             },
             Devices::Cuda(_) if !cfg!(feature = "cuda") => Err(Error::Model(
-                "--device: got cuda, but this program was built without it; build it with `cargo build --release --features \
-                 cuda` (deploy/gpu.md), or leave --device out"
+                "--device cuda is not available, because this program was built without it; build it with `cargo build \
+                 --release --features cuda` (deploy/gpu.md), or omit --device"
                     .into(),
             )),
             Devices::Cuda(numbers) if numbers.is_empty() => all_gpus(),
@@ -96,7 +99,7 @@ impl Devices {
     }
 }
 
-/// Every GPU there is, at least one.
+/// Opens all GPUs of the machine; an error if it has none.
 fn all_gpus() -> Result<Vec<Device>> {
     let mut gpus = vec![gpu(0)?];
     while let Ok(next) = gpu(gpus.len()) {
@@ -110,12 +113,12 @@ fn gpu(number: usize) -> Result<Device> {
         let cause = error.to_string();
         let cause = cause.lines().next().unwrap_or_default();
         Error::Model(format!(
-            "--device: cuda:{number} cannot be used: {cause}; `nvidia-smi` lists what there is"
+            "--device cuda:{number} cannot be used: {cause}; `nvidia-smi` lists the available GPUs"
         ))
     })
 }
 
-/// A device's name, as [`Devices`] are named.
+/// A device's name, in the notation of [`Devices`].
 pub fn name(device: &Device) -> String {
     match device.location() {
         candle_core::DeviceLocation::Cpu => "cpu".into(),
@@ -124,13 +127,13 @@ pub fn name(device: &Device) -> String {
     }
 }
 
-/// Whether an error says that a device's memory is full: fewer texts at once may fit.
+/// Whether an error means that a device is out of memory, so that a smaller batch may succeed.
 pub fn is_out_of_memory(error: &candle_core::Error) -> bool {
     let text = error.to_string().to_ascii_lowercase();
     text.contains("out of memory") || text.contains("out_of_memory")
 }
 
-/// The type that a GPU computes in.
+/// The data type that a GPU computes in.
 pub fn dtype(precision: Precision) -> DType {
     match precision {
         Precision::F32 => DType::F32,
@@ -143,19 +146,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_named_as_they_are_shown() {
+    fn devices_parse_what_they_display() {
         for text in ["auto", "cpu", "cuda", "cuda:0", "cuda:0,cuda:3"] {
             assert_eq!(text.parse::<Devices>().unwrap().to_string(), text);
         }
         assert_eq!("cuda:1,2".parse(), Ok(Devices::Cuda(vec![1, 2])));
-        for wrong in ["gpu", "cuda:", "cuda:x", "cpu,cuda:0", ""] {
-            assert!(wrong.parse::<Devices>().unwrap_err().contains("wanted auto, cpu, cuda"), "{wrong}");
+        for invalid in ["gpu", "cuda:", "cuda:x", "cpu,cuda:0", ""] {
+            let message = invalid.parse::<Devices>().unwrap_err();
+            assert!(message.contains("must be auto, cpu, cuda"), "{invalid}: {message}");
         }
     }
 
     #[cfg(not(feature = "cuda"))]
     #[test]
-    fn a_program_without_cuda_says_how_to_build_one_with_it() {
+    fn without_the_cuda_feature_the_error_says_how_to_build_with_it() {
         let message = Devices::Cuda(vec![0]).open(Precision::F32).unwrap_err().to_string();
         assert!(message.contains("--features cuda"), "{message}");
         assert_eq!(Devices::Auto.open(Precision::F32).unwrap().len(), 1);

@@ -1,60 +1,62 @@
-//! Documents → the texts that are read of each, and their vectors → one vector a document.
+//! Encodes documents that have a title and a body.
 //!
-//! Its own file because a document may be more than one text: a title says in ten words what two hundred go on about, and is
-//! a twentieth of the mean over their tokens. Where a model's folder says so, it is read once more by itself, and the
-//! document's vector is `normalize(e(text) + share · e(title))`.
+//! In the mean over the tokens of a paper, a ten-word title counts for about a twentieth, although it says what the
+//! paper is about. If the model's settings give the title a weight, the title is encoded a second time on its own, and
+//! the document's vector is `normalize(e(text) + weight * e(title))`.
 
 use crate::encoder::{Embedding, Encoder, encode_readable};
 use crate::error::{Error, Result, UnreadableText};
-use crate::model::{Document, ModelFolder, Side};
+use crate::model::{Document, InputType, ModelFolder};
 use crate::pooling::normalized;
 
-/// What is read of some documents.
+/// The texts that have to be encoded for a list of documents.
 pub struct DocumentTexts {
-    /// The documents' texts in their order, then the titles of some.
+    /// One text per document, then the titles that are encoded separately.
     texts: Vec<String>,
-    /// Whose titles those are.
+    /// For each of those titles, the index of its document.
     titled: Vec<usize>,
-    share: f32,
+    title_weight: f32,
 }
 
 impl DocumentTexts {
-    /// What a model reads of documents.
+    /// Collects the texts that a model has to encode for these documents.
     pub fn of<'a>(model: &ModelFolder, documents: impl IntoIterator<Item = Document<'a>>) -> DocumentTexts {
-        let share = model.title_share();
+        let title_weight = model.title_weight();
         let (mut texts, mut titles, mut titled) = (Vec::new(), Vec::new(), Vec::new());
-        for (place, document) in documents.into_iter().enumerate() {
+        for (index, document) in documents.into_iter().enumerate() {
             texts.push(model.text_of(document));
-            if share > 0.0 && has_title(document) {
+            if title_weight > 0.0 && has_separate_title(document) {
                 titles.push(document.title.to_string());
-                titled.push(place);
+                titled.push(index);
             }
         }
         texts.extend(titles);
-        DocumentTexts { texts, titled, share }
+        DocumentTexts { texts, titled, title_weight }
     }
 
-    /// All of them, to be encoded.
+    /// All texts to encode.
     pub fn texts(&self) -> Vec<&str> {
         self.texts.iter().map(String::as_str).collect()
     }
 
-    /// The documents' embeddings, by what encodes texts; of a document that the model cannot read, what is wrong with it.
+    /// Encodes the documents. Returns one result per document, in the same order: its embedding, or the reason why the
+    /// model cannot read it. `encode` encodes texts, as in [`encode_readable`].
     ///
     /// # Errors
-    /// What `encode` fails with, but for [`Error::Texts`].
+    /// Returns every error of `encode` other than [`Error::Texts`].
     pub fn encode(
         &self,
         encode: impl Fn(&[&str]) -> Result<Vec<Embedding>>,
     ) -> Result<Vec<Result<Embedding, String>>> {
-        Ok(self.join(encode_readable(&self.texts(), encode)?))
+        Ok(self.combine(encode_readable(&self.texts(), encode)?))
     }
 
-    /// The documents' embeddings, from all texts': tokens are of both, and what is cut is the text.
-    fn join(&self, mut embeddings: Vec<Result<Embedding, String>>) -> Vec<Result<Embedding, String>> {
+    /// Combines the embeddings of all texts into those of the documents. A document's token count includes its title's
+    /// tokens; its `truncated` flag is that of its text.
+    fn combine(&self, mut embeddings: Vec<Result<Embedding, String>>) -> Vec<Result<Embedding, String>> {
         let titles = embeddings.split_off(self.texts.len() - self.titled.len());
-        for (place, title) in self.titled.iter().zip(titles) {
-            let document = &mut embeddings[*place];
+        for (index, title) in self.titled.iter().zip(titles) {
+            let document = &mut embeddings[*index];
             match (&mut *document, title) {
                 (Ok(document), Ok(title)) => self.add_title(document, &title),
                 (Ok(_), Err(reason)) => *document = Err(reason),
@@ -65,31 +67,32 @@ impl DocumentTexts {
     }
 
     fn add_title(&self, document: &mut Embedding, title: &Embedding) {
-        let both = document.vector.iter().zip(&title.vector).map(|(text, title)| text + self.share * title);
-        document.vector = normalized(both.collect());
+        let sum =
+            document.vector.iter().zip(&title.vector).map(|(text, title)| text + self.title_weight * title);
+        document.vector = normalized(sum.collect());
         document.tokens += title.tokens;
     }
 }
 
-/// Whether a document's title is not all of its text.
-fn has_title(document: Document) -> bool {
+/// Whether a document has both a title and a body. Without a body, its text is already the title alone.
+fn has_separate_title(document: Document) -> bool {
     !document.title.is_empty() && !document.body.is_empty()
 }
 
 impl Encoder {
-    /// Encodes documents that have titles; the answer has their order.
+    /// Encodes documents with titles. Returns one embedding per document, in the same order.
     ///
     /// # Errors
-    /// [`Error::Texts`] names the documents that the model cannot read.
+    /// [`Error::Texts`] lists all documents that the model cannot read.
     pub fn encode_titled<'a>(
         &self,
         documents: impl IntoIterator<Item = Document<'a>>,
     ) -> Result<Vec<Embedding>> {
-        let read = DocumentTexts::of(self.model(), documents);
+        let texts = DocumentTexts::of(self.model(), documents);
         let (mut embeddings, mut unreadable) = (Vec::new(), Vec::new());
-        let encoded = read.encode(|texts| self.encode(texts, Side::Paper))?;
-        for (index, encoded) in encoded.into_iter().enumerate() {
-            match encoded {
+        let results = texts.encode(|texts| self.encode(texts, InputType::Document))?;
+        for (index, result) in results.into_iter().enumerate() {
+            match result {
                 Ok(embedding) => embeddings.push(embedding),
                 Err(reason) => unreadable.push(UnreadableText { index, reason }),
             }
@@ -97,18 +100,18 @@ impl Encoder {
         if unreadable.is_empty() { Ok(embeddings) } else { Err(Error::Texts(unreadable)) }
     }
 
-    /// The vectors of documents' titles, which count by themselves in those of the documents; `None` where they do not, or
-    /// cannot be read.
+    /// The vectors of the titles that are added to the documents' vectors, one per document. `None`: no title is added
+    /// to this document's vector, or the model cannot read the title.
     pub fn encode_titles<'a>(
         &self,
         documents: impl Iterator<Item = Document<'a>>,
     ) -> Result<Vec<Option<Vec<f32>>>> {
-        let counts = self.model().title_share() > 0.0;
+        let uses_titles = self.model().title_weight() > 0.0;
         let documents: Vec<Option<Document>> = documents
-            .map(|document| Some(document).filter(|document| counts && has_title(*document)))
+            .map(|document| Some(document).filter(|document| uses_titles && has_separate_title(*document)))
             .collect();
         let titles: Vec<&str> = documents.iter().flatten().map(|document| document.title).collect();
-        let encoded = encode_readable(&titles, |texts| self.encode(texts, Side::Paper))?.into_iter();
+        let encoded = encode_readable(&titles, |texts| self.encode(texts, InputType::Document))?.into_iter();
         let mut vectors = encoded.map(|encoded| encoded.ok().map(|embedding| embedding.vector));
         Ok(documents.into_iter().map(|document| document.and_then(|_| vectors.next().flatten())).collect())
     }
@@ -120,40 +123,49 @@ mod tests {
     use crate::model::ModelOptions;
 
     #[test]
-    fn titles_are_read_beside_texts_that_have_more() {
+    fn titles_are_added_to_the_vectors_of_documents_with_a_body() {
         let document = |title, body| Document { title, body };
         let documents = [document("Bees", "They count."), document("Knots", ""), document("", "Untitled.")];
-        let plain = ModelFolder::without_files(2);
-        assert_eq!(DocumentTexts::of(&plain, documents).texts().len(), 3);
-        let titled = plain.with_options(ModelOptions { title: Some(50), ..ModelOptions::default() }).unwrap();
-        let read = DocumentTexts::of(&titled, documents);
-        assert_eq!(read.texts(), ["Bees. They count.", "Knots", ". Untitled.", "Bees"]);
+        let without_title = ModelFolder::without_files(2);
+        assert_eq!(DocumentTexts::of(&without_title, documents).texts().len(), 3);
+        let options = ModelOptions { title: Some(50), ..ModelOptions::default() };
+        let with_title = without_title.with_options(options).unwrap();
+        let texts = DocumentTexts::of(&with_title, documents);
+        assert_eq!(texts.texts(), ["Bees. They count.", "Knots", ". Untitled.", "Bees"]);
         let embedding =
             |vector: [f32; 2], tokens| Embedding { vector: vector.into(), tokens, truncated: false };
-        let [across, up] = [[1.0, 0.0], [0.0, 1.0]];
-        let all = [embedding(across, 5), embedding(across, 3), embedding(up, 4), embedding(up, 3)];
-        let vectors = read.join(all.clone().map(Ok).into());
+        let [x, y] = [[1.0, 0.0], [0.0, 1.0]];
+        let all = [embedding(x, 5), embedding(x, 3), embedding(y, 4), embedding(y, 3)];
+        let vectors = texts.combine(all.clone().map(Ok).into());
         let length = 1.25_f32.sqrt();
         assert_eq!(vectors[0], Ok(embedding([1.0 / length, 0.5 / length], 8)));
-        assert_eq!(vectors[1..], [Ok(embedding(across, 3)), Ok(embedding(up, 4))]);
-        let [text, second, third, _] = all;
-        let vectors = read.join(vec![Ok(text), Ok(second.clone()), Ok(third), Err("no".into())]);
-        assert_eq!(vectors[..2], [Err("no".into()), Ok(second)], "a title that cannot be read");
+        assert_eq!(vectors[1..], [Ok(embedding(x, 3)), Ok(embedding(y, 4))]);
+        let [first, second, third, _] = all;
+        let vectors = texts.combine(vec![Ok(first), Ok(second.clone()), Ok(third), Err("no".into())]);
+        assert_eq!(
+            vectors[..2],
+            [Err("no".into()), Ok(second)],
+            "an unreadable title fails its document only"
+        );
     }
 
     #[test]
-    fn a_text_that_cannot_be_read_keeps_no_other_from_its_vector() {
+    fn encode_readable_encodes_all_other_texts() {
         let embedding = |text: &str| Embedding { vector: vec![0.0], tokens: text.len(), truncated: false };
+        // Reports one unreadable text per call: with a GPU, texts are tokenised in chunks, so later unreadable texts
+        // are found only after the first ones have been left out.
         let encode = |texts: &[&str]| {
-            // As a GPU is given texts: some are found to be unreadable only when the ones before are read.
             let (index, _) = match texts.iter().enumerate().find(|(_, text)| text.starts_with('!')) {
                 None => return Ok(texts.iter().map(|text| embedding(text)).collect()),
-                Some(found) => found,
+                Some(unreadable) => unreadable,
             };
             Err(Error::Texts(vec![UnreadableText { index, reason: texts[index].into() }]))
         };
-        let read = encode_readable(&["a", "!b", "ccc", "!d", "!e"], encode).unwrap();
-        let bad = |reason: &str| Err(reason.into());
-        assert_eq!(read, [Ok(embedding("a")), bad("!b"), Ok(embedding("ccc")), bad("!d"), bad("!e")]);
+        let results = encode_readable(&["a", "!b", "ccc", "!d", "!e"], encode).unwrap();
+        let unreadable = |reason: &str| Err(reason.into());
+        assert_eq!(
+            results,
+            [Ok(embedding("a")), unreadable("!b"), Ok(embedding("ccc")), unreadable("!d"), unreadable("!e")]
+        );
     }
 }

@@ -1,50 +1,51 @@
-//! An [`Encoder`] is one loaded model.
+//! The [`Encoder`]: a loaded model that turns texts into vectors.
 //!
-//! It tokenises everything it is given first, sorts by length, packs texts into batches by a token budget
-//! ([`crate::tokenize`]), runs each batch through the network on one of its workers (a core each; or a GPU each), pools
-//! ([`crate::pooling`], [`crate::head`]) and puts the vectors back in the order of the texts.
+//! It tokenises the texts, sorts them by length, packs them into batches of a limited number of tokens
+//! ([`crate::tokenize`]), runs each batch on one of its workers (one per CPU core or per GPU), pools the token vectors
+//! ([`crate::pooling`], [`crate::head`]) and returns the vectors in the order of the texts.
 
 use crate::architectures;
 use crate::device::Devices;
+use crate::device_model::{BATCH_TOKENS, DeviceModel};
 use crate::error::{Error, Result, UnreadableText};
 use crate::kernels;
-use crate::loaded::{BATCH_TOKENS, Loaded};
-use crate::model::{ModelFolder, Precision, Side, pull};
+use crate::model::{InputType, ModelFolder, Precision, pull};
 use crate::network::Engine;
-use crate::tokenize::{self, Batch, Keep, Reading, Tokenized};
+use crate::tokenize::{self, BatchGrouping, EncodeOptions, Tokenized, TruncationSide};
 use crate::weights;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
-/// Texts that are best given at once, for every core: enough to sort them by length and for the cores to end together.
-const TEXTS_A_CORE: usize = 512;
+/// Texts per CPU core in one call of [`Encoder::encode`]: enough for sorting by length to pay off and for all cores to
+/// finish at about the same time.
+const TEXTS_PER_CORE: usize = 512;
 
-/// The same for every GPU.
-const TEXTS_A_GPU: usize = 16_384;
+/// Texts per GPU in one call of [`Encoder::encode`].
+const TEXTS_PER_GPU: usize = 16_384;
 
-/// Texts that are tokenised for every GPU while it computes the ones before them.
-const TEXTS_AHEAD: usize = 1024;
+/// Texts per GPU that are tokenised while the previous ones are computed.
+const TEXTS_TOKENIZED_AHEAD: usize = 1024;
 
-/// One text's embedding, and how much of the text it stands for.
+/// The vector of one text, and how much of the text it covers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
-    /// Unit vector of the model's dimension.
+    /// A vector of length 1, with [`Encoder::dimension`] values.
     pub vector: Vec<f32>,
-    /// Tokens that the model read, special tokens included.
+    /// Number of tokens that the model read, special tokens included.
     pub tokens: usize,
-    /// Whether the text was longer than the model reads, so that its end was cut.
+    /// Whether a part of the text was cut off because it exceeds the model's maximum length.
     pub truncated: bool,
 }
 
-/// The precision that a model is encoded in if nobody says otherwise: on a GPU bf16, on a CPU the one that it computes
-/// fastest in, for BERT and what has its shape. Others were not looked at closely enough to be rounded unasked.
+/// The default precision for a model: bf16 on a GPU; on a CPU, the fastest one for BERT, DistilBERT and RoBERTa models
+/// without adapters, and f32 for all others, whose accuracy in lower precisions has not been measured closely enough.
 pub fn fastest_precision(model: &ModelFolder, devices: &Devices) -> Precision {
     if devices.are_gpus() {
         return Precision::Bf16;
     }
-    if architectures::is_packed(model) { kernels::level::current().fastest } else { Precision::F32 }
+    if architectures::is_packed(model) { kernels::isa::current().fastest } else { Precision::F32 }
 }
 
 /// A loaded model.
@@ -52,29 +53,30 @@ pub struct Encoder {
     folder: ModelFolder,
     devices: Devices,
     tokenizer: tokenize::Tokenizer,
-    /// The model on each device: on the CPU once, for all its workers.
-    loaded: Vec<Loaded>,
+    /// The model on each device; on the CPU a single copy, shared by all workers.
+    models: Vec<DeviceModel>,
+    /// One pool per worker, with a single thread each.
     workers: Vec<rayon::ThreadPool>,
-    /// For one batch that somebody waits for.
+    /// A pool of all threads, for calls that consist of a single batch.
     all_threads: rayon::ThreadPool,
 }
 
 impl Encoder {
-    /// Loads a model, to encode with as many threads as the machine has cores.
+    /// Loads a model onto the CPU, with one thread per core.
     ///
     /// # Errors
-    /// [`Error::Model`] names the file that is missing, damaged or of an unknown architecture.
+    /// [`Error::Model`] if a file is missing, damaged or of an unsupported architecture.
     pub fn load(folder: &ModelFolder) -> Result<Encoder> {
         Encoder::load_on(folder, &Devices::Cpu)
     }
 
-    /// Loads a model onto devices: the CPU, or a GPU for each worker.
+    /// Loads a model onto the CPU, with one thread per core, or onto GPUs, with one worker per GPU.
     pub fn load_on(folder: &ModelFolder, devices: &Devices) -> Result<Encoder> {
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
         Encoder::load_with(folder, devices, Engine::default(), threads)
     }
 
-    /// Loads a model, to encode with `threads` threads, if it is on the CPU.
+    /// Loads a model onto devices. `threads` is the number of workers on a CPU; on GPUs there is one worker per GPU.
     pub fn load_with(
         folder: &ModelFolder,
         devices: &Devices,
@@ -84,101 +86,108 @@ impl Encoder {
         let tokenizer = tokenize::Tokenizer::load(folder)?;
         let opened = devices.open(folder.precision)?;
         let weights = weights::Weights::open(&folder.network(), &folder.weights)?;
-        let load = |device| Loaded::new(folder, engine, &weights, device);
-        let loaded: Vec<Loaded> = opened.iter().map(load).collect::<Result<_>>()?;
-        let is_cpu = loaded.iter().all(Loaded::is_on_cpu);
-        let workers = if is_cpu { threads.max(1) } else { loaded.len() };
+        let load = |device| DeviceModel::new(folder, engine, &weights, device);
+        let models: Vec<DeviceModel> = opened.iter().map(load).collect::<Result<_>>()?;
+        let is_cpu = models.iter().all(DeviceModel::is_on_cpu);
+        let workers = if is_cpu { threads.max(1) } else { models.len() };
         let workers = (0..workers).map(|_| pool(1)).collect::<Result<_>>()?;
         let all_threads = pool(threads.max(1))?;
         let (folder, devices) = (folder.clone(), devices.clone());
-        let encoder = Encoder { folder, devices, tokenizer, loaded, workers, all_threads };
-        encoder.probe()?;
+        let encoder = Encoder { folder, devices, tokenizer, models, workers, all_threads };
+        encoder.self_test()?;
         Ok(encoder)
     }
 
-    /// Sees whether it does what it is for: what is wrong with a folder should not come to light after a million papers.
-    fn probe(&self) -> Result<()> {
+    /// Encodes two texts and checks the result, so that a broken model folder is found when it is loaded and not after
+    /// a million papers.
+    fn self_test(&self) -> Result<()> {
         const TEXTS: [&str; 2] = ["Folding of proteins in water", "Which graphs have no short cycles?"];
         let shown = self.folder.path.display();
-        let wrong = |what: &str| Err(Error::Model(format!("{shown}: {what}; fetch the model folder again")));
-        for side in [Side::Paper, Side::Query] {
-            let checked = self.tokenizer.check_room(&self.reading(side));
+        let broken =
+            |problem: &str| Err(Error::Model(format!("{shown}: {problem}; fetch the model folder again")));
+        for input_type in [InputType::Document, InputType::Query] {
+            let checked = self.tokenizer.check_prompt_length(&self.encode_options(input_type));
             checked.map_err(|error| Error::Model(format!("{shown}: {error}")))?;
-            let embeddings = self.encode(&TEXTS, side)?;
-            let length =
+            let embeddings = self.encode(&TEXTS, input_type)?;
+            let squared_length =
                 |embedding: &Embedding| embedding.vector.iter().map(|value| value * value).sum::<f32>();
-            if !embeddings.iter().all(|embedding| (length(embedding) - 1.0).abs() < 0.01) {
-                return wrong("its vectors have no direction, they are zero or no numbers");
+            if !embeddings.iter().all(|embedding| (squared_length(embedding) - 1.0).abs() < 0.01) {
+                return broken("its vectors are zero or not a number");
             }
-            // Of a single value nothing is left but its sign.
+            // Vectors of one dimension are 1 or -1, so different texts may have equal ones.
             if self.dimension() > 1 && embeddings[0].vector == embeddings[1].vector {
-                return wrong("different texts have the same vector");
+                return broken("different texts have the same vector");
             }
-            if self.folder.prompt.paper == self.folder.prompt.query && self.folder.stated.adapters.is_none() {
+            let prompts = &self.folder.prompt;
+            if prompts.document == prompts.query && self.folder.config.adapters.is_none() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// The model this encoder runs.
+    /// The model that this encoder runs.
     pub fn model(&self) -> &ModelFolder {
         &self.folder
     }
 
-    /// The devices that were asked for, for another model beside this one.
+    /// The devices passed to [`Encoder::load_on`], for loading another model onto the same ones.
     pub fn devices(&self) -> &Devices {
         &self.devices
     }
 
-    /// Length of the vectors.
+    /// Number of values of each vector.
     pub fn dimension(&self) -> usize {
         self.folder.dimension()
     }
 
-    /// Batches that are encoded at once, when there are so many.
+    /// Number of workers, and so of batches that are encoded at the same time.
     pub fn threads(&self) -> usize {
         self.workers.len()
     }
 
-    /// Texts that this encoder is best given at once, when there are so many.
-    pub fn chunk(&self) -> usize {
-        let each = if self.is_on_cpu() { TEXTS_A_CORE } else { TEXTS_A_GPU };
-        each * self.threads()
+    /// Recommended number of texts per call of [`Encoder::encode`], when there are many to encode.
+    pub fn chunk_size(&self) -> usize {
+        let per_worker = if self.is_on_cpu() { TEXTS_PER_CORE } else { TEXTS_PER_GPU };
+        per_worker * self.threads()
     }
 
     fn is_on_cpu(&self) -> bool {
-        self.loaded.iter().all(Loaded::is_on_cpu)
+        self.models.iter().all(DeviceModel::is_on_cpu)
     }
 
-    /// Where and with how many threads this encoder runs, in words.
+    /// One line for people: the model, its devices, the number of threads and the CPU instruction set.
     pub fn describe(&self) -> String {
         let model = self.folder.describe();
         if !self.is_on_cpu() {
-            let devices: Vec<String> = self.loaded.iter().map(Loaded::device_name).collect();
+            let devices: Vec<String> = self.models.iter().map(DeviceModel::device_name).collect();
             return format!("{model}, on {}", devices.join(", "));
         }
-        let (threads, level) = (self.threads(), kernels::level::current().name);
-        format!("{model}, on cpu, {threads} threads, {level}")
+        let (threads, isa) = (self.threads(), kernels::isa::current().name);
+        format!("{model}, on cpu, {threads} threads, {isa}")
     }
 
-    /// How a text of this side is read.
-    pub fn reading(&self, side: Side) -> Reading {
-        Reading { side, prompt: self.folder.prompt.of(side).clone(), keep: Keep::Beginning }
+    /// The options that this model encodes texts of a type with: its prompt for the type, and texts that are too long
+    /// lose their end.
+    pub fn encode_options(&self, input_type: InputType) -> EncodeOptions {
+        let prompt = self.folder.prompt.get(input_type).clone();
+        EncodeOptions { input_type, prompt, truncation_side: TruncationSide::Right }
     }
 
-    /// How many bytes of a query are read before the model's limit.
-    pub fn read_bytes(&self, text: &str) -> usize {
-        self.tokenizer.read_bytes(text, &self.reading(Side::Query))
+    /// Number of leading bytes of a query that fit within the model's maximum length, with its prompt.
+    pub fn fitting_bytes(&self, text: &str) -> usize {
+        self.tokenizer.fitting_bytes(text, &self.encode_options(InputType::Query))
     }
 
-    /// Loads a model by its name, fetched if it is not here; a sentence-transformers folder; or `owner/name` of the model
-    /// hub. It encodes in the precision that this CPU is fastest in, with all of its cores.
+    /// Loads a model onto all cores of the CPU, in its default precision ([`fastest_precision`]). `name` is a
+    /// sentence-transformers folder, a model's name, or a repository `owner/name` on the Hugging Face hub. Models that
+    /// are not on this machine yet are downloaded first.
     ///
-    /// Models are kept in the folder that `LIKEWISE_MODELS` names, else in the user's cache folder.
+    /// Downloaded models are stored in the folder given by the environment variable `LIKEWISE_MODELS`, or else in
+    /// `likewise` in the user's cache folder.
     ///
     /// # Errors
-    /// [`Error::Model`] says which source refused it why, or which file is damaged.
+    /// [`Error::Model`] if no source provides the model (with the reason for each source), or if a file is damaged.
     pub fn from_pretrained(name: &str) -> Result<Encoder> {
         let models = models_folder()?;
         let folder = pull(name, &models)?.folder;
@@ -187,50 +196,53 @@ impl Encoder {
         Encoder::load(&folder.in_precision(precision))
     }
 
-    /// Encodes texts that are to be found; the answer has their order.
+    /// Encodes texts that are searched for. Returns one embedding per text, in the same order.
     pub fn encode_documents<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Embedding>> {
-        self.encode(&texts.iter().map(AsRef::as_ref).collect::<Vec<_>>(), Side::Paper)
+        self.encode(&texts.iter().map(AsRef::as_ref).collect::<Vec<_>>(), InputType::Document)
     }
 
-    /// Encodes texts that are asked by; the answer has their order.
+    /// Encodes queries. Returns one embedding per text, in the same order.
     pub fn encode_queries<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Embedding>> {
-        self.encode(&texts.iter().map(AsRef::as_ref).collect::<Vec<_>>(), Side::Query)
+        self.encode(&texts.iter().map(AsRef::as_ref).collect::<Vec<_>>(), InputType::Query)
     }
 
     /// Encodes one text.
-    pub fn encode_one(&self, text: &str, side: Side) -> Result<Embedding> {
-        let mut embeddings = self.encode(&[text], side)?;
-        Ok(embeddings.pop().expect("encode gives one embedding a text"))
+    pub fn encode_one(&self, text: &str, input_type: InputType) -> Result<Embedding> {
+        let mut embeddings = self.encode(&[text], input_type)?;
+        Ok(embeddings.pop().expect("encode returns one embedding per text"))
     }
 
-    /// Splits texts into tokens, as [`Encoder::encode`] does first.
-    pub fn tokenize(&self, texts: &[&str], reading: &Reading) -> Result<Vec<Tokenized>> {
-        self.tokenizer.tokenize(texts, reading)
-    }
-
-    /// Encodes texts; the answer has their order. A text's vector does not depend on the others'
-    /// beyond rounding (1e-6).
+    /// Tokenises texts: the first half of [`Encoder::encode`].
     ///
     /// # Errors
-    /// [`Error::Texts`] names those that the model cannot read; [`encode_readable`] passes them over.
-    pub fn encode(&self, texts: &[&str], side: Side) -> Result<Vec<Embedding>> {
+    /// [`Error::Texts`] lists all texts with a token that the model has no vector for.
+    pub fn tokenize(&self, texts: &[&str], options: &EncodeOptions) -> Result<Vec<Tokenized>> {
+        self.tokenizer.tokenize(texts, options)
+    }
+
+    /// Encodes texts. Returns one embedding per text, in the same order. The other texts of the call change a text's
+    /// vector by rounding only (1e-6).
+    ///
+    /// # Errors
+    /// [`Error::Texts`] lists all texts that the model cannot read; [`encode_readable`] encodes the others.
+    pub fn encode(&self, texts: &[&str], input_type: InputType) -> Result<Vec<Embedding>> {
         if texts.is_empty() {
             return Ok(Vec::new());
         }
-        let reading = self.reading(side);
-        let ahead = TEXTS_AHEAD * self.loaded.len();
+        let options = self.encode_options(input_type);
+        let ahead = TEXTS_TOKENIZED_AHEAD * self.models.len();
         if self.is_on_cpu() || texts.len() <= ahead {
-            return self.embed(self.tokenize(texts, &reading)?);
+            return self.embed(self.tokenize(texts, &options)?);
         }
-        // A GPU would wait for the tokenizer as long as it computes.
+        // Tokenising takes as long as computing on a GPU, so the two run in parallel.
         let (sender, receiver) = mpsc::sync_channel(1);
         std::thread::scope(|scope| {
-            let reading = &reading;
+            let options = &options;
             scope.spawn(move || {
                 for (number, next) in texts.chunks(ahead).enumerate() {
                     let tokenized =
-                        self.tokenize(next, reading).map_err(|error| moved(error, number * ahead));
-                    // The receiver stops at the first error.
+                        self.tokenize(next, options).map_err(|error| shift_indices(error, number * ahead));
+                    // Sending fails once the receiver has stopped at an error.
                     if sender.send(tokenized).is_err() {
                         break;
                     }
@@ -244,46 +256,55 @@ impl Encoder {
         })
     }
 
-    /// The second half of [`Encoder::encode`]: what was split into tokens becomes vectors, in its order.
+    /// Computes the vectors of tokenised texts, in the same order: the second half of [`Encoder::encode`].
     pub fn embed(&self, tokenized: Vec<Tokenized>) -> Result<Vec<Embedding>> {
-        let budget = self.loaded.iter().map(Loaded::budget).min().unwrap_or(BATCH_TOKENS);
-        let batches = tokenize::pack(&tokenized, budget, self.folder.stated.adapters.is_some());
+        let budget = self.models.iter().map(DeviceModel::budget).min().unwrap_or(BATCH_TOKENS);
+        // Documents and queries go through different adapters.
+        let grouping = match self.folder.config.adapters {
+            Some(_) => BatchGrouping::ByInputType,
+            None => BatchGrouping::Mixed,
+        };
+        let batches = tokenize::pack(&tokenized, budget, grouping);
         let vectors = Mutex::new(vec![Vec::new(); tokenized.len()]);
-        let encode_batch = |loaded: &Loaded, batch: &Batch| -> Result<()> {
+        let encode_batch = |model: &DeviceModel, batch: &[usize]| -> Result<()> {
             let texts: Vec<&Tokenized> = batch.iter().map(|&text| &tokenized[text]).collect();
-            let encoded = loaded.embed(&texts)?;
+            let encoded = model.embed(&texts)?;
             let mut vectors = vectors.lock().expect("no thread panics while holding this lock");
             batch.iter().zip(encoded).for_each(|(&text, vector)| vectors[text] = vector);
             Ok(())
         };
-        match (&batches[..], &self.loaded[..]) {
+        match (&batches[..], &self.models[..]) {
             ([], _) => {}
             ([only], [first, ..]) => self.all_threads.install(|| encode_batch(first, only))?,
-            _ => self.share_out(&batches, encode_batch)?,
+            _ => self.run_batches(&batches, encode_batch)?,
         }
         let vectors = vectors.into_inner().expect("no thread panicked while holding this lock");
-        let embed = |(read, vector): (Tokenized, Vec<f32>)| Embedding {
+        let embed = |(text, vector): (Tokenized, Vec<f32>)| Embedding {
             vector,
-            tokens: read.ids.len(),
-            truncated: read.truncated,
+            tokens: text.ids.len(),
+            truncated: text.truncated,
         };
         Ok(tokenized.into_iter().zip(vectors).map(embed).collect())
     }
 
-    /// Runs every batch on some worker; each worker takes the next batch when it is free.
-    fn share_out(&self, batches: &[Batch], run: impl Fn(&Loaded, &Batch) -> Result<()> + Sync) -> Result<()> {
+    /// Runs all batches on the workers; each worker takes the next batch as soon as it is free.
+    fn run_batches(
+        &self,
+        batches: &[Vec<usize>],
+        run: impl Fn(&DeviceModel, &[usize]) -> Result<()> + Sync,
+    ) -> Result<()> {
         let next = AtomicUsize::new(0);
-        let work = |loaded: &Loaded| {
+        let work = |model: &DeviceModel| {
             while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                run(loaded, batch)?;
+                run(model, batch)?;
             }
             Ok(())
         };
         std::thread::scope(|scope| {
             let work = &work;
             let mut running = Vec::new();
-            for (worker, loaded) in self.workers.iter().zip(self.loaded.iter().cycle()) {
-                running.push(scope.spawn(move || worker.install(|| work(loaded))));
+            for (worker, model) in self.workers.iter().zip(self.models.iter().cycle()) {
+                running.push(scope.spawn(move || worker.install(|| work(model))));
             }
             running.into_iter().try_for_each(|thread| match thread.join() {
                 Ok(outcome) => outcome,
@@ -293,56 +314,59 @@ impl Encoder {
     }
 }
 
-/// Encodes the texts that the model can read, by what encodes texts; the answer has their order, and says of the others
-/// what is wrong with them.
+/// Encodes all texts that the model can read. Returns one result per text, in the same order: its embedding, or the
+/// reason why the model cannot read it.
+///
+/// `encode` encodes several texts, as [`Encoder::encode`] does. It is called again without the unreadable texts each
+/// time it reports some.
 ///
 /// # Errors
-/// What `encode` fails with, but for [`Error::Texts`].
+/// Returns every error of `encode` other than [`Error::Texts`].
 pub fn encode_readable(
     texts: &[&str],
     encode: impl Fn(&[&str]) -> Result<Vec<Embedding>>,
 ) -> Result<Vec<Result<Embedding, String>>> {
     let mut unreadable: BTreeMap<usize, String> = BTreeMap::new();
     loop {
-        let places: Vec<usize> = (0..texts.len()).filter(|place| !unreadable.contains_key(place)).collect();
-        let readable: Vec<&str> = places.iter().map(|place| texts[*place]).collect();
+        let indices: Vec<usize> = (0..texts.len()).filter(|index| !unreadable.contains_key(index)).collect();
+        let readable: Vec<&str> = indices.iter().map(|index| texts[*index]).collect();
         match encode(&readable) {
             Ok(embeddings) => {
                 let mut embeddings = embeddings.into_iter();
-                let of = |place| match unreadable.remove(&place) {
+                let result = |index| match unreadable.remove(&index) {
                     Some(reason) => Some(Err(reason)),
                     None => embeddings.next().map(Ok),
                 };
-                return Ok((0..texts.len()).map_while(of).collect());
+                return Ok((0..texts.len()).map_while(result).collect());
             }
             Err(Error::Texts(more)) if !more.is_empty() => {
-                unreadable.extend(more.into_iter().map(|text| (places[text.index], text.reason)));
+                unreadable.extend(more.into_iter().map(|text| (indices[text.index], text.reason)));
             }
             Err(error) => return Err(error),
         }
     }
 }
 
-/// An error about texts that come so many places later in a longer list.
-fn moved(error: Error, by: usize) -> Error {
-    let later = |text: UnreadableText| UnreadableText { index: text.index + by, ..text };
+/// Adds `offset` to the text indices in an [`Error::Texts`]: from an index in a chunk to one in the whole list.
+fn shift_indices(error: Error, offset: usize) -> Error {
+    let shifted = |text: UnreadableText| UnreadableText { index: text.index + offset, ..text };
     match error {
-        Error::Texts(texts) => Error::Texts(texts.into_iter().map(later).collect()),
+        Error::Texts(texts) => Error::Texts(texts.into_iter().map(shifted).collect()),
         other => other,
     }
 }
 
-/// Where [`Encoder::from_pretrained`] keeps models.
+/// The folder in which [`Encoder::from_pretrained`] stores models.
 fn models_folder() -> Result<PathBuf> {
-    let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = || named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")));
-    named("LIKEWISE_MODELS")
-        .or_else(|| Some(cache()?.join("likewise")))
-        .ok_or_else(|| Error::Model("no folder to keep models in; set LIKEWISE_MODELS to one".into()))
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    variable("LIKEWISE_MODELS").or_else(|| Some(cache()?.join("likewise"))).ok_or_else(|| {
+        Error::Model("no folder to store models in: HOME is not set; set LIKEWISE_MODELS to a folder".into())
+    })
 }
 
-/// A pool of threads. In a pool of one every parallel loop runs in place: with one batch a core, splitting
-/// one multiplication over the cores would only add waiting.
+/// A thread pool. In a pool with one thread every parallel loop runs in place: with one batch per core, splitting one
+/// matrix multiplication over the cores would only add waiting.
 fn pool(threads: usize) -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

@@ -1,4 +1,4 @@
-//! What can go wrong with a model, or with what is asked of it.
+//! The errors of this crate.
 
 use likewise_base::FileError;
 use std::path::Path;
@@ -6,22 +6,22 @@ use std::path::Path;
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, by whose mistake it was.
+/// An error, classified by its cause.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller asked for something that cannot be: the message says how to ask instead.
+    /// An argument of the caller is not allowed. The message says which values are.
     #[error("{0}")]
     Invalid(String),
-    /// A model folder is missing, incomplete, damaged or of an unknown kind.
+    /// A model folder is missing, incomplete, damaged or of an unsupported kind.
     #[error("{0}")]
     Model(String),
-    /// Texts that the model cannot read; the others of the list were not encoded.
-    #[error("{}", in_a_line(.0))]
+    /// Texts that the model cannot read. None of the other texts in the same call was encoded.
+    #[error("{}", summary(.0))]
     Texts(Vec<UnreadableText>),
-    /// The operating system refused something about a path.
+    /// An operating system error on a path.
     #[error(transparent)]
     Io(#[from] FileError),
-    /// The tensor library refused something.
+    /// An error of the tensor library.
     #[error("encoder: {0}")]
     Tensor(candle_core::Error),
 }
@@ -29,39 +29,41 @@ pub enum Error {
 /// A text that a model cannot read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableText {
-    /// Its index in the list that was given.
+    /// Its index in the list of texts passed by the caller.
     pub index: usize,
-    /// What is wrong with it.
+    /// Why the model cannot read it.
     pub reason: String,
 }
 
-/// Texts that are named in an error.
-const MOST_NAMED: usize = 3;
+/// Maximum number of unreadable texts listed in one error message.
+const MAX_LISTED_TEXTS: usize = 3;
 
-fn in_a_line(texts: &[UnreadableText]) -> String {
-    let named = texts.iter().take(MOST_NAMED).map(|text| format!("text {}: {}", text.index, text.reason));
-    let named = named.collect::<Vec<_>>().join("; ");
-    match texts.len().saturating_sub(MOST_NAMED) {
-        0 => named,
-        more => format!("{named}; and {more} more"),
+/// One line that lists the first unreadable texts and counts the rest.
+fn summary(texts: &[UnreadableText]) -> String {
+    let listed =
+        texts.iter().take(MAX_LISTED_TEXTS).map(|text| format!("text {}: {}", text.index, text.reason));
+    let listed = listed.collect::<Vec<_>>().join("; ");
+    match texts.len().saturating_sub(MAX_LISTED_TEXTS) {
+        0 => listed,
+        more => format!("{listed}; and {more} more"),
     }
 }
 
 impl Error {
-    /// An I/O error with the path it happened on; for `map_err`.
+    /// For `map_err`: turns an I/O error into an [`Error::Io`] with its path.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
         move |cause| FileError::at(path)(cause).into()
     }
 }
 
-// The message holds its cause, so the cause is not given a second time as a source.
+// Not `#[from]`: the message already contains the cause, so the cause must not also be its `source()`.
 impl From<candle_core::Error> for Error {
     fn from(cause: candle_core::Error) -> Error {
         Error::Tensor(cause)
     }
 }
 
-/// A file of a model folder that is not as it was written.
+/// The error for a file of a model folder that cannot be parsed.
 pub(crate) fn damaged(path: &Path, error: impl std::fmt::Display) -> Error {
     Error::Model(format!("{}: {error}; fetch the model folder again", path.display()))
 }

@@ -1,6 +1,5 @@
-//! What comes after pooling: linear layers, fewer values, length 1.
-//!
-//! Its own file because it is the same for every architecture, and none of it is in its checkpoint's own folder.
+//! The steps after pooling: dense layers, truncation to the requested dimensions, and scaling to length 1. They are the
+//! same for all architectures.
 
 use crate::error::{Error, Result};
 use crate::layers::{Linear, Loader};
@@ -11,50 +10,58 @@ use candle_core::{DType, Device, Tensor};
 
 /// The steps after pooling.
 pub struct Head {
-    dense: Vec<(Linear, bool)>,
+    dense: Vec<DenseLayer>,
     dimension: usize,
 }
 
+struct DenseLayer {
+    linear: Linear,
+    /// Whether the activation function is tanh; otherwise there is none.
+    tanh: bool,
+}
+
 impl Head {
-    /// Reads the folder's modules; in f32, as pooling.
+    /// Loads the dense layers from their folders, in f32 like pooling.
     pub fn load(folder: &ModelFolder, device: &Device) -> Result<Head> {
         let mut dense = Vec::new();
-        for step in &folder.stated.dense {
-            let path = folder.path.join(&step.folder);
+        for config in &folder.config.dense {
+            let path = folder.path.join(&config.folder);
             let file = if path.join(WEIGHTS).is_file() { WEIGHTS } else { "pytorch_model.bin" };
             let weights = Weights::open(&path, &[file.into()])?;
             let loader = Loader::candle(weights.tensors(DType::F32, device)?).pp("linear");
-            if loader.has("bias") != step.bias {
+            if loader.has("bias") != config.bias {
+                let (stated, found) = if config.bias { ("a", "no") } else { ("no", "a") };
                 return Err(Error::Model(format!(
-                    "{}: config.json beside it and the weights do not agree whether there is a bias; fetch the model \
-                     folder again",
+                    "{}: has {found} bias, but model.toml or the config.json beside it states {stated} bias; fetch the \
+                     model folder again",
                     weights.path().display()
                 )));
             }
-            let linear = loader.linear(step.inputs, step.outputs);
-            dense.push((linear.map_err(|error| crate::error::damaged(weights.path(), error))?, step.tanh));
+            let linear = loader.linear(config.inputs, config.outputs);
+            let linear = linear.map_err(|error| crate::error::damaged(weights.path(), error))?;
+            dense.push(DenseLayer { linear, tanh: config.tanh });
         }
         Ok(Head { dense, dimension: folder.dimension() })
     }
 
-    /// For tests of what comes before.
+    /// A head without dense layers, for tests.
     #[cfg(test)]
-    pub fn without_steps(dimension: usize) -> Head {
+    pub fn without_dense(dimension: usize) -> Head {
         Head { dense: Vec::new(), dimension }
     }
 
-    /// Pooled vectors, `[texts, hidden]`, to unit vectors.
+    /// Turns pooled vectors, shape `[texts, hidden]`, into unit vectors of the model's dimension.
     pub fn forward(&self, mut pooled: Tensor) -> candle_core::Result<Vec<Vec<f32>>> {
-        for (linear, tanh) in &self.dense {
+        for DenseLayer { linear, tanh } in &self.dense {
             pooled = linear.forward(&pooled)?;
             if *tanh {
                 pooled = pooled.tanh()?;
             }
         }
-        let shorten = |mut vector: Vec<f32>| {
+        let finish = |mut vector: Vec<f32>| {
             vector.truncate(self.dimension);
             normalized(vector)
         };
-        Ok(pooled.to_vec2()?.into_iter().map(shorten).collect())
+        Ok(pooled.to_vec2()?.into_iter().map(finish).collect())
     }
 }

@@ -1,48 +1,51 @@
-//! Sentence embeddings on the machine's own CPU or on NVIDIA's GPUs: a sentence-transformers folder in, unit vectors out,
-//! with the same numbers as the reference library has.
+//! Sentence embeddings on the CPU or on NVIDIA GPUs. Loads a sentence-transformers model folder and returns one unit
+//! vector per text, matching the output of the sentence-transformers library.
 //!
 //! ```
 //! use likewise_encoder::Encoder;
 //!
 //! # fn main() -> Result<(), likewise_encoder::Error> {
-//! # let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/small-bert");
-//! // A folder, a name ("all-MiniLM-L6-v2"), or a repository of the model hub ("BAAI/bge-small-en-v1.5"), fetched once.
+//! // A model folder. Also accepted: the name of a model ("all-MiniLM-L6-v2") or a repository on the Hugging Face hub
+//! // ("BAAI/bge-small-en-v1.5"); both are downloaded once.
+//! let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/small-bert");
 //! let encoder = Encoder::from_pretrained(model)?;
-//! let documents = encoder.encode_documents(&["Folding of proteins in water", "Graphs without short cycles"])?;
-//! let query = encoder.encode_queries(&["How do proteins fold?"])?;
 //!
+//! let documents = encoder.encode_documents(&["Folding of proteins in water", "Graphs without short cycles"])?;
+//! let queries = encoder.encode_queries(&["How do proteins fold?"])?;
 //! assert_eq!(documents[0].vector.len(), encoder.dimension());
-//! let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-//! let nearness = cosine(&query[0].vector, &documents[0].vector);
-//! assert!((-1.01..=1.01).contains(&nearness));
 //! assert!(!documents[0].truncated);
+//!
+//! // The vectors have length 1, so their dot product is the cosine similarity.
+//! let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+//! let similarity = cosine(&queries[0].vector, &documents[0].vector);
+//! assert!((-1.01..=1.01).contains(&similarity));
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # Layout
 //!
-//! Data flows one way, text → tokens → vectors, and a module imports only what stands above it here:
+//! Data flows from text to tokens to vectors. A module imports only modules listed above it:
 //!
-//! - `error`: got what, wanted what, do what
-//! - [`model`]: what a model folder says, and where to fetch one
-//! - `kernels`: the CPU's fast path, for every level of instructions
-//! - `batch`: texts that are computed together, without padding
-//! - `layers`: what networks are made of, on a CPU or a GPU
-//! - `tokenize`: text → tokens, packed into batches
-//! - `weights`, `adapter`, `device`: tensors of whatever files; SPECTER2's adapters; which devices
-//! - `pooling`, `head`: a text's token vectors → one vector
-//! - `network`: what an architecture is to the rest
-//! - `architectures`: one file an architecture, and the list of them
-//! - `loaded`: a model on one device
-//! - [`encoder`]: all of it, as one [`Encoder`]
-//! - [`documents`]: texts with titles
+//! - `error`: the error types
+//! - [`model`]: reads and checks model folders, and downloads models
+//! - `kernels`: fast CPU kernels, for each supported instruction set
+//! - `batch`: the tokens of several texts, concatenated without padding
+//! - `layers`: the building blocks of networks, for CPU and GPU
+//! - `tokenize`: texts to token ids, packed into batches
+//! - `weights`, `adapter`, `device`: reading tensors from weight files; SPECTER2's adapters; selecting devices
+//! - `pooling`, `head`: the token vectors of a text to one vector
+//! - `network`: the interface that all architectures implement
+//! - `architectures`: one file per architecture, and the list of all of them
+//! - `device_model`: a model loaded on one device
+//! - [`encoder`]: the public [`Encoder`], which combines all of these
+//! - [`documents`]: encoding documents that have titles
 
 mod error;
 pub use error::{Error, Result, UnreadableText};
 
 pub mod model;
-pub use model::{Document, ModelFolder, Precision, Side};
+pub use model::{Document, InputType, ModelFolder, Precision};
 
 mod kernels;
 
@@ -51,7 +54,7 @@ mod batch;
 mod layers;
 
 mod tokenize;
-pub use tokenize::{Batch, Keep, Reading, Tokenized};
+pub use tokenize::{EncodeOptions, Tokenized, TruncationSide};
 
 mod weights;
 
@@ -69,7 +72,7 @@ pub use network::Engine;
 
 mod architectures;
 
-mod loaded;
+mod device_model;
 
 pub mod encoder;
 pub use encoder::{Embedding, Encoder, encode_readable, fastest_precision};

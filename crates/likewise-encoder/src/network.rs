@@ -1,32 +1,30 @@
-//! What an architecture is to the rest: token ids in, vectors out.
-//!
-//! Its own file because every architecture is written to it, and the list of them stands on all.
+//! The interface that all architectures implement: token ids in, vectors out.
 
 use crate::batch::Batch;
-use crate::model::Side;
+use crate::model::InputType;
 use candle_core::Tensor;
 
-/// A transformer, in candle's operations: one implementation an architecture.
+/// A transformer without pooling, written with candle's operations. Each architecture implements it.
 pub trait Network: Send + Sync {
-    /// A few texts, as they are and one after the other, to their token vectors, `[tokens, hidden]`.
-    fn forward(&self, texts: &[&[u32]], batch: &Batch, side: Side) -> candle_core::Result<Tensor>;
+    /// Computes the token vectors of texts, shape `[tokens, hidden]`. `texts` and `batch` hold the same token ids.
+    fn forward(&self, texts: &[&[u32]], batch: &Batch, input_type: InputType) -> candle_core::Result<Tensor>;
 
-    /// Refuses tokens that the network has no vectors for.
+    /// Returns an error if the network has no vector for one of the token ids.
     fn check(&self, ids: &[u32]) -> candle_core::Result<()>;
 }
 
 /// A transformer with its pooling, on one device.
 pub trait Architecture: Send + Sync {
-    /// Token ids of a few texts to one vector each, `[texts, hidden]`.
-    fn pooled(&self, texts: &[&[u32]], side: Side) -> candle_core::Result<Tensor>;
+    /// Computes one vector per text from its token ids, shape `[texts, hidden]`.
+    fn forward_pooled(&self, texts: &[&[u32]], input_type: InputType) -> candle_core::Result<Tensor>;
 }
 
-/// Which implementation computes.
+/// The implementation that computes the layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Engine {
     /// The crate's own kernels.
     #[default]
     Kernels,
-    /// candle's own operations, in f32: slower, and what the kernels are judged by.
+    /// candle's operations in f32: slower; the reference that the kernels are tested against.
     Candle,
 }

@@ -1,33 +1,35 @@
-//! Token vectors → one vector a text, and its length.
+//! Pools the token vectors of a text into one vector, and scales vectors to length 1.
 //!
-//! In f32 whatever the network computes in: in half precision a sum over a text's tokens loses digits. Its own file
-//! because two forms must agree: over rows in memory, and on a device that is given all texts at once.
+//! Always in f32, whatever precision the network computes in: in half precision, a sum over the tokens of a text loses
+//! digits. There are two implementations, which must agree: [`rows`] for one text in memory, and [`batch`] for all
+//! texts of a batch on a device.
 
 use crate::batch::Batch;
 use crate::model::Pooling;
 use candle_core::{DType, Result, Tensor};
 
-/// Pools one text's rows of `width` values.
+/// Pools the token vectors of one text: `rows` holds one row of `width` values per token. Without tokens, the result is
+/// zero.
 pub fn rows(rows: &[f32], width: usize, pooling: Pooling) -> Vec<f32> {
     let count = rows.len() / width;
-    let row = |place: usize| &rows[place * width..][..width];
+    let row = |token: usize| &rows[token * width..][..width];
     let mut pooled = vec![0.0; width];
-    let mut add = |place: usize, share: f32| {
-        pooled.iter_mut().zip(row(place)).for_each(|(sum, value)| *sum += share * value);
+    let mut add = |token: usize, weight: f32| {
+        pooled.iter_mut().zip(row(token)).for_each(|(sum, value)| *sum += weight * value);
     };
     match pooling {
         _ if count == 0 => {}
         Pooling::Cls => return row(0).to_vec(),
         Pooling::LastToken => return row(count - 1).to_vec(),
-        Pooling::Mean => (0..count).for_each(|place| add(place, 1.0 / count as f32)),
-        Pooling::MeanSqrtLen => (0..count).for_each(|place| add(place, 1.0 / (count as f32).sqrt())),
+        Pooling::Mean => (0..count).for_each(|token| add(token, 1.0 / count as f32)),
+        Pooling::MeanSqrtLen => (0..count).for_each(|token| add(token, 1.0 / (count as f32).sqrt())),
         Pooling::WeightedMean => {
-            (0..count).for_each(|place| add(place, (place + 1) as f32 / triangle(count)));
+            (0..count).for_each(|token| add(token, (token + 1) as f32 / triangular_number(count)));
         }
         Pooling::Max => {
             pooled.copy_from_slice(row(0));
-            for place in 1..count {
-                pooled.iter_mut().zip(row(place)).for_each(|(most, value)| *most = most.max(*value));
+            for token in 1..count {
+                pooled.iter_mut().zip(row(token)).for_each(|(max, value)| *max = max.max(*value));
             }
         }
     }
@@ -35,45 +37,48 @@ pub fn rows(rows: &[f32], width: usize, pooling: Pooling) -> Vec<f32> {
 }
 
 /// `1 + 2 + … + count`.
-fn triangle(count: usize) -> f32 {
+fn triangular_number(count: usize) -> f32 {
     (count * (count + 1) / 2) as f32
 }
 
-/// Pools all texts of a batch, `[tokens, width]` to `[texts, width]` in f32, where they are.
+/// Pools all texts of a batch on its device: `[tokens, width]` to `[texts, width]`, in f32.
 pub fn batch(hidden: &Tensor, batch: &Batch, pooling: Pooling) -> Result<Tensor> {
     let device = hidden.device();
     let select =
-        |places: Vec<u32>| hidden.index_select(&Tensor::new(places, device)?, 0)?.to_dtype(DType::F32);
+        |tokens: Vec<u32>| hidden.index_select(&Tensor::new(tokens, device)?, 0)?.to_dtype(DType::F32);
     match pooling {
-        Pooling::Cls => return select(batch.texts().map(|text| text.start as u32).collect()),
-        Pooling::LastToken => return select(batch.texts().map(|text| text.end as u32 - 1).collect()),
+        Pooling::Cls => return select(batch.text_ranges().map(|text| text.start as u32).collect()),
+        Pooling::LastToken => return select(batch.text_ranges().map(|text| text.end as u32 - 1).collect()),
         _ => {}
     }
     let (texts, width) = (batch.lengths.len(), hidden.dim(1)?);
-    // What is not there: nothing to a sum, and less than anything to a maximum.
-    let absent = Tensor::full(if pooling == Pooling::Max { f32::MIN } else { 0.0 }, (1, width), device)?;
-    let rows = Tensor::cat(&[&hidden.to_dtype(DType::F32)?, &absent], 0)?;
-    let padded = rows.index_select(&batch.padded()?, 0)?.reshape((texts, batch.longest(), width))?;
-    let over = |share: &dyn Fn(usize) -> f32| {
-        let shares: Vec<f32> = batch.lengths.iter().map(|length| share(*length)).collect();
-        Tensor::from_vec(shares, (texts, 1), device)
+    // The padding row must not change the result: 0 for a sum, the smallest value for a maximum.
+    let padding = Tensor::full(if pooling == Pooling::Max { f32::MIN } else { 0.0 }, (1, width), device)?;
+    let rows = Tensor::cat(&[&hidden.to_dtype(DType::F32)?, &padding], 0)?;
+    let padded = rows.index_select(&batch.padded_rows()?, 0)?.reshape((texts, batch.longest(), width))?;
+    let per_text = |factor: &dyn Fn(usize) -> f32| {
+        let factors: Vec<f32> = batch.lengths.iter().map(|length| factor(*length)).collect();
+        Tensor::from_vec(factors, (texts, 1), device)
     };
     match pooling {
         Pooling::Max => padded.max(1),
-        Pooling::MeanSqrtLen => padded.sum(1)?.broadcast_mul(&over(&|length| 1.0 / (length as f32).sqrt())?),
+        Pooling::MeanSqrtLen => {
+            padded.sum(1)?.broadcast_mul(&per_text(&|length| 1.0 / (length as f32).sqrt())?)
+        }
         Pooling::WeightedMean => {
             let weights = Tensor::arange(1f32, (batch.longest() + 1) as f32, device)?.reshape((
                 1,
                 batch.longest(),
                 1,
             ))?;
-            padded.broadcast_mul(&weights)?.sum(1)?.broadcast_mul(&over(&|length| 1.0 / triangle(length))?)
+            let factors = per_text(&|length| 1.0 / triangular_number(length))?;
+            padded.broadcast_mul(&weights)?.sum(1)?.broadcast_mul(&factors)
         }
-        _ => padded.sum(1)?.broadcast_mul(&over(&|length| 1.0 / length as f32)?),
+        _ => padded.sum(1)?.broadcast_mul(&per_text(&|length| 1.0 / length as f32)?),
     }
 }
 
-/// Scales a vector to length 1.
+/// Scales a vector to length 1. A zero vector stays zero.
 pub fn normalized(mut vector: Vec<f32>) -> Vec<f32> {
     let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
     vector.iter_mut().for_each(|value| *value /= length);
@@ -96,10 +101,10 @@ mod tests {
     ];
 
     #[test]
-    fn every_pooling_is_what_it_is_called() {
+    fn each_pooling_computes_its_formula() {
         let tokens = [1.0, 2.0, 4.0, -3.0, 1.0, 7.0];
         let root = 3f32.sqrt();
-        for (pooling, wanted) in [
+        for (pooling, expected) in [
             (Pooling::Mean, [2.0, 2.0]),
             (Pooling::Cls, [1.0, 2.0]),
             (Pooling::LastToken, [1.0, 7.0]),
@@ -107,15 +112,16 @@ mod tests {
             (Pooling::WeightedMean, [(1.0 + 8.0 + 3.0) / 6.0, (2.0 - 6.0 + 21.0) / 6.0]),
             (Pooling::MeanSqrtLen, [6.0 / root, 6.0 / root]),
         ] {
-            let got = rows(&tokens, 2, pooling);
-            let is_close = got.iter().zip(wanted).all(|(got, wanted)| (got - wanted).abs() < 1e-6);
-            assert!(is_close, "{pooling:?}: got {got:?}, wanted {wanted:?}");
+            let pooled = rows(&tokens, 2, pooling);
+            let is_close =
+                pooled.iter().zip(expected).all(|(value, expected)| (value - expected).abs() < 1e-6);
+            assert!(is_close, "{pooling:?}: {pooled:?}, expected {expected:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn a_batch_is_pooled_as_its_texts_are(lengths in proptest::collection::vec(1_usize..9, 1..6), seed in 0_u32..50) {
+        fn batch_and_rows_pool_alike(lengths in proptest::collection::vec(1_usize..9, 1..6), seed in 0_u32..50) {
             const WIDTH: usize = 3;
             let ids: Vec<Vec<u32>> = lengths.iter().map(|length| vec![0; *length]).collect();
             let packed = Batch::new(&ids.iter().map(|ids| &ids[..]).collect::<Vec<_>>(), &Device::Cpu).unwrap();
@@ -124,7 +130,7 @@ mod tests {
             let hidden = Tensor::from_slice(&values, (tokens, WIDTH), &Device::Cpu).unwrap();
             for pooling in ALL {
                 let together = batch(&hidden, &packed, pooling).unwrap().to_vec2::<f32>().unwrap();
-                for (text, together) in packed.texts().zip(together) {
+                for (text, together) in packed.text_ranges().zip(together) {
                     let alone = rows(&values[text.start * WIDTH..text.end * WIDTH], WIDTH, pooling);
                     for (alone, together) in alone.iter().zip(together) {
                         prop_assert!((alone - together).abs() < 1e-4, "{:?}: {} and {}", pooling, alone, together);
@@ -135,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_get_length_one() {
+    fn normalized_vectors_have_length_one() {
         assert_eq!(normalized(vec![3.0, 4.0]), [0.6, 0.8]);
         assert_eq!(normalized(vec![0.0, 0.5]), [0.0, 1.0]);
     }

@@ -1,7 +1,7 @@
-//! A model's tensors, whatever its files are.
+//! Reads the tensors of a model from its weight files.
 //!
-//! Its own file because a tensor may be in one mapped file, in one of several, or in what `torch.save` wrote, and no
-//! architecture should have to know.
+//! The tensors are in one safetensors file, in several, or in a file written by `torch.save`. The architectures do not
+//! depend on which.
 
 use crate::error::{Error, Result};
 use candle_core::safetensors::SliceSafetensors;
@@ -11,8 +11,9 @@ use likewise_base::map::MappedFile;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Files of weights, opened.
+/// Opened weight files.
 pub struct Weights {
+    /// `None` in place of the mapping: a `torch.save` file, which is read as a whole.
     files: Vec<(PathBuf, Option<MappedFile>)>,
 }
 
@@ -27,12 +28,15 @@ impl Weights {
         Ok(Weights { files: files.iter().map(open).collect::<Result<_>>()? })
     }
 
-    /// What an error says it is about.
+    /// The path to name in error messages: the first file.
     pub fn path(&self) -> &Path {
         self.files.first().map_or(Path::new("weights"), |(path, _)| path)
     }
 
-    /// The tensors, converted to `dtype` on `device` as they are asked for.
+    /// The tensors, converted to `dtype` and moved to `device` when they are accessed.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if a file is damaged, has quantised weights, or repeats a tensor of another file.
     pub fn tensors(&self, dtype: DType, device: &Device) -> Result<VarBuilder<'_>> {
         if let [(path, Some(mapped))] = &self.files[..] {
             let file =
@@ -41,7 +45,7 @@ impl Weights {
                 check_type(&name, DType::try_from(tensor.dtype()).ok())
                     .map_err(|error| unreadable(path, error))?;
             }
-            // As they are asked for, and not before: it may be larger than memory.
+            // Reads each tensor only when it is accessed, because the file may be larger than memory.
             return VarBuilder::from_slice_safetensors(mapped.bytes(), dtype, device)
                 .map_err(|error| crate::error::damaged(path, error));
         }
@@ -49,7 +53,7 @@ impl Weights {
         for (path, mapped) in &self.files {
             let read = || -> candle_core::Result<Vec<(String, Tensor)>> {
                 let Some(mapped) = mapped else {
-                    check_sums(path)?;
+                    check_archive(path)?;
                     return candle_core::pickle::read_all(path);
                 };
                 let file = SliceSafetensors::new(mapped.bytes())?;
@@ -61,7 +65,7 @@ impl Weights {
                 if all.insert(name.clone(), tensor).is_some() {
                     return Err(crate::error::damaged(
                         path,
-                        format!("{name} is in another of the files, too"),
+                        format!("the tensor {name} is also in another weight file"),
                     ));
                 }
             }
@@ -70,17 +74,17 @@ impl Weights {
     }
 }
 
-/// Refuses weights that are no numbers by themselves: bytes have scales somewhere, which would be passed over.
+/// Refuses quantised weights: their integers would be used without the scales that belong to them.
 fn check_type(name: &str, dtype: Option<DType>) -> candle_core::Result<()> {
     let is_float = matches!(dtype, Some(DType::F16 | DType::BF16 | DType::F32 | DType::F64));
     if name.ends_with("weight") && !is_float {
-        bail!("{name} is not in f64, f32, f16 or bf16, and quantised weights are not supported");
+        bail!("the tensor {name} must be f64, f32, f16 or bf16; quantised weights are not supported");
     }
     Ok(())
 }
 
-/// What `torch.save` writes is a zip archive, with a sum of each of its files, which candle does not look at.
-fn check_sums(path: &Path) -> candle_core::Result<()> {
+/// Verifies the CRC-32 of all files in a zip archive written by `torch.save`. candle does not verify them.
+fn check_archive(path: &Path) -> candle_core::Result<()> {
     let mut archive = zip::ZipArchive::new(std::fs::File::open(path)?).map_err(candle_core::Error::wrap)?;
     for file in 0..archive.len() {
         let mut file = archive.by_index(file).map_err(candle_core::Error::wrap)?;
@@ -90,6 +94,6 @@ fn check_sums(path: &Path) -> candle_core::Result<()> {
 }
 
 fn unreadable(path: &Path, error: candle_core::Error) -> Error {
-    let todo = "fetch the model folder again, or save it as safetensors";
-    Error::Model(format!("{}: {error}; {todo}", path.display()))
+    let remedy = "fetch the model folder again, or save it as safetensors";
+    Error::Model(format!("{}: {error}; {remedy}", path.display()))
 }

@@ -1,7 +1,7 @@
-//! Builds a segment over 20,000 random unit vectors, and says how much of the exact answer searches find:
+//! Builds a segment over 20,000 random unit vectors, and prints the recall of its searches:
 //! `cargo run --release -p likewise-index --example neighbours`
 
-use likewise_index::build::Effort;
+use likewise_index::build::HnswParams;
 use likewise_index::{Error, Segments, Vectors, probe};
 
 const DIMENSION: usize = 32;
@@ -11,7 +11,7 @@ fn main() -> Result<(), Error> {
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     let vectors = Vectors::in_memory(random_unit_vectors(20_000), DIMENSION);
     let mut index = Segments::open(&folder, vectors.clone())?;
-    index.freeze(&folder, Effort::default())?;
+    index.seal(&folder, HnswParams::default())?;
     println!("{:?}", index.stats());
     println!("recall@10: {:.4}", probe(&index, &vectors, 500));
     std::fs::remove_dir_all(&folder).map_err(Error::io(&folder))

@@ -1,160 +1,181 @@
-//! Builds a graph over vectors, or adds vectors to one.
+//! Builds an HNSW graph over vectors, or adds vectors to one.
 //!
-//! Its own file because it decides what a walk can find. Malkov & Yashunin's algorithms 1 and 4 (HNSW), with
-//! the insertions in batches as in ParlayANN (Manohar et al., PPoPP 2024): the nodes of a batch are all
-//! looked up in the graph as it was before, on every core and without a lock, and then linked. So the same
-//! vectors give the same graph, however many threads there are.
+//! It implements algorithms 1 and 4 of Malkov & Yashunin (HNSW), with insertions in batches as in ParlayANN (Manohar et
+//! al., PPoPP 2024): all nodes of a batch are looked up in the graph as it was before the batch, on every core and
+//! without locks, and are linked afterwards. The same vectors therefore give the same graph with any number of threads.
 //!
-//! Nodes are inserted from the highest layer down. Which layers a node is in does not depend on its vector,
-//! so that order is as random as any other, and the entry never changes.
+//! Nodes are inserted from the highest layer down. A node's layers do not depend on its vector, so this order is as
+//! random as any other, and the entry point never changes.
 
-use super::codes::{CodedQuery, Codes, encode, error, stride};
-use super::graph::{Graph, Layer, NONE, StoredLayer};
-use super::walk::{Candidate, Walk};
+use super::graph::{Graph, GraphLayer, NONE, StoredLayer};
+use super::graph_search::{Candidate, GraphSearch};
+use super::quantized::{QuantizedQuery, QuantizedVectors, quantization_error, quantize, stride};
 use crate::Vectors;
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Links that a node gets; it has room for as many in the layers above the lowest, which has room for
-/// twice as many. `M` in the paper.
+/// Links that a new node gets in each layer; `M` in the paper. A node can have at most `M` links in a higher layer, and
+/// twice as many in the lowest.
 pub const M: usize = 16;
 
-/// Candidates that the links of a node are chosen from; `efConstruction` in the paper.
+/// Candidates from which a new node's links are selected; `efConstruction` in the paper.
 pub const EF_CONSTRUCTION: usize = 200;
 
-/// A batch is at most this share of the nodes before it: nodes of one batch do not find each other.
-const BATCH_SHARE: usize = 50;
+/// A batch has at most `1 / BATCH_FRACTION` as many nodes as the graph has before it, because the nodes of one batch
+/// are not linked to each other.
+const BATCH_FRACTION: usize = 50;
 
-/// Layers that there are at most.
+/// The most layers that a graph has.
 const MAX_LAYERS: usize = 10;
 
-/// How well a graph is made.
+/// Parameters of the graph's construction.
 #[derive(Debug, Clone, Copy)]
-pub struct Effort {
+pub struct HnswParams {
     /// See [`M`].
     pub m: usize,
     /// See [`EF_CONSTRUCTION`].
     pub ef_construction: usize,
 }
 
-impl Default for Effort {
-    fn default() -> Effort {
-        Effort { m: M, ef_construction: EF_CONSTRUCTION }
+impl Default for HnswParams {
+    fn default() -> HnswParams {
+        HnswParams { m: M, ef_construction: EF_CONSTRUCTION }
     }
 }
 
-/// The links of one new node in one layer, nearest first: scores and places.
-type Links = Vec<(f32, u32)>;
+/// A link of a node: the position of its target in the layer, and the approximate cosine of the two.
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    score: f32,
+    to: u32,
+}
+
+/// A new link of the node at position `from`.
+#[derive(Debug, Clone, Copy)]
+struct BackLink {
+    from: u32,
+    link: Link,
+}
+
+/// The links of one node in one layer, nearest first.
+type Links = Vec<Link>;
+
+/// A new node, and its links in each of its layers, lowest layer first.
+struct NewNode {
+    node: u32,
+    links: Vec<Links>,
+}
 
 #[derive(Default)]
-struct Scratch {
-    walk: Walk,
-    query: CodedQuery,
-    kept: Vec<CodedQuery>,
+struct BuildScratch {
+    search: GraphSearch,
+    query: QuantizedQuery,
+    selected: Vec<QuantizedQuery>,
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<BuildScratch> = RefCell::default();
 }
 
-/// A graph over some of the vectors; node 0 is the first of them.
+/// Builds a graph over the vectors in `slots`. Node 0 is the first slot.
 ///
 /// # Panics
-/// If there is none.
-pub fn build(vectors: &Vectors, slots: Range<u32>, effort: Effort) -> Graph {
-    assert!(!slots.is_empty(), "a graph has a node");
-    let stored = |degree| StoredLayer { nodes: vec![].into(), links: vec![].into(), degree };
-    let highest = (0..slots.len() as u32).map(|node| layers_of(node, effort.m)).max().unwrap_or(1);
-    let mut layers = vec![stored(2 * effort.m)];
-    layers.resize_with(highest, || stored(effort.m));
+/// If `slots` is empty.
+pub fn build(vectors: &Vectors, slots: Range<u32>, params: HnswParams) -> Graph {
+    assert!(!slots.is_empty(), "a graph needs at least one node");
+    let empty_layer = |degree| StoredLayer { nodes: vec![].into(), links: vec![].into(), degree };
+    let layer_count = (0..slots.len() as u32).map(|node| layers_of(node, params.m)).max().unwrap_or(1);
+    let mut layers = vec![empty_layer(2 * params.m)];
+    layers.resize_with(layer_count, || empty_layer(params.m));
     let empty = Graph {
-        codes: vec![].into(),
+        quantized: vec![].into(),
         scales: vec![].into(),
         stride: stride(vectors.dimension()),
         error: 0.0,
         layers,
         entry: NONE,
     };
-    extend(empty, vectors, slots, effort)
+    extend(empty, vectors, slots, params)
 }
 
-/// Adds the vectors in `slots` to a graph, as nodes that follow those it has.
-pub fn extend(mut graph: Graph, vectors: &Vectors, slots: Range<u32>, effort: Effort) -> Graph {
+/// Adds the vectors in `slots` to a graph, as nodes that follow the existing ones.
+pub fn extend(mut graph: Graph, vectors: &Vectors, slots: Range<u32>, params: HnswParams) -> Graph {
     let old = graph.count() as u32;
-    add_codes(&mut graph, vectors, slots);
+    add_quantized(&mut graph, vectors, slots);
     let new = old..graph.count() as u32;
-    let most = graph.layers.len();
-    // A node that would be in more layers than the graph has is in those that it has.
-    let layers_of = |node: &u32| layers_of(*node, effort.m).min(most);
+    let layer_count = graph.layers.len();
+    // An existing graph gets no new layers.
+    let layers_of = |node: &u32| layers_of(*node, params.m).min(layer_count);
     for (index, layer) in graph.layers.iter_mut().enumerate() {
-        let inside = new.clone().filter(|node| layers_of(node) > index);
-        let count = inside.clone().count();
+        let members = new.clone().filter(|node| layers_of(node) > index);
+        let count = members.clone().count();
         if index > 0 {
-            layer.nodes.to_mut().extend(inside);
+            layer.nodes.to_mut().extend(members);
         }
         let links = layer.links.to_mut();
         links.resize(links.len() + count * layer.degree, NONE);
     }
     let mut order: Vec<u32> = new.collect();
-    order.sort_by_cached_key(|node| (most - layers_of(node), mix(*node)));
+    order.sort_by_cached_key(|node| (layer_count - layers_of(node), hash(*node)));
     let mut order = &order[..];
     if graph.entry == NONE {
         graph.entry = order[0];
         order = &order[1..];
     }
-    let mut inside = graph.count() - order.len();
+    let mut inserted = graph.count() - order.len();
     while !order.is_empty() {
-        let (batch, later) = order.split_at((inside / BATCH_SHARE).clamp(1, order.len()));
-        let found = |node: &u32| (*node, find_links(&graph, *node, layers_of(node), effort));
-        let found: Vec<(u32, Vec<Links>)> = by_path(&graph, batch).par_iter().map(found).collect();
-        for layer in 0..most {
-            link(&mut graph, layer, &found);
+        let (batch, later) = order.split_at((inserted / BATCH_FRACTION).clamp(1, order.len()));
+        let new_node =
+            |node: &u32| NewNode { node: *node, links: find_links(&graph, *node, layers_of(node), params) };
+        let new_nodes: Vec<NewNode> = by_path(&graph, batch).par_iter().map(new_node).collect();
+        for layer in 0..layer_count {
+            link(&mut graph, layer, &new_nodes);
         }
-        inside += batch.len();
+        inserted += batch.len();
         order = later;
     }
     graph
 }
 
-fn add_codes(graph: &mut Graph, vectors: &Vectors, slots: Range<u32>) {
+fn add_quantized(graph: &mut Graph, vectors: &Vectors, slots: Range<u32>) {
     let (dimension, stride, old) = (vectors.dimension(), graph.stride, graph.count());
-    let (codes, scales) = (graph.codes.to_mut(), graph.scales.to_mut());
-    codes.resize((old + slots.len()) * stride, 0);
+    let (quantized, scales) = (graph.quantized.to_mut(), graph.scales.to_mut());
+    quantized.resize((old + slots.len()) * stride, 0);
     scales.resize(old + slots.len(), 0.0);
     let values = &vectors.values()[slots.start as usize * dimension..slots.end as usize * dimension];
-    let rows = codes[old * stride..].par_chunks_mut(stride).zip(&mut scales[old..]);
-    let encode = |((code, scale), vector): ((&mut [u8], &mut f32), &[f32])| {
-        *scale = encode(vector, code);
-        error(vector, code, *scale)
+    let rows = quantized[old * stride..].par_chunks_mut(stride).zip(&mut scales[old..]);
+    let quantize_row = |((bytes, scale), vector): ((&mut [u8], &mut f32), &[f32])| {
+        *scale = quantize(vector, bytes);
+        quantization_error(vector, bytes, *scale)
     };
-    let error = rows.zip(values.par_chunks(dimension)).map(encode).reduce(|| graph.error, f32::max);
+    let error = rows.zip(values.par_chunks(dimension)).map(quantize_row).reduce(|| graph.error, f32::max);
     graph.error = error;
 }
 
-/// How many layers a node is in: each as likely as `1/m` of the ones below.
+/// The number of layers that a node is in. A node of one layer is in the next higher one with probability `1 / m`.
 fn layers_of(node: u32, m: usize) -> usize {
-    let share = (mix(node) >> 11) as f64 / (1_u64 << 53) as f64;
-    let above = -(1.0 - share).ln() / (m as f64).ln();
+    let uniform = (hash(node) >> 11) as f64 / (1_u64 << 53) as f64;
+    let above = -(1.0 - uniform).ln() / (m as f64).ln();
     (above as usize + 1).min(MAX_LAYERS)
 }
 
-/// A number's bits, mixed (Steele, Lea & Flood's SplitMix).
-fn mix(node: u32) -> u64 {
+/// Hashes a node's number (Steele, Lea & Flood's SplitMix).
+fn hash(node: u32) -> u64 {
     let mut mixed = (u64::from(node) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
 }
 
-/// Nodes, in an order in which those follow each other that are looked up in the same part of a graph: most
-/// of what one reads is then in the core's caches, where the one before it has left it.
+/// Orders nodes so that those which are looked up in the same part of a graph follow each other. Most of what a look-up
+/// reads is then still in the CPU's caches from the one before.
 pub fn by_path(graph: &Graph, nodes: &[u32]) -> Vec<u32> {
     let path = |node: &u32| {
-        SCRATCH.with_borrow_mut(|Scratch { walk, query, .. }| {
-            query.set_node(graph.codes(), *node);
+        SCRATCH.with_borrow_mut(|BuildScratch { search, query, .. }| {
+            query.set_node(graph.quantized(), *node);
             let mut path = [NONE; MAX_LAYERS];
-            path.iter_mut().zip(walk.path(graph, query, 0)).for_each(|(step, node)| *step = node);
+            path.iter_mut().zip(search.path(graph, query, 0)).for_each(|(step, node)| *step = node);
             (path, *node)
         })
     };
@@ -163,89 +184,92 @@ pub fn by_path(graph: &Graph, nodes: &[u32]) -> Vec<u32> {
     paths.into_iter().map(|(_, node)| node).collect()
 }
 
-/// What a new node is linked to, in each of its layers, the lowest first.
-fn find_links(graph: &Graph, node: u32, layers: usize, effort: Effort) -> Vec<Links> {
-    SCRATCH.with_borrow_mut(|Scratch { walk, query, kept }| {
-        query.set_node(graph.codes(), node);
-        let mut start = walk.descend(graph, query, layers - 1);
+/// Selects the links of a new node in each of its layers, lowest layer first.
+fn find_links(graph: &Graph, node: u32, layers: usize, params: HnswParams) -> Vec<Links> {
+    SCRATCH.with_borrow_mut(|BuildScratch { search, query, selected }| {
+        query.set_node(graph.quantized(), node);
+        let mut start = search.descend(graph, query, layers - 1);
         let mut links = vec![Links::new(); layers];
         for index in (0..layers).rev() {
             let layer = graph.layer(index);
-            let found = walk.search(graph, index, query, effort.ef_construction, start);
-            start = layer.node(found[0].place());
-            let candidates = found.iter().map(|candidate: &Candidate| (candidate.score, candidate.place()));
-            links[index] = select(graph.codes(), layer, candidates, effort.m, kept);
+            let found = search.search_layer(graph, index, query, params.ef_construction, start);
+            start = layer.node(found[0].position());
+            let to_link = |candidate: &Candidate| Link { score: candidate.score, to: candidate.position() };
+            links[index] = select(graph.quantized(), layer, found.iter().map(to_link), params.m, selected);
         }
         links
     })
 }
 
-/// Chooses links among candidates, nearest first: one that is nearer to a chosen one than to the node itself
-/// is reached through that. Algorithm 4, without what it calls extending and keeping.
+/// Selects at most `max` links from candidates, which come nearest first. Skips a candidate that is nearer to a
+/// selected one than to the node itself, because it can be reached through that one. This is algorithm 4, without its
+/// options `extendCandidates` and `keepPrunedConnections`.
 fn select(
-    codes: Codes,
-    layer: Layer,
-    candidates: impl Iterator<Item = (f32, u32)>,
-    most: usize,
-    kept: &mut Vec<CodedQuery>,
+    quantized: QuantizedVectors,
+    layer: GraphLayer,
+    candidates: impl Iterator<Item = Link>,
+    max: usize,
+    selected: &mut Vec<QuantizedQuery>,
 ) -> Links {
-    let mut chosen = Links::with_capacity(most);
-    kept.resize_with(most.max(kept.len()), CodedQuery::default);
-    for (score, place) in candidates {
-        let node = layer.node(place);
-        if kept[..chosen.len()].iter().any(|other| codes.score(other, node) > score) {
+    let mut links = Links::with_capacity(max);
+    selected.resize_with(max.max(selected.len()), QuantizedQuery::default);
+    for candidate in candidates {
+        let node = layer.node(candidate.to);
+        if selected[..links.len()].iter().any(|other| quantized.score(other, node) > candidate.score) {
             continue;
         }
-        kept[chosen.len()].set_node(codes, node);
-        chosen.push((score, place));
-        if chosen.len() == most {
+        selected[links.len()].set_node(quantized, node);
+        links.push(candidate);
+        if links.len() == max {
             break;
         }
     }
-    chosen
+    links
 }
 
-/// Links the nodes of a batch in one layer, both ways.
-fn link(graph: &mut Graph, index: usize, found: &[(u32, Vec<Links>)]) {
+/// Links the nodes of a batch in one layer, in both directions.
+fn link(graph: &mut Graph, index: usize, new_nodes: &[NewNode]) {
     let layer = graph.layer(index);
-    let inside = found.iter().filter_map(|(node, links)| Some((layer.place(*node), links.get(index)?)));
-    let forward: Vec<(u32, &Links)> = inside.collect();
-    // (where the link comes from, where to, score)
-    let mut back: Vec<(u32, u32, f32)> = forward
+    let in_layer = new_nodes.iter().filter_map(|new| Some((layer.position(new.node), new.links.get(index)?)));
+    let forward: Vec<(u32, &Links)> = in_layer.collect();
+    let mut back: Vec<BackLink> = forward
         .iter()
-        .flat_map(|(new, links)| links.iter().map(|(score, old)| (*old, *new, *score)))
+        .flat_map(|(new, links)| {
+            let back = |link: &Link| BackLink { from: link.to, link: Link { score: link.score, to: *new } };
+            links.iter().map(back)
+        })
         .collect();
-    back.par_sort_unstable_by_key(|(old, new, _)| (*old, *new));
-    let back: Vec<&[(u32, u32, f32)]> = back.chunk_by(|a, b| a.0 == b.0).collect();
+    back.par_sort_unstable_by_key(|back| (back.from, back.link.to));
+    let back: Vec<&[BackLink]> = back.chunk_by(|a, b| a.from == b.from).collect();
     let relinked: Vec<Links> = back.par_iter().map(|new| with_new(graph, index, new)).collect();
     let StoredLayer { links, degree, .. } = &mut graph.layers[index];
     let links = links.to_mut();
-    let mut write = |place: u32, new: &Links| {
-        let places = new.iter().map(|(_, place)| *place).chain(std::iter::repeat(NONE));
-        links[place as usize * *degree..][..*degree]
+    let mut write = |position: u32, new: &Links| {
+        let targets = new.iter().map(|link| link.to).chain(std::iter::repeat(NONE));
+        links[position as usize * *degree..][..*degree]
             .iter_mut()
-            .zip(places)
-            .for_each(|(link, new)| *link = new);
+            .zip(targets)
+            .for_each(|(link, target)| *link = target);
     };
-    forward.iter().for_each(|(place, links)| write(*place, links));
-    back.iter().zip(&relinked).for_each(|(new, links)| write(new[0].0, links));
+    forward.iter().for_each(|(position, links)| write(*position, links));
+    back.iter().zip(&relinked).for_each(|(new, links)| write(new[0].from, links));
 }
 
-/// A node's links together with new ones, fewer if there is no room for all.
-fn with_new(graph: &Graph, index: usize, new: &[(u32, u32, f32)]) -> Links {
-    let (codes, layer) = (graph.codes(), graph.layer(index));
-    let place = new[0].0;
-    let old = layer.links(place).iter().copied().take_while(|link| *link != NONE);
+/// Merges new links of one node into its old ones. Selects among them if they exceed the layer's degree.
+fn with_new(graph: &Graph, index: usize, new: &[BackLink]) -> Links {
+    let (quantized, layer) = (graph.quantized(), graph.layer(index));
+    let position = new[0].from;
+    let old = layer.links(position).iter().copied().take_while(|link| *link != NONE);
     let old: Vec<u32> = old.collect();
-    let new = new.iter().map(|(_, place, score)| (*score, *place));
+    let new = new.iter().map(|back| back.link);
     if old.len() + new.len() <= layer.degree() {
-        return old.into_iter().map(|place| (0.0, place)).chain(new).collect();
+        return old.into_iter().map(|to| Link { score: 0.0, to }).chain(new).collect();
     }
-    SCRATCH.with_borrow_mut(|Scratch { query, kept, .. }| {
-        query.set_node(codes, layer.node(place));
-        let score = |place| (codes.score(query, layer.node(place)), place);
-        let mut candidates: Links = old.into_iter().map(score).chain(new).collect();
-        candidates.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        select(codes, layer, candidates.into_iter(), layer.degree(), kept)
+    SCRATCH.with_borrow_mut(|BuildScratch { query, selected, .. }| {
+        query.set_node(quantized, layer.node(position));
+        let with_score = |to| Link { score: quantized.score(query, layer.node(to)), to };
+        let mut candidates: Links = old.into_iter().map(with_score).chain(new).collect();
+        candidates.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.to.cmp(&b.to)));
+        select(quantized, layer, candidates.into_iter(), layer.degree(), selected)
     })
 }

@@ -1,93 +1,101 @@
-//! The promise that no stored vector is lost: every node is looked for, and linked again if it is not found.
+//! Makes every stored vector findable: searches for each node, and adds links to those that are not found.
 //!
-//! Its own file because it is a promise of its own, which HNSW does not make: links are taken from a node when
-//! nearer ones come, and the last one that leads to it may be among them.
+//! HNSW itself does not guarantee this: a node loses links when nearer nodes are added, and the last link that leads to
+//! it may be among them.
 
 use super::build::by_path;
-use super::codes::CodedQuery;
 use super::graph::{Graph, NONE};
-use super::walk::{EF_SEARCH, Walk};
+use super::graph_search::{EF_SEARCH, GraphSearch};
+use super::quantized::QuantizedQuery;
 use rayon::prelude::*;
 use std::cell::RefCell;
 
-/// Nearest candidates that a node must be among: so many are scored again with the vectors, at least.
-pub const AMONG: usize = 12;
+/// A node counts as reachable if it is among this many nearest candidates for its own vector. Every search scores at
+/// least this many candidates again with the `f32` vectors.
+pub const MIN_RERANKED: usize = 12;
 
-/// Candidates of a first look for a node. What it finds first of all, a walk with more finds too, since that
-/// begins by following the same candidates in the same order.
+/// Number of candidates of the first, cheap search for a node. A node that comes first in it is also found with more
+/// candidates, because a larger search begins by expanding the same candidates in the same order.
 const EF_FIRST: usize = 16;
 
-/// Nodes that a lost one is linked from.
-const HELPERS: usize = 4;
+/// Number of nodes that get a link to an unreachable one.
+const REPAIR_LINKS: usize = 4;
 
-/// Times that lost nodes are linked again.
-const ROUNDS: usize = 3;
+/// How often links are added for nodes that are still unreachable.
+const MAX_REPAIR_ROUNDS: usize = 3;
 
-/// What became of the nodes that were not found.
+/// The result of [`repair`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repairs {
-    /// How many are found since they were linked again.
+    /// Nodes that were unreachable before links were added.
     pub repaired: usize,
-    /// The nodes that are not found, ascending: whoever searches compares them with every query.
-    pub lost: Vec<u32>,
+    /// The nodes that are still unreachable, ascending. A search must compare them with every query.
+    pub unreachable: Vec<u32>,
 }
 
-/// Looks for every node, and links those again that are not found.
+/// Finds the unreachable nodes of a graph, and adds links to them.
 pub fn repair(graph: &mut Graph) -> Repairs {
-    let mut lost = lost(graph);
-    let at_first = lost.len();
-    for _ in 0..ROUNDS {
-        if lost.is_empty() {
+    let mut unreachable = find_unreachable(graph);
+    let count_before = unreachable.len();
+    for _ in 0..MAX_REPAIR_ROUNDS {
+        if unreachable.is_empty() {
             break;
         }
-        for (node, near) in &lost {
-            help(graph, *node, near);
+        for Unreachable { node, found } in &unreachable {
+            add_links_to(graph, *node, found);
         }
-        // A new link can lead a walk elsewhere: all are looked for again.
-        lost = self::lost(graph);
+        // A new link can redirect the search for another node, so all are checked again.
+        unreachable = find_unreachable(graph);
     }
     Repairs {
-        repaired: at_first.saturating_sub(lost.len()),
-        lost: lost.into_iter().map(|(node, _)| node).collect(),
+        repaired: count_before.saturating_sub(unreachable.len()),
+        unreachable: unreachable.into_iter().map(|unreachable| unreachable.node).collect(),
     }
 }
 
-/// The nodes that are not found, ascending, and what is found in their place.
-fn lost(graph: &Graph) -> Vec<(u32, Vec<u32>)> {
+/// A node that the search for its own vector does not return, and the nodes that it returns instead, nearest first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Unreachable {
+    node: u32,
+    found: Vec<u32>,
+}
+
+/// The unreachable nodes, ascending.
+fn find_unreachable(graph: &Graph) -> Vec<Unreachable> {
     thread_local! {
-        static ROOM: RefCell<(Walk, CodedQuery)> = RefCell::default();
+        static BUFFERS: RefCell<(GraphSearch, QuantizedQuery)> = RefCell::default();
     }
-    let look = |node: u32| {
-        ROOM.with_borrow_mut(|(walk, query)| {
-            query.set_node(graph.codes(), node);
-            let mut finds = |ef, among| {
-                let found = walk.nearest(graph, query, ef);
-                let is_found = found.iter().take(among).any(|candidate| candidate.place() == node);
-                let others = || found.iter().map(|candidate| candidate.place()).collect();
-                if is_found { Ok(()) } else { Err(others()) }
+    let check = |node: u32| {
+        BUFFERS.with_borrow_mut(|(search, query)| {
+            query.set_node(graph.quantized(), node);
+            let mut find = |ef, among| {
+                let found = search.nearest(graph, query, ef);
+                let is_found = found.iter().take(among).any(|candidate| candidate.position() == node);
+                let nodes = || found.iter().map(|candidate| candidate.position()).collect();
+                if is_found { Ok(()) } else { Err(nodes()) }
             };
-            let near: Vec<u32> = finds(EF_FIRST, 1).or_else(|_| finds(EF_SEARCH, AMONG)).err()?;
-            Some((node, near))
+            let found: Vec<u32> = find(EF_FIRST, 1).or_else(|_| find(EF_SEARCH, MIN_RERANKED)).err()?;
+            Some(Unreachable { node, found })
         })
     };
     let all: Vec<u32> = (0..graph.count() as u32).collect();
-    let mut lost: Vec<_> = by_path(graph, &all).into_par_iter().filter_map(look).collect();
-    lost.sort_unstable();
-    lost
+    let mut unreachable: Vec<_> = by_path(graph, &all).into_par_iter().filter_map(check).collect();
+    unreachable.sort_unstable();
+    unreachable
 }
 
-/// Links a node from the nearest ones that have room.
-fn help(graph: &mut Graph, node: u32, near: &[u32]) {
+/// Adds links to `node` from the nearest of the `found` nodes that have an unused link.
+fn add_links_to(graph: &mut Graph, node: u32, found: &[u32]) {
     let lowest = &mut graph.layers[0];
     let (degree, links) = (lowest.degree, lowest.links.to_mut());
-    let mut left = HELPERS;
-    for &other in near.iter().filter(|other| **other != node) {
+    let mut left = REPAIR_LINKS;
+    for &other in found.iter().filter(|other| **other != node) {
         let links = &mut links[other as usize * degree..][..degree];
         if links.contains(&node) {
             continue;
         }
-        if let Some(free) = links.iter_mut().find(|link| **link == NONE) {
-            *free = node;
+        if let Some(unused) = links.iter_mut().find(|link| **link == NONE) {
+            *unused = node;
             left -= 1;
         }
         if left == 0 {

@@ -1,12 +1,11 @@
-//! The dot product of two vectors, in the machine's widest registers.
+//! The dot product of two `f32` vectors, with the widest SIMD instructions of the CPU.
 //!
-//! Its own file because both indexes spend their time here, and cosine's direction is fixed here once:
-//! of unit vectors, the dot product is the cosine, and higher is nearer.
+//! For unit vectors the dot product is the cosine, so a higher value is nearer.
 
 use pulp::{Simd, WithSimd};
 
-/// Sums kept side by side, to hide the latency of one.
-const SUMS: usize = 4;
+/// Independent sums, which hide the latency of one addition.
+const ACCUMULATORS: usize = 4;
 
 /// `Σ a[i] b[i]`, for slices of equal length.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -24,14 +23,14 @@ impl WithSimd for Dot<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f32 {
         let ((a, a_rest), (b, b_rest)) = (S::as_simd_f32s(self.a), S::as_simd_f32s(self.b));
-        let ((a, a_few), (b, b_few)) = (a.as_chunks::<SUMS>(), b.as_chunks::<SUMS>());
-        let mut sums = [simd.splat_f32s(0.0); SUMS];
+        let ((a, a_left), (b, b_left)) = (a.as_chunks::<ACCUMULATORS>(), b.as_chunks::<ACCUMULATORS>());
+        let mut sums = [simd.splat_f32s(0.0); ACCUMULATORS];
         for (a, b) in a.iter().zip(b) {
             for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
                 *sum = simd.mul_add_e_f32s(*a, *b, *sum);
             }
         }
-        for (a, b) in a_few.iter().zip(b_few) {
+        for (a, b) in a_left.iter().zip(b_left) {
             sums[0] = simd.mul_add_e_f32s(*a, *b, sums[0]);
         }
         let sum = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));
@@ -46,10 +45,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn equals_the_plain_sum(pairs in proptest::collection::vec((-2f32..2.0, -2f32..2.0), 0..300)) {
+        fn dot_equals_the_sum_of_products(pairs in proptest::collection::vec((-2f32..2.0, -2f32..2.0), 0..300)) {
             let (a, b): (Vec<f32>, Vec<f32>) = pairs.iter().copied().unzip();
-            let plain: f64 = pairs.iter().map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-            prop_assert!((f64::from(dot(&a, &b)) - plain).abs() < 1e-3);
+            let expected: f64 = pairs.iter().map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            prop_assert!((f64::from(dot(&a, &b)) - expected).abs() < 1e-3);
         }
     }
 }

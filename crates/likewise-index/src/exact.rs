@@ -1,22 +1,22 @@
-//! The exact scan: every allowed vector is compared.
+//! The exact index: compares the query with every allowed vector.
 //!
-//! The judge of every other index, and the answer itself for small or heavily filtered sets.
+//! It is the reference that the results of other indexes are compared with.
 
 use super::{Index, Neighbour, cosine, nearest};
 use crate::{Slot, Vectors};
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
-/// Vectors that one task scans: enough to be worth a task, few enough to share out evenly.
-const SCAN_CHUNK: usize = 4096;
+/// Vectors that one task scans: large enough to outweigh the overhead of a task, small enough to spread over the cores.
+const TASK_VECTORS: usize = 4096;
 
-/// Answers by scanning.
+/// An index that scans all vectors.
 pub struct Exact {
     vectors: Vectors,
 }
 
 impl Exact {
-    /// Answers for these vectors.
+    /// An index of these vectors.
     pub fn new(vectors: Vectors) -> Exact {
         Exact { vectors }
     }
@@ -27,13 +27,13 @@ impl Exact {
 
     fn scan_all(&self, query: &[f32], k: usize) -> Vec<Neighbour> {
         let dimension = self.vectors.dimension();
-        let scan = |(chunk, values): (usize, &[f32])| {
-            let start = (chunk * SCAN_CHUNK) as Slot;
+        let scan = |(task, values): (usize, &[f32])| {
+            let start = (task * TASK_VECTORS) as Slot;
             let score = |(vector, slot): (&[f32], Slot)| Neighbour { slot, score: cosine(query, vector) };
             nearest(values.chunks_exact(dimension).zip(start..).map(score).collect(), k)
         };
-        let chunks = self.vectors.values().par_chunks(SCAN_CHUNK * dimension).enumerate();
-        nearest(chunks.flat_map_iter(scan).collect(), k)
+        let tasks = self.vectors.values().par_chunks(TASK_VECTORS * dimension).enumerate();
+        nearest(tasks.flat_map_iter(scan).collect(), k)
     }
 }
 
@@ -50,7 +50,7 @@ impl Index for Exact {
                     allowed.iter().take_while(|slot| (*slot as usize) < self.len()).collect();
                 let scan =
                     |slots: &[Slot]| nearest(slots.iter().map(|&slot| self.score(query, slot)).collect(), k);
-                nearest(slots.par_chunks(SCAN_CHUNK).flat_map_iter(scan).collect(), k)
+                nearest(slots.par_chunks(TASK_VECTORS).flat_map_iter(scan).collect(), k)
             }
         }
     }

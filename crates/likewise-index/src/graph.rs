@@ -1,108 +1,107 @@
-//! A graph in flat arrays: codes, and for every layer the links of its nodes.
+//! The HNSW graph as flat arrays: quantized vectors, and the links of the nodes in every layer.
 //!
-//! Its own file because it is what building makes, walking reads and a segment stores. HNSW's layers are
-//! numbered from 0, the lowest, which has every node. A layer above has a few of those below it, and its
-//! links name places among them, so that a walk never has to look a node up.
+//! Layers are numbered from 0, the lowest, which has every node. Each higher layer has some of the nodes of the layer
+//! below it. Links are *positions*: indexes into the layer's list of nodes, so that following a link needs no look-up.
 
-use super::codes::Codes;
+use super::quantized::QuantizedVectors;
 use likewise_base::map::Array;
 
-/// In place of a link that there is not.
+/// Fills the unused entries of a node's list of links.
 pub const NONE: u32 = u32::MAX;
 
-/// A graph, in memory or mapped.
+/// A graph, in memory or in a mapped file.
 #[derive(Debug, Clone)]
 pub struct Graph {
-    /// `[nodes, stride]`.
-    pub codes: Array<u8>,
-    /// `[nodes]`.
+    /// Quantized vectors, shape `[nodes, stride]`.
+    pub quantized: Array<u8>,
+    /// Scales of the quantized vectors, shape `[nodes]`.
     pub scales: Array<f32>,
-    /// Bytes of a code.
+    /// Bytes per quantized vector.
     pub stride: usize,
-    /// How far a vector is, at most, from what its code stands for.
+    /// The largest quantization error of a vector, as a Euclidean distance.
     pub error: f32,
-    /// The lowest first. All but that have nodes.
+    /// The layers, lowest first. Every layer but the lowest has at least one node.
     pub layers: Vec<StoredLayer>,
-    /// The node of the highest layer where walks start.
+    /// The entry point: the node of the highest layer at which searches start.
     pub entry: u32,
 }
 
-/// A layer, in memory or mapped.
+/// A layer, in memory or in a mapped file.
 #[derive(Debug, Clone)]
 pub struct StoredLayer {
-    /// The nodes that are in it, ascending; none in the lowest, which has all.
+    /// The layer's nodes, ascending. Empty for the lowest layer, which has every node.
     pub nodes: Array<u32>,
-    /// `[places, degree]`.
+    /// Shape `[positions, degree]`.
     pub links: Array<u32>,
-    /// Links that a node has room for.
+    /// The most links that a node can have.
     pub degree: usize,
 }
 
-/// A layer, for reading.
+/// A view of a layer, for reading.
 #[derive(Debug, Clone, Copy)]
-pub struct Layer<'a> {
+pub struct GraphLayer<'a> {
     nodes: &'a [u32],
     links: &'a [u32],
     degree: usize,
 }
 
 impl Graph {
-    /// Its codes.
-    pub fn codes(&self) -> Codes<'_> {
-        Codes { bytes: &self.codes, scales: &self.scales, stride: self.stride }
+    /// The quantized vectors of the nodes.
+    pub fn quantized(&self) -> QuantizedVectors<'_> {
+        QuantizedVectors { bytes: &self.quantized, scales: &self.scales, stride: self.stride }
     }
 
-    /// How many nodes it has.
+    /// The number of nodes.
     pub fn count(&self) -> usize {
         self.scales.len()
     }
 
-    /// A layer, from 0, the lowest.
-    pub fn layer(&self, index: usize) -> Layer<'_> {
+    /// The layer with this number; 0 is the lowest.
+    pub fn layer(&self, index: usize) -> GraphLayer<'_> {
         let StoredLayer { nodes, links, degree } = &self.layers[index];
-        Layer { nodes, links, degree: *degree }
+        GraphLayer { nodes, links, degree: *degree }
     }
 
-    /// Bytes that it takes.
+    /// The size of all arrays, in bytes.
     pub fn bytes(&self) -> usize {
         let layers = self.layers.iter().map(|layer| 4 * (layer.nodes.len() + layer.links.len()));
-        self.codes.len() + 4 * self.scales.len() + layers.sum::<usize>()
+        self.quantized.len() + 4 * self.scales.len() + layers.sum::<usize>()
     }
 }
 
-impl Layer<'_> {
-    /// How many nodes it has.
+impl GraphLayer<'_> {
+    /// The number of nodes in the layer.
     pub fn count(&self) -> usize {
         self.links.len() / self.degree
     }
 
-    /// The links of the node at a place: places too, and [`NONE`] where there is room for more.
-    pub fn links(&self, place: u32) -> &[u32] {
-        &self.links[place as usize * self.degree..][..self.degree]
+    /// The links of the node at a position, as positions. Unused entries are [`NONE`].
+    pub fn links(&self, position: u32) -> &[u32] {
+        &self.links[position as usize * self.degree..][..self.degree]
     }
 
-    /// Links that a node has room for.
+    /// The most links that a node can have.
     pub fn degree(&self) -> usize {
         self.degree
     }
 
-    /// Whether places are nodes.
+    /// Whether this is the lowest layer, in which positions and nodes are the same.
     pub fn is_lowest(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// The node at a place.
-    pub fn node(&self, place: u32) -> u32 {
-        if self.is_lowest() { place } else { self.nodes[place as usize] }
+    /// The node at a position.
+    pub fn node(&self, position: u32) -> u32 {
+        if self.is_lowest() { position } else { self.nodes[position as usize] }
     }
 
-    /// The place of a node that is in it.
-    pub fn place(&self, node: u32) -> u32 {
+    /// The position of a node of this layer.
+    pub fn position(&self, node: u32) -> u32 {
         if self.is_lowest() {
             return node;
         }
-        let place = self.nodes.partition_point(|other| *other < node);
-        // A node that is not in it has a damaged file to blame; any place will do then.
-        place.min(self.nodes.len() - 1) as u32
+        let position = self.nodes.partition_point(|other| *other < node);
+        // Only a damaged file asks for a node that the layer lacks. Any valid position will do then.
+        position.min(self.nodes.len() - 1) as u32
     }
 }

@@ -1,112 +1,129 @@
-//! Nearest neighbours of unit vectors: HNSW graphs in immutable, mapped segments, walked by int8 codes, beside an
-//! exact scan that judges them.
-//!
-//! [`Index`] is the contract; [`Exact`] is its judge and [`Segments`] the fast one: graphs in files that are
-//! mapped ([`segment`], [`graph`]), walked ([`walk`]) or scanned by their [`codes`], and after
-//! them a live part on hnsw_rs. [`build`] makes the graphs, and what it makes is checked: every vector that is stored is
-//! found. The contract's tests are written once, below, and run for every implementation.
+//! Nearest-neighbour search over unit vectors: HNSW graphs in immutable, memory-mapped segments, searched by int8
+//! quantized vectors, and an exact scan as the reference.
 //!
 //! ```
-//! use likewise_index::{Index, Segments, Vectors, build::Effort};
+//! use likewise_index::{Index, Segments, Vectors, build::HnswParams};
 //!
 //! # fn main() -> Result<(), likewise_index::Error> {
 //! # let folder = std::env::temp_dir().join(format!("likewise-index-{}", std::process::id()));
 //! # std::fs::create_dir_all(&folder).unwrap();
-//! // 2,000 unit vectors on a circle; a slot is a vector's number.
+//! // 2,000 unit vectors on a circle. A slot is a vector's number, from 0.
 //! let angle = |slot: usize| slot as f32 * std::f32::consts::TAU / 2000.0;
 //! let values = (0..2000).flat_map(|slot| [angle(slot).cos(), angle(slot).sin()]).collect();
 //! let vectors = Vectors::in_memory(values, 2);
 //!
-//! // Build a segment file, and open it: nothing is read until it is searched.
-//! Segments::open(&folder, vectors.clone())?.freeze(&folder, Effort::default())?;
+//! // Build a segment file, then open it. Opening maps the file; a search reads only the pages that it needs.
+//! Segments::open(&folder, vectors.clone())?.seal(&folder, HnswParams::default())?;
 //! let index = Segments::open(&folder, vectors)?;
-//! let nearest = index.search(&[1.0, 0.0], 3, None);
-//! assert_eq!(nearest[0].slot, 0);
-//! assert!(nearest[0].score > 0.9999);
+//! let hits = index.search(&[1.0, 0.0], 3, None);
+//! assert_eq!(hits[0].slot, 0);
+//! assert!(hits[0].score > 0.9999);
 //!
-//! // The exact scan, over a set of slots that is allowed.
+//! // An exact scan, restricted to the slots 500 to 599.
 //! let allowed = (500..600).collect();
 //! assert_eq!(index.scan(&[1.0, 0.0], 1, Some(&allowed))[0].slot, 500);
 //! # std::fs::remove_dir_all(&folder).unwrap();
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Layout
+//!
+//! - [`Index`]: the trait that every index implements. Its tests are in this file and run for every implementation.
+//! - [`Segments`]: the index that the program uses: immutable segments, and a mutable one (with the crate hnsw_rs) for
+//!   vectors that are in none of them yet
+//! - [`Segment`]: one immutable segment, a [`graph`] in a mapped file; [`build`] makes it, [`graph_search`] searches
+//!   it, and [`quantized`] has its int8 vectors
+//! - [`Exact`]: the exact scan of all `f32` vectors, the reference for the others
+//! - [`recall`](fn@recall): the fraction of the exact result that a search returns
+//!
+//! After a graph is built, every vector is searched for. Vectors that are not found get more links, and those that are
+//! still unreachable are compared with every query, so that every stored vector can be found.
 
 pub mod build;
 mod check;
-pub mod codes;
 mod dot;
 mod error;
 mod exact;
 pub mod graph;
-mod live;
+pub mod graph_search;
+mod mutable_segment;
+pub mod quantized;
 mod recall;
 mod scan;
 pub mod segment;
 mod segments;
 mod vectors;
-pub mod walk;
 
 pub use dot::dot;
 pub use error::{Error, Result};
 pub use exact::Exact;
+pub use graph_search::EF_SEARCH;
 pub use recall::{probe, recall};
 pub use segment::Segment;
 pub use segments::{IndexStats, Segments, ef_search};
 pub use vectors::Vectors;
-pub use walk::EF_SEARCH;
 
 use roaring::RoaringBitmap;
 use std::cmp::Ordering;
 
-/// A vector's place among those of its space, from 0.
+/// The number of a stored vector, from 0.
 pub type Slot = u32;
 
-/// A stored vector that is near to a query.
+/// The parameters of a graph search.
+#[derive(Debug, Clone, Copy)]
+pub struct SearchParams {
+    /// How many nearest neighbours to return.
+    pub k: usize,
+    /// How many candidates the search keeps; `ef` in the HNSW paper.
+    pub ef: usize,
+}
+
+/// A stored vector that is near a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbour {
-    /// Where the vector is.
+    /// The vector's slot.
     pub slot: Slot,
-    /// Cosine similarity, -1 to 1; higher is nearer.
+    /// Cosine of the query and the vector, from -1 to 1. Higher is nearer.
     pub score: f32,
 }
 
 impl Neighbour {
-    /// Nearest first; of equally near ones, the lower slot.
+    /// Orders the nearest first, and equally near ones by slot.
     pub fn nearest_first(&self, other: &Neighbour) -> Ordering {
         other.score.total_cmp(&self.score).then(self.slot.cmp(&other.slot))
     }
 }
 
-/// Finds the stored unit vectors that are nearest to a query by cosine.
+/// An index of unit vectors: finds those that are nearest to a query by cosine.
 pub trait Index: Send + Sync {
-    /// How many vectors it answers for.
+    /// The number of vectors in the index.
     fn len(&self) -> usize;
 
-    /// Whether it has none.
+    /// Whether the index has no vectors.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The `k` nearest of the slots that are `allowed` (of all, for `None`), nearest first.
+    /// Returns the `k` nearest of the allowed slots, nearest first. `allowed` is `None`: all slots are allowed.
     ///
-    /// There are fewer than `k` only if fewer are allowed. `query` is a unit vector of the stored
-    /// vectors' dimension.
+    /// Returns fewer than `k` only if fewer slots are allowed. `query` is a unit vector with the dimension of the
+    /// stored vectors.
     fn search(&self, query: &[f32], k: usize, allowed: Option<&RoaringBitmap>) -> Vec<Neighbour>;
 }
 
-/// Cosine of unit vectors; rounding is not allowed to leave -1 to 1.
+/// Cosine of two unit vectors, clamped to -1..1 because rounding may exceed that range.
 #[expect(
     clippy::manual_clamp,
-    reason = "in this order NaN, which a damaged vector gives, is the farthest there is"
+    reason = "in this order NaN, the score of a damaged vector, becomes -1, the farthest score"
 )]
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
     dot(a, b).max(-1.0).min(1.0)
 }
 
-/// The `k` nearest candidates, nearest first, each slot once; a slot may come twice, not more often.
+/// Returns the `k` nearest candidates, nearest first, each slot once. `candidates` has each slot at most twice.
 pub fn nearest(mut candidates: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
-    // Sorting all of a scan to keep ten would cost more than the scan.
+    // Selects before it sorts: sorting all results of a scan would cost more than the scan.
     let kept = 2 * k;
     if kept < candidates.len() {
         candidates.select_nth_unstable_by(kept, Neighbour::nearest_first);
@@ -120,14 +137,14 @@ pub fn nearest(mut candidates: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
 
 #[cfg(test)]
 mod tests {
-    use super::build::Effort;
+    use super::build::HnswParams;
     use super::*;
     use crate::Vectors;
     use proptest::prelude::*;
 
     const DIMENSION: usize = 16;
 
-    /// Clustered unit vectors, as papers are: a few centres, noise, and some exact duplicates.
+    /// Clustered unit vectors, like those of papers: a few centres with noise, and some exact duplicates.
     pub(super) fn vectors(count: usize, seed: u64) -> Vectors {
         let mut state = seed | 1;
         let mut next = move || {
@@ -149,35 +166,36 @@ mod tests {
         Vectors::in_memory(values, DIMENSION)
     }
 
-    /// One segment; and two with a live part after them, inserted in two goes, and vectors after that.
+    /// Two indexes: one of a single segment, and one of two segments, a mutable segment that was filled in two steps,
+    /// and vectors that are in none of them.
     fn segments(vectors: &Vectors) -> [Segments; 2] {
-        let part =
+        let first =
             |count: usize| Vectors::in_memory(vectors.values()[..count * DIMENSION].to_vec(), DIMENSION);
         let saved = |ends: &[usize]| {
             let folder = tempfile::tempdir().unwrap();
             for ends in ends.windows(2).filter(|ends| ends[0] < ends[1]) {
                 let slots = ends[0] as Slot..ends[1] as Slot;
-                Segment::build(vectors, slots, Effort::default()).save(folder.path()).unwrap();
+                Segment::build(vectors, slots, HnswParams::default()).save(folder.path()).unwrap();
             }
             folder
         };
         let count = vectors.len();
         let folder = saved(&[0, count / 4, count / 2]);
-        let mut parts = Segments::open(folder.path(), part(count * 3 / 4)).unwrap();
-        parts.insert();
-        parts.follow(folder.path(), part(count * 4 / 5)).unwrap();
-        parts.insert();
-        parts.follow(folder.path(), vectors.clone()).unwrap();
-        [Segments::open(saved(&[0, count]).path(), vectors.clone()).unwrap(), parts]
+        let mut several = Segments::open(folder.path(), first(count * 3 / 4)).unwrap();
+        several.insert();
+        several.follow(folder.path(), first(count * 4 / 5)).unwrap();
+        several.insert();
+        several.follow(folder.path(), vectors.clone()).unwrap();
+        [Segments::open(saved(&[0, count]).path(), vectors.clone()).unwrap(), several]
     }
 
     fn every_implementation(vectors: &Vectors) -> Vec<Box<dyn Index>> {
-        let [whole, parts] = segments(vectors);
-        vec![Box::new(Exact::new(vectors.clone())), Box::new(whole), Box::new(parts)]
+        let [one, several] = segments(vectors);
+        vec![Box::new(Exact::new(vectors.clone())), Box::new(one), Box::new(several)]
     }
 
-    /// The obvious way: score everything, sort.
-    pub(super) fn obvious(
+    /// The reference implementation: scores every allowed vector, and sorts.
+    pub(super) fn exact_by_sorting(
         vectors: &Vectors,
         query: &[f32],
         k: usize,
@@ -190,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_and_tiny_indexes_answer() {
+    fn empty_and_tiny_indexes_return_all_vectors() {
         for count in 0..4 {
             let vectors = vectors(count, 3);
             let query = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
@@ -216,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_are_found_before_while_and_after_they_are_inserted() {
+    fn vectors_are_found_before_during_and_after_insertion() {
         let vectors = vectors(4000, 5);
         let index = Segments::empty(vectors.clone());
         index.insert_in_background();
@@ -225,32 +243,33 @@ mod tests {
             assert!(found.iter().any(|neighbour| neighbour.slot == slot), "{slot} not in {found:?}");
         }
         index.insert();
-        assert_eq!(index.stats().waiting, 4000, "in no segment, but in a graph");
+        assert_eq!(index.stats().waiting, 4000, "inserted vectors are in no immutable segment");
     }
 
     #[test]
-    fn recall_is_high_against_the_exact_scan() {
+    fn recall_is_at_least_99_percent() {
         let vectors = vectors(3000, 7);
         let queries = self::vectors(200, 8);
         for index in every_implementation(&vectors) {
             let mut common = 0;
             for query in 0..queries.len() as Slot {
                 let query = queries.get(query);
-                let wanted = obvious(&vectors, query, 10, None);
+                let exact = exact_by_sorting(&vectors, query, 10, None);
                 let found = index.search(query, 10, None);
                 assert_eq!(found.len(), 10);
-                common += found.iter().filter(|f| wanted.iter().any(|w| w.score <= f.score + 1e-6)).count();
+                common +=
+                    found.iter().filter(|hit| exact.iter().any(|e| e.score <= hit.score + 1e-6)).count();
             }
             assert!(common >= 1980, "{common} of 2000");
         }
     }
 
     #[test]
-    fn the_same_vectors_give_the_same_graph_whatever_the_threads() {
+    fn graph_does_not_depend_on_the_number_of_threads() {
         let vectors = vectors(3000, 11);
         let build = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| build::build(&vectors, 0..3000, Effort::default()))
+            pool.install(|| build::build(&vectors, 0..3000, HnswParams::default()))
         };
         let (one, three) = (build(1), build(3));
         for (one, three) in one.layers.iter().zip(&three.layers) {
@@ -262,7 +281,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
-        fn filters_of_any_selectivity_give_k_hits_that_pass(
+        fn filtered_searches_return_k_allowed_hits(
             count in 1_usize..400, seed in any::<u64>(), keep in 0_u32..=64, k in 1_usize..30,
         ) {
             let vectors = vectors(count, seed);
@@ -280,8 +299,8 @@ mod tests {
                 prop_assert_eq!(index.scan(&query, k, None), exact.search(&query, k, None));
             }
             let found = exact.search(&query, k, Some(&allowed));
-            for (found, wanted) in found.iter().zip(obvious(&vectors, &query, k, Some(&allowed))) {
-                prop_assert!((found.score - wanted.score).abs() < 1e-5);
+            for (found, expected) in found.iter().zip(exact_by_sorting(&vectors, &query, k, Some(&allowed))) {
+                prop_assert!((found.score - expected.score).abs() < 1e-5);
             }
         }
     }

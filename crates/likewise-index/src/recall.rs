@@ -1,29 +1,29 @@
-//! How much of the exact answer an approximate one has.
+//! Recall of an approximate search: the fraction of the exact result that it returns.
 //!
-//! Its own file because tests, benchmarks and the program's own self-check must mean the same by it.
+//! Tests, benchmarks and the program's own checks all use this definition.
 
 use crate::{Index, Neighbour, Segments, Slot, Vectors};
 use rayon::prelude::*;
 
-/// recall@k of an approximate answer against the exact one: the share of the `k` nearest that it has.
+/// recall@k of an approximate result: the fraction of the `k` hits in `exact` that it contains. 1 if `exact` is empty.
 ///
-/// A hit that scores as high as the worst of the exact `k` counts, whichever of equals it is.
+/// A hit counts if it scores as high as the worst exact hit, so that any of several equally near vectors will do.
 pub fn recall(found: &[Neighbour], exact: &[Neighbour]) -> f64 {
     let Some(worst) = exact.last() else { return 1.0 };
-    let right = found.iter().take(exact.len()).filter(|hit| hit.score >= worst.score - 1e-6).count();
-    right as f64 / exact.len() as f64
+    let correct = found.iter().take(exact.len()).filter(|hit| hit.score >= worst.score - 1e-6).count();
+    correct as f64 / exact.len() as f64
 }
 
-/// recall@10 of an index's walks against its own exact scan, over about `asked` of its vectors, as queries; 1 if it has
-/// none.
-pub fn probe(index: &Segments, vectors: &Vectors, asked: usize) -> f64 {
-    let step = (index.len() / asked.max(1)).max(1);
-    let asked: Vec<Slot> = (0..index.len() as Slot).step_by(step).collect();
-    let ask = |slot: &Slot| {
+/// Mean recall@10 of an index's graph searches against its own exact scan. About `count` of its vectors are the
+/// queries, evenly spaced. 1 if the index is empty.
+pub fn probe(index: &Segments, vectors: &Vectors, count: usize) -> f64 {
+    let step = (index.len() / count.max(1)).max(1);
+    let slots: Vec<Slot> = (0..index.len() as Slot).step_by(step).collect();
+    let recall_of = |slot: &Slot| {
         let query = vectors.get(*slot);
         recall(&index.search(query, 10, None), &index.scan(query, 10, None))
     };
-    if asked.is_empty() { 1.0 } else { asked.par_iter().map(ask).sum::<f64>() / asked.len() as f64 }
+    if slots.is_empty() { 1.0 } else { slots.par_iter().map(recall_of).sum::<f64>() / slots.len() as f64 }
 }
 
 #[cfg(test)]
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equals_count_and_misses_do_not() {
+    fn recall_counts_equal_scores_and_no_misses() {
         let hits = |scores: &[f32]| {
             scores.iter().zip(0..).map(|(&score, slot)| Neighbour { slot, score }).collect::<Vec<_>>()
         };

@@ -1,97 +1,121 @@
-//! The exact answer from codes: all are compared, and whatever may be among the nearest is compared again by
-//! its vector.
+//! Exact search over quantized vectors: a scan selects every vector that may be among the nearest, and the caller
+//! scores those with the `f32` vectors.
 //!
-//! Its own file because "may be" is a proof. A score by codes is off by at most what rounding took from the
-//! vector and from the query (Cauchy & Schwarz). So a vector whose score is more than twice that below the
-//! k-th best score is not among the k nearest, and the others are few. The codes are a quarter of what the
-//! vectors take to read, and reading is what a scan spends its time on.
+//! The selection is exact, because the error of a quantized score is bounded by the quantization errors of the vector
+//! and of the query (Cauchy & Schwarz). A vector that scores more than twice this bound below the k-th best score is
+//! not among the k nearest, and few other vectors remain. A scan is limited by memory bandwidth, and quantized vectors
+//! are a quarter of the size of the `f32` ones.
 
-use super::codes::{CodedQuery, Codes};
 use super::graph::Graph;
+use super::quantized::{QuantizedQuery, QuantizedVectors};
 use rayon::prelude::*;
 
-/// Nodes that one task scans: enough to be worth a task, few enough to share out evenly.
-const TASK: usize = 2048;
+/// Nodes that one task scans: large enough to outweigh the overhead of a task, small enough to spread over the cores.
+const TASK_NODES: usize = 2048;
 
-/// Nodes whose codes are multiplied twice, and stay in the core's nearest cache meanwhile.
-const BLOCK: usize = 64;
+/// Nodes that are multiplied with both parts of the query while their vectors stay in the L1 cache.
+const BLOCK_NODES: usize = 64;
 
-/// What sums of floats may be off by, besides.
-const SLACK: f32 = 1e-5;
+/// Allowance for the rounding of float sums, in addition to the quantization errors.
+const FLOAT_ERROR: f32 = 1e-5;
 
-/// A query in two codes: the second is of what the first one's rounding left.
-pub struct FineQuery {
-    coarse: CodedQuery,
-    rest: CodedQuery,
-    /// Length of what both leave.
-    left: f32,
+/// A query that is quantized in two stages: the second part is the quantized rounding error of the first.
+pub struct ResidualQuery<'q> {
+    vector: &'q [f32],
+    coarse: QuantizedQuery,
+    residual: QuantizedQuery,
+    /// Length of the rounding error that both parts leave.
+    error: f32,
 }
 
-impl FineQuery {
-    /// Of a unit vector.
-    pub fn new(query: &[f32]) -> FineQuery {
-        let (mut coarse, mut rest) = (CodedQuery::default(), CodedQuery::default());
-        coarse.set_vector(query, &mut Vec::new());
-        let left: Vec<f32> = query.iter().zip(coarse.values()).map(|(value, coded)| value - coded).collect();
-        rest.set_vector(&left, &mut Vec::new());
-        let left = left.iter().zip(rest.values()).map(|(value, coded)| (value - coded).powi(2)).sum::<f32>();
-        FineQuery { coarse, rest, left: left.sqrt() }
+impl<'q> ResidualQuery<'q> {
+    /// Quantizes a unit vector.
+    pub fn new(vector: &'q [f32]) -> ResidualQuery<'q> {
+        let (mut coarse, mut residual) = (QuantizedQuery::default(), QuantizedQuery::default());
+        coarse.set_vector(vector, &mut Vec::new());
+        let rest: Vec<f32> =
+            vector.iter().zip(coarse.values()).map(|(value, quantized)| value - quantized).collect();
+        residual.set_vector(&rest, &mut Vec::new());
+        let squared_error = rest
+            .iter()
+            .zip(residual.values())
+            .map(|(value, quantized)| (value - quantized).powi(2))
+            .sum::<f32>();
+        ResidualQuery { vector, coarse, residual, error: squared_error.sqrt() }
     }
 
-    /// How far a score by codes may be from the cosine.
-    fn error(&self, graph: &Graph) -> f32 {
-        graph.error + self.left * (1.0 + graph.error) + SLACK
+    /// The vector that was quantized.
+    pub fn vector(&self) -> &'q [f32] {
+        self.vector
     }
 
+    /// The largest difference of a quantized score and the cosine.
+    fn max_score_error(&self, graph: &Graph) -> f32 {
+        graph.error + self.error * (1.0 + graph.error) + FLOAT_ERROR
+    }
+
+    /// Approximate cosines of the query and the vectors of `nodes`, in order. `products` is scratch space.
     fn scores<'a>(
         &'a self,
-        codes: Codes<'a>,
+        quantized: QuantizedVectors<'a>,
         nodes: &'a [u32],
-        room: &'a mut [Vec<i32>; 2],
+        products: &'a mut [Vec<i32>; 2],
     ) -> impl Iterator<Item = f32> + 'a {
-        let [first, second] = room;
-        let rest = codes.scores(&self.rest, nodes, second);
-        codes.scores(&self.coarse, nodes, first).zip(rest).map(|(coarse, rest)| coarse + rest)
+        let [first, second] = products;
+        let residual = quantized.scores(&self.residual, nodes, second);
+        quantized.scores(&self.coarse, nodes, first).zip(residual).map(|(coarse, residual)| coarse + residual)
     }
 }
 
-/// The nodes that may be among the `k` nearest of `nodes` (of all, for `None`), in no order.
-pub fn candidates(graph: &Graph, query: &FineQuery, k: usize, nodes: Option<&[u32]>) -> Vec<u32> {
+#[derive(Clone, Copy)]
+struct ScoredNode {
+    node: u32,
+    score: f32,
+}
+
+/// The nodes that may be among the `k` nearest of `nodes`, in no order. `nodes` is `None`: all nodes.
+pub fn candidates(graph: &Graph, query: &ResidualQuery, k: usize, nodes: Option<&[u32]>) -> Vec<u32> {
     let count = nodes.map_or(graph.count(), <[u32]>::len);
-    let margin = 2.0 * query.error(graph);
+    let margin = 2.0 * query.max_score_error(graph);
     let task = |task: usize| {
-        let range = task * TASK..count.min((task + 1) * TASK);
+        let range = task * TASK_NODES..count.min((task + 1) * TASK_NODES);
         let mut scored = match nodes {
             Some(nodes) => scored(graph, query, nodes[range].iter().copied()),
             None => scored(graph, query, range.start as u32..range.end as u32),
         };
-        keep(&mut scored, k, margin);
+        retain_candidates(&mut scored, k, margin);
         scored
     };
-    let mut scored: Vec<(f32, u32)> = (0..count.div_ceil(TASK)).into_par_iter().flat_map_iter(task).collect();
-    keep(&mut scored, k, margin);
-    scored.into_iter().map(|(_, node)| node).collect()
+    let tasks = (0..count.div_ceil(TASK_NODES)).into_par_iter();
+    let mut scored: Vec<ScoredNode> = tasks.flat_map_iter(task).collect();
+    retain_candidates(&mut scored, k, margin);
+    scored.into_iter().map(|scored| scored.node).collect()
 }
 
-fn scored(graph: &Graph, query: &FineQuery, nodes: impl ExactSizeIterator<Item = u32>) -> Vec<(f32, u32)> {
-    let (codes, mut scored, mut room) =
-        (graph.codes(), Vec::with_capacity(nodes.len()), <[Vec<i32>; 2]>::default());
-    let mut block = Vec::with_capacity(BLOCK);
+fn scored(
+    graph: &Graph,
+    query: &ResidualQuery,
+    nodes: impl ExactSizeIterator<Item = u32>,
+) -> Vec<ScoredNode> {
+    let (quantized, mut scored, mut products) =
+        (graph.quantized(), Vec::with_capacity(nodes.len()), <[Vec<i32>; 2]>::default());
+    let mut block = Vec::with_capacity(BLOCK_NODES);
     let mut nodes = nodes.peekable();
     while nodes.peek().is_some() {
         block.clear();
-        block.extend(nodes.by_ref().take(BLOCK));
-        scored.extend(query.scores(codes, &block, &mut room).zip(block.iter().copied()));
+        block.extend(nodes.by_ref().take(BLOCK_NODES));
+        let scores = query.scores(quantized, &block, &mut products);
+        scored.extend(scores.zip(&block).map(|(score, node)| ScoredNode { node: *node, score }));
     }
     scored
 }
 
-/// Keeps what is at most `margin` below the `k`-th best.
-fn keep(scored: &mut Vec<(f32, u32)>, k: usize, margin: f32) {
+/// Removes the nodes that score more than `margin` below the `k`-th best.
+fn retain_candidates(scored: &mut Vec<ScoredNode>, k: usize, margin: f32) {
     if scored.len() <= k || k == 0 {
         return;
     }
-    let (_, least, _) = scored.select_nth_unstable_by(k - 1, |a, b| b.0.total_cmp(&a.0));
-    let least = least.0 - margin;
-    scored.retain(|(score, _)| *score >= least);
+    let (_, kth_best, _) = scored.select_nth_unstable_by(k - 1, |a, b| b.score.total_cmp(&a.score));
+    let threshold = kth_best.score - margin;
+    scored.retain(|scored| scored.score >= threshold);
 }

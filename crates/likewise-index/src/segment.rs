@@ -1,18 +1,18 @@
-//! An immutable part of the index: the graph over a range of slots, in one file.
+//! An immutable segment: the graph over a range of slots, in one file.
 //!
-//! Its own file because the format outlives the code. A segment is written aside, synced and renamed, and
-//! never changed; it is mapped, so it is open at once, and shared by every process that reads it.
+//! A segment is written to a temporary file, synced, renamed, and never changed after that. It is memory-mapped, so it
+//! opens at once, and all processes that read it share its pages.
 //!
-//! The file is one line, `likewise segment 1`, the header's length and its CRC-32; the header, in JSON; and
-//! the arrays it lists, each at a multiple of 64 bytes.
+//! File format: a line with `likewise segment 1`, the length of the header and its CRC-32; the header, in JSON; and the
+//! arrays that the header lists, each aligned to 64 bytes.
 
-use super::build::{self, Effort};
-use super::check::{self, AMONG, Repairs};
-use super::codes::{CodedQuery, prefetch, stride};
+use super::build::{self, HnswParams};
+use super::check::{self, MIN_RERANKED, Repairs};
 use super::graph::{Graph, StoredLayer};
-use super::scan::{self, FineQuery};
-use super::walk::Walk;
-use super::{Neighbour, cosine};
+use super::graph_search::GraphSearch;
+use super::quantized::{QuantizedQuery, prefetch, stride};
+use super::scan::{self, ResidualQuery};
+use super::{Neighbour, SearchParams, cosine};
 use crate::error::{Error, Result};
 use crate::{Slot, Vectors};
 use likewise_base::disk;
@@ -28,18 +28,19 @@ use std::sync::Arc;
 
 const MAGIC: &str = "likewise segment 1";
 
-/// Where arrays start: a cache line, and more than any value's alignment.
+/// Alignment of the arrays: a cache line, which is more than any of their values needs.
 const ALIGNMENT: usize = 64;
 
-/// A graph over the slots `first..first + len`, and what it does not find.
+/// A graph over the slots `first..first + len`, and the slots that it cannot find.
 #[derive(Debug, Clone)]
 pub struct Segment {
     graph: Graph,
     first: Slot,
     repairs: Repairs,
-    effort: Effort,
+    params: HnswParams,
 }
 
+/// The file's header. The names of the JSON fields are part of the file format.
 #[derive(Serialize, Deserialize)]
 struct Header {
     first: Slot,
@@ -50,104 +51,110 @@ struct Header {
     entry: u32,
     error: f32,
     repaired: usize,
-    lost: Vec<u32>,
-    codes: Part,
-    scales: Part,
+    #[serde(rename = "lost")]
+    unreachable: Vec<u32>,
+    #[serde(rename = "codes")]
+    quantized: ArrayHeader,
+    scales: ArrayHeader,
     layers: Vec<LayerHeader>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct LayerHeader {
     degree: usize,
-    nodes: Part,
-    links: Part,
+    nodes: ArrayHeader,
+    links: ArrayHeader,
 }
 
-/// Where an array is, from the end of the header on, and its CRC-32.
+/// Where an array is in the file.
 #[derive(Serialize, Deserialize)]
-struct Part {
+struct ArrayHeader {
+    /// First byte, counted from the end of the header and its padding.
     start: usize,
     bytes: usize,
     crc32: u32,
 }
 
 thread_local! {
-    static ROOM: RefCell<(Walk, CodedQuery, Vec<u8>)> = RefCell::default();
+    static BUFFERS: RefCell<(GraphSearch, QuantizedQuery, Vec<u8>)> = RefCell::default();
 }
 
 impl Segment {
-    /// Builds one over some slots, at least one, with every core.
-    pub fn build(vectors: &Vectors, slots: Range<Slot>, effort: Effort) -> Segment {
+    /// Builds a segment over the vectors in `slots`, on all cores.
+    ///
+    /// # Panics
+    /// If `slots` is empty.
+    pub fn build(vectors: &Vectors, slots: Range<Slot>, params: HnswParams) -> Segment {
         let first = slots.start;
-        Segment::checked(build::build(vectors, slots, effort), first, effort)
+        Segment::repaired(build::build(vectors, slots, params), first, params)
     }
 
-    /// One that has the slots up to `end`, too.
+    /// Builds a segment that has the slots of this one and those up to `end`.
     pub fn extend(&self, vectors: &Vectors, end: Slot) -> Segment {
-        let graph = build::extend(self.graph.clone(), vectors, self.slots().end..end, self.effort);
-        Segment::checked(graph, self.first, self.effort)
+        let graph = build::extend(self.graph.clone(), vectors, self.slots().end..end, self.params);
+        Segment::repaired(graph, self.first, self.params)
     }
 
-    fn checked(mut graph: Graph, first: Slot, effort: Effort) -> Segment {
+    fn repaired(mut graph: Graph, first: Slot, params: HnswParams) -> Segment {
         let repairs = check::repair(&mut graph);
-        Segment { graph, first, repairs, effort }
+        Segment { graph, first, repairs, params }
     }
 
-    /// The slots that it has.
+    /// The slots of the segment.
     pub fn slots(&self) -> Range<Slot> {
         self.first..self.first + self.graph.count() as Slot
     }
 
-    /// Whether its codes may be of such vectors, by their number and dimension.
+    /// Whether the segment can be of these vectors, judged by their number and dimension.
     pub fn fits(&self, vectors: &Vectors) -> bool {
         self.graph.stride == stride(vectors.dimension()) && self.slots().end as usize <= vectors.len()
     }
 
-    /// Its graph; node 0 is the first slot.
+    /// The segment's graph. Node 0 is the first slot.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// What became of nodes that were not found.
+    /// How many nodes were unreachable, and which still are.
     pub fn repairs(&self) -> &Repairs {
         &self.repairs
     }
 
-    /// Adds the `k` nearest that a walk with `ef` candidates finds among those that pass, scored by their
-    /// vectors; they come in no order, and a few more than `k`.
+    /// Searches the graph, and appends the `k` nearest slots found that pass the filter to `found`, in no order, with
+    /// the cosines of their `f32` vectors. Appends slightly more than `k`.
     pub fn search(
         &self,
         vectors: &Vectors,
         query: &[f32],
-        (k, ef): (usize, usize),
+        SearchParams { k, ef }: SearchParams,
         passes: impl Fn(Slot) -> bool,
         found: &mut Vec<Neighbour>,
     ) {
-        ROOM.with_borrow_mut(|(walk, coded, room)| {
-            coded.set_vector(query, room);
-            let candidates = walk.nearest(&self.graph, coded, ef.max(rescored(k)));
-            let slots = candidates.iter().map(|candidate| self.first + candidate.place());
-            let slots = slots.filter(|slot| passes(*slot)).take(rescored(k));
+        BUFFERS.with_borrow_mut(|(search, quantized, bytes)| {
+            quantized.set_vector(query, bytes);
+            let candidates = search.nearest(&self.graph, quantized, ef.max(rerank_count(k)));
+            let slots = candidates.iter().map(|candidate| self.first + candidate.position());
+            let slots = slots.filter(|slot| passes(*slot)).take(rerank_count(k));
             let mut fetched = Vec::new();
             let mut score =
                 |slot| Neighbour { slot, score: cosine(query, vectors.fetch(slot, &mut fetched)) };
             let mut slots = slots.inspect(|slot| prefetch(vectors.get(*slot))).peekable();
             while let Some(slot) = slots.next() {
-                // The next one's vector is on its way while this one is compared.
+                // Prefetches the next vector while this one is scored.
                 slots.peek();
                 found.push(score(slot));
             }
-            let lost = self.repairs.lost.iter().map(|node| self.first + node);
-            found.extend(lost.filter(|slot| passes(*slot)).map(score));
+            let unreachable = self.repairs.unreachable.iter().map(|node| self.first + node);
+            found.extend(unreachable.filter(|slot| passes(*slot)).map(score));
         });
     }
 
-    /// Adds the `k` nearest of the slots that are allowed (of all, for `None`), scored by their vectors; they
-    /// come in no order, and a few more than `k`.
+    /// Scans the segment, and appends the `k` nearest allowed slots to `found`, in no order, with the cosines of their
+    /// `f32` vectors. Appends slightly more than `k`. `allowed` is `None`: all slots are allowed.
     pub fn scan(
         &self,
         vectors: &Vectors,
-        (query, fine): (&[f32], &FineQuery),
+        query: &ResidualQuery,
         k: usize,
         allowed: Option<&RoaringBitmap>,
         found: &mut Vec<Neighbour>,
@@ -155,57 +162,58 @@ impl Segment {
         let nodes =
             allowed.map(|allowed| allowed.range(self.slots()).map(|slot| slot - self.first).collect());
         let nodes: Option<Vec<u32>> = nodes;
-        let candidates = scan::candidates(&self.graph, fine, k, nodes.as_deref());
+        let candidates = scan::candidates(&self.graph, query, k, nodes.as_deref());
         let slots = candidates.into_iter().map(|node| self.first + node);
         let mut fetched = Vec::new();
-        let score = |slot| Neighbour { slot, score: cosine(query, vectors.fetch(slot, &mut fetched)) };
+        let score =
+            |slot| Neighbour { slot, score: cosine(query.vector(), vectors.fetch(slot, &mut fetched)) };
         found.extend(slots.map(score));
     }
 
-    /// Writes it into `folder`, where a reader sees all of it or nothing.
+    /// Writes the segment into `folder`, atomically. Returns the file's path.
     pub fn save(&self, folder: &Path) -> Result<PathBuf> {
-        let Graph { codes, scales, stride, error, layers, entry } = &self.graph;
-        let mut arrays: Vec<&[u8]> = vec![codes, bytemuck::cast_slice(scales)];
+        let Graph { quantized, scales, stride, error, layers, entry } = &self.graph;
+        let mut arrays: Vec<&[u8]> = vec![quantized, bytemuck::cast_slice(scales)];
         for StoredLayer { nodes, links, .. } in layers {
             arrays.extend([bytemuck::cast_slice::<u32, u8>(nodes), bytemuck::cast_slice(links)]);
         }
         let mut end = 0;
-        let mut parts = arrays.iter().map(|bytes| {
+        let mut headers = arrays.iter().map(|bytes| {
             let start = end;
             end = (start + bytes.len()).next_multiple_of(ALIGNMENT);
-            Part { start, bytes: bytes.len(), crc32: crc32fast::hash(bytes) }
+            ArrayHeader { start, bytes: bytes.len(), crc32: crc32fast::hash(bytes) }
         });
-        let mut part = || parts.next().unwrap_or(Part { start: 0, bytes: 0, crc32: 0 });
+        let mut next = || headers.next().unwrap_or(ArrayHeader { start: 0, bytes: 0, crc32: 0 });
         let header = Header {
             first: self.first,
             count: self.graph.count(),
             stride: *stride,
-            m: self.effort.m,
-            ef_construction: self.effort.ef_construction,
+            m: self.params.m,
+            ef_construction: self.params.ef_construction,
             entry: *entry,
             error: *error,
             repaired: self.repairs.repaired,
-            lost: self.repairs.lost.clone(),
-            codes: part(),
-            scales: part(),
+            unreachable: self.repairs.unreachable.clone(),
+            quantized: next(),
+            scales: next(),
             layers: layers
                 .iter()
-                .map(|layer| LayerHeader { degree: layer.degree, nodes: part(), links: part() })
+                .map(|layer| LayerHeader { degree: layer.degree, nodes: next(), links: next() })
                 .collect(),
         };
-        let path = folder.join(name(&self.slots()));
-        let aside = folder.join(format!(".{}", name(&self.slots())));
-        write(&aside, &header, &arrays).map_err(Error::io(&aside))?;
-        std::fs::rename(&aside, &path).map_err(Error::io(&path))?;
+        let path = folder.join(file_name(&self.slots()));
+        let temporary = folder.join(format!(".{}", file_name(&self.slots())));
+        write(&temporary, &header, &arrays).map_err(Error::io(&temporary))?;
+        std::fs::rename(&temporary, &path).map_err(Error::io(&path))?;
         disk::sync(folder)?;
         Ok(path)
     }
 
-    /// Maps a file. Its header and the lengths of its arrays are checked, not every byte of them: see
+    /// Maps a segment's file. Checks its header and the lengths of its arrays, but not their contents: see
     /// [`Segment::verify`].
     ///
     /// # Errors
-    /// [`Error::Damaged`] if it is damaged or cut short.
+    /// Returns [`Error::Damaged`] if the header or the length of an array is wrong.
     pub fn open(path: &Path) -> Result<Segment> {
         let file = Arc::new(MappedFile::open(path)?);
         let (header, start) = read_header(path, &file)?;
@@ -214,20 +222,20 @@ impl Segment {
         Ok(Segment {
             graph,
             first: header.first,
-            effort: Effort { m: header.m, ef_construction: header.ef_construction },
-            repairs: Repairs { repaired: header.repaired, lost: header.lost },
+            params: HnswParams { m: header.m, ef_construction: header.ef_construction },
+            repairs: Repairs { repaired: header.repaired, unreachable: header.unreachable },
         })
     }
 
-    /// [`Segment::verify`] of its own file.
+    /// Verifies the file of this segment in `folder`; see [`Segment::verify`].
     pub fn verify_in(&self, folder: &Path) -> Result<()> {
-        Segment::verify(&folder.join(name(&self.slots())))
+        Segment::verify(&folder.join(file_name(&self.slots())))
     }
 
-    /// Reads every byte of a file, and compares it with its checksums.
+    /// Reads a whole file, and compares its arrays with their checksums.
     ///
     /// # Errors
-    /// [`Error::Damaged`] names the array that is damaged.
+    /// Returns [`Error::Damaged`], which names the array, if a checksum or a length is wrong.
     pub fn verify(path: &Path) -> Result<()> {
         let file = Arc::new(MappedFile::open(path)?);
         let (header, start) = read_header(path, &file)?;
@@ -238,15 +246,16 @@ impl Segment {
                 (format!("links of layer {index}"), &layer.links),
             ]
         });
-        let all = [("codes".to_string(), &header.codes), ("scales".to_string(), &header.scales)];
-        for (name, part) in all.into_iter().chain(layers) {
-            let bytes = file.bytes().get(start + part.start..start + part.start + part.bytes);
+        let vectors =
+            [("quantized vectors".to_string(), &header.quantized), ("scales".to_string(), &header.scales)];
+        for (name, array) in vectors.into_iter().chain(layers) {
+            let bytes = file.bytes().get(start + array.start..start + array.start + array.bytes);
             let bytes = bytes.ok_or_else(|| damaged(path, format!("the {name} are cut short")))?;
-            let got = crc32fast::hash(bytes);
-            if got != part.crc32 {
+            let actual = crc32fast::hash(bytes);
+            if actual != array.crc32 {
                 return Err(damaged(
                     path,
-                    format!("the {name} have CRC-32 {got:08x}, wanted {:08x}", part.crc32),
+                    format!("the CRC-32 of the {name} must be {:08x} (got {actual:08x})", array.crc32),
                 ));
             }
         }
@@ -254,17 +263,16 @@ impl Segment {
     }
 }
 
-/// How many candidates are scored again for `k` answers.
-fn rescored(k: usize) -> usize {
-    (k + k / 4).max(AMONG)
+/// The number of candidates whose `f32` vectors are scored, for `k` results.
+fn rerank_count(k: usize) -> usize {
+    (k + k / 4).max(MIN_RERANKED)
 }
 
-/// The name of a segment's file.
-fn name(slots: &Range<Slot>) -> String {
+fn file_name(slots: &Range<Slot>) -> String {
     format!("segment-{}-{}", slots.start, slots.end)
 }
 
-/// The slots of a segment's file, by its name.
+/// The slots of a segment, from the name of its file. `None` if the name is not that of a segment.
 pub fn slots_of(path: &Path) -> Option<Range<Slot>> {
     let (start, end) = path.file_name()?.to_str()?.strip_prefix("segment-")?.split_once('-')?;
     Some(start.parse().ok()?..end.parse().ok()?)
@@ -288,36 +296,36 @@ fn pad(file: &mut impl Write, length: usize) -> std::io::Result<()> {
     file.write_all(&[0; ALIGNMENT][..length.next_multiple_of(ALIGNMENT) - length])
 }
 
-/// The header, and where the arrays start.
+/// The header, and the position of the first array in the file.
 fn read_header(path: &Path, file: &MappedFile) -> Result<(Header, usize)> {
     let wrong = || damaged(path, format!("its first line is not that of a `{MAGIC}`"));
     let bytes = file.bytes();
     let end = bytes.iter().take(128).position(|byte| *byte == b'\n').ok_or_else(wrong)?;
     let line = std::str::from_utf8(&bytes[..end]).map_err(|_| wrong())?;
-    let (length, sum) =
+    let (length, checksum) =
         line.strip_prefix(MAGIC).and_then(|rest| rest.trim().split_once(' ')).ok_or_else(wrong)?;
     let length: usize = length.parse().map_err(|_| wrong())?;
     let header = bytes.get(end + 1..end + 1 + length).ok_or_else(|| damaged(path, "it is cut short"))?;
-    let got = format!("{:08x}", crc32fast::hash(header));
-    if got != sum {
-        return Err(damaged(path, format!("its header has CRC-32 {got}, wanted {sum}")));
+    let actual = format!("{:08x}", crc32fast::hash(header));
+    if actual != checksum {
+        return Err(damaged(path, format!("the CRC-32 of its header must be {checksum} (got {actual})")));
     }
     let header = serde_json::from_slice(header).map_err(|error| damaged(path, error))?;
     Ok((header, (end + 1 + length).next_multiple_of(ALIGNMENT)))
 }
 
-/// The arrays that a header lists; `None` if they do not fit each other or the file.
+/// The graph whose arrays a header lists. `None` if the arrays do not fit each other or the file.
 fn graph(header: &Header, file: &Arc<MappedFile>, start: usize) -> Option<Graph> {
-    fn array<T: bytemuck::Pod>(file: &Arc<MappedFile>, start: usize, part: &Part) -> Option<Array<T>> {
-        let start = start.checked_add(part.start)?;
-        Array::mapped(file, start..start.checked_add(part.bytes)?)
+    fn map<T: bytemuck::Pod>(file: &Arc<MappedFile>, start: usize, array: &ArrayHeader) -> Option<Array<T>> {
+        let start = start.checked_add(array.start)?;
+        Array::mapped(file, start..start.checked_add(array.bytes)?)
     }
-    let codes: Array<u8> = array(file, start, &header.codes)?;
-    let scales: Array<f32> = array(file, start, &header.scales)?;
+    let quantized: Array<u8> = map(file, start, &header.quantized)?;
+    let scales: Array<f32> = map(file, start, &header.scales)?;
     let mut layers = Vec::new();
     for (index, layer) in header.layers.iter().enumerate() {
-        let nodes: Array<u32> = array(file, start, &layer.nodes)?;
-        let links: Array<u32> = array(file, start, &layer.links)?;
+        let nodes: Array<u32> = map(file, start, &layer.nodes)?;
+        let links: Array<u32> = map(file, start, &layer.links)?;
         let count = if index == 0 { header.count } else { nodes.len() };
         let fits =
             count > 0 && (index > 0 || nodes.is_empty()) && links.len() == count.checked_mul(layer.degree)?;
@@ -328,16 +336,16 @@ fn graph(header: &Header, file: &Arc<MappedFile>, start: usize) -> Option<Graph>
     }
     let fits = !layers.is_empty()
         && scales.len() == header.count
-        && Some(codes.len()) == header.count.checked_mul(header.stride)
+        && Some(quantized.len()) == header.count.checked_mul(header.stride)
         && (header.entry as usize) < header.count
-        && header.lost.iter().all(|node| (*node as usize) < header.count);
+        && header.unreachable.iter().all(|node| (*node as usize) < header.count);
     let Header { stride, error, entry, .. } = *header;
-    fits.then_some(Graph { codes, scales, stride, error, layers, entry })
+    fits.then_some(Graph { quantized, scales, stride, error, layers, entry })
 }
 
-fn damaged(path: &Path, what: impl std::fmt::Display) -> Error {
+fn damaged(path: &Path, problem: impl std::fmt::Display) -> Error {
     Error::Damaged(format!(
-        "{}: {what}; delete the file, and whoever opens the folder next builds it again from the vectors",
+        "{}: {problem}; delete the file; it is built again from the vectors when the folder is next opened",
         path.display()
     ))
 }

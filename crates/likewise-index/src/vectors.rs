@@ -1,17 +1,15 @@
-//! The vectors of a space, one a slot, in a mapped file or in memory.
-//!
-//! Its own file because it is all that an index sees of a space.
+//! The vectors that an index searches, one per slot, in a mapped file or in memory.
 
 use crate::Slot;
 use likewise_base::map::{Array, MappedFile};
 use std::sync::Arc;
 
-/// From so many bytes on, single vectors are copied from a file instead of being read where it is mapped: a walk
-/// comes by a dozen of them, anywhere, and would leave all of a large file in the process's memory in the end. It
-/// takes half a microsecond each, which small files need not pay.
-const COPIED: usize = 1 << 30;
+/// From this file size on, in bytes, [`Vectors::fetch`] copies single vectors from the file instead of reading them
+/// from the map. A search reads about a dozen vectors at random positions, so that in time all of a large file would
+/// become resident memory of the process. A copy costs half a microsecond, which small files need not pay.
+const MIN_COPIED_FILE_BYTES: usize = 1 << 30;
 
-/// Unit vectors of one dimension, by slot. Cloning shares them.
+/// Unit vectors of one dimension, by slot. Cloning shares the vectors.
 #[derive(Debug, Clone)]
 pub struct Vectors {
     values: Array<f32>,
@@ -19,50 +17,52 @@ pub struct Vectors {
 }
 
 impl Vectors {
-    /// Vectors one after the other.
+    /// Vectors from their concatenated values.
     pub fn new(values: Array<f32>, dimension: usize) -> Vectors {
         Vectors { values, dimension }
     }
 
-    /// Vectors one after the other.
+    /// Vectors from their concatenated values, in memory.
     pub fn in_memory(values: Vec<f32>, dimension: usize) -> Vectors {
         Vectors::new(values.into(), dimension)
     }
 
-    /// See [`MappedFile::expect_random`](likewise_base::map::MappedFile::expect_random).
-    pub fn expect_random(&self) {
+    /// See [`MappedFile::advise_random_access`](likewise_base::map::MappedFile::advise_random_access).
+    pub fn advise_random_access(&self) {
         if let Array::Mapped(file, _) = &self.values {
-            file.expect_random();
+            file.advise_random_access();
         }
     }
 
-    /// How many there are.
+    /// The number of vectors.
     pub fn len(&self) -> usize {
         self.values.len() / self.dimension
     }
 
-    /// Whether there is none.
+    /// Whether there are no vectors.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Length of each.
+    /// The number of values per vector.
     pub fn dimension(&self) -> usize {
         self.dimension
     }
 
-    /// All of them, one after the other.
+    /// The values of all vectors, concatenated.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// The vector in a slot, to be read once: where it is or, of a large file, in `room`.
+    /// Returns the vector in a slot, for reading it once. Copies it into `buffer` if the file is large.
     ///
     /// # Panics
     /// If there is no such slot.
-    pub fn fetch<'a>(&'a self, slot: Slot, room: &'a mut Vec<f32>) -> &'a [f32] {
+    pub fn fetch<'a>(&'a self, slot: Slot, buffer: &'a mut Vec<f32>) -> &'a [f32] {
         match &self.values {
-            Array::Mapped(file, part) if part.len() >= COPIED => self.copy(slot, file, part.start, room),
+            Array::Mapped(file, part) if part.len() >= MIN_COPIED_FILE_BYTES => {
+                self.copy(slot, file, part.start, buffer)
+            }
             _ => self.get(slot),
         }
     }
@@ -72,11 +72,11 @@ impl Vectors {
         slot: Slot,
         file: &Arc<MappedFile>,
         start: usize,
-        room: &'a mut Vec<f32>,
+        buffer: &'a mut Vec<f32>,
     ) -> &'a [f32] {
-        room.resize(self.dimension, 0.0);
-        file.copy(start + slot as usize * 4 * self.dimension, bytemuck::cast_slice_mut(room));
-        room
+        buffer.resize(self.dimension, 0.0);
+        file.read_at(start + slot as usize * 4 * self.dimension, bytemuck::cast_slice_mut(buffer));
+        buffer
     }
 
     /// The vector in a slot.
@@ -93,17 +93,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copied_vector_is_the_one_that_is_mapped() {
+    fn copied_vectors_equal_mapped_ones() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vectors");
         let values: Vec<f32> = (0..80).map(|value| value as f32).collect();
         std::fs::write(&path, bytemuck::cast_slice(&values)).unwrap();
         let file = Arc::new(MappedFile::open(&path).unwrap());
         let vectors = Vectors::new(Array::mapped(&file, 32..320).unwrap(), 8);
-        let mut room = Vec::new();
+        let mut buffer = Vec::new();
         for slot in 0..9 {
-            assert_eq!(vectors.copy(slot, &file, 32, &mut room), vectors.get(slot));
-            assert_eq!(vectors.fetch(slot, &mut room), vectors.get(slot));
+            assert_eq!(vectors.copy(slot, &file, 32, &mut buffer), vectors.get(slot));
+            assert_eq!(vectors.fetch(slot, &mut buffer), vectors.get(slot));
         }
     }
 }

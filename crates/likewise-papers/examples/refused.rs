@@ -1,4 +1,4 @@
-//! Says which entries of dumps are no papers, and why:
+//! Lists the entries of dumps that are refused, and why:
 //! `cargo run --release -p likewise-papers --example refused -- tests/data/five`
 
 use likewise_papers::Error;
@@ -6,22 +6,22 @@ use likewise_papers::dump::{Columns, Reader, sources};
 use std::path::PathBuf;
 
 fn main() -> Result<(), Error> {
-    let named: Vec<PathBuf> = std::env::args().skip(1).map(PathBuf::from).collect();
+    let paths: Vec<PathBuf> = std::env::args().skip(1).map(PathBuf::from).collect();
     let reader = Reader::new(None, Columns::default());
-    for source in sources(&named) {
+    for source in sources(&paths) {
         let source = source?;
         let dump = reader.read(&source)?;
-        let (mut taken, mut refused) = (0, 0);
+        let (mut accepted, mut refused) = (0, 0);
         for entry in dump.entries {
             match entry {
-                Ok(_) => taken += 1,
-                Err(wrong) => {
+                Ok(_) => accepted += 1,
+                Err(entry) => {
                     refused += 1;
-                    println!("{source}:{}: {}", wrong.line, wrong.reason);
+                    println!("{source}:{}: {}", entry.line, entry.reason);
                 }
             }
         }
-        println!("{source}: {}, {taken} entries, {refused} refused", dump.format.name());
+        println!("{source}: {}, {accepted} entries accepted, {refused} refused", dump.format.name());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Papers of a dump, whatever its format, as BibTeX:
+//! Converts dumps, in any format that the crate reads, to BibTeX:
 //! `cargo run --release -p likewise-papers --example to_bibtex -- tests/data/sample.jsonl`
 
 use likewise_papers::{Error, cite, dump};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 fn main() -> Result<(), Error> {
     for path in std::env::args().skip(1).map(PathBuf::from) {
         let papers: Vec<_> = dump::read(&path, None)?.papers().collect();
-        print!("{}", cite::Format::Bibtex.write(papers.iter()));
+        print!("{}", cite::CitationFormat::Bibtex.write(papers.iter()));
     }
     Ok(())
 }

@@ -1,78 +1,88 @@
-//! BibTeX as people paste and export it → its entries.
+//! A tolerant BibTeX parser.
 //!
-//! Its own reader, because parsers of BibTeX refuse what its users have: entries without a key, parentheses for braces, two
-//! commas, bare dates, quotation marks within quotes, a brace that is not closed. An entry is read as far as it can be, and
-//! what was wrong with it is said; the next one is read in any case.
+//! Strict parsers reject what people paste and programs export: entries without a key, parentheses instead of braces,
+//! double commas, bare dates, quotation marks within quotes, unclosed braces. This one reads as much of an entry as
+//! it can, reports the first problem in [`BibEntry::problem`], and continues with the next entry.
+//!
+//! ```
+//! let entries = likewise_papers::bibliography::entries("@article{title = {Bees that count}, year = 2019}");
+//! assert_eq!(entries[0].field("title"), Some("Bees that count"));
+//! assert_eq!((entries[0].key.as_str(), &entries[0].problem), ("", &None));
+//! ```
 
 mod ends;
 
-use ends::{BUDGET, BUDGET_A_BYTE};
+use ends::{BASE_BUDGET, BUDGET_PER_BYTE};
 use std::cell::Cell;
 use std::collections::HashMap;
 
-/// Longest value that is kept, in bytes: more than any abstract has.
-const VALUE_BYTES: usize = 16_000;
+/// Maximum length of a value, in bytes: longer than any abstract. The rest is dropped.
+const MAX_VALUE_BYTES: usize = 16_000;
 
-/// An entry: `@article{key, title = {…}}`.
+/// A BibTeX entry: `@article{key, title = {…}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Entry {
-    /// The line that it begins in, from 1.
+pub struct BibEntry {
+    /// Number of the line where it starts, from 1.
     pub line: u64,
-    /// What it is called; empty, if it has no key.
+    /// Citation key; empty if the entry has none.
     pub key: String,
-    /// Names in lower case, and values without what they stand in, as LaTeX, at most 16,000 bytes each.
+    /// Field names in lower case, and their values: LaTeX without the outer braces or quotation marks, at most 16,000
+    /// bytes.
     pub fields: Vec<(String, String)>,
-    /// What of it could not be read.
-    pub wrong: Option<String>,
+    /// The first problem with the entry's syntax. `None`: it was read completely.
+    pub problem: Option<String>,
 }
 
-impl Entry {
-    /// The value of a field, by its name in lower case.
+impl BibEntry {
+    /// The value of the field with this name, which must be in lower case. `None` if the entry has no such field.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Whether a text is a bibliography: whether an entry begins in it.
-pub fn is_one(text: &str) -> bool {
+/// Whether a text contains the start of a BibTeX entry.
+pub fn is_bibliography(text: &str) -> bool {
     next_start(text, 0).is_some()
 }
 
-/// The entries of a text, in order. What stands between them is passed over, as BibTeX does.
-pub fn entries(text: &str) -> Vec<Entry> {
-    let budget = Cell::new(BUDGET + BUDGET_A_BYTE * text.len());
-    let mut reader = Reader { text, place: 0, line: 1, counted: 0, abbreviations: HashMap::new(), budget };
+/// Parses the entries of a text, in order. Text between entries is skipped, as BibTeX does.
+pub fn entries(text: &str) -> Vec<BibEntry> {
+    let budget = Cell::new(BASE_BUDGET + BUDGET_PER_BYTE * text.len());
+    let mut parser = Parser { text, position: 0, line: 1, counted: 0, abbreviations: HashMap::new(), budget };
     let mut entries = Vec::new();
-    while let Some(start) = next_start(text, reader.place) {
-        reader.place = start.body;
+    while let Some(start) = next_start(text, parser.position) {
+        parser.position = start.body;
         match start.kind.to_ascii_lowercase().as_str() {
-            "comment" | "preamble" => reader.skip_group(start.closing),
-            "string" => reader.abbreviation(start.closing),
+            "comment" | "preamble" => parser.skip_group(start.closing),
+            "string" => parser.abbreviation(start.closing),
             _ => {
-                let line = reader.line_of(start.at);
-                entries.push(reader.entry(line, start.closing));
+                let line = parser.line_of(start.at);
+                entries.push(parser.entry(line, start.closing));
             }
         }
     }
     entries
 }
 
-/// Where an entry begins.
+/// The start of an entry.
 struct Start<'a> {
+    /// Position of the `@`.
     at: usize,
+    /// Entry type, such as `article`.
     kind: &'a str,
-    /// After its bracket.
+    /// Position after the opening bracket.
     body: usize,
+    /// The matching closing bracket.
     closing: u8,
 }
 
-/// The next `@kind{` or `@kind(` that begins a word.
+/// The first `@kind{` or `@kind(` at the start of a word, at or after position `from`.
 fn next_start(text: &str, from: usize) -> Option<Start<'_>> {
     let signs = memchr::memchr_iter(b'@', &text.as_bytes()[from..]);
-    signs.map(|place| from + place).find_map(|at| start_at(text, at))
+    signs.map(|position| from + position).find_map(|at| start_at(text, at))
 }
 
-/// The beginning of an entry at the `@` there, if it is one.
+/// The start of an entry at position `at`, which is that of an `@`; `None` if no entry starts there.
 fn start_at(text: &str, at: usize) -> Option<Start<'_>> {
     let bytes = text.as_bytes();
     let begins_word = at == 0 || bytes[at - 1].is_ascii_whitespace() || b"}),\"\xbf".contains(&bytes[at - 1]);
@@ -89,88 +99,91 @@ fn start_at(text: &str, at: usize) -> Option<Start<'_>> {
     Some(Start { at, kind: &text[at + 1..end], body: bracket + 1, closing })
 }
 
-struct Reader<'a> {
+struct Parser<'a> {
     text: &'a str,
-    place: usize,
-    /// The line that `counted` is in.
+    position: usize,
+    /// Line number of the position `counted`.
     line: u64,
+    /// Position up to which lines were counted.
     counted: usize,
     abbreviations: HashMap<String, String>,
-    /// Bytes that may still be looked at for ends that are not where they should be.
+    /// Bytes that may still be scanned for the ends of values.
     budget: Cell<usize>,
 }
 
-impl Reader<'_> {
+impl Parser<'_> {
     fn bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }
 
     fn peek(&self) -> Option<u8> {
-        self.bytes().get(self.place).copied()
+        self.bytes().get(self.position).copied()
     }
 
-    fn line_of(&mut self, place: usize) -> u64 {
-        let passed = &self.text.as_bytes()[self.counted..place];
-        // Old Macs end lines with a carriage return alone.
+    fn line_of(&mut self, position: usize) -> u64 {
+        let passed = &self.text.as_bytes()[self.counted..position];
+        // Classic Mac OS ended lines with a carriage return alone.
         let ends = passed.iter().filter(|byte| **byte == b'\n').count();
         let ends = if ends == 0 { passed.iter().filter(|byte| **byte == b'\r').count() } else { ends };
         self.line += ends as u64;
-        self.counted = place;
+        self.counted = position;
         self.line
     }
 
-    /// Passes over white space, commas, and lines that are comments.
-    fn skip_between(&mut self) {
+    /// Skips white space, commas and comment lines.
+    fn skip_separators(&mut self) {
         while let Some(byte) = self.peek() {
             match byte {
-                b',' => self.place += 1,
-                byte if byte.is_ascii_whitespace() => self.place += 1,
+                b',' => self.position += 1,
+                byte if byte.is_ascii_whitespace() => self.position += 1,
                 b'%' => {
-                    let rest = &self.bytes()[self.place..];
-                    self.place += memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+                    let rest = &self.bytes()[self.position..];
+                    self.position += memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
                 }
                 _ => break,
             }
         }
     }
 
-    /// Passes over a group whose bracket was read, if it is closed.
+    /// Skips the rest of a group after its opening bracket, if the group is closed.
     fn skip_group(&mut self, closing: u8) {
-        if let Some(end) = self.balanced(self.place, closing, false) {
-            self.place = end + 1;
+        if let Some(end) = self.balanced(self.position, closing, false) {
+            self.position = end + 1;
         }
     }
 
-    /// `name = value` of an abbreviation.
+    /// Reads the `name = value` of an `@string`.
     fn abbreviation(&mut self, closing: u8) {
-        self.skip_between();
+        self.skip_separators();
         if let Some(name) = self.name(closing)
             && let Ok(value) = self.value(closing)
         {
             self.abbreviations.insert(name, value);
         }
-        self.skip_between();
+        self.skip_separators();
         if self.peek() == Some(closing) {
-            self.place += 1;
+            self.position += 1;
         }
     }
 
-    fn entry(&mut self, line: u64, closing: u8) -> Entry {
-        let mut entry = Entry { line, key: self.key(closing), ..Entry::default() };
+    fn entry(&mut self, line: u64, closing: u8) -> BibEntry {
+        let mut entry = BibEntry { line, key: self.key(closing), ..BibEntry::default() };
         loop {
-            self.skip_between();
+            self.skip_separators();
             match self.peek() {
                 None => {
-                    entry.wrong.get_or_insert_with(|| "it is not closed".into());
+                    entry.problem.get_or_insert_with(|| "the entry is not closed".into());
                     return entry;
                 }
-                // The wrong bracket closes as well as the right one.
+                // Either bracket closes the entry, even if it does not match.
                 Some(b'}' | b')') => {
-                    self.place += 1;
+                    self.position += 1;
                     return entry;
                 }
-                Some(b'@') if start_at(self.text, self.place).is_some() => {
-                    entry.wrong.get_or_insert_with(|| "it is not closed before the next one begins".into());
+                Some(b'@') if start_at(self.text, self.position).is_some() => {
+                    entry
+                        .problem
+                        .get_or_insert_with(|| "the entry is not closed before the next one starts".into());
                     return entry;
                 }
                 Some(_) => self.field(closing, &mut entry),
@@ -178,93 +191,106 @@ impl Reader<'_> {
         }
     }
 
-    fn field(&mut self, closing: u8, entry: &mut Entry) {
-        let before = self.place;
+    fn field(&mut self, closing: u8, entry: &mut BibEntry) {
+        let before = self.position;
         let Some(name) = self.name(closing) else {
-            let shown: String = self.text[before..self.place].trim().chars().take(40).collect();
-            entry.wrong.get_or_insert_with(|| format!("got {shown:?}, wanted a field: name = {{value}}"));
+            let shown: String = self.text[before..self.position].trim().chars().take(40).collect();
+            entry
+                .problem
+                .get_or_insert_with(|| format!("expected a field, name = {{value}} (got {shown:?})"));
             return;
         };
         match self.value(closing) {
             Ok(value) => entry.fields.push((name, value)),
             Err(value) => {
-                entry.wrong.get_or_insert_with(|| format!("the value of {name} is not closed"));
+                entry.problem.get_or_insert_with(|| format!("the value of {name} is not closed"));
                 entry.fields.push((name, value));
             }
         }
     }
 
-    /// The key: what stands before the first comma, or, where that is missing, before the first field's name.
+    /// Reads the citation key: the text before the first comma or, if the comma is missing, before the first field's
+    /// name.
     fn key(&mut self, closing: u8) -> String {
-        let rest = &self.text[self.place..];
+        let rest = &self.text[self.position..];
         let end = rest.find([',', '=', '{', '}', '"', closing as char]).unwrap_or(rest.len());
         let before = &rest[..end];
         if rest[end..].starts_with('=') {
-            // `title = …` without a key, or `key title = …` without a comma.
-            let name = before.trim_end().rfind(char::is_whitespace).map_or(0, |place| place + 1);
+            // No key (`title = …`), or no comma after it (`key title = …`).
+            let name = before.trim_end().rfind(char::is_whitespace).map_or(0, |position| position + 1);
             let name = if before.trim().contains(char::is_whitespace) { name } else { 0 };
-            self.place += name;
+            self.position += name;
             return before[..name].trim().to_string();
         }
-        self.place += end;
+        self.position += end;
         before.trim().to_string()
     }
 
-    /// A field's name and the `=` after it. Otherwise what stands there is passed over up to the next comma or bracket.
+    /// Reads a field's name and the `=` after it. `None` if there is none; then skips to the next comma or bracket.
     fn name(&mut self, closing: u8) -> Option<String> {
-        let rest = &self.text[self.place..];
+        let rest = &self.text[self.position..];
         let end = rest.find(['=', ',', '{', '}', '"', '@', closing as char]).unwrap_or(rest.len());
         let name = rest[..end].trim();
         let is_name = rest[end..].starts_with('=') && !name.is_empty() && !name.contains(char::is_whitespace);
-        // One that is no name passes over at least one character.
+        // Skips at least one character, so that parsing always advances.
         let passed =
             rest[end..].chars().next().filter(|next| !['}', ',', closing as char].contains(next) || end == 0);
-        self.place += end + passed.map_or(0, char::len_utf8);
+        self.position += end + passed.map_or(0, char::len_utf8);
         is_name.then(|| name.to_ascii_lowercase())
     }
 
-    /// A value of one or several parts, or what there is of one that is not closed.
+    /// Reads a value of one or more parts joined by `#`.
+    ///
+    /// # Errors
+    /// Returns the part that was read if the value is not closed.
     fn value(&mut self, closing: u8) -> Result<String, String> {
         let mut value = String::new();
         loop {
             while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
-                self.place += 1;
+                self.position += 1;
             }
             let (part, is_closed) = match self.peek() {
                 Some(b'{') => self.delimited(b'}', closing),
                 Some(b'"') => self.delimited(b'"', closing),
                 _ => (self.bare(closing), true),
             };
-            let room = VALUE_BYTES.saturating_sub(value.len());
+            let room = MAX_VALUE_BYTES.saturating_sub(value.len());
             value.push_str(&part[..part.floor_char_boundary(room)]);
             if !is_closed {
                 return Err(value);
             }
             while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
-                self.place += 1;
+                self.position += 1;
             }
             if self.peek() != Some(b'#') {
                 return Ok(value);
             }
-            self.place += 1;
+            self.position += 1;
         }
     }
 
-    /// A number, an abbreviation, or a text that somebody forgot to put in braces.
+    /// Reads a value without delimiters: a number, an abbreviation, or a text whose braces are missing.
     fn bare(&mut self, closing: u8) -> String {
-        let rest = &self.text[self.place..];
+        let rest = &self.text[self.position..];
         let end = rest.find([',', '#', '}', '\n', '\r', closing as char]).unwrap_or(rest.len());
-        self.place += end;
+        self.position += end;
         let word = rest[..end].trim();
         self.abbreviations.get(&word.to_ascii_lowercase()).cloned().unwrap_or_else(|| word.to_string())
     }
 
-    /// What stands between braces or quotation marks, and whether it is closed.
+    /// Reads a value in braces or quotation marks; returns it, and whether it is closed.
     ///
-    /// Its end is where BibTeX has it, if an entry goes on or ends behind that; or else where it would be if escaped braces
-    /// did not count, or all of them; or else before the next entry.
+    /// The end is the first of these that exists:
+    ///
+    /// 1. the balanced delimiter, counting escaped braces (as BibTeX does) or not, after which the entry continues or
+    ///    ends;
+    /// 2. such a delimiter after which another entry starts;
+    /// 3. such a delimiter before which no other entry starts;
+    /// 4. any delimiter before the next entry after which the entry continues or ends.
+    ///
+    /// If there is none, the value is not closed and ends at the next entry.
     fn delimited(&mut self, end: u8, closing: u8) -> (String, bool) {
-        let start = self.place + 1;
+        let start = self.position + 1;
         let ends = match end {
             b'}' => [self.balanced(start, b'}', false), self.balanced(start, b'}', true)],
             _ => [self.quote(start, closing), None],
@@ -272,16 +298,16 @@ impl Reader<'_> {
         let all = || ends.into_iter().flatten();
         let is_within = |end: &usize| next_start(&self.text[..*end], start).is_none();
         let found = all()
-            .find(|end| self.goes_on(end + 1, closing))
+            .find(|end| self.continues_at(end + 1, closing))
             .or_else(|| all().find(|end| self.is_before_entry(end + 1)))
             .or_else(|| all().find(is_within))
             .or_else(|| self.any_end(start, end, closing));
         let is_closed = found.is_some();
         let stop =
             found.unwrap_or_else(|| next_start(self.text, start).map_or(self.text.len(), |next| next.at));
-        self.place = if is_closed { stop + 1 } else { stop };
+        self.position = if is_closed { stop + 1 } else { stop };
         let inner = &self.text[start..stop];
-        (inner[..inner.floor_char_boundary(VALUE_BYTES)].to_string(), is_closed)
+        (inner[..inner.floor_char_boundary(MAX_VALUE_BYTES)].to_string(), is_closed)
     }
 }
 
@@ -294,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_bibtex_takes_is_taken() {
+    fn valid_bibtex_is_read() {
         let text = "@string{b = \"Bees\"} @comment{x = {y}}\n@ARTICLE{A, TITLE = b # { that } # \"count\", DOI = {10/1}, year = 2019,\n month = 1 # \"~\" # jan}\
             @inproceedings (k:2,\n  title = {On {\\\"U}ber @home{things}},\n doi=\"10/2\"\n)\n% @article{no, doi={10/3}\n";
         let got = entries(&text.replace("% @article", "% article"));
@@ -305,11 +331,11 @@ mod tests {
         );
         assert_eq!((got[0].line, got[1].line, &*got[1].key), (2, 3, "k:2"));
         assert_eq!(got[1].field("title"), Some("On {\\\"U}ber @home{things}"));
-        assert!(got.iter().all(|entry| entry.wrong.is_none()), "{got:?}");
+        assert!(got.iter().all(|entry| entry.problem.is_none()), "{got:?}");
     }
 
     #[test]
-    fn what_people_have_is_taken() {
+    fn common_syntax_errors_are_tolerated() {
         let next = "\n@article{k2,\n title = {Two},\n doi = {10/2},\n}\n";
         for entry in [
             "@article{Quill et al 2019,\n title = {One},\n doi = {10/1}\n}",
@@ -332,19 +358,19 @@ mod tests {
             let text = format!("{entry}{next}");
             assert_eq!(dois(&text), ["10/1", "10/2"], "{text}");
             assert_eq!(dois(&text.replace('\n', "\r")), ["10/1", "10/2"], "{text}");
-            assert!(entries(&text).iter().all(|entry| entry.wrong.is_none()), "{text}");
-            let only: Vec<_> = entries(entry).iter().map(|entry| entry.wrong.clone()).collect();
+            assert!(entries(&text).iter().all(|entry| entry.problem.is_none()), "{text}");
+            let only: Vec<_> = entries(entry).iter().map(|entry| entry.problem.clone()).collect();
             assert_eq!(only, [None], "{entry}");
         }
     }
 
     #[test]
-    fn what_cannot_be_taken_is_said_and_the_next_is_read() {
+    fn problems_are_reported_and_the_next_entry_is_read() {
         let next = "\n@article{k2,\n title = {Two},\n doi = {10/2},\n}\n";
-        for (entry, wrong) in [
+        for (entry, problem) in [
             ("@article{k1,\n doi = {10/1},\n title = {No end\n", "title is not closed"),
             ("@article{k1,\n doi = {10/1},\n title = {One}\n", "not closed before the next"),
-            ("@article{k1,\n doi = {10/1},\n nonsense\n}", "wanted a field"),
+            ("@article{k1,\n doi = {10/1},\n nonsense\n}", "expected a field"),
         ] {
             let got = entries(&format!("\n{entry}{next}"));
             assert_eq!(
@@ -352,14 +378,14 @@ mod tests {
                 (2, Some("10/1"), Some("10/2")),
                 "{got:?}"
             );
-            assert!(got[0].wrong.as_ref().is_some_and(|said| said.contains(wrong)), "{got:?}");
-            assert_eq!((&*got[0].key, got[0].line, &got[1].wrong), ("k1", 2, &None));
+            assert!(got[0].problem.as_ref().is_some_and(|found| found.contains(problem)), "{got:?}");
+            assert_eq!((&*got[0].key, got[0].line, &got[1].problem), ("k1", 2, &None));
         }
         assert!(entries("@article{k1, doi = {10/1}").len() == 1);
         assert!(
-            !is_one("write to me@example.org {now}")
-                && !is_one("@ {x}")
-                && is_one("@misc{b, title = {unclosed")
+            !is_bibliography("write to me@example.org {now}")
+                && !is_bibliography("@ {x}")
+                && is_bibliography("@misc{b, title = {unclosed")
         );
     }
 

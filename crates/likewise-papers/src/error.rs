@@ -1,33 +1,38 @@
-//! What can go wrong with a dump as a whole; what is wrong with one entry is a [`crate::dump::Refused`].
+//! Errors that concern a dump as a whole. A single entry that cannot be read is a [`crate::dump::Refused`] instead.
 
-use likewise_base::FileError;
+use likewise_base::{DISK_FULL_ADVICE, FileError};
 use std::path::Path;
 
-/// Shorthand for results of this crate.
+/// A `Result` with this crate's error type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong.
+/// An error that concerns a dump as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller asked for something that cannot be: the message says how to ask instead.
+    /// An invalid argument or an unreadable dump. The message says what is wrong and what is allowed.
     #[error("{0}")]
     Invalid(String),
-    /// The operating system refused something about a path.
+    /// An I/O error, with its path.
     #[error(transparent)]
     Io(#[from] FileError),
-    /// The temporary database, in which abstracts wait for their papers, refused something.
-    #[error("abstracts on the disk: {0}{advice}", advice = FileError::advice(.0.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)))]
+    /// The temporary SQLite database in which abstracts wait for their papers failed.
+    #[error("temporary database of abstracts: {0}{advice}", advice = if is_full(.0) { DISK_FULL_ADVICE } else { "" })]
     Join(rusqlite::Error),
 }
 
 impl Error {
-    /// An I/O error with the path it happened on; for `map_err`.
+    /// Adds the path to an I/O error; for `map_err`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
         move |cause| FileError::at(path)(cause).into()
     }
 }
 
-// The message holds its cause, so the cause is not given a second time as a source.
+/// Whether SQLite reports a full disk.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+}
+
+// Without `#[from]`, so that `source()` stays `None`: the message already contains the cause.
 impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
         Error::Join(cause)

@@ -1,7 +1,7 @@
-//! LaTeX → text that a reader, and a model, can read: accents, quotes and dashes, simple maths.
+//! Converts LaTeX to plain Unicode text: accents, quotes, dashes, and simple mathematics.
 //!
-//! Its own file because dumps have LaTeX whatever their format, and because it must leave alone what only looks like
-//! it: prices, paths, the `~` of an address. What it does not know it leaves as it is; it never fails.
+//! Papers contain LaTeX in every dump format. Text that only looks like LaTeX is kept: prices, paths, the `~` of an
+//! address. Unknown commands are kept as well. The conversion never fails.
 
 mod symbols;
 
@@ -9,39 +9,40 @@ use std::borrow::Cow;
 use symbols::{accent, accented, font_letter, symbol};
 use unicode_normalization::UnicodeNormalization;
 
-/// Groups in groups that are followed; deeper ones are copied.
-const DEEPEST: usize = 16;
+/// Maximum nesting depth of groups that are converted; deeper ones are copied.
+const MAX_DEPTH: usize = 16;
 
-/// Longest formula, in bytes, whose end is looked for.
-const LONGEST_FORMULA: usize = 1000;
+/// Maximum length of a formula, in bytes: a `$` without another one within this distance is an ordinary character.
+const MAX_FORMULA_BYTES: usize = 1000;
 
-/// Longest group, in bytes, whose end is looked for: a footnote, an abstract in one font.
-const LONGEST_GROUP: usize = 4000;
+/// Maximum length of a group, in bytes: enough for a footnote, or an abstract in one font.
+const MAX_GROUP_BYTES: usize = 4000;
 
-/// Makes LaTeX readable: `Erd\H{o}s` becomes Erdős, `$O(n\log n)$` O(n log n), `$x^2 \le \alpha$` x² ≤ α.
-pub fn readable(text: &str) -> Cow<'_, str> {
+/// Converts a text with LaTeX to Unicode: `Erd\H{o}s` becomes Erdős, `$O(n\log n)$` becomes O(n log n),
+/// `$x^2 \le \alpha$` becomes x² ≤ α.
+pub fn to_unicode(text: &str) -> Cow<'_, str> {
     let is_plain = |byte: &u8| !matches!(byte, b'\\' | b'$' | b'{' | b'~' | b'`' | b'\'' | b'-');
     if text.as_bytes().iter().all(is_plain) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
     read_text(text, &mut out, 0);
-    // Letters and the accents put after them become one, as they are where nobody wrote LaTeX.
+    // NFC joins letters and the combining accents after them, as in text that was never LaTeX.
     if out.is_ascii() { Cow::Owned(out) } else { Cow::Owned(out.nfc().collect()) }
 }
 
-/// A formula, without its dollars.
-pub fn readable_math(formula: &str) -> String {
+/// Converts a formula, given without its dollar signs, to Unicode.
+pub fn math_to_unicode(formula: &str) -> String {
     let mut out = String::with_capacity(formula.len());
     read_math(formula, &mut out, 0);
     out.nfc().collect()
 }
 
 fn read_text(mut text: &str, out: &mut String, depth: usize) {
-    while let Some(place) = text.find(['\\', '$', '{', '}', '~', '`', '\'', '-']) {
-        out.push_str(&text[..place]);
+    while let Some(position) = text.find(['\\', '$', '{', '}', '~', '`', '\'', '-']) {
+        out.push_str(&text[..position]);
         let before = out.chars().next_back();
-        text = &text[place..];
+        text = &text[position..];
         let rest = &text[1..];
         let pair = |mark: &str| text.starts_with(mark).then(|| &text[mark.len()..]);
         text = if text.starts_with('\\') {
@@ -74,18 +75,18 @@ fn read_text(mut text: &str, out: &mut String, depth: usize) {
     out.push_str(text);
 }
 
-/// Whether `--` between these is a dash, and not an option of a program.
+/// Whether `--` between `before` and `after` is a dash, not the start of a command-line option.
 fn is_dash(before: Option<char>, after: &str) -> bool {
     before.is_some_and(|before| !before.is_whitespace()) || after.starts_with(' ')
 }
 
-/// Whether `~` between these is LaTeX's space; in an address it follows a slash.
+/// Whether `~` between `before` and `after` is LaTeX's non-breaking space. In an address, `~` follows a slash.
 fn is_tie(before: Option<char>, after: &str) -> bool {
     let is_word = |character: char| !character.is_whitespace() && character != '/';
     before.is_some_and(is_word) && after.starts_with(is_word)
 }
 
-/// A group in text: braces that only protect a word's letters, or hold a command, are not shown.
+/// Converts a group in text. Drops its braces if they only protect a word's letters or enclose a command.
 fn read_group(group: &str, out: &mut String, depth: usize) {
     let is_word = group.chars().all(|character| character.is_alphanumeric() || character == '-');
     if is_word || group.starts_with('\\') {
@@ -96,15 +97,15 @@ fn read_group(group: &str, out: &mut String, depth: usize) {
     out.push('}');
 }
 
-/// The formula that `text` begins with, and what follows it.
+/// Splits off the formula that `text` starts with: returns the formula without its dollar signs, and the rest.
 fn formula(text: &str) -> Option<(&str, &str)> {
     for mark in ["$$", "$"] {
         let Some(inner) = text.strip_prefix(mark) else { continue };
-        let limit = inner.floor_char_boundary(LONGEST_FORMULA);
+        let limit = inner.floor_char_boundary(MAX_FORMULA_BYTES);
         let mut from = 0;
         let end = loop {
             let end = from + inner[from..limit].find(mark)?;
-            // One that is escaped is a dollar of the formula.
+            // An escaped dollar sign is part of the formula.
             if !inner[..end].ends_with('\\') {
                 break end;
             }
@@ -116,8 +117,9 @@ fn formula(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// Two dollars may be two prices. A formula has no space inside of its dollars and no digit after them, its brackets are
-/// closed, and of several words one is a sign; or else it has something that only formulas have.
+/// Whether text between two dollar signs is a formula, not the text between two prices. A formula has no white space
+/// at its ends, no digit after it, and balanced parentheses, and if it has several words then one of them is a
+/// symbol. Text with `\`, `^` or `_` is always a formula.
 fn is_formula(formula: &str, after: &str) -> bool {
     let is_tight = !formula.starts_with(char::is_whitespace) && !formula.ends_with(char::is_whitespace);
     let is_closed = formula.matches('(').count() == formula.matches(')').count();
@@ -129,9 +131,9 @@ fn is_formula(formula: &str, after: &str) -> bool {
 }
 
 fn read_math(mut text: &str, out: &mut String, depth: usize) {
-    while let Some(place) = text.find(['\\', '{', '}', '^', '_', '~', '&', '\'', '$']) {
-        out.push_str(&text[..place]);
-        text = &text[place..];
+    while let Some(position) = text.find(['\\', '{', '}', '^', '_', '~', '&', '\'', '$']) {
+        out.push_str(&text[..position]);
+        text = &text[position..];
         let rest = &text[1..];
         text = match text.as_bytes()[0] {
             b'\\' => read_command(rest, out, depth, true),
@@ -161,7 +163,8 @@ fn read_math(mut text: &str, out: &mut String, depth: usize) {
     out.push_str(text);
 }
 
-/// An index or a power: one raised or lowered letter, or number, where Unicode has it. A word is read better as it is.
+/// Converts a subscript or superscript: a single letter or a number becomes Unicode's small form if there is one. Words
+/// stay at full size, because they are easier to read so.
 fn script(mark: u8, argument: &str) -> String {
     let letter = if mark == b'^' { symbols::raised } else { symbols::lowered };
     let is_short = argument.chars().nth(1).is_none() || !argument.contains(char::is_alphabetic);
@@ -173,13 +176,14 @@ fn script(mark: u8, argument: &str) -> String {
     if is_one { format!("{mark}{argument}") } else { format!("{mark}({argument})") }
 }
 
-/// The group in braces that `text` begins with, without them, and what follows.
+/// Splits off the group that `text` starts with: returns the group without its braces, and the rest. `None` if there
+/// is no group, or it is too deep or too long.
 fn group(text: &str, depth: usize) -> Option<(&str, &str)> {
-    if depth >= DEEPEST || !text.starts_with('{') {
+    if depth >= MAX_DEPTH || !text.starts_with('{') {
         return None;
     }
     let (mut open, mut escaped) = (0, false);
-    for (place, byte) in text.bytes().enumerate().take(LONGEST_GROUP) {
+    for (position, byte) in text.bytes().enumerate().take(MAX_GROUP_BYTES) {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
@@ -188,13 +192,13 @@ fn group(text: &str, depth: usize) -> Option<(&str, &str)> {
             _ => {}
         }
         if open == 0 {
-            return Some((&text[1..place], &text[place + 1..]));
+            return Some((&text[1..position], &text[position + 1..]));
         }
     }
     None
 }
 
-/// What a command is about, made readable: a group, a command, or a character; and what follows.
+/// Converts a command's argument, which is a group, a command or a single character. Returns it and the rest.
 fn argument(text: &str, depth: usize, math: bool) -> (String, &str) {
     let text = text.trim_start_matches(' ');
     let mut read = String::new();
@@ -206,7 +210,7 @@ fn argument(text: &str, depth: usize, math: bool) -> (String, &str) {
         };
         return (read, after);
     }
-    if let Some(rest) = text.strip_prefix('\\').filter(|_| depth < DEEPEST) {
+    if let Some(rest) = text.strip_prefix('\\').filter(|_| depth < MAX_DEPTH) {
         let after = read_command(rest, &mut read, depth + 1, math);
         return (read, after);
     }
@@ -214,7 +218,7 @@ fn argument(text: &str, depth: usize, math: bool) -> (String, &str) {
     (text[..end].into(), &text[end..])
 }
 
-/// Reads the command after a backslash; gives what follows it.
+/// Converts the command after a backslash; returns the rest.
 fn read_command<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -> &'a str {
     let end = text.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(text.len());
     if end == 0 {
@@ -230,7 +234,7 @@ fn read_command<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -
             out.push(' ');
         }
         out.push_str(symbol);
-        // In text a space only ends a letter's name.
+        // In text, a space after a letter's command only ends the command's name.
         let letter = symbol.chars().next().filter(|_| !math);
         return letter.map_or(rest, |letter| after_name(rest, letter));
     }
@@ -248,13 +252,13 @@ fn read_command<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -
         "frac" | "tfrac" | "dfrac" | "nicefrac" | "sfrac" => {
             let (above, rest) = argument(rest, depth, true);
             let (below, rest) = argument(rest, depth, true);
-            out.push_str(&format!("{}/{}", in_brackets(&above), in_brackets(&below)));
+            out.push_str(&format!("{}/{}", parenthesised(&above), parenthesised(&below)));
             rest
         }
         "sqrt" => {
             let (under, rest) = argument(rest, depth, true);
             out.push('√');
-            out.push_str(&in_brackets(&under));
+            out.push_str(&parenthesised(&under));
             rest
         }
         "href" => {
@@ -273,7 +277,7 @@ fn read_command<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -
         | "boldsymbol" | "bm" | "operatorname" | "ensuremath" | "smash" | "mathop" | "bold" | "overline"
         | "pmb" => put_argument(rest, out, depth, true),
         _ if math => {
-            // A macro of the author's: its name says most.
+            // Probably a macro of the author: its name is the best approximation.
             out.push_str(name);
             rest
         }
@@ -285,7 +289,7 @@ fn read_command<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -
     }
 }
 
-/// What follows the name of a letter, without the one space that ended it: `\O rsted`.
+/// The rest after a letter's command, without the space that ended the command's name: `\O rsted`.
 fn after_name(rest: &str, letter: char) -> &str {
     let is_latin = ('\u{c0}'..='\u{24f}').contains(&letter);
     rest.strip_prefix(' ').filter(|_| is_latin).unwrap_or(rest)
@@ -297,7 +301,8 @@ fn put_argument<'a>(rest: &'a str, out: &mut String, depth: usize, math: bool) -
     after
 }
 
-/// A command that is one sign: an accent, an escaped character, a space, a formula.
+/// Converts a command whose name is one character that is not a letter: an accent, an escaped character, a space, or
+/// the start of a formula.
 fn read_sign<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -> &'a str {
     let Some(sign) = text.chars().next() else {
         out.push('\\');
@@ -314,7 +319,7 @@ fn read_sign<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -> &
         '!' | '-' | '/' | '>' => {}
         '(' | '[' if !math => {
             let close = if sign == '(' { "\\)" } else { "\\]" };
-            let limit = rest.floor_char_boundary(LONGEST_FORMULA);
+            let limit = rest.floor_char_boundary(MAX_FORMULA_BYTES);
             if let Some(end) = rest[..limit].find(close) {
                 read_math(&rest[..end], out, depth + 1);
                 return &rest[end + close.len()..];
@@ -331,8 +336,8 @@ fn read_sign<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -> &
     rest
 }
 
-/// Puts the accent that is called `name` on what follows; where that is no letter which has such an accent, there was
-/// none.
+/// Converts an accent command. If no letter follows that exists with this accent, it was not LaTeX: the command is
+/// kept.
 fn put_accent<'a>(
     name: &str,
     mark: char,
@@ -354,7 +359,7 @@ fn put_accent<'a>(
         }
         None if math || depth > 0 => out.push_str(&base),
         None => {
-            // A quotation mark that somebody escaped, or no LaTeX.
+            // An escaped quotation mark, or not LaTeX.
             match name {
                 "\"" => out.push('"'),
                 "'" => out.push('\''),
@@ -369,13 +374,14 @@ fn put_accent<'a>(
     after
 }
 
-/// Whether a letter with an accent is a letter of some language.
+/// Whether Unicode has the accented letter as one character.
 fn is_letter(letter: char, mark: char) -> bool {
     accented(letter, mark).into_iter().nfc().nth(1).is_none()
 }
 
-/// What is more than one letter or number stands in brackets, where the line that held it together is gone.
-fn in_brackets(part: &str) -> String {
+/// Parenthesises an expression of more than one letter or number. A fraction bar or root sign grouped it in the
+/// formula.
+fn parenthesised(part: &str) -> String {
     let is_one = part.chars().all(char::is_alphanumeric) || part.chars().count() == 1;
     if is_one { part.into() } else { format!("({})", part.trim()) }
 }
@@ -386,7 +392,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn latex_becomes_readable() {
+    fn latex_is_converted_to_unicode() {
         let cases = [
             (r"Paul Erd\H{o}s and L\'aszl\'o Lov{\'a}sz", "Paul Erdős and László Lovász"),
             (
@@ -419,32 +425,32 @@ mod tests {
             (r"\$30 and 5\,km", "$30 and 5 km"),
             (r"$f'(x) \to \infty$", "f′(x) → ∞"),
         ];
-        for (latex, wanted) in cases {
-            assert_eq!(readable(latex), wanted, "{latex}");
+        for (latex, expected) in cases {
+            assert_eq!(to_unicode(latex), expected, "{latex}");
         }
     }
 
     #[test]
-    fn what_is_not_closed_is_left_and_deep_groups_end() {
+    fn unclosed_and_deeply_nested_latex_is_kept() {
         for latex in ["$x", "{", "\\", "\\'", "\\frac", "$$", "\\(", "^", "{}{", "\\emph{a"] {
-            let _ = readable(latex);
+            let _ = to_unicode(latex);
         }
         let deep = format!("{}x{}", "{\\em ".repeat(5000), "}".repeat(5000));
-        assert!(readable(&deep).contains('x'));
-        assert!(readable_math(&"{".repeat(5000)).is_empty());
+        assert!(to_unicode(&deep).contains('x'));
+        assert!(math_to_unicode(&"{".repeat(5000)).is_empty());
     }
 
     proptest! {
         #[test]
-        fn it_never_fails(text in "([\\\\${}^_~`'\"-]|[a-c]|frac|sqrt|\\\\alpha|\\\\emph|\\\\H|é| ){0,40}") {
-            let _ = readable(&text);
-            let _ = readable_math(&text);
+        fn conversion_never_panics(text in "([\\\\${}^_~`'\"-]|[a-c]|frac|sqrt|\\\\alpha|\\\\emph|\\\\H|é| ){0,40}") {
+            let _ = to_unicode(&text);
+            let _ = math_to_unicode(&text);
         }
 
         #[test]
-        fn text_without_latex_stays(text in "[\\p{L}\\p{N} .,;:!?()%&#/+=<>@|-]{0,60}") {
+        fn text_without_latex_is_unchanged(text in "[\\p{L}\\p{N} .,;:!?()%&#/+=<>@|-]{0,60}") {
             prop_assume!(!text.contains("--"));
-            prop_assert_eq!(readable(&text).nfc().collect::<String>(), text.nfc().collect::<String>());
+            prop_assert_eq!(to_unicode(&text).nfc().collect::<String>(), text.nfc().collect::<String>());
         }
     }
 }

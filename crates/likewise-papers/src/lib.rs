@@ -1,8 +1,8 @@
-//! Dumps of research papers, read as one kind of [`Paper`]: arXiv, OpenAlex, PubMed, Semantic Scholar, the ACL Anthology,
-//! Hugging Face's daily papers, papercopilot, BEIR, and plain JSON Lines, CSV and Parquet.
+//! Reads dumps of research papers into one type, [`Paper`]. Supported are arXiv, OpenAlex, PubMed, Semantic Scholar,
+//! the ACL Anthology, Hugging Face's daily papers, papercopilot, BEIR, and plain JSON Lines, CSV and Parquet.
 //!
-//! A reader streams: it holds one line, one element or one paragraph, never the file, and an entry that is no paper is
-//! refused by itself, with its line and the reason.
+//! Dumps are streamed: a reader holds one line, element or paragraph at a time, not the whole file. An entry that
+//! cannot be read is refused, with its line number and the reason, and the next entry is read.
 //!
 //! ```
 //! use likewise_papers::dump::{self, Entry};
@@ -10,7 +10,7 @@
 //! # fn main() -> Result<(), likewise_papers::Error> {
 //! # let path = std::env::temp_dir().join(format!("likewise-papers-{}.jsonl", std::process::id()));
 //! std::fs::write(&path, r#"{"id": "arXiv:2101.11408v2", "title": "Bees that count", "abstract": "They do."}
-//! {"id": "no/title", "abstract": "Refused, and the next one follows."}
+//! {"id": "no/title", "abstract": "An entry without a title is refused."}
 //! "#).unwrap();
 //!
 //! let dump = dump::read(&path, None)?;
@@ -28,16 +28,16 @@
 //!
 //! # Layout
 //!
-//! Data flows one way, and a module imports only what stands above it here:
+//! A module imports only modules that are above it in this list:
 //!
-//! - [`mod@error`]: what is wrong with a dump as a whole
-//! - [`latex`]: LaTeX → text that can be read
-//! - [`sentences`]: a text's sentences
-//! - [`terms`]: a text's terms, as they are compared
-//! - [`paper`]: a paper, its ids and its dates
-//! - [`dump`]: dump → papers, one file a format
-//! - [`bibliography`]: BibTeX → its entries
-//! - [`cite`]: papers in the formats of reference managers and spreadsheets
+//! - [`mod@error`]: errors that concern a dump as a whole
+//! - [`latex`]: LaTeX → Unicode text
+//! - [`sentences`]: text → sentences
+//! - [`terms`]: text → terms of lexical search
+//! - [`paper`]: papers, their ids and dates
+//! - [`dump`]: dump → papers, one file per format
+//! - [`bibliography`]: BibTeX → entries
+//! - [`cite`]: papers → BibTeX, RIS, CSV and JSON Lines
 
 pub mod error;
 pub use error::{Error, Result};

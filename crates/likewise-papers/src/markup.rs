@@ -1,11 +1,11 @@
-//! HTML, JATS and character entities in a text → plain text.
+//! Converts HTML, JATS and character entities in a text to plain text.
 //!
-//! Its own file because publishers send abstracts as they print them (`H<sub>2</sub>O`, `<jats:p>`, `&amp;lt;`), while
-//! `a < b and c > d` is no markup.
+//! Publishers deliver abstracts with markup (`H<sub>2</sub>O`, `<jats:p>`, `&amp;lt;`). Text that only looks like
+//! markup, such as `a < b and c > d`, is kept.
 
 use std::borrow::Cow;
 
-/// Tags that stand between words: what is before and after one are two words.
+/// Block-level tags: they separate words.
 const BLOCKS: [&str; 24] = [
     "abstract",
     "article-title",
@@ -33,7 +33,7 @@ const BLOCKS: [&str; 24] = [
     "ul",
 ];
 
-/// Tags that stand within words, and say how they look.
+/// Inline tags: they do not separate words.
 const INLINE: [&str; 35] = [
     "a",
     "abbr",
@@ -72,22 +72,22 @@ const INLINE: [&str; 35] = [
     "xref",
 ];
 
-/// Tags whose content is not what is read: the same formula in another notation.
+/// Tags whose content is dropped: it repeats a formula in another notation.
 const HIDDEN: [&str; 3] = ["annotation", "annotation-xml", "tex-math"];
 
-/// Prefixes of JATS and MathML: all tags that have one are markup.
+/// Namespace prefixes of JATS and MathML: any tag with one of these is markup.
 const PREFIXES: [&str; 4] = ["jats:", "mml:", "m:", "xhtml:"];
 
-/// Headings that only say that this is an abstract.
+/// Headings that are dropped, because they only state that the text is an abstract.
 const HEADINGS: [&str; 2] = ["abstract", "summary"];
 
-/// As often as an entity is written as entities: `&amp;amp;lt;`.
-const DEEPEST: usize = 4;
+/// Maximum number of times that entities are decoded, since they may be nested: `&amp;amp;lt;`.
+const MAX_PASSES: usize = 4;
 
-/// The text without tags, and with characters in place of entities. What is no known tag or entity is left as it is.
-pub fn plain(text: &str) -> Cow<'_, str> {
+/// Removes tags and decodes entities. Unknown tags and entities are kept.
+pub fn plain_text(text: &str) -> Cow<'_, str> {
     let mut plain = Cow::Borrowed(text);
-    for _ in 0..DEEPEST {
+    for _ in 0..MAX_PASSES {
         if memchr::memchr2(b'<', b'&', plain.as_bytes()).is_none() {
             break;
         }
@@ -100,15 +100,17 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     plain
 }
 
-/// A tag: what it is called, without a known prefix, and the bytes it takes.
+/// A tag of markup.
 struct Tag<'a> {
+    /// Without a namespace prefix.
     name: &'a str,
-    closes: bool,
+    is_closing: bool,
     is_empty: bool,
+    /// Length in bytes, with the angle brackets.
     length: usize,
 }
 
-/// The tag that a text begins with: `<`, a known name, attributes that have values, `>`.
+/// The tag that a text starts with: `<`, a known name, attributes with values, `>`.
 fn tag(text: &str) -> Option<Tag<'_>> {
     let inner = text.strip_prefix('<')?;
     let end = inner.find('>')?;
@@ -116,9 +118,9 @@ fn tag(text: &str) -> Option<Tag<'_>> {
     let inner = &inner[..end];
     if inner.starts_with("!--") {
         let end = text.find("-->")?;
-        return Some(Tag { name: "!--", closes: false, is_empty: true, length: end + 3 });
+        return Some(Tag { name: "!--", is_closing: false, is_empty: true, length: end + 3 });
     }
-    let (inner, closes) = inner.strip_prefix('/').map_or((inner, false), |inner| (inner, true));
+    let (inner, is_closing) = inner.strip_prefix('/').map_or((inner, false), |inner| (inner, true));
     let (inner, is_empty) = inner.strip_suffix('/').map_or((inner, false), |inner| (inner, true));
     let end = inner.find(char::is_whitespace).unwrap_or(inner.len());
     let (name, attributes) = inner.split_at(end);
@@ -129,7 +131,7 @@ fn tag(text: &str) -> Option<Tag<'_>> {
     let prefix = PREFIXES.iter().find(|prefix| starts_with(name, prefix));
     let name = prefix.map_or(name, |prefix| &name[prefix.len()..]);
     let is_known = [&BLOCKS[..], &INLINE[..], &HIDDEN[..]].iter().any(|names| is_one_of(name, names));
-    (is_known || prefix.is_some()).then_some(Tag { name, closes, is_empty, length })
+    (is_known || prefix.is_some()).then_some(Tag { name, is_closing, is_empty, length })
 }
 
 fn starts_with(text: &str, prefix: &str) -> bool {
@@ -143,22 +145,22 @@ fn is_one_of(name: &str, names: &[&str]) -> bool {
 fn without_tags(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(place) = rest.find('<') {
-        plain.push_str(&rest[..place]);
-        rest = &rest[place..];
+    while let Some(position) = rest.find('<') {
+        plain.push_str(&rest[..position]);
+        rest = &rest[position..];
         let Some(tag) = tag(rest) else {
             plain.push('<');
             rest = &rest[1..];
             continue;
         };
         rest = &rest[tag.length..];
-        if let Some((raised, after)) = raised(&tag, rest) {
-            plain.push_str(&raised);
+        if let Some((script, after)) = script(&tag, rest) {
+            plain.push_str(&script);
             rest = after;
         } else if is_one_of(tag.name, &BLOCKS) {
             plain.push(' ');
             rest = without_heading(&tag, rest);
-        } else if is_one_of(tag.name, &HIDDEN) && !tag.closes && !tag.is_empty {
+        } else if is_one_of(tag.name, &HIDDEN) && !tag.is_closing && !tag.is_empty {
             rest = after_closing(&tag, rest).unwrap_or(rest);
         }
     }
@@ -166,16 +168,17 @@ fn without_tags(text: &str) -> String {
     plain
 }
 
-/// What is between `<sub>` or `<sup>` and its end, as LaTeX, which is made readable with all the rest; and what follows.
-fn raised<'a>(tag: &Tag<'_>, rest: &'a str) -> Option<(String, &'a str)> {
-    /// Longer ones are no powers or indices, but an end that is missing.
-    const LONGEST: usize = 100;
+/// Converts the content of `<sub>` or `<sup>` to LaTeX, which a later step converts to Unicode. Returns it and the text
+/// after the closing tag.
+fn script<'a>(tag: &Tag<'_>, rest: &'a str) -> Option<(String, &'a str)> {
+    /// Maximum length of the content and the closing tag, in bytes: beyond it, the closing tag is probably missing.
+    const MAX_BYTES: usize = 100;
     let signs = [("sub", '_'), ("inf", '_'), ("sup", '^')];
     let (name, sign) = signs.into_iter().find(|(name, _)| tag.name.eq_ignore_ascii_case(name))?;
-    if tag.closes || tag.is_empty {
+    if tag.is_closing || tag.is_empty {
         return None;
     }
-    let (start, _) = rest.split_at(rest.floor_char_boundary(LONGEST));
+    let (start, _) = rest.split_at(rest.floor_char_boundary(MAX_BYTES));
     let end = start.len() - after_closing(tag, start).filter(|after| after.len() < start.len())?.len();
     let inner = &start[..start[..end].rfind("</")?];
     let is_plain =
@@ -183,27 +186,29 @@ fn raised<'a>(tag: &Tag<'_>, rest: &'a str) -> Option<(String, &'a str)> {
     is_plain.then(|| (format!("${sign}{{{}}}$", without_tags(inner).trim()), &rest[end..]))
 }
 
-/// What follows `<title>Abstract</title>`, where that is what a text goes on with.
+/// Skips the content of a `<title>` that only says "Abstract" or "Summary".
 fn without_heading<'a>(tag: &Tag<'_>, rest: &'a str) -> &'a str {
     let is_heading = |text: &str| is_one_of(text.trim().trim_end_matches([':', '.']), &HEADINGS);
     match rest.find('<') {
-        Some(end) if tag.name.eq_ignore_ascii_case("title") && !tag.closes && is_heading(&rest[..end]) => {
+        Some(end)
+            if tag.name.eq_ignore_ascii_case("title") && !tag.is_closing && is_heading(&rest[..end]) =>
+        {
             &rest[end..]
         }
         _ => rest,
     }
 }
 
-/// What follows the tag that closes this one, if one does.
+/// The text after the tag that closes `opened`; `None` if there is none.
 fn after_closing<'a>(opened: &Tag<'_>, rest: &'a str) -> Option<&'a str> {
-    let mut place = 0;
-    while let Some(next) = rest[place..].find("</") {
-        place += next;
-        match tag(&rest[place..]) {
-            Some(tag) if tag.closes && tag.name.eq_ignore_ascii_case(opened.name) => {
-                return Some(&rest[place + tag.length..]);
+    let mut position = 0;
+    while let Some(next) = rest[position..].find("</") {
+        position += next;
+        match tag(&rest[position..]) {
+            Some(tag) if tag.is_closing && tag.name.eq_ignore_ascii_case(opened.name) => {
+                return Some(&rest[position + tag.length..]);
             }
-            _ => place += 2,
+            _ => position += 2,
         }
     }
     None
@@ -212,9 +217,9 @@ fn after_closing<'a>(opened: &Tag<'_>, rest: &'a str) -> Option<&'a str> {
 fn without_entities(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(place) = rest.find('&') {
-        plain.push_str(&rest[..place]);
-        rest = &rest[place..];
+    while let Some(position) = rest.find('&') {
+        plain.push_str(&rest[..position]);
+        rest = &rest[position..];
         match entity(rest) {
             Some((characters, length)) => {
                 plain.push_str(&characters);
@@ -230,12 +235,12 @@ fn without_entities(text: &str) -> String {
     plain
 }
 
-/// What the entity stands for that a text begins with, and the bytes it takes.
+/// Decodes the entity that a text starts with. Returns its characters, and the entity's length in bytes.
 pub fn entity(text: &str) -> Option<(Cow<'static, str>, usize)> {
-    /// The longest that HTML has is 33 characters.
-    const LONGEST: usize = 40;
+    /// Maximum length of a name, in bytes; HTML's longest has 33.
+    const MAX_NAME_BYTES: usize = 40;
     let inner = text.strip_prefix('&')?;
-    let end = inner.bytes().take(LONGEST).position(|byte| byte == b';')?;
+    let end = inner.bytes().take(MAX_NAME_BYTES).position(|byte| byte == b';')?;
     let name = &inner[..end];
     let length = end + 2;
     let Some(number) = name.strip_prefix('#') else {
@@ -252,8 +257,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markup_becomes_plain_text() {
-        for (written, wanted) in [
+    fn markup_is_converted_to_plain_text() {
+        for (written, expected) in [
             ("Growth of <i>E. coli</i> in H<sub>2</sub>O &amp; salt", "Growth of E. coli in H$_{2}$O & salt"),
             ("V<scp>IS</scp>T<scp>ILES</scp>", "VISTILES"),
             (
@@ -269,13 +274,13 @@ mod tests {
             ("x<sub>1 and <sup><i>th</i></sup>", "x1 and $^{th}$"),
             ("<I>Upper</I> <SUP>3</SUP>H", "Upper $^{3}$H"),
         ] {
-            let plain = crate::paper::collapse_whitespace(&plain(written));
-            assert_eq!(plain, wanted, "{written}");
+            let plain = crate::paper::collapse_whitespace(&plain_text(written));
+            assert_eq!(plain, expected, "{written}");
         }
     }
 
     #[test]
-    fn what_is_no_markup_is_left() {
+    fn text_that_is_not_markup_is_kept() {
         for text in [
             "When is a < b and c > d in graphs?",
             "a<b and c>d",
@@ -290,15 +295,15 @@ mod tests {
             "&#0; &#xD83D;",
             "A -> B <- C <-> D",
         ] {
-            assert_eq!(plain(text), text);
+            assert_eq!(plain_text(text), text);
         }
     }
 
     #[test]
-    fn long_texts_of_nothing_but_openings_take_no_time() {
+    fn many_unclosed_tags_take_linear_time() {
         let started = std::time::Instant::now();
         for piece in ["<", "&", "<i", "<tex-math>", "</", "<a b=\""] {
-            plain(&piece.repeat(100_000 / piece.len()));
+            plain_text(&piece.repeat(100_000 / piece.len()));
         }
         assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
     }

@@ -1,33 +1,33 @@
-//! A text → its sentences.
+//! Splits a text into sentences.
 //!
-//! Its own file because a full stop ends a sentence in one place and a word in another, and all that speaks of an
-//! abstract's sentences must mean the same ones.
+//! All code that works on an abstract's sentences uses this function, so that sentence numbers agree.
 
-/// Ends of words that are no ends of sentences.
-const SHORT_FORMS: [&str; 14] =
+/// Abbreviations: a full stop after one of these does not end a sentence.
+const ABBREVIATIONS: [&str; 14] =
     ["e.g", "i.e", "al", "cf", "vs", "fig", "figs", "eq", "eqs", "sec", "resp", "dr", "approx", "no"];
 
-/// Parts of a text, in order; together they are all of it.
+/// Splits a text into sentences, each with its trailing space. Concatenated, they are the text.
 pub fn split(text: &str) -> Vec<&str> {
     let bytes = text.as_bytes();
     let mut sentences = Vec::new();
     let mut start = 0;
-    for (place, byte) in bytes.iter().enumerate() {
-        // Where no spaces are written, the mark alone ends it.
-        if let Some(end) = text.get(place..place + 3).filter(|mark| ["。", "！", "？"].contains(mark)) {
-            sentences.push(&text[start..place + end.len()]);
-            start = place + end.len();
+    for (position, byte) in bytes.iter().enumerate() {
+        // Chinese and Japanese have no space after the mark.
+        if let Some(end) = text.get(position..position + 3).filter(|mark| ["。", "！", "？"].contains(mark))
+        {
+            sentences.push(&text[start..position + end.len()]);
+            start = position + end.len();
             continue;
         }
-        let is_end = b".?!".contains(byte) && bytes.get(place + 1) == Some(&b' ');
-        if !is_end || (*byte == b'.' && is_short_form(&text[start..place])) {
+        let is_end = b".?!".contains(byte) && bytes.get(position + 1) == Some(&b' ');
+        if !is_end || (*byte == b'.' && ends_with_abbreviation(&text[start..position])) {
             continue;
         }
-        let next = text[place + 2..].chars().next();
+        let next = text[position + 2..].chars().next();
         if next.is_some_and(|next| next.is_uppercase() || next.is_ascii_digit() || "([\"“$".contains(next))
         {
-            sentences.push(&text[start..place + 2]);
-            start = place + 2;
+            sentences.push(&text[start..position + 2]);
+            start = position + 2;
         }
     }
     if start < text.len() {
@@ -36,11 +36,11 @@ pub fn split(text: &str) -> Vec<&str> {
     sentences
 }
 
-/// Whether what stands before a full stop is cut short by it: `e.g`, `et al`, `J`.
-fn is_short_form(before: &str) -> bool {
+/// Whether the text before a full stop ends with an abbreviation: `e.g`, `et al`, `J`.
+fn ends_with_abbreviation(before: &str) -> bool {
     let word = before.rsplit([' ', '(']).next().unwrap_or_default();
     word.chars().count() == 1 && word.chars().all(char::is_uppercase)
-        || SHORT_FORMS.contains(&word.to_lowercase().as_str())
+        || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
 }
 
 #[cfg(test)]
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentences_end_where_readers_end_them() {
+    fn full_stops_of_abbreviations_do_not_end_sentences() {
         let text =
             "We count bees, e.g. in Graz. Smith et al. found 3.5 of them. Is that so? (Yes.) J. Doe agrees";
         assert_eq!(

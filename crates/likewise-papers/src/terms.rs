@@ -1,39 +1,40 @@
-//! A text → its terms: the words that are compared where words are.
+//! Splits a text into the terms of lexical search.
 //!
-//! Its own file because a term must be the same wherever it is met: in the catalog's index of terms, in a question, in a
-//! paper that is scored.
+//! Indexing, queries and scoring all use these functions, so that their terms agree.
 
 use std::collections::HashSet;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// Shortest term, in characters: `3d`, `rl`.
+/// Minimum length of a term, in characters: `3d`, `rl`.
 const MIN_CHARACTERS: usize = 2;
 
-/// Longest, in bytes: what is longer is no word.
+/// Maximum length of a term, in bytes; longer strings are not words.
 const MAX_BYTES: usize = 64;
 
-/// Calls `take` with every term of a text, in order: in lower case, without accents, plurals as what they are plurals
-/// of; words that tell nothing are left out.
-pub fn for_each_term(text: &str, mut take: impl FnMut(&str)) {
+/// Calls `on_term` with every term of a text, in order of occurrence. Terms are in lower case, without accents, and
+/// singular; stop words are skipped.
+pub fn for_each_term(text: &str, mut on_term: impl FnMut(&str)) {
     let mut term = String::new();
-    // By bytes first: going through an abstract's characters takes three times as long.
+    // Splits by bytes first: iterating over an abstract's characters takes three times as long.
     let may_be_in_word = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
     let mut start = 0;
     for run in text.as_bytes().split(|byte| !may_be_in_word(byte)) {
         let words = &text[start..start + run.len()];
         start += run.len() + 1;
         if words.is_ascii() {
-            take_term(words, &mut term, &mut take);
+            emit_terms(words, &mut term, &mut on_term);
         } else {
-            words.split(|letter| !is_in_word(letter)).for_each(|word| take_term(word, &mut term, &mut take));
+            words
+                .split(|letter| !is_in_word(letter))
+                .for_each(|word| emit_terms(word, &mut term, &mut on_term));
         }
     }
 }
 
-/// Calls `take` with the term that a word is, if it is one; `term` is where it is written.
-fn take_term(word: &str, term: &mut String, take: &mut impl FnMut(&str)) {
-    // So long a word is no word, whatever becomes of it.
+/// Calls `on_term` with the terms of a word; `term` is a reused buffer.
+fn emit_terms(word: &str, term: &mut String, on_term: &mut impl FnMut(&str)) {
+    // Normalisation cannot shorten such a word to a valid term.
     if word.is_empty() || word.len() > 4 * MAX_BYTES && !word.contains(is_unspaced) {
         return;
     }
@@ -42,14 +43,14 @@ fn take_term(word: &str, term: &mut String, take: &mut impl FnMut(&str)) {
         term.push_str(word);
         term.make_ascii_lowercase();
     } else {
-        // Lower case first: some capitals become a letter with an accent.
+        // Lower case first: the lower case of some capitals has a combining accent.
         let plain =
             word.chars().flat_map(char::to_lowercase).nfkd().filter(|letter| letter.is_alphanumeric());
-        // Marks that a left out letter stood between are put in order.
+        // Decomposes again, because removing characters may have left combining marks out of canonical order.
         term.extend(plain.flat_map(char::to_lowercase).nfkd());
     }
     if !term.contains(is_unspaced) {
-        return take_word(term, take);
+        return emit_word(term, on_term);
     }
     let letters = std::mem::take(term);
     let mut rest = &*letters;
@@ -57,49 +58,49 @@ fn take_term(word: &str, term: &mut String, take: &mut impl FnMut(&str)) {
         let run;
         (run, rest) = rest.split_at(rest.find(|letter| is_unspaced(letter) != first).unwrap_or(rest.len()));
         if first {
-            take_pairs(run, take);
+            emit_bigrams(run, on_term);
         } else {
             run.clone_into(term);
-            take_word(term, take);
+            emit_word(term, on_term);
         }
     }
 }
 
-/// Calls `take` with a word's term, if it is one.
-fn take_word(term: &mut String, take: &mut impl FnMut(&str)) {
-    if is_small(term) {
+/// Calls `on_term` with a normalised word's stem, unless it is a stop word, too short or too long.
+fn emit_word(term: &mut String, on_term: &mut impl FnMut(&str)) {
+    if is_stop_word(term) {
         return;
     }
     stem(term);
-    if term.len() <= MAX_BYTES && term.chars().nth(MIN_CHARACTERS - 1).is_some() && !is_small(term) {
-        take(term);
+    if term.len() <= MAX_BYTES && term.chars().nth(MIN_CHARACTERS - 1).is_some() && !is_stop_word(term) {
+        on_term(term);
     }
 }
 
 fn is_in_word(letter: char) -> bool {
     match letter {
-        // What only says where a word may be broken, or how its letters join.
+        // Invisible characters within words: soft hyphen, (non-)joiners, word joiner, byte-order mark.
         '\u{ad}' | '\u{200c}' | '\u{200d}' | '\u{2060}' | '\u{feff}' => true,
         _ if letter.is_ascii() => letter.is_ascii_alphanumeric(),
         _ => letter.is_alphanumeric() || is_combining_mark(letter),
     }
 }
 
-/// Chinese characters and Japanese letters: no space says where a word of them ends.
+/// Whether a letter is of Chinese or Japanese, which are written without spaces between words.
 fn is_unspaced(letter: char) -> bool {
     matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}')
 }
 
-/// Calls `take` with each two neighbours of letters between which no word ends that could be seen, as is usual where a
-/// dictionary is too much (Nie & al. 2000, "On the use of words and n-grams for Chinese information retrieval").
-fn take_pairs(letters: &str, take: &mut impl FnMut(&str)) {
+/// Calls `on_term` with each bigram of letters of a language without spaces between words. Bigrams do without a
+/// dictionary (Nie et al. 2000, "On the use of words and n-grams for Chinese information retrieval").
+fn emit_bigrams(letters: &str, on_term: &mut impl FnMut(&str)) {
     let ends = letters.char_indices().map(|(at, letter)| at + letter.len_utf8()).skip(1);
-    letters.char_indices().zip(ends).for_each(|((start, _), end)| take(&letters[start..end]));
+    letters.char_indices().zip(ends).for_each(|((start, _), end)| on_term(&letters[start..end]));
 }
 
-/// Words that tell nothing, in any abstract.
+/// Whether a word is a stop word: one that is frequent in abstracts of every field.
 #[rustfmt::skip]
-fn is_small(word: &str) -> bool {
+fn is_stop_word(word: &str) -> bool {
     matches!(
         word,
         "also" | "an" | "and" | "approach" | "are" | "as" | "at" | "based" | "be" | "been" | "between"
@@ -113,7 +114,7 @@ fn is_small(word: &str) -> bool {
     )
 }
 
-/// The terms of a text, each once.
+/// The distinct terms of a text.
 pub fn terms(text: &str) -> HashSet<String> {
     let mut terms = HashSet::new();
     for_each_term(text, |term| {
@@ -124,7 +125,7 @@ pub fn terms(text: &str) -> HashSet<String> {
     terms
 }
 
-/// Plurals are what they are plurals of.
+/// Reduces an English plural to the singular.
 fn stem(word: &mut String) {
     if word.len() > 4 && word.ends_with("ies") {
         word.truncate(word.len() - 3);
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_are_words_as_they_are_compared() {
+    fn terms_are_normalised_words_without_stop_words() {
         assert_eq!(all("The Bodies of 3D GANs (and a Virus)"), ["body", "3d", "gan", "virus"]);
         assert_eq!(all("Schrödinger's cafe\u{301} ﬁeld, ÉTATS"), ["schrodinger", "cafe", "field", "etat"]);
         assert_eq!(all("naïve-Bayes x_1 R²  — 深度学习"), ["naive", "baye", "r2", "深度", "度学", "学习"]);
@@ -158,9 +159,9 @@ mod tests {
     }
 
     proptest! {
-        /// So terms that are written with spaces between are the same when they are read.
+        /// Hence terms can be stored joined by spaces and split again.
         #[test]
-        fn a_term_has_one_term_itself(text in "\\PC{0,40}") {
+        fn the_only_term_of_a_term_is_itself(text in "\\PC{0,40}") {
             for term in all(&text) {
                 prop_assert!(term.chars().all(char::is_alphanumeric), "{term:?}");
                 prop_assert_eq!(all(&term), [term]);

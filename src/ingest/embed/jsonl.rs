@@ -1,8 +1,6 @@
-//! Vectors as JSON Lines: `id`, `title`, `published`, `embedding`.
-//!
-//! Its own file, like every format.
+//! Writes vectors as JSON Lines with the keys `id`, `title`, `published` and `embedding`.
 
-use super::{Dtype, Layout, Row, append_all};
+use super::{Dtype, EmbeddedPaper, VectorLayout, append_all};
 use crate::error::{Error, Result};
 use serde_json::json;
 use std::fs::File;
@@ -10,10 +8,10 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes a part.
-pub fn write(path: &Path, rows: &[Row], layout: &Layout) -> Result<()> {
+pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Result<()> {
     let file = File::create(path).map_err(Error::io(path))?;
     let mut file = BufWriter::new(file);
-    for Row { paper, vector } in rows {
+    for EmbeddedPaper { paper, vector } in rows {
         let vector: Vec<f32> = match layout.dtype {
             Dtype::F32 => vector.clone(),
             Dtype::F16 => vector.iter().map(|value| half::f16::from_f32(*value).to_f32()).collect(),

@@ -1,8 +1,9 @@
-//! Papers' vectors into a file: offline, in parts, so that a killed run goes on where it was.
+//! Writes papers' vectors to a file, without a data folder, in parts, so that an interrupted run can continue.
 //!
-//! The entries of the dumps are cut into parts by their place, whatever becomes of them. A part that is done is a file,
-//! published by one rename; a run that finds it there passes its entries over. When all are there, they are put
-//! together. A shard takes the papers whose ids fall to it, so the shards of a run are disjoint, whoever makes which.
+//! Each part covers a fixed range of the dumps' entries, including refused ones. A finished part is a file that is
+//! published by one rename; a run that finds it skips its entries. When all parts exist, they are joined. With
+//! shards, each paper belongs to one shard by the hash of its id, so the shards are disjoint and can be made on
+//! different machines.
 
 mod jsonl;
 mod npy;
@@ -18,46 +19,48 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Entries of the dumps in one part, for every shard: a kill costs no more than their encoding.
-const PART_ENTRIES: u64 = 4096;
+/// Number of entries per part and shard: the most that an interrupted run has to encode again.
+const ENTRIES_PER_PART: u64 = 4096;
 
-const RUN: &str = "run.json";
+/// The file that describes the run.
+const RUN_FILE: &str = "run.json";
 
-const LOCK: &str = "lock";
+/// The lock of the process that writes the parts.
+const LOCK_FILE: &str = "lock";
 
-/// A paper and its vector.
-pub struct Row {
+/// A paper with its vector.
+pub struct EmbeddedPaper {
     /// The paper.
     pub paper: Paper,
-    /// Of unit length.
+    /// The vector, of length 1.
     pub vector: Vec<f32>,
 }
 
-/// How a vector's values are written.
+/// The number format of a vector's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
-    /// Four bytes, exactly as they were computed.
+    /// 32-bit floats, as computed.
     F32,
-    /// Two bytes: the nearest number of half precision.
+    /// 16-bit floats: each value is rounded to half precision.
     F16,
 }
 
-/// One of several runs that share the work, counted from 0.
+/// One of several runs that share the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
-    /// Which.
+    /// Number of this shard, from 0.
     pub index: u32,
-    /// Of how many.
+    /// Number of shards.
     pub count: u32,
 }
 
 impl Shard {
-    /// All of the work.
+    /// The only shard of a run that is not shared.
     pub const WHOLE: Shard = Shard { index: 0, count: 1 };
 
-    /// Whether a paper falls to it.
-    pub fn has(self, id: &PaperId) -> bool {
+    /// Whether a paper belongs to this shard.
+    pub fn contains(self, id: &PaperId) -> bool {
         crc32fast::hash(id.as_str().as_bytes()) % self.count == self.index
     }
 }
@@ -65,83 +68,85 @@ impl Shard {
 impl FromStr for Shard {
     type Err = String;
 
-    /// Reads `I/N`, from `0/N` to `N-1/N`.
+    /// Parses `I/N`, from `0/N` to `N-1/N`.
     fn from_str(text: &str) -> std::result::Result<Shard, String> {
-        let wrong = || format!("got {text:?}, wanted I/N with I from 0 to N-1, for example 0/16 to 15/16");
+        let wrong = || {
+            format!("the shard must be I/N with I from 0 to N-1, for example 0/16 to 15/16 (got {text:?})")
+        };
         let (index, count) = text.split_once('/').ok_or_else(wrong)?;
         let (index, count) = index.parse().ok().zip(count.parse().ok()).ok_or_else(wrong)?;
         if index < count { Ok(Shard { index, count }) } else { Err(wrong()) }
     }
 }
 
-/// What a file of vectors is, told by its name's end.
+/// The format of a file of vectors, determined by the file's extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum VectorFormat {
     Parquet,
     Npy,
     Jsonl,
 }
 
-impl Kind {
-    fn of(path: &Path) -> Result<Kind> {
+impl VectorFormat {
+    fn of(path: &Path) -> Result<VectorFormat> {
         match path.extension().and_then(|end| end.to_str()) {
-            Some("parquet") => Ok(Kind::Parquet),
-            Some("npy") => Ok(Kind::Npy),
-            Some("jsonl") => Ok(Kind::Jsonl),
+            Some("parquet") => Ok(VectorFormat::Parquet),
+            Some("npy") => Ok(VectorFormat::Npy),
+            Some("jsonl") => Ok(VectorFormat::Jsonl),
             _ => Err(Error::Invalid(format!(
-                "--out: got {}, wanted a name ending in .parquet, .npy or .jsonl",
+                "--out must end in .parquet, .npy or .jsonl (got {})",
                 path.display()
             ))),
         }
     }
 
-    fn write(self, path: &Path, rows: &[Row], layout: &Layout) -> Result<()> {
+    fn write(self, path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Result<()> {
         match self {
-            Kind::Parquet => parquet::write(path, rows, layout),
-            Kind::Npy => npy::write(path, rows, layout),
-            Kind::Jsonl => jsonl::write(path, rows, layout),
+            VectorFormat::Parquet => parquet::write(path, rows, layout),
+            VectorFormat::Npy => npy::write(path, rows, layout),
+            VectorFormat::Jsonl => jsonl::write(path, rows, layout),
         }
     }
 
-    fn join(self, parts: &[PathBuf], out: &Path, layout: &Layout) -> Result<()> {
+    fn join(self, parts: &[PathBuf], out: &Path, layout: &VectorLayout) -> Result<()> {
         match self {
-            Kind::Parquet => parquet::join(parts, out, layout),
-            Kind::Npy => npy::join(parts, out, layout),
-            Kind::Jsonl => jsonl::join(parts, out),
+            VectorFormat::Parquet => parquet::join(parts, out, layout),
+            VectorFormat::Npy => npy::join(parts, out, layout),
+            VectorFormat::Jsonl => jsonl::join(parts, out),
         }
     }
 }
 
-/// What all of a file's vectors have in common.
+/// The properties that all vectors of a file share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Layout {
-    /// Of the space.
+pub struct VectorLayout {
+    /// The fingerprint of the model and its options.
     pub fingerprint: String,
-    /// Values a vector.
+    /// Number of values per vector.
     pub dimension: usize,
-    /// How they are written.
+    /// Number format of the values.
     pub dtype: Dtype,
 }
 
-/// What must be the same for a run to go on where another one was.
+/// Describes a run. An interrupted run can be continued only by one with the same description.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Run {
-    /// What is written.
-    pub layout: Layout,
-    /// Of what.
+pub struct EmbedRun {
+    /// Properties of the vectors.
+    pub layout: VectorLayout,
+    /// Which papers are encoded.
     pub shard: Shard,
-    /// How the dumps are read.
+    /// The options by which the dumps are read.
     pub options: String,
-    /// The dumps, and their sizes and times.
+    /// The dumps, with their sizes and modification times.
     pub dumps: Vec<String>,
 }
 
-impl Run {
-    /// What is another's in this one: the first such thing.
-    fn differs_from(&self, other: &Run) -> Option<(String, String)> {
-        let list = |run: &Run| {
-            let Run { layout, shard, options, dumps } = run;
-            let Layout { fingerprint, dtype, .. } = layout;
+impl EmbedRun {
+    /// The first difference between two descriptions: the values of `self` and of `other`. `None` if they are equal.
+    fn first_difference(&self, other: &EmbedRun) -> Option<(String, String)> {
+        let list = |run: &EmbedRun| {
+            let EmbedRun { layout, shard, options, dumps } = run;
+            let VectorLayout { fingerprint, dtype, .. } = layout;
             let all = [
                 format!("fingerprint {fingerprint}"),
                 format!("{dtype:?}"),
@@ -151,43 +156,45 @@ impl Run {
         };
         let (one, other) = (list(self), list(other));
         let nothing = || "nothing".to_string();
-        let place = (0..one.len().max(other.len())).find(|place| one.get(*place) != other.get(*place))?;
-        let at = |list: &[String]| list.get(place).cloned().unwrap_or_else(nothing);
+        let index = (0..one.len().max(other.len())).find(|index| one.get(*index) != other.get(*index))?;
+        let at = |list: &[String]| list.get(index).cloned().unwrap_or_else(nothing);
         Some((at(&one), at(&other)))
     }
 }
 
-/// A file of vectors that is being made.
-pub struct Job {
+/// Writes a file of vectors.
+pub struct EmbedJob {
     out: PathBuf,
     folder: PathBuf,
-    kind: Kind,
-    run: Run,
-    /// Parts that are there.
+    format: VectorFormat,
+    run: EmbedRun,
+    /// Number of parts that exist.
     done: u64,
     _lock: WriteLock,
 }
 
-impl Job {
-    /// Begins a run, or goes on with the same one that was interrupted.
+impl EmbedJob {
+    /// Starts a run, or continues an interrupted one with the same description.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the file's name tells no format; [`Error::Data`] if another run left its parts there.
-    pub fn open(out: &Path, run: Run) -> Result<Job> {
-        let kind = Kind::of(out)?;
+    /// Returns [`Error::Invalid`] if the file's extension is not of a known format or `out` is a folder. Returns
+    /// [`Error::Data`] if the folder of parts is in use, or has files of another run or of an unknown one.
+    pub fn open(out: &Path, run: EmbedRun) -> Result<EmbedJob> {
+        let format = VectorFormat::of(out)?;
         let out = sharded(out, run.shard);
         if out.is_dir() {
             return Err(Error::Invalid(format!(
-                "--out: got the folder {}, wanted a file's name",
+                "--out must be a file's name (got the folder {})",
                 out.display()
             )));
         }
-        let folder = with_end(&out, ".parts");
+        let folder = with_suffix(&out, ".parts");
         disk::create_folder(&folder)?;
-        let lock = WriteLock::take(&folder.join(LOCK))?;
-        let path = folder.join(RUN);
-        let describe =
-            |run: &Run| serde_json::to_vec_pretty(run).map_err(|error| Error::Invalid(error.to_string()));
+        let lock = WriteLock::take(&folder.join(LOCK_FILE))?;
+        let path = folder.join(RUN_FILE);
+        let describe = |run: &EmbedRun| {
+            serde_json::to_vec_pretty(run).map_err(|error| Error::Invalid(error.to_string()))
+        };
         match std::fs::read(&path) {
             Ok(bytes) => check(&path, &bytes, &run)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -196,45 +203,45 @@ impl Job {
             }
             Err(error) => return Err(Error::io(&path)(error)),
         }
-        let mut job = Job { out, folder, kind, run, done: 0, _lock: lock };
+        let mut job = EmbedJob { out, folder, format, run, done: 0, _lock: lock };
         while job.part(job.done).exists() {
             job.done += 1;
         }
         Ok(job)
     }
 
-    /// Where the vectors will be.
+    /// The path of the finished file.
     pub fn out(&self) -> &Path {
         &self.out
     }
 
-    /// Where its parts are.
+    /// The path of the folder of parts.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Entries in one part.
-    pub fn part_entries(&self) -> u64 {
-        PART_ENTRIES * u64::from(self.run.shard.count)
+    /// Number of the dumps' entries, of all shards, that one part covers.
+    pub fn entries_per_part(&self) -> u64 {
+        ENTRIES_PER_PART * u64::from(self.run.shard.count)
     }
 
-    /// Entries that need not be looked at: their parts are there.
+    /// Number of entries that can be skipped, because their parts exist.
     pub fn entries_done(&self) -> u64 {
-        self.done * self.part_entries()
+        self.done * self.entries_per_part()
     }
 
-    /// Whether a paper is this run's.
-    pub fn has(&self, id: &PaperId) -> bool {
-        self.run.shard.has(id)
+    /// Whether a paper belongs to this run's shard.
+    pub fn contains(&self, id: &PaperId) -> bool {
+        self.run.shard.contains(id)
     }
 
-    /// Publishes the next part: the rows of all its entries.
-    pub fn publish(&mut self, rows: &[Row]) -> Result<()> {
+    /// Writes and publishes the next part, given the papers of all its entries.
+    pub fn publish(&mut self, rows: &[EmbeddedPaper]) -> Result<()> {
         let part = self.part(self.done);
-        let partial = with_end(&part, ".partial");
-        self.kind.write(&partial, rows, &self.run.layout)?;
-        if self.kind == Kind::Npy {
-            // Ids first: a part is there when its vectors are.
+        let partial = with_suffix(&part, ".partial");
+        self.format.write(&partial, rows, &self.run.layout)?;
+        if self.format == VectorFormat::Npy {
+            // Ids first: a part exists once its vectors do.
             disk::publish(&npy::ids(&partial), &npy::ids(&part))?;
         }
         disk::publish(&partial, &part)?;
@@ -242,17 +249,17 @@ impl Job {
         Ok(())
     }
 
-    /// Puts the parts together, and publishes the file.
+    /// Joins the parts, publishes the file, and removes the parts.
     pub fn finish(self) -> Result<()> {
         let parts: Vec<PathBuf> = (0..self.done).map(|part| self.part(part)).collect();
-        let partial = with_end(&self.out, ".partial");
-        self.kind.join(&parts, &partial, &self.run.layout)?;
-        if self.kind == Kind::Npy {
+        let partial = with_suffix(&self.out, ".partial");
+        self.format.join(&parts, &partial, &self.run.layout)?;
+        if self.format == VectorFormat::Npy {
             disk::publish(&npy::ids(&partial), &npy::ids(&self.out))?;
         }
         disk::publish(&partial, &self.out)?;
-        // Under another name first: killed meanwhile, it would leave parts of which nobody knows what they are of.
-        let gone = with_end(&self.folder, ".gone");
+        // Renamed first: an interrupted removal could otherwise leave parts without the file that describes them.
+        let gone = with_suffix(&self.folder, ".gone");
         if gone.exists() {
             disk::remove(&gone)?;
         }
@@ -265,39 +272,41 @@ impl Job {
     }
 }
 
-fn check(path: &Path, bytes: &[u8], run: &Run) -> Result<()> {
+/// Checks that an interrupted run, described by the content of the file at `path`, has the same description as this
+/// one.
+fn check(path: &Path, bytes: &[u8], run: &EmbedRun) -> Result<()> {
     let folder = path.parent().unwrap_or(path).display();
-    let undo =
-        "give that run's options to go on with it, delete the folder to begin anew, or give another --out";
-    let there: Run = serde_json::from_slice(bytes)
-        .map_err(|error| Error::Data(format!("{}: {error}; {undo}", path.display())))?;
-    match there.differs_from(run) {
-        Some((got, wanted)) => {
-            Err(Error::Data(format!("{folder}: got parts of another run ({got}), wanted {wanted}; {undo}")))
-        }
+    let remedy =
+        "give that run's options to continue it, delete the folder to start again, or give another --out";
+    let interrupted: EmbedRun = serde_json::from_slice(bytes)
+        .map_err(|error| Error::Data(format!("{}: {error}; {remedy}", path.display())))?;
+    match interrupted.first_difference(run) {
+        Some((theirs, ours)) => Err(Error::Data(format!(
+            "{folder}: has parts of another run, with {theirs} (this run: {ours}); {remedy}"
+        ))),
         None => Ok(()),
     }
 }
 
-/// The lock's file, and that of those who wait for it.
+/// Whether a file is the lock, or the file of the processes that wait for it.
 fn is_of_lock(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| name.split('.').next() == Some(LOCK))
+    name.to_str().is_some_and(|name| name.split('.').next() == Some(LOCK_FILE))
 }
 
-/// Refuses a folder with files that no run is known to have written.
+/// Checks that a folder of parts without a description of its run has no other files.
 fn check_is_new(folder: &Path) -> Result<()> {
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
     match entries.filter_map(std::result::Result::ok).find(|entry| !is_of_lock(&entry.file_name())) {
         None => Ok(()),
         Some(other) => Err(Error::Data(format!(
-            "{}: nobody knows what it is of, since {} is not here; move the folder away, or give another --out",
+            "{}: unknown file, because the folder has no {}; move the folder away, or give another --out",
             other.path().display(),
-            RUN
+            RUN_FILE
         ))),
     }
 }
 
-/// `vectors.parquet` as `vectors-00003-of-00016.parquet`.
+/// The file of a shard: `vectors-00003-of-00016.parquet` for `vectors.parquet`.
 fn sharded(out: &Path, shard: Shard) -> PathBuf {
     if shard == Shard::WHOLE {
         return out.into();
@@ -307,13 +316,13 @@ fn sharded(out: &Path, shard: Shard) -> PathBuf {
     out.with_file_name(format!("{stem}-{:05}-of-{:05}.{end}", shard.index, shard.count))
 }
 
-fn with_end(path: &Path, end: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(end);
+    name.push(suffix);
     name.into()
 }
 
-/// Appends files to one that is open.
+/// Appends the content of files to an open file.
 fn append_all(parts: &[PathBuf], out: &mut File, path: &Path) -> Result<()> {
     for part in parts {
         let mut file = File::open(part).map_err(Error::io(part))?;
@@ -326,53 +335,53 @@ fn append_all(parts: &[PathBuf], out: &mut File, path: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn run(dtype: Dtype, shard: Shard) -> Run {
-        let layout = Layout { fingerprint: "f".into(), dimension: 2, dtype };
-        Run { layout, shard, options: "none".into(), dumps: vec!["d".into()] }
+    fn run(dtype: Dtype, shard: Shard) -> EmbedRun {
+        let layout = VectorLayout { fingerprint: "f".into(), dimension: 2, dtype };
+        EmbedRun { layout, shard, options: "none".into(), dumps: vec!["d".into()] }
     }
 
-    fn row(id: &str, vector: [f32; 2]) -> Row {
+    fn row(id: &str, vector: [f32; 2]) -> EmbeddedPaper {
         let paper = Paper { id: PaperId::parse(id).unwrap(), title: "T".into(), ..Paper::default() };
-        Row { paper, vector: vector.to_vec() }
+        EmbeddedPaper { paper, vector: vector.to_vec() }
     }
 
     #[test]
-    fn an_interrupted_run_goes_on_and_another_one_is_refused() {
+    fn an_interrupted_run_is_continued_only_by_the_same_run() {
         for end in ["npy", "jsonl", "parquet"] {
             let folder = tempfile::tempdir().unwrap();
             let (out, whole) =
                 (folder.path().join(format!("v.{end}")), folder.path().join(format!("w.{end}")));
-            let mut job = Job::open(&out, run(Dtype::F32, Shard::WHOLE)).unwrap();
+            let mut job = EmbedJob::open(&out, run(Dtype::F32, Shard::WHOLE)).unwrap();
             job.publish(&[row("a", [1.0, 0.0])]).unwrap();
             drop(job);
-            let wrong = Job::open(&out, run(Dtype::F16, Shard::WHOLE)).err().unwrap().to_string();
+            let wrong = EmbedJob::open(&out, run(Dtype::F16, Shard::WHOLE)).err().unwrap().to_string();
             assert!(
                 wrong.contains("F32") && wrong.contains("F16") && wrong.contains("delete the folder"),
                 "{wrong}"
             );
-            let mut job = Job::open(&out, run(Dtype::F32, Shard::WHOLE)).unwrap();
-            assert_eq!(job.entries_done(), PART_ENTRIES);
+            let mut job = EmbedJob::open(&out, run(Dtype::F32, Shard::WHOLE)).unwrap();
+            assert_eq!(job.entries_done(), ENTRIES_PER_PART);
             job.publish(&[]).unwrap();
             job.publish(&[row("b", [0.0, 1.0])]).unwrap();
-            assert!(!out.exists(), "nobody takes half a file for a whole one");
+            assert!(!out.exists(), "the file appears only when it is complete");
             job.finish().unwrap();
-            assert!(!with_end(&out, ".parts").exists());
-            let mut job = Job::open(&whole, run(Dtype::F32, Shard::WHOLE)).unwrap();
+            assert!(!with_suffix(&out, ".parts").exists());
+            let mut job = EmbedJob::open(&whole, run(Dtype::F32, Shard::WHOLE)).unwrap();
             job.publish(&[row("a", [1.0, 0.0])]).unwrap();
             job.publish(&[]).unwrap();
             job.publish(&[row("b", [0.0, 1.0])]).unwrap();
             job.finish().unwrap();
             assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&whole).unwrap(), "{end}");
         }
-        assert!(Job::open(Path::new("v.csv"), run(Dtype::F32, Shard::WHOLE)).is_err());
+        assert!(EmbedJob::open(Path::new("v.csv"), run(Dtype::F32, Shard::WHOLE)).is_err());
     }
 
     #[test]
-    fn shards_are_disjoint_and_named() {
+    fn shards_are_disjoint_and_have_their_own_files() {
         let shards: Vec<Shard> = (0..3).map(|index| format!("{index}/3").parse().unwrap()).collect();
         for number in 0..100 {
             let id = PaperId::parse(&format!("p{number}")).unwrap();
-            assert_eq!(shards.iter().filter(|shard| shard.has(&id)).count(), 1);
+            assert_eq!(shards.iter().filter(|shard| shard.contains(&id)).count(), 1);
         }
         for wrong in ["3/3", "1", "-1/3", "0/0", "a/b"] {
             assert!(wrong.parse::<Shard>().unwrap_err().contains("0/16"), "{wrong}");

@@ -1,20 +1,20 @@
-//! Vectors as a NumPy array, one row a paper, and their ids beside it, one a line.
+//! Writes vectors as a NumPy array with one row per paper, and the papers' ids in a second file, one per line.
 //!
-//! Its own file because a part has no header: how many rows there are is known when the parts are joined.
+//! A part has no header, because the number of rows is known only when the parts are joined.
 
-use super::{Dtype, Layout, Row, append_all};
+use super::{Dtype, EmbeddedPaper, VectorLayout, append_all};
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Bytes before the first value of a .npy file; a multiple of 64, as the format asks.
+/// Size of the header of a .npy file, in bytes; the format requires a multiple of 64.
 const HEADER_BYTES: usize = 128;
 
-/// The file of the ids that belong to a file of vectors.
+/// The path of the file of ids for a file of vectors.
 pub fn ids(path: &Path) -> PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    // `v.npy` has `v.ids`, and while it is written `v.npy.partial` has `v.ids.partial`.
+    // `v.ids` for `v.npy`, and `v.ids.partial` for the unfinished `v.npy.partial`.
     match name.split_once(".npy") {
         Some((stem, rest)) => path.with_file_name(format!("{stem}.ids{rest}")),
         None => path.with_file_name(format!("{name}.ids")),
@@ -22,7 +22,7 @@ pub fn ids(path: &Path) -> PathBuf {
 }
 
 /// Writes a part.
-pub fn write(path: &Path, rows: &[Row], layout: &Layout) -> Result<()> {
+pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Result<()> {
     let mut bytes = Vec::new();
     for value in rows.iter().flat_map(|row| &row.vector) {
         match layout.dtype {
@@ -36,7 +36,7 @@ pub fn write(path: &Path, rows: &[Row], layout: &Layout) -> Result<()> {
 }
 
 /// Joins parts.
-pub fn join(parts: &[PathBuf], out: &Path, layout: &Layout) -> Result<()> {
+pub fn join(parts: &[PathBuf], out: &Path, layout: &VectorLayout) -> Result<()> {
     let width = layout.dimension * if layout.dtype == Dtype::F32 { 4 } else { 2 };
     let mut bytes = 0;
     for part in parts {
@@ -50,8 +50,8 @@ pub fn join(parts: &[PathBuf], out: &Path, layout: &Layout) -> Result<()> {
     append_all(&parts.iter().map(|part| ids(part)).collect::<Vec<_>>(), &mut file, &path)
 }
 
-/// The header of a .npy file of little-endian values, version 1.0 of the format.
-fn header(rows: u64, layout: &Layout) -> Vec<u8> {
+/// The header of a .npy file, version 1.0, for a matrix of little-endian values.
+fn header(rows: u64, layout: &VectorLayout) -> Vec<u8> {
     let kind = if layout.dtype == Dtype::F32 { "<f4" } else { "<f2" };
     let shape =
         format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({rows}, {}), }}", layout.dimension);
@@ -67,9 +67,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_header_has_its_length_whatever_the_shape() {
+    fn the_header_has_a_fixed_size_for_any_shape() {
         for rows in [0, 1, u64::MAX] {
-            let layout = Layout { fingerprint: String::new(), dimension: 384, dtype: Dtype::F16 };
+            let layout = VectorLayout { fingerprint: String::new(), dimension: 384, dtype: Dtype::F16 };
             let header = header(rows, &layout);
             assert_eq!(header.len(), HEADER_BYTES);
             assert!(header.ends_with(b"\n"));
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_stand_beside_their_vectors() {
+    fn ids_are_in_a_file_next_to_their_vectors() {
         assert_eq!(ids(Path::new("d/v.npy.partial")), Path::new("d/v.ids.partial"));
         assert_eq!(ids(Path::new("d/v.npy")), Path::new("d/v.ids"));
         assert_eq!(ids(Path::new("part-000001")), Path::new("part-000001.ids"));

@@ -1,8 +1,8 @@
-//! Vectors as Parquet, with the papers they are of: what `likewise ingest` takes back without encoding.
+//! Writes vectors and their papers as Parquet, which `likewise ingest` reads without encoding the papers again.
 //!
-//! Its own file because a part is a row group: parts are joined by copying them, byte for byte.
+//! Each part is a row group; parts are joined by copying row groups byte for byte.
 
-use super::{Dtype, Layout, Row};
+use super::{Dtype, EmbeddedPaper, VectorLayout};
 use crate::error::{Error, Result};
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::basic::{Compression, ZstdLevel};
@@ -20,13 +20,13 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 use likewise_papers::Paper;
-use likewise_papers::dump::{EMBEDDING, FINGERPRINT, PAPER_COLUMNS};
+use likewise_papers::dump::{EMBEDDING_COLUMN, FINGERPRINT_KEY, PAPER_COLUMNS};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Writes a part.
-pub fn write(path: &Path, rows: &[Row], layout: &Layout) -> Result<()> {
+pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Result<()> {
     let cannot = |error: ParquetError| Error::Data(format!("{}: {error}", path.display()));
     let batch = batch(rows, layout).map_err(|error| cannot(ParquetError::General(error)))?;
     let file = File::create(path).map_err(Error::io(path))?;
@@ -35,20 +35,20 @@ pub fn write(path: &Path, rows: &[Row], layout: &Layout) -> Result<()> {
     writer.close().map(drop).map_err(cannot)
 }
 
-fn properties(layout: &Layout) -> WriterProperties {
-    let values = ColumnPath::new(vec![EMBEDDING.into(), "list".into(), "element".into()]);
+fn properties(layout: &VectorLayout) -> WriterProperties {
+    let values = ColumnPath::new(vec![EMBEDDING_COLUMN.into(), "list".into(), "element".into()]);
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_created_by(concat!("likewise ", env!("CARGO_PKG_VERSION")).into())
-        .set_key_value_metadata(Some(vec![KeyValue::new(FINGERPRINT.into(), layout.fingerprint.clone())]))
-        // No two values are the same, and none is asked for by its size.
+        .set_key_value_metadata(Some(vec![KeyValue::new(FINGERPRINT_KEY.into(), layout.fingerprint.clone())]))
+        // A dictionary and statistics are useless for the values of vectors.
         .set_column_dictionary_enabled(values.clone(), false)
         .set_column_statistics_enabled(values, EnabledStatistics::None)
         .build()
 }
 
-fn batch(rows: &[Row], layout: &Layout) -> std::result::Result<RecordBatch, String> {
-    let wrong = |error: arrow_schema::ArrowError| error.to_string();
+fn batch(rows: &[EmbeddedPaper], layout: &VectorLayout) -> std::result::Result<RecordBatch, String> {
+    let message = |error: arrow_schema::ArrowError| error.to_string();
     let values = rows.iter().flat_map(|row| row.vector.iter().copied());
     let (kind, values): (DataType, ArrayRef) = match layout.dtype {
         Dtype::F32 => (DataType::Float32, Arc::new(Float32Array::from_iter_values(values))),
@@ -57,21 +57,22 @@ fn batch(rows: &[Row], layout: &Layout) -> std::result::Result<RecordBatch, Stri
         }
     };
     let item = Arc::new(Field::new("element", kind, false));
-    let vectors = FixedSizeListArray::try_new(item, layout.dimension as i32, values, None).map_err(wrong)?;
+    let vectors =
+        FixedSizeListArray::try_new(item, layout.dimension as i32, values, None).map_err(message)?;
     let mut columns: Vec<(&str, ArrayRef)> =
         PAPER_COLUMNS.iter().map(|name| (*name, column(name, rows))).collect();
-    // The first that people look at come first.
-    columns.insert(3, (EMBEDDING, Arc::new(vectors)));
+    // After id, title and date, so that the columns of most interest come first.
+    columns.insert(3, (EMBEDDING_COLUMN, Arc::new(vectors)));
     let field = |(name, column): &(&str, ArrayRef)| {
-        let is_optional = !["id", "title", EMBEDDING].contains(name);
+        let is_optional = !["id", "title", EMBEDDING_COLUMN].contains(name);
         Field::new(*name, arrow_array::Array::data_type(column).clone(), is_optional)
     };
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
     RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())
-        .map_err(wrong)
+        .map_err(message)
 }
 
-fn column(name: &str, rows: &[Row]) -> ArrayRef {
+fn column(name: &str, rows: &[EmbeddedPaper]) -> ArrayRef {
     let texts = |of: fn(&Paper) -> Option<&str>| -> ArrayRef {
         Arc::new(rows.iter().map(|row| of(&row.paper)).collect::<StringArray>())
     };
@@ -94,21 +95,21 @@ fn column(name: &str, rows: &[Row]) -> ArrayRef {
         "venue" => texts(|paper| paper.venue.as_deref()),
         "source" => texts(|paper| paper.source.as_deref()),
         "url" => texts(|paper| paper.url.as_deref()),
-        "also" => lists(|paper| paper.also.iter().map(|id| id.as_str()).collect()),
+        "alternate_ids" => lists(|paper| paper.alternate_ids.iter().map(|id| id.as_str()).collect()),
         _ => Arc::new(rows.iter().map(|row| Some(row.paper.withdrawn)).collect::<BooleanArray>()),
     }
 }
 
-/// Joins parts: their row groups, one after the other, as they are.
-pub fn join(parts: &[PathBuf], out: &Path, layout: &Layout) -> Result<()> {
+/// Joins parts by concatenating their row groups.
+pub fn join(parts: &[PathBuf], out: &Path, layout: &VectorLayout) -> Result<()> {
     let cannot = |path: &Path| {
         let path = path.display().to_string();
         move |error: ParquetError| {
-            Error::Data(format!("{path}: {error}; delete the folder of parts and begin anew"))
+            Error::Data(format!("{path}: {error}; delete the folder of parts and start again"))
         }
     };
     let file = File::create(out).map_err(Error::io(out))?;
-    // Without a paper there is still a file that says what would be in it.
+    // Even without papers, the file has the schema and the fingerprint.
     let empty = out.with_extension("empty");
     write(&empty, &[], layout)?;
     let first = parts.first().unwrap_or(&empty);

@@ -1,60 +1,69 @@
-//! What a collection keeps of a paper: a row, as plain data.
+//! The rows of a collection, as plain data.
 //!
-//! Its own file because two sides must agree on it: whoever makes rows of papers, and whoever brings them to the engine.
+//! Shared by the code that makes rows from papers and the code that sends them to the engine.
 
-/// What filters, folding and answers need of a paper, in the fields of a collection.
+/// A row: one paper, with the columns that filters and deduplication need.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Row {
-    /// What the paper is called: the key.
+pub struct PaperRow {
+    /// Id of the paper: the primary key.
     pub id: String,
     /// Its vector, of length 1.
     pub vector: Vec<f32>,
-    /// The hash of the text that the vector is of, in hexadecimal digits.
+    /// Hash of the text that the vector encodes, in hexadecimal digits.
     pub text: String,
-    /// The paper and its records, of at most [`super::MAX_BYTES`].
+    /// The paper and its records, at most [`super::MAX_DOCUMENT_BYTES`].
     pub document: String,
-    /// Its other ids.
-    pub also: Vec<String>,
-    /// What else it is found by; see [`crate::store::catalog::marks`].
-    pub marks: Vec<i64>,
-    /// First and last day that it may be of, as `yyyymmdd`; 0, if that is not known.
-    pub days: (i32, i32),
-    /// When it came: later ones have larger numbers.
+    /// Its alternate ids; column `also`.
+    pub alternate_ids: Vec<String>,
+    /// Keys for deduplication, see [`crate::store::catalog::blocking_keys`]; column `marks`.
+    pub blocking_keys: Vec<i64>,
+    /// The days between which it was published; columns `first` and `last`.
+    pub days: DayRange,
+    /// Grows with the time at which the paper was added.
     pub number: i64,
-    /// Its categories, in lower case, and what they are a part of: `cs.lg` is in `cs`.
+    /// Its categories in lower case, each with those that contain it: `cs.lg` and `cs`.
     pub categories: Vec<String>,
-    /// Its conferences or journals, in lower case.
+    /// Its conferences and journals, in lower case.
     pub venues: Vec<String>,
-    /// The dumps it is from, in lower case.
+    /// The sources of its records, in lower case.
     pub sources: Vec<String>,
-    /// The words of its authors' names; of more than 4,096, the first, as of every list.
+    /// The words of its authors' names. As of every list, only the first 4,096 are stored.
     pub names: Vec<String>,
-    /// Two words of one name that stand together, sorted; see [`crate::store::catalog::Words::pairs`].
+    /// Pairs of words of a name, see [`crate::store::catalog::AuthorName::word_pairs`].
     pub pairs: Vec<String>,
-    /// Whether it was taken back.
+    /// Whether the paper is withdrawn.
     pub withdrawn: bool,
 }
 
-/// A row without its vector, and without what it is only found by.
+/// The days between which a paper was published, as `yyyymmdd`; both 0 if its date is unknown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DayRange {
+    /// The first possible day.
+    pub first: i32,
+    /// The last possible day.
+    pub last: i32,
+}
+
+/// A row without its vector and without the columns that only filters use.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stored {
-    /// See [`Row::id`].
+pub struct StoredRow {
+    /// See [`PaperRow::id`].
     pub id: String,
-    /// See [`Row::text`].
+    /// See [`PaperRow::text`].
     pub text: String,
-    /// See [`Row::document`].
+    /// See [`PaperRow::document`].
     pub document: String,
-    /// See [`Row::number`].
+    /// See [`PaperRow::number`].
     pub number: i64,
 }
 
-/// Where a row is among all by date.
+/// A row's id with the values that it is sorted by; the newest row has the largest key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    /// See [`Row::days`].
-    pub days: (i32, i32),
-    /// See [`Row::number`].
+pub struct RowKey {
+    /// See [`PaperRow::days`].
+    pub days: DayRange,
+    /// See [`PaperRow::number`].
     pub number: i64,
-    /// See [`Row::id`].
+    /// See [`PaperRow::id`].
     pub id: String,
 }

@@ -1,6 +1,6 @@
-//! Where a collection is, and how it is made and asked: all that an address says.
+//! The address of a collection: its location, and options for creating and querying it.
 //!
-//! Its own file because it is what people write, and knows nothing of the engine's own words.
+//! Independent of the SDK's types.
 
 use crate::error::{Error, Result};
 use percent_encoding::percent_decode_str;
@@ -12,53 +12,53 @@ use url::Url;
 /// The scheme of an address.
 const SCHEME: &str = "milvus";
 
-/// Where an engine listens, if nobody says.
-const PORT: u16 = 19530;
+/// The default port of Milvus.
+const DEFAULT_PORT: u16 = 19530;
 
-/// What an address looks like.
-const WANTED: &str = "wanted milvus://HOST:PORT/COLLECTION";
+/// The form of an address.
+const ADDRESS_FORMAT: &str = "milvus://HOST:PORT/COLLECTION";
 
-/// How the engine finds near vectors.
+/// The kind of the vector index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum IndexKind {
     /// A graph in memory.
     Hnsw,
     /// A graph on disk.
     DiskAnn,
-    /// Lists of vectors of a bit a dimension, in memory.
+    /// Inverted lists in memory, of vectors with one bit per dimension.
     IvfRabitq,
 }
 
-/// How much of what was written a question must see.
+/// Which writes a query must see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consistency {
-    /// All of it.
+    /// All writes.
     Strong,
-    /// What this process wrote, and of the rest all but the last seconds.
+    /// All writes of this process, and those of others except in the last seconds.
     Session,
-    /// All but the last seconds.
+    /// All writes except those in the last seconds.
     Bounded,
-    /// Something.
+    /// No guarantee.
     Eventually,
 }
 
-/// A value that has one of a few names.
-trait Named: Sized + Copy + 'static {
+/// An option with a fixed set of values.
+trait NamedValue: Sized + Copy + 'static {
     const ALL: &'static [(&'static str, Self)];
 
     fn named(option: &str, name: &str) -> Result<Self> {
         let found = Self::ALL.iter().find(|(known, _)| *known == name);
         let names = || Self::ALL.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ");
-        found.map(|(_, value)| *value).ok_or_else(|| wrong(option, name, &format!("one of {}", names())))
+        found.map(|(_, value)| *value).ok_or_else(|| wrong(option, &format!("one of {}", names()), name))
     }
 }
 
-impl Named for Kind {
-    const ALL: &'static [(&'static str, Kind)] =
-        &[("hnsw", Kind::Hnsw), ("diskann", Kind::DiskAnn), ("ivf_rabitq", Kind::IvfRabitq)];
+impl NamedValue for IndexKind {
+    const ALL: &'static [(&'static str, IndexKind)] =
+        &[("hnsw", IndexKind::Hnsw), ("diskann", IndexKind::DiskAnn), ("ivf_rabitq", IndexKind::IvfRabitq)];
 }
 
-impl Named for Consistency {
+impl NamedValue for Consistency {
     const ALL: &'static [(&'static str, Consistency)] = &[
         ("strong", Consistency::Strong),
         ("session", Consistency::Session),
@@ -67,53 +67,54 @@ impl Named for Consistency {
     ];
 }
 
-impl Named for bool {
+impl NamedValue for bool {
     const ALL: &'static [(&'static str, bool)] = &[("true", true), ("false", false)];
 }
 
-/// A collection: where it is, how it is made if it is not there, and how it is asked.
+/// The location of a collection, and options for creating and querying it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Host and port.
     pub host: String,
-    /// Its name.
+    /// Name of the collection.
     pub collection: String,
-    /// Its database; the engine's own default, if it is empty.
+    /// Name of the database; empty for the engine's default.
     pub database: String,
-    /// A user's name and password, or an API key.
+    /// User name and password, or API key.
     pub login: Login,
-    /// Whether the way there is encrypted.
+    /// Whether to connect with TLS.
     pub tls: bool,
-    /// The certificate of whoever signed the engine's, in PEM; those of the system, if there is none.
+    /// Path of the CA certificate in PEM that signed the engine's; `None`: the system's certificates.
     pub ca: Option<PathBuf>,
-    /// Parts that writes go to side by side, 1 to 16; set when the collection is made.
+    /// Number of shards, 1 to 16; used when the collection is created.
     pub shards: i32,
-    /// Copies in memory; set when the collection is loaded first.
+    /// Number of copies in memory, 1 to 64; used when the collection is first loaded.
     pub replicas: i32,
-    /// How near vectors are found; set when the collection is made.
-    pub kind: Kind,
-    /// Links of a vector in a graph, 4 to 64; set when the collection is made.
+    /// Kind of the vector index; used when the collection is created.
+    pub kind: IndexKind,
+    /// Links of each node in an HNSW graph, 4 to 64; used when the collection is created.
     pub m: usize,
-    /// Candidates while a graph is built; set when the collection is made.
+    /// Candidates while an HNSW graph is built, 8 to 4,096; used when the collection is created.
     pub ef_construction: usize,
-    /// Candidates of a search, at least as many as hits are wanted: ef of HNSW, search_list of DiskANN; of IVF, the lists.
+    /// Candidates of a search, 1 to 32,768: `ef` of HNSW, `search_list` of DiskANN, `nprobe` of IVF. At least 1.5 times
+    /// as many as hits are always examined.
     pub ef: usize,
-    /// What a question must see.
+    /// Which writes a query must see.
     pub consistency: Consistency,
 }
 
-/// Who asks.
+/// The credentials for a connection.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Login {
-    /// Nobody in particular.
+    /// None.
     None,
-    /// Somebody with a password.
+    /// A user name and a password.
     User(String, String),
-    /// Somebody with a key.
+    /// An API key.
     Token(String),
 }
 
-/// Without secrets: this is what logs and pages show.
+/// Shows no secrets, because logs and pages show this text.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{SCHEME}://{}/{}", self.host, self.collection)
@@ -130,20 +131,27 @@ impl FromStr for Settings {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Settings> {
-        // It may have a password in it, and is not repeated.
-        let url = Url::parse(text).map_err(|error| Error::Invalid(format!("--index: {error}; {WANTED}")))?;
+        // The message does not repeat the address, which may contain a password.
+        let url = Url::parse(text)
+            .map_err(|error| Error::Invalid(format!("--index must be {ADDRESS_FORMAT}: {error}")))?;
         if url.scheme() != SCHEME {
-            return Err(wrong("", url.scheme(), WANTED));
+            let scheme = url.scheme();
+            return Err(Error::Invalid(format!(
+                "--index must be {ADDRESS_FORMAT} (got the scheme {scheme:?})"
+            )));
         }
         let host = url.host_str().filter(|host| !host.is_empty());
-        let host = host.ok_or_else(|| wrong("", "no host", WANTED))?;
+        let host =
+            host.ok_or_else(|| Error::Invalid(format!("--index must be {ADDRESS_FORMAT} (got no host)")))?;
         let collection = url.path().trim_matches('/');
         if !is_name(collection) {
-            let named = "a collection's name of letters, digits and _, not beginning with a digit";
-            return Err(wrong("", collection, &format!("{named}: {WANTED}")));
+            return Err(Error::Invalid(format!(
+                "--index must be {ADDRESS_FORMAT}, with a collection name of letters, digits and _ that does not \
+                 begin with a digit (got the name {collection:?})"
+            )));
         }
         let mut settings = Settings {
-            host: format!("{host}:{}", url.port().unwrap_or(PORT)),
+            host: format!("{host}:{}", url.port().unwrap_or(DEFAULT_PORT)),
             collection: collection.into(),
             database: String::new(),
             login: login(&url),
@@ -151,7 +159,7 @@ impl FromStr for Settings {
             ca: None,
             shards: 1,
             replicas: 1,
-            kind: Kind::Hnsw,
+            kind: IndexKind::Hnsw,
             m: 16,
             ef_construction: 200,
             ef: 256,
@@ -163,10 +171,10 @@ impl FromStr for Settings {
 }
 
 impl Settings {
-    /// Sets what an address may say after its `?`.
+    /// Sets an option, as in the query string of an address.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names the option.
+    /// Returns [`Error::Invalid`], which names the option, if there is no such option or the value is not allowed.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         match name {
             "database" => self.database = value.into(),
@@ -175,18 +183,16 @@ impl Settings {
             "ca" => self.ca = Some(value.into()),
             "shards" => self.shards = number(name, value, 1..=16)? as i32,
             "replicas" => self.replicas = number(name, value, 1..=64)? as i32,
-            "kind" => self.kind = Kind::named(name, value)?,
+            "kind" => self.kind = IndexKind::named(name, value)?,
             "m" => self.m = number(name, value, 4..=64)?,
             "ef_construction" => self.ef_construction = number(name, value, 8..=4096)?,
             "ef" => self.ef = number(name, value, 1..=32_768)?,
             "consistency" => self.consistency = Consistency::named(name, value)?,
             _ => {
-                return Err(wrong(
-                    "",
-                    name,
-                    "one of database, token, tls, ca, shards, replicas, kind, m, ef_construction, ef and consistency \
-                     after the ?",
-                ));
+                return Err(Error::Invalid(format!(
+                    "--index: an option after the ? must be database, token, tls, ca, shards, replicas, kind, m, \
+                     ef_construction, ef or consistency (got {name:?})"
+                )));
             }
         }
         Ok(())
@@ -194,7 +200,7 @@ impl Settings {
 }
 
 impl Settings {
-    /// Who asks, if the address does not say.
+    /// Uses these credentials if the address has none; the password also if the address has only a user name.
     pub fn or_login(self, user: Option<String>, password: Option<String>, token: Option<String>) -> Settings {
         let login = match (&self.login, token, user) {
             (Login::None, Some(token), _) => Login::Token(token),
@@ -208,7 +214,7 @@ impl Settings {
     }
 }
 
-/// An address as it may be shown: without a password and a token.
+/// An address without its password and token, for display; `…` if it is not a URL.
 pub fn without_secrets(address: &str) -> String {
     let Ok(mut url) = Url::parse(address) else { return "…".into() };
     if url.password().is_some() {
@@ -226,7 +232,7 @@ pub fn without_secrets(address: &str) -> String {
     url.to_string()
 }
 
-/// Who asks, by what stands before the host.
+/// The credentials before the host of a URL.
 fn login(url: &Url) -> Login {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     match (url.username(), url.password()) {
@@ -243,14 +249,13 @@ fn is_name(name: &str) -> bool {
 }
 
 fn number(option: &str, text: &str, range: std::ops::RangeInclusive<usize>) -> Result<usize> {
-    let wanted = || format!("{} to {}", range.start(), range.end());
-    text.parse().ok().filter(|value| range.contains(value)).ok_or_else(|| wrong(option, text, &wanted()))
+    let allowed = || format!("between {} and {}", range.start(), range.end());
+    text.parse().ok().filter(|value| range.contains(value)).ok_or_else(|| wrong(option, &allowed(), text))
 }
 
-fn wrong(option: &str, got: &str, wanted: &str) -> Error {
-    let wanted = wanted.strip_prefix("wanted ").unwrap_or(wanted);
-    let option = if option.is_empty() { String::new() } else { format!("{option}=: ") };
-    Error::Invalid(format!("--index: {option}got {got:?}, wanted {wanted}"))
+/// The error for an option whose value is not allowed.
+fn wrong(option: &str, allowed: &str, value: &str) -> Error {
+    Error::Invalid(format!("--index: {option} must be {allowed} (got {value:?})"))
 }
 
 #[cfg(test)]
@@ -258,22 +263,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_says_where_who_and_how() {
+    fn address_is_parsed_with_credentials_and_options() {
         let parse = |text: &str| text.parse::<Settings>();
         let plain = parse("milvus://localhost/papers").unwrap();
         assert_eq!((plain.host.as_str(), plain.collection.as_str()), ("localhost:19530", "papers"));
-        assert!(plain.login == Login::None && plain.kind == Kind::Hnsw && !plain.tls);
+        assert!(plain.login == Login::None && plain.kind == IndexKind::Hnsw && !plain.tls);
         let all = "milvus://ann:b%2Fc+d@[::1]:1/p_1?database=d&tls=true&kind=diskann&ef=99&consistency=strong&shards=4";
         let all = parse(all).unwrap();
         assert!(all.login == Login::User("ann".into(), "b/c+d".into()), "{all}");
-        assert!(all.tls && all.kind == Kind::DiskAnn && all.consistency == Consistency::Strong);
+        assert!(all.tls && all.kind == IndexKind::DiskAnn && all.consistency == Consistency::Strong);
         assert_eq!((all.database.as_str(), all.ef, all.shards), ("d", 99, 4));
         assert_eq!(format!("{all:?}"), "milvus://[::1]:1/p_1", "without the password");
         assert!(parse("milvus://h/p?token=t").unwrap().login == Login::Token("t".into()));
     }
 
     #[test]
-    fn what_is_wrong_in_an_address_is_named_without_its_password() {
+    fn address_errors_name_the_problem_but_not_the_password() {
         for (address, named) in [
             ("http://localhost/papers", "\"http\""),
             ("milvus://localhost", "name"),
@@ -281,7 +286,7 @@ mod tests {
             ("milvus://localhost/1a", "\"1a\""),
             ("milvus://localhost/a-b", "\"a-b\""),
             ("milvus://u:secret@localhost/a?kind=flat", "hnsw, diskann, ivf_rabitq"),
-            ("milvus://u:secret@localhost/a?shards=0", "1 to 16"),
+            ("milvus://u:secret@localhost/a?shards=0", "between 1 and 16"),
             ("milvus://u:secret@localhost/a?colour=red", "\"colour\""),
             ("papers", "milvus://HOST:PORT/COLLECTION"),
         ] {

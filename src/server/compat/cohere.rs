@@ -1,36 +1,36 @@
-//! `POST /v1/rerank` and `/v2/rerank`, as Cohere has them.
+//! `POST /v1/rerank` and `/v2/rerank` of Cohere's API.
 
-use crate::json::whole_or_null;
+use crate::json::whole_number_or_null;
 use crate::server::App;
 use crate::server::body::Body;
-use crate::server::dialect::CohereError;
+use crate::server::error_format::CohereError;
 use crate::server::problem::Problem;
 use crate::server::rank::relevance;
-use crate::server::service::name_of;
-use crate::server::shapes;
+use crate::server::schemas;
+use crate::server::service::text_name;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// Documents to be ranked.
+/// A query and the documents to rank.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"query": "insects and numbers", "documents": ["Bees that count", "Knots"], "top_n": 1}))]
 pub struct CohereRerankRequest {
-    /// Any name: there is one model.
+    /// Ignored: the server has one model.
     #[serde(default, rename = "model")]
     _model: Option<String>,
-    #[schema(schema_with = shapes::text)]
+    #[schema(schema_with = schemas::text)]
     query: String,
-    /// Texts, or objects with a `text`.
-    #[schema(schema_with = shapes::documents)]
+    /// Texts, or objects with a field `text`.
+    #[schema(schema_with = schemas::documents)]
     documents: Vec<Value>,
-    /// How many of the best; all, if it is left out.
-    #[serde(default, deserialize_with = "whole_or_null")]
+    /// Return only this many of the best documents. Default: all.
+    #[serde(default, deserialize_with = "whole_number_or_null")]
     #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     top_n: Option<usize>,
-    /// Documents are given back.
+    /// Include the documents' texts in the response.
     #[serde(default)]
     return_documents: Option<bool>,
 }
@@ -41,7 +41,7 @@ pub struct DocumentText {
     text: String,
 }
 
-/// Documents, ranked.
+/// The ranked documents.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CohereRanks {
     id: String,
@@ -49,18 +49,18 @@ pub struct CohereRanks {
     meta: CohereMeta,
 }
 
-/// A document's rank.
+/// A ranked document.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CohereRank {
-    /// Its place among the documents.
+    /// Index of the document in the request.
     index: usize,
-    /// From 0 to 1.
+    /// Relevance to the query, 0 to 1: the cosine similarity, mapped from -1 to 1.
     relevance_score: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
     document: Option<DocumentText>,
 }
 
-/// What it was made by and of.
+/// Version and usage, as in Cohere's responses.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CohereMeta {
     api_version: ApiVersion,
@@ -68,29 +68,29 @@ pub struct CohereMeta {
     tokens: Tokens,
 }
 
-/// Which of Cohere's APIs is spoken.
+/// Version of Cohere's API that was used.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ApiVersion {
     version: &'static str,
 }
 
-/// What Cohere would count.
+/// The units that Cohere would bill.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Units {
     search_units: u32,
 }
 
-/// What was read.
+/// Number of tokens that were encoded.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Tokens {
     input_tokens: usize,
 }
 
-/// Documents, the nearest to a query first.
+/// Ranks documents by their similarity to a query.
 #[utoipa::path(post, path = "/v1/rerank", tag = "Cohere", request_body = CohereRerankRequest, responses(
-    (status = 200, description = "The documents' places and scores, best first", body = CohereRanks),
-    (status = 400, description = "The body is no JSON", body = CohereError),
-    (status = 422, description = "There is no query, or no documents", body = CohereError),
+    (status = 200, description = "Indices and scores of the documents, best first", body = CohereRanks),
+    (status = 400, description = "The body is not valid JSON", body = CohereError),
+    (status = 422, description = "The query or the documents are missing or invalid", body = CohereError),
 ))]
 pub async fn rerank(
     State(app): State<App>,
@@ -99,11 +99,11 @@ pub async fn rerank(
     ranks(&app, request, "1").await
 }
 
-/// Documents, the nearest to a query first.
+/// Ranks documents by their similarity to a query.
 #[utoipa::path(post, path = "/v2/rerank", tag = "Cohere", request_body = CohereRerankRequest, responses(
-    (status = 200, description = "The documents' places and scores, best first", body = CohereRanks),
-    (status = 400, description = "The body is no JSON", body = CohereError),
-    (status = 422, description = "There is no query, or no documents", body = CohereError),
+    (status = 200, description = "Indices and scores of the documents, best first", body = CohereRanks),
+    (status = 400, description = "The body is not valid JSON", body = CohereError),
+    (status = 422, description = "The query or the documents are missing or invalid", body = CohereError),
 ))]
 pub async fn rerank_v2(
     State(app): State<App>,
@@ -120,11 +120,11 @@ async fn ranks(
     let service = app.service()?;
     let CohereRerankRequest { query, documents, top_n, return_documents, .. } = request;
     if top_n == Some(0) {
-        return Err(Problem::invalid("top_n: got 0, wanted 1 or more, or nothing for all"));
+        return Err(Problem::invalid("top_n must be at least 1 (got 0); leave it out to get all documents"));
     }
     let count = documents.len();
     let named = documents.into_iter().enumerate();
-    let texts = named.map(|(index, document)| text_of(document, &name_of("documents", index, count)));
+    let texts = named.map(|(index, document)| text_of(document, &text_name("documents", index, count)));
     let texts = texts.collect::<Result<Vec<_>, _>>()?;
     let kept = if return_documents == Some(true) { texts.clone() } else { Vec::new() };
     let (ranked, tokens) = service.rerank(query, "documents", texts).await?;
@@ -144,16 +144,16 @@ async fn ranks(
     }))
 }
 
-/// A document's text; the document is called `name`.
+/// Returns the text of a document. `name` is the document's name in error messages.
 fn text_of(document: Value, name: &str) -> Result<String, Problem> {
     match document {
         Value::String(text) => Ok(text),
         Value::Object(mut fields) => match fields.remove("text") {
             Some(Value::String(text)) => Ok(text),
             _ => Err(Problem::invalid(format!(
-                "{name}: got an object without \"text\", wanted a text, or an object with a text"
+                "{name} must be a text, or an object with a text (got an object without \"text\")"
             ))),
         },
-        _ => Err(Problem::invalid(format!("{name}: wanted a text, or an object with a text"))),
+        _ => Err(Problem::invalid(format!("{name} must be a text, or an object with a text"))),
     }
 }

@@ -1,4 +1,4 @@
-//! Other people's APIs: a file each, named by whose it is, so that the clients people have can be pointed here.
+//! Emulations of other APIs, one file each, so that their clients work with this server.
 
 pub mod cohere;
 pub mod hf_papers;

@@ -1,12 +1,12 @@
-//! `POST /v1/embeddings`, `GET /v1/models`: OpenAI's, for the clients that people have.
+//! `POST /v1/embeddings` and `GET /v1/models` of OpenAI's API.
 
-use crate::json::whole_or_null;
+use crate::json::whole_number_or_null;
 use crate::server::App;
-use crate::server::body::{Body, Rest};
-use crate::server::dialect::ErrorBody;
+use crate::server::body::{Body, WildcardPath};
+use crate::server::error_format::ErrorBody;
 use crate::server::problem::Problem;
-use crate::server::service::name_of;
-use crate::server::shapes;
+use crate::server::schemas;
+use crate::server::service::text_name;
 use axum::Json;
 use axum::extract::State;
 use base64::Engine;
@@ -16,101 +16,101 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// Texts whose vectors are wanted. Fields that are not here are taken and change nothing.
+/// Texts to embed. Unknown fields are ignored.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"input": ["one text", "another"], "model": "all-MiniLM-L6-v2"}))]
 pub struct EmbeddingsRequest {
     /// A text, or a list of texts.
-    #[schema(schema_with = shapes::texts)]
+    #[schema(schema_with = schemas::texts)]
     input: Value,
-    /// Any name: there is one model, and the answer says which.
+    /// Ignored: the server has one model, which the response names.
     #[serde(default, rename = "model")]
     _model: Option<String>,
-    /// `float`, or `base64`: little-endian 32-bit floats.
+    /// `float` (default), or `base64`: little-endian 32-bit floats.
     #[schema(inline)]
-    encoding_format: Option<Encoding>,
-    /// The first so many values of each vector, scaled to length 1 again.
-    #[serde(default, deserialize_with = "whole_or_null")]
+    encoding_format: Option<EncodingFormat>,
+    /// Truncate each vector to this many values, and scale it to norm 1 again. Default: the model's dimension.
+    #[serde(default, deserialize_with = "whole_number_or_null")]
     #[schema(minimum = 1)]
     dimensions: Option<usize>,
-    /// The model's prompt of this name goes before each text: `query`, if they are to be compared with papers. Left out,
-    /// they are read as papers are.
+    /// Name of the model's prompt that is put before each text: `query` for queries. Default: the texts are encoded as
+    /// documents.
     prompt_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize, Default, Clone, Copy, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Encoding {
+pub enum EncodingFormat {
     #[default]
     Float,
     Base64,
 }
 
-/// Vectors, in the order of the texts.
+/// The embeddings, in the order of the texts.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct EmbeddingsAnswer {
-    /// `list`.
+pub struct EmbeddingsResponse {
+    /// Always `list`.
     object: &'static str,
     data: Vec<EmbeddingItem>,
-    /// The model that made them.
+    /// Name of the model.
     #[schema(example = "all-MiniLM-L6-v2")]
     model: String,
     usage: Usage,
 }
 
-/// A text's vector.
+/// The embedding of a text.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EmbeddingItem {
-    /// `embedding`.
+    /// Always `embedding`.
     object: &'static str,
-    /// The text's place in the list.
+    /// Index of the text in the request.
     index: usize,
-    embedding: Vector,
-    /// Tokens that were read.
+    embedding: EmbeddingValue,
+    /// Number of tokens that were encoded.
     tokens: usize,
-    /// Whether the text was longer than the model reads.
+    /// Whether the text was longer than the model's maximum, and was truncated.
     truncated: bool,
 }
 
 /// A vector, as numbers or in base64.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum Vector {
+pub enum EmbeddingValue {
     /// Numbers.
     Float(Vec<f32>),
     /// Little-endian 32-bit floats in base64.
     Base64(String),
 }
 
-/// What was read.
+/// Number of tokens that were encoded.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Usage {
     prompt_tokens: usize,
     total_tokens: usize,
 }
 
-/// The vectors of texts.
+/// Returns the embeddings of texts.
 #[utoipa::path(post, path = "/v1/embeddings", tag = "OpenAI", request_body = EmbeddingsRequest, responses(
-    (status = 200, description = "A vector for each text", body = EmbeddingsAnswer),
-    (status = 400, description = "The body is no JSON", body = ErrorBody),
-    (status = 422, description = "It has no texts, or token ids of another model's tokenizer", body = ErrorBody),
+    (status = 200, description = "An embedding for each text", body = EmbeddingsResponse),
+    (status = 400, description = "The body is not valid JSON", body = ErrorBody),
+    (status = 422, description = "The texts are missing or invalid, or are token ids of another model's tokenizer", body = ErrorBody),
 ))]
 pub async fn embeddings(
     State(app): State<App>,
     Body(request): Body<EmbeddingsRequest>,
-) -> Result<Json<EmbeddingsAnswer>, Problem> {
+) -> Result<Json<EmbeddingsResponse>, Problem> {
     let service = app.service()?;
     let dimensions = dimensions(request.dimensions, service.library.encoder().dimension())?;
-    let reading = service.reading(request.prompt_name.as_deref())?;
+    let options = service.encode_options(request.prompt_name.as_deref())?;
     let texts = texts("input", request.input)?;
     service.check_texts("input", &texts)?;
-    let embeddings = service.embed_field("input", texts, reading).await?;
+    let embeddings = service.embed_field("input", texts, options).await?;
     let tokens: usize = embeddings.iter().map(|embedding| embedding.tokens).sum();
     let item = |(index, Embedding { vector, tokens, truncated }): (usize, Embedding)| {
-        let embedding = shown(shortened(vector, dimensions), request.encoding_format.unwrap_or_default());
+        let embedding = encoded(shortened(vector, dimensions), request.encoding_format.unwrap_or_default());
         EmbeddingItem { object: "embedding", index, embedding, tokens, truncated }
     };
-    Ok(Json(EmbeddingsAnswer {
+    Ok(Json(EmbeddingsResponse {
         object: "list",
         data: embeddings.into_iter().enumerate().map(item).collect(),
         model: service.model().into(),
@@ -118,17 +118,20 @@ pub async fn embeddings(
     }))
 }
 
-/// How many values of a vector are wanted.
-pub fn dimensions(wanted: Option<usize>, all: usize) -> Result<usize, Problem> {
-    match wanted {
-        Some(wanted) if !(1..=all).contains(&wanted) => Err(Problem::invalid(format!(
-            "dimensions: got {wanted}, wanted 1 to {all}, which this model has"
+/// Returns the dimension of the vectors in the response. `None`: all of the model's dimension.
+///
+/// # Errors
+/// Returns 422 if `requested` is not between 1 and `dimension`.
+pub fn dimensions(requested: Option<usize>, dimension: usize) -> Result<usize, Problem> {
+    match requested {
+        Some(value) if !(1..=dimension).contains(&value) => Err(Problem::invalid(format!(
+            "dimensions must be between 1 and {dimension}, the model's dimension (got {value})"
         ))),
-        wanted => Ok(wanted.unwrap_or(all)),
+        value => Ok(value.unwrap_or(dimension)),
     }
 }
 
-/// The first values of a unit vector, as one again.
+/// Truncates a unit vector to `dimensions` values and scales it to norm 1 again.
 pub fn shortened(mut vector: Vec<f32>, dimensions: usize) -> Vec<f32> {
     if dimensions < vector.len() {
         vector.truncate(dimensions);
@@ -138,72 +141,72 @@ pub fn shortened(mut vector: Vec<f32>, dimensions: usize) -> Vec<f32> {
     vector
 }
 
-/// A text, or a list of texts.
+/// Reads a text, or a list of texts. `field` is the name in error messages.
 pub fn texts(field: &str, input: Value) -> Result<Vec<String>, Problem> {
-    let ids = |name: &str| {
+    let token_ids = |name: &str| {
         Problem::invalid(format!(
-            "{name}: got token ids, which belong to another model's tokenizer; send texts (in LangChain: \
-             check_embedding_ctx_length=False)"
+            "{name} must be text (got token ids, which belong to another model's tokenizer); in LangChain, set \
+             check_embedding_ctx_length=False"
         ))
     };
     let text = |name: &str, value: Value| match value {
         Value::String(text) => Ok(text),
-        Value::Number(_) | Value::Array(_) => Err(ids(name)),
-        _ => Err(Problem::invalid(format!("{name}: wanted a text or a list of texts"))),
+        Value::Number(_) | Value::Array(_) => Err(token_ids(name)),
+        _ => Err(Problem::invalid(format!("{name} must be a text or a list of texts"))),
     };
     match input {
-        // One text, or many, in ids.
+        // A list without any text: token ids of one text or of several, or other values.
         Value::Array(list) if !list.is_empty() && !list.iter().any(Value::is_string) => match list.first() {
-            Some(Value::Number(_) | Value::Array(_)) => Err(ids(field)),
-            _ => Err(Problem::invalid(format!("{field}: wanted a text or a list of texts"))),
+            Some(Value::Number(_) | Value::Array(_)) => Err(token_ids(field)),
+            _ => Err(Problem::invalid(format!("{field} must be a text or a list of texts"))),
         },
         Value::Array(list) => {
             let count = list.len();
             let named = list.into_iter().enumerate();
-            named.map(|(index, value)| text(&name_of(field, index, count), value)).collect()
+            named.map(|(index, value)| text(&text_name(field, index, count), value)).collect()
         }
         other => Ok(vec![text(field, other)?]),
     }
 }
 
-fn shown(vector: Vec<f32>, encoding: Encoding) -> Vector {
+fn encoded(vector: Vec<f32>, encoding: EncodingFormat) -> EmbeddingValue {
     match encoding {
-        Encoding::Float => Vector::Float(vector),
-        Encoding::Base64 => {
+        EncodingFormat::Float => EmbeddingValue::Float(vector),
+        EncodingFormat::Base64 => {
             let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
-            Vector::Base64(STANDARD.encode(bytes))
+            EmbeddingValue::Base64(STANDARD.encode(bytes))
         }
     }
 }
 
-/// The models that are served: one.
+/// The list of models, which has one item.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Models {
-    /// `list`.
+    /// Always `list`.
     object: &'static str,
     data: Vec<Model>,
 }
 
-/// The model that is served.
+/// The served model.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Model {
-    /// Its name.
+    /// Name of the model.
     #[schema(example = "all-MiniLM-L6-v2")]
     id: String,
-    /// `model`.
+    /// Always `model`.
     object: &'static str,
-    /// When it was made: not known, so 0.
+    /// Time of creation; unknown, so always 0.
     created: u64,
     owned_by: &'static str,
-    /// Length of its vectors.
+    /// Dimension of the vectors.
     dimension: usize,
-    /// Tokens it reads of a text.
+    /// Maximum number of tokens of a text.
     max_tokens: usize,
-    /// What tells its vectors from all others'.
+    /// Fingerprint of the model: embeddings are comparable only if it is the same.
     fingerprint: String,
 }
 
-fn served(app: &App) -> Result<Model, Problem> {
+fn served_model(app: &App) -> Result<Model, Problem> {
     let service = app.service()?;
     let (encoder, model) = (service.library.encoder(), service.library.encoder().model());
     Ok(Model {
@@ -212,33 +215,33 @@ fn served(app: &App) -> Result<Model, Problem> {
         created: 0,
         owned_by: "likewise",
         dimension: encoder.dimension(),
-        max_tokens: model.stated.max_length,
+        max_tokens: model.config.max_length,
         fingerprint: model.fingerprint.sha256.clone(),
     })
 }
 
-/// The models that are served.
+/// Lists the served models.
 #[utoipa::path(get, path = "/v1/models", tag = "OpenAI", responses(
-    (status = 200, description = "One model", body = Models),
+    (status = 200, description = "The list of models", body = Models),
 ))]
 pub async fn models(State(app): State<App>) -> Result<Json<Models>, Problem> {
-    Ok(Json(Models { object: "list", data: vec![served(&app)?] }))
+    Ok(Json(Models { object: "list", data: vec![served_model(&app)?] }))
 }
 
-/// One model.
+/// Returns the served model.
 #[utoipa::path(get, path = "/v1/models/{*id}", tag = "OpenAI",
-    params(("id" = String, Path, description = "Its name", example = "all-MiniLM-L6-v2")),
+    params(("id" = String, Path, description = "Name of the model", example = "all-MiniLM-L6-v2")),
     responses(
         (status = 200, description = "The model", body = Model),
-        (status = 400, description = "The path is no text", body = ErrorBody),
-        (status = 404, description = "It is not the one that is served", body = ErrorBody),
+        (status = 400, description = "The path is not valid UTF-8", body = ErrorBody),
+        (status = 404, description = "The served model has another name", body = ErrorBody),
     ))]
-pub async fn model(State(app): State<App>, Rest(id): Rest) -> Result<Json<Model>, Problem> {
-    let model = served(&app)?;
+pub async fn model(State(app): State<App>, WildcardPath(id): WildcardPath) -> Result<Json<Model>, Problem> {
+    let model = served_model(&app)?;
     if model.id == id {
         return Ok(Json(model));
     }
-    Err(Problem::not_found(format!("no model {id:?} here, only {:?}", model.id)))
+    Err(Problem::not_found(format!("the server does not have the model {id:?}, only {:?}", model.id)))
 }
 
 #[cfg(test)]
@@ -246,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fewer_dimensions_are_a_unit_vector_again() {
+    fn shortened_vectors_have_norm_1() {
         assert_eq!(shortened(vec![0.6, 0.0, 0.8], 2), [1.0, 0.0]);
         assert_eq!(shortened(vec![0.6, 0.8], 2), [0.6, 0.8]);
         assert_eq!(shortened(vec![0.0, 1.0], 1), [0.0]);

@@ -1,122 +1,127 @@
-//! `/recommendations/v1/papers/…`: Semantic Scholar's recommendations, over the papers that are here.
+//! `/recommendations/v1/papers/…` of Semantic Scholar's recommendations API.
 //!
-//! Their two pools, of recent papers and of all in computer science, are one here: all there are.
+//! Semantic Scholar recommends from one of two pools, recent papers or all papers in computer science. Here, both are
+//! all papers in the library.
 
-use super::semantic_scholar::{ToldSchema, Wanted, plain_id, told_fields};
-use crate::json::given;
-use crate::search::{Like, Query};
+use super::semantic_scholar::{RequestedFields, S2PaperSchema, fields_schema, plain_id};
+use crate::json::non_empty;
+use crate::search::{Examples, Query};
 use crate::server::App;
-use crate::server::body::{Body, Params, Rest};
-use crate::server::dialect::PlainError;
+use crate::server::body::{Body, Params, WildcardPath};
+use crate::server::error_format::PlainError;
 use crate::server::problem::Problem;
-use crate::server::shapes;
+use crate::server::schemas;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-/// A query's fields, and what they are called here.
-const CALLED: [(&str, &str); 3] =
+/// Names of the query's fields, each with its name in this API; for error messages.
+const FIELD_NAMES: [(&str, &str); 3] =
     [("like", "positivePaperIds"), ("unlike", "negativePaperIds"), ("k", "limit")];
 
-/// Recommendations, when nobody says how many, and the most.
+/// Default and maximum number of recommendations.
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 500;
 
-/// What may be said about recommendations.
+/// Query parameters of recommendations.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct Wishes {
-    /// Names, with commas between them.
-    #[param(schema_with = told_fields)]
+pub struct RecommendParams {
+    /// Names of fields of each paper, separated by commas. Default: `paperId` and `title`.
+    #[param(schema_with = fields_schema)]
     fields: Option<String>,
-    /// How many.
-    #[serde(default, deserialize_with = "given")]
+    /// Maximum number of recommendations.
+    #[serde(default, deserialize_with = "non_empty")]
     #[param(minimum = 1, maximum = 500, default = 100)]
     limit: Option<usize>,
-    /// `recent` or `all-cs`: here, both are all papers.
+    /// `recent` or `all-cs`; both mean all papers in the library.
     #[serde(rename = "from")]
     #[param(rename = "from", inline)]
-    _from: Option<Pool>,
+    _from: Option<PaperPool>,
 }
 
-/// A pool of Semantic Scholar's.
+/// A pool of papers in Semantic Scholar's API.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Pool {
+pub enum PaperPool {
     Recent,
     AllCs,
 }
 
-/// What is recommended.
+/// The recommended papers.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Recommended {
+pub struct RecommendResponse {
     #[serde(rename = "recommendedPapers")]
-    #[schema(value_type = Vec<ToldSchema>)]
+    #[schema(value_type = Vec<S2PaperSchema>)]
     recommended_papers: Vec<Value>,
 }
 
-/// Papers like one.
+/// Recommends papers that are similar to one paper.
 #[utoipa::path(get, path = "/recommendations/v1/papers/forpaper/{*id}", tag = "Semantic Scholar",
-    params(("id" = String, Path, description = "An id as there: `ARXIV:…`, `DOI:…`, `CorpusId:…`, `PMID:…`, `ACL:…`, `URL:…`", example = "ARXIV:9901.00001"), Wishes),
+    params(("id" = String, Path, description = "An id in Semantic Scholar's syntax: `ARXIV:…`, `DOI:…`, `CorpusId:…`, `PMID:…`, `ACL:…`, `URL:…`", example = "ARXIV:9901.00001"), RecommendParams),
     responses(
-        (status = 200, description = "The nearest papers, best first", body = Recommended),
-        (status = 400, description = "A field is not known, or the path is no text", body = PlainError),
-        (status = 404, description = "It is not here", body = PlainError),
-        (status = 422, description = "That cannot be an id, or a parameter is wrong", body = PlainError),
+        (status = 200, description = "The most similar papers, best first", body = RecommendResponse),
+        (status = 400, description = "A field is unknown, a number is out of range, or the path is not valid UTF-8", body = PlainError),
+        (status = 404, description = "No paper has this id", body = PlainError),
+        (status = 422, description = "The id or a parameter is invalid", body = PlainError),
     ))]
 pub async fn for_paper(
     State(app): State<App>,
-    Rest(id): Rest,
-    Params(wishes): Params<Wishes>,
-) -> Result<Json<Recommended>, Problem> {
-    recommend(&app, GivenPapers { positive: vec![id], negative: None }, wishes).await
+    WildcardPath(id): WildcardPath,
+    Params(params): Params<RecommendParams>,
+) -> Result<Json<RecommendResponse>, Problem> {
+    recommend(&app, RecommendRequest { positive: vec![id], negative: None }, params).await
 }
 
-/// Papers that those to be found are like, and unlike.
+/// Papers that the recommendations should be similar to, and papers that they should not be similar to.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"positivePaperIds": ["ARXIV:9901.00001"], "negativePaperIds": []}))]
-pub struct GivenPapers {
+pub struct RecommendRequest {
     #[serde(rename = "positivePaperIds")]
-    #[schema(schema_with = shapes::ids)]
+    #[schema(schema_with = schemas::ids)]
     positive: Vec<String>,
     #[serde(rename = "negativePaperIds")]
-    #[schema(schema_with = shapes::ids_or_none)]
+    #[schema(schema_with = schemas::optional_ids)]
     negative: Option<Vec<String>>,
 }
 
-/// Papers like some, and unlike others.
-#[utoipa::path(post, path = "/recommendations/v1/papers/", tag = "Semantic Scholar", params(Wishes),
-    request_body = GivenPapers,
+/// Recommends papers that are similar to some papers and not similar to others.
+#[utoipa::path(post, path = "/recommendations/v1/papers/", tag = "Semantic Scholar", params(RecommendParams),
+    request_body = RecommendRequest,
     responses(
-        (status = 200, description = "The nearest papers, best first", body = Recommended),
-        (status = 400, description = "A field is not known, or the body is no JSON", body = PlainError),
-        (status = 404, description = "One of the papers is not here", body = PlainError),
-        (status = 422, description = "There are no ids, or too many, or one cannot be one, or a parameter is wrong", body = PlainError),
+        (status = 200, description = "The most similar papers, best first", body = RecommendResponse),
+        (status = 400, description = "A field is unknown, a number is out of range, or the body is not valid JSON", body = PlainError),
+        (status = 404, description = "One of the papers is not in the library", body = PlainError),
+        (status = 422, description = "There are no ids or too many, or an id or a parameter is invalid", body = PlainError),
     ))]
 pub async fn for_papers(
     State(app): State<App>,
-    Params(wishes): Params<Wishes>,
-    Body(examples): Body<GivenPapers>,
-) -> Result<Json<Recommended>, Problem> {
-    recommend(&app, examples, wishes).await
+    Params(params): Params<RecommendParams>,
+    Body(request): Body<RecommendRequest>,
+) -> Result<Json<RecommendResponse>, Problem> {
+    recommend(&app, request, params).await
 }
 
-async fn recommend(app: &App, examples: GivenPapers, wishes: Wishes) -> Result<Json<Recommended>, Problem> {
+async fn recommend(
+    app: &App,
+    request: RecommendRequest,
+    params: RecommendParams,
+) -> Result<Json<RecommendResponse>, Problem> {
     let service = app.service()?;
-    let wanted = Wanted::read(wishes.fields.as_deref())?;
-    let limit = wishes.limit.unwrap_or_else(|| service.default_k(DEFAULT_LIMIT));
+    let fields = RequestedFields::parse(params.fields.as_deref())?;
+    let limit = params.limit.unwrap_or_else(|| service.default_k(DEFAULT_LIMIT));
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Problem::refused(format!("limit: got {limit}, wanted 1 to {MAX_LIMIT}")));
+        return Err(Problem::bad_request(format!("limit must be between 1 and {MAX_LIMIT} (got {limit})")));
     }
     let ids = |ids: Vec<String>| ids.iter().map(|id| plain_id(id).to_string()).collect::<Vec<_>>();
-    let like = Like::papers(ids(examples.positive));
-    let unlike = Like::papers(ids(examples.negative.unwrap_or_default()));
+    let like = Examples::papers(ids(request.positive));
+    let unlike = Examples::papers(ids(request.negative.unwrap_or_default()));
     let answer = service.search(Query { k: limit, unlike, ..Query::of(like) }).await;
-    let answer = answer.map_err(|problem| problem.named(&CALLED))?;
+    let answer = answer.map_err(|problem| problem.with_field_names(&FIELD_NAMES))?;
     let papers = answer.hits.into_iter().map(|hit| hit.paper).collect();
-    Ok(Json(Recommended { recommended_papers: service.told(papers, &wanted).await? }))
+    Ok(Json(RecommendResponse { recommended_papers: service.s2_papers(papers, &fields).await? }))
 }

@@ -1,27 +1,28 @@
-//! `GET /graph/v1/paper/{id}`, `POST /graph/v1/paper/batch`: a paper as Semantic Scholar tells of it.
+//! `GET /graph/v1/paper/{id}` and `POST /graph/v1/paper/batch` of Semantic Scholar's Graph API, and the conversion of
+//! papers to its format.
 //!
-//! Its own file because this is where our papers become theirs, for the recommendations too. A field that is never held
-//! here, as citations, is left out of answers, whether it was asked for or not: an empty list would say that there are none.
+//! Fields that a library never has, such as citations, are left out of responses even if they are requested: an empty
+//! list would mean that there are none.
 
 use crate::server::App;
-use crate::server::body::{Body, Params, Rest};
-use crate::server::dialect::PlainError;
+use crate::server::body::{Body, Params, WildcardPath};
+use crate::server::error_format::PlainError;
 use crate::server::problem::Problem;
 use crate::server::service::Service;
 use axum::Json;
 use axum::extract::State;
-use likewise_papers::paper::{Kind, Paper};
+use likewise_papers::paper::{IdKind, Paper};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
-/// Most ids in a batch, as there.
-const MAX_BATCH: usize = 500;
+/// Maximum number of ids in a batch, as in Semantic Scholar's API.
+const MAX_BATCH_IDS: usize = 500;
 
-/// Fields that a client may ask for; `authors.name` and the like are taken for their beginnings.
-pub const KNOWN: [&str; 25] = [
+/// Fields that clients can request. Of a nested field such as `authors.name`, only the first part counts.
+pub const KNOWN_FIELDS: [&str; 25] = [
     "paperId",
     "corpusId",
     "externalIds",
@@ -49,8 +50,8 @@ pub const KNOWN: [&str; 25] = [
     "references",
 ];
 
-/// Those of them that no library here holds.
-const NOT_HELD: [&str; 11] = [
+/// Known fields that a library never has.
+const UNAVAILABLE_FIELDS: [&str; 11] = [
     "publicationVenue",
     "referenceCount",
     "citationCount",
@@ -64,37 +65,40 @@ const NOT_HELD: [&str; 11] = [
     "references",
 ];
 
-/// Fields of a paper, in Semantic Scholar's names.
-pub struct Wanted(Vec<&'static str>);
+/// The fields of a paper that a request asks for, by Semantic Scholar's names.
+pub struct RequestedFields(Vec<&'static str>);
 
-impl Wanted {
-    /// Reads a list; left out, `paperId` and `title`.
-    pub fn read(fields: Option<&str>) -> Result<Wanted, Problem> {
-        let mut wanted = vec!["paperId"];
+impl RequestedFields {
+    /// Parses a list of names separated by commas. `paperId` is always included. `None`: `paperId` and `title`.
+    ///
+    /// # Errors
+    /// Returns 400 if a name is unknown.
+    pub fn parse(fields: Option<&str>) -> Result<RequestedFields, Problem> {
+        let mut requested = vec!["paperId"];
         let mut unknown = Vec::new();
         for field in fields.unwrap_or("title").split(',').map(str::trim).filter(|field| !field.is_empty()) {
             let head = field.split('.').next().unwrap_or_default();
-            match KNOWN.iter().find(|known| **known == head) {
-                Some(known) if !wanted.contains(known) => wanted.push(known),
+            match KNOWN_FIELDS.iter().find(|known| **known == head) {
+                Some(known) if !requested.contains(known) => requested.push(known),
                 Some(_) => {}
                 None => unknown.push(field),
             }
         }
-        wanted.retain(|name| !NOT_HELD.contains(name));
+        requested.retain(|name| !UNAVAILABLE_FIELDS.contains(name));
         if unknown.is_empty() {
-            return Ok(Wanted(wanted));
+            return Ok(RequestedFields(requested));
         }
-        Err(Problem::refused(format!("Unrecognized or unsupported fields: [{}]", unknown.join(", "))))
+        Err(Problem::bad_request(format!("Unrecognized or unsupported fields: [{}]", unknown.join(", "))))
     }
 
-    fn has(&self, field: &str) -> bool {
+    fn contains(&self, field: &str) -> bool {
         self.0.contains(&field)
     }
 }
 
-/// The schema of a list of fields, with commas between them.
-pub fn told_fields() -> Object {
-    let one = format!("\\s*(({})(\\.[^,]*)?)?\\s*", KNOWN.join("|"));
+/// Returns the schema of a list of fields separated by commas.
+pub fn fields_schema() -> Object {
+    let one = format!("\\s*(({})(\\.[^,]*)?)?\\s*", KNOWN_FIELDS.join("|"));
     ObjectBuilder::new()
         .schema_type(Type::String)
         .pattern(Some(format!("^{one}(,{one})*$")))
@@ -102,18 +106,25 @@ pub fn told_fields() -> Object {
         .build()
 }
 
-/// An id as Semantic Scholar's clients write it: `URL:` before an address means nothing more.
+/// Strips the prefix `URL:` that Semantic Scholar's clients write before an address.
 pub fn plain_id(id: &str) -> &str {
     id.strip_prefix("URL:").or_else(|| id.strip_prefix("url:")).unwrap_or(id)
 }
 
 impl Service {
-    /// Papers with the wanted fields, in their order.
-    pub async fn told(&self, papers: Vec<Paper>, wanted: &Wanted) -> Result<Vec<Value>, Problem> {
-        let vectors =
-            if wanted.has("embedding") { self.vectors(&papers).await? } else { vec![None; papers.len()] };
+    /// Converts papers to Semantic Scholar's format with the requested fields, in order.
+    pub async fn s2_papers(
+        &self,
+        papers: Vec<Paper>,
+        requested: &RequestedFields,
+    ) -> Result<Vec<Value>, Problem> {
+        let vectors = if requested.contains("embedding") {
+            self.vectors(&papers).await?
+        } else {
+            vec![None; papers.len()]
+        };
         let model = self.model();
-        let tell = |(paper, vector): (&Paper, Option<Vec<f32>>)| {
+        let convert = |(paper, vector): (&Paper, Option<Vec<f32>>)| {
             let field = |name: &&'static str| {
                 let value = match *name {
                     "embedding" => vector
@@ -123,12 +134,13 @@ impl Service {
                 };
                 (name.to_string(), value)
             };
-            Value::Object(wanted.0.iter().map(field).collect::<Map<_, _>>())
+            Value::Object(requested.0.iter().map(field).collect::<Map<_, _>>())
         };
-        Ok(papers.iter().zip(vectors).map(tell).collect())
+        Ok(papers.iter().zip(vectors).map(convert).collect())
     }
 }
 
+/// Returns the value of a field; null if the paper does not have it.
 fn field(paper: &Paper, name: &str) -> Value {
     match name {
         "paperId" => json!(paper.id),
@@ -159,9 +171,9 @@ fn external_ids(paper: &Paper) -> Map<String, Value> {
     for id in paper.ids() {
         let text = id.as_str();
         let (name, value) = match (id.kind(), text.split_once(':')) {
-            (Kind::Arxiv, _) => ("ArXiv", json!(text)),
-            (Kind::Doi, _) => ("DOI", json!(text)),
-            (Kind::Acl, _) => ("ACL", json!(text)),
+            (IdKind::Arxiv, _) => ("ArXiv", json!(text)),
+            (IdKind::Doi, _) => ("DOI", json!(text)),
+            (IdKind::Acl, _) => ("ACL", json!(text)),
             (_, Some(("pmid", number))) => ("PubMed", json!(number)),
             (_, Some(("corpusid", number))) => ("CorpusId", json!(number.parse::<u64>().ok())),
             _ if text.starts_with("PMC") => ("PubMedCentral", json!(&text[3..])),
@@ -172,11 +184,11 @@ fn external_ids(paper: &Paper) -> Map<String, Value> {
     ids
 }
 
-/// A paper in Semantic Scholar's shape: `paperId`, and what else was asked for.
+/// A paper in Semantic Scholar's format: `paperId` and the requested fields.
 #[derive(ToSchema)]
 #[schema(as = SemanticScholarPaper)]
-#[expect(dead_code, reason = "it is the schema of what `told` makes")]
-pub struct ToldSchema {
+#[expect(dead_code, reason = "it is the schema of the objects that `s2_papers` returns")]
+pub struct S2PaperSchema {
     #[serde(rename = "paperId")]
     #[schema(example = "9901.00001", rename = "paperId")]
     paper_id: String,
@@ -187,42 +199,42 @@ pub struct ToldSchema {
     year: Option<u16>,
 }
 
-/// Which fields are wanted.
+/// Query parameter for the fields of papers.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FieldsParam {
-    /// Names, with commas between them. `citations`, `references`, their counts, `tldr`, `openAccessPdf`, `isOpenAccess`, `publicationTypes`, `publicationVenue` and `citationStyles` are not held here, and left out of the answer.
-    #[param(schema_with = told_fields)]
+    /// Names of fields, separated by commas. Default: `paperId` and `title`. This server does not have `citations`, `references`, their counts, `tldr`, `openAccessPdf`, `isOpenAccess`, `publicationTypes`, `publicationVenue` and `citationStyles`, and leaves them out of the response.
+    #[param(schema_with = fields_schema)]
     fields: Option<String>,
 }
 
-/// A paper, as Semantic Scholar tells of it.
+/// Returns a paper in Semantic Scholar's format.
 #[utoipa::path(get, path = "/graph/v1/paper/{*id}", tag = "Semantic Scholar",
-    params(("id" = String, Path, description = "An id as there: `ARXIV:…`, `DOI:…`, `CorpusId:…`, `PMID:…`, `ACL:…`, `URL:…`", example = "ARXIV:9901.00001"), FieldsParam),
+    params(("id" = String, Path, description = "An id in Semantic Scholar's syntax: `ARXIV:…`, `DOI:…`, `CorpusId:…`, `PMID:…`, `ACL:…`, `URL:…`", example = "ARXIV:9901.00001"), FieldsParam),
     responses(
-        (status = 200, description = "The paper", body = ToldSchema),
-        (status = 400, description = "A field is not known, or the path is no text", body = PlainError),
-        (status = 404, description = "It is not here", body = PlainError),
-        (status = 422, description = "That cannot be an id, or a parameter is wrong", body = PlainError),
+        (status = 200, description = "The paper", body = S2PaperSchema),
+        (status = 400, description = "A field is unknown, or the path is not valid UTF-8", body = PlainError),
+        (status = 404, description = "No paper has this id", body = PlainError),
+        (status = 422, description = "The id or a parameter is invalid", body = PlainError),
     ))]
 pub async fn paper(
     State(app): State<App>,
-    Rest(id): Rest,
+    WildcardPath(id): WildcardPath,
     params: Result<Params<FieldsParam>, Problem>,
 ) -> Result<Json<Value>, Problem> {
-    // Theirs, of what is not known here.
+    // Routes of Semantic Scholar's API that this server does not have.
     if id.starts_with("search")
         || ["/citations", "/references", "/authors"].iter().any(|end| id.ends_with(end))
     {
-        let own = "GET /graph/v1/paper/{id} (who cites whom is not held here)";
-        return Err(Problem::no_route(&format!("/graph/v1/paper/{id}"), Some(own)));
+        let nearest = "GET /graph/v1/paper/{id} (this server has no citation data)";
+        return Err(Problem::no_route(&format!("/graph/v1/paper/{id}"), Some(nearest)));
     }
     let (service, Params(params)) = (app.service()?, params?);
-    let wanted = Wanted::read(params.fields.as_deref())?;
+    let fields = RequestedFields::parse(params.fields.as_deref())?;
     let library = Arc::clone(&service.library);
     let paper = service.searches.run(move || library.paper(plain_id(&id))).await?;
-    Ok(Json(service.told(vec![paper], &wanted).await?.remove(0)))
+    Ok(Json(service.s2_papers(vec![paper], &fields).await?.remove(0)))
 }
 
 /// Ids of papers.
@@ -234,13 +246,13 @@ pub struct PaperIds {
     ids: Vec<String>,
 }
 
-/// Papers, as Semantic Scholar tells of them; null for one that is not here.
+/// Returns papers in Semantic Scholar's format, null for ids that no paper in the library has.
 #[utoipa::path(post, path = "/graph/v1/paper/batch", tag = "Semantic Scholar", params(FieldsParam),
     request_body = PaperIds,
     responses(
-        (status = 200, description = "The papers, in the order of their ids", body = Vec<Option<ToldSchema>>),
-        (status = 400, description = "A field is not known, or the body is no JSON", body = PlainError),
-        (status = 422, description = "There are no ids, or too many, or a parameter is wrong", body = PlainError),
+        (status = 200, description = "The papers, in the order of their ids", body = Vec<Option<S2PaperSchema>>),
+        (status = 400, description = "A field is unknown, or the body is not valid JSON", body = PlainError),
+        (status = 422, description = "There are no ids or too many, or an id or a parameter is invalid", body = PlainError),
     ))]
 pub async fn batch(
     State(app): State<App>,
@@ -248,17 +260,19 @@ pub async fn batch(
     Body(request): Body<PaperIds>,
 ) -> Result<Json<Vec<Value>>, Problem> {
     let service = app.service()?;
-    let wanted = Wanted::read(params.fields.as_deref())?;
+    let fields = RequestedFields::parse(params.fields.as_deref())?;
     let count = request.ids.len();
-    if !(1..=MAX_BATCH).contains(&count) {
-        return Err(Problem::invalid(format!("ids: got {count}, wanted 1 to {MAX_BATCH}")));
+    if !(1..=MAX_BATCH_IDS).contains(&count) {
+        return Err(Problem::invalid(format!(
+            "ids must have between 1 and {MAX_BATCH_IDS} items (got {count})"
+        )));
     }
     let library = Arc::clone(&service.library);
-    let find = move |id: &String| library.paper_if_here(plain_id(id));
+    let find = move |id: &String| library.find_paper(plain_id(id));
     let found =
         service.searches.run(move || request.ids.iter().map(find).collect::<crate::Result<Vec<_>>>()).await?;
-    let here: Vec<bool> = found.iter().map(Option::is_some).collect();
-    let mut told = service.told(found.into_iter().flatten().collect(), &wanted).await?.into_iter();
-    let answer = |is_here: bool| if is_here { told.next().unwrap_or_default() } else { Value::Null };
-    Ok(Json(here.into_iter().map(answer).collect()))
+    let exists: Vec<bool> = found.iter().map(Option::is_some).collect();
+    let mut papers = service.s2_papers(found.into_iter().flatten().collect(), &fields).await?.into_iter();
+    let item = |exists: bool| if exists { papers.next().unwrap_or_default() } else { Value::Null };
+    Ok(Json(exists.into_iter().map(item).collect()))
 }

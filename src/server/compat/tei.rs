@@ -1,61 +1,62 @@
-//! `POST /embed`, `POST /`, `GET /info`, `POST /rerank`: those of text-embeddings-inference, which its clients and Hugging Face's speak.
+//! `POST /embed`, `POST /`, `GET /info` and `POST /rerank` of text-embeddings-inference (TEI), which Hugging Face's
+//! clients also use.
 
 use super::openai::{dimensions, shortened, texts};
-use crate::json::whole_or_null;
+use crate::json::whole_number_or_null;
 use crate::server::App;
 use crate::server::body::Body;
-use crate::server::dialect::TeiError;
+use crate::server::error_format::TeiError;
 use crate::server::problem::Problem;
 use crate::server::queue::Priority;
 use crate::server::rank::relevance;
-use crate::server::service::name_of;
-use crate::server::shapes;
+use crate::server::schemas;
+use crate::server::service::text_name;
 use axum::Json;
 use axum::extract::State;
-use likewise_encoder::Keep;
+use likewise_encoder::TruncationSide;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// Texts whose vectors are wanted. Fields that are not here are taken and change nothing.
+/// Texts to embed. Unknown fields are ignored.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"inputs": ["one text", "another"]}))]
 pub struct EmbedRequest {
-    /// A text, or a list of texts, of any length: they are batched here.
-    #[schema(schema_with = shapes::texts)]
+    /// A text, or a list of texts. The server splits long lists into batches.
+    #[schema(schema_with = schemas::texts)]
     inputs: Value,
-    /// Scale vectors to length 1; they have it here in any case.
+    /// Ignored: vectors always have norm 1.
     #[serde(default, rename = "normalize")]
     _normalize: Option<bool>,
-    /// Cut texts that are longer than the model reads; else they are refused. Left out, they are cut.
+    /// Whether to truncate texts that are longer than the model's maximum; if false, they are refused. Default: true.
     truncate: Option<bool>,
-    /// At which end.
+    /// The end at which texts are truncated. Default: right.
     #[serde(default)]
     #[schema(inline)]
-    truncation_direction: Option<Direction>,
-    /// The model's prompt of this name goes before each text: `query`, if they are to be compared with papers. Left out,
-    /// they are read as papers are.
+    truncation_direction: Option<TruncationDirection>,
+    /// Name of the model's prompt that is put before each text: `query` for queries. Default: the texts are encoded as
+    /// documents.
     prompt_name: Option<String>,
-    /// The first so many values of each vector, scaled to length 1 again.
-    #[serde(default, deserialize_with = "whole_or_null")]
+    /// Truncate each vector to this many values, and scale it to norm 1 again. Default: the model's dimension.
+    #[serde(default, deserialize_with = "whole_number_or_null")]
     #[schema(minimum = 1)]
     dimensions: Option<usize>,
 }
 
-/// Which end of a text is cut.
+/// The end at which a text is truncated.
 #[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq, ToSchema)]
-pub enum Direction {
+pub enum TruncationDirection {
     #[serde(alias = "left")]
     Left,
     #[serde(alias = "right")]
     Right,
 }
 
-/// The vectors of texts.
+/// Returns the embeddings of texts.
 #[utoipa::path(post, path = "/embed", tag = "text-embeddings-inference", request_body = EmbedRequest, responses(
-    (status = 200, description = "A vector for each text", body = Vec<Vec<f32>>),
-    (status = 400, description = "The body is no JSON", body = TeiError),
-    (status = 422, description = "It has no texts, or one is too long", body = TeiError),
+    (status = 200, description = "An embedding for each text", body = Vec<Vec<f32>>),
+    (status = 400, description = "The body is not valid JSON", body = TeiError),
+    (status = 422, description = "The texts are missing or invalid, or one is too long", body = TeiError),
 ))]
 pub async fn embed(
     State(app): State<App>,
@@ -63,87 +64,91 @@ pub async fn embed(
 ) -> Result<Json<Vec<Vec<f32>>>, Problem> {
     let service = app.service()?;
     let dimensions = dimensions(request.dimensions, service.library.encoder().dimension())?;
-    let mut reading = service.reading(request.prompt_name.as_deref())?;
+    let mut options = service.encode_options(request.prompt_name.as_deref())?;
     let texts = texts("inputs", request.inputs)?;
     service.check_texts("inputs", &texts)?;
     let count = texts.len();
     let priority = Priority::of(count);
-    if request.truncation_direction == Some(Direction::Left) {
-        reading.keep = Keep::End;
+    if request.truncation_direction == Some(TruncationDirection::Left) {
+        options.truncation_side = TruncationSide::Left;
     }
-    let tokenized = service.queue.tokenize(texts, reading).await;
-    let tokenized = tokenized.map_err(|problem| problem.of_text(|index| name_of("inputs", index, count)))?;
+    let tokenized = service.queue.tokenize(texts, options).await;
+    let tokenized =
+        tokenized.map_err(|problem| problem.with_text_name(|index| text_name("inputs", index, count)))?;
     if request.truncate == Some(false)
-        && let Some(place) = tokenized.iter().position(|text| text.truncated)
+        && let Some(index) = tokenized.iter().position(|text| text.truncated)
     {
-        let most = service.library.encoder().model().stated.max_length;
+        let max = service.library.encoder().model().config.max_length;
         return Err(Problem::invalid(format!(
-            "{}: it has more than the {most} tokens that the model reads; send \"truncate\": true",
-            name_of("inputs", place, count)
+            "{} must have at most {max} tokens, the model's maximum; send \"truncate\": true to truncate it",
+            text_name("inputs", index, count)
         )));
     }
     let embeddings = service.queue.embed(tokenized, priority).await?;
     Ok(Json(embeddings.into_iter().map(|embedding| shortened(embedding.vector, dimensions)).collect()))
 }
 
-/// The vectors of texts, for clients that are given this server's address as a model's.
+/// Returns the embeddings of texts, like `/embed`; for clients that use the server's address as that of a model.
 #[utoipa::path(post, path = "/", tag = "text-embeddings-inference", request_body = EmbedRequest, responses(
-    (status = 200, description = "A vector for each text", body = Vec<Vec<f32>>),
-    (status = 400, description = "The body is no JSON", body = TeiError),
-    (status = 422, description = "It has no texts, or one is too long", body = TeiError),
+    (status = 200, description = "An embedding for each text", body = Vec<Vec<f32>>),
+    (status = 400, description = "The body is not valid JSON", body = TeiError),
+    (status = 422, description = "The texts are missing or invalid, or one is too long", body = TeiError),
 ))]
-pub async fn embed_here(app: State<App>, body: Body<EmbedRequest>) -> Result<Json<Vec<Vec<f32>>>, Problem> {
+pub async fn embed_at_root(
+    app: State<App>,
+    body: Body<EmbedRequest>,
+) -> Result<Json<Vec<Vec<f32>>>, Problem> {
     embed(app, body).await
 }
 
-/// What is served, in the words of text-embeddings-inference.
+/// The model and the limits of the server, in text-embeddings-inference's format.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Info {
+pub struct ServerInfo {
     #[schema(example = "all-MiniLM-L6-v2")]
     model_id: String,
-    /// The fingerprint of its vectors.
+    /// Fingerprint of the model.
     model_sha: String,
-    /// The numbers it computes in.
+    /// Number format that the model computes with.
     #[schema(example = "float32")]
     model_dtype: String,
-    model_type: ModelType,
-    /// Requests that may wait to be searched.
+    model_type: TeiModelType,
+    /// Maximum number of searches that run or wait.
     max_concurrent_requests: usize,
-    /// Tokens it reads of a text.
+    /// Maximum number of tokens of a text.
     max_input_length: usize,
-    /// Tokens encoded at once.
+    /// Maximum number of tokens in a batch.
     max_batch_tokens: usize,
-    /// Texts in one request.
+    /// Maximum number of texts in a request.
     max_client_batch_size: usize,
-    /// Bytes in one request.
+    /// Maximum size of a request's body in bytes.
     payload_limit: usize,
     auto_truncate: bool,
     tokenization_workers: usize,
     version: &'static str,
 }
 
-/// What kind of model it is.
+/// The type of the model.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ModelType {
-    embedding: Pooling,
+pub struct TeiModelType {
+    embedding: PoolingInfo,
 }
 
-/// How a text's vector is made of its tokens'.
+/// How the vectors of a text's tokens are combined.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Pooling {
+pub struct PoolingInfo {
     #[schema(example = "mean")]
     pooling: String,
 }
 
-/// What is served.
+/// Returns the model and the limits of the server.
 #[utoipa::path(get, path = "/info", tag = "text-embeddings-inference", responses(
-    (status = 200, description = "The model and the limits", body = Info),
+    (status = 200, description = "The model and the limits", body = ServerInfo),
 ))]
-pub async fn info(State(app): State<App>) -> Result<Json<Info>, Problem> {
+pub async fn info(State(app): State<App>) -> Result<Json<ServerInfo>, Problem> {
     let service = app.service()?;
     let (encoder, options) = (service.library.encoder(), app.options());
     let model = encoder.model();
-    Ok(Json(Info {
+    Ok(Json(ServerInfo {
         model_id: model.name.clone(),
         model_sha: model.fingerprint.sha256.clone(),
         model_dtype: match model.precision.to_string().as_str() {
@@ -151,11 +156,11 @@ pub async fn info(State(app): State<App>) -> Result<Json<Info>, Problem> {
             "bf16" => "bfloat16".into(),
             other => other.into(),
         },
-        model_type: ModelType {
-            embedding: Pooling { pooling: format!("{:?}", model.stated.pooling).to_lowercase() },
+        model_type: TeiModelType {
+            embedding: PoolingInfo { pooling: format!("{:?}", model.config.pooling).to_lowercase() },
         },
         max_concurrent_requests: options.max_searches,
-        max_input_length: model.stated.max_length,
+        max_input_length: model.config.max_length,
         max_batch_tokens: options.queue.batch,
         max_client_batch_size: options.max_batch,
         payload_limit: options.max_body_bytes,
@@ -165,37 +170,37 @@ pub async fn info(State(app): State<App>) -> Result<Json<Info>, Problem> {
     }))
 }
 
-/// Texts to be ranked.
+/// A query and the texts to rank.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"query": "insects and numbers", "texts": ["Bees that count", "Knots"]}))]
 pub struct TeiRerankRequest {
-    #[schema(schema_with = shapes::text)]
+    #[schema(schema_with = schemas::text)]
     query: String,
-    #[schema(schema_with = shapes::list_of_texts)]
+    #[schema(schema_with = schemas::list_of_texts)]
     texts: Vec<String>,
-    /// Cosines, from -1 to 1; else they are moved into 0 to 1.
+    /// Return cosine similarities, -1 to 1. By default, they are mapped to the range 0 to 1.
     #[serde(default)]
     raw_scores: bool,
-    /// Texts are given back.
+    /// Include the texts in the response.
     #[serde(default)]
     return_text: bool,
 }
 
-/// A text's rank.
+/// A ranked text.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TeiRank {
-    /// Its place among the texts.
+    /// Index of the text in the request.
     index: usize,
     score: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
 }
 
-/// Texts, the nearest to a query first.
+/// Ranks texts by their similarity to a query.
 #[utoipa::path(post, path = "/rerank", tag = "text-embeddings-inference", request_body = TeiRerankRequest, responses(
-    (status = 200, description = "The texts' places and scores, best first", body = Vec<TeiRank>),
-    (status = 400, description = "The body is no JSON", body = TeiError),
-    (status = 422, description = "There is no query, or no texts", body = TeiError),
+    (status = 200, description = "Indices and scores of the texts, best first", body = Vec<TeiRank>),
+    (status = 400, description = "The body is not valid JSON", body = TeiError),
+    (status = 422, description = "The query or the texts are missing or invalid", body = TeiError),
 ))]
 pub async fn rerank(
     State(app): State<App>,

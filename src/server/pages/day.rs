@@ -1,14 +1,14 @@
-//! `/date/{day}`: the papers of a day, those first that are closest to what one follows.
+//! `/date/{day}`: the papers of a day, those most similar to the papers that the visitor follows first.
 
-use super::home::plain;
+use super::home::plain_item;
 use super::visitor::Visitor;
 use super::{newest_day, page};
-use crate::search::{Examples, Library, Like, Query};
+use crate::search::{Aggregation, Examples, Library, Query};
 use crate::server::App;
 use crate::server::body::Params;
 use crate::server::problem::Problem;
 use crate::store::catalog::{DateRange, Filter, PaperNumber};
-use crate::web::{Day, Frame, Nearness, Shown, day_page};
+use crate::web::{DayView, DisplayScore, Frame, ListItem, day_page};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{Redirect, Response};
@@ -17,29 +17,30 @@ use likewise_papers::paper::{Paper, PaperId, parse_date};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Papers of a day that are ranked, and that are shown.
-const RANKED: usize = 5000;
-const SHOWN: usize = 200;
+/// Maximum number of papers of a day that are ranked, and that are shown.
+const MAX_RANKED: usize = 5000;
+const MAX_SHOWN: usize = 200;
 
-/// A day that was chosen in the form.
+/// The form for choosing a day.
 #[derive(Deserialize)]
-pub struct Another {
+pub struct DayForm {
     date: String,
 }
 
-/// To the page of a day.
-pub async fn another(Params(Another { date }): Params<Another>) -> Result<Redirect, Problem> {
+/// Redirects to the page of the chosen day.
+pub async fn redirect(Params(DayForm { date }): Params<DayForm>) -> Result<Redirect, Problem> {
     Ok(Redirect::to(&format!("/date/{}", checked(&date)?)))
 }
 
+/// Checks that a date is an existing day, `YYYY-MM-DD`.
 fn checked(date: &str) -> Result<String, Problem> {
     match parse_date(date) {
         Ok(days) if days.date.len() == 10 => Ok(days.date),
-        _ => Err(Problem::invalid(format!("date: got {date:?}, wanted a day such as 2025-06-05"))),
+        _ => Err(Problem::invalid(format!("date must be a day such as 2025-06-05 (got {date:?})"))),
     }
 }
 
-/// The papers of a day.
+/// Returns the page of a day.
 pub async fn day(
     State(app): State<App>,
     Path(date): Path<String>,
@@ -49,56 +50,67 @@ pub async fn day(
     let (date, visitor) = (checked(&date)?, Visitor::of(&headers));
     let (library, followed, since, day) =
         (Arc::clone(&service.library), visitor.followed.clone(), visitor.since, date.clone());
-    let found = service.searches.run(move || find(&library, day, &followed, since)).await?;
-    let (day, newest, last) = found;
-    let frame = Frame { title: &date, newest_day: newest.as_deref() };
-    let mut response = page(day_page(&day, &frame));
-    visitor.saw(&mut response, last);
+    let data = service.searches.run(move || day_data(&library, day, &followed, since)).await?;
+    let frame = Frame { title: &date, newest_day: data.newest_day.as_deref() };
+    let mut response = page(day_page(&data.view, &frame));
+    visitor.record_visit(&mut response, data.last_number);
     Ok(response)
 }
 
-type Found = (Day, Option<String>, PaperNumber);
+/// What the page of a day shows.
+struct DayData {
+    view: DayView,
+    /// Day of the newest paper.
+    newest_day: Option<String>,
+    /// The largest number of a paper in the library.
+    last_number: PaperNumber,
+}
 
-fn find(
+/// Collects the papers of a day. Papers with a number over `since` are marked as new; `None`: none are.
+fn day_data(
     library: &Library,
     date: String,
     followed: &[String],
     since: Option<PaperNumber>,
-) -> crate::Result<Found> {
-    let papers = library.published_within((&date, &date), 0, RANKED)?;
-    let here = followed.iter().filter_map(|id| library.paper_if_here(id).transpose());
-    let followed: Vec<Paper> = here.collect::<crate::Result<_>>()?;
-    let only = DateRange { from: Some(date.clone()), to: Some(date.clone()) };
-    let of_day = Filter { published: Some(only), ..Filter::default() };
-    let all = library.list(&of_day, None, 1)?.total;
-    let papers = rank(library, papers, &followed)?.into_iter().take(SHOWN);
-    let shown = |(number, paper, score): Ranked| Shown {
-        nearness: score.map(Nearness::Similarity),
+) -> crate::Result<DayData> {
+    let papers = library.published_within((&date, &date), 0, MAX_RANKED)?;
+    let found = followed.iter().filter_map(|id| library.find_paper(id).transpose());
+    let followed: Vec<Paper> = found.collect::<crate::Result<_>>()?;
+    let range = DateRange { from: Some(date.clone()), to: Some(date.clone()) };
+    let of_day = Filter { published: Some(range), ..Filter::default() };
+    let total = library.list(&of_day, None, 1)?.total;
+    let papers = rank(library, papers, &followed)?.into_iter().take(MAX_SHOWN);
+    let item = |(number, paper, score): DayPaper| ListItem {
+        score: score.map(DisplayScore::Cosine),
         is_new: since.is_some_and(|since| number > since),
-        ..plain(paper)
+        ..plain_item(paper)
     };
-    let papers: Vec<Shown> = papers.map(shown).collect();
+    let papers: Vec<ListItem> = papers.map(item).collect();
     let (before, after) = library.days_around(&date)?;
-    let left_out = all.saturating_sub(papers.len());
-    Ok((Day { date, before, after, papers, left_out, followed }, newest_day(library), library.last_number()?))
+    let left_out = total.saturating_sub(papers.len());
+    let view = DayView { date, before, after, papers, left_out, followed };
+    Ok(DayData { view, newest_day: newest_day(library), last_number: library.last_number()? })
 }
 
-type Ranked = (PaperNumber, Paper, Option<f32>);
+/// A paper with its number and its similarity to the followed papers. `None`: it has no vector, or no papers are
+/// followed.
+type DayPaper = (PaperNumber, Paper, Option<f32>);
 
-/// Papers by closeness to those that are followed; those without a vector yet are the last.
+/// Sorts papers by their similarity to the mean of the followed ones. Papers without a vector come last. Keeps the
+/// order if no papers are followed.
 fn rank(
     library: &Library,
     papers: Vec<(PaperNumber, Paper)>,
     followed: &[Paper],
-) -> crate::Result<Vec<Ranked>> {
+) -> crate::Result<Vec<DayPaper>> {
     if followed.is_empty() {
         return Ok(papers.into_iter().map(|(number, paper)| (number, paper, None)).collect());
     }
     let ids = followed.iter().map(|paper| paper.id.to_string()).collect();
-    let all = Query { examples: Some(Examples::Mean), ..Query::of(Like::papers(ids)) };
-    let middle = library.target_of(&all, Vec::new())?;
+    let query = Query { aggregation: Some(Aggregation::Mean), ..Query::of(Examples::papers(ids)) };
+    let mean = library.query_vector(&query, Vec::new())?;
     let ids: Vec<PaperId> = papers.iter().map(|(_, paper)| paper.id.clone()).collect();
-    let scores = library.vectors(&ids)?.into_iter().map(|vector| vector.map(|vector| dot(&middle, &vector)));
+    let scores = library.vectors(&ids)?.into_iter().map(|vector| vector.map(|vector| dot(&mean, &vector)));
     let mut scored: Vec<_> =
         papers.into_iter().zip(scores).map(|((number, paper), score)| (score, number, paper)).collect();
     scored.sort_by(|a, b| b.0.unwrap_or(-2.0).total_cmp(&a.0.unwrap_or(-2.0)));

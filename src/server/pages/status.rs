@@ -1,43 +1,47 @@
-//! `/status`: how the library is.
+//! `/status`: the state of the library and the server.
 
 use super::{newest_day, page};
-use crate::ingest::{self, Run};
+use crate::ingest::{self, IngestRun};
 use crate::server::App;
 use crate::server::problem::Problem;
-use crate::web::{Frame, Status, status_page};
+use crate::web::{DiskUse, Frame, StatusView, status_page};
 use axum::extract::State;
 use axum::response::Response;
 use std::path::Path;
 use std::sync::Arc;
 use time::OffsetDateTime;
 
-/// How the library is.
+/// Returns the status page.
 pub async fn status(State(app): State<App>) -> Result<Response, Problem> {
     let service = app.service()?;
     let library = Arc::clone(&service.library);
-    let (queue, searches) = ((service.queue.waiting(), app.options().queue.bulk), service.searches.busy());
+    let (queued_tokens, max_queued_tokens) = (service.queue.waiting_tokens(), app.options().queue.bulk);
+    let searches = service.searches.in_flight();
     let recall = app.metrics().recall();
-    let look = move || {
+    let collect = move || {
         let folder = library.folder();
-        let status = Status {
+        let status = StatusView {
             stats: library.stats(),
             precision: library.encoder().model().precision.to_string(),
-            queue,
+            queued_tokens,
+            max_queued_tokens,
             searches,
             recall,
-            disk: folder.map(|folder| (size(folder), free(folder))),
-            is_written: folder.and_then(ingest::writer).is_some_and(|process| process != std::process::id()),
-            written: folder.and_then(written),
-            run: folder.and_then(Run::last),
+            disk: folder.map(|folder| DiskUse { used: size(folder), free: free(folder) }),
+            is_being_written: folder
+                .and_then(ingest::writing_process)
+                .is_some_and(|process| process != std::process::id()),
+            last_written: folder.and_then(last_written),
+            run: folder.and_then(IngestRun::last),
         };
         Ok((status, newest_day(&library)))
     };
-    let (status, day) = crate::server::blocking(look).await?;
+    let (status, day) = crate::server::blocking(collect).await?;
     let frame = Frame { title: "Status", newest_day: day.as_deref() };
     Ok(page(status_page(&status, &frame)))
 }
 
-/// Bytes of all files of a folder; one that goes away meanwhile has none.
+/// Returns the size in bytes of all files in a folder. Files that disappear meanwhile count as 0.
 fn size(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let size = |entry: std::fs::DirEntry| match entry.metadata() {
@@ -48,14 +52,14 @@ fn size(folder: &Path) -> u64 {
     entries.map(size).sum()
 }
 
-/// Bytes that are free where a folder is.
+/// Returns the free bytes of the folder's file system. `None`: unknown.
 fn free(folder: &Path) -> Option<u64> {
-    let room = rustix::fs::statvfs(folder).ok()?;
-    Some(room.f_bavail * room.f_frsize)
+    let stats = rustix::fs::statvfs(folder).ok()?;
+    Some(stats.f_bavail * stats.f_frsize)
 }
 
-/// When a paper was written last.
-fn written(folder: &Path) -> Option<OffsetDateTime> {
+/// Returns when the catalog was last written. `None`: unknown.
+fn last_written(folder: &Path) -> Option<OffsetDateTime> {
     let catalog = ingest::catalog_path(folder);
     let log = catalog.with_extension("sqlite-wal");
     let times = [catalog, log].into_iter().filter_map(|path| path.metadata().ok()?.modified().ok());

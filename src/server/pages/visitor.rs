@@ -1,10 +1,10 @@
-//! What a browser keeps for its reader: which papers are followed, what was new at the last visit, a key.
+//! Cookies: the papers that a visitor follows, which papers were new at the last visit, and a key.
 //!
-//! Its own file because it is in cookies and nowhere else: the server knows no readers.
+//! The state of visitors is in cookies only; the server stores nothing about them.
 
 use super::back;
 use crate::server::App;
-use crate::server::access::{COOKIE, cookie};
+use crate::server::access::{KEY_COOKIE, cookie};
 use crate::server::body::Form;
 use crate::server::problem::Problem;
 use axum::extract::State;
@@ -12,52 +12,57 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-/// Most papers that are followed: a cookie has so much room.
-const MOST_FOLLOWED: usize = 40;
+/// Maximum number of followed papers, because the size of a cookie is limited.
+const MAX_FOLLOWED: usize = 40;
 
-/// Most bytes of a cookie's value.
-const MOST_BYTES: usize = 3800;
+/// Maximum length of a cookie's value in bytes; browsers ignore longer cookies.
+const MAX_COOKIE_BYTES: usize = 3800;
 
-/// Stands between two ids; no id has it in it.
-const BETWEEN: &str = "\n";
+/// Separates the ids in the cookie; ids never contain it.
+const ID_SEPARATOR: &str = "\n";
 
-const FOLLOWED: &str = "followed";
-const SEEN: &str = "seen";
-const SINCE: &str = "since";
+/// Names of the cookies.
+const FOLLOWED_COOKIE: &str = "followed";
+const SEEN_COOKIE: &str = "seen";
+const SINCE_COOKIE: &str = "since";
 
-/// Seconds that a browser keeps what it was told: a year.
-const YEAR: u32 = 31_536_000;
+/// Lifetime of persistent cookies: one year in seconds.
+const COOKIE_LIFETIME: u32 = 31_536_000;
 
-/// What a browser has told.
+/// The state in a visitor's cookies.
 pub struct Visitor {
-    /// Ids of papers that are followed.
+    /// Ids of the followed papers.
     pub followed: Vec<String>,
-    /// The largest number of a paper that was here at the last visit; `None` at the first.
+    /// The largest number of a paper at the end of the previous visit; papers with larger numbers are new. `None`: this
+    /// is the first visit.
     pub since: Option<i64>,
+    /// The largest number of a paper that the visitor has seen.
     seen: Option<i64>,
 }
 
 impl Visitor {
-    /// By a request's cookies.
+    /// Reads the cookies of a request.
     pub fn of(headers: &HeaderMap) -> Visitor {
         let number = |name| cookie(headers, name).and_then(|value| value.parse().ok());
-        let followed = cookie(headers, FOLLOWED).unwrap_or_default();
-        let followed = followed.split(BETWEEN).filter(|id| !id.is_empty()).map(str::to_string);
-        let (since, seen) = (number(SINCE), number(SEEN));
-        Visitor { followed: followed.take(MOST_FOLLOWED).collect(), since: since.or(seen), seen }
+        let followed = cookie(headers, FOLLOWED_COOKIE).unwrap_or_default();
+        let followed = followed.split(ID_SEPARATOR).filter(|id| !id.is_empty()).map(str::to_string);
+        let (since, seen) = (number(SINCE_COOKIE), number(SEEN_COOKIE));
+        Visitor { followed: followed.take(MAX_FOLLOWED).collect(), since: since.or(seen), seen }
     }
 
-    /// Tells the browser which papers are here now, and for as long as it is open, which were at the visit before.
-    pub fn saw(&self, response: &mut Response, last: i64) {
-        // The folder may have been made anew, with smaller numbers.
+    /// Sets the cookies of a visit: `seen`, which persists, to the largest number of a paper now, and `since`, which
+    /// lasts until the browser is closed, to that at the end of the previous visit.
+    pub fn record_visit(&self, response: &mut Response, last: i64) {
+        // `last` can be smaller than before if the data folder was created again.
         if self.seen != Some(last) {
-            set(response, SEEN, &last.to_string(), Some(YEAR));
+            set(response, SEEN_COOKIE, &last.to_string(), Some(COOKIE_LIFETIME));
         }
-        // A visit lasts until the browser is closed.
-        set(response, SINCE, &self.since.unwrap_or(last).min(last).to_string(), None);
+        // A cookie without a lifetime lasts until the browser is closed, which ends the visit.
+        set(response, SINCE_COOKIE, &self.since.unwrap_or(last).min(last).to_string(), None);
     }
 }
 
+/// Adds a cookie to a response. It lasts for `seconds`; `None`: until the browser is closed.
 fn set(response: &mut Response, name: &str, value: &str, seconds: Option<u32>) {
     let value = encoded(value);
     let age = seconds.map_or(String::new(), |seconds| format!("; Max-Age={seconds}"));
@@ -71,45 +76,47 @@ fn encoded(value: &str) -> String {
     form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 
-/// A paper that is followed, or no more.
+/// The form that follows or unfollows a paper.
 #[derive(Deserialize)]
-pub struct Follow {
+pub struct FollowForm {
     id: String,
+    /// `yes` to follow the paper; any other value to unfollow it.
     follow: String,
 }
 
-/// Notes that a paper is followed.
-pub async fn follow(headers: HeaderMap, Form(form): Form<Follow>) -> Result<Response, Problem> {
+/// Follows or unfollows a paper.
+pub async fn follow(headers: HeaderMap, Form(form): Form<FollowForm>) -> Result<Response, Problem> {
     let mut followed = Visitor::of(&headers).followed;
     followed.retain(|id| *id != form.id);
     if form.follow == "yes" {
         followed.insert(0, form.id);
-        followed.truncate(MOST_FOLLOWED);
+        followed.truncate(MAX_FOLLOWED);
     }
-    // A browser keeps no cookie that is longer, and says nothing.
-    while encoded(&followed.join(BETWEEN)).len() > MOST_BYTES {
+    // Browsers silently ignore cookies that are too long, so drop the papers that were followed first.
+    while encoded(&followed.join(ID_SEPARATOR)).len() > MAX_COOKIE_BYTES {
         followed.pop();
     }
     let mut response = back(&headers, "/").into_response();
-    set(&mut response, FOLLOWED, &followed.join(BETWEEN), Some(YEAR));
+    set(&mut response, FOLLOWED_COOKIE, &followed.join(ID_SEPARATOR), Some(COOKIE_LIFETIME));
     Ok(response)
 }
 
-/// The key that a reader has.
+/// The form in which a visitor enters a key.
 #[derive(Deserialize)]
 pub struct KeyForm {
     key: String,
 }
 
-/// Notes a reader's key, where a server wants one.
+/// Stores a visitor's key in a cookie.
+///
+/// # Errors
+/// Returns 401 if the key is unknown.
 pub async fn key(State(app): State<App>, Form(form): Form<KeyForm>) -> Result<Response, Problem> {
-    if !app.options().keys.knows(form.key.trim()) {
-        return Err(Problem::unauthorized(
-            "got a key that is not known; ask whoever runs this server for one",
-        ));
+    if !app.options().keys.contains(form.key.trim()) {
+        return Err(Problem::unauthorized("the key is unknown; ask the operator of this server for a key"));
     }
     let mut response = Redirect::to("/").into_response();
-    set(&mut response, COOKIE, form.key.trim(), None);
+    set(&mut response, KEY_COOKIE, form.key.trim(), None);
     Ok(response)
 }
 
@@ -122,29 +129,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_is_read_again() {
+    fn a_cookie_that_was_set_is_read_back() {
         let mut response = ().into_response();
-        set(&mut response, FOLLOWED, "10.1000/a;b\né | é\nx=y", Some(1));
-        let told =
+        set(&mut response, FOLLOWED_COOKIE, "10.1000/a;b\né | é\nx=y", Some(1));
+        let cookie =
             response.headers()[header::SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_string();
-        assert_eq!(Visitor::of(&headers(&told)).followed, ["10.1000/a;b", "é | é", "x=y"]);
+        assert_eq!(Visitor::of(&headers(&cookie)).followed, ["10.1000/a;b", "é | é", "x=y"]);
         assert!(Visitor::of(&headers("followed; =; a")).followed.is_empty());
     }
 
     #[test]
-    fn what_came_since_the_last_visit_is_new_for_as_long_as_this_one_lasts() {
-        let told = |cookies: &str, last| {
+    fn papers_since_the_previous_visit_stay_new_until_the_browser_is_closed() {
+        let cookies_set = |cookies: &str, last| {
             let mut response = ().into_response();
-            Visitor::of(&headers(cookies)).saw(&mut response, last);
-            let told = response.headers().get_all(header::SET_COOKIE).iter();
-            told.map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap().to_string())
+            Visitor::of(&headers(cookies)).record_visit(&mut response, last);
+            let cookies = response.headers().get_all(header::SET_COOKIE).iter();
+            cookies
+                .map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap().to_string())
                 .collect::<Vec<_>>()
         };
         assert_eq!(Visitor::of(&headers("")).since, None);
-        assert_eq!(told("", 7), ["seen=7", "since=7"]);
-        assert_eq!(told("seen=7", 9), ["seen=9", "since=7"]);
-        assert_eq!(told("seen=9; since=7", 9), ["since=7"]);
-        assert_eq!(told("seen=99", 9), ["seen=9", "since=9"], "of another folder");
+        assert_eq!(cookies_set("", 7), ["seen=7", "since=7"]);
+        assert_eq!(cookies_set("seen=7", 9), ["seen=9", "since=7"]);
+        assert_eq!(cookies_set("seen=9; since=7", 9), ["since=7"]);
+        assert_eq!(cookies_set("seen=99", 9), ["seen=9", "since=9"], "the data folder was created again");
         assert_eq!(Visitor::of(&headers("seen=9; since=7")).since, Some(7));
     }
 }

@@ -1,40 +1,40 @@
-//! What was written to a catalog, and when.
+//! The changes of a catalog since a given transaction.
 //!
-//! Its own file because it is what everything that is derived follows: every transaction has a number, and every
-//! paper the number of the one that wrote it last.
+//! Everything that is derived from the catalog follows these changes. Every transaction has a number, and every paper
+//! has the number of the transaction that wrote it last.
 
 use super::{Catalog, PaperNumber, text_hash};
 use crate::error::Result;
 use crate::store::text::TextHash;
 use rusqlite::{Connection, OptionalExtension};
 
-/// What was written after a transaction.
+/// What has been written since a transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// The last transaction.
+pub struct CatalogChanges {
+    /// The number of the last transaction.
     pub last: i64,
-    /// Papers that were added or replaced, and their texts.
+    /// Papers that were added or replaced, with their texts.
     pub written: Vec<(PaperNumber, TextHash)>,
     /// Papers that were deleted.
     pub deleted: Vec<PaperNumber>,
 }
 
 impl Catalog {
-    /// What was written after the transaction `after`; after 0, everything that is here.
-    pub fn changes(&self, after: i64) -> Result<Changes> {
+    /// What has been written since the transaction `after`. 0: every paper in the catalog.
+    pub fn changes(&self, after: i64) -> Result<CatalogChanges> {
         let mut connection = self.lock();
-        // One transaction, so that all three are of one state.
+        // One transaction, so that the three queries see the same state.
         let transaction = connection.transaction()?;
         let last = last_change(&transaction)?;
-        // What an older version wrote has no number.
-        let least = if after == 0 { 0 } else { after + 1 };
+        // Papers that an older version wrote have the number 0.
+        let from = if after == 0 { 0 } else { after + 1 };
         let mut written =
             transaction.prepare_cached("SELECT number, text_hash FROM papers WHERE changed >= ?1")?;
-        let written = written.query_map([least], |row| Ok((row.get(0)?, text_hash(row, 1)?)))?;
+        let written = written.query_map([from], |row| Ok((row.get(0)?, text_hash(row, 1)?)))?;
         let written = written.collect::<rusqlite::Result<_>>()?;
         let mut deleted = transaction.prepare_cached("SELECT number FROM deleted WHERE changed > ?1")?;
         let deleted = deleted.query_map([after], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        Ok(Changes { last, written, deleted })
+        Ok(CatalogChanges { last, written, deleted })
     }
 
     /// The number of the last transaction.
@@ -42,15 +42,15 @@ impl Catalog {
         last_change(&self.lock())
     }
 
-    /// Differs from what it was when somebody else has written since.
-    pub fn version(&self) -> Result<i64> {
+    /// A number that changes whenever another connection writes to the catalog (SQLite's `data_version`).
+    pub fn data_version(&self) -> Result<i64> {
         let connection = self.lock();
         Ok(connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
 
-    /// Tells readers, by [`Catalog::version`], of what changed beside the catalog.
+    /// Notifies readers, through [`Catalog::data_version`], of a change to the files beside the catalog.
     pub fn touch(&self) -> Result<()> {
-        // One statement: two processes may do it at the same time.
+        // One statement, so that two processes can do this at the same time.
         let sql = "INSERT INTO meta (key, value) VALUES ('changes', '1') \
                    ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1";
         self.lock().prepare_cached(sql)?.execute([])?;
@@ -64,7 +64,7 @@ pub fn last_change(connection: &Connection) -> Result<i64> {
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?.unwrap_or_default())
 }
 
-/// Sets it, as part of that transaction.
+/// Sets the number of the last transaction that changed papers. Must run in that transaction.
 pub fn set_last_change(connection: &Connection, change: i64) -> Result<()> {
     let sql =
         "INSERT INTO meta (key, value) VALUES ('changes', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1";

@@ -1,7 +1,6 @@
-//! What papers are filtered by, beside dates and ids: categories, venues, sources, authors.
+//! The tables of labels (categories, venues, sources) and authors, by which papers are filtered.
 //!
-//! Its own file because these are kept in tables of their own, beside the papers: what goes in, and how it is
-//! asked for, must fit each other.
+//! Names are normalised when they are stored and when they are queried, and both must be done in the same way.
 
 use super::PaperNumber;
 use likewise_papers::Paper;
@@ -9,37 +8,38 @@ use rusqlite::{Connection, params};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// What a label is.
+/// The kind of a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum LabelKind {
     /// A category or keyword.
     Category,
     /// A conference or journal.
     Venue,
-    /// Where the dump is from.
+    /// The source of a record.
     Source,
 }
 
-impl Kind {
-    /// As it is stored.
+impl LabelKind {
+    /// The name in the table.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Category => "category",
-            Kind::Venue => "venue",
-            Kind::Source => "source",
+            LabelKind::Category => "category",
+            LabelKind::Venue => "venue",
+            LabelKind::Source => "source",
         }
     }
 }
 
-/// Stands between two authors in the table of their names: characters that no name has, each a word for that table.
-/// They keep the end of one name and the beginning of the next too far apart to be taken for a name.
-pub const BETWEEN_AUTHORS: &str = " \u{e000} \u{e000} \u{e000} ";
+/// Separates two authors in the table of names. Its three characters occur in no name, and each is a word for the
+/// full-text index. They keep the words of two authors so far apart that a query for one name does not match across
+/// them.
+pub const AUTHOR_SEPARATOR: &str = " \u{e000} \u{e000} \u{e000} ";
 
-/// Most words of a name that is asked for.
-const MOST_WORDS: usize = 32;
+/// The most words that a name in a query can have.
+const MAX_NAME_WORDS: usize = 32;
 
-/// Letters that are no accented others to Unicode, and are written as these where a keyboard has none of them.
-const FOLDED: [(&str, &str); 16] = [
+/// Letters that Unicode does not decompose into a letter and an accent, with the letters that people type instead.
+const TRANSLITERATIONS: [(&str, &str); 16] = [
     ("ł", "l"),
     ("Ł", "L"),
     ("ø", "o"),
@@ -58,17 +58,19 @@ const FOLDED: [(&str, &str); 16] = [
     ("þ", "th"),
 ];
 
-/// A name with those letters as others write them.
-pub fn folded(name: &str) -> String {
-    FOLDED.iter().fold(name.to_string(), |name, (from, to)| name.replace(from, to))
+/// Replaces these letters in a name.
+pub fn transliterate(name: &str) -> String {
+    TRANSLITERATIONS.iter().fold(name.to_string(), |name, (from, to)| name.replace(from, to))
 }
 
-/// The same of an expression in SQL.
-pub fn folded_sql(name: &str) -> String {
-    FOLDED.iter().fold(name.to_string(), |name, (from, to)| format!("replace({name}, '{from}', '{to}')"))
+/// An SQL expression that replaces these letters in the value of the expression `name`.
+pub fn transliterate_sql(name: &str) -> String {
+    TRANSLITERATIONS
+        .iter()
+        .fold(name.to_string(), |name, (from, to)| format!("replace({name}, '{from}', '{to}')"))
 }
 
-/// Stores a paper's labels and authors, and those that its records have.
+/// Stores the labels and authors of a paper and of its records.
 pub fn add(
     connection: &Connection,
     number: PaperNumber,
@@ -77,11 +79,11 @@ pub fn add(
 ) -> rusqlite::Result<()> {
     let mut add = connection
         .prepare_cached("INSERT OR IGNORE INTO labels (kind, label, number) VALUES (?1, ?2, ?3)")?;
-    let labels = paper.categories.iter().map(|label| (Kind::Category, label));
-    let labels =
-        labels.chain(records.iter().flat_map(|record| record.venue.iter().map(|label| (Kind::Venue, label))));
-    let sources = records.iter().flat_map(|record| record.source.iter().map(|label| (Kind::Source, label)));
-    for (kind, label) in labels.chain(sources) {
+    let categories = paper.categories.iter().map(|label| (LabelKind::Category, label));
+    let venues = records.iter().flat_map(|record| record.venue.iter().map(|label| (LabelKind::Venue, label)));
+    let sources =
+        records.iter().flat_map(|record| record.source.iter().map(|label| (LabelKind::Source, label)));
+    for (kind, label) in categories.chain(venues).chain(sources) {
         add.execute(params![kind.name(), label.to_lowercase(), number])?;
     }
     let mut authors: Vec<&str> = paper.authors.iter().map(String::as_str).collect();
@@ -92,12 +94,12 @@ pub fn add(
     }
     if !authors.is_empty() {
         let mut add = connection.prepare_cached("INSERT INTO authors (rowid, names) VALUES (?1, ?2)")?;
-        add.execute(params![number, folded(&authors.join(BETWEEN_AUTHORS))])?;
+        add.execute(params![number, transliterate(&authors.join(AUTHOR_SEPARATOR))])?;
     }
     Ok(())
 }
 
-/// Removes them.
+/// Removes the labels and authors of a paper.
 pub fn remove(connection: &Connection, number: PaperNumber) -> rusqlite::Result<()> {
     for sql in ["DELETE FROM labels WHERE number = ?1", "DELETE FROM authors WHERE rowid = ?1"] {
         connection.prepare_cached(sql)?.execute([number])?;
@@ -105,23 +107,26 @@ pub fn remove(connection: &Connection, number: PaperNumber) -> rusqlite::Result<
     Ok(())
 }
 
-/// What the table of authors is asked for a name: all of its words, in any order, with at most one other between
-/// them (`Yann LeCun` also finds `Yann A. LeCun` and `LeCun, Yann`).
+/// The full-text query for an author's name: all of its words, in any order, with at most one other word between them
+/// (`Yann LeCun` also finds `Yann A. LeCun` and `LeCun, Yann`).
 ///
 /// # Errors
-/// A sentence that says what was got and wanted, if there is no word in it, or very many.
+/// Returns a message if the name has no words, or more than 32.
 pub fn author_query(name: &str) -> Result<String, String> {
-    let folded = folded(name);
-    let words: Vec<String> = words(&folded).map(|word| format!("\"{word}\"")).collect();
+    let transliterated = transliterate(name);
+    let words: Vec<String> = words(&transliterated).map(|word| format!("\"{word}\"")).collect();
     match &words[..] {
-        [] => Err(format!("got {name:?}, wanted a name, or a word of one")),
+        [] => Err(format!("a name must have at least one word (got {name:?})")),
         [word] => Ok(word.clone()),
-        words if words.len() <= MOST_WORDS => Ok(format!("NEAR({}, {})", words.join(" "), words.len() - 1)),
-        words => Err(format!("got a name of {} words, wanted at most {MOST_WORDS}", words.len())),
+        words if words.len() <= MAX_NAME_WORDS => {
+            Ok(format!("NEAR({}, {})", words.join(" "), words.len() - 1))
+        }
+        words => Err(format!("a name must have at most {MAX_NAME_WORDS} words (got {})", words.len())),
     }
 }
 
-/// The words of a name, as the table of authors has them: letters and digits, and the accents that stand after them.
+/// The words of a name, split in the same way as in the table of authors: letters and digits with their combining
+/// accents.
 fn words(name: &str) -> impl Iterator<Item = &str> {
     let is_in_word =
         |character: char| character.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&character);
@@ -129,29 +134,30 @@ fn words(name: &str) -> impl Iterator<Item = &str> {
     words.filter(|word| word.chars().any(char::is_alphanumeric))
 }
 
-/// A name as it is compared with others where there is no such table: its words, without accents and in lower case.
+/// A name for comparisons outside SQLite: its words, in lower case and without accents.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Words(pub Vec<String>);
+pub struct AuthorName(pub Vec<String>);
 
-impl Words {
-    /// Of a name.
-    pub fn of(name: &str) -> Words {
-        let plain: String = folded(name).nfd().filter(|letter| !is_combining_mark(*letter)).collect();
-        Words(words(&plain).map(str::to_lowercase).collect())
+impl AuthorName {
+    /// Splits a name into words.
+    pub fn new(name: &str) -> AuthorName {
+        let plain: String = transliterate(name).nfd().filter(|letter| !is_combining_mark(*letter)).collect();
+        AuthorName(words(&plain).map(str::to_lowercase).collect())
     }
 
-    /// Two words each that a name of these two is in by [`Words::is_in`]: with at most one other between them. Sorted, and
-    /// joined by a space.
-    pub fn pairs(&self) -> impl Iterator<Item = String> {
-        let near = move |at: usize| self.0[at + 1..].iter().take(2).map(move |word| (&self.0[at], word));
-        let pairs = (0..self.0.len()).flat_map(near);
-        pairs.map(|(one, other)| format!("{} {}", one.min(other), one.max(other)))
+    /// All pairs of words with at most one other word between them: the names of two words that match this name by
+    /// [`AuthorName::matches`]. The two words are in alphabetical order, separated by a space.
+    pub fn word_pairs(&self) -> impl Iterator<Item = String> {
+        let pairs_from =
+            move |at: usize| self.0[at + 1..].iter().take(2).map(move |word| (&self.0[at], word));
+        let pairs = (0..self.0.len()).flat_map(pairs_from);
+        pairs.map(|(first, second)| format!("{} {}", first.min(second), first.max(second)))
     }
 
-    /// Whether an author has this name: all of its words, in any order, with at most one other between them, as
-    /// [`author_query`] asks for it.
-    pub fn is_in(&self, author: &str) -> bool {
-        let author = Words::of(author).0;
+    /// Whether an author has this name: all of its words, in any order, with at most one other word between them. The
+    /// same rule as that of [`author_query`].
+    pub fn matches(&self, author: &str) -> bool {
+        let author = AuthorName::new(author).0;
         let window = author.len().min(self.0.len() + usize::from(self.0.len() > 1));
         window > 0 && author.windows(window).any(|near| self.0.iter().all(|word| near.contains(word)))
     }
@@ -162,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_asked_for_by_its_words() {
+    fn author_query_has_the_words_of_the_name() {
         assert_eq!(author_query("LeCun").unwrap(), "\"LeCun\"");
         assert_eq!(author_query(" LeCun, \"Yann\" A.\0").unwrap(), "NEAR(\"LeCun\" \"Yann\" \"A\", 2)");
         assert_eq!(author_query("Jean-Luc").unwrap(), "NEAR(\"Jean\" \"Luc\", 1)");

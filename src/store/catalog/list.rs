@@ -1,9 +1,9 @@
-//! Papers by date, the newest first, a page at a time.
+//! Lists papers by date, newest first, in pages.
 //!
-//! Its own file because a page ends at a place in this order, not at a count: papers that come or go meanwhile move
-//! nothing from one page to another.
+//! A page starts at a cursor, which is a position in this order and not a count. Papers that are added or deleted
+//! meanwhile therefore do not shift others from one page to another.
 
-use super::{Catalog, Filter, Numbers, PaperNumber};
+use super::{Catalog, Filter, PaperNumber, PaperSet};
 use crate::error::{Error, Result};
 use likewise_papers::Paper;
 use rusqlite::{Connection, params};
@@ -11,8 +11,9 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
-/// So few papers are looked up one by one; of more, the whole order is gone through until a page is full.
-const FEW: usize = 5000;
+/// If at most this many papers pass a filter, they are looked up one by one. Otherwise all papers are scanned in order
+/// until a page is full.
+const MAX_LOOKUPS: usize = 5000;
 
 const BY_DATE: &str = "SELECT published_first, published_last, number FROM papers \
                        WHERE (published_first, published_last, number) < (?1, ?2, ?3) \
@@ -34,100 +35,103 @@ const DAY_AFTER: &str = "SELECT published_first FROM papers \
                          WHERE published_first > ?1 AND published_last = published_first AND withdrawn = 0 \
                          ORDER BY published_first, published_last LIMIT 1";
 
-/// After every date.
+/// Sorts after every date.
 const END_OF_DATES: &str = "~";
 
-/// A place in the order: after the paper that has these days and this number. Of equally new papers, the one that came
-/// later is before; those without a date are the last.
+/// A position in the list: after the paper with these days and this number. Papers of the same date are listed by
+/// number in descending order, and papers without a date come last.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// First and last day of publication.
+pub struct Cursor {
+    /// First and last possible day of publication. `None`: no date.
     days: Option<(String, String)>,
     number: PaperNumber,
 }
 
-impl Place {
-    /// After a paper of these days, or without any, and this number.
-    pub fn after(days: Option<(String, String)>, number: PaperNumber) -> Place {
-        Place { days, number }
+impl Cursor {
+    /// The position after the paper with these days, or without a date, and this number.
+    pub fn after(days: Option<(String, String)>, number: PaperNumber) -> Cursor {
+        Cursor { days, number }
     }
 
-    /// First and last day, `YYYY-MM-DD`, and number.
+    /// The paper's first and last day, `YYYY-MM-DD`, and its number.
     pub fn parts(&self) -> (Option<(&str, &str)>, PaperNumber) {
         (self.days.as_ref().map(|(first, last)| (&**first, &**last)), self.number)
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, last) = self.days.as_ref().map_or(("", ""), |(first, last)| (first, last));
         write!(f, "{first}_{last}_{}", self.number)
     }
 }
 
-impl FromStr for Place {
+impl FromStr for Cursor {
     type Err = Error;
 
-    fn from_str(text: &str) -> Result<Place> {
-        let wrong = || {
+    fn from_str(text: &str) -> Result<Cursor> {
+        let invalid = || {
             Error::Invalid(format!(
-                "cursor: got {text:?}, wanted the \"next\" of the answer before, as it was"
+                "cursor must be the \"next\" of the previous response, unchanged (got {text:?})"
             ))
         };
         let is_day =
             |text: &&str| text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
         let parts: Vec<&str> = text.split('_').collect();
-        let [first, last, number] = parts[..] else { return Err(wrong()) };
+        let [first, last, number] = parts[..] else { return Err(invalid()) };
         let days = match (first, last) {
             ("", "") => None,
             days => Some(days)
                 .filter(|(first, last)| is_day(first) && is_day(last))
                 .map(Some)
-                .ok_or_else(wrong)?,
+                .ok_or_else(invalid)?,
         };
-        let number = number.parse().ok().filter(|number| *number > 0).ok_or_else(wrong)?;
-        Ok(Place { days: days.map(|(first, last)| (first.into(), last.into())), number })
+        let number = number.parse().ok().filter(|number| *number > 0).ok_or_else(invalid)?;
+        Ok(Cursor { days: days.map(|(first, last)| (first.into(), last.into())), number })
     }
 }
 
-/// A page.
+/// A page of the list.
 #[derive(Debug, Clone, Default)]
-pub struct Listed {
+pub struct PaperPage {
     /// Newest first.
     pub papers: Vec<Paper>,
-    /// Papers that pass the filter, on all pages.
+    /// The number of papers that pass the filter, on all pages.
     pub total: usize,
-    /// Where the next page begins; `None` if there is none.
-    pub next: Option<Place>,
+    /// The cursor of the next page. `None` if this is the last page.
+    pub next: Option<Cursor>,
 }
 
 impl Catalog {
-    /// The newest papers that pass `filter` and come after a place, at most so many.
+    /// The first `limit` papers that pass `filter` and come after a cursor, newest first.
     ///
     /// # Errors
-    /// As [`Catalog::matching`].
-    pub fn list(&self, filter: &Filter, after: Option<&Place>, limit: usize) -> Result<Listed> {
+    /// The same as those of [`Catalog::matching`].
+    pub fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<PaperPage> {
         let passing = if filter.is_empty() { None } else { Some(self.matching(filter)?) };
-        let (total, mut places) = match &passing {
-            Some(passing) if passing.count() <= FEW => (passing.count(), self.look_up(passing, after)?),
-            Some(passing) => {
-                (passing.count(), self.walk(after, limit + 1, |number| passing.contains(number))?)
+        let (total, mut cursors) = match &passing {
+            Some(passing) if passing.count() <= MAX_LOOKUPS => {
+                (passing.count(), self.look_up(passing, after)?)
             }
-            None if filter.withdrawn => (self.count()?, self.walk(after, limit + 1, |_| true)?),
+            Some(passing) => {
+                (passing.count(), self.scan_by_date(after, limit + 1, |number| passing.contains(number))?)
+            }
+            None if filter.withdrawn => (self.count()?, self.scan_by_date(after, limit + 1, |_| true)?),
             None => {
                 let withdrawn = self.withdrawn()?;
-                let places = self.walk(after, limit + 1, |number| !withdrawn.contains(number))?;
-                (self.count()?.saturating_sub(withdrawn.count()), places)
+                let cursors = self.scan_by_date(after, limit + 1, |number| !withdrawn.contains(number))?;
+                (self.count()?.saturating_sub(withdrawn.count()), cursors)
             }
         };
-        let is_more = places.len() > limit;
-        places.truncate(limit);
-        let numbers: Vec<PaperNumber> = places.iter().map(|place| place.number).collect();
+        let has_more = cursors.len() > limit;
+        cursors.truncate(limit);
+        let numbers: Vec<PaperNumber> = cursors.iter().map(|cursor| cursor.number).collect();
         let papers = self.get(&numbers)?.into_iter().map(|(_, paper)| paper).collect();
-        Ok(Listed { papers, total, next: places.pop().filter(|_| is_more) })
+        Ok(PaperPage { papers, total, next: cursors.pop().filter(|_| has_more) })
     }
 
-    /// The papers whose day of publication is known to be one of these, newest first, with so many passed over.
+    /// The papers that were certainly published in this range of days (first and last day, inclusive) and are not
+    /// withdrawn, newest first: up to `limit` of them after the first `offset`.
     pub fn published_within(
         &self,
         days: (&str, &str),
@@ -144,7 +148,8 @@ impl Catalog {
         self.get(&numbers)
     }
 
-    /// The last day before a day, and the first after it, that a paper is known to be of.
+    /// The nearest days before and after `day` on which a paper was published. Considers only papers whose date is a
+    /// full day.
     pub fn days_around(&self, day: &str) -> Result<(Option<String>, Option<String>)> {
         let connection = self.reader();
         let day_of = |sql: &str| -> Result<Option<String>> {
@@ -155,65 +160,66 @@ impl Catalog {
         Ok((day_of(DAY_BEFORE)?, day_of(DAY_AFTER)?))
     }
 
-    /// Of few papers, those after a place, in order.
-    fn look_up(&self, passing: &Numbers, after: Option<&Place>) -> Result<Vec<Place>> {
+    /// The papers of a small set that come after a cursor, in order, as cursors.
+    fn look_up(&self, passing: &PaperSet, after: Option<&Cursor>) -> Result<Vec<Cursor>> {
         let connection = self.reader();
         let mut find = connection
             .prepare_cached("SELECT published_first, published_last, number FROM papers WHERE number = ?1")?;
-        let mut places = Vec::new();
+        let mut cursors = Vec::new();
         for number in passing.iter() {
-            let found = find.query_map([number], place)?.collect::<rusqlite::Result<Vec<_>>>()?;
-            places.extend(found.into_iter().filter(|place| after.is_none_or(|after| place < after)));
+            let found = find.query_map([number], cursor)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            cursors.extend(found.into_iter().filter(|cursor| after.is_none_or(|after| cursor < after)));
         }
-        places.sort_by_key(|place| Reverse(place.clone()));
-        Ok(places)
+        cursors.sort_by_key(|cursor| Reverse(cursor.clone()));
+        Ok(cursors)
     }
 
-    /// The first places after one whose papers are wanted.
-    fn walk(
+    /// The first `limit` papers after a cursor that pass the filter, in order, as cursors. Scans the index of dates.
+    fn scan_by_date(
         &self,
-        after: Option<&Place>,
+        after: Option<&Cursor>,
         limit: usize,
-        is_wanted: impl Fn(PaperNumber) -> bool,
-    ) -> Result<Vec<Place>> {
+        passes: impl Fn(PaperNumber) -> bool,
+    ) -> Result<Vec<Cursor>> {
         let connection = self.reader();
-        let mut places = Vec::new();
+        let mut cursors = Vec::new();
         let days = after.map_or(Some((END_OF_DATES, END_OF_DATES)), |after| {
             after.days.as_ref().map(|(first, last)| (&**first, &**last))
         });
         let number = after.map_or(PaperNumber::MAX, |after| after.number);
         if let Some((first, last)) = days {
-            take(&connection, BY_DATE, params![first, last, number], limit, &is_wanted, &mut places)?;
+            collect(&connection, BY_DATE, params![first, last, number], limit, &passes, &mut cursors)?;
         }
         let number = if days.is_some() { PaperNumber::MAX } else { number };
-        take(&connection, WITHOUT_DATE, params![number], limit, &is_wanted, &mut places)?;
-        Ok(places)
+        collect(&connection, WITHOUT_DATE, params![number], limit, &passes, &mut cursors)?;
+        Ok(cursors)
     }
 }
 
-fn take(
+/// Appends the papers of a query that pass the filter, until there are `limit` cursors.
+fn collect(
     connection: &Connection,
     sql: &str,
     parameters: impl rusqlite::Params,
     limit: usize,
-    is_wanted: &impl Fn(PaperNumber) -> bool,
-    places: &mut Vec<Place>,
+    passes: &impl Fn(PaperNumber) -> bool,
+    cursors: &mut Vec<Cursor>,
 ) -> Result<()> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(parameters)?;
-    while places.len() < limit
+    while cursors.len() < limit
         && let Some(row) = rows.next()?
     {
-        if is_wanted(row.get(2)?) {
-            places.push(place(row)?);
+        if passes(row.get(2)?) {
+            cursors.push(cursor(row)?);
         }
     }
     Ok(())
 }
 
-fn place(row: &rusqlite::Row) -> rusqlite::Result<Place> {
+fn cursor(row: &rusqlite::Row) -> rusqlite::Result<Cursor> {
     let (first, last): (Option<String>, Option<String>) = (row.get(0)?, row.get(1)?);
-    Ok(Place { days: first.zip(last), number: row.get(2)? })
+    Ok(Cursor { days: first.zip(last), number: row.get(2)? })
 }
 
 #[cfg(test)]
@@ -260,32 +266,32 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20))]
         #[test]
-        fn pages_are_the_whole_order_each_paper_once(
+        fn pages_list_every_paper_once_in_order(
             chosen in proptest::collection::vec(0_usize..5, 1..30),
             limit in 1_usize..8,
         ) {
             const DATES: [Option<&str>; 5] = [None, Some("2020"), Some("2020-06"), Some("2020-06-01"), Some("1999-12-31")];
             let dates: Vec<_> = chosen.iter().map(|choice| DATES[*choice]).collect();
             let (_folder, catalog) = catalog(&dates);
-            for (filter, is_in) in [
+            for (filter, passes) in [
                 (Filter::default(), (|number| number % 7 != 6) as fn(usize) -> bool),
                 (Filter { withdrawn: true, ..Filter::default() }, |_| true),
                 (Filter { categories: Some(vec!["odd".into()]), ..Filter::default() }, |number| number % 2 == 1 && number % 7 != 6),
             ] {
                 let days = |date: Option<&str>| date.map(|date| likewise_papers::paper::parse_date(date).unwrap()).map(|range| (range.first, range.last));
-                let mut expected: Vec<usize> = (0..dates.len()).filter(|number| is_in(*number)).collect();
+                let mut expected: Vec<usize> = (0..dates.len()).filter(|number| passes(*number)).collect();
                 expected.sort_by_key(|number| Reverse((days(dates[*number]), *number)));
                 let expected: Vec<String> = expected.iter().map(|number| format!("p{number}")).collect();
                 prop_assert_eq!(&pages(&catalog, &filter, limit), &expected);
-                let walked = catalog.walk(None, 100, |number| is_in(number as usize - 1)).unwrap();
-                let walked: Vec<String> = walked.iter().map(|place| format!("p{}", place.number - 1)).collect();
-                prop_assert_eq!(&walked, &expected);
+                let scanned = catalog.scan_by_date(None, 100, |number| passes(number as usize - 1)).unwrap();
+                let scanned: Vec<String> = scanned.iter().map(|cursor| format!("p{}", cursor.number - 1)).collect();
+                prop_assert_eq!(&scanned, &expected);
             }
         }
     }
 
     #[test]
-    fn the_days_around_a_day_are_those_of_papers() {
+    fn days_around_returns_days_on_which_papers_were_published() {
         let folder = tempfile::tempdir().unwrap();
         let catalog = Catalog::create(&folder.path().join("catalog.sqlite")).unwrap();
         let dates = ["2020", "2021-06-03", "2021-06-05", "2021-06", "2021-06-09", "2021-06-07"];
@@ -308,8 +314,8 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_is_none_is_refused() {
-        for wrong in [
+    fn invalid_cursors_are_refused() {
+        for invalid in [
             "",
             "x",
             "__",
@@ -319,7 +325,7 @@ mod tests {
             "_____",
             "a_b_1",
         ] {
-            assert!(wrong.parse::<Place>().unwrap_err().to_string().contains("cursor"), "{wrong}");
+            assert!(invalid.parse::<Cursor>().unwrap_err().to_string().contains("cursor"), "{invalid}");
         }
     }
 }

@@ -1,30 +1,30 @@
-//! Papers on disk, by id: SQLite, and the truth.
+//! The catalog: the papers of a data folder, in SQLite.
 //!
-//! A paper is acknowledged when [`Catalog::apply`] returns: its transaction is on the disk. Vectors
-//! and index are derived from what is here and can be rebuilt from it.
+//! When [`Catalog::apply`] returns, its transaction is on the disk. The vectors and the index are derived from the
+//! catalog, and can be rebuilt from it.
 
 mod changes;
 mod check;
+mod dedup;
 mod files;
 mod filter;
-mod fold;
 mod labels;
 mod list;
-mod numbers;
+mod paper_set;
+mod postings;
 mod row;
 mod schema;
 mod spaces;
 mod transaction;
-mod words;
 mod write;
 
-pub use changes::Changes;
-pub use filter::{DateRange, Filter, Parts};
-pub use fold::marks;
-pub use labels::Words;
-pub use list::{Listed, Place};
-pub use numbers::Numbers;
-pub use write::{Act, Outcome, Written};
+pub use changes::CatalogChanges;
+pub use dedup::blocking_keys;
+pub use filter::{DateRange, Filter, NormalizedFilter};
+pub use labels::AuthorName;
+pub use list::{Cursor, PaperPage};
+pub use paper_set::PaperSet;
+pub use write::{AppliedMutations, ApplyOptions, Mutation, MutationOutcome};
 
 use crate::error::{Error, Result};
 use crate::store::text::{HASH_BYTES, TextHash};
@@ -36,41 +36,42 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A paper's number in this catalog, from 1; never used again.
+/// A paper's number in the catalog, from 1. Numbers of deleted papers are not used again.
 pub type PaperNumber = i64;
 
-/// The papers on disk.
+/// A catalog, open for reading or writing.
 pub struct Catalog {
     connection: Mutex<Connection>,
-    /// More connections that papers are read by, so that queries do not wait for each other. Empty where one process
-    /// writes: it would not see what it has not committed.
+    /// More connections for reading, so that queries do not wait for each other. Empty if the catalog is open for
+    /// writing, because other connections do not see uncommitted changes.
     readers: Vec<Mutex<Connection>>,
     path: PathBuf,
-    /// Whether it was opened for writing.
-    writes: bool,
+    /// Whether the catalog is open for writing.
+    is_writer: bool,
 }
 
-/// How long closing a catalog waits for others who read it; what stands in its write-ahead log is safe there.
-const CLOSING: Duration = Duration::from_millis(500);
+/// How long closing a catalog waits for readers before it gives up the checkpoint. The changes are durable in the
+/// write-ahead log too.
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Drop for Catalog {
-    /// Puts the write-ahead log into the file, so that a copy of that file alone has all papers. Others who have it open,
-    /// a server for one, keep SQLite from doing so itself.
+    /// Checkpoints the write-ahead log into the file, so that a copy of the file alone has all papers. SQLite does this
+    /// itself only if no other process, such as a server, has the file open.
     fn drop(&mut self) {
-        if self.writes {
+        if self.is_writer {
             let connection = self.connection.get_mut().unwrap_or_else(PoisonError::into_inner);
             let done = connection
-                .busy_timeout(CLOSING)
+                .busy_timeout(CHECKPOINT_TIMEOUT)
                 .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
             if let Err(error) = done {
-                tracing::debug!("{}: the write-ahead log stays: {error}", self.path.display());
+                tracing::debug!("{}: the write-ahead log was not checkpointed: {error}", self.path.display());
             }
         }
     }
 }
 
 impl Catalog {
-    /// Opens the catalog at `path` for writing, and makes it if there is none.
+    /// Opens the catalog at `path` for writing. Creates it if there is none.
     pub fn create(path: &Path) -> Result<Catalog> {
         let connection = Connection::open(path)?;
         schema::prepare(&connection, path).map_err(|error| unusable(path, error))?;
@@ -78,19 +79,19 @@ impl Catalog {
             connection: Mutex::new(connection),
             readers: Vec::new(),
             path: path.into(),
-            writes: true,
+            is_writer: true,
         })
     }
 
-    /// Whether an older version made the catalog at `path`: the first to open it brings it up to date.
+    /// Whether the catalog at `path` is of an older version. Opening it migrates it.
     pub fn is_old(path: &Path) -> Result<bool> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
             .map_err(|error| unusable(path, error.into()))?;
         schema::is_old(&connection).map_err(|error| unusable(path, error))
     }
 
-    /// Opens the catalog at `path` for reading; a process that writes to it is not disturbed. One that an older
-    /// version made is brought up to date first.
+    /// Opens the catalog at `path` for reading. A process that writes to it is not blocked. Migrates a catalog of an
+    /// older version first.
     pub fn open(path: &Path) -> Result<Catalog> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || Connection::open_with_flags(path, flags);
@@ -106,44 +107,47 @@ impl Catalog {
             Ok(Mutex::new(connection))
         };
         let readers = (0..cores).map(reader).collect::<Result<_>>()?;
-        Ok(Catalog { connection: Mutex::new(connection), readers, path: path.into(), writes: false })
+        Ok(Catalog { connection: Mutex::new(connection), readers, path: path.into(), is_writer: false })
     }
 
-    /// Whether a process was killed when it had made the file, and nothing in it.
+    /// Whether the file has no tables yet, because the process that created it was killed.
     pub fn is_blank(path: &Path) -> bool {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(path, flags).is_ok_and(|connection| schema::is_blank(&connection))
     }
 
-    /// Copies it, as it is at one moment, into a new file; others may write meanwhile.
+    /// Copies a consistent snapshot of the catalog into a new file. Other processes may write meanwhile.
     pub fn copy_to(&self, path: &Path) -> Result<()> {
         let mut copy = Connection::open(path)?;
         let source = self.reader();
         let backup = Backup::new(&source, &mut copy)?;
-        // All pages in one step: between two, what others write would let it begin again.
+        // All pages in one step: a write by another process between two steps would restart the backup.
         match backup.step(-1)? {
             StepResult::Done => Ok(()),
-            other => Err(Error::Data(format!("{}: it could not be copied: {other:?}", self.path.display()))),
+            other => Err(Error::Data(format!(
+                "{}: the catalog could not be copied: {other:?}",
+                self.path.display()
+            ))),
         }
     }
 
-    /// Where it is.
+    /// The path of the catalog's file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A name that no other catalog has.
+    /// A random identifier that is unique to this catalog.
     pub fn identity(&self) -> Result<String> {
         Ok(self.lock().query_row("SELECT value FROM meta WHERE key = 'identity'", [], |row| row.get(0))?)
     }
 
-    /// How many papers there are.
+    /// The number of papers.
     pub fn count(&self) -> Result<usize> {
         let count: i64 = self.lock().query_row("SELECT count(*) FROM papers", [], |row| row.get(0))?;
         Ok(usize::try_from(count).unwrap_or_default())
     }
 
-    /// Every paper's number and text, by number.
+    /// The number of every paper and the hash of its text, ordered by number.
     pub fn texts(&self) -> Result<Vec<(PaperNumber, TextHash)>> {
         let connection = self.lock();
         let mut statement = connection.prepare("SELECT number, text_hash FROM papers ORDER BY number")?;
@@ -151,40 +155,41 @@ impl Catalog {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// The text of the paper with this number.
+    /// The hash of a paper's text. `None` if there is no such paper.
     pub fn text(&self, number: PaperNumber) -> Result<Option<TextHash>> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached("SELECT text_hash FROM papers WHERE number = ?1")?;
         Ok(statement.query_row([number], |row| text_hash(row, 0)).optional()?)
     }
 
-    /// The paper with this id, whichever of its ids it is, and its number.
+    /// The paper with this id or alternate id, and its number.
     pub fn find(&self, id: &PaperId) -> Result<Option<(PaperNumber, Paper)>> {
         let reader = self.reader();
-        // One transaction for all: each takes and gives back the file's locks.
+        // One transaction for both queries, because each transaction locks and unlocks the file.
         let connection = reader.unchecked_transaction()?;
         let Some(number) = row::number_of(&connection, id)? else { return Ok(None) };
         let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
         Ok(statement.query_row([number], |row| Ok((number, paper(row)?))).optional()?)
     }
 
-    /// The largest number of a paper, 0 if there is none.
+    /// The largest number of a paper. 0 if there are no papers.
     pub fn last_number(&self) -> Result<PaperNumber> {
         let sql = "SELECT coalesce(max(number), 0) FROM papers";
         Ok(self.reader().query_row(sql, [], |row| row.get(0))?)
     }
 
-    /// What each source says of a paper.
+    /// The records of a paper.
     pub fn records(&self, number: PaperNumber) -> Result<Vec<Paper>> {
         row::records_of(&self.reader(), number)
     }
 
-    /// The papers that were taken back.
-    pub fn withdrawn(&self) -> Result<Numbers> {
+    /// The withdrawn papers.
+    pub fn withdrawn(&self) -> Result<PaperSet> {
         Ok(filter::withdrawn(&self.lock())?)
     }
 
-    /// The papers with these numbers, in their order; a number that is not here is left out.
+    /// The papers with these numbers, in the given order. Skips numbers that no paper has, and papers that cannot be
+    /// read.
     pub fn get(&self, numbers: &[PaperNumber]) -> Result<Vec<(PaperNumber, Paper)>> {
         let reader = self.reader();
         let connection = reader.unchecked_transaction()?;
@@ -193,7 +198,7 @@ impl Catalog {
         for number in numbers {
             match statement.query_row([number], |row| Ok(paper(row))).optional()? {
                 Some(Ok(paper)) => papers.push((*number, paper)),
-                // The others need not do without an answer.
+                // One damaged paper does not fail the whole request.
                 Some(Err(error)) => tracing::error!("{}", self.unreadable(*number, &error)),
                 None => {}
             }
@@ -201,29 +206,29 @@ impl Catalog {
         Ok(papers)
     }
 
-    /// A connection that nobody uses, or else the first.
+    /// An idle connection for reading. If none is idle, waits for the main connection.
     fn reader(&self) -> MutexGuard<'_, Connection> {
         self.readers.iter().find_map(|reader| reader.try_lock().ok()).unwrap_or_else(|| self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        // A panic elsewhere leaves the connection as it was: SQLite rolls an unfinished transaction back.
+        // A panic while the lock was held does no harm: SQLite rolls back the unfinished transaction.
         self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// Names the file, where SQLite only says what is wrong with it.
+/// Adds the file's path and a remedy to an error of SQLite.
 fn unusable(path: &Path, error: Error) -> Error {
     match error {
         Error::Catalog(cause) if cause.sqlite_error_code() == Some(ErrorCode::ReadOnly) => {
             Error::Data(format!(
-                "{}: this user cannot write to its folder, which SQLite must even to read it; give write permission, or a \
-             copy",
+                "{}: SQLite cannot write to the folder, which it must even for reading; give this user write permission, \
+                 or use a copy",
                 path.display()
             ))
         }
         Error::Catalog(cause) => Error::Data(format!(
-            "{}: {cause}; wanted a catalog as `likewise ingest` makes it, give --data another folder",
+            "{}: {cause}; the file must be a catalog made by `likewise ingest`; give --data another folder",
             path.display()
         )),
         other => other,
@@ -232,7 +237,7 @@ fn unusable(path: &Path, error: Error) -> Error {
 
 const SELECT: &str = "SELECT number, id, title, abstract, authors, published, categories, url, venue, source, also, withdrawn FROM papers";
 
-/// A row of [`SELECT`].
+/// Reads a paper from a row of [`SELECT`].
 fn paper(row: &Row) -> rusqlite::Result<Paper> {
     let id: String = row.get(1)?;
     let list = |column| -> rusqlite::Result<Vec<String>> {
@@ -250,7 +255,7 @@ fn paper(row: &Row) -> rusqlite::Result<Paper> {
         url: row.get(7)?,
         venue: row.get(8)?,
         source: row.get(9)?,
-        also: list(10)?.into_iter().map(PaperId::stored).collect(),
+        alternate_ids: list(10)?.into_iter().map(PaperId::stored).collect(),
         withdrawn: row.get(11)?,
     })
 }
@@ -283,7 +288,7 @@ mod tests {
             paper("c", "", &["csx"]),
             paper("d", "2021-07", &["Graph Theory"]),
         ];
-        assert_eq!(catalog.upsert(&papers).unwrap(), [Outcome::Added; 4]);
+        assert_eq!(catalog.upsert(&papers).unwrap(), [MutationOutcome::Added; 4]);
         (folder, catalog)
     }
 
@@ -294,11 +299,11 @@ mod tests {
     }
 
     #[test]
-    fn the_same_id_replaces_and_the_same_paper_changes_nothing() {
+    fn a_paper_with_the_same_id_replaces_the_old_one_and_an_equal_one_changes_nothing() {
         let (_folder, catalog) = filled();
         let changed = paper("a", "2020", &["cs.CL"]);
-        assert_eq!(catalog.upsert(std::slice::from_ref(&changed)).unwrap(), [Outcome::Replaced]);
-        assert_eq!(catalog.upsert(std::slice::from_ref(&changed)).unwrap(), [Outcome::Unchanged]);
+        assert_eq!(catalog.upsert(std::slice::from_ref(&changed)).unwrap(), [MutationOutcome::Replaced]);
+        assert_eq!(catalog.upsert(std::slice::from_ref(&changed)).unwrap(), [MutationOutcome::Unchanged]);
         assert_eq!(catalog.count().unwrap(), 4);
         assert_eq!(catalog.find(&changed.id).unwrap().unwrap().1, changed);
         let filter = Filter { categories: Some(vec!["stat.ML".into()]), ..Filter::default() };
@@ -306,11 +311,14 @@ mod tests {
     }
 
     #[test]
-    fn changes_since_a_transaction_can_be_asked_for() {
+    fn changes_lists_the_papers_written_and_deleted_since_a_transaction() {
         let (_folder, catalog) = filled();
         let all = catalog.changes(0).unwrap();
         assert_eq!((all.written.len(), all.deleted.len()), (4, 0));
-        assert_eq!(catalog.changes(all.last).unwrap(), Changes { last: all.last, ..Changes::default() });
+        assert_eq!(
+            catalog.changes(all.last).unwrap(),
+            CatalogChanges { last: all.last, ..CatalogChanges::default() }
+        );
         catalog.upsert(&[paper("b", "2021", &[]), paper("c", "", &["csx"]), paper("e", "", &[])]).unwrap();
         let ids = ["d", "never here"].map(|id| PaperId::parse(id).unwrap());
         assert_eq!(catalog.delete(&ids).unwrap(), [true, false]);
@@ -329,36 +337,39 @@ mod tests {
     }
 
     #[test]
-    fn two_processes_may_write_at_once() {
+    fn two_connections_can_write_at_the_same_time() {
         let (folder, catalog) = filled();
         let other = Catalog::create(&folder.path().join("catalog.sqlite")).unwrap();
-        let (before, turns) = (catalog.last_change().unwrap(), 150);
+        let (before, count) = (catalog.last_change().unwrap(), 150);
         std::thread::scope(|scope| {
-            let touching = scope.spawn(|| (0..turns).for_each(|_| other.touch().unwrap()));
-            for turn in 0..turns {
-                // The first of them is there already, and is only read.
+            let touching = scope.spawn(|| (0..count).for_each(|_| other.touch().unwrap()));
+            for index in 0..count {
+                // The first paper is unchanged, so it is only read.
                 let papers =
-                    [paper("a", "2020", &["cs.CL", "stat.ML"]), paper(&format!("new {turn}"), "", &[])];
-                assert_eq!(catalog.upsert(&papers).unwrap(), [Outcome::Unchanged, Outcome::Added]);
+                    [paper("a", "2020", &["cs.CL", "stat.ML"]), paper(&format!("new {index}"), "", &[])];
+                assert_eq!(
+                    catalog.upsert(&papers).unwrap(),
+                    [MutationOutcome::Unchanged, MutationOutcome::Added]
+                );
             }
             touching.join().unwrap();
         });
         assert_eq!(
             catalog.last_change().unwrap(),
-            before + 2 * turns,
-            "every transaction has a number of its own"
+            before + 2 * count,
+            "every transaction has its own number"
         );
     }
 
     #[test]
-    fn filters_by_id_date_and_category() {
+    fn filters_select_by_id_date_and_category() {
         let (_folder, catalog) = filled();
         let published = |from: Option<&str>, to: Option<&str>| Filter {
             published: Some(DateRange { from: from.map(Into::into), to: to.map(Into::into) }),
             ..Filter::default()
         };
-        let categories = |wanted: &[&str]| Filter {
-            categories: Some(wanted.iter().map(|category| category.to_string()).collect()),
+        let categories = |categories: &[&str]| Filter {
+            categories: Some(categories.iter().map(|category| category.to_string()).collect()),
             ..Filter::default()
         };
         assert_eq!(ids(&catalog, &Filter::default()), "abcd");

@@ -1,11 +1,9 @@
-//! A paper's rows: itself, what it is found by, and its records.
-//!
-//! Its own file because these are several tables that must fit each other, and whoever decides what a paper is
-//! (`write.rs`) need not know which.
+//! Reads and writes the rows of a paper, which are in several tables: the paper, its records, and everything that it
+//! can be found by.
 
-use super::fold::{marks, paper_of};
-use super::transaction::Change;
-use super::{PaperNumber, SELECT, labels, paper, words};
+use super::dedup::{blocking_keys, merge_records};
+use super::transaction::WriteContext;
+use super::{PaperNumber, SELECT, labels, paper, postings};
 use crate::error::{Error, Result};
 use crate::store::text::{TextHash, text_of};
 use likewise_papers::paper::{Paper, PaperId, parse_date};
@@ -13,45 +11,46 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashSet};
 use unicode_normalization::UnicodeNormalization;
 
-/// The numbers of the papers with this id, as the one they are called by or another one.
+/// The numbers of the papers that have this id or alternate id.
 pub fn numbers_of(connection: &Connection, id: &PaperId) -> Result<BTreeSet<PaperNumber>> {
-    let mut numbers = numbers_called(connection, id)?;
-    if let Some(older) = as_before(id) {
-        numbers.extend(numbers_called(connection, &older)?);
+    let mut numbers = numbers_by_exact_id(connection, id)?;
+    if let Some(decomposed) = decomposed(id) {
+        numbers.extend(numbers_by_exact_id(connection, &decomposed)?);
     }
     Ok(numbers)
 }
 
-/// An id in Unicode's decomposed form (NFD), as older versions kept it if it came so; none, if that is the same.
-fn as_before(id: &PaperId) -> Option<PaperId> {
-    let decomposed = || id.as_str().nfd().collect::<String>();
-    let other = (!id.as_str().is_ascii()).then(decomposed)?;
-    (other != id.as_str()).then(|| PaperId::stored(other))
+/// An id in Unicode's decomposed form (NFD), in which older versions stored it if the dump had it so. `None` if the two
+/// forms are equal.
+fn decomposed(id: &PaperId) -> Option<PaperId> {
+    let nfd = || id.as_str().nfd().collect::<String>();
+    let decomposed = (!id.as_str().is_ascii()).then(nfd)?;
+    (decomposed != id.as_str()).then(|| PaperId::stored(decomposed))
 }
 
-fn numbers_called(connection: &Connection, id: &PaperId) -> Result<BTreeSet<PaperNumber>> {
+fn numbers_by_exact_id(connection: &Connection, id: &PaperId) -> Result<BTreeSet<PaperNumber>> {
     let sql = "SELECT number FROM papers WHERE id = ?1 UNION SELECT number FROM names WHERE name = ?1";
     let mut find = connection.prepare_cached(sql)?;
     let numbers = find.query_map([id.as_str()], |row| row.get(0))?;
     Ok(numbers.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The number of the paper with this id: the one that is called so or, if none is, one that has it as another.
+/// The number of the paper with this id or, if there is none, of one that has it as an alternate id.
 pub fn number_of(connection: &Connection, id: &PaperId) -> Result<Option<PaperNumber>> {
-    match (number_called(connection, id)?, as_before(id)) {
-        (None, Some(older)) => number_called(connection, &older),
+    match (number_by_exact_id(connection, id)?, decomposed(id)) {
+        (None, Some(decomposed)) => number_by_exact_id(connection, &decomposed),
         (number, _) => Ok(number),
     }
 }
 
-fn number_called(connection: &Connection, id: &PaperId) -> Result<Option<PaperNumber>> {
+fn number_by_exact_id(connection: &Connection, id: &PaperId) -> Result<Option<PaperNumber>> {
     let sql = "SELECT number, 0 AS other FROM papers WHERE id = ?1 \
                UNION ALL SELECT number, 1 FROM names WHERE name = ?1 ORDER BY other, number LIMIT 1";
     Ok(connection.prepare_cached(sql)?.query_row([id.as_str()], |row| row.get(0)).optional()?)
 }
 
-/// The records of a paper: those that are kept beside it or, where there is one only, the paper itself. What cannot be
-/// read is left out, and replaced.
+/// The records of a paper. A paper with a single record has no rows in the table of records: the paper is the record.
+/// Skips records that cannot be read, so that new ones replace them.
 pub fn records_of(connection: &Connection, number: PaperNumber) -> Result<Vec<Paper>> {
     let mut several =
         connection.prepare_cached("SELECT record FROM records WHERE number = ?1 ORDER BY place")?;
@@ -65,35 +64,37 @@ pub fn records_of(connection: &Connection, number: PaperNumber) -> Result<Vec<Pa
     Ok(record.flatten().into_iter().collect())
 }
 
-/// How many records a paper has, counted up to so many.
-pub fn records_up_to(connection: &Connection, number: PaperNumber, most: usize) -> Result<usize> {
+/// The number of records of a paper, but at most `max`.
+pub fn record_count(connection: &Connection, number: PaperNumber, max: usize) -> Result<usize> {
     let sql = "SELECT count(*) FROM (SELECT 1 FROM records WHERE number = ?1 LIMIT ?2)";
-    let several: i64 = connection.prepare_cached(sql)?.query_row((number, most as i64), |row| row.get(0))?;
+    let several: i64 = connection.prepare_cached(sql)?.query_row((number, max as i64), |row| row.get(0))?;
     Ok(usize::try_from(several).unwrap_or_default().max(1))
 }
 
-/// Writes a paper and all that it is found by.
+/// Writes the paper that these records describe, with its records and everything that it can be found by. Replaces the
+/// paper `number`, or adds a new one if it is `None`. Returns the paper.
 pub fn write(
     connection: &Connection,
     number: Option<PaperNumber>,
     records: &[&Paper],
-    change: &mut Change,
+    context: &mut WriteContext,
 ) -> Result<Paper> {
-    let paper = paper_of(records);
-    let terms = match number {
-        Some(number) => words::stored(connection, number, change)?,
+    let paper = merge_records(records);
+    let old_terms = match number {
+        Some(number) => postings::stored_terms(connection, number, context)?,
         None => HashSet::new(),
     };
-    let number = write_row(connection, number, &paper, change.number)?;
-    forget(connection, number)?;
-    words::replace(connection, number, &terms, &words::of(&paper.title, &paper.r#abstract), change)?;
+    let number = write_row(connection, number, &paper, context.transaction)?;
+    delete_derived(connection, number)?;
+    let terms = postings::terms_of(&paper.title, &paper.r#abstract);
+    postings::replace(connection, number, &old_terms, &terms, context)?;
     labels::add(connection, number, &paper, records)?;
     let mut add = connection.prepare_cached("INSERT OR IGNORE INTO names (name, number) VALUES (?1, ?2)")?;
-    for id in &paper.also {
+    for id in &paper.alternate_ids {
         add.execute(params![id.as_str(), number])?;
     }
-    for mark in records.iter().flat_map(|record| marks(record)) {
-        add.execute([mark, number])?;
+    for key in records.iter().flat_map(|record| blocking_keys(record)) {
+        add.execute([key, number])?;
     }
     if records.len() > 1 {
         let mut add =
@@ -109,11 +110,11 @@ fn write_row(
     connection: &Connection,
     number: Option<PaperNumber>,
     paper: &Paper,
-    change: i64,
+    transaction: i64,
 ) -> Result<PaperNumber> {
     let days = paper.published.as_deref().map(parse_date).transpose().map_err(Error::Invalid)?;
     let json = |list: &[String]| serde_json::Value::from(list.to_vec()).to_string();
-    // Not one statement for both: an insertion that becomes an update uses up a number.
+    // Two statements, because an upsert that ends as an update uses up a number of the AUTOINCREMENT column.
     let sql = if number.is_some() {
         "UPDATE papers SET id = ?2, title = ?3, abstract = ?4, authors = ?5, published = ?6, published_first = ?7, \
          published_last = ?8, categories = ?9, url = ?10, text_hash = ?11, changed = ?12, venue = ?13, source = ?14, \
@@ -123,7 +124,7 @@ fn write_row(
          categories, url, text_hash, changed, venue, source, also, withdrawn) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) RETURNING number"
     };
-    let also: Vec<String> = paper.also.iter().map(PaperId::to_string).collect();
+    let also: Vec<String> = paper.alternate_ids.iter().map(PaperId::to_string).collect();
     let mut write = connection.prepare_cached(sql)?;
     Ok(write.query_row(
         params![
@@ -138,7 +139,7 @@ fn write_row(
             json(&paper.categories),
             paper.url,
             TextHash::of(&text_of(paper)).0,
-            change,
+            transaction,
             paper.venue,
             paper.source,
             json(&also),
@@ -148,8 +149,8 @@ fn write_row(
     )?)
 }
 
-/// Removes what a paper is found by, and its records.
-fn forget(connection: &Connection, number: PaperNumber) -> Result<()> {
+/// Deletes the records of a paper, and everything that it can be found by except its terms.
+fn delete_derived(connection: &Connection, number: PaperNumber) -> Result<()> {
     labels::remove(connection, number)?;
     for sql in ["DELETE FROM names WHERE number = ?1", "DELETE FROM records WHERE number = ?1"] {
         connection.prepare_cached(sql)?.execute([number])?;
@@ -157,27 +158,27 @@ fn forget(connection: &Connection, number: PaperNumber) -> Result<()> {
     Ok(())
 }
 
-/// Deletes a paper, and notes that it was here.
-pub fn delete(connection: &Connection, number: PaperNumber, change: &mut Change) -> Result<()> {
-    let terms = words::stored(connection, number, change)?;
-    words::replace(connection, number, &terms, &HashSet::new(), change)?;
+/// Deletes a paper, and records the deletion.
+pub fn delete(connection: &Connection, number: PaperNumber, context: &mut WriteContext) -> Result<()> {
+    let terms = postings::stored_terms(connection, number, context)?;
+    postings::replace(connection, number, &terms, &HashSet::new(), context)?;
     connection.prepare_cached("DELETE FROM papers WHERE number = ?1")?.execute([number])?;
-    forget(connection, number)?;
-    let mut note = connection.prepare_cached("INSERT INTO deleted (number, changed) VALUES (?1, ?2)")?;
-    note.execute([number, change.number])?;
+    delete_derived(connection, number)?;
+    let mut record = connection.prepare_cached("INSERT INTO deleted (number, changed) VALUES (?1, ?2)")?;
+    record.execute([number, context.transaction])?;
     Ok(())
 }
 
-/// Notes what the papers that are here are found by, as an older version did not.
-pub fn name_all(connection: &Connection) -> Result<()> {
+/// Adds the blocking keys of all papers; for catalogs of older versions, which had none.
+pub fn add_blocking_keys(connection: &Connection) -> Result<()> {
     let mut all = connection.prepare(SELECT)?;
     let mut add = connection.prepare("INSERT OR IGNORE INTO names (name, number) VALUES (?1, ?2)")?;
     let mut rows = all.query([])?;
     while let Some(row) = rows.next()? {
         let number: PaperNumber = row.get(0)?;
         let Ok(paper) = paper(row) else { continue };
-        for mark in marks(&paper) {
-            add.execute([mark, number])?;
+        for key in blocking_keys(&paper) {
+            add.execute([key, number])?;
         }
     }
     Ok(())

@@ -1,20 +1,20 @@
-//! The catalog's tables, and the check that a file has them.
+//! The catalog's schema: creates the tables, migrates those of older versions, and checks a file's version.
 //!
-//! Its own file because the schema outlives the code: a change to it is a new version number here.
+//! Every change to the schema gets a new version number.
 
-use super::labels::{BETWEEN_AUTHORS, folded_sql};
-use super::row::name_all;
-use super::words;
+use super::labels::{AUTHOR_SEPARATOR, transliterate_sql};
+use super::postings;
+use super::row::add_blocking_keys;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
 use std::path::Path;
 use std::time::Duration;
 
-/// Stored as SQLite's `user_version`.
+/// The version of the schema, stored as SQLite's `user_version`.
 const VERSION: i64 = 5;
 
-/// How long a reader waits for a writer's lock, and the other way round.
-const BUSY: Duration = Duration::from_secs(30);
+/// How long a connection waits for a lock of another one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 const PAPERS: &str = "
 CREATE TABLE meta (
@@ -42,7 +42,7 @@ CREATE TABLE papers (
 CREATE INDEX papers_by_date ON papers (published_first, published_last);
 ";
 
-/// Since version 2: what changed after a transaction can be asked for, and a catalog has a name of its own.
+/// Since version 2: the changes since a transaction, and the catalog's identity.
 const CHANGES: &str = "
 CREATE INDEX papers_by_change ON papers (changed);
 
@@ -56,7 +56,7 @@ CREATE INDEX deleted_by_change ON deleted (changed);
 INSERT INTO meta (key, value) VALUES ('identity', lower(hex(randomblob(16))));
 ";
 
-/// Since version 3: what papers are filtered by, beside dates and ids.
+/// Since version 3: categories, venues, sources and authors, for filters.
 const LABELS: &str = "
 CREATE TABLE labels (
     kind   TEXT NOT NULL,           -- category, venue or source
@@ -73,7 +73,7 @@ CREATE VIRTUAL TABLE authors USING fts5 (
 );
 ";
 
-/// Since version 4: papers that several records speak of, and papers that were taken back.
+/// Since version 4: papers with several records, and withdrawn papers.
 const RECORDS: &str = "
 CREATE TABLE names (
     name   ANY NOT NULL,            -- another id, or the hash of what a record says
@@ -115,16 +115,17 @@ INSERT INTO authors (rowid, names)
     WHERE authors <> '[]';
 ";
 
-/// Sets the connection up for durable writing, and makes the tables in an empty file.
+/// Prepares a connection for durable writing. Creates the tables in an empty file, and migrates those of older
+/// versions.
 pub fn prepare(connection: &Connection, path: &Path) -> Result<()> {
-    connection.busy_timeout(BUSY)?;
-    // In WAL mode readers and the writer do not wait for each other; FULL syncs every commit.
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // In WAL mode readers and the writer do not block each other. FULL syncs every commit.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     if version(connection)? == VERSION {
         return Ok(());
     }
-    // Another process may be at it, too: the first does it, and the second sees that it was done.
+    // If two processes do this at the same time, the second one finds the new version.
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let done = add_missing(connection);
     let ended = connection.execute_batch(if done.is_ok() { "COMMIT" } else { "ROLLBACK" });
@@ -134,52 +135,55 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<()> {
 }
 
 fn add_missing(connection: &Connection) -> Result<()> {
-    let to_3 = FROM_2_TO_3.replace(":between", &format!("'{BETWEEN_AUTHORS}'"));
-    let to_3 = to_3.replace(":name", &folded_sql("value"));
+    let to_3 = FROM_2_TO_3.replace(":between", &format!("'{AUTHOR_SEPARATOR}'"));
+    let to_3 = to_3.replace(":name", &transliterate_sql("value"));
     let old = version(connection)?;
     let missing = match old {
-        0 => [PAPERS, CHANGES, LABELS, RECORDS, words::TABLES].concat(),
-        1 => [FROM_1_TO_2, CHANGES, LABELS, &to_3, RECORDS, words::TABLES].concat(),
-        2 => [LABELS, &to_3, RECORDS, words::TABLES].concat(),
-        3 => [RECORDS, words::TABLES].concat(),
-        4 => words::TABLES.into(),
+        0 => [PAPERS, CHANGES, LABELS, RECORDS, postings::TABLES].concat(),
+        1 => [FROM_1_TO_2, CHANGES, LABELS, &to_3, RECORDS, postings::TABLES].concat(),
+        2 => [LABELS, &to_3, RECORDS, postings::TABLES].concat(),
+        3 => [RECORDS, postings::TABLES].concat(),
+        4 => postings::TABLES.into(),
         _ => return Ok(()),
     };
     connection.execute_batch(&format!("{missing} PRAGMA user_version = {VERSION};"))?;
     if old > 0 {
-        tracing::info!("bringing the catalog up to date, once; this reads every paper");
-        words::add_all(connection)?;
+        tracing::info!("migrating the catalog to version {VERSION}; this reads every paper, once");
+        postings::index_all(connection)?;
     }
     if (1..4).contains(&old) {
-        name_all(connection)?;
+        add_blocking_keys(connection)?;
     }
     Ok(())
 }
 
-/// Sets a connection up for reading papers beside others.
+/// Prepares one of several connections that read papers.
 pub fn prepare_reader(connection: &Connection) -> Result<()> {
-    // Not mapped: the system would bring 64 KiB around every paper that is read into the process's memory.
-    Ok(connection.busy_timeout(BUSY)?)
+    // The file is not memory-mapped: the kernel would map 64 KiB around every paper that is read into the process.
+    Ok(connection.busy_timeout(BUSY_TIMEOUT)?)
 }
 
-/// Whether an older version made the file, which [`prepare`] brings up to date.
+/// Whether the file is of an older version, which [`prepare`] migrates.
 pub fn is_old(connection: &Connection) -> Result<bool> {
     Ok((1..VERSION).contains(&version(connection)?))
 }
 
-/// Whether nothing was ever put into the file.
+/// Whether the file has no tables yet.
 pub fn is_blank(connection: &Connection) -> bool {
     version(connection).is_ok_and(|version| version == 0)
 }
 
-/// Refuses a file of another schema.
+/// Checks that a file has this version of the schema.
+///
+/// # Errors
+/// Returns [`Error::Data`] if it is empty or of another version.
 pub fn check(connection: &Connection, path: &Path) -> Result<()> {
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     match version(connection)? {
         VERSION => Ok(()),
         0 => Err(Error::Data(format!("{}: no papers here yet; run `likewise ingest` first", path.display()))),
         other => Err(Error::Data(format!(
-            "{}: got a catalog of version {other}, wanted {VERSION}; ingest into a new --data folder",
+            "{}: the catalog must be of version {VERSION} (got {other}); ingest into a new --data folder",
             path.display()
         ))),
     }
@@ -194,7 +198,7 @@ mod tests {
     use super::super::{Catalog, Filter};
     use super::*;
 
-    /// As the first version made it.
+    /// A catalog of version 1.
     const VERSION_1: &str = "
         CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
         CREATE TABLE papers (
@@ -210,7 +214,7 @@ mod tests {
         INSERT INTO categories VALUES ('cs.lg', 7);
         PRAGMA user_version = 1;";
 
-    /// What the second version added.
+    /// The changes from version 1 to version 2.
     const VERSION_2: &str = "
         ALTER TABLE papers ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
         CREATE INDEX papers_by_change ON papers (changed);
@@ -221,13 +225,12 @@ mod tests {
         PRAGMA user_version = 2;";
 
     #[test]
-    fn a_catalog_without_words_gets_them() {
+    fn a_catalog_of_version_4_gets_an_inverted_index() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("catalog.sqlite");
-        let title = |place: usize| format!("Bees of kind k{place}");
-        let paper = |place| crate::Paper {
-            id: crate::PaperId::parse(&format!("p{place}")).unwrap(),
-            title: title(place),
+        let paper = |index: usize| crate::Paper {
+            id: crate::PaperId::parse(&format!("p{index}")).unwrap(),
+            title: format!("Bees of kind k{index}"),
             ..crate::Paper::default()
         };
         let papers: Vec<crate::Paper> = (0..20).map(paper).collect();
@@ -235,25 +238,25 @@ mod tests {
         let older = "DROP TABLE words; DROP TABLE word_counts; PRAGMA user_version = 4;";
         Connection::open(&path).unwrap().execute_batch(older).unwrap();
         let catalog = Catalog::open(&path).unwrap();
-        assert_eq!(catalog.counts_of_terms(&["bee", "k7", "of"]).unwrap(), [20, 1, 0]);
-        assert_eq!(catalog.having_term("bee", 3).unwrap(), [20, 19, 18]);
-        assert!(catalog.counts_are_right().unwrap());
-        // What could not be counted is counted again.
+        assert_eq!(catalog.doc_freqs(&["bee", "k7", "of"]).unwrap(), [20, 1, 0]);
+        assert_eq!(catalog.papers_with_term("bee", 3).unwrap(), [20, 19, 18]);
+        assert!(catalog.doc_freqs_are_correct().unwrap());
+        // Wrong document frequencies are detected and repaired.
         Connection::open(&path).unwrap().execute_batch("UPDATE word_counts SET papers = 9").unwrap();
         let writer = Catalog::create(&path).unwrap();
-        assert!(!writer.counts_are_right().unwrap());
-        writer.index_words().unwrap();
-        assert!(writer.counts_are_right().unwrap());
-        assert_eq!(writer.having_term("k7", 3).unwrap(), [8]);
+        assert!(!writer.doc_freqs_are_correct().unwrap());
+        writer.rebuild_postings().unwrap();
+        assert!(writer.doc_freqs_are_correct().unwrap());
+        assert_eq!(writer.papers_with_term("k7", 3).unwrap(), [8]);
     }
 
     #[test]
-    fn catalogs_of_older_versions_are_brought_up_to_date() {
+    fn catalogs_of_versions_1_and_2_are_migrated() {
         for (old, last) in [(VERSION_1.to_string(), 0), ([VERSION_1, VERSION_2].concat(), 3)] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("catalog.sqlite");
             Connection::open(&path).unwrap().execute_batch(&old).unwrap();
-            // Whoever opens it first does it, a reader too.
+            // Opening it migrates it, even for reading.
             let catalog = Catalog::open(&path).unwrap();
             assert_eq!(catalog.changes(0).unwrap().written.len(), 2);
             assert_eq!((catalog.last_change().unwrap(), catalog.identity().is_ok()), (last, true));
@@ -264,19 +267,19 @@ mod tests {
             assert!(one(Filter { authors: Some(vec!["LeCun Eve".into()]), ..Filter::default() }).is_empty());
             let paper = catalog.get(&[7]).unwrap().remove(0).1;
             assert_eq!((paper.venue.as_deref(), &*paper.authors[1]), (None, "Eve Li"));
-            assert_eq!(catalog.counts_of_terms(&["bee", "knot"]).unwrap(), [1, 0]);
-            assert_eq!(catalog.having_term("count", 10).unwrap(), [7]);
+            assert_eq!(catalog.doc_freqs(&["bee", "knot"]).unwrap(), [1, 0]);
+            assert_eq!(catalog.papers_with_term("count", 10).unwrap(), [7]);
             let writer = Catalog::create(&path).unwrap();
             let changed = crate::Paper { venue: Some("ICLR".into()), ..paper };
             writer.upsert(std::slice::from_ref(&changed)).unwrap();
-            // After 0 there is everything.
+            // The changes since transaction 0 are all papers.
             let written = if last == 0 { 2 } else { 1 };
             assert_eq!(catalog.changes(last).unwrap().written.len(), written);
             assert_eq!(one(Filter { venues: Some(vec!["iclr".into()]), ..Filter::default() }), [7]);
             writer.delete(&[changed.id]).unwrap();
             assert!(one(Filter { authors: Some(vec!["LeCun".into()]), ..Filter::default() }).is_empty());
-            assert_eq!(catalog.counts_of_terms(&["bee"]).unwrap(), [0]);
-            assert!(catalog.having_term("bee", 10).unwrap().is_empty());
+            assert_eq!(catalog.doc_freqs(&["bee"]).unwrap(), [0]);
+            assert!(catalog.papers_with_term("bee", 10).unwrap().is_empty());
         }
     }
 }

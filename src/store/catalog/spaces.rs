@@ -1,61 +1,68 @@
-//! Which embedding spaces belong to the papers: the one in use, and one that is to take its place.
+//! The embedding spaces of the papers: the one in use, and the next one, whose vector store is being filled to replace
+//! it.
 //!
-//! Its own file because the change from one to the other is a single transaction, here.
+//! An embedding space is identified by its model's fingerprint. The catalog records them so that the switch from one to
+//! the other is a single transaction.
 
 use super::{Catalog, transaction::begin};
 use crate::error::Result;
 use rusqlite::OptionalExtension;
 
-const USED: &str = "space";
-const NEXT: &str = "next_space";
+const USED_KEY: &str = "space";
+const NEXT_KEY: &str = "next_space";
 
-const SET: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2";
+const SET_VALUE: &str =
+    "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2";
 
 impl Catalog {
-    /// The fingerprint of the space in use, if one was set.
+    /// The fingerprint of the space in use. `None` if none has been set.
     pub fn space(&self) -> Result<Option<String>> {
-        self.meta(USED)
+        self.meta(USED_KEY)
     }
 
-    /// Sets it, for papers that had none.
+    /// Sets the space in use, for a catalog that has none.
     pub fn set_space(&self, fingerprint: &str) -> Result<()> {
-        self.set_meta(USED, fingerprint)
+        self.set_meta(USED_KEY, fingerprint)
     }
 
-    /// The fingerprint of the space that is being filled to take its place, if there is one.
+    /// The fingerprint of the next space. `None` if there is none.
     pub fn next_space(&self) -> Result<Option<String>> {
-        self.meta(NEXT)
+        self.meta(NEXT_KEY)
     }
 
-    /// Sets it.
+    /// Sets the next space.
     pub fn set_next_space(&self, fingerprint: &str) -> Result<()> {
-        self.set_meta(NEXT, fingerprint)
+        self.set_meta(NEXT_KEY, fingerprint)
     }
 
-    /// Forgets it.
-    pub fn forget_next_space(&self) -> Result<()> {
-        self.lock().execute("DELETE FROM meta WHERE key = ?1", [NEXT])?;
+    /// Removes the next space.
+    pub fn remove_next_space(&self) -> Result<()> {
+        self.lock().execute("DELETE FROM meta WHERE key = ?1", [NEXT_KEY])?;
         Ok(())
     }
 
-    /// From now on a space is the one in use, and none is to take its place: both or, on an error, neither.
-    pub fn take_over(&self, fingerprint: &str) -> Result<()> {
+    /// Makes a space the one in use, and removes the next space, in one transaction.
+    pub fn switch_space(&self, fingerprint: &str) -> Result<()> {
         let mut connection = self.lock();
         let transaction = begin(&mut connection)?;
-        transaction.execute(SET, [USED, fingerprint])?;
-        transaction.execute("DELETE FROM meta WHERE key = ?1", [NEXT])?;
+        transaction.execute(SET_VALUE, [USED_KEY, fingerprint])?;
+        transaction.execute("DELETE FROM meta WHERE key = ?1", [NEXT_KEY])?;
         Ok(transaction.commit()?)
     }
 
-    /// What is known of the model whose space has a fingerprint, if its own folder does not say so any more.
+    /// The recorded description of the model with this fingerprint; for stores whose own description is missing.
     pub fn model_of(&self, fingerprint: &str) -> Result<Option<String>> {
         self.meta(&format!("model {fingerprint}"))
     }
 
-    /// Notes it.
-    pub fn set_model_of(&self, fingerprint: &str, model: &str) -> Result<()> {
+    /// Records the description of the model with this fingerprint.
+    pub fn set_model_of(&self, fingerprint: &str, description: &str) -> Result<()> {
         let key = format!("model {fingerprint}");
-        if self.meta(&key)?.as_deref() == Some(model) { Ok(()) } else { self.set_meta(&key, model) }
+        if self.meta(&key)?.as_deref() == Some(description) {
+            Ok(())
+        } else {
+            self.set_meta(&key, description)
+        }
     }
 
     fn meta(&self, key: &str) -> Result<Option<String>> {
@@ -64,7 +71,7 @@ impl Catalog {
     }
 
     fn set_meta(&self, key: &str, value: &str) -> Result<()> {
-        self.lock().execute(SET, [key, value])?;
+        self.lock().execute(SET_VALUE, [key, value])?;
         Ok(())
     }
 }

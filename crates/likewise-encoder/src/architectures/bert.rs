@@ -1,21 +1,23 @@
-//! BERT and what is built like it: load and forward (Devlin et al., BERT; post-layer-norm encoder).
+//! BERT (Devlin et al.; an encoder with layer norms after attention and after the feed-forward block): load and
+//! forward.
 //!
-//! DistilBERT, RoBERTa, MPNet and Jina's BERT differ in how positions are told, in the feed-forward part and in names:
-//! [`crate::architectures::distilbert`], [`crate::architectures::roberta`], [`crate::architectures::mpnet`] and [`crate::architectures::jina_bert`] say how. It runs wherever
-//! candle does, and is what the fast path in [`crate::architectures::packed`] is judged by.
+//! It also computes DistilBERT, RoBERTa, MPNet and Jina's BERT, which differ in positions, in the feed-forward block
+//! and in names: [`super::distilbert`], [`super::roberta`], [`super::mpnet`] and [`super::jina_bert`] translate their
+//! configs and tensor names. It runs on every device; [`super::packed_bert`] is a faster implementation for CPUs,
+//! with the same results.
 
 use crate::adapter::Adapter;
 use crate::batch::Batch;
 use crate::kernels::Activation;
 use crate::layers::attention::{Attention, split, split_heads};
-use crate::layers::distance::DistanceBias;
-use crate::layers::{Applied, Embedding, Gate, Linear, Loader, Norm, add};
-use crate::model::{Side, Sides};
+use crate::layers::relative_position_bias::RelativePositionBias;
+use crate::layers::{ActivationFn, EmbeddingTable, Gate, Linear, Loader, Norm, add};
+use crate::model::{InputType, PerInputType};
 use crate::network::Network;
 use candle_core::{Result, Tensor};
 use serde::Deserialize;
 
-/// The part of config.json that shapes the network.
+/// The fields of config.json that describe the network.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Config {
     pub hidden_size: usize,
@@ -24,51 +26,53 @@ pub struct Config {
     pub intermediate_size: usize,
     pub vocab_size: usize,
     pub max_position_embeddings: usize,
-    #[serde(default = "two")]
+    #[serde(default = "default_token_types")]
     pub type_vocab_size: usize,
     #[serde(default = "default_eps")]
     pub layer_norm_eps: f64,
     #[serde(default)]
     pub hidden_act: Activation,
     #[serde(skip)]
-    pub positions: Positions,
-    /// Whether one half of the feed-forward part's wide row is a gate for the other.
+    pub position_kind: PositionKind,
+    /// Whether the feed-forward block is gated: its intermediate layer is twice as wide, and one half of it is the
+    /// gate.
     #[serde(skip)]
     pub is_gated: bool,
 }
 
-/// How a token's place in its text is told.
+/// How the network encodes the positions of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Positions {
-    /// By a vector for each place.
+pub enum PositionKind {
+    /// A learned vector for each position, counted from 0.
     #[default]
     Learned,
-    /// The same, counted from the one after the vector of padding; a token that is padding has that one's.
+    /// A learned vector for each position, counted from the padding token's id + 1. A padding token within a text is
+    /// not counted, and gets the vector at its own id. The value is the padding token's id.
     AfterPadding(u32),
-    /// Only by how far apart tokens are.
-    Distance,
+    /// No vectors: attention adds a bias by relative position.
+    Relative,
 }
 
-impl Positions {
-    /// Which vector each token of a text has.
-    pub fn rows(self, ids: &[u32]) -> Vec<u32> {
+impl PositionKind {
+    /// The index of each token's position vector, for one text.
+    pub fn position_ids(self, ids: &[u32]) -> Vec<u32> {
         let mut next = 0;
-        let row = |id: &u32| match self {
-            Positions::AfterPadding(padding) if *id == padding => padding,
-            Positions::AfterPadding(padding) => {
+        let position_id = |id: &u32| match self {
+            PositionKind::AfterPadding(padding) if *id == padding => padding,
+            PositionKind::AfterPadding(padding) => {
                 next += 1;
                 padding + next
             }
-            Positions::Learned | Positions::Distance => {
+            PositionKind::Learned | PositionKind::Relative => {
                 next += 1;
                 next - 1
             }
         };
-        ids.iter().map(row).collect()
+        ids.iter().map(position_id).collect()
     }
 }
 
-fn two() -> usize {
+fn default_token_types() -> usize {
     2
 }
 
@@ -78,16 +82,17 @@ fn default_eps() -> f64 {
 
 /// A loaded BERT.
 pub struct Bert {
-    words: Embedding,
-    /// Position embeddings, with the embedding of token type 0 already added to each; that alone, if places are told
-    /// otherwise.
-    positions: Tensor,
-    told_by: Positions,
+    word_embeddings: EmbeddingTable,
+    /// See [`position_table`].
+    position_table: Tensor,
+    position_kind: PositionKind,
     embedding_norm: Norm,
     attention: Attention,
-    bias: Option<DistanceBias>,
+    /// `None`: scores have no bias.
+    bias: Option<RelativePositionBias>,
     layers: Vec<Layer>,
-    adapters: Option<Sides<Adapter>>,
+    /// The adapters for documents and for queries. `None`: the model has none.
+    adapters: Option<PerInputType<Adapter>>,
 }
 
 struct Layer {
@@ -95,22 +100,22 @@ struct Layer {
     attention_output: Linear,
     attention_norm: Norm,
     intermediate: Linear,
-    activation: Applied,
+    activation: ActivationFn,
     is_gated: bool,
     output: Linear,
     output_norm: Norm,
 }
 
-/// Position embeddings, with the embedding of token type 0 added to each: `[positions, hidden]`; one row, if there are
-/// none.
-pub fn positions(config: &Config, embeddings: &Loader) -> Result<Tensor> {
+/// The position embeddings, with the embedding of token type 0 (if there are token types) added to each:
+/// `[positions, hidden]`. Without position embeddings it is one row: the embedding of token type 0, or zeros.
+pub fn position_table(config: &Config, embeddings: &Loader) -> Result<Tensor> {
     let hidden = config.hidden_size;
     let types = match config.type_vocab_size {
         0 => None,
         count => Some(embeddings.tensor((count, hidden), "token_type_embeddings.weight")?.get(0)?),
     };
-    let table = match config.positions {
-        Positions::Distance => {
+    let table = match config.position_kind {
+        PositionKind::Relative => {
             let device = embeddings.device();
             Tensor::zeros((1, hidden), embeddings.tensors().dtype(), device)?
         }
@@ -120,23 +125,25 @@ pub fn positions(config: &Config, embeddings: &Loader) -> Result<Tensor> {
 }
 
 impl Bert {
-    /// Takes the weights out of a checkpoint, `loader` standing where its names begin.
+    /// Loads the weights; `loader` is at the prefix of the checkpoint's names.
     pub fn load(
         config: &Config,
-        bias: Option<DistanceBias>,
-        adapters: Option<Sides<Adapter>>,
+        bias: Option<RelativePositionBias>,
+        adapters: Option<PerInputType<Adapter>>,
         loader: &Loader,
     ) -> Result<Bert> {
         let embeddings = loader.pp("embeddings");
         let layers = loader.pp("encoder.layer");
         Ok(Bert {
-            words: embeddings.pp("word_embeddings").embedding(config.vocab_size, config.hidden_size)?,
-            positions: positions(config, &embeddings)?,
-            told_by: config.positions,
+            word_embeddings: embeddings
+                .pp("word_embeddings")
+                .embedding_table(config.vocab_size, config.hidden_size)?,
+            position_table: position_table(config, &embeddings)?,
+            position_kind: config.position_kind,
             embedding_norm: embeddings
                 .pp("LayerNorm")
                 .layer_norm(config.hidden_size, config.layer_norm_eps)?,
-            attention: Attention::plain(config.num_attention_heads, config.hidden_size),
+            attention: Attention::standard(config.num_attention_heads, config.hidden_size),
             bias,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, &layers.pp(layer)))
@@ -146,14 +153,16 @@ impl Bert {
     }
 
     fn embeddings(&self, texts: &[&[u32]], batch: &Batch) -> Result<Tensor> {
-        let words = self.words.forward(&batch.ids)?;
-        let embedded = match self.told_by {
-            Positions::Distance => words.broadcast_add(&self.positions)?,
-            Positions::Learned => add(&words, &self.positions.index_select(&batch.places, 0)?)?,
-            Positions::AfterPadding(_) => {
-                let rows: Vec<u32> = texts.iter().flat_map(|ids| self.told_by.rows(ids)).collect();
-                let rows = Tensor::from_vec(rows, batch.places.shape(), batch.ids.device())?;
-                add(&words, &self.positions.index_select(&rows, 0)?)?
+        let words = self.word_embeddings.forward(&batch.ids)?;
+        let embedded = match self.position_kind {
+            PositionKind::Relative => words.broadcast_add(&self.position_table)?,
+            PositionKind::Learned => add(&words, &self.position_table.index_select(&batch.position_ids, 0)?)?,
+            PositionKind::AfterPadding(_) => {
+                let position_ids: Vec<u32> =
+                    texts.iter().flat_map(|ids| self.position_kind.position_ids(ids)).collect();
+                let shape = batch.position_ids.shape();
+                let position_ids = Tensor::from_vec(position_ids, shape, batch.ids.device())?;
+                add(&words, &self.position_table.index_select(&position_ids, 0)?)?
             }
         };
         self.embedding_norm.forward(&embedded)
@@ -161,16 +170,16 @@ impl Bert {
 }
 
 impl Network for Bert {
-    fn forward(&self, texts: &[&[u32]], batch: &Batch, side: Side) -> Result<Tensor> {
-        let adapter = self.adapters.as_ref().map(|adapters| adapters.of(side));
+    fn forward(&self, texts: &[&[u32]], batch: &Batch, input_type: InputType) -> Result<Tensor> {
+        let adapter = self.adapters.as_ref().map(|adapters| adapters.get(input_type));
         let mut hidden = self.embeddings(texts, batch)?;
-        for (place, layer) in self.layers.iter().enumerate() {
+        for (index, layer) in self.layers.iter().enumerate() {
             let context = layer.attend(&hidden, &self.attention, self.bias.as_ref(), batch)?;
             let attended =
                 layer.attention_norm.forward(&add(&layer.attention_output.forward(&context)?, &hidden)?)?;
             let mut output = layer.feed_forward(&attended)?;
             if let Some(adapter) = adapter {
-                output = adapter.forward(place, &output, &attended, &layer.output_norm)?;
+                output = adapter.forward(index, &output, &attended, &layer.output_norm)?;
             }
             hidden = layer.output_norm.forward(&add(&output, &attended)?)?;
         }
@@ -178,24 +187,24 @@ impl Network for Bert {
     }
 
     fn check(&self, ids: &[u32]) -> Result<()> {
-        self.words.check(ids)
+        self.word_embeddings.check(ids)
     }
 }
 
 impl Layer {
     fn load(config: &Config, loader: &Loader) -> Result<Layer> {
-        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
         let attention = loader.pp("attention");
         let parts = ["query", "key", "value"].map(|part| attention.pp("self").pp(part));
-        let width = if config.is_gated { 2 * wide } else { wide };
+        let width = if config.is_gated { 2 * intermediate } else { intermediate };
         Ok(Layer {
-            qkv: Loader::joined(&parts.each_ref(), hidden, &[hidden; 3])?,
+            qkv: Loader::fused_linear(&parts.each_ref(), hidden, &[hidden; 3])?,
             attention_output: attention.pp("output.dense").linear(hidden, hidden)?,
             attention_norm: attention.pp("output.LayerNorm").layer_norm(hidden, config.layer_norm_eps)?,
             intermediate: loader.pp("intermediate.dense").linear(hidden, width)?,
-            activation: loader.function(config.hidden_act),
+            activation: loader.activation_fn(config.hidden_act),
             is_gated: config.is_gated,
-            output: loader.pp("output.dense").linear(wide, hidden)?,
+            output: loader.pp("output.dense").linear(intermediate, hidden)?,
             output_norm: loader.pp("output.LayerNorm").layer_norm(hidden, config.layer_norm_eps)?,
         })
     }
@@ -204,7 +213,7 @@ impl Layer {
         &self,
         hidden: &Tensor,
         attention: &Attention,
-        bias: Option<&DistanceBias>,
+        bias: Option<&RelativePositionBias>,
         batch: &Batch,
     ) -> Result<Tensor> {
         let width = hidden.dim(1)?;
@@ -215,12 +224,12 @@ impl Layer {
     }
 
     fn feed_forward(&self, hidden: &Tensor) -> Result<Tensor> {
-        let wide = self.intermediate.forward(hidden)?;
-        let wide = if self.is_gated {
-            self.activation.gated(&wide, Gate::First)?
+        let intermediate = self.intermediate.forward(hidden)?;
+        let activated = if self.is_gated {
+            self.activation.gated(&intermediate, Gate::First)?
         } else {
-            self.activation.forward(&wide)?
+            self.activation.forward(&intermediate)?
         };
-        self.output.forward(&wide)
+        self.output.forward(&activated)
     }
 }

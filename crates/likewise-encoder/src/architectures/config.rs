@@ -1,6 +1,4 @@
-//! config.json, as an architecture reads it, and the numbers in it that nothing can be computed with.
-//!
-//! Its own file because every architecture checks its own.
+//! Reads config.json into an architecture's own type, and checks numbers in it.
 
 use crate::error::{Error, Result, damaged};
 use crate::model::{CONFIG, ModelFolder};
@@ -8,15 +6,22 @@ use likewise_base::disk;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// Refuses what would be divided by, or be the root of nothing.
-pub fn positive(numbers: &[(&str, f64)]) -> Result<(), String> {
+/// Checks numbers that are used as divisors or under a root, given with the names of their fields.
+///
+/// # Errors
+/// Returns a message that names the first field whose number is not finite or not greater than 0.
+pub fn check_positive(numbers: &[(&str, f64)]) -> Result<(), String> {
     match numbers.iter().find(|(_, number)| !(number.is_finite() && *number > 0.0)) {
-        Some((name, number)) => Err(format!("{name}: got {number}, wanted more than 0")),
+        Some((name, number)) => Err(format!("{name} must be greater than 0 (got {number})")),
         None => Ok(()),
     }
 }
 
-/// The folder's config.json, as an architecture reads it; `older_names` are pairs of a field's older name and its own.
+/// Reads the folder's config.json. `older_names` are pairs of a field's older name and its current name, which wins
+/// if a file has both.
+///
+/// # Errors
+/// Returns [`Error::Io`] if the file cannot be read, and [`Error::Model`] if a field is missing or has the wrong type.
 pub fn read<T: DeserializeOwned>(folder: &ModelFolder, older_names: &[(&str, &str)]) -> Result<T> {
     let path = folder.network().join(CONFIG);
     let text = disk::read_text(&path).map_err(Error::io(&path))?;

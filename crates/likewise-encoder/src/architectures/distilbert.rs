@@ -1,4 +1,5 @@
-//! DistilBERT (Sanh et al.): BERT of half the layers, without token types, by other names.
+//! DistilBERT (Sanh et al.): BERT with half the layers and without token types. Its fields and tensors have other
+//! names.
 
 use super::bert::Config;
 use crate::kernels::Activation;
@@ -6,7 +7,7 @@ use serde::Deserialize;
 
 /// The part of config.json that shapes the network.
 #[derive(Deserialize)]
-pub struct Distilled {
+pub struct DistilBertConfig {
     dim: usize,
     n_layers: usize,
     n_heads: usize,
@@ -17,9 +18,9 @@ pub struct Distilled {
     activation: Activation,
 }
 
-impl Distilled {
-    /// The same, as BERT says it.
-    pub fn bert(&self) -> Config {
+impl DistilBertConfig {
+    /// The equivalent config of BERT.
+    pub fn to_bert(&self) -> Config {
         Config {
             hidden_size: self.dim,
             num_hidden_layers: self.n_layers,
@@ -30,14 +31,14 @@ impl Distilled {
             type_vocab_size: 0,
             layer_norm_eps: 1e-12,
             hidden_act: self.activation,
-            positions: Default::default(),
+            position_kind: Default::default(),
             is_gated: false,
         }
     }
 }
 
-/// What DistilBERT calls what BERT calls `name`.
-pub fn name(name: &str) -> String {
+/// DistilBERT's name of the tensor that BERT calls `name`.
+pub fn tensor_name(name: &str) -> String {
     const NAMES: [(&str, &str); 8] = [
         ("encoder.layer.", "transformer.layer."),
         ("attention.self.query.", "attention.q_lin."),
@@ -48,23 +49,24 @@ pub fn name(name: &str) -> String {
         ("intermediate.dense.", "ffn.lin1."),
         ("output.dense.", "ffn.lin2."),
     ];
-    let renamed = NAMES.iter().fold(name.to_string(), |name, (theirs, ours)| name.replace(theirs, ours));
-    // What is left of that name is the norm at a layer's end; the one of the embeddings has no other.
+    let renamed =
+        NAMES.iter().fold(name.to_string(), |name, (bert, distilbert)| name.replace(bert, distilbert));
+    // The remaining `.output.LayerNorm.` is the norm at the end of a layer. The norm of the embeddings keeps its name.
     renamed.replace(".output.LayerNorm.", ".output_layer_norm.")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::name;
+    use super::tensor_name;
 
     #[test]
-    fn every_part_of_a_layer_has_its_name() {
-        let renamed = |part: &str| name(&format!("encoder.layer.1.{part}.weight"));
+    fn tensor_names_of_bert_become_those_of_distilbert() {
+        let renamed = |part: &str| tensor_name(&format!("encoder.layer.1.{part}.weight"));
         assert_eq!(renamed("attention.self.key"), "transformer.layer.1.attention.k_lin.weight");
         assert_eq!(renamed("attention.output.dense"), "transformer.layer.1.attention.out_lin.weight");
         assert_eq!(renamed("attention.output.LayerNorm"), "transformer.layer.1.sa_layer_norm.weight");
         assert_eq!(renamed("output.dense"), "transformer.layer.1.ffn.lin2.weight");
         assert_eq!(renamed("output.LayerNorm"), "transformer.layer.1.output_layer_norm.weight");
-        assert_eq!(name("embeddings.LayerNorm.bias"), "embeddings.LayerNorm.bias");
+        assert_eq!(tensor_name("embeddings.LayerNorm.bias"), "embeddings.LayerNorm.bias");
     }
 }

@@ -1,19 +1,19 @@
-//! Gemma 3 (Gemma Team), as EmbeddingGemma has it: every token sees those on both sides. Load and forward.
+//! Gemma 3 (Gemma Team), as in EmbeddingGemma, where attention is bidirectional. Load and forward.
 
-use super::config::positive;
-use super::qwen3::{Gated, attention};
+use super::config::check_positive;
+use super::qwen3::{GatedMlp, attention};
 use crate::batch::Batch;
 use crate::kernels::Activation;
-use crate::layers::alternating::{Alternating, Kinds};
-use crate::layers::attention::{Attention, Reach};
+use crate::layers::alternating::{AlternatingAttention, AttentionScope, LayerTypes, RopeThetas};
+use crate::layers::attention::{Attention, AttentionMask};
 use crate::layers::rope::RotaryAttention;
-use crate::layers::{Embedding, Loader, Norm, add};
-use crate::model::Side;
+use crate::layers::{EmbeddingTable, Loader, Norm, add};
+use crate::model::InputType;
 use crate::network::Network;
 use candle_core::Tensor;
 use serde::Deserialize;
 
-/// The part of config.json that shapes the network.
+/// The fields of config.json that describe the network.
 #[derive(Deserialize)]
 pub struct Config {
     hidden_size: usize,
@@ -26,40 +26,46 @@ pub struct Config {
     rms_norm_eps: f64,
     query_pre_attn_scalar: f64,
     sliding_window: usize,
-    #[serde(default = "tanh_gelu")]
+    #[serde(default = "default_activation")]
     hidden_activation: Activation,
     #[serde(default)]
     use_bidirectional_attention: bool,
     #[serde(flatten)]
-    kinds: Kinds,
-    #[serde(default = "six")]
+    layer_types: LayerTypes,
+    #[serde(default = "default_window_pattern")]
     sliding_window_pattern: usize,
     rope_theta: Option<f64>,
     rope_local_base_freq: Option<f64>,
     attn_logit_softcapping: Option<f64>,
 }
 
-/// A name that some files have for another.
+/// The older name of a field, and its current name.
 pub const OLDER_NAME: (&str, &str) = ("_sliding_window_pattern", "sliding_window_pattern");
 
-fn six() -> usize {
+fn default_window_pattern() -> usize {
     6
 }
 
-fn tanh_gelu() -> Activation {
+fn default_activation() -> Activation {
     Activation::GeluNew
 }
 
 impl Config {
-    /// Refuses what is not computed here, and numbers that nothing can be computed with.
+    /// Checks that the config describes a supported model.
+    ///
+    /// # Errors
+    /// Returns a message that names the field if it asks for something that is not implemented, or has a
+    /// number out of range.
     pub fn check(&self) -> Result<(), String> {
         if !self.use_bidirectional_attention || self.attn_logit_softcapping.is_some() {
-            return Err("of gemma3 only the kind of EmbeddingGemma is supported: use_bidirectional_attention, without soft \
-                        caps"
-                .into());
+            return Err(
+                "only gemma3 models like EmbeddingGemma are supported: use_bidirectional_attention must be \
+                        true, and attn_logit_softcapping must be null"
+                    .into(),
+            );
         }
-        let (global, local) = self.thetas();
-        positive(&[
+        let RopeThetas { global, local } = self.thetas();
+        check_positive(&[
             ("rms_norm_eps", self.rms_norm_eps),
             ("query_pre_attn_scalar", self.query_pre_attn_scalar),
             ("sliding_window", self.sliding_window as f64),
@@ -67,64 +73,70 @@ impl Config {
             ("rope_theta of full_attention", global),
             ("rope_theta of sliding_attention, or rope_local_base_freq", local),
         ])?;
-        self.kinds.check(self.num_hidden_layers)
+        self.layer_types.check(self.num_hidden_layers)
     }
 
-    fn thetas(&self) -> (f64, f64) {
-        let (global, local) = (self.rope_theta, self.rope_local_base_freq);
-        self.kinds.thetas((global.unwrap_or(1_000_000.0), local.unwrap_or(10_000.0)))
+    fn thetas(&self) -> RopeThetas {
+        self.layer_types.thetas(RopeThetas {
+            global: self.rope_theta.unwrap_or(1_000_000.0),
+            local: self.rope_local_base_freq.unwrap_or(10_000.0),
+        })
     }
 
-    fn is_global(&self, layer: usize) -> bool {
-        self.kinds.is_global(layer, (layer + 1).is_multiple_of(self.sliding_window_pattern))
+    fn scope(&self, layer: usize) -> AttentionScope {
+        let is_global = (layer + 1).is_multiple_of(self.sliding_window_pattern);
+        let default = if is_global { AttentionScope::Global } else { AttentionScope::Local };
+        self.layer_types.scope(layer, default)
     }
 
-    fn attention(&self, reach: Reach) -> Attention {
+    fn attention(&self, mask: AttentionMask) -> Attention {
         Attention {
             heads: self.num_attention_heads,
             kv_heads: self.num_key_value_heads,
-            size: self.head_dim,
+            head_size: self.head_dim,
             scale: 1.0 / self.query_pre_attn_scalar.sqrt(),
-            reach,
+            mask,
         }
     }
 }
 
 /// A loaded Gemma 3.
 pub struct Gemma3 {
-    words: Embedding,
-    /// What word embeddings are multiplied by.
+    word_embeddings: EmbeddingTable,
+    /// The factor of the word embeddings.
     scale: f64,
     layers: Vec<Layer>,
     norm: Norm,
-    attention: Alternating,
+    attention: AlternatingAttention,
 }
 
 struct Layer {
-    before_attention: Norm,
+    pre_attention_norm: Norm,
     attention: RotaryAttention,
-    after_attention: Norm,
-    before_wide: Norm,
-    feed_forward: Gated,
-    after_wide: Norm,
-    is_global: bool,
+    post_attention_norm: Norm,
+    pre_feed_forward_norm: Norm,
+    feed_forward: GatedMlp,
+    post_feed_forward_norm: Norm,
+    scope: AttentionScope,
 }
 
 impl Gemma3 {
-    /// Takes the weights out of a checkpoint, to read texts of up to `most` tokens.
-    pub fn load(config: &Config, most: usize, loader: &Loader) -> candle_core::Result<Gemma3> {
+    /// Loads the weights, for texts of up to `max_tokens` tokens.
+    pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<Gemma3> {
         let loader = loader.root("model", "embed_tokens.weight");
-        // The window counts both sides.
-        let near = Reach::Window(config.sliding_window / 2);
-        let attention = Alternating::new(
-            [Reach::All, near].map(|reach| config.attention(reach)),
+        // config.json gives the width of the whole window, on both sides of a token.
+        let window = AttentionMask::SlidingWindow(config.sliding_window / 2);
+        let attention = AlternatingAttention::new(
+            [AttentionMask::Full, window].map(|mask| config.attention(mask)),
             config.thetas(),
-            most,
+            max_tokens,
             (loader.tensors().dtype(), loader.device()),
         )?;
         let layers = loader.pp("layers");
         Ok(Gemma3 {
-            words: loader.pp("embed_tokens").embedding(config.vocab_size, config.hidden_size)?,
+            word_embeddings: loader
+                .pp("embed_tokens")
+                .embedding_table(config.vocab_size, config.hidden_size)?,
             scale: (config.hidden_size as f64).sqrt(),
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, layer, &layers.pp(layer)))
@@ -136,22 +148,22 @@ impl Gemma3 {
 }
 
 impl Network for Gemma3 {
-    fn forward(&self, _: &[&[u32]], batch: &Batch, _: Side) -> candle_core::Result<Tensor> {
-        let mut hidden = (self.words.forward(&batch.ids)? * self.scale)?;
-        let turned = self.attention.turned(batch)?;
+    fn forward(&self, _: &[&[u32]], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
+        let mut hidden = (self.word_embeddings.forward(&batch.ids)? * self.scale)?;
+        let batch_attention = self.attention.for_batch(batch)?;
         for layer in &self.layers {
-            let (shape, turn) = turned.kind(layer.is_global);
-            let normed = layer.before_attention.forward(&hidden)?;
-            let context = layer.attention.forward(&normed, shape, turn, batch)?;
-            hidden = add(&layer.after_attention.forward(&context)?, &hidden)?;
-            let wide = layer.feed_forward.forward(&layer.before_wide.forward(&hidden)?)?;
-            hidden = add(&layer.after_wide.forward(&wide)?, &hidden)?;
+            let (attention, rotary) = batch_attention.get(layer.scope);
+            let normed = layer.pre_attention_norm.forward(&hidden)?;
+            let context = layer.attention.forward(&normed, attention, rotary, batch)?;
+            hidden = add(&layer.post_attention_norm.forward(&context)?, &hidden)?;
+            let output = layer.feed_forward.forward(&layer.pre_feed_forward_norm.forward(&hidden)?)?;
+            hidden = add(&layer.post_feed_forward_norm.forward(&output)?, &hidden)?;
         }
         self.norm.forward(&hidden)
     }
 
     fn check(&self, ids: &[u32]) -> candle_core::Result<()> {
-        self.words.check(ids)
+        self.word_embeddings.check(ids)
     }
 }
 
@@ -159,22 +171,22 @@ impl Layer {
     fn load(config: &Config, layer: usize, loader: &Loader) -> candle_core::Result<Layer> {
         let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
         let norm = |name: &str| loader.pp(name).rms_norm(hidden, eps, 1.0);
-        // Which of the two it is does not change what is loaded.
-        let shape = config.attention(Reach::All);
+        // The mask does not affect what is loaded.
+        let shape = config.attention(AttentionMask::Full);
         let feed_forward = loader.pp("mlp");
         Ok(Layer {
-            before_attention: norm("input_layernorm")?,
-            attention: attention(hidden, &shape, (eps, 1.0), &loader.pp("self_attn"))?,
-            after_attention: norm("post_attention_layernorm")?,
-            before_wide: norm("pre_feedforward_layernorm")?,
-            feed_forward: Gated::load(
+            pre_attention_norm: norm("input_layernorm")?,
+            attention: attention(hidden, &shape, eps, 1.0, &loader.pp("self_attn"))?,
+            post_attention_norm: norm("post_attention_layernorm")?,
+            pre_feed_forward_norm: norm("pre_feedforward_layernorm")?,
+            feed_forward: GatedMlp::load(
                 hidden,
                 config.intermediate_size,
                 config.hidden_activation,
                 &feed_forward,
             )?,
-            after_wide: norm("post_feedforward_layernorm")?,
-            is_global: config.is_global(layer),
+            post_feed_forward_norm: norm("post_feedforward_layernorm")?,
+            scope: config.scope(layer),
         })
     }
 }

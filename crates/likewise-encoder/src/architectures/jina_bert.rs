@@ -1,16 +1,16 @@
-//! Jina's BERT of the second version (Günther et al., Jina Embeddings 2): BERT whose places are told by linear biases
-//! and whose feed-forward part is gated.
+//! Jina's BERT, version 2 (Günther et al., Jina Embeddings 2): BERT with ALiBi instead of position embeddings, and
+//! with a gated feed-forward block.
 
-use super::bert::{Config, Positions};
-use crate::layers::distance::DistanceBias;
+use super::bert::{Config, PositionKind};
+use crate::layers::relative_position_bias::RelativePositionBias;
 
-/// BERT's shape, with what is different.
-pub fn shaped(config: Config) -> Config {
-    Config { positions: Positions::Distance, is_gated: true, ..config }
+/// Completes a config that was read as BERT's: relative positions, and a gated feed-forward block.
+pub fn bert_config(config: Config) -> Config {
+    Config { position_kind: PositionKind::Relative, is_gated: true, ..config }
 }
 
-/// What Jina's BERT calls what BERT calls `name`.
-pub fn name(name: &str) -> String {
+/// The name in Jina's BERT of the tensor that BERT calls `name`.
+pub fn tensor_name(name: &str) -> String {
     if name.contains(".attention.") {
         return name.to_string();
     }
@@ -19,7 +19,7 @@ pub fn name(name: &str) -> String {
         .replace(".output.LayerNorm.", ".mlp.layernorm.")
 }
 
-/// The biases, for texts of up to `most` tokens.
-pub fn bias(config: &Config, most: usize) -> DistanceBias {
-    DistanceBias::alibi(config.num_attention_heads, most)
+/// The biases of ALiBi, for texts of up to `max_tokens` tokens.
+pub fn bias(config: &Config, max_tokens: usize) -> RelativePositionBias {
+    RelativePositionBias::alibi(config.num_attention_heads, max_tokens)
 }

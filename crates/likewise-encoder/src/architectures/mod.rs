@@ -1,6 +1,6 @@
-//! The one list of all architectures: which a folder's family is, and what computes it.
+//! The list of all architectures, and [`load()`], which loads the one of a model folder.
 //!
-//! An architecture's own file says what is computed, load and forward, and nothing else.
+//! Each architecture's file has its load and forward functions only.
 
 mod bert;
 mod config;
@@ -10,7 +10,7 @@ mod jina_bert;
 mod modernbert;
 mod mpnet;
 mod nomic_bert;
-mod packed;
+mod packed_bert;
 mod qwen3;
 mod roberta;
 
@@ -18,26 +18,29 @@ use crate::adapter::Adapter;
 use crate::batch::Batch;
 use crate::device;
 use crate::error::{Error, Result, damaged};
-use crate::kernels::level;
+use crate::kernels::isa;
 use crate::layers::Loader;
-use crate::model::{CONFIG, Family, ModelFolder, Pooling, Side, Sides};
+use crate::model::{CONFIG, Family, InputType, ModelFolder, PerInputType, Pooling};
 use crate::network::{Architecture, Engine, Network};
 use crate::pooling;
 use crate::weights::Weights;
 use bert::Bert;
 use candle_core::{DType, Device, Tensor};
-use config::positive;
-use packed::PackedBert;
+use config::check_positive;
+use packed_bert::PackedBert;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Whether a model has the kernels' fast path: BERT's shape, and nothing beside it.
+/// Whether [`PackedBert`] can compute a model: its architecture is BERT, DistilBERT or RoBERTa, and it has no adapters.
 pub fn is_packed(folder: &ModelFolder) -> bool {
     matches!(folder.family, Family::Bert | Family::DistilBert | Family::Roberta)
-        && folder.stated.adapters.is_none()
+        && folder.config.adapters.is_none()
 }
 
-/// Loads the architecture that a folder's family is, onto a device.
+/// Loads a model's network onto a device.
+///
+/// # Errors
+/// Returns [`Error::Model`] if config.json describes something that is not supported, or if the weights do not fit it.
 pub fn load(
     folder: &ModelFolder,
     engine: Engine,
@@ -45,121 +48,131 @@ pub fn load(
     device: &Device,
 ) -> Result<Box<dyn Architecture>> {
     if device.is_cpu() {
-        return on_cpu(folder, engine, weights);
+        return load_on_cpu(folder, engine, weights);
     }
     let dtype = device::dtype(folder.precision);
-    network(folder, &Loader::candle(weights.tensors(dtype, device)?), weights, device)
+    load_network(folder, &Loader::candle(weights.tensors(dtype, device)?), weights, device)
 }
 
-fn on_cpu(folder: &ModelFolder, engine: Engine, weights: &Weights) -> Result<Box<dyn Architecture>> {
+fn load_on_cpu(folder: &ModelFolder, engine: Engine, weights: &Weights) -> Result<Box<dyn Architecture>> {
     let device = Device::Cpu;
     let tensors = weights.tensors(DType::F32, &device)?;
     if engine == Engine::Candle {
-        return network(folder, &Loader::candle(tensors), weights, &device);
+        return load_network(folder, &Loader::candle(tensors), weights, &device);
     }
     let loader = Loader::kernels(tensors, folder.precision);
     if !is_packed(folder) {
-        return network(folder, &loader, weights, &device);
+        return load_network(folder, &loader, weights, &device);
     }
-    let (config, loader) = shaped_as_bert(folder, &loader)?;
-    PackedBert::load(&config, folder.stated.pooling, folder.precision, level::current(), &loader)
+    let (config, loader) = bert_config(folder, &loader)?;
+    PackedBert::load(&config, folder.config.pooling, folder.precision, isa::current(), &loader)
         .map(|bert| Box::new(bert) as _)
         .map_err(|error| damaged(weights.path(), error))
 }
 
-/// A network, with its pooling.
-struct Pooled<N> {
+/// A network and the pooling of its output.
+struct PooledNetwork<N> {
     network: N,
     pooling: Pooling,
     device: Device,
 }
 
-impl<N: Network> Architecture for Pooled<N> {
-    fn pooled(&self, texts: &[&[u32]], side: Side) -> candle_core::Result<Tensor> {
+impl<N: Network> Architecture for PooledNetwork<N> {
+    fn forward_pooled(&self, texts: &[&[u32]], input_type: InputType) -> candle_core::Result<Tensor> {
         texts.iter().try_for_each(|ids| self.network.check(ids))?;
         let batch = Batch::new(texts, &self.device)?;
-        let hidden = self.network.forward(texts, &batch, side)?;
+        let hidden = self.network.forward(texts, &batch, input_type)?;
         pooling::batch(&hidden, &batch, self.pooling)
     }
 }
 
-/// The network that a folder's family is.
-fn network(
+/// Loads the network of a model folder, computed as `loader` says.
+fn load_network(
     folder: &ModelFolder,
     loader: &Loader,
     weights: &Weights,
     device: &Device,
 ) -> Result<Box<dyn Architecture>> {
-    let most = folder.stated.max_length;
-    let (pooling, device) = (folder.stated.pooling, device.clone());
-    let wrong = |error| damaged(weights.path(), error);
+    let max_tokens = folder.config.max_length;
+    let (pooling, device) = (folder.config.pooling, device.clone());
+    let damaged = |error| damaged(weights.path(), error);
     Ok(match folder.family {
         Family::Bert | Family::DistilBert | Family::Roberta | Family::Mpnet | Family::JinaBert => {
-            let network = like_bert(folder, loader, weights, &device)?;
-            Box::new(Pooled { network, pooling, device })
+            let network = load_bert(folder, loader, weights, &device)?;
+            Box::new(PooledNetwork { network, pooling, device })
         }
         Family::ModernBert => {
-            let network =
-                modernbert::ModernBert::load(&supported(folder, modernbert::Config::check)?, most, loader)
-                    .map_err(wrong)?;
-            Box::new(Pooled { network, pooling, device })
+            let network = modernbert::ModernBert::load(
+                &supported(folder, modernbert::Config::check)?,
+                max_tokens,
+                loader,
+            )
+            .map_err(damaged)?;
+            Box::new(PooledNetwork { network, pooling, device })
         }
         Family::NomicBert => {
-            let network =
-                nomic_bert::NomicBert::load(&supported(folder, nomic_bert::Config::check)?, most, loader)
-                    .map_err(wrong)?;
-            Box::new(Pooled { network, pooling, device })
+            let network = nomic_bert::NomicBert::load(
+                &supported(folder, nomic_bert::Config::check)?,
+                max_tokens,
+                loader,
+            )
+            .map_err(damaged)?;
+            Box::new(PooledNetwork { network, pooling, device })
         }
         Family::Qwen3 => {
-            let network =
-                qwen3::Qwen3::load(&supported(folder, qwen3::Config::check)?, most, loader).map_err(wrong)?;
-            Box::new(Pooled { network, pooling, device })
+            let network = qwen3::Qwen3::load(&supported(folder, qwen3::Config::check)?, max_tokens, loader)
+                .map_err(damaged)?;
+            Box::new(PooledNetwork { network, pooling, device })
         }
         Family::Gemma3 => {
-            let network = gemma3::Gemma3::load(&supported(folder, gemma3::Config::check)?, most, loader)
-                .map_err(wrong)?;
-            Box::new(Pooled { network, pooling, device })
+            let network =
+                gemma3::Gemma3::load(&supported(folder, gemma3::Config::check)?, max_tokens, loader)
+                    .map_err(damaged)?;
+            Box::new(PooledNetwork { network, pooling, device })
         }
     })
 }
 
-fn like_bert(folder: &ModelFolder, loader: &Loader, weights: &Weights, device: &Device) -> Result<Bert> {
-    let (config, loader) = shaped_as_bert(folder, loader)?;
-    let wrong = |error| damaged(weights.path(), error);
+/// Loads a network that [`Bert`] computes.
+fn load_bert(folder: &ModelFolder, loader: &Loader, weights: &Weights, device: &Device) -> Result<Bert> {
+    let (config, loader) = bert_config(folder, loader)?;
+    let damaged = |error| damaged(weights.path(), error);
     let bias = match folder.family {
         Family::Mpnet => {
             #[derive(Deserialize)]
             struct Buckets {
-                #[serde(default = "thirty_two")]
+                #[serde(default = "default_buckets")]
                 relative_attention_num_buckets: usize,
             }
-            fn thirty_two() -> usize {
+            fn default_buckets() -> usize {
                 32
             }
             let buckets: Buckets = self::config(folder)?;
-            Some(mpnet::bias(&config, buckets.relative_attention_num_buckets, &loader).map_err(wrong)?)
+            Some(mpnet::bias(&config, buckets.relative_attention_num_buckets, &loader).map_err(damaged)?)
         }
-        Family::JinaBert => Some(jina_bert::bias(&config, folder.stated.max_length)),
+        Family::JinaBert => Some(jina_bert::bias(&config, folder.config.max_length)),
         _ => None,
     };
     let dtype = loader.tensors().dtype();
     let adapter =
         |name: &String| Adapter::load(&folder.path.join(name), config.num_hidden_layers, dtype, device);
-    let adapters = match &folder.stated.adapters {
-        Some(Sides { paper, query }) => Some(Sides { paper: adapter(paper)?, query: adapter(query)? }),
+    let adapters = match &folder.config.adapters {
+        Some(PerInputType { document, query }) => {
+            Some(PerInputType { document: adapter(document)?, query: adapter(query)? })
+        }
         None => None,
     };
-    Bert::load(&config, bias, adapters, &loader).map_err(wrong)
+    Bert::load(&config, bias, adapters, &loader).map_err(damaged)
 }
 
-/// The shape of BERT's relatives, as BERT says it, and their tensors by its names. (Some checkpoints have all of them under
-/// the model's own.)
-fn shaped_as_bert<'a>(folder: &ModelFolder, loader: &Loader<'a>) -> Result<(bert::Config, Loader<'a>)> {
-    const WORDS: &str = "embeddings.word_embeddings.weight";
+/// The config of BERT or a variant of it, as BERT's, and a loader that finds the variant's tensors by BERT's names.
+/// Some checkpoints put all tensors under the name of the network.
+fn bert_config<'a>(folder: &ModelFolder, loader: &Loader<'a>) -> Result<(bert::Config, Loader<'a>)> {
+    const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
     let (config, loader) = match folder.family {
         Family::DistilBert => {
-            let distilled: distilbert::Distilled = config(folder)?;
-            (distilled.bert(), loader.root("distilbert", WORDS).renamed(distilbert::name))
+            let config: distilbert::DistilBertConfig = config(folder)?;
+            (config.to_bert(), loader.root("distilbert", WORD_EMBEDDINGS).renamed(distilbert::tensor_name))
         }
         Family::Roberta => {
             #[derive(Deserialize)]
@@ -167,25 +180,33 @@ fn shaped_as_bert<'a>(folder: &ModelFolder, loader: &Loader<'a>) -> Result<(bert
                 pad_token_id: Option<u32>,
             }
             let Padding { pad_token_id } = config(folder)?;
-            (roberta::shaped(config(folder)?, pad_token_id), loader.root("roberta", WORDS))
+            (roberta::bert_config(config(folder)?, pad_token_id), loader.root("roberta", WORD_EMBEDDINGS))
         }
-        Family::Mpnet => (mpnet::shaped(config(folder)?), loader.root("mpnet", WORDS).renamed(mpnet::name)),
-        Family::JinaBert => {
-            (jina_bert::shaped(config(folder)?), loader.root("bert", WORDS).renamed(jina_bert::name))
-        }
-        _ => (config(folder)?, loader.root("bert", WORDS)),
+        Family::Mpnet => (
+            mpnet::bert_config(config(folder)?),
+            loader.root("mpnet", WORD_EMBEDDINGS).renamed(mpnet::tensor_name),
+        ),
+        Family::JinaBert => (
+            jina_bert::bert_config(config(folder)?),
+            loader.root("bert", WORD_EMBEDDINGS).renamed(jina_bert::tensor_name),
+        ),
+        _ => (config(folder)?, loader.root("bert", WORD_EMBEDDINGS)),
     };
-    positive(&[("layer_norm_eps", config.layer_norm_eps)]).map_err(|error| unsupported(folder, &error))?;
+    check_positive(&[("layer_norm_eps", config.layer_norm_eps)])
+        .map_err(|error| unsupported(folder, &error))?;
     Ok((config, loader))
 }
 
-/// The folder's config.json, as an architecture reads it.
+/// Reads the folder's config.json as an architecture's config.
 fn config<T: DeserializeOwned>(folder: &ModelFolder) -> Result<T> {
     let older_names = [&nomic_bert::OLDER_NAMES[..], &[gemma3::OLDER_NAME]].concat();
     config::read(folder, &older_names)
 }
 
-/// What [`config()`] reads, if the architecture finds nothing in it that it does not do.
+/// Reads the folder's config.json as an architecture's config, and checks it.
+///
+/// # Errors
+/// Returns [`Error::Model`] with the message of `check`, besides the errors of [`config()`].
 fn supported<T: DeserializeOwned>(
     folder: &ModelFolder,
     check: impl Fn(&T) -> Result<(), String>,

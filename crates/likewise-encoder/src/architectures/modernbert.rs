@@ -1,19 +1,19 @@
-//! ModernBERT (Warner et al.): pre-layer-norm, rotary positions, gated feed-forward, and in two layers of three only
-//! what is near is seen. Load and forward.
+//! ModernBERT (Warner et al.): layer norms before attention and feed-forward block, rotary positions, gated
+//! feed-forward block, and local attention in two of three layers. Load and forward.
 
-use super::config::positive;
+use super::config::check_positive;
 use crate::batch::Batch;
 use crate::kernels::Activation;
-use crate::layers::alternating::{Alternating, Kinds};
-use crate::layers::attention::{Attention, Reach};
-use crate::layers::rope::{RotaryAttention, Turn};
-use crate::layers::{Applied, Embedding, Gate, Linear, Loader, Norm, add};
-use crate::model::Side;
+use crate::layers::alternating::{AlternatingAttention, AttentionScope, LayerTypes, RopeThetas};
+use crate::layers::attention::{Attention, AttentionMask};
+use crate::layers::rope::{RotaryAttention, RotaryEmbedding};
+use crate::layers::{ActivationFn, EmbeddingTable, Gate, Linear, Loader, Norm, add};
+use crate::model::InputType;
 use crate::network::Network;
 use candle_core::Tensor;
 use serde::Deserialize;
 
-/// The part of config.json that shapes the network.
+/// The fields of config.json that describe the network.
 #[derive(Deserialize)]
 pub struct Config {
     hidden_size: usize,
@@ -26,13 +26,13 @@ pub struct Config {
     norm_eps: f64,
     #[serde(default)]
     hidden_activation: Activation,
-    #[serde(default = "three")]
+    #[serde(default = "default_global_interval")]
     global_attn_every_n_layers: usize,
     #[serde(flatten)]
-    kinds: Kinds,
+    layer_types: LayerTypes,
     global_rope_theta: Option<f64>,
-    /// As the others', if it is null.
-    #[serde(default = "short")]
+    /// `None` (null in the file): the same as of the global layers.
+    #[serde(default = "default_local_theta")]
     local_rope_theta: Option<f64>,
 }
 
@@ -40,72 +40,85 @@ fn default_eps() -> f64 {
     1e-5
 }
 
-fn three() -> usize {
+fn default_global_interval() -> usize {
     3
 }
 
-fn short() -> Option<f64> {
+fn default_local_theta() -> Option<f64> {
     Some(10_000.0)
 }
 
 impl Config {
-    /// Refuses numbers that nothing can be computed with.
+    /// Checks that the config describes a supported model.
+    ///
+    /// # Errors
+    /// Returns a message that names the field if a number is out of range, or a type of layers is not supported.
     pub fn check(&self) -> Result<(), String> {
-        let (global, local) = self.thetas();
-        positive(&[
+        let RopeThetas { global, local } = self.thetas();
+        check_positive(&[
             ("norm_eps", self.norm_eps),
             ("local_attention", self.local_attention as f64),
             ("global_attn_every_n_layers", self.global_attn_every_n_layers as f64),
             ("rope_theta of full_attention, or global_rope_theta", global),
             ("rope_theta of sliding_attention, or local_rope_theta", local),
         ])?;
-        self.kinds.check(self.num_hidden_layers)
+        self.layer_types.check(self.num_hidden_layers)
     }
 
-    fn thetas(&self) -> (f64, f64) {
+    fn thetas(&self) -> RopeThetas {
         let global = self.global_rope_theta.unwrap_or(160_000.0);
-        self.kinds.thetas((global, self.local_rope_theta.unwrap_or(global)))
+        self.layer_types.thetas(RopeThetas { global, local: self.local_rope_theta.unwrap_or(global) })
+    }
+
+    fn scope(&self, layer: usize) -> AttentionScope {
+        let is_global = layer.is_multiple_of(self.global_attn_every_n_layers);
+        let default = if is_global { AttentionScope::Global } else { AttentionScope::Local };
+        self.layer_types.scope(layer, default)
     }
 }
 
 /// A loaded ModernBERT.
 pub struct ModernBert {
-    words: Embedding,
+    word_embeddings: EmbeddingTable,
     embedding_norm: Norm,
     layers: Vec<Layer>,
     final_norm: Norm,
-    attention: Alternating,
+    attention: AlternatingAttention,
 }
 
 struct Layer {
-    /// The first layer has none: the embeddings were normed just before.
+    /// `None` in the first layer, whose input has just been normalised.
     attention_norm: Option<Norm>,
     attention: RotaryAttention,
-    wide_norm: Norm,
+    feed_forward_norm: Norm,
     intermediate: Linear,
-    activation: Applied,
+    activation: ActivationFn,
     output: Linear,
-    is_global: bool,
+    scope: AttentionScope,
 }
 
 impl ModernBert {
-    /// Takes the weights out of a checkpoint, to read texts of up to `most` tokens.
-    pub fn load(config: &Config, most: usize, loader: &Loader) -> candle_core::Result<ModernBert> {
+    /// Loads the weights, for texts of up to `max_tokens` tokens.
+    pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<ModernBert> {
         let loader = loader.root("model", "embeddings.tok_embeddings.weight");
         let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
         let norm = |name: &str| loader.pp(name).layer_norm(hidden, config.norm_eps);
-        let near = Reach::Window(config.local_attention / 2);
+        // config.json gives the width of the whole window, on both sides of a token.
+        let window = AttentionMask::SlidingWindow(config.local_attention / 2);
         Ok(ModernBert {
-            words: loader.pp("embeddings.tok_embeddings").embedding(config.vocab_size, hidden)?,
+            word_embeddings: loader
+                .pp("embeddings.tok_embeddings")
+                .embedding_table(config.vocab_size, hidden)?,
             embedding_norm: norm("embeddings.norm")?,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, layer, &loader.pp("layers").pp(layer)))
                 .collect::<candle_core::Result<_>>()?,
             final_norm: norm("final_norm")?,
-            attention: Alternating::new(
-                [Reach::All, near].map(|reach| Attention { reach, ..Attention::plain(heads, hidden) }),
+            attention: AlternatingAttention::new(
+                [AttentionMask::Full, window]
+                    .map(|mask| Attention { mask, ..Attention::standard(heads, hidden) }),
                 config.thetas(),
-                most,
+                max_tokens,
                 (loader.tensors().dtype(), loader.device()),
             )?,
         })
@@ -113,25 +126,25 @@ impl ModernBert {
 }
 
 impl Network for ModernBert {
-    fn forward(&self, _: &[&[u32]], batch: &Batch, _: Side) -> candle_core::Result<Tensor> {
-        let mut hidden = self.embedding_norm.forward(&self.words.forward(&batch.ids)?)?;
-        let turned = self.attention.turned(batch)?;
+    fn forward(&self, _: &[&[u32]], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
+        let mut hidden = self.embedding_norm.forward(&self.word_embeddings.forward(&batch.ids)?)?;
+        let batch_attention = self.attention.for_batch(batch)?;
         for layer in &self.layers {
-            let (shape, turn) = turned.kind(layer.is_global);
-            hidden = add(&layer.attend(&hidden, shape, turn, batch)?, &hidden)?;
+            let (attention, rotary) = batch_attention.get(layer.scope);
+            hidden = add(&layer.attend(&hidden, attention, rotary, batch)?, &hidden)?;
             hidden = add(&layer.feed_forward(&hidden)?, &hidden)?;
         }
         self.final_norm.forward(&hidden)
     }
 
     fn check(&self, ids: &[u32]) -> candle_core::Result<()> {
-        self.words.check(ids)
+        self.word_embeddings.check(ids)
     }
 }
 
 impl Layer {
     fn load(config: &Config, layer: usize, loader: &Loader) -> candle_core::Result<Layer> {
-        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
         let norm = |name: &str| loader.pp(name).layer_norm(hidden, config.norm_eps);
         Ok(Layer {
             attention_norm: (layer > 0).then(|| norm("attn_norm")).transpose()?,
@@ -140,27 +153,27 @@ impl Layer {
                 norms: None,
                 output: loader.pp("attn.Wo").linear(hidden, hidden)?,
             },
-            wide_norm: norm("mlp_norm")?,
-            intermediate: loader.pp("mlp.Wi").linear(hidden, 2 * wide)?,
-            activation: loader.function(config.hidden_activation),
-            output: loader.pp("mlp.Wo").linear(wide, hidden)?,
-            is_global: config.kinds.is_global(layer, layer.is_multiple_of(config.global_attn_every_n_layers)),
+            feed_forward_norm: norm("mlp_norm")?,
+            intermediate: loader.pp("mlp.Wi").linear(hidden, 2 * intermediate)?,
+            activation: loader.activation_fn(config.hidden_activation),
+            output: loader.pp("mlp.Wo").linear(intermediate, hidden)?,
+            scope: config.scope(layer),
         })
     }
 
     fn attend(
         &self,
         hidden: &Tensor,
-        shape: &Attention,
-        turn: &Turn,
+        attention: &Attention,
+        rotary: &RotaryEmbedding,
         batch: &Batch,
     ) -> candle_core::Result<Tensor> {
         let normed = self.attention_norm.as_ref().map_or(Ok(hidden.clone()), |norm| norm.forward(hidden))?;
-        self.attention.forward(&normed, shape, turn, batch)
+        self.attention.forward(&normed, attention, rotary, batch)
     }
 
     fn feed_forward(&self, hidden: &Tensor) -> candle_core::Result<Tensor> {
-        let wide = self.intermediate.forward(&self.wide_norm.forward(hidden)?)?;
-        self.output.forward(&self.activation.gated(&wide, Gate::First)?)
+        let intermediate = self.intermediate.forward(&self.feed_forward_norm.forward(hidden)?)?;
+        self.output.forward(&self.activation.gated(&intermediate, Gate::First)?)
     }
 }

@@ -1,21 +1,21 @@
-//! MPNet (Song et al.): BERT with positions as RoBERTa's and, in every layer the same, a learned bias for how far apart
-//! two tokens are (Raffel et al., T5, section 2.1).
+//! MPNet (Song et al.): BERT with RoBERTa's positions and with learned relative position biases, which all layers share
+//! (Raffel et al., T5, section 2.1).
 
-use super::bert::{Config, Positions};
+use super::bert::{Config, PositionKind};
 use crate::layers::Loader;
-use crate::layers::distance::DistanceBias;
+use crate::layers::relative_position_bias::RelativePositionBias;
 use candle_core::{DType, Result};
 
-/// Distances at and beyond this one share a bias.
-const FARTHEST: f32 = 128.0;
+/// Relative positions of this distance and beyond share a bias.
+const MAX_DISTANCE: f32 = 128.0;
 
-/// BERT's shape, with MPNet's positions and no token types.
-pub fn shaped(config: Config) -> Config {
-    Config { positions: Positions::AfterPadding(1), type_vocab_size: 0, ..config }
+/// Completes a config that was read as BERT's: MPNet's positions, and no token types.
+pub fn bert_config(config: Config) -> Config {
+    Config { position_kind: PositionKind::AfterPadding(1), type_vocab_size: 0, ..config }
 }
 
-/// What MPNet calls what BERT calls `name`.
-pub fn name(name: &str) -> String {
+/// MPNet's name of the tensor that BERT calls `name`.
+pub fn tensor_name(name: &str) -> String {
     const NAMES: [(&str, &str); 5] = [
         ("attention.self.query.", "attention.attn.q."),
         ("attention.self.key.", "attention.attn.k."),
@@ -23,31 +23,32 @@ pub fn name(name: &str) -> String {
         ("attention.output.dense.", "attention.attn.o."),
         ("attention.output.LayerNorm.", "attention.LayerNorm."),
     ];
-    NAMES.iter().fold(name.to_string(), |name, (theirs, ours)| name.replace(theirs, ours))
+    NAMES.iter().fold(name.to_string(), |name, (bert, mpnet)| name.replace(bert, mpnet))
 }
 
-/// The biases, for texts of up to as many tokens as there are positions.
-pub fn bias(config: &Config, buckets: usize, loader: &Loader) -> Result<DistanceBias> {
+/// Reads the relative position biases, `buckets` per head, for texts of up to `max_position_embeddings` tokens.
+pub fn bias(config: &Config, buckets: usize, loader: &Loader) -> Result<RelativePositionBias> {
     let heads = config.num_attention_heads;
     let table = loader.tensor((buckets, heads), "encoder.relative_attention_bias.weight")?;
     let table: Vec<f32> = table.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-    let value = |head, distance| table[bucket(distance, buckets) * heads + head];
-    Ok(DistanceBias::new(heads, config.max_position_embeddings, value))
+    let value = |head, relative| table[bucket(relative, buckets) * heads + head];
+    Ok(RelativePositionBias::new(heads, config.max_position_embeddings, value))
 }
 
-/// Which bias a distance has, of a key from its query: half of the buckets are for keys before it, half for those
-/// after; in each half one for every short distance, then wider ones, by logarithm.
-fn bucket(distance: isize, buckets: usize) -> usize {
+/// The bucket of a relative position (the key's position minus the query's). Half of the buckets are for keys before
+/// the query or at it, half for keys after it. In each half, short distances have a bucket each; longer ones share
+/// buckets whose widths grow exponentially.
+fn bucket(relative: isize, buckets: usize) -> usize {
     let half = buckets / 2;
     let exact = half / 2;
-    let start = if distance > 0 { half } else { 0 };
-    let far = distance.unsigned_abs();
-    if far < exact {
-        return start + far;
+    let start = if relative > 0 { half } else { 0 };
+    let distance = relative.unsigned_abs();
+    if distance < exact {
+        return start + distance;
     }
-    let share = (far as f32 / exact as f32).ln() / (FARTHEST / exact as f32).ln();
-    let wide = exact + (share * (half - exact) as f32) as usize;
-    start + wide.min(half - 1)
+    let fraction = (distance as f32 / exact as f32).ln() / (MAX_DISTANCE / exact as f32).ln();
+    let shared = exact + (fraction * (half - exact) as f32) as usize;
+    start + shared.min(half - 1)
 }
 
 #[cfg(test)]
@@ -55,19 +56,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn near_distances_have_buckets_of_their_own_and_far_ones_share() {
-        let of = |distance| bucket(distance, 32);
-        assert_eq!([of(0), of(-1), of(-7), of(1), of(7)], [0, 1, 7, 17, 23]);
-        assert_eq!([of(-8), of(-11), of(-12), of(-127), of(-128), of(-500)], [8, 8, 9, 15, 15, 15]);
-        assert_eq!([of(8), of(500)], [24, 31]);
+    fn short_distances_have_a_bucket_each_and_long_ones_share_buckets() {
+        let buckets =
+            |relative: &[isize]| -> Vec<usize> { relative.iter().map(|at| bucket(*at, 32)).collect() };
+        assert_eq!(buckets(&[0, -1, -7, 1, 7]), [0, 1, 7, 17, 23]);
+        assert_eq!(buckets(&[-8, -11, -12, -127, -128, -500]), [8, 8, 9, 15, 15, 15]);
+        assert_eq!(buckets(&[8, 500]), [24, 31]);
     }
 
     #[test]
-    fn the_two_norms_of_a_layer_are_told_apart() {
+    fn only_the_attention_norm_of_a_layer_is_renamed() {
         assert_eq!(
-            name("encoder.layer.0.attention.output.LayerNorm.bias"),
+            tensor_name("encoder.layer.0.attention.output.LayerNorm.bias"),
             "encoder.layer.0.attention.LayerNorm.bias"
         );
-        assert_eq!(name("encoder.layer.0.output.LayerNorm.bias"), "encoder.layer.0.output.LayerNorm.bias");
+        assert_eq!(
+            tensor_name("encoder.layer.0.output.LayerNorm.bias"),
+            "encoder.layer.0.output.LayerNorm.bias"
+        );
     }
 }

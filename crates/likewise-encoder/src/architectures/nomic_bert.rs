@@ -1,19 +1,18 @@
-//! Nomic's BERT (Nussbaum et al., Nomic Embed): BERT with rotary positions and a gated feed-forward part, without
-//! biases. Load and forward.
+//! Nomic's BERT (Nussbaum et al., Nomic Embed): BERT with rotary positions and a gated feed-forward block, and without
+//! biases in its linear layers. Load and forward.
 
-use super::config::positive;
+use super::config::check_positive;
 use crate::batch::Batch;
 use crate::kernels::Activation;
 use crate::layers::attention::Attention;
-use crate::layers::rope;
-use crate::layers::rope::{Rope, RotaryAttention};
-use crate::layers::{Applied, Embedding, Gate, Linear, Loader, Norm, add};
-use crate::model::Side;
+use crate::layers::rope::{RopeParameters, RopeTable, RotaryAttention};
+use crate::layers::{ActivationFn, EmbeddingTable, Gate, Linear, Loader, Norm, add};
+use crate::model::InputType;
 use crate::network::Network;
 use candle_core::Tensor;
 use serde::Deserialize;
 
-/// The part of config.json that shapes the network; see [`OLDER_NAMES`].
+/// The fields of config.json that describe the network. Some have older names: [`OLDER_NAMES`].
 #[derive(Deserialize)]
 pub struct Config {
     hidden_size: usize,
@@ -21,12 +20,12 @@ pub struct Config {
     num_attention_heads: usize,
     intermediate_size: usize,
     vocab_size: usize,
-    #[serde(default = "two")]
+    #[serde(default = "default_token_types")]
     type_vocab_size: usize,
     layer_norm_eps: f64,
     hidden_act: Activation,
     rotary_emb_base: Option<f64>,
-    rope_parameters: Option<rope::Parameters>,
+    rope_parameters: Option<RopeParameters>,
     #[serde(default)]
     prenorm: bool,
     #[serde(default)]
@@ -42,7 +41,8 @@ pub struct Config {
     head_dim: Option<usize>,
 }
 
-/// What its authors call what the reference library calls otherwise; some files have both.
+/// The names that the model's authors give to fields, and those that the reference library gives them. Some files
+/// have both.
 pub const OLDER_NAMES: [(&str, &str); 6] = [
     ("n_embd", "hidden_size"),
     ("n_layer", "num_hidden_layers"),
@@ -52,30 +52,38 @@ pub const OLDER_NAMES: [(&str, &str); 6] = [
     ("activation_function", "hidden_act"),
 ];
 
-fn two() -> usize {
+fn default_token_types() -> usize {
     2
 }
 
 impl Config {
-    /// Refuses what is not computed here, and numbers that nothing can be computed with.
+    /// Checks that the config describes a supported model.
+    ///
+    /// # Errors
+    /// Returns a message that names the field if it asks for something that is not implemented, or has a
+    /// number out of range.
     pub fn check(&self) -> Result<(), String> {
         let has_experts = self.num_experts.is_some_and(|experts| experts > 1);
-        let is_partly = self.rotary_emb_fraction.is_some_and(|fraction| fraction != 1.0);
+        let is_partly_rotated = self.rotary_emb_fraction.is_some_and(|fraction| fraction != 1.0);
         if self.prenorm
             || self.use_rms_norm == Some(true)
             || self.rotary_emb_interleaved
-            || is_partly
+            || is_partly_rotated
             || has_experts
         {
-            return Err("of nomic_bert only the kind of nomic-embed-text-v1 and v1.5 is supported: norms after, whole heads \
-                        turned, no experts"
+            return Err("only nomic_bert models like nomic-embed-text-v1 and v1.5 are supported: prenorm, \
+                        use_rms_norm and rotary_emb_interleaved must be false, rotary_emb_fraction must be 1, and \
+                        num_experts at most 1"
                 .into());
         }
         let size = self.hidden_size / self.num_attention_heads.max(1);
         if self.causal || self.parallel_block || self.head_dim.is_some_and(|own| own != size) {
-            return Err("causal, parallel_block and a head_dim of its own are not supported".into());
+            return Err(format!(
+                "causal and parallel_block must be false, and head_dim must be hidden_size / num_attention_heads \
+                 ({size})"
+            ));
         }
-        positive(&[("layer_norm_eps", self.layer_norm_eps), ("rope_theta", self.theta())])
+        check_positive(&[("layer_norm_eps", self.layer_norm_eps), ("rope_theta", self.theta())])
     }
 
     fn theta(&self) -> f64 {
@@ -86,37 +94,45 @@ impl Config {
 
 /// A loaded Nomic BERT.
 pub struct NomicBert {
-    words: Embedding,
-    /// The embedding of token type 0.
-    kind: Tensor,
+    word_embeddings: EmbeddingTable,
+    /// The embedding of token type 0, which every token has.
+    token_type: Tensor,
     embedding_norm: Norm,
     attention: Attention,
-    rope: Rope,
+    rope: RopeTable,
     layers: Vec<Layer>,
 }
 
 struct Layer {
     attention: RotaryAttention,
     attention_norm: Norm,
-    /// What is multiplied, then what goes through the function.
-    wide: Linear,
-    activation: Applied,
+    /// `fc11` and `fc12`, fused; the second half of its output is the gate.
+    intermediate: Linear,
+    activation: ActivationFn,
     output: Linear,
     output_norm: Norm,
 }
 
 impl NomicBert {
-    /// Takes the weights out of a checkpoint, to read texts of up to `most` tokens.
-    pub fn load(config: &Config, most: usize, loader: &Loader) -> candle_core::Result<NomicBert> {
+    /// Loads the weights, for texts of up to `max_tokens` tokens.
+    pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<NomicBert> {
         let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
-        let kinds =
+        let token_types =
             loader.tensor((config.type_vocab_size, hidden), "embeddings.token_type_embeddings.weight")?;
         Ok(NomicBert {
-            words: loader.pp("embeddings.word_embeddings").embedding(config.vocab_size, hidden)?,
-            kind: kinds.get(0)?,
+            word_embeddings: loader
+                .pp("embeddings.word_embeddings")
+                .embedding_table(config.vocab_size, hidden)?,
+            token_type: token_types.get(0)?,
             embedding_norm: loader.pp("emb_ln").layer_norm(hidden, config.layer_norm_eps)?,
-            attention: Attention::plain(heads, hidden),
-            rope: Rope::new(most, hidden / heads, config.theta(), loader.tensors().dtype(), loader.device())?,
+            attention: Attention::standard(heads, hidden),
+            rope: RopeTable::new(
+                max_tokens,
+                hidden / heads,
+                config.theta(),
+                loader.tensors().dtype(),
+                loader.device(),
+            )?,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, &loader.pp("encoder.layers").pp(layer)))
                 .collect::<candle_core::Result<_>>()?,
@@ -125,12 +141,12 @@ impl NomicBert {
 }
 
 impl Network for NomicBert {
-    fn forward(&self, _: &[&[u32]], batch: &Batch, _: Side) -> candle_core::Result<Tensor> {
-        let words = self.words.forward(&batch.ids)?.broadcast_add(&self.kind)?;
+    fn forward(&self, _: &[&[u32]], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
+        let words = self.word_embeddings.forward(&batch.ids)?.broadcast_add(&self.token_type)?;
         let mut hidden = self.embedding_norm.forward(&words)?;
-        let turn = self.rope.turn(batch)?;
+        let rotary = self.rope.for_batch(batch)?;
         for layer in &self.layers {
-            let attended = layer.attention.forward(&hidden, &self.attention, &turn, batch)?;
+            let attended = layer.attention.forward(&hidden, &self.attention, &rotary, batch)?;
             let attended = add(&attended, &hidden)?;
             let attended = layer.attention_norm.forward(&attended)?;
             hidden = layer.output_norm.forward(&add(&layer.feed_forward(&attended)?, &attended)?)?;
@@ -139,13 +155,13 @@ impl Network for NomicBert {
     }
 
     fn check(&self, ids: &[u32]) -> candle_core::Result<()> {
-        self.words.check(ids)
+        self.word_embeddings.check(ids)
     }
 }
 
 impl Layer {
     fn load(config: &Config, loader: &Loader) -> candle_core::Result<Layer> {
-        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
         let norm = |name: &str| loader.pp(name).layer_norm(hidden, config.layer_norm_eps);
         let parts = ["mlp.fc11", "mlp.fc12"].map(|part| loader.pp(part));
         Ok(Layer {
@@ -155,14 +171,14 @@ impl Layer {
                 output: loader.pp("attn.out_proj").linear(hidden, hidden)?,
             },
             attention_norm: norm("norm1")?,
-            wide: Loader::joined(&parts.each_ref(), hidden, &[wide; 2])?,
-            activation: loader.function(config.hidden_act),
-            output: loader.pp("mlp.fc2").linear(wide, hidden)?,
+            intermediate: Loader::fused_linear(&parts.each_ref(), hidden, &[intermediate; 2])?,
+            activation: loader.activation_fn(config.hidden_act),
+            output: loader.pp("mlp.fc2").linear(intermediate, hidden)?,
             output_norm: norm("norm2")?,
         })
     }
 
     fn feed_forward(&self, hidden: &Tensor) -> candle_core::Result<Tensor> {
-        self.output.forward(&self.activation.gated(&self.wide.forward(hidden)?, Gate::Second)?)
+        self.output.forward(&self.activation.gated(&self.intermediate.forward(hidden)?, Gate::Second)?)
     }
 }

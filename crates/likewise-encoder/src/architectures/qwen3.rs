@@ -1,21 +1,20 @@
-//! Qwen3 (Yang et al.), as Qwen3-Embedding has it: a decoder without its last layer. Load and forward.
+//! Qwen3 (Yang et al.), as in Qwen3-Embedding: a decoder without its language model head. Load and forward.
 //!
-//! [`crate::architectures::gemma3`] is built of the same parts. What is padded or cached elsewhere is not here: every text is read once,
-//! from its beginning to its end.
+//! There is no key-value cache, because every text is encoded once, as a whole. [`super::gemma3`] uses [`attention`]
+//! and [`GatedMlp`] from here.
 
-use super::config::positive;
+use super::config::check_positive;
 use crate::batch::Batch;
 use crate::kernels::Activation;
-use crate::layers::attention::{Attention, Reach};
-use crate::layers::rope;
-use crate::layers::rope::{Rope, RotaryAttention};
-use crate::layers::{Applied, Embedding, Gate, Linear, Loader, Norm, add};
-use crate::model::Side;
+use crate::layers::attention::{Attention, AttentionMask};
+use crate::layers::rope::{RopeParameters, RopeTable, RotaryAttention};
+use crate::layers::{ActivationFn, EmbeddingTable, Gate, Linear, Loader, Norm, add};
+use crate::model::InputType;
 use crate::network::Network;
 use candle_core::Tensor;
 use serde::Deserialize;
 
-/// The part of config.json that shapes the network.
+/// The fields of config.json that describe the network.
 #[derive(Deserialize)]
 pub struct Config {
     hidden_size: usize,
@@ -26,26 +25,30 @@ pub struct Config {
     intermediate_size: usize,
     vocab_size: usize,
     rms_norm_eps: f64,
-    #[serde(default = "silu")]
+    #[serde(default = "default_activation")]
     hidden_act: Activation,
     rope_theta: Option<f64>,
-    rope_parameters: Option<rope::Parameters>,
+    rope_parameters: Option<RopeParameters>,
     #[serde(default)]
     use_sliding_window: bool,
     is_causal: Option<bool>,
 }
 
-fn silu() -> Activation {
+fn default_activation() -> Activation {
     Activation::Silu
 }
 
 impl Config {
-    /// Refuses what is not computed here, and numbers that nothing can be computed with.
+    /// Checks that the config describes a supported model.
+    ///
+    /// # Errors
+    /// Returns a message that names the field if it asks for something that is not implemented, or has a
+    /// number out of range.
     pub fn check(&self) -> Result<(), String> {
         if self.use_sliding_window {
-            return Err("use_sliding_window is not supported".into());
+            return Err("use_sliding_window must be false: it is not supported".into());
         }
-        positive(&[("rms_norm_eps", self.rms_norm_eps), ("rope_theta", self.theta())])
+        check_positive(&[("rms_norm_eps", self.rms_norm_eps), ("rope_theta", self.theta())])
     }
 
     fn theta(&self) -> f64 {
@@ -56,59 +59,65 @@ impl Config {
 
 /// A loaded Qwen3.
 pub struct Qwen3 {
-    words: Embedding,
+    word_embeddings: EmbeddingTable,
     layers: Vec<Layer>,
     norm: Norm,
     attention: Attention,
-    rope: Rope,
+    rope: RopeTable,
 }
 
 struct Layer {
     attention_norm: Norm,
     attention: RotaryAttention,
-    wide_norm: Norm,
-    feed_forward: Gated,
+    feed_forward_norm: Norm,
+    feed_forward: GatedMlp,
 }
 
 impl Qwen3 {
-    /// Takes the weights out of a checkpoint, to read texts of up to `most` tokens.
-    pub fn load(config: &Config, most: usize, loader: &Loader) -> candle_core::Result<Qwen3> {
+    /// Loads the weights, for texts of up to `max_tokens` tokens.
+    pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<Qwen3> {
         let loader = loader.root("model", "embed_tokens.weight");
         let hidden = config.hidden_size;
         let theta = config.theta();
         let attention = Attention {
             heads: config.num_attention_heads,
             kv_heads: config.num_key_value_heads,
-            size: config.head_dim,
+            head_size: config.head_dim,
             scale: 1.0 / (config.head_dim as f64).sqrt(),
-            reach: if config.is_causal == Some(false) { Reach::All } else { Reach::Causal },
+            mask: if config.is_causal == Some(false) { AttentionMask::Full } else { AttentionMask::Causal },
         };
         Ok(Qwen3 {
-            words: loader.pp("embed_tokens").embedding(config.vocab_size, hidden)?,
+            word_embeddings: loader.pp("embed_tokens").embedding_table(config.vocab_size, hidden)?,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, &attention, &loader.pp("layers").pp(layer)))
                 .collect::<candle_core::Result<_>>()?,
             norm: loader.pp("norm").rms_norm(hidden, config.rms_norm_eps, 0.0)?,
-            rope: Rope::new(most, config.head_dim, theta, loader.tensors().dtype(), loader.device())?,
+            rope: RopeTable::new(
+                max_tokens,
+                config.head_dim,
+                theta,
+                loader.tensors().dtype(),
+                loader.device(),
+            )?,
             attention,
         })
     }
 }
 
 impl Network for Qwen3 {
-    fn forward(&self, _: &[&[u32]], batch: &Batch, _: Side) -> candle_core::Result<Tensor> {
-        let mut hidden = self.words.forward(&batch.ids)?;
-        let turn = self.rope.turn(batch)?;
+    fn forward(&self, _: &[&[u32]], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
+        let mut hidden = self.word_embeddings.forward(&batch.ids)?;
+        let rotary = self.rope.for_batch(batch)?;
         for layer in &self.layers {
             let normed = layer.attention_norm.forward(&hidden)?;
-            hidden = add(&layer.attention.forward(&normed, &self.attention, &turn, batch)?, &hidden)?;
-            hidden = add(&layer.feed_forward.forward(&layer.wide_norm.forward(&hidden)?)?, &hidden)?;
+            hidden = add(&layer.attention.forward(&normed, &self.attention, &rotary, batch)?, &hidden)?;
+            hidden = add(&layer.feed_forward.forward(&layer.feed_forward_norm.forward(&hidden)?)?, &hidden)?;
         }
         self.norm.forward(&hidden)
     }
 
     fn check(&self, ids: &[u32]) -> candle_core::Result<()> {
-        self.words.check(ids)
+        self.word_embeddings.check(ids)
     }
 }
 
@@ -117,9 +126,9 @@ impl Layer {
         let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
         Ok(Layer {
             attention_norm: loader.pp("input_layernorm").rms_norm(hidden, eps, 0.0)?,
-            attention: self::attention(hidden, attention, (eps, 0.0), &loader.pp("self_attn"))?,
-            wide_norm: loader.pp("post_attention_layernorm").rms_norm(hidden, eps, 0.0)?,
-            feed_forward: Gated::load(
+            attention: self::attention(hidden, attention, eps, 0.0, &loader.pp("self_attn"))?,
+            feed_forward_norm: loader.pp("post_attention_layernorm").rms_norm(hidden, eps, 0.0)?,
+            feed_forward: GatedMlp::load(
                 hidden,
                 config.intermediate_size,
                 config.hidden_act,
@@ -129,49 +138,52 @@ impl Layer {
     }
 }
 
-/// Attention as a layer's `self_attn` has it, every head's queries and keys normed with `eps`, and with `more` added to
-/// the norms' scales.
+/// Loads a layer's attention; `loader` is at its `self_attn`. The queries and keys of each head are normalised: `eps`
+/// is that of their norms, and `scale_offset` is added to the norms' scales.
 pub fn attention(
     hidden: usize,
     shape: &Attention,
-    (eps, more): (f64, f64),
+    eps: f64,
+    scale_offset: f64,
     loader: &Loader,
 ) -> candle_core::Result<RotaryAttention> {
-    let Attention { heads, kv_heads, size, .. } = shape;
+    let Attention { heads, kv_heads, head_size, .. } = shape;
     let parts = ["q_proj", "k_proj", "v_proj"].map(|part| loader.pp(part));
-    let norm = |name: &str| loader.pp(name).rms_norm(*size, eps, more);
+    let widths = [heads * head_size, kv_heads * head_size, kv_heads * head_size];
+    let norm = |name: &str| loader.pp(name).rms_norm(*head_size, eps, scale_offset);
     Ok(RotaryAttention {
-        qkv: Loader::joined(&parts.each_ref(), hidden, &[heads * size, kv_heads * size, kv_heads * size])?,
+        qkv: Loader::fused_linear(&parts.each_ref(), hidden, &widths)?,
         norms: Some((norm("q_norm")?, norm("k_norm")?)),
-        output: loader.pp("o_proj").linear(heads * size, hidden)?,
+        output: loader.pp("o_proj").linear(heads * head_size, hidden)?,
     })
 }
 
-/// A gated feed-forward part (Shazeer, GLU Variants).
-pub struct Gated {
-    wide: Linear,
-    activation: Applied,
-    output: Linear,
+/// A gated feed-forward block (Shazeer, GLU Variants).
+pub struct GatedMlp {
+    /// `gate_proj` and `up_proj`, fused.
+    gate_and_up: Linear,
+    activation: ActivationFn,
+    down: Linear,
 }
 
-impl Gated {
-    /// Takes it from a layer's `mlp`.
+impl GatedMlp {
+    /// Loads a layer's feed-forward block; `loader` is at its `mlp`.
     pub fn load(
         hidden: usize,
-        wide: usize,
+        intermediate: usize,
         activation: Activation,
         loader: &Loader,
-    ) -> candle_core::Result<Gated> {
+    ) -> candle_core::Result<GatedMlp> {
         let parts = ["gate_proj", "up_proj"].map(|part| loader.pp(part));
-        Ok(Gated {
-            wide: Loader::joined(&parts.each_ref(), hidden, &[wide; 2])?,
-            activation: loader.function(activation),
-            output: loader.pp("down_proj").linear(wide, hidden)?,
+        Ok(GatedMlp {
+            gate_and_up: Loader::fused_linear(&parts.each_ref(), hidden, &[intermediate; 2])?,
+            activation: loader.activation_fn(activation),
+            down: loader.pp("down_proj").linear(intermediate, hidden)?,
         })
     }
 
-    /// `output(f(gate(x)) * up(x))`.
+    /// Computes `down(f(gate(x)) * up(x))`, rows `[tokens, hidden]` to rows of the same width.
     pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        self.output.forward(&self.activation.gated(&self.wide.forward(x)?, Gate::First)?)
+        self.down.forward(&self.activation.gated(&self.gate_and_up.forward(x)?, Gate::First)?)
     }
 }

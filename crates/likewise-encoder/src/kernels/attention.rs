@@ -1,92 +1,93 @@
-//! Scaled dot-product attention (Vaswani et al., section 3.2) of one text, without padding.
+//! Scaled dot-product attention (Vaswani et al., section 3.2) on the kernels, for one text at a time, without padding.
 //!
-//! Its own file because its two products have factors that change with every text: keys and values are
-//! packed into panels per head, and the scores of one tile of queries are all that is held of the square.
+//! Unlike in a linear layer, both factors of both products change with every text. Keys and values are therefore packed
+//! into panels per head. Only the scores of one tile of queries are held in memory, not all pairs of tokens.
 
-use super::level::Level;
-use super::room;
+use super::grow;
+use super::isa::Isa;
+use super::packed::{PackBuffer, PackFormat, PackedRows, RowLayout, ValueRange};
 use super::rows;
 use super::tile::Tile;
-use super::words::{Form, Range, Rows, WordBuffer};
 use crate::model::Precision;
 use pulp::{Simd, WithSimd};
 use std::ops;
 
-/// What the sums of products start from.
+/// The bias of the products. At least as long as a panel is wide.
 const ZEROS: [f32; 64] = [0.0; 64];
 
-/// What stands in for a token that is not there.
+/// Paired with the values of the last token if the number of tokens is odd.
 const ZERO_HALVES: [u16; 64] = [0; 64];
 
-/// How attention is shaped and computed.
-pub struct Attention {
+/// Multi-head attention with as many key-value heads as query heads.
+pub struct PackedAttention {
     heads: usize,
-    /// Values a token, of one head.
-    size: usize,
-    form: Form,
-    level: &'static Level,
+    /// Values per token of one head.
+    head_size: usize,
+    format: PackFormat,
+    isa: &'static Isa,
 }
 
-/// Room for one head's panels and one tile's scores, used again and again.
+/// Memory for the panels of one head and the scores of one tile, kept from one use to the next.
 #[derive(Default)]
 pub struct AttentionBuffer {
     keys: Vec<u32>,
     values: Vec<u32>,
     scores: Vec<f32>,
-    shares: Vec<f32>,
+    inverse_sums: Vec<f32>,
     out: Vec<f32>,
-    words: WordBuffer,
+    weights: PackBuffer,
 }
 
-/// One head of one text.
-struct Head<'a> {
-    /// `[tokens, stride]`.
+/// The packed queries, keys and values of one head and one text.
+struct AttentionHead<'a> {
+    /// `[tokens, stride]`: the packed queries, keys and values of all heads.
     qkv: &'a [u32],
     /// Words from one token to the next.
     stride: usize,
-    /// Where the first token's query, key and value start.
+    /// Offsets of the first token's query, key and value.
     starts: [usize; 3],
-    /// Words of each.
-    words: usize,
+    /// Words of a query, of a key and of a value.
+    packed_len: usize,
 }
 
-impl Head<'_> {
+impl AttentionHead<'_> {
     fn tokens(&self) -> usize {
         self.qkv.len() / self.stride
     }
 
     fn key(&self, token: usize) -> &[u32] {
-        &self.qkv[token * self.stride + self.starts[1]..][..self.words]
+        &self.qkv[token * self.stride + self.starts[1]..][..self.packed_len]
     }
 
     fn value(&self, token: usize) -> &[u32] {
-        &self.qkv[token * self.stride + self.starts[2]..][..self.words]
+        &self.qkv[token * self.stride + self.starts[2]..][..self.packed_len]
     }
 }
 
-impl Attention {
-    /// Of `heads` heads, over `width` values a token, of all heads together. Both products are computed in
-    /// `precision`; for bytes they are too coarse, and bf16 is used.
-    pub fn new(level: &'static Level, precision: Precision, heads: usize, width: usize) -> Attention {
+impl PackedAttention {
+    /// Attention of `heads` heads; `width` is the number of values per token of all heads together. Both products are
+    /// computed in `precision`, but in bf16 if that is int8, which is too coarse for them.
+    pub fn new(isa: &'static Isa, precision: Precision, heads: usize, width: usize) -> PackedAttention {
         let precision = if precision == Precision::Int8 { Precision::Bf16 } else { precision };
-        Attention { heads, size: width / heads, form: Form { precision, range: Range::Signed }, level }
+        let format = PackFormat { precision, range: ValueRange::Signed };
+        PackedAttention { heads, head_size: width / heads, format, isa }
     }
 
-    /// Words that a token's query, key and value take, of all heads.
-    pub fn words(&self) -> usize {
-        3 * self.heads * self.form.words(self.size)
+    /// Words of one token's packed query, key and value, of all heads together.
+    pub fn packed_len(&self) -> usize {
+        3 * self.heads * self.format.packed_len(self.head_size)
     }
 
-    /// Packs queries, keys and values, `[tokens, 3 * width]` to `[tokens, words]`.
-    pub fn pack(&self, qkv: &[f32], words: &mut [u32]) {
-        // Heads of whole words stand in a row as they would one by one.
-        let whole = self.size == self.form.values(self.form.words(self.size));
-        let size = if whole { 3 * self.heads * self.size } else { self.size };
-        self.form.pack(self.level, qkv, size, words);
+    /// Packs queries, keys and values: `qkv [tokens, 3 * width]` to `packed [tokens, packed_len]`.
+    pub fn pack(&self, qkv: &[f32], packed: &mut [u32]) {
+        // If every head fills whole words, a whole row is packed at once, with the same result.
+        let fills_words = self.head_size == self.format.capacity(self.format.packed_len(self.head_size));
+        let width = if fills_words { 3 * self.heads * self.head_size } else { self.head_size };
+        self.format.pack(self.isa, qkv, width, packed);
     }
 
-    /// Attends from `queries` to every token of a text: `qkv [tokens, words]`, packed, to `context
-    /// [queries, width]`.
+    /// Computes the attention of some queries of a text to all its tokens: packed `qkv [tokens, packed_len]` to
+    /// `context [queries, width]`. `queries` are indices of tokens.
     pub fn attend(
         &self,
         qkv: &[u32],
@@ -94,26 +95,26 @@ impl Attention {
         context: &mut [f32],
         buffer: &mut AttentionBuffer,
     ) {
-        let (words, width) = (self.form.words(self.size), self.heads * self.size);
+        let (packed_len, width) = (self.format.packed_len(self.head_size), self.heads * self.head_size);
         for index in 0..self.heads {
-            let starts = [0, 1, 2].map(|part| (part * self.heads + index) * words);
-            let head = Head { qkv, stride: self.words(), starts, words };
+            let starts = [0, 1, 2].map(|part| (part * self.heads + index) * packed_len);
+            let head = AttentionHead { qkv, stride: self.packed_len(), starts, packed_len };
             self.pack_keys(&head, &mut buffer.keys);
             self.pack_values(&head, &mut buffer.values);
-            for first in queries.clone().step_by(self.level.rows()) {
-                let last = queries.end.min(first + self.level.rows());
-                let start = (first - queries.start) * width + index * self.size;
+            for first in queries.clone().step_by(self.isa.max_rows()) {
+                let last = queries.end.min(first + self.isa.max_rows());
+                let start = (first - queries.start) * width + index * self.head_size;
                 self.score(&head, first..last, buffer);
-                self.weigh(&head, last - first, buffer, &mut context[start..]);
+                self.weighted_sums(&head, last - first, buffer, &mut context[start..]);
             }
         }
     }
 
-    /// A panel has the keys of as many tokens as it has columns.
-    fn pack_keys(&self, head: &Head, keys: &mut Vec<u32>) {
-        let (lanes, tokens) = (self.level.width, head.tokens());
-        let keys = room(keys, tokens.next_multiple_of(lanes) * head.words);
-        for (block, panel) in keys.chunks_exact_mut(head.words * lanes).enumerate() {
+    /// Packs the keys into panels: `[panels, words of a key, width]`, one token per column.
+    fn pack_keys(&self, head: &AttentionHead, keys: &mut Vec<u32>) {
+        let (lanes, tokens) = (self.isa.width, head.tokens());
+        let keys = grow(keys, tokens.next_multiple_of(lanes) * head.packed_len);
+        for (block, panel) in keys.chunks_exact_mut(head.packed_len * lanes).enumerate() {
             for lane in 0..lanes.min(tokens - block * lanes) {
                 let key = head.key(block * lanes + lane);
                 panel.iter_mut().skip(lane).step_by(lanes).zip(key).for_each(|(word, key)| *word = *key);
@@ -121,64 +122,73 @@ impl Attention {
         }
     }
 
-    /// A panel has as many of the head's values as it has columns, a word for each token or pair of tokens.
-    fn pack_values(&self, head: &Head, values: &mut Vec<u32>) {
-        let lanes = self.level.width;
-        let values = room(values, self.size.next_multiple_of(lanes) * self.form.words(head.tokens()));
-        self.level.arch.dispatch(PackValues { head, attention: self, values });
+    /// Packs the values into panels: `[panels, words, width]`, one of the head's dimensions per column, and a word
+    /// for each token (f32) or pair of tokens (bf16).
+    fn pack_values(&self, head: &AttentionHead, values: &mut Vec<u32>) {
+        let lanes = self.isa.width;
+        let values =
+            grow(values, self.head_size.next_multiple_of(lanes) * self.format.packed_len(head.tokens()));
+        self.isa.arch.dispatch(PackValues { head, attention: self, values });
     }
 
-    /// Softmax of one tile's scaled scores, without its division: `[queries, padded tokens]`, and what each
-    /// row is to be multiplied by.
-    fn score(&self, head: &Head, queries: ops::Range<usize>, buffer: &mut AttentionBuffer) {
-        let (lanes, tokens) = (self.level.width, head.tokens());
+    /// Computes the scores of one tile of queries and their softmax without its division ([`rows::softmax`]), into
+    /// `buffer.scores [queries, padded tokens]` and `buffer.inverse_sums [queries]`.
+    fn score(&self, head: &AttentionHead, queries: ops::Range<usize>, buffer: &mut AttentionBuffer) {
+        let (lanes, tokens) = (self.isa.width, head.tokens());
         let padded = tokens.next_multiple_of(lanes);
-        let AttentionBuffer { keys, scores, shares, .. } = buffer;
-        let words = &head.qkv[queries.start * head.stride + head.starts[0]..];
-        let x = Rows { count: queries.len(), words, stride: head.stride, scales: &[] };
-        let scores = room(scores, queries.len() * padded);
-        let shares = room(shares, queries.len());
-        let keys = &keys[..padded * head.words];
-        for (block, panel) in keys.chunks_exact(head.words * lanes).enumerate() {
+        let AttentionBuffer { keys, scores, inverse_sums, .. } = buffer;
+        let packed = &head.qkv[queries.start * head.stride + head.starts[0]..];
+        let x = PackedRows { count: queries.len(), packed, stride: head.stride, scales: &[] };
+        let scores = grow(scores, queries.len() * padded);
+        let inverse_sums = grow(inverse_sums, queries.len());
+        let keys = &keys[..padded * head.packed_len];
+        for (block, panel) in keys.chunks_exact(head.packed_len * lanes).enumerate() {
             self.multiply(x, panel, &mut scores[block * lanes..], padded);
         }
-        let scale = 1.0 / (self.size as f32).sqrt();
-        rows::softmax(self.level, scores, (padded, tokens), scale, shares);
+        let scale = 1.0 / (self.head_size as f32).sqrt();
+        rows::softmax(self.isa, scores, padded, tokens, scale, inverse_sums);
     }
 
-    /// Sums the values by those weights, into the head's columns of `context`.
-    fn weigh(&self, head: &Head, rows: usize, buffer: &mut AttentionBuffer, context: &mut [f32]) {
-        let (lanes, tokens) = (self.level.width, head.tokens());
+    /// Sums the values, weighted by what [`PackedAttention::score`] computed, into the head's columns of `context`.
+    fn weighted_sums(
+        &self,
+        head: &AttentionHead,
+        rows: usize,
+        buffer: &mut AttentionBuffer,
+        context: &mut [f32],
+    ) {
+        let (lanes, tokens) = (self.isa.width, head.tokens());
         let padded = tokens.next_multiple_of(lanes);
-        let AttentionBuffer { values, scores, shares, out, words, .. } = buffer;
-        let weights = words.pack(self.level, self.form, scores, (rows, padded, tokens));
-        let out = room(out, rows * lanes);
-        let values = &values[..self.size.next_multiple_of(lanes) * self.form.words(tokens)];
-        for (block, panel) in values.chunks_exact(self.form.words(tokens) * lanes).enumerate() {
-            let columns = block * lanes..self.size.min((block + 1) * lanes);
+        let AttentionBuffer { values, scores, inverse_sums, out, weights, .. } = buffer;
+        let layout = RowLayout { count: rows, stride: padded, width: tokens };
+        let weights = weights.pack(self.isa, self.format, scores, layout);
+        let out = grow(out, rows * lanes);
+        let values = &values[..self.head_size.next_multiple_of(lanes) * self.format.packed_len(tokens)];
+        for (block, panel) in values.chunks_exact(self.format.packed_len(tokens) * lanes).enumerate() {
+            let columns = block * lanes..self.head_size.min((block + 1) * lanes);
             self.multiply(weights, panel, out, lanes);
-            let rows = context.chunks_mut(self.heads * self.size).zip(out.chunks_exact(lanes));
-            for ((context, out), share) in rows.zip(&*shares) {
+            let rows = context.chunks_mut(self.heads * self.head_size).zip(out.chunks_exact(lanes));
+            for ((context, out), inverse_sum) in rows.zip(&*inverse_sums) {
                 let context = context[columns.clone()].iter_mut();
-                context.zip(out).for_each(|(context, value)| *context = value * share);
+                context.zip(out).for_each(|(context, value)| *context = value * inverse_sum);
             }
         }
     }
 
-    fn multiply(&self, x: Rows, panel: &[u32], out: &mut [f32], out_stride: usize) {
-        let bias = &ZEROS[..self.level.width];
-        let tile = Tile { x: x.words, stride: x.stride, panel, bias, out, out_stride };
-        match self.form.precision {
-            Precision::F32 => self.level.f32(x.count, tile),
-            Precision::Bf16 | Precision::Int8 => self.level.bf16(x.count, tile),
+    fn multiply(&self, x: PackedRows, panel: &[u32], out: &mut [f32], out_stride: usize) {
+        let bias = &ZEROS[..self.isa.width];
+        let tile = Tile { x: x.packed, stride: x.stride, panel, bias, out, out_stride };
+        match self.format.precision {
+            Precision::F32 => self.isa.f32(x.count, tile),
+            Precision::Bf16 | Precision::Int8 => self.isa.bf16(x.count, tile),
         }
     }
 }
 
-/// Puts a head's values side by side as [`Form`] packs the weights of the tokens.
+/// The loop of [`PackedAttention::pack_values`].
 struct PackValues<'a> {
-    head: &'a Head<'a>,
-    attention: &'a Attention,
+    head: &'a AttentionHead<'a>,
+    attention: &'a PackedAttention,
     values: &'a mut [u32],
 }
 
@@ -187,39 +197,40 @@ impl WithSimd for PackValues<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let PackValues { head, attention: Attention { size, form, level, .. }, values } = self;
-        let (lanes, tokens) = (level.width, head.tokens());
-        for (block, panel) in values.chunks_exact_mut(form.words(tokens) * lanes).enumerate() {
-            let columns = block * lanes..(*size).min((block + 1) * lanes);
+        let PackValues { head, attention: PackedAttention { head_size, format, isa, .. }, values } = self;
+        let (lanes, tokens) = (isa.width, head.tokens());
+        for (block, panel) in values.chunks_exact_mut(format.packed_len(tokens) * lanes).enumerate() {
+            let columns = block * lanes..(*head_size).min((block + 1) * lanes);
             for (word, panel) in panel.chunks_exact_mut(lanes).enumerate() {
-                if form.precision == Precision::F32 {
+                if format.precision == Precision::F32 {
                     panel[..columns.len()].copy_from_slice(&head.value(word)[columns.clone()]);
                     continue;
                 }
                 let halves = |token| &bytemuck::cast_slice::<u32, u16>(head.value(token))[columns.clone()];
                 let panel = &mut panel[..columns.len()];
-                let partner = (2 * word + 1 < tokens).then(|| halves(2 * word + 1));
-                interleave(halves(2 * word), partner.unwrap_or(&ZERO_HALVES[..columns.len()]), panel);
+                let next = (2 * word + 1 < tokens).then(|| halves(2 * word + 1));
+                pack_pairs(halves(2 * word), next.unwrap_or(&ZERO_HALVES[..columns.len()]), panel);
             }
         }
     }
 }
 
-/// Pairs in words. The loop is over whole registers of words, in which the compiler knows every place.
+/// Joins 16-bit values in pairs: each word gets one of `low` and one of `high`. The main loop runs over arrays of fixed
+/// length, so that the compiler vectorises it.
 #[inline(always)]
-fn interleave(low: &[u16], high: &[u16], words: &mut [u32]) {
+fn pack_pairs(low: &[u16], high: &[u16], packed: &mut [u32]) {
     const LANES: usize = 16;
-    let (words, words_rest) = words.as_chunks_mut::<LANES>();
+    let (packed, packed_rest) = packed.as_chunks_mut::<LANES>();
     let ((low, low_rest), (high, high_rest)) = (low.as_chunks::<LANES>(), high.as_chunks::<LANES>());
     let word = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
-    for ((words, low), high) in words.iter_mut().zip(low).zip(high) {
+    for ((packed, low), high) in packed.iter_mut().zip(low).zip(high) {
         let mut chunk = [0; LANES];
         for ((to, low), high) in chunk.iter_mut().zip(low).zip(high) {
             *to = word(*low, *high);
         }
-        *words = chunk;
+        *packed = chunk;
     }
-    for ((to, low), high) in words_rest.iter_mut().zip(low_rest).zip(high_rest) {
+    for ((to, low), high) in packed_rest.iter_mut().zip(low_rest).zip(high_rest) {
         *to = word(*low, *high);
     }
 }

@@ -1,18 +1,18 @@
-//! Micro-kernels in AVX2 and FMA: one tile of a product, summed in registers.
+//! Micro-kernels in AVX2 and FMA: one tile of a product, with its sums in registers.
 //!
-//! Its own file because it is `unsafe` and of one instruction set. This level
-//! has no products of bf16 values or bytes; both are put together from what it has.
+//! AVX2 has no instructions for products of bf16 values or of bytes; both are composed of f32 and 16-bit products.
 
 use super::portable;
-use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Steps, Tile, every_height};
+use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
 use super::x86::{int8_tile, registers, tile};
 use std::arch::x86_64::*;
 
-/// Rows of a tile: 12 sums, two registers of the panel and one of the row make 15 of the 16 there are.
-const ROWS: usize = 6;
+/// The most rows of an f32 or bf16 tile. Its 12 sums, two registers of the panel and one of the row take 15 of the 16
+/// registers.
+const MAX_ROWS: usize = 6;
 
-/// Rows of a tile of bytes, which has two kinds of sums.
-const INT8_ROWS: usize = 2;
+/// The most rows of an int8 tile, which needs registers for integer sums and for f32 sums.
+const MAX_INT8_ROWS: usize = 2;
 
 registers! {
     features: "avx2,fma", lanes: 8, int: __m256i, float: __m256,
@@ -38,7 +38,7 @@ fn step_f32(sum: __m256, x: __m256i, weight: __m256i) -> __m256 {
     _mm256_fmadd_ps(_mm256_castsi256_ps(x), _mm256_castsi256_ps(weight), sum)
 }
 
-/// A bf16 value is the upper half of an f32.
+/// Adds the products of both bf16 values of each word, as f32: a bf16 value is the upper half of an f32.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 fn step_bf16(sum: __m256, x: __m256i, weight: __m256i) -> __m256 {
@@ -47,7 +47,8 @@ fn step_bf16(sum: __m256, x: __m256i, weight: __m256i) -> __m256 {
     step_f32(sum, _mm256_and_si256(x, upper), _mm256_and_si256(weight, upper))
 }
 
-/// Even and odd bytes as 16-bit numbers: products of those are added without saturation.
+/// Adds the products of the four bytes of each word, unsigned in `x` and signed in `weight`. The even and the odd bytes
+/// are widened to 16 bits first, because products of bytes (`vpmaddubsw`) would saturate.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 fn step_int8(sum: __m256i, x: __m256i, weight: __m256i) -> __m256i {
@@ -60,21 +61,21 @@ fn step_int8(sum: __m256i, x: __m256i, weight: __m256i) -> __m256i {
     _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
 }
 
-/// See [`ToBf16`](super::tile::ToBf16); the compiler vectorises it.
+/// See [`ToBf16`](super::tile::ToBf16). The compiler vectorises the portable version.
 #[target_feature(enable = "avx2,fma")]
 pub fn to_bf16(values: &[f32], halves: &mut [u16]) {
     portable::to_bf16(values, halves);
 }
 
-/// See [`ToBytes`](super::tile::ToBytes); the compiler vectorises it.
+/// See [`ToBytes`](super::tile::ToBytes). The compiler vectorises the portable version.
 #[target_feature(enable = "avx2,fma")]
-pub fn to_bytes(values: &[f32], steps: Steps, bytes: &mut [u8]) {
-    portable::to_bytes(values, steps, bytes);
+pub fn to_bytes(values: &[f32], params: QuantParams, bytes: &mut [u8]) {
+    portable::to_bytes(values, params, bytes);
 }
 
-/// By rows of the tile, from 1.
-pub const F32: [Kernel; ROWS] = every_height!(tile_f32: 1 2 3 4 5 6);
-/// See [`F32`].
-pub const BF16: [Kernel; ROWS] = every_height!(tile_bf16: 1 2 3 4 5 6);
-/// See [`F32`].
-pub const INT8: [Int8Kernel; INT8_ROWS] = every_height!(tile_int8: 1 2);
+/// The f32 kernels: the one at index i computes tiles of i + 1 rows.
+pub const F32: [Kernel; MAX_ROWS] = kernels_by_rows!(tile_f32: 1 2 3 4 5 6);
+/// The bf16 kernels, as [`F32`].
+pub const BF16: [Kernel; MAX_ROWS] = kernels_by_rows!(tile_bf16: 1 2 3 4 5 6);
+/// The int8 kernels, as [`F32`].
+pub const INT8: [Int8Kernel; MAX_INT8_ROWS] = kernels_by_rows!(tile_int8: 1 2);

@@ -1,18 +1,19 @@
-//! Micro-kernels in AVX-512: one tile of a product, summed in registers.
+//! Micro-kernels in AVX-512: one tile of a product, with its sums in registers.
 //!
-//! Its own file because it is `unsafe` and of one instruction set. Machines with AVX-512 but without its
-//! bf16 or byte products get both in plainer instructions, marked `plain`.
+//! The functions marked `plain` are for CPUs without AVX512-BF16 or without AVX512-VNNI (products of bytes), and
+//! compose these products of other instructions.
 
-use super::functions::ROUND;
-use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Steps, Tile, every_height};
+use super::functions::ROUND_MAGIC;
+use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
 use super::x86::{int8_tile, registers, tile};
 use std::arch::x86_64::*;
 
-/// Rows of a tile: 28 sums, two registers of the panel and one of the row make 31 of the 32 there are.
-const ROWS: usize = 14;
+/// The most rows of an f32 or bf16 tile. Its 28 sums, two registers of the panel and one of the row take 31 of the 32
+/// registers.
+const MAX_ROWS: usize = 14;
 
-/// Rows of a tile of bytes, which has two kinds of sums.
-const INT8_ROWS: usize = 7;
+/// The most rows of an int8 tile, which needs registers for integer sums and for f32 sums.
+const MAX_INT8_ROWS: usize = 7;
 
 registers! {
     features: "avx512f", lanes: 16, int: __m512i, float: __m512,
@@ -52,14 +53,14 @@ fn step_f32(sum: __m512, x: __m512i, weight: __m512i) -> __m512 {
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
 fn step_bf16(sum: __m512, x: __m512i, weight: __m512i) -> __m512 {
-    // SAFETY: both types are 512 bits, any of which are valid.
+    // SAFETY: both types have 512 bits, and every bit pattern is valid in both.
     let (x, weight) = unsafe {
         (std::mem::transmute::<__m512i, __m512bh>(x), std::mem::transmute::<__m512i, __m512bh>(weight))
     };
     _mm512_dpbf16_ps(sum, x, weight)
 }
 
-/// A bf16 value is the upper half of an f32.
+/// Adds the products of both bf16 values of each word, as f32: a bf16 value is the upper half of an f32.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn step_bf16_plain(sum: __m512, x: __m512i, weight: __m512i) -> __m512 {
@@ -74,7 +75,8 @@ fn step_int8(sum: __m512i, x: __m512i, weight: __m512i) -> __m512i {
     _mm512_dpbusd_epi32(sum, x, weight)
 }
 
-/// Even and odd bytes as 16-bit numbers: products of those are added without saturation.
+/// Adds the products of the four bytes of each word, unsigned in `x` and signed in `weight`. The even and the odd bytes
+/// are widened to 16 bits first, because products of bytes (`vpmaddubsw`) would saturate.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
 fn step_int8_plain(sum: __m512i, x: __m512i, weight: __m512i) -> __m512i {
@@ -87,30 +89,31 @@ fn step_int8_plain(sum: __m512i, x: __m512i, weight: __m512i) -> __m512i {
     _mm512_add_epi32(sum, _mm512_add_epi32(even, odd))
 }
 
-/// Writes a rounding of a row to fewer bits: sixteen values a step, and what is left over as one more.
+/// Defines a function that rounds f32 values to a narrower type, sixteen at a time. `$round` rounds within 32 bits,
+/// `$cut` keeps the low bits.
 macro_rules! narrow {
     (
-        $name:ident, $features:literal, $narrow:ty, ($($steps:ident: $type:ty)?),
+        $name:ident, $features:literal, $narrow:ty, ($($params:ident: $type:ty)?),
         $round:ident, $cut:ident, $store:ident
     ) => {
-        /// See [`super::level`].
+        /// See [`ToBf16`](super::tile::ToBf16) and [`ToBytes`](super::tile::ToBytes).
         #[target_feature(enable = $features)]
-        pub fn $name(values: &[f32], $($steps: $type,)? narrow: &mut [$narrow]) {
+        pub fn $name(values: &[f32], $($params: $type,)? narrow: &mut [$narrow]) {
             let ((values, rest), (narrow, narrow_rest)) =
                 (values.as_chunks::<16>(), narrow.as_chunks_mut::<16>());
             for (values, narrow) in values.iter().zip(narrow) {
-                // SAFETY: both have sixteen values, and neither the load nor the store needs alignment.
+                // SAFETY: both have sixteen elements, and neither the load nor the store needs alignment.
                 unsafe {
-                    let rounded = $round(_mm512_loadu_ps(values.as_ptr()), $($steps)?);
+                    let rounded = $round(_mm512_loadu_ps(values.as_ptr()), $($params)?);
                     $store(narrow.as_mut_ptr().cast(), $cut(rounded));
                 }
             }
             if !rest.is_empty() {
                 let (mut padded, mut out) = ([0.0; 16], [0; 16]);
                 padded[..rest.len()].copy_from_slice(rest);
-                // SAFETY: as above.
+                // SAFETY: both arrays have sixteen elements, and neither the load nor the store needs alignment.
                 unsafe {
-                    let rounded = $round(_mm512_loadu_ps(padded.as_ptr()), $($steps)?);
+                    let rounded = $round(_mm512_loadu_ps(padded.as_ptr()), $($params)?);
                     $store(out.as_mut_ptr().cast(), $cut(rounded));
                 }
                 narrow_rest.copy_from_slice(&out[..rest.len()]);
@@ -119,24 +122,25 @@ macro_rules! narrow {
     };
 }
 
-narrow!(to_bf16, "avx512f,avx512bf16", u16, (), as_it_is, cut_bf16, _mm256_storeu_si256);
+narrow!(to_bf16, "avx512f,avx512bf16", u16, (), unrounded, cut_bf16, _mm256_storeu_si256);
 narrow!(to_bf16_plain, "avx512f", u16, (), round_bf16, _mm512_cvtepi32_epi16, _mm256_storeu_si256);
-narrow!(to_bytes, "avx512f", u8, (steps: Steps), round_byte, _mm512_cvtepi32_epi8, _mm_storeu_si128);
+narrow!(to_bytes, "avx512f", u8, (params: QuantParams), round_byte, _mm512_cvtepi32_epi8, _mm_storeu_si128);
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn as_it_is(values: __m512) -> __m512 {
+fn unrounded(values: __m512) -> __m512 {
     values
 }
 
-/// Rounds too; what is too small for a normal number becomes 0.
+/// `vcvtneps2bf16` rounds and cuts in one step, so the values come unrounded. It turns subnormal values into 0.
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
 fn cut_bf16(values: __m512) -> __m256i {
-    // SAFETY: both types are 256 bits, any of which are valid.
+    // SAFETY: both types have 256 bits, and every bit pattern is valid in both.
     unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(values)) }
 }
 
+/// Rounds to nearest, ties to even, and moves the bf16 value into the low 16 bits.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn round_bf16(values: __m512) -> __m512i {
@@ -146,22 +150,23 @@ fn round_bf16(values: __m512) -> __m512i {
     _mm512_srli_epi32::<16>(rounded)
 }
 
-/// Adding ROUND leaves a whole number in the low bits.
+/// Quantises to bytes in the low 8 bits, where adding [`ROUND_MAGIC`] leaves the rounded number.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn round_byte(values: __m512, steps: Steps) -> __m512i {
-    let above = _mm512_sub_ps(values, _mm512_set1_ps(steps.zero));
-    let scaled = _mm512_mul_ps(above, _mm512_set1_ps(steps.inverse));
-    _mm512_castps_si512(_mm512_add_ps(scaled, _mm512_set1_ps(ROUND + steps.shift)))
+fn round_byte(values: __m512, params: QuantParams) -> __m512i {
+    let above = _mm512_sub_ps(values, _mm512_set1_ps(params.zero));
+    let scaled = _mm512_mul_ps(above, _mm512_set1_ps(params.inverse));
+    _mm512_castps_si512(_mm512_add_ps(scaled, _mm512_set1_ps(ROUND_MAGIC + params.shift)))
 }
 
-/// By rows of the tile, from 1.
-pub const F32: [Kernel; ROWS] = every_height!(tile_f32: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
-/// See [`F32`].
-pub const BF16: [Kernel; ROWS] = every_height!(tile_bf16: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
-/// See [`F32`].
-pub const BF16_PLAIN: [Kernel; ROWS] = every_height!(tile_bf16_plain: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
-/// See [`F32`].
-pub const INT8: [Int8Kernel; INT8_ROWS] = every_height!(tile_int8: 1 2 3 4 5 6 7);
-/// See [`F32`].
-pub const INT8_PLAIN: [Int8Kernel; INT8_ROWS] = every_height!(tile_int8_plain: 1 2 3 4 5 6 7);
+/// The f32 kernels: the one at index i computes tiles of i + 1 rows.
+pub const F32: [Kernel; MAX_ROWS] = kernels_by_rows!(tile_f32: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+/// The bf16 kernels, as [`F32`].
+pub const BF16: [Kernel; MAX_ROWS] = kernels_by_rows!(tile_bf16: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+/// The bf16 kernels for CPUs without AVX512-BF16, as [`F32`].
+pub const BF16_PLAIN: [Kernel; MAX_ROWS] =
+    kernels_by_rows!(tile_bf16_plain: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+/// The int8 kernels, as [`F32`].
+pub const INT8: [Int8Kernel; MAX_INT8_ROWS] = kernels_by_rows!(tile_int8: 1 2 3 4 5 6 7);
+/// The int8 kernels for CPUs without AVX512-VNNI, as [`F32`].
+pub const INT8_PLAIN: [Int8Kernel; MAX_INT8_ROWS] = kernels_by_rows!(tile_int8_plain: 1 2 3 4 5 6 7);

@@ -1,61 +1,64 @@
-//! A transformer's feed-forward part: to a wide row, through an activation, and back.
+//! The feed-forward block of a transformer layer: a wide linear layer, an activation function, a linear layer back.
 //!
-//! Its own file because the wide rows are never stored as they are: they are made 128 columns at a time,
-//! and activated and packed for the way back while they are still in the core's own cache.
+//! The wide rows are never stored in f32. They are computed 128 columns at a time, and each strip is activated and
+//! packed for the second linear layer while it is still in the core's cache.
 
 use super::functions::{Function, Gelu, GeluNew, Relu, Silu};
-use super::level::Level;
-use super::linear::Linear;
-use super::words::{GROUP, Rows, WordBuffer, groups};
-use super::{Activation, room};
+use super::isa::Isa;
+use super::linear::PackedLinear;
+use super::packed::{GROUP_VALUES, GroupColumns, PackBuffer, PackedRows, RowLayout, groups};
+use super::{Activation, grow};
 
-/// `output(activation(intermediate(x)))`.
+/// Computes `output(activation(intermediate(x)))`.
 pub struct FeedForward {
-    /// To the wide rows.
-    pub intermediate: Linear,
-    /// On every value of them.
+    /// From `inputs` values to the wide row.
+    pub intermediate: PackedLinear,
+    /// Applied to every value of the wide row.
     pub activation: Activation,
-    /// And back.
-    pub output: Linear,
-    /// The instructions to use.
-    pub level: &'static Level,
+    /// From the wide row to `outputs` values.
+    pub output: PackedLinear,
+    /// The instruction set that both layers are packed for.
+    pub isa: &'static Isa,
 }
 
-/// Room for packed rows and a strip of the wide ones, used again and again.
+/// Memory for packed rows and one strip of the wide rows, kept from one use to the next.
 #[derive(Default)]
 pub struct FeedForwardBuffer {
-    narrow: WordBuffer,
-    wide: WordBuffer,
+    input: PackBuffer,
+    wide: PackBuffer,
     strip: Vec<f32>,
 }
 
 impl FeedForward {
-    /// `x [rows, inputs]` to `out [rows, outputs]`.
+    /// Maps `x [rows, inputs]` to `out [rows, outputs]`.
     pub fn forward(&self, x: &[f32], buffer: &mut FeedForwardBuffer, out: &mut [f32]) {
-        let FeedForwardBuffer { narrow, wide, strip } = buffer;
-        let x = self.intermediate.pack(x, narrow);
+        let FeedForwardBuffer { input, wide, strip } = buffer;
+        let x = self.intermediate.pack(x, input);
         match self.activation {
-            Activation::Gelu => self.widen(x, strip, wide, Gelu),
-            Activation::GeluNew => self.widen(x, strip, wide, GeluNew),
-            Activation::Relu => self.widen(x, strip, wide, Relu),
-            Activation::Silu => self.widen(x, strip, wide, Silu),
+            Activation::Gelu => self.pack_wide(x, strip, wide, Gelu),
+            Activation::GeluNew => self.pack_wide(x, strip, wide, GeluNew),
+            Activation::Relu => self.pack_wide(x, strip, wide, Relu),
+            Activation::Silu => self.pack_wide(x, strip, wide, Silu),
         }
-        let wide = wide.rows(self.output.form(), x.count, self.output.inputs());
+        let wide = wide.rows(self.output.format(), x.count, self.output.inputs());
         self.output.multiply_packed(wide, out, self.output.outputs());
     }
 
-    fn widen(&self, x: Rows, strip: &mut Vec<f32>, wide: &mut WordBuffer, function: impl Function) {
-        let (form, width) = (self.output.form(), self.output.inputs());
-        let panels = GROUP / self.level.width;
-        wide.make_room(form, x.count, width);
-        let strip = room(strip, x.count * GROUP);
+    /// Computes, activates and packs the wide rows, one group of columns after the other.
+    fn pack_wide(&self, x: PackedRows, strip: &mut Vec<f32>, wide: &mut PackBuffer, function: impl Function) {
+        let (format, width) = (self.output.format(), self.output.inputs());
+        let panels_per_group = GROUP_VALUES / self.isa.width;
+        wide.grow(format, x.count, width);
+        let strip = grow(strip, x.count * GROUP_VALUES);
         for group in 0..groups(width) {
-            let columns = GROUP.min(width - group * GROUP);
-            for panel in 0..columns.div_ceil(self.level.width) {
-                let out = &mut strip[panel * self.level.width..];
-                self.intermediate.multiply_panel(group * panels + panel, x, out, GROUP);
+            let columns = GROUP_VALUES.min(width - group * GROUP_VALUES);
+            for panel in 0..columns.div_ceil(self.isa.width) {
+                let out = &mut strip[panel * self.isa.width..];
+                self.intermediate.multiply_panel(group * panels_per_group + panel, x, out, GROUP_VALUES);
             }
-            wide.pack_group(self.level, form, function, strip, (x.count, GROUP, columns), (group, width));
+            let layout = RowLayout { count: x.count, stride: GROUP_VALUES, width: columns };
+            let columns = GroupColumns { first_group: group, row_width: width };
+            wide.pack_group(self.isa, format, function, strip, layout, columns);
         }
     }
 }

@@ -1,25 +1,25 @@
-//! Functions of single values, computed for a register of them at once.
+//! Activation functions and `e^x`, computed for a register of f32 values at once. [`super::rows`] applies them to rows.
 //!
-//! Its own file because these are formulas, with their errors and where they come from; what is done with
-//! them is [`super::rows`]. They are written in `pulp`'s registers, not left to the compiler to vectorise:
-//! around a loop like these it may see a longer one, and gather. There are no closures in them, because one
-//! that is compiled out of line is compiled for the lowest level, and calls a function for every step.
+//! They are written with `pulp` rather than left to the compiler to vectorise: it may vectorise an enclosing loop
+//! instead, with slow gather instructions. They contain no closures, because a closure that is not inlined is
+//! compiled for the baseline instruction set, where every step becomes a function call.
 
 use pulp::Simd;
 
-/// Adding this to a value rounds it to a whole number, which then stands in the low bits.
-pub const ROUND: f32 = 12_582_912.0;
+/// 1.5 * 2^23: adding it to a value of less than 2^22 in size rounds the value to the nearest integer, ties to even,
+/// and leaves that integer in the low bits.
+pub const ROUND_MAGIC: f32 = 12_582_912.0;
 
-/// A function of every value.
+/// An elementwise function.
 pub trait Function: Copy {
-    /// Whether it changes nothing.
+    /// Whether the function returns its argument, so that applying it can be left out.
     const IS_IDENTITY: bool = false;
 
-    /// Applies it.
+    /// Applies the function to each value of a register.
     fn apply<S: Simd>(simd: S, x: S::f32s) -> S::f32s;
 }
 
-/// Changes nothing.
+/// `x`.
 #[derive(Clone, Copy)]
 pub struct Identity;
 
@@ -56,25 +56,32 @@ impl Function for Relu {
 }
 
 impl Function for Gelu {
-    /// `x * Φ(x)`, to 1.5e-6. Φ is `1/2 + x p(x²)`, with p the polynomial whose error, times x², is least
-    /// where |x| <= [`GELU_END`] (by Lawson's iteration in Chebyshev polynomials, written out in `x²` scaled
-    /// to -1..1); at the ends it is 0 and 1, and stays so beyond. No division, no exponential: twice as fast
-    /// as one by erf.
+    /// `x * Φ(x)`, to within 1.5e-6.
+    ///
+    /// Φ is approximated by `1/2 + x p(x²)` for |x| <= [`GELU_SATURATION`], and by 0 or 1 beyond. The polynomial p
+    /// was fitted for the smallest maximum of x² times its error, which is the error of GELU (Lawson's iteration in
+    /// Chebyshev polynomials; its variable is x², scaled to -1..1). Without a division or an exponential, this is
+    /// twice as fast as GELU by way of erf.
     #[inline(always)]
     fn apply<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-        let inner = clamp(simd, x, -GELU_END, GELU_END);
+        let inner = clamp(simd, x, -GELU_SATURATION, GELU_SATURATION);
         let square = simd.mul_f32s(inner, inner);
-        let scaled =
-            simd.mul_add_e_f32s(square, simd.splat_f32s(2.0 / (GELU_END * GELU_END)), simd.splat_f32s(-1.0));
-        let phi = simd.mul_add_e_f32s(inner, polynomial(simd, scaled, GELU), simd.splat_f32s(0.5));
+        let scaled = simd.mul_add_e_f32s(
+            square,
+            simd.splat_f32s(2.0 / (GELU_SATURATION * GELU_SATURATION)),
+            simd.splat_f32s(-1.0),
+        );
+        let phi =
+            simd.mul_add_e_f32s(inner, polynomial(simd, scaled, GELU_COEFFICIENTS), simd.splat_f32s(0.5));
         simd.mul_f32s(x, simd.max_f32s(phi, simd.splat_f32s(0.0)))
     }
 }
 
-/// Where Φ is 1 in f32.
-const GELU_END: f32 = 5.25;
+/// From here on, Φ(x) is taken as 1, from which it differs by less than 1e-7.
+const GELU_SATURATION: f32 = 5.25;
 
-const GELU: [f32; 13] = [
+/// The coefficients of p in [`Gelu`], highest power first.
+const GELU_COEFFICIENTS: [f32; 13] = [
     9.800_423e-4,
     -2.821_801_7e-3,
     3.094_990_5e-3,
@@ -91,14 +98,14 @@ const GELU: [f32; 13] = [
 ];
 
 impl Function for GeluNew {
-    /// `0.5 x (1 + tanh(u))` with `u = √(2/π) (x + 0.044715 x³)`, which is `x / (1 + e^(-2u))`.
+    /// `0.5 x (1 + tanh(u))` with `u = √(2/π) (x + 0.044715 x³)`, computed as `x / (1 + e^(-2u))`.
     #[inline(always)]
     fn apply<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-        // -2 √(2/π).
-        const SLOPE: f32 = -1.595_769;
-        let cubic = simd.splat_f32s(0.044_715 * SLOPE);
-        let slope = simd.mul_add_e_f32s(simd.mul_f32s(x, x), cubic, simd.splat_f32s(SLOPE));
-        let power = exp(simd, simd.mul_f32s(x, slope));
+        // -2 √(2/π): the factor of x in -2u.
+        const LINEAR_FACTOR: f32 = -1.595_769;
+        let cubic_factor = simd.splat_f32s(0.044_715 * LINEAR_FACTOR);
+        let factor = simd.mul_add_e_f32s(simd.mul_f32s(x, x), cubic_factor, simd.splat_f32s(LINEAR_FACTOR));
+        let power = exp(simd, simd.mul_f32s(x, factor));
         simd.div_f32s(x, simd.add_f32s(simd.splat_f32s(1.0), power))
     }
 }
@@ -111,24 +118,26 @@ impl Function for Silu {
     }
 }
 
-/// `e^x`, to about 1e-7 relative, for x from -87 to 88 and as there beyond. The Cephes `expf` polynomial on
-/// `x - n ln 2`, scaled by `2^n` by adding n to the exponent's bits.
+/// `e^x`, with a relative error of about 1e-7. Arguments are limited to -87..88 first.
+///
+/// It evaluates the polynomial of Cephes' `expf` at `x - n ln 2`, and multiplies by `2^n` by adding n to the exponent
+/// bits.
 #[inline(always)]
 pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    const P: [f32; 8] =
+    const COEFFICIENTS: [f32; 8] =
         [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5, 1.0, 1.0];
     let x = clamp(simd, x, -87.0, 88.0);
-    let round = simd.splat_f32s(ROUND);
+    let round = simd.splat_f32s(ROUND_MAGIC);
     let shifted = simd.mul_add_e_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), round);
     let n = simd.sub_f32s(shifted, round);
     let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-0.693_359_4), x);
     let r = simd.mul_add_e_f32s(n, simd.splat_f32s(2.121_944_4e-4), r);
     let power = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
-    let value = simd.transmute_u32s_f32s(polynomial(simd, r, P));
+    let value = simd.transmute_u32s_f32s(polynomial(simd, r, COEFFICIENTS));
     simd.transmute_f32s_u32s(simd.add_u32s(value, power))
 }
 
-/// The value of a polynomial, highest coefficient first (Horner).
+/// Evaluates a polynomial by Horner's scheme; the coefficient of the highest power is first.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; N]) -> S::f32s {
     let mut sum = simd.splat_f32s(coefficients[0]);

@@ -1,134 +1,144 @@
-//! Multiplication by a fixed weight, packed once at load for the registers of this machine.
+//! Multiplication by a fixed weight, packed once at load for the registers of this CPU.
 //!
-//! Its own file because it is where encoding spends its time. The scheme is Goto's (Goto & van de Geijn,
-//! Anatomy of High-Performance Matrix Multiplication): the weight is cut into panels two registers wide,
-//! and a tile of results stays in registers while it walks the inner dimension. Bytes carry one scale a
-//! group of 128 values, in both factors: with one a row, an outlier blurs everything beside it.
+//! Encoding spends most of its time here. The scheme is Goto & van de Geijn's (Anatomy of High-Performance Matrix
+//! Multiplication): the weight is cut into panels two registers wide, and the sums of a tile stay in registers while
+//! the kernel iterates over the inner dimension. In int8, both factors have one scale per group of 128 values: with
+//! one scale per row, a single outlier would make the rounding of the whole row coarse.
 
-use super::level::Level;
+use super::isa::Isa;
+use super::packed::{
+    ACTIVATION_MIN, GROUP_VALUES, PackBuffer, PackFormat, PackedRows, QuantizedGroup, RowLayout, ValueRange,
+    groups, pack_weights,
+};
 use super::tile::{Scales, Tile};
-use super::words::{ACTIVATED_LOW, Form, GROUP, Range, Rows, WordBuffer, groups, pack_weights};
 use crate::model::Precision;
 
-/// A weight, packed, and its bias.
-pub struct Linear {
-    form: Form,
+/// A packed weight and its bias.
+pub struct PackedLinear {
+    format: PackFormat,
     inputs: usize,
     outputs: usize,
-    /// `[panels, words, width]`, zeros to the right of the last column.
+    /// `[panels, words, width]`: the packed columns. Columns of the last panel beyond `outputs` are 0.
     panels: Vec<u32>,
-    /// `[panels, groups, width]`, of bytes.
+    /// `[panels, groups, width]`: see [`Scales::columns`]. Empty unless the precision is int8.
     scales: Vec<f32>,
-    /// `[panels, groups, width]`, of bytes.
-    starts: Vec<i32>,
-    /// `[panels, width]`.
+    /// `[panels, groups, width]`: see [`Scales::initial_sums`]. Empty unless the precision is int8.
+    initial_sums: Vec<i32>,
+    /// `[panels, width]`. In int8 with [`ValueRange::Activated`] it includes the correction for the zero point.
     bias: Vec<f32>,
-    level: &'static Level,
+    isa: &'static Isa,
 }
 
-impl Linear {
-    /// Packs a weight as checkpoints have it, `[outputs, inputs]`, for rows of `form`.
-    pub fn new(level: &'static Level, form: Form, weight: &[f32], mut bias: Vec<f32>) -> Linear {
+impl PackedLinear {
+    /// Packs a weight, `[outputs, inputs]` as in checkpoints, and a bias, `[outputs]`; the rows that it will multiply
+    /// are packed in `format`.
+    pub fn new(isa: &'static Isa, format: PackFormat, weight: &[f32], mut bias: Vec<f32>) -> PackedLinear {
         let outputs = bias.len();
         let inputs = weight.len() / outputs;
-        let (words, groups) = (form.words(inputs), groups(inputs));
-        let panels = outputs.div_ceil(level.width);
-        bias.resize(panels * level.width, 0.0);
-        let mut packed = vec![0; panels * words * level.width];
-        let bytes = if form.precision == Precision::Int8 { panels * groups * level.width } else { 0 };
-        let (mut scales, mut starts) = (vec![0.0; bytes], vec![0; bytes]);
-        let mut column = vec![0; words];
+        let (packed_len, groups) = (format.packed_len(inputs), groups(inputs));
+        let panel_count = outputs.div_ceil(isa.width);
+        bias.resize(panel_count * isa.width, 0.0);
+        let mut panels = vec![0; panel_count * packed_len * isa.width];
+        let scale_count =
+            if format.precision == Precision::Int8 { panel_count * groups * isa.width } else { 0 };
+        let (mut scales, mut initial_sums) = (vec![0.0; scale_count], vec![0; scale_count]);
+        let mut column = vec![0; packed_len];
         for (output, row) in weight.chunks_exact(inputs).enumerate() {
-            let (panel, lane) = (output / level.width, output % level.width);
-            if form.precision == Precision::Int8 {
-                let parts = row.chunks(GROUP).zip(column.chunks_mut(form.group_words(GROUP)));
+            let (panel, lane) = (output / isa.width, output % isa.width);
+            if format.precision == Precision::Int8 {
+                let parts =
+                    row.chunks(GROUP_VALUES).zip(column.chunks_mut(format.packed_group_len(GROUP_VALUES)));
                 for (group, (values, column)) in parts.enumerate() {
-                    let (scale, sum) = pack_weights(values, column);
-                    let place = (panel * groups + group) * level.width + lane;
-                    scales[place] = scale;
-                    match form.range {
-                        Range::Signed => starts[place] = -128 * sum,
-                        Range::Activated => bias[output] += ACTIVATED_LOW * scale * sum as f32,
+                    let QuantizedGroup { scale, sum } = pack_weights(values, column);
+                    let index = (panel * groups + group) * isa.width + lane;
+                    scales[index] = scale;
+                    match format.range {
+                        ValueRange::Signed => initial_sums[index] = -128 * sum,
+                        ValueRange::Activated => bias[output] += ACTIVATION_MIN * scale * sum as f32,
                     }
                 }
             } else {
-                form.pack(level, row, inputs, &mut column);
+                format.pack(isa, row, inputs, &mut column);
             }
-            let start = panel * words * level.width + lane;
-            for (slot, word) in packed[start..].iter_mut().step_by(level.width).zip(&column) {
-                *slot = *word;
+            let start = panel * packed_len * isa.width + lane;
+            for (target, word) in panels[start..].iter_mut().step_by(isa.width).zip(&column) {
+                *target = *word;
             }
         }
-        Linear { form, inputs, outputs, panels: packed, scales, starts, bias, level }
+        PackedLinear { format, inputs, outputs, panels, scales, initial_sums, bias, isa }
     }
 
-    /// What it makes of a row's values first.
-    pub fn form(&self) -> Form {
-        self.form
+    /// The format of the rows that it multiplies.
+    pub fn format(&self) -> PackFormat {
+        self.format
     }
 
-    /// Values a row has.
+    /// Values of an input row.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// Values a row of the product has.
+    /// Values of an output row.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// Rows times the weight, plus the bias, into `out`, whose rows are `stride` apart; packs the rows into
-    /// `buffer` first.
-    pub fn multiply(&self, x: &[f32], buffer: &mut WordBuffer, out: &mut [f32], stride: usize) {
+    /// Multiplies rows by the weight and adds the bias: `x [rows, inputs]` to `out [rows, stride]`, of which the first
+    /// `outputs` columns are written. The rows are packed into `buffer` first.
+    pub fn multiply(&self, x: &[f32], buffer: &mut PackBuffer, out: &mut [f32], stride: usize) {
         self.multiply_packed(self.pack(x, buffer), out, stride);
     }
 
-    /// Packs rows for [`Linear::multiply_packed`].
-    pub fn pack<'a>(&self, x: &'a [f32], buffer: &'a mut WordBuffer) -> Rows<'a> {
-        buffer.pack(self.level, self.form, x, (x.len() / self.inputs, self.inputs, self.inputs))
+    /// Packs rows, `[rows, inputs]`, for [`PackedLinear::multiply_packed`].
+    pub fn pack<'a>(&self, x: &'a [f32], buffer: &'a mut PackBuffer) -> PackedRows<'a> {
+        let layout = RowLayout { count: x.len() / self.inputs, stride: self.inputs, width: self.inputs };
+        buffer.pack(self.isa, self.format, x, layout)
     }
 
-    /// Like [`Linear::multiply`], of rows that are packed.
-    pub fn multiply_packed(&self, x: Rows, out: &mut [f32], stride: usize) {
-        let width = self.level.width;
-        let whole = self.outputs / width;
-        for panel in 0..whole {
+    /// Like [`PackedLinear::multiply`], for rows that are already packed.
+    pub fn multiply_packed(&self, x: PackedRows, out: &mut [f32], stride: usize) {
+        let width = self.isa.width;
+        let full_panels = self.outputs / width;
+        for panel in 0..full_panels {
             self.multiply_panel(panel, x, &mut out[panel * width..], stride);
         }
-        let kept = self.outputs % width;
-        if kept > 0 {
-            let mut wide = vec![0.0; x.count * width];
-            self.multiply_panel(whole, x, &mut wide, width);
-            for (out, wide) in out.chunks_mut(stride).zip(wide.chunks_exact(width)) {
-                out[whole * width..][..kept].copy_from_slice(&wide[..kept]);
+        let rest = self.outputs % width;
+        if rest > 0 {
+            let mut last = vec![0.0; x.count * width];
+            self.multiply_panel(full_panels, x, &mut last, width);
+            for (out, last) in out.chunks_mut(stride).zip(last.chunks_exact(width)) {
+                out[full_panels * width..][..rest].copy_from_slice(&last[..rest]);
             }
         }
     }
 
-    /// All rows times one panel, which gives [`Level::width`] columns.
-    pub fn multiply_panel(&self, index: usize, x: Rows, out: &mut [f32], out_stride: usize) {
-        let width = self.level.width;
+    /// Multiplies all rows by one panel, and adds its bias: writes [`Isa::width`] columns of `out [rows, out_stride]`.
+    pub fn multiply_panel(&self, index: usize, x: PackedRows, out: &mut [f32], out_stride: usize) {
+        let width = self.isa.width;
         let groups = groups(self.inputs);
-        let panel = self.form.words(self.inputs) * width;
-        let panel = &self.panels[index * panel..][..panel];
+        let panel_len = self.format.packed_len(self.inputs) * width;
+        let panel = &self.panels[index * panel_len..][..panel_len];
         let bias = &self.bias[index * width..][..width];
-        let is_int8 = self.form.precision == Precision::Int8;
-        let most = if is_int8 { self.level.int8_rows() } else { self.level.rows() };
-        // Tiles of like heights: a low one would wait for its own sums.
-        let height = x.count.div_ceil(x.count.div_ceil(most).max(1)).max(1);
+        let is_int8 = self.format.precision == Precision::Int8;
+        let max_height = if is_int8 { self.isa.max_int8_rows() } else { self.isa.max_rows() };
+        // Tiles of nearly equal height: one with few rows has too few independent sums to keep the CPU busy.
+        let height = x.count.div_ceil(x.count.div_ceil(max_height).max(1)).max(1);
         for row in (0..x.count).step_by(height) {
             let height = height.min(x.count - row);
-            let words = &x.words[row * x.stride..];
+            let packed = &x.packed[row * x.stride..];
             let out = &mut out[row * out_stride..];
-            let tile = Tile { x: words, stride: x.stride, panel, bias, out, out_stride };
-            match self.form.precision {
-                Precision::F32 => self.level.f32(height, tile),
-                Precision::Bf16 => self.level.bf16(height, tile),
+            let tile = Tile { x: packed, stride: x.stride, panel, bias, out, out_stride };
+            match self.format.precision {
+                Precision::F32 => self.isa.f32(height, tile),
+                Precision::Bf16 => self.isa.bf16(height, tile),
                 Precision::Int8 => {
                     let columns = index * groups * width..;
-                    let (scales, starts) = (&self.scales[columns.clone()], &self.starts[columns]);
-                    let scales = Scales { rows: &x.scales[row * groups..], columns: scales, starts };
-                    self.level.int8(height, tile, &scales);
+                    let scales = Scales {
+                        rows: &x.scales[row * groups..],
+                        columns: &self.scales[columns.clone()],
+                        initial_sums: &self.initial_sums[columns],
+                    };
+                    self.isa.int8(height, tile, &scales);
                 }
             }
         }

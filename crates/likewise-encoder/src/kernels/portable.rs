@@ -1,16 +1,16 @@
-//! Micro-kernels in plain code, for every machine: what the others are judged by.
-//!
-//! Its own file because it is a level like the others; the compiler vectorises it as far as it can.
+//! Micro-kernels in plain Rust, for every CPU. The compiler vectorises them as far as it can.
 
-use super::functions::ROUND;
-use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, Scales, Steps, Tile, every_height};
+use super::functions::ROUND_MAGIC;
+use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
 
 /// Columns of a panel.
 pub const WIDTH: usize = 16;
 
-/// Rows of a tile.
-const ROWS: usize = 4;
+/// The most rows of a tile.
+const MAX_ROWS: usize = 4;
 
+/// Computes a tile of f32 sums. `step(sum, x, weight)` adds the products of one word of a row and one word of the
+/// panel.
 fn tile<const ROWS: usize>(tile: &mut Tile, step: impl Fn(f32, u32, u32) -> f32) {
     let mut sums = [[0.0; WIDTH]; ROWS];
     sums.iter_mut().for_each(|sums| sums.copy_from_slice(&tile.bias[..WIDTH]));
@@ -27,19 +27,19 @@ fn tile<const ROWS: usize>(tile: &mut Tile, step: impl Fn(f32, u32, u32) -> f32)
     }
 }
 
-fn tile_f32<const ROWS: usize>(of: &mut Tile) {
-    tile::<ROWS>(of, |sum, x, weight| f32::from_bits(x) * f32::from_bits(weight) + sum);
+fn tile_f32<const ROWS: usize>(tile: &mut Tile) {
+    self::tile::<ROWS>(tile, |sum, x, weight| f32::from_bits(x) * f32::from_bits(weight) + sum);
 }
 
-fn tile_bf16<const ROWS: usize>(of: &mut Tile) {
+fn tile_bf16<const ROWS: usize>(tile: &mut Tile) {
     // A bf16 value is the upper half of an f32.
     let [low, high] =
         [|word: u32| f32::from_bits(word << 16), |word: u32| f32::from_bits(word & 0xffff_0000)];
-    tile::<ROWS>(of, |sum, x, weight| high(x) * high(weight) + (low(x) * low(weight) + sum));
+    self::tile::<ROWS>(tile, |sum, x, weight| high(x) * high(weight) + (low(x) * low(weight) + sum));
 }
 
 fn tile_int8<const ROWS: usize>(tile: &mut Tile, scales: &Scales) {
-    let Scales { rows: row_scales, columns: scales, starts } = scales;
+    let Scales { rows: row_scales, columns: column_scales, initial_sums } = scales;
     let groups = (tile.panel.len() / WIDTH).div_ceil(GROUP_WORDS);
     let mut totals = [[0.0; WIDTH]; ROWS];
     totals.iter_mut().for_each(|totals| totals.copy_from_slice(&tile.bias[..WIDTH]));
@@ -47,7 +47,7 @@ fn tile_int8<const ROWS: usize>(tile: &mut Tile, scales: &Scales) {
         let columns = group * WIDTH..(group + 1) * WIDTH;
         for (row, totals) in totals.iter_mut().enumerate() {
             let mut sums = [0; WIDTH];
-            sums.copy_from_slice(&starts[columns.clone()]);
+            sums.copy_from_slice(&initial_sums[columns.clone()]);
             for (word, columns) in panel.chunks_exact(WIDTH).enumerate() {
                 let value = tile.x[row * tile.stride + group * GROUP_WORDS + word];
                 for (sum, column) in sums.iter_mut().zip(columns) {
@@ -56,7 +56,7 @@ fn tile_int8<const ROWS: usize>(tile: &mut Tile, scales: &Scales) {
                 }
             }
             let row_scale = row_scales[row * groups + group];
-            for ((total, sum), scale) in totals.iter_mut().zip(sums).zip(&scales[columns.clone()]) {
+            for ((total, sum), scale) in totals.iter_mut().zip(sums).zip(&column_scales[columns.clone()]) {
                 *total += sum as f32 * (row_scale * scale);
             }
         }
@@ -77,16 +77,16 @@ pub fn to_bf16(values: &[f32], halves: &mut [u16]) {
 
 /// See [`ToBytes`](super::tile::ToBytes).
 #[inline(always)]
-pub fn to_bytes(values: &[f32], steps: Steps, bytes: &mut [u8]) {
+pub fn to_bytes(values: &[f32], params: QuantParams, bytes: &mut [u8]) {
     for (byte, value) in bytes.iter_mut().zip(values) {
-        // Adding ROUND leaves a whole number in the low bits.
-        *byte = ((value - steps.zero) * steps.inverse + (ROUND + steps.shift)).to_bits() as u8;
+        // Adding ROUND_MAGIC leaves the rounded number in the low bits.
+        *byte = ((value - params.zero) * params.inverse + (ROUND_MAGIC + params.shift)).to_bits() as u8;
     }
 }
 
-/// By rows of the tile, from 1.
-pub const F32: [Kernel; ROWS] = every_height!(tile_f32: 1 2 3 4);
-/// See [`F32`].
-pub const BF16: [Kernel; ROWS] = every_height!(tile_bf16: 1 2 3 4);
-/// See [`F32`].
-pub const INT8: [Int8Kernel; ROWS] = every_height!(tile_int8: 1 2 3 4);
+/// The f32 kernels: the one at index i computes tiles of i + 1 rows.
+pub const F32: [Kernel; MAX_ROWS] = kernels_by_rows!(tile_f32: 1 2 3 4);
+/// The bf16 kernels, as [`F32`].
+pub const BF16: [Kernel; MAX_ROWS] = kernels_by_rows!(tile_bf16: 1 2 3 4);
+/// The int8 kernels, as [`F32`].
+pub const INT8: [Int8Kernel; MAX_ROWS] = kernels_by_rows!(tile_int8: 1 2 3 4);

@@ -1,23 +1,18 @@
-//! What is done row by row: softmax, layer norm, and the loops that packing shares with them.
+//! Operations on rows of f32 values: softmax, layer norm, elementwise functions, maxima.
 //!
-//! Its own file because nothing here knows of tensors or of words. The loops are over registers of whatever
-//! size the machine has: `pulp` compiles each once for every level and calls the one there is.
+//! The loops are written with `pulp`, for registers of any size: it compiles each loop once per instruction set, and
+//! calls the version that the CPU supports.
 
 use super::functions::{Function, exp};
-use super::level::Level;
+use super::isa::Isa;
 use pulp::{Simd, WithSimd};
 
-/// `e^(scale * (x - largest))` over the first `tokens` values of every row of `stride`, and next to nothing
-/// in the rest of it; into `shares`, what a row is to be multiplied by so that its sum is 1. That is softmax,
-/// but for the product.
-pub fn softmax(
-    level: &Level,
-    x: &mut [f32],
-    (stride, tokens): (usize, usize),
-    scale: f32,
-    shares: &mut [f32],
-) {
-    level.arch.dispatch(Softmax { x, stride, tokens, scale, shares });
+/// Softmax of rows, in place, without its final division: `x [rows, stride]`, `inverse_sums [rows]`.
+///
+/// The first `tokens` values of a row become `e^(scale * (x - max))`, with `max` the largest of them, and the values
+/// after them about 1e-38. `inverse_sums` gets 1 / the row's sum: the caller multiplies by it.
+pub fn softmax(isa: &Isa, x: &mut [f32], stride: usize, tokens: usize, scale: f32, inverse_sums: &mut [f32]) {
+    isa.arch.dispatch(Softmax { x, stride, tokens, scale, inverse_sums });
 }
 
 struct Softmax<'a> {
@@ -25,7 +20,7 @@ struct Softmax<'a> {
     stride: usize,
     tokens: usize,
     scale: f32,
-    shares: &'a mut [f32],
+    inverse_sums: &'a mut [f32],
 }
 
 impl WithSimd for Softmax<'_> {
@@ -33,10 +28,10 @@ impl WithSimd for Softmax<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        for (row, share) in self.x.chunks_exact_mut(self.stride).zip(self.shares) {
-            // So that no lane is left over.
+        for (row, inverse_sum) in self.x.chunks_exact_mut(self.stride).zip(self.inverse_sums) {
+            // So that the loops below can process the whole row, padding included.
             row[self.tokens..].fill(f32::NEG_INFINITY);
-            let largest = largest(simd, row, f32::NEG_INFINITY);
+            let largest = max(simd, row, f32::NEG_INFINITY);
             let (registers, rest) = S::as_mut_simd_f32s(row);
             for scores in registers {
                 *scores = weights(simd, *scores, largest, self.scale);
@@ -45,7 +40,7 @@ impl WithSimd for Softmax<'_> {
                 let scores = simd.partial_load_f32s(rest);
                 simd.partial_store_f32s(rest, weights(simd, scores, largest, self.scale));
             }
-            *share = 1.0 / sum(simd, row);
+            *inverse_sum = 1.0 / sum(simd, row);
         }
     }
 }
@@ -56,25 +51,25 @@ fn weights<S: Simd>(simd: S, scores: S::f32s, largest: f32, scale: f32) -> S::f3
     exp(simd, simd.mul_f32s(below, simd.splat_f32s(scale)))
 }
 
-/// Layer norm (Ba, Kiros & Hinton): its scale and shift.
-pub struct Norm {
-    /// `[width]`.
+/// The parameters of a layer norm (Ba, Kiros & Hinton).
+pub struct LayerNorm {
+    /// `[width]`: multiplied after normalisation.
     pub scale: Vec<f32>,
-    /// `[width]`.
+    /// `[width]`: added after the scale.
     pub shift: Vec<f32>,
     /// Added to the variance.
     pub eps: f32,
 }
 
-/// `x = norm(x + y)`, for `x` and `y` `[rows, width]`.
-pub fn add_and_norm(level: &Level, x: &mut [f32], y: &[f32], norm: &Norm) {
-    level.arch.dispatch(AddAndNorm { x, y, norm });
+/// Computes `x = norm(x + y)` in place, for `x` and `y` `[rows, width]`.
+pub fn add_and_norm(isa: &Isa, x: &mut [f32], y: &[f32], norm: &LayerNorm) {
+    isa.arch.dispatch(AddAndNorm { x, y, norm });
 }
 
 struct AddAndNorm<'a> {
     x: &'a mut [f32],
     y: &'a [f32],
-    norm: &'a Norm,
+    norm: &'a LayerNorm,
 }
 
 impl WithSimd for AddAndNorm<'_> {
@@ -82,12 +77,12 @@ impl WithSimd for AddAndNorm<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Norm { scale, shift, eps } = self.norm;
+        let LayerNorm { scale, shift, eps } = self.norm;
         let width = scale.len();
         for (row, y) in self.x.chunks_exact_mut(width).zip(self.y.chunks_exact(width)) {
             row.iter_mut().zip(y).for_each(|(value, y)| *value += y);
             let mean = sum(simd, row) / width as f32;
-            let inverse = 1.0 / (squares(simd, row, mean) / width as f32 + eps).sqrt();
+            let inverse = 1.0 / (squared_deviations(simd, row, mean) / width as f32 + eps).sqrt();
             for ((value, scale), shift) in row.iter_mut().zip(scale).zip(shift) {
                 *value = (*value - mean) * inverse * scale + shift;
             }
@@ -95,7 +90,7 @@ impl WithSimd for AddAndNorm<'_> {
     }
 }
 
-/// `to = function(from)`, of rows of the same length.
+/// Computes `to = function(from)` elementwise, for slices of the same length.
 #[inline(always)]
 pub fn apply<S: Simd, F: Function>(simd: S, to: &mut [f32], from: &[f32]) {
     let ((to, to_rest), (from, from_rest)) = (S::as_mut_simd_f32s(to), S::as_simd_f32s(from));
@@ -107,17 +102,17 @@ pub fn apply<S: Simd, F: Function>(simd: S, to: &mut [f32], from: &[f32]) {
     }
 }
 
-/// `x = function(x)`, of every value.
-pub fn apply_in_place<F: Function>(level: &Level, x: &mut [f32], function: F) {
-    level.arch.dispatch(InPlace { x, _function: function });
+/// Computes `x = function(x)` elementwise, in place.
+pub fn apply_in_place<F: Function>(isa: &Isa, x: &mut [f32], function: F) {
+    isa.arch.dispatch(ApplyInPlace { x, _function: function });
 }
 
-struct InPlace<'a, F> {
+struct ApplyInPlace<'a, F> {
     x: &'a mut [f32],
     _function: F,
 }
 
-impl<F: Function> WithSimd for InPlace<'_, F> {
+impl<F: Function> WithSimd for ApplyInPlace<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -133,9 +128,9 @@ impl<F: Function> WithSimd for InPlace<'_, F> {
     }
 }
 
-/// The largest value of a row, or `start`.
+/// The largest of the row's values and `start`.
 #[inline(always)]
-pub fn largest<S: Simd>(simd: S, row: &[f32], start: f32) -> f32 {
+pub fn max<S: Simd>(simd: S, row: &[f32], start: f32) -> f32 {
     let (registers, rest) = S::as_simd_f32s(row);
     let mut total = simd.splat_f32s(start);
     for values in registers {
@@ -144,9 +139,9 @@ pub fn largest<S: Simd>(simd: S, row: &[f32], start: f32) -> f32 {
     rest.iter().fold(simd.reduce_max_f32s(total), |total, value| if *value > total { *value } else { total })
 }
 
-/// The largest size of a row's values.
+/// The largest absolute value of a row. 0 for an empty row.
 #[inline(always)]
-pub fn largest_size<S: Simd>(simd: S, row: &[f32]) -> f32 {
+pub fn max_abs<S: Simd>(simd: S, row: &[f32]) -> f32 {
     let (registers, rest) = S::as_simd_f32s(row);
     let mut total = simd.abs_f32s(simd.partial_load_f32s(rest));
     for values in registers {
@@ -165,9 +160,9 @@ fn sum<S: Simd>(simd: S, row: &[f32]) -> f32 {
     simd.reduce_sum_f32s(total)
 }
 
-/// Sum of `(value - mean)²`.
+/// The sum of `(value - mean)²`.
 #[inline(always)]
-fn squares<S: Simd>(simd: S, row: &[f32], mean: f32) -> f32 {
+fn squared_deviations<S: Simd>(simd: S, row: &[f32], mean: f32) -> f32 {
     let (registers, rest) = S::as_simd_f32s(row);
     let mut total = simd.splat_f32s(0.0);
     for values in registers {

@@ -1,76 +1,84 @@
-//! One tile of a product, and what computes it: the shape that every micro-kernel has.
+//! The interface of the micro-kernels: one tile of a matrix product, with its inputs and its output.
 //!
-//! Its own file because the kernels of all instruction levels are written to it, and [`super::level`], which picks
-//! among them, stands on all of those.
+//! Separate from [`super::isa`], which picks among the kernels of all instruction sets: each of those files depends on
+//! this one only.
 //!
-//! Every precision reads 32-bit words: an f32, two bf16 values, or four bytes. A micro-kernel multiplies
-//! the words of a few rows by a panel of a weight, which has [`Level::width`](super::level::Level::width) columns, and
-//! keeps the sums in registers.
+//! Operands are packed into 32-bit words ([`super::packed`]): a word holds one f32, two bf16 values or four bytes. A
+//! micro-kernel multiplies a few packed rows by one panel of a weight, which has
+//! [`Isa::width`](super::isa::Isa::width) columns, and keeps the sums in registers (the inner kernel of Goto & van de
+//! Geijn, Anatomy of High-Performance Matrix Multiplication).
 
-/// Words of a row that share a scale, of bytes: 128 values. Papers differ by less than what one scale
-/// for a whole row would blur.
+/// Packed words in a quantisation group of an int8 row: 32 words, so 128 values that share one scale. With one scale
+/// for a whole row, the rounding error would exceed the differences between papers.
 pub const GROUP_WORDS: usize = 32;
 
-/// One tile of a product.
+/// One tile of a product: `out[row, column] = bias[column] + Σ x[row, k] * panel[k, column]`.
 pub struct Tile<'a> {
-    /// Words of the rows, the first row's first word first.
+    /// `[rows, stride]`: the packed rows. A row has as many words as the panel; the rest of its stride is not read.
     pub x: &'a [u32],
-    /// Words from one row of `x` to the next.
+    /// Words from the start of one row of `x` to the start of the next.
     pub stride: usize,
-    /// `[words, width]` of the panel.
+    /// `[words, width]`: the packed panel of the weight.
     pub panel: &'a [u32],
-    /// `[width]`: what every row's sums have added to them.
+    /// `[width]`: added to the sums of every row.
     pub bias: &'a [f32],
-    /// Where the first row's sums go; `width` values a row.
+    /// `[rows, out_stride]`: the first `width` values of each row are written.
     pub out: &'a mut [f32],
-    /// Values from one row of `out` to the next.
+    /// Values from the start of one row of `out` to the start of the next.
     pub out_stride: usize,
 }
 
-/// What one tile of a product of bytes needs besides: they are unsigned in `x`, signed in the panel.
+/// The scales of an int8 tile, whose bytes are unsigned (0 to 255) in the rows and signed (-127 to 127) in the panel.
+///
+/// With them, `out[row, column]` is `bias[column]` plus, for every group,
+/// `(initial_sums[group, column] + Σ x[row, k] * panel[k, column]) * rows[row, group] * columns[group, column]`.
 pub struct Scales<'a> {
-    /// `[rows, groups]`: what 1 is worth in each group of a row.
+    /// `[rows, groups]`: the value of one quantisation step in each group of a row.
     pub rows: &'a [f32],
-    /// `[groups, width]`: the same for the panel's columns.
+    /// `[groups, width]`: the value of one quantisation step in each group of the panel's columns.
     pub columns: &'a [f32],
-    /// `[groups, width]`: where the sums start, since a byte of 128 may stand for 0.
-    pub starts: &'a [i32],
+    /// `[groups, width]`: what each integer sum starts from. It cancels the zero point of the rows' bytes.
+    pub initial_sums: &'a [i32],
 }
 
-/// Computes a tile of one number of rows.
+/// Computes a tile with a fixed number of rows, of f32 values or of pairs of bf16 values.
 ///
 /// # Safety
-/// The machine has the instructions of the level that the kernel belongs to.
+/// The CPU must support the instruction set that the kernel is compiled for.
 pub type Kernel = unsafe fn(&mut Tile<'_>);
 
+/// Computes a tile with a fixed number of rows, of int8 values.
+///
+/// # Safety
 /// See [`Kernel`].
 pub type Int8Kernel = unsafe fn(&mut Tile<'_>, &Scales<'_>);
 
-/// How a value becomes a byte: `(value - zero) * inverse + shift`, to the nearest whole number, ties to even.
+/// How an f32 becomes a byte: `(value - zero) * inverse + shift`, rounded to the nearest integer, ties to even. The
+/// caller chooses them so that the result is in 0 to 255.
 #[derive(Clone, Copy)]
-pub struct Steps {
-    /// What 0 stands for, before the shift.
+pub struct QuantParams {
+    /// The value that becomes the byte `shift`.
     pub zero: f32,
-    /// Steps that 1 is worth.
+    /// Quantisation steps per unit: 1 / scale. 0 if all values are equal to `zero`.
     pub inverse: f32,
-    /// Added at the end, a whole number.
+    /// The zero point, a whole number.
     pub shift: f32,
 }
 
-/// Rounds a row to bf16, to nearest, ties to even, into one of the same length.
+/// Rounds values to bf16, to nearest, ties to even. Both slices have the same length.
 ///
 /// # Safety
 /// See [`Kernel`].
 pub type ToBf16 = unsafe fn(&[f32], &mut [u16]);
 
-/// Rounds a row to bytes, into one of the same length.
+/// Rounds values to bytes, as [`QuantParams`] says. Both slices have the same length.
 ///
 /// # Safety
 /// See [`Kernel`].
-pub type ToBytes = unsafe fn(&[f32], Steps, &mut [u8]);
+pub type ToBytes = unsafe fn(&[f32], QuantParams, &mut [u8]);
 
-/// Lists a kernel's versions by their rows.
-macro_rules! every_height {
+/// Lists the versions of a kernel for tiles of 1, 2, 3, … rows.
+macro_rules! kernels_by_rows {
     ($kernel:ident: $($rows:literal)*) => { [$($kernel::<$rows>),*] };
 }
-pub(super) use every_height;
+pub(super) use kernels_by_rows;

@@ -1,33 +1,56 @@
-//! Layers of two kinds: in some a token sees its whole text, in the others what is near; each kind with angles of its
-//! own (`gemma3`, `modernbert`).
+//! Networks whose layers alternate between global and local attention (`gemma3`, `modernbert`), with a different base
+//! of the rotary angles for each.
 //!
-//! Its own file because both say it in config.json by the same two conventions, an older and a newer one.
+//! Both architectures describe this in config.json in the same two ways: an older one, which differs between them and
+//! is passed in here as a default, and a newer one (`layer_types`, `rope_parameters`), which is read here.
 
 use crate::batch::Batch;
 use crate::layers::attention::Attention;
-use crate::layers::rope::{Parameters, Rope, Turn};
+use crate::layers::rope::{RopeParameters, RopeTable, RotaryEmbedding};
 use candle_core::{DType, Device};
 use serde::Deserialize;
 
-/// What a newer config.json says of them.
+/// Which tokens the attention of a layer covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttentionScope {
+    /// All tokens of the text.
+    Global,
+    /// The tokens within a sliding window.
+    Local,
+}
+
+/// The bases of the rotary angles, of global and of local layers.
+#[derive(Debug, Clone, Copy)]
+pub struct RopeThetas {
+    pub global: f64,
+    pub local: f64,
+}
+
+/// The fields of a newer config.json that describe the layers.
 #[derive(Deserialize)]
-pub struct Kinds {
+pub struct LayerTypes {
     layer_types: Option<Vec<String>>,
-    rope_parameters: Option<KindsParameters>,
+    rope_parameters: Option<RopeByLayerType>,
 }
 
 #[derive(Deserialize)]
-struct KindsParameters {
-    full_attention: Parameters,
-    sliding_attention: Parameters,
+struct RopeByLayerType {
+    full_attention: RopeParameters,
+    sliding_attention: RopeParameters,
 }
 
-impl Kinds {
-    /// Refuses kinds that are not known, and lists that are not of all layers.
+impl LayerTypes {
+    /// Checks that `layer_types`, if present, has one known type for each of `layers` layers.
+    ///
+    /// # Errors
+    /// Returns a message that names the field if it has a different number of types, or a type that is not supported.
     pub fn check(&self, layers: usize) -> Result<(), String> {
         let Some(types) = &self.layer_types else { return Ok(()) };
         if types.len() != layers {
-            return Err(format!("layer_types: got {}, wanted one for each of {layers} layers", types.len()));
+            return Err(format!(
+                "layer_types must have {layers} entries, one for each layer (got {})",
+                types.len()
+            ));
         }
         let is_known = |kind: &&String| ["full_attention", "sliding_attention"].contains(&kind.as_str());
         match types.iter().find(|kind| !is_known(kind)) {
@@ -36,56 +59,69 @@ impl Kinds {
         }
     }
 
-    /// Whether a layer sees all; `older` is what an older config.json says.
-    pub fn is_global(&self, layer: usize, older: bool) -> bool {
+    /// The scope of a layer's attention: `default` if config.json has no `layer_types`.
+    pub fn scope(&self, layer: usize, default: AttentionScope) -> AttentionScope {
         match &self.layer_types {
-            Some(types) => types.get(layer).is_some_and(|kind| kind == "full_attention"),
-            None => older,
+            Some(types) if types.get(layer).is_some_and(|kind| kind == "full_attention") => {
+                AttentionScope::Global
+            }
+            Some(_) => AttentionScope::Local,
+            None => default,
         }
     }
 
-    /// Angles' bases, of layers that see all, and of those that do not; `older` as above.
-    pub fn thetas(&self, older: (f64, f64)) -> (f64, f64) {
-        let of = |rope: &KindsParameters| (rope.full_attention.rope_theta, rope.sliding_attention.rope_theta);
-        self.rope_parameters.as_ref().map_or(older, of)
+    /// The bases of the rotary angles: `default` if config.json has no `rope_parameters`.
+    pub fn thetas(&self, default: RopeThetas) -> RopeThetas {
+        self.rope_parameters.as_ref().map_or(default, |rope| RopeThetas {
+            global: rope.full_attention.rope_theta,
+            local: rope.sliding_attention.rope_theta,
+        })
     }
 }
 
-/// Attention of both kinds.
-pub struct Alternating {
-    global: (Attention, Rope),
-    local: (Attention, Rope),
+/// Global and local attention, with the tables of their rotary angles.
+pub struct AlternatingAttention {
+    global: (Attention, RopeTable),
+    local: (Attention, RopeTable),
 }
 
-impl Alternating {
-    /// For texts of up to `most` tokens; bases as [`Kinds::thetas`] has them.
+impl AlternatingAttention {
+    /// Makes the tables for texts of up to `max_tokens` tokens.
     pub fn new(
         [global, local]: [Attention; 2],
-        thetas: (f64, f64),
-        most: usize,
+        thetas: RopeThetas,
+        max_tokens: usize,
         (dtype, device): (DType, &Device),
-    ) -> candle_core::Result<Alternating> {
-        let rope = |shape: &Attention, theta| Rope::new(most, shape.size, theta, dtype, device);
-        let ropes = (rope(&global, thetas.0)?, rope(&local, thetas.1)?);
-        Ok(Alternating { global: (global, ropes.0), local: (local, ropes.1) })
+    ) -> candle_core::Result<AlternatingAttention> {
+        let table =
+            |shape: &Attention, theta| RopeTable::new(max_tokens, shape.head_size, theta, dtype, device);
+        let (global_table, local_table) = (table(&global, thetas.global)?, table(&local, thetas.local)?);
+        Ok(AlternatingAttention { global: (global, global_table), local: (local, local_table) })
     }
 
-    /// What a layer of each kind needs for a batch.
-    pub fn turned(&self, batch: &Batch) -> candle_core::Result<Turned<'_>> {
-        Ok(Turned { of: self, global: self.global.1.turn(batch)?, local: self.local.1.turn(batch)? })
+    /// Looks up the rotary angles of a batch's tokens, which all layers share.
+    pub fn for_batch(&self, batch: &Batch) -> candle_core::Result<BatchAttention<'_>> {
+        Ok(BatchAttention {
+            attention: self,
+            global: self.global.1.for_batch(batch)?,
+            local: self.local.1.for_batch(batch)?,
+        })
     }
 }
 
-/// [`Alternating`], for one batch.
-pub struct Turned<'a> {
-    of: &'a Alternating,
-    global: Turn,
-    local: Turn,
+/// An [`AlternatingAttention`] with the rotary angles of one batch.
+pub struct BatchAttention<'a> {
+    attention: &'a AlternatingAttention,
+    global: RotaryEmbedding,
+    local: RotaryEmbedding,
 }
 
-impl Turned<'_> {
-    /// That of one kind.
-    pub fn kind(&self, is_global: bool) -> (&Attention, &Turn) {
-        if is_global { (&self.of.global.0, &self.global) } else { (&self.of.local.0, &self.local) }
+impl BatchAttention<'_> {
+    /// The attention and the rotary angles of the layers of one scope.
+    pub fn get(&self, scope: AttentionScope) -> (&Attention, &RotaryEmbedding) {
+        match scope {
+            AttentionScope::Global => (&self.attention.global.0, &self.global),
+            AttentionScope::Local => (&self.attention.local.0, &self.local),
+        }
     }
 }

@@ -1,6 +1,5 @@
-//! Rotary position embedding (Su et al., RoFormer, section 3.2): queries and keys are turned by their places.
-//!
-//! Its own file because four architectures have it, each with angles of its own.
+//! Rotary position embedding (Su et al., RoFormer, section 3.2): queries and keys are rotated by angles that grow with
+//! their positions. Four architectures use it, each with its own base of the angles.
 
 use crate::batch::Batch;
 use crate::layers::attention::{Attention, split, split_heads};
@@ -8,78 +7,92 @@ use crate::layers::{Linear, Norm};
 use candle_core::{DType, Device, Result, Tensor};
 use serde::Deserialize;
 
-/// What a newer config.json says of the angles.
+/// `rope_parameters` of a newer config.json.
 #[derive(Deserialize)]
-pub struct Parameters {
+pub struct RopeParameters {
     pub rope_theta: f64,
 }
 
-/// Cosines and sines for every place: `[places, size / 2]`.
-pub struct Rope {
+/// The cosines and sines of the angles at every position: `[positions, head_size / 2]`.
+pub struct RopeTable {
     cos: Tensor,
     sin: Tensor,
 }
 
-/// Those of a batch's tokens: `[tokens, size / 2]`.
-pub struct Turn {
+/// The cosines and sines for the tokens of one batch: `[tokens, head_size / 2]`.
+pub struct RotaryEmbedding {
     cos: Tensor,
     sin: Tensor,
 }
 
-impl Rope {
-    /// For texts of up to `places` tokens and heads of `size` values: angles `place * theta^(-2i / size)`.
-    pub fn new(places: usize, size: usize, theta: f64, dtype: DType, device: &Device) -> Result<Rope> {
-        let half = size / 2;
-        let angle = |place: usize, i: usize| {
-            // As the reference library has it: frequencies in f32, then angles.
-            let frequency = 1.0 / (theta as f32).powf((2 * i) as f32 / size as f32);
-            place as f32 * frequency
+impl RopeTable {
+    /// Computes the angles `position * theta^(-2i / head_size)`, i from 0 to `head_size / 2 - 1`, for texts of up to
+    /// `max_tokens` tokens.
+    pub fn new(
+        max_tokens: usize,
+        head_size: usize,
+        theta: f64,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<RopeTable> {
+        let half = head_size / 2;
+        let angle = |position: usize, i: usize| {
+            // Frequencies are rounded to f32 before they are multiplied, as in the reference library.
+            let frequency = 1.0 / (theta as f32).powf((2 * i) as f32 / head_size as f32);
+            position as f32 * frequency
         };
         let angles: Vec<f32> =
-            (0..places).flat_map(|place| (0..half).map(move |i| angle(place, i))).collect();
-        let angles = Tensor::from_vec(angles, (places, half), device)?;
-        Ok(Rope { cos: angles.cos()?.to_dtype(dtype)?, sin: angles.sin()?.to_dtype(dtype)? })
+            (0..max_tokens).flat_map(|position| (0..half).map(move |i| angle(position, i))).collect();
+        let angles = Tensor::from_vec(angles, (max_tokens, half), device)?;
+        Ok(RopeTable { cos: angles.cos()?.to_dtype(dtype)?, sin: angles.sin()?.to_dtype(dtype)? })
     }
 
-    /// The angles of a batch's tokens.
-    pub fn turn(&self, batch: &Batch) -> Result<Turn> {
-        Ok(Turn {
-            cos: self.cos.index_select(&batch.places, 0)?,
-            sin: self.sin.index_select(&batch.places, 0)?,
+    /// Looks up the angles of a batch's tokens.
+    pub fn for_batch(&self, batch: &Batch) -> Result<RotaryEmbedding> {
+        Ok(RotaryEmbedding {
+            cos: self.cos.index_select(&batch.position_ids, 0)?,
+            sin: self.sin.index_select(&batch.position_ids, 0)?,
         })
     }
 }
 
-impl Turn {
-    /// Turns `[tokens, heads, size]`; the value i goes with the value i + size / 2.
+impl RotaryEmbedding {
+    /// Rotates `[tokens, heads, head_size]`: value i is paired with value i + head_size / 2.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         candle_nn::rotary_emb::rope_thd(&x.unsqueeze(0)?.contiguous()?, &self.cos, &self.sin)?.squeeze(0)
     }
 }
 
-/// A layer's attention, with its linear layers, whose queries and keys are turned.
+/// The attention of a layer with rotary position embedding, with its linear layers.
 pub struct RotaryAttention {
-    /// To all queries, keys and values in one row.
+    /// From a row to its queries, keys and values, concatenated.
     pub qkv: Linear,
-    /// Of every head's queries and of its keys, if there are any.
+    /// The norms of each head's queries and keys, before they are rotated. `None`: they are not normalised.
     pub norms: Option<(Norm, Norm)>,
-    /// Of what attention gives.
+    /// The projection of attention's output.
     pub output: Linear,
 }
 
 impl RotaryAttention {
-    /// Rows `[tokens, hidden]` to rows of the same width.
-    pub fn forward(&self, x: &Tensor, shape: &Attention, turn: &Turn, batch: &Batch) -> Result<Tensor> {
-        let Attention { heads, kv_heads, size, .. } = *shape;
-        let parts = split(&self.qkv.forward(x)?, &[heads * size, kv_heads * size, kv_heads * size])?;
-        let turned = |part: &Tensor, heads: usize, norm: Option<&Norm>| {
+    /// Maps rows `[tokens, hidden]` to rows of the same width.
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        attention: &Attention,
+        rotary: &RotaryEmbedding,
+        batch: &Batch,
+    ) -> Result<Tensor> {
+        let Attention { heads, kv_heads, head_size, .. } = *attention;
+        let widths = [heads * head_size, kv_heads * head_size, kv_heads * head_size];
+        let parts = split(&self.qkv.forward(x)?, &widths)?;
+        let rotate = |part: &Tensor, heads: usize, norm: Option<&Norm>| {
             let part = split_heads(part, heads)?;
-            turn.apply(&norm.map_or(Ok(part.clone()), |norm| norm.forward(&part))?)
+            rotary.apply(&norm.map_or(Ok(part.clone()), |norm| norm.forward(&part))?)
         };
-        let (of_queries, of_keys) = self.norms.as_ref().map(|(query, key)| (query, key)).unzip();
-        let query = turned(&parts[0], heads, of_queries)?;
-        let key = turned(&parts[1], kv_heads, of_keys)?;
-        self.output.forward(&shape.forward(
+        let (query_norm, key_norm) = self.norms.as_ref().map(|(query, key)| (query, key)).unzip();
+        let query = rotate(&parts[0], heads, query_norm)?;
+        let key = rotate(&parts[1], kv_heads, key_norm)?;
+        self.output.forward(&attention.forward(
             [&query, &key, &split_heads(&parts[2], kv_heads)?],
             None,
             batch,

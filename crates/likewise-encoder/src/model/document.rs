@@ -1,30 +1,29 @@
-//! A document → the text that a model reads.
+//! Joins the title and the body of a document into the text that is encoded.
 //!
-//! Its own file because the recipe is part of the space's fingerprint: change one word of it and
-//! every vector changes.
+//! The format of this text is part of the embedding space's fingerprint: any change to it changes every vector.
 
-/// Names the recipe of [`Document::text`]; part of the space's fingerprint.
-pub const RECIPE: &str = "title. abstract/1";
+/// The name and version of the text format of [`Document::text`], as it appears in the fingerprint.
+pub const TEXT_FORMAT: &str = "title. abstract/1";
 
-/// A text with a title, as papers, articles and pages have one.
+/// A text with a title, such as a paper with its abstract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Document<'a> {
-    /// Its title; empty, if it has none.
+    /// The title; empty if there is none.
     pub title: &'a str,
-    /// The text below it; empty, if there is only a title.
+    /// The text without the title; empty if there is only a title.
     pub body: &'a str,
 }
 
 impl Document<'_> {
-    /// What a model reads of it, if its folder does not say otherwise: `title. body`, without doubling the title's own full
-    /// stop; the title alone, if there is nothing else.
+    /// The text to encode, unless the model's settings name another separator: `title. body`. No full stop is added
+    /// after a title that ends with `.`, `?`, `!` or `:`. Without a body, the title alone.
     pub fn text(&self) -> String {
         let Document { title, body } = self;
         if body.is_empty() {
             return (*title).to_string();
         }
-        let stop = if title.ends_with(['.', '?', '!', ':']) { " " } else { ". " };
-        format!("{title}{stop}{body}")
+        let separator = if title.ends_with(['.', '?', '!', ':']) { " " } else { ". " };
+        format!("{title}{separator}{body}")
     }
 }
 
@@ -33,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_title_keeps_its_own_full_stop() {
+    fn no_full_stop_is_added_after_punctuation() {
         let text = |title, body| Document { title, body }.text();
         assert_eq!(text("A", "B."), "A. B.");
         assert_eq!(text("A?", "B."), "A? B.");

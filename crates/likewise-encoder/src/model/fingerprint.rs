@@ -1,10 +1,11 @@
-//! The fingerprint that names an embedding space, and the sums it is made of.
+//! The fingerprint of an embedding space, and the checksums in it.
 //!
-//! Its own file because it is a promise: two texts encoded under one fingerprint may be compared,
-//! and nothing that changes a vector may leave it unchanged. A model's name is not in it.
+//! Only vectors with the same fingerprint may be compared, so everything that affects a vector must be part of it. A
+//! model's name is not. Data folders on disk are identified by their fingerprint: the keys and values that are written
+//! here must not change.
 
-use super::document::RECIPE;
-use super::{CONFIG, ModelFolder, Stated, TOKENIZER};
+use super::document::TEXT_FORMAT;
+use super::{CONFIG, ModelConfig, ModelFolder, TOKENIZER};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use serde::{Deserialize, Serialize};
@@ -14,87 +15,88 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-/// Names one embedding space: every input that changes a vector, and their joint SHA-256.
+/// Identifies an embedding space: everything that affects a vector, and its SHA-256.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// SHA-256 over the parts, as 64 hexadecimal digits.
+    /// SHA-256 of `parts`, as 64 hexadecimal digits.
     pub sha256: String,
-    /// What went in, one `key=value` a line, for people who wonder why two differ.
+    /// Everything that affects a vector, one `key=value` per line. Shows people why two fingerprints differ.
     pub parts: String,
-    /// Length of the space's vectors.
+    /// Number of values of the vectors.
     pub dimension: usize,
 }
 
 impl Fingerprint {
-    /// Fingerprints a model folder and the text recipe, see [`RECIPE`].
+    /// Computes the fingerprint of a model folder.
     ///
-    /// What most models do not have is only told where there is some, so that a space keeps its name when the
-    /// program learns of more.
+    /// Properties that most models do not have are written only if they are set. When the program starts to support
+    /// another property, the fingerprints of models without it stay the same.
     pub(super) fn of(folder: &ModelFolder) -> Fingerprint {
         let mut parts = String::new();
-        for (file, sum) in &folder.sums {
-            let _ = writeln!(parts, "{file}={sum}");
+        for (file, checksum) in &folder.checksums {
+            let _ = writeln!(parts, "{file}={checksum}");
         }
-        let ModelFolder { stated, precision, prompt, .. } = folder;
-        let Stated { pooling, max_length, dimension: full, adapters, .. } = stated;
+        let ModelFolder { config, precision, prompt, .. } = folder;
+        let ModelConfig { pooling, max_length, dimension: full, adapters, .. } = config;
         let _ = writeln!(parts, "pooling={pooling:?}\nmax_length={max_length}\ndimension={full}");
-        let _ = writeln!(parts, "precision={precision}\ntext={}", RECIPE);
-        if let Some(join) = &stated.join {
+        let _ = writeln!(parts, "precision={precision}\ntext={TEXT_FORMAT}");
+        if let Some(join) = &config.join {
             let _ = writeln!(parts, "join={join:?}");
         }
-        for dense in &stated.dense {
+        for dense in &config.dense {
             let _ = writeln!(parts, "dense={} tanh={}", dense.folder, dense.tanh);
         }
-        if stated.lowercase {
-            // Older versions put special tokens into lower case, too: `lowercase=true`.
+        if config.lowercase {
+            // Not `lowercase=true`: that stands for older versions, which converted special tokens to lower case too.
             parts.push_str("lowercase=normalizer\n");
         }
-        if let Some(normalizer) = &stated.normalizer {
+        if let Some(normalizer) = &config.normalizer {
             let _ = writeln!(parts, "normalizer={normalizer:?}");
         }
-        for (side, prompt) in [("paper", &prompt.paper), ("query", &prompt.query)] {
+        // Documents were called papers when the keys were chosen.
+        for (input_type, prompt) in [("paper", &prompt.document), ("query", &prompt.query)] {
             if !prompt.is_empty() {
-                let _ = writeln!(parts, "prompt.{side}={prompt:?}");
+                let _ = writeln!(parts, "prompt.{input_type}={prompt:?}");
             }
         }
         if let Some(adapters) = adapters {
-            let _ = writeln!(parts, "adapter.paper={}\nadapter.query={}", adapters.paper, adapters.query);
+            let _ = writeln!(parts, "adapter.paper={}\nadapter.query={}", adapters.document, adapters.query);
         }
-        if folder.title_share() > 0.0 {
-            let _ = writeln!(parts, "title={}", folder.title_share());
+        if folder.title_weight() > 0.0 {
+            let _ = writeln!(parts, "title={}", folder.title_weight());
         }
-        if let Some(dimensions) = folder.options.dimensions.filter(|wanted| wanted != full) {
+        if let Some(dimensions) = folder.options.dimensions.filter(|dimensions| dimensions != full) {
             let _ = writeln!(parts, "dimensions={dimensions}");
         }
         let dimension = folder.dimension();
         Fingerprint { sha256: hex(&Sha256::digest(parts.as_bytes())), parts, dimension }
     }
 
-    /// What differs from another one's, a part a phrase.
-    pub fn differences(&self, other: &Fingerprint) -> Vec<String> {
+    /// Describes how this fingerprint differs from an older one, one phrase per key.
+    pub fn differences(&self, older: &Fingerprint) -> Vec<String> {
         let only_in = |one: &Fingerprint, other: &Fingerprint| -> BTreeMap<String, Vec<String>> {
-            let others: BTreeSet<&str> = other.parts.lines().collect();
+            let shared: BTreeSet<&str> = other.parts.lines().collect();
             let mut only = BTreeMap::<String, Vec<String>>::new();
-            for line in one.parts.lines().filter(|line| !others.contains(line)) {
+            for line in one.parts.lines().filter(|line| !shared.contains(line)) {
                 let (key, value) = line.split_once('=').unwrap_or((line, ""));
                 only.entry(key.into()).or_default().push(value.into());
             }
             only
         };
-        let (own, others) = (only_in(self, other), only_in(other, self));
-        let keys: BTreeSet<&String> = own.keys().chain(others.keys()).collect();
+        let (new, old) = (only_in(self, older), only_in(older, self));
+        let keys: BTreeSet<&String> = new.keys().chain(old.keys()).collect();
         let phrase = |key: &String| {
             let values =
                 |parts: &BTreeMap<String, Vec<String>>| parts.get(key).map(|values| values.join(", "));
-            match (values(&own), values(&others)) {
-                (Some(own), Some(others)) if is_sum(&own) && is_sum(&others) => {
-                    format!("{key} is another file")
+            match (values(&new), values(&old)) {
+                (Some(new), Some(old)) if is_checksum(&new) && is_checksum(&old) => {
+                    format!("{key} has changed")
                 }
-                (Some(own), None) if is_sum(&own) => format!("{key} was not there"),
-                (None, Some(others)) if is_sum(&others) => format!("{key} is not there any more"),
-                (own, others) => {
-                    let shown = |value: Option<String>| value.unwrap_or("none".into());
-                    format!("{key} is {} and was {}", shown(own), shown(others))
+                (Some(new), None) if is_checksum(&new) => format!("{key} was added"),
+                (None, Some(old)) if is_checksum(&old) => format!("{key} was removed"),
+                (new, old) => {
+                    let or_none = |value: Option<String>| value.unwrap_or("none".into());
+                    format!("{key} is {} and was {}", or_none(new), or_none(old))
                 }
             }
         };
@@ -102,41 +104,48 @@ impl Fingerprint {
     }
 }
 
-fn is_sum(value: &str) -> bool {
+fn is_checksum(value: &str) -> bool {
     value.len() == 64 && value.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-/// The sums of all files that change a vector, those of the weights first.
-pub(super) fn sums(folder: &Path, weights: &[String], stated: &Stated) -> Result<Vec<(String, String)>> {
-    let own = weights.iter().cloned().chain([TOKENIZER.into(), CONFIG.into()]);
-    let mut files = Vec::new();
-    for dense in &stated.dense {
-        files.extend(
+/// Names and SHA-256 checksums of all files that affect vectors, in the order of the fingerprint: weights, tokenizer,
+/// config.json, dense layers, adapters. Checksums that `config` already has are not computed again.
+pub(super) fn checksums(
+    folder: &Path,
+    weights: &[String],
+    config: &ModelConfig,
+) -> Result<Vec<(String, String)>> {
+    let network_files = weights.iter().cloned().chain([TOKENIZER.into(), CONFIG.into()]);
+    let mut other_files = Vec::new();
+    for dense in &config.dense {
+        other_files.extend(
             super::weights::files(&folder.join(&dense.folder))?
                 .into_iter()
                 .map(|file| format!("{}/{file}", dense.folder)),
         );
     }
-    if let Some(adapters) = &stated.adapters {
-        for adapter in [&adapters.paper, &adapters.query] {
-            files.extend(super::weights::ADAPTER.map(|file| format!("{adapter}/{file}")));
+    if let Some(adapters) = &config.adapters {
+        for adapter in [&adapters.document, &adapters.query] {
+            other_files.extend(super::weights::ADAPTER_FILES.map(|file| format!("{adapter}/{file}")));
         }
     }
-    let sum = |folder: &Path, file: String| {
-        let known = stated.sums.iter().find(|(path, _)| *path == file).map(|(_, sum)| sum.clone());
-        let sum = known.map_or_else(|| sha256_file(&folder.join(&file)), Ok)?;
-        Ok((file, sum))
+    let with_checksum = |folder: &Path, file: String| {
+        let known = config.checksums.iter().find(|(path, _)| *path == file);
+        let known = known.map(|(_, checksum)| checksum.clone());
+        let checksum = known.map_or_else(|| sha256_file(&folder.join(&file)), Ok)?;
+        Ok((file, checksum))
     };
-    let network = folder.join(&stated.network);
-    own.map(|file| sum(&network, file)).chain(files.into_iter().map(|file| sum(folder, file))).collect()
+    let network = folder.join(&config.network);
+    let network_files = network_files.map(|file| with_checksum(&network, file));
+    network_files.chain(other_files.into_iter().map(|file| with_checksum(folder, file))).collect()
 }
 
-/// SHA-256 of a file's bytes, in lower-case hexadecimal.
+/// The SHA-256 of a model's file, in lower-case hexadecimal.
 ///
 /// # Errors
-/// [`Error::Model`] if it cannot be read: the files summed here belong to models.
+/// [`Error::Model`] if the file is missing or not a regular file; [`Error::Io`] if reading it fails.
 pub fn sha256_file(path: &Path) -> Result<String> {
-    let opened = disk::check_plain(path).and_then(|_| std::fs::File::open(path));
+    let opened = disk::regular_file_size(path).and_then(|_| std::fs::File::open(path));
     let file = opened.map_err(|error| {
         Error::Model(format!("{}: {error}; a model folder needs this file", path.display()))
     })?;
@@ -166,23 +175,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differs_is_said_part_by_part() {
+    fn differences_describe_each_changed_key() {
         let of = |parts: &str| Fingerprint { parts: parts.into(), ..Fingerprint::default() };
         let (one, two) = ("a".repeat(64), "b".repeat(64));
-        let own =
+        let new =
             of(&format!("model.safetensors={one}\nprecision=f32\ndense=2 tanh=true\ndense=3 tanh=true\n"));
-        let other = of(&format!(
+        let old = of(&format!(
             "model.safetensors={two}\nprecision=f32\ndense=2 tanh=false\ndense=3 tanh=true\ndimensions=8\n"
         ));
         assert_eq!(
-            own.differences(&other),
+            new.differences(&old),
             [
                 "dense is 2 tanh=true and was 2 tanh=false",
                 "dimensions is none and was 8",
-                "model.safetensors is another file"
+                "model.safetensors has changed"
             ]
         );
-        assert!(own.differences(&own).is_empty());
-        assert_eq!(of("").differences(&of(&format!("x={one}\n"))), ["x is not there any more"]);
+        assert!(new.differences(&new).is_empty());
+        assert_eq!(of("").differences(&of(&format!("x={one}\n"))), ["x was removed"]);
     }
 }

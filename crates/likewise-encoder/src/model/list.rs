@@ -1,111 +1,113 @@
-//! What models there are: those in the models folder, and those that can be fetched by name.
+//! Lists the available models: those in the models folder, and those that can be fetched by name.
 //!
-//! Its own file because it only looks: nothing is summed or loaded, so that a list of gigabytes is there at once.
+//! Listing reads only small files: it computes no checksums and loads no weights, so it is fast even for many large
+//! models.
 
-use super::config::Config;
-use super::manifest::FILE;
+use super::manifest::MANIFEST_FILE;
+use super::network_config::NetworkConfig;
 use super::{Manifest, has_model, sentence_transformers, weights};
 use likewise_base::disk;
 use std::path::{Path, PathBuf};
 
-/// A model, as far as it can be told without reading its weights.
+/// The properties of a model that are known without reading its weights.
 #[derive(Debug, Clone)]
-pub struct Listed {
-    /// What `--model` takes.
+pub struct ModelSummary {
+    /// The name to pass to `--model`.
     pub name: String,
-    /// Its folder, if it is here.
+    /// Its folder. `None`: the model has not been fetched.
     pub folder: Option<PathBuf>,
-    /// What it is good for.
+    /// What the model is suited for, in one line; empty if unknown.
     pub about: String,
     /// `model_type` of its config.json.
     pub architecture: String,
-    /// Length of its vectors.
+    /// Number of values of its vectors.
     pub dimension: usize,
-    /// Tokens it reads of a text.
+    /// Maximum length of a text in tokens.
     pub max_length: usize,
-    /// Licence of its weights, if that is said.
+    /// Licence of its weights. `None`: unknown.
     pub license: Option<String>,
-    /// Bytes of its weights, if it is here.
+    /// Size of its weights in bytes. `None`: the model has not been fetched.
     pub bytes: Option<u64>,
-    /// Parameters, in millions, if that is said.
+    /// Number of parameters in millions. `None`: unknown.
     pub millions: Option<f64>,
 }
 
-/// The models in `models_dir`, by name, and then those that this program knows and that are not there; and what is wrong
-/// with folders that look like models and are none.
-pub fn list(models_dir: &Path) -> (Vec<Listed>, Vec<String>) {
-    let (mut listed, mut wrong) = (Vec::new(), Vec::new());
+/// Lists the models in `models_dir`, sorted by name, followed by the built-in models that are not in it. The second
+/// value has one message for each folder that looks like a model but cannot be read.
+pub fn list(models_dir: &Path) -> (Vec<ModelSummary>, Vec<String>) {
+    let (mut models, mut errors) = (Vec::new(), Vec::new());
     for name in folders(models_dir) {
         let folder = models_dir.join(&name);
-        // Only a manifest may be there.
+        // Folders of models that have not been fetched may contain only a manifest.
         if !has_model(&folder) {
             continue;
         }
-        match look(&name, &folder) {
-            Ok(model) => listed.push(model),
-            Err(error) => wrong.push(error.to_string()),
+        match summarize(&name, &folder) {
+            Ok(model) => models.push(model),
+            Err(error) => errors.push(error.to_string()),
         }
     }
-    let elsewhere =
-        Manifest::all_known().filter(|known| !listed.iter().any(|model| model.name == known.name));
-    let elsewhere: Vec<Listed> = elsewhere.map(|manifest| stated(manifest, None)).collect();
-    listed.extend(elsewhere);
-    (listed, wrong)
+    let is_listed = |manifest: &Manifest| models.iter().any(|model| model.name == manifest.name);
+    let not_fetched = Manifest::all_built_in().filter(|manifest| !is_listed(manifest));
+    let not_fetched: Vec<ModelSummary> = not_fetched.map(|manifest| from_manifest(manifest, None)).collect();
+    models.extend(not_fetched);
+    (models, errors)
 }
 
-/// Names of folders that may be models: `name`, or `owner/name`.
+/// The names of folders that may contain a model, sorted: `name` or `owner/name`.
 fn folders(models_dir: &Path) -> Vec<String> {
-    let inside = |path: &Path| -> Vec<String> {
+    let subfolders = |path: &Path| -> Vec<String> {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         let folders = entries.filter(|entry| entry.path().is_dir());
         folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     };
     let mut names = Vec::new();
-    for name in inside(models_dir).into_iter().filter(|name| !name.starts_with('.')) {
+    for name in subfolders(models_dir).into_iter().filter(|name| !name.starts_with('.')) {
         let path = models_dir.join(&name);
-        if has_model(&path) || path.join(FILE).is_file() {
+        if has_model(&path) || path.join(MANIFEST_FILE).is_file() {
             names.push(name);
         } else {
             let is_model = |inner: &String| has_model(&path.join(inner));
-            names.extend(inside(&path).into_iter().filter(is_model).map(|inner| format!("{name}/{inner}")));
+            let models = subfolders(&path).into_iter().filter(is_model);
+            names.extend(models.map(|inner| format!("{name}/{inner}")));
         }
     }
     names.sort();
     names
 }
 
-/// What can be told of the model in a folder.
+/// Summarises the model in a folder.
 ///
 /// # Errors
-/// [`crate::Error::Model`], if there is none.
-pub fn look(name: &str, folder: &Path) -> crate::Result<Listed> {
+/// [`crate::Error::Model`] if the folder contains no model, or one that is damaged or not supported.
+pub fn summarize(name: &str, folder: &Path) -> crate::Result<ModelSummary> {
     let bytes = |folder: &Path| -> crate::Result<u64> {
         let files = weights::files(folder)?.into_iter();
         Ok(files.filter_map(|file| folder.join(file).metadata().ok()).map(|file| file.len()).sum())
     };
     if let Some(manifest) = Manifest::read(folder)? {
         let bytes = Some(bytes(folder)?);
-        return Ok(Listed { bytes, name: name.into(), ..stated(manifest, Some(folder)) });
+        return Ok(ModelSummary { bytes, name: name.into(), ..from_manifest(manifest, Some(folder)) });
     }
-    let network = folder.join(sentence_transformers::network_in(folder)?);
-    let (bytes, config) = (bytes(&network)?, Config::read(&network)?);
-    let own = sentence_transformers::read(folder, &config)?;
-    Ok(Listed {
+    let network = folder.join(sentence_transformers::network_folder(folder)?);
+    let (bytes, network_config) = (bytes(&network)?, NetworkConfig::read(&network)?);
+    let config = sentence_transformers::read(folder, &network_config)?;
+    Ok(ModelSummary {
         name: name.into(),
         folder: Some(folder.into()),
         about: String::new(),
-        architecture: config.model_type,
-        dimension: own.dimension,
-        max_length: own.max_length,
+        architecture: network_config.model_type,
+        dimension: config.dimension,
+        max_length: config.max_length,
         license: license(folder),
         bytes: Some(bytes),
         millions: None,
     })
 }
 
-fn stated(manifest: Manifest, folder: Option<&Path>) -> Listed {
+fn from_manifest(manifest: Manifest, folder: Option<&Path>) -> ModelSummary {
     let Manifest { name, about, architecture, dimension, max_length, license, millions, .. } = manifest;
-    Listed {
+    ModelSummary {
         name,
         folder: folder.map(Path::to_path_buf),
         about,
@@ -118,7 +120,7 @@ fn stated(manifest: Manifest, folder: Option<&Path>) -> Listed {
     }
 }
 
-/// As the head of a repository's README says it.
+/// The licence in the YAML header of a repository's README.
 fn license(folder: &Path) -> Option<String> {
     let text = disk::read_text(&folder.join("README.md")).ok()?;
     let head = text.strip_prefix("---")?.split("\n---").next()?;
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_are_listed_with_what_can_be_had_and_what_is_wrong() {
+    fn list_includes_built_in_models_and_reports_broken_folders() {
         let folder = tempfile::tempdir().unwrap();
         let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/small-bert");
         let own = folder.path().join("owner/small");
@@ -143,13 +145,13 @@ mod tests {
         let broken = folder.path().join("broken");
         std::fs::create_dir(&broken).unwrap();
         std::fs::write(broken.join("config.json"), "{}").unwrap();
-        let (listed, wrong) = list(folder.path());
-        let first = &listed[0];
+        let (models, errors) = list(folder.path());
+        let first = &models[0];
         assert_eq!((first.name.as_str(), first.license.as_deref()), ("owner/small", Some("mit")));
         assert_eq!((first.dimension, first.architecture.as_str()), (36, "bert"));
         assert!(first.bytes.is_some_and(|bytes| bytes > 10_000));
-        assert!(listed[1..].iter().all(|model| model.folder.is_none() && model.license.is_some()));
-        assert_eq!(listed.len(), 1 + Manifest::all_known().count());
-        assert!(wrong.len() == 1 && wrong[0].contains("broken"), "{wrong:?}");
+        assert!(models[1..].iter().all(|model| model.folder.is_none() && model.license.is_some()));
+        assert_eq!(models.len(), 1 + Manifest::all_built_in().count());
+        assert!(errors.len() == 1 && errors[0].contains("broken"), "{errors:?}");
     }
 }

@@ -1,23 +1,25 @@
-//! `model.toml`: which files make up a model, their sums, and where they can be had.
+//! `model.toml`, the manifest of a model: its settings, its files with their checksums, and where to fetch them.
 //!
-//! Its own file because the manifest is data that people write and review: the struct is its schema.
+//! [`Manifest`] is the schema of the file.
 
-use super::{CONFIG, Chances, Dense, MAX_TITLE, Pooling, Sides, Stated, TOKENIZER, sha256_file};
+use super::{
+    CONFIG, Calibration, Dense, MAX_TITLE, ModelConfig, PerInputType, Pooling, TOKENIZER, sha256_file,
+};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Lists manifests by their folders in `models/`.
-macro_rules! known {
+/// The texts of the manifests in these folders of `models/`.
+macro_rules! manifests {
     ($($folder:literal)*) => {
         [$(include_str!(concat!("../../../../models/", $folder, "/model.toml"))),*]
     };
 }
 
-/// The manifests this binary was built with, so that `likewise pull` works from any folder.
-const KNOWN: [&str; 12] = known![
+/// The manifests that are compiled into the program, so that `likewise pull` works in any directory.
+const BUILT_IN: [&str; 12] = manifests![
     "all-MiniLM-L6-v2"
     "all-mpnet-base-v2"
     "bge-small-en-v1.5"
@@ -32,112 +34,113 @@ const KNOWN: [&str; 12] = known![
     "embeddinggemma-300m"
 ];
 
-/// The manifest's file name in a model folder.
-pub(super) const FILE: &str = "model.toml";
+/// The file name of the manifest in a model folder.
+pub(super) const MANIFEST_FILE: &str = "model.toml";
 
-/// A model, as `model.toml` states it.
+/// The content of `model.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Folder name under `models/`, and the name people use.
+    /// The model's name, which is also the name of its folder in the models folder.
     pub name: String,
-    /// What it is good for, in a line.
+    /// What the model is suited for, in one line.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
-    /// `model_type` of the model's config.json, for people who read this.
+    /// `model_type` of the model's config.json. For information only.
     pub architecture: String,
-    /// Length of its vectors.
+    /// Number of values of its vectors.
     pub dimension: usize,
-    /// Longest input in tokens, special tokens included.
+    /// Maximum length of a text in tokens, special tokens included.
     pub max_length: usize,
     /// How token vectors are pooled.
     pub pooling: Pooling,
-    /// Whether vectors are scaled to length 1; must be true, since the space's metric is cosine.
+    /// Whether vectors are scaled to length 1. Must be true, because vectors are compared by their cosine.
     pub normalize: bool,
-    /// Licence of the weights.
+    /// The licence of the weights.
     pub license: String,
-    /// Parameters, in millions.
+    /// Number of parameters, in millions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub millions: Option<f64>,
-    /// What stands between a paper's title and its abstract, if it is no full stop.
+    /// The separator between a paper's title and its abstract. `None`: a full stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<String>,
-    /// How much a paper's title counts beside its text, in per cent of that.
+    /// The weight of a title's vector relative to that of the paper's text, in per cent.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub title: u16,
-    /// What scores mean.
+    /// The calibration of scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chances: Option<Chances>,
-    /// What is put before papers and before queries.
+    pub calibration: Option<Calibration>,
+    /// The default prompts of documents and queries. `None`: no prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prompt: Option<Sides<String>>,
-    /// What may be put before texts by `--prompt-name`.
+    pub prompt: Option<PerInputType<String>>,
+    /// The prompts that `--prompt-name` can select, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prompts: BTreeMap<String, String>,
-    /// Folders of the adapters that papers and queries go through.
+    /// The folders of the adapters for documents and queries. `None`: no adapters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub adapters: Option<Sides<String>>,
-    /// Where the files are on a model hub.
+    pub adapters: Option<PerInputType<String>>,
+    /// The repository on the model hub.
     pub hub: HubSource,
-    /// Where they are on PyPI, if anywhere.
+    /// The PyPI wheel with the same files, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wheel: Option<WheelSource>,
-    /// What comes after the pooling.
+    /// The linear layers after pooling.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dense: Vec<Dense>,
-    /// Every file that is needed; those without a sum come from other repositories, beside what a model's own one has.
+    /// All files of the model, with their checksums. Before the first pull, only the files from other repositories,
+    /// without checksums; the model then also consists of the files of its own repository.
     #[serde(default)]
-    pub files: Vec<FileSum>,
+    pub files: Vec<FileChecksum>,
 }
 
 fn is_zero(number: &u16) -> bool {
     *number == 0
 }
 
-/// A repository on a model hub, at one commit.
+/// A repository on the model hub, at one revision.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HubSource {
     /// `owner/name`.
     pub repo: String,
-    /// The commit, or a branch.
+    /// A commit or a branch.
     pub revision: String,
 }
 
-/// A folder inside a PyPI wheel.
+/// A folder in a PyPI wheel.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WheelSource {
-    /// The package's name.
+    /// The name of the package.
     pub package: String,
     /// Its exact version.
     pub version: String,
-    /// The folder in the wheel that holds the files.
+    /// The folder with the model's files in the wheel.
     pub folder: String,
 }
 
-/// One file of a model.
+/// A file of a model, with its size and checksum.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FileSum {
-    /// Path inside the model folder.
+pub struct FileChecksum {
+    /// The path in the model folder.
     pub path: String,
-    /// Another repository that has it, and its name there, `owner/name/file`.
+    /// The file in another repository, as `owner/name/file`. `None`: it is in the model's own repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Size in bytes; not known before the first pull, of some.
+    /// Size in bytes. `None`: not known before the first pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// SHA-256, in lower-case hexadecimal; as for `bytes`.
+    /// SHA-256, in lower-case hexadecimal. `None`: not known before the first pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
 
-impl FileSum {
-    /// Checks `folder`'s copy of this file.
+impl FileChecksum {
+    /// Verifies the size and the checksum of this file in `folder`.
     ///
     /// # Errors
-    /// [`Error::Model`] says whether it is missing, of another size, or of another sum.
+    /// [`Error::Model`] if the file is missing or has another size or checksum.
     pub fn verify(&self, folder: &Path) -> Result<()> {
         let path = folder.join(&self.path);
         let shown = path.display();
@@ -147,62 +150,70 @@ impl FileSum {
                 return Err(Error::Model(format!("{shown}: {error}; `likewise pull` fetches it")));
             }
         };
-        let todo = "delete it and run `likewise pull`";
-        if let Some(wanted) = self.bytes.filter(|wanted| *wanted != bytes) {
-            return Err(Error::Model(format!("{shown}: got {bytes} bytes, wanted {wanted}; {todo}")));
+        let remedy = "delete it and run `likewise pull`";
+        if let Some(expected) = self.bytes.filter(|expected| *expected != bytes) {
+            return Err(Error::Model(format!(
+                "{shown}: the size must be {expected} bytes (got {bytes}); {remedy}"
+            )));
         }
-        let Some(wanted) = &self.sha256 else { return Ok(()) };
-        let sum = sha256_file(&path)?;
-        if sum != *wanted {
-            return Err(Error::Model(format!("{shown}: got SHA-256 {sum}, wanted {wanted}; {todo}")));
+        let Some(expected) = &self.sha256 else { return Ok(()) };
+        let checksum = sha256_file(&path)?;
+        if checksum != *expected {
+            return Err(Error::Model(format!(
+                "{shown}: the SHA-256 must be {expected} (got {checksum}); {remedy}"
+            )));
         }
         Ok(())
     }
 
-    /// The same, with the size and sum that `folder`'s copy has.
-    pub(super) fn summed(&self, folder: &Path) -> Result<FileSum> {
+    /// The same entry with the size and the checksum of the file in `folder`.
+    pub(super) fn with_checksum(&self, folder: &Path) -> Result<FileChecksum> {
         let path = folder.join(&self.path);
         let bytes = path.metadata().map_err(Error::io(&path))?.len();
-        Ok(FileSum { bytes: Some(bytes), sha256: Some(sha256_file(&path)?), ..self.clone() })
+        Ok(FileChecksum { bytes: Some(bytes), sha256: Some(sha256_file(&path)?), ..self.clone() })
     }
 }
 
 impl Manifest {
-    /// The manifest that this binary knows by `name`: a model's own name or its hub repository.
-    pub fn known(name: &str) -> Option<Manifest> {
-        Manifest::all_known().find(|manifest| manifest.name == name || manifest.hub.repo == name)
+    /// The built-in manifest of a model; `name` is its name or its repository. `None`: the model is not built in.
+    pub fn built_in(name: &str) -> Option<Manifest> {
+        Manifest::all_built_in().find(|manifest| manifest.name == name || manifest.hub.repo == name)
     }
 
-    /// All manifests that this binary knows.
-    pub fn all_known() -> impl Iterator<Item = Manifest> {
-        KNOWN.iter().map(|text| Manifest::parse(text).expect("built-in manifests are parsed by a test"))
+    /// All built-in manifests.
+    pub fn all_built_in() -> impl Iterator<Item = Manifest> {
+        BUILT_IN.iter().map(|text| Manifest::parse(text).expect("a test parses all built-in manifests"))
     }
 
-    /// The manifest as text, for writing into a folder that has none.
-    pub(super) fn known_text(name: &str) -> Option<&'static str> {
-        KNOWN.into_iter().find(|text| Manifest::parse(text).is_ok_and(|manifest| manifest.name == name))
+    /// The text of a built-in manifest, to be written into a model folder.
+    pub(super) fn built_in_text(name: &str) -> Option<&'static str> {
+        BUILT_IN.into_iter().find(|text| Manifest::parse(text).is_ok_and(|manifest| manifest.name == name))
     }
 
-    /// Whether it says what every file is: one that was made without having the files does not, and the first pull
-    /// writes it down.
-    pub fn is_summed(&self) -> bool {
+    /// Whether all files of the model are listed with their checksums. Most built-in manifests do not list them; the
+    /// first pull adds them to the copy in the model folder.
+    pub fn has_checksums(&self) -> bool {
         !self.files.is_empty() && self.files.iter().all(|file| file.sha256.is_some())
     }
 
-    /// Parses a manifest.
+    /// Parses the text of a manifest.
     pub fn parse(text: &str) -> Result<Manifest, toml::de::Error> {
         toml::from_str(text)
     }
 
-    /// Reads `folder`'s manifest; `None` if it has none.
+    /// Reads the manifest in `folder`. `None`: the folder has none.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the file is not valid, has keys of older versions, or names paths outside the folder.
     pub fn read(folder: &Path) -> Result<Option<Manifest>> {
-        let path = folder.join(FILE);
+        let path = folder.join(MANIFEST_FILE);
         match disk::read_text(&path) {
             Ok(text) => {
-                let wrong =
+                let invalid =
                     |error: &dyn std::fmt::Display| Error::Model(format!("{}: {error}", path.display()));
-                let manifest = Manifest::parse(&text).map_err(|error| wrong(&error))?;
-                manifest.check_paths().map_err(|error| wrong(&error))?;
+                check_renamed_keys(&text).map_err(|error| invalid(&error))?;
+                let manifest = Manifest::parse(&text).map_err(|error| invalid(&error))?;
+                manifest.check_paths().map_err(|error| invalid(&error))?;
                 Ok(Some(manifest))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -210,9 +221,9 @@ impl Manifest {
         }
     }
 
-    /// Refuses names of files and folders that lead out of the model's.
+    /// Returns an error if a path of a file or a folder leads out of the model folder.
     fn check_paths(&self) -> Result<(), String> {
-        let adapters = self.adapters.iter().flat_map(|adapters| [&adapters.paper, &adapters.query]);
+        let adapters = self.adapters.iter().flat_map(|adapters| [&adapters.document, &adapters.query]);
         let folders = self.dense.iter().map(|dense| &dense.folder).chain(adapters);
         let mut paths = self.files.iter().map(|file| &file.path).chain(folders).chain([&self.name]);
         let is_inside = |path: &String| {
@@ -220,37 +231,39 @@ impl Manifest {
             !path.is_empty() && Path::new(path).components().all(is_plain)
         };
         match paths.find(|path| !is_inside(path)) {
-            Some(path) => {
-                Err(format!("got the path {path:?}, wanted one inside the model's folder; correct it"))
-            }
+            Some(path) => Err(format!("the path {path:?} must be inside the model folder; correct it")),
             None => Ok(()),
         }
     }
 
-    /// Verifies every file in `folder`, and gives what the manifest states.
-    pub(super) fn check(self, folder: &Path) -> Result<Stated> {
-        let shown = folder.join(FILE);
+    /// Checks the manifest, verifies all its files in `folder`, and returns the model's settings.
+    pub(super) fn check(self, folder: &Path) -> Result<ModelConfig> {
+        let shown = folder.join(MANIFEST_FILE);
         let shown = shown.display();
         if self.title > MAX_TITLE {
-            let got = self.title;
-            return Err(Error::Model(format!("{shown}: title: got {got}, wanted 0 to {MAX_TITLE} per cent")));
+            let title = self.title;
+            return Err(Error::Model(format!(
+                "{shown}: title must be between 0 and {MAX_TITLE} per cent (got {title})"
+            )));
         }
         if !self.normalize {
             return Err(Error::Model(format!(
-                "{shown}: normalize = false; only unit vectors can be indexed"
+                "{shown}: normalize must be true (got false), because only unit vectors can be indexed"
             )));
         }
-        for needed in [TOKENIZER, CONFIG].into_iter().filter(|_| self.is_summed()) {
-            if !self.files.iter().any(|file| file.path == needed) {
-                return Err(Error::Model(format!("{shown}: lists no file {needed:?}; add it with its sum")));
+        for required in [TOKENIZER, CONFIG].into_iter().filter(|_| self.has_checksums()) {
+            if !self.files.iter().any(|file| file.path == required) {
+                return Err(Error::Model(format!(
+                    "{shown}: the file {required:?} is missing in the list of files; add it with its checksum"
+                )));
             }
         }
         self.files.iter().try_for_each(|file| file.verify(folder))?;
-        let sums = self.files.into_iter().filter_map(|file| Some((file.path, file.sha256?))).collect();
-        let Manifest { name, pooling, max_length, dimension, dense, join, title, chances, .. } = self;
+        let checksums = self.files.into_iter().filter_map(|file| Some((file.path, file.sha256?))).collect();
+        let Manifest { name, pooling, max_length, dimension, dense, join, title, calibration, .. } = self;
         let Manifest { prompts, prompt, adapters, .. } = self;
         let (prompt, lowercase) = (prompt.unwrap_or_default(), false);
-        Ok(Stated {
+        Ok(ModelConfig {
             network: String::new(),
             normalizer: None,
             name,
@@ -260,13 +273,34 @@ impl Manifest {
             lowercase,
             join,
             title,
-            chances,
+            calibration,
             prompts,
             prompt,
             adapters,
             dimension,
-            sums,
+            checksums,
         })
+    }
+}
+
+/// Returns an error for keys of older versions, which says what they are called now. Text that is not valid TOML
+/// passes: [`Manifest::parse`] reports it.
+fn check_renamed_keys(text: &str) -> Result<(), String> {
+    let Ok(manifest) = toml::from_str::<toml::Table>(text) else { return Ok(()) };
+    if manifest.contains_key("chances") {
+        return Err(
+            "the table `chances` is now called `calibration`, and the key `most` in it `max`; rename them"
+                .into(),
+        );
+    }
+    let tables = |table: &toml::Table| -> Vec<toml::Table> {
+        table.values().filter_map(|value| value.as_table().cloned()).collect()
+    };
+    let calibration = manifest.get("calibration").and_then(toml::Value::as_table);
+    let curves = calibration.into_iter().flat_map(tables).flat_map(|curves| tables(&curves));
+    match curves.into_iter().any(|curve| curve.contains_key("most")) {
+        true => Err("the key `most` in `calibration` is now called `max`; rename it".into()),
+        false => Ok(()),
     }
 }
 
@@ -275,39 +309,59 @@ mod tests {
     use super::*;
 
     #[test]
-    fn built_in_manifests_parse_and_name_their_files() {
-        for text in KNOWN {
+    fn built_in_manifests_are_valid() {
+        for text in BUILT_IN {
             let manifest = Manifest::parse(text).unwrap();
-            let is_sum = |sum: &String| sum.len() == 64 && sum.bytes().all(|digit| digit.is_ascii_hexdigit());
-            assert!(manifest.files.iter().all(|file| file.sha256.as_ref().is_none_or(is_sum)));
+            let is_checksum =
+                |sha256: &String| sha256.len() == 64 && sha256.bytes().all(|digit| digit.is_ascii_hexdigit());
+            assert!(manifest.files.iter().all(|file| file.sha256.as_ref().is_none_or(is_checksum)));
             assert!(manifest.normalize && !manifest.license.is_empty() && !manifest.about.is_empty());
             assert_eq!(
                 manifest.dense.last().map_or(manifest.dimension, |dense| dense.outputs),
                 manifest.dimension
             );
-            assert!(Manifest::known(&manifest.name).is_some());
-            assert!(Manifest::known(&manifest.hub.repo).is_some());
+            assert!(Manifest::built_in(&manifest.name).is_some());
+            assert!(Manifest::built_in(&manifest.hub.repo).is_some());
         }
     }
 
     #[test]
-    fn a_title_that_counts_for_too_much_is_refused() {
-        let manifest = Manifest { title: MAX_TITLE + 1, ..Manifest::parse(KNOWN[0]).unwrap() };
-        let message = manifest.check(Path::new("m")).unwrap_err().to_string();
-        assert!(message.contains("title: got 1001, wanted 0 to 1000 per cent"), "{message}");
+    fn keys_of_older_versions_are_refused_with_their_new_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |text: &str| {
+            std::fs::write(folder.path().join(MANIFEST_FILE), text).unwrap();
+            Manifest::read(folder.path()).map(|manifest| manifest.unwrap().calibration.is_some())
+        };
+        assert!(read(BUILT_IN[0]).unwrap(), "the first built-in manifest has a calibration");
+        let message = read(&BUILT_IN[0].replace("[calibration.", "[chances.")).unwrap_err().to_string();
+        assert!(message.contains("`chances` is now called `calibration`"), "{message}");
+        assert!(message.contains("model.toml: ") && message.contains("rename"), "{message}");
+        let message = read(&BUILT_IN[0].replace(", max = ", ", most = ")).unwrap_err().to_string();
+        assert!(message.contains("`most` in `calibration` is now called `max`; rename it"), "{message}");
     }
 
     #[test]
-    fn a_wrong_sum_names_the_file_and_both_sums() {
+    fn a_title_weight_over_the_maximum_is_refused() {
+        let manifest = Manifest { title: MAX_TITLE + 1, ..Manifest::parse(BUILT_IN[0]).unwrap() };
+        let message = manifest.check(Path::new("m")).unwrap_err().to_string();
+        assert!(message.contains("title must be between 0 and 1000 per cent (got 1001)"), "{message}");
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_reported_with_the_file_and_both_values() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.json"), "{}").unwrap();
-        let file =
-            FileSum { path: "config.json".into(), from: None, bytes: Some(2), sha256: Some("0".repeat(64)) };
+        let file = FileChecksum {
+            path: "config.json".into(),
+            from: None,
+            bytes: Some(2),
+            sha256: Some("0".repeat(64)),
+        };
         let message = file.verify(folder.path()).unwrap_err().to_string();
-        assert!(message.contains("config.json: got SHA-256 44136fa3"), "{message}");
-        assert!(message.contains("wanted 0000"), "{message}");
-        let file = FileSum { bytes: Some(3), ..file };
+        assert!(message.contains("config.json: the SHA-256 must be 0000"), "{message}");
+        assert!(message.contains("(got 44136fa3"), "{message}");
+        let file = FileChecksum { bytes: Some(3), ..file };
         let message = file.verify(folder.path()).unwrap_err().to_string();
-        assert!(message.contains("got 2 bytes, wanted 3"), "{message}");
+        assert!(message.contains("the size must be 3 bytes (got 2)"), "{message}");
     }
 }

@@ -1,56 +1,60 @@
-//! How BERT's tokenizer normalises texts, where tokenizer_config.json says it otherwise than tokenizer.json.
+//! The text normalisation of BERT tokenizers, if tokenizer_config.json contradicts tokenizer.json.
 //!
-//! Its own file because transformers lets the first have the last word for BERT's relatives, and for no others: a cased
-//! model is often one whose tokenizer.json was never changed.
+//! For BERT and related models, but for no others, the transformers library gives tokenizer_config.json precedence.
+//! Many cased models depend on it: their tokenizer.json was never updated and still converts to lower case.
 
 use super::TOKENIZER;
-use super::config::{Config, Family};
+use super::network_config::{Family, NetworkConfig};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use serde::Deserialize;
 use std::path::Path;
 
-/// What is done to a text before it is split into words.
+/// The normalisation of a text before it is split into words.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type", rename = "BertNormalizer")]
 pub struct BertNormalizer {
-    /// Whether control characters are left out, and every kind of space is one.
+    /// Whether control characters are removed, and all whitespace characters are replaced by spaces.
     pub clean_text: bool,
-    /// Whether each Chinese character is a word.
+    /// Whether each Chinese character is a word of its own.
     pub handle_chinese_chars: bool,
-    /// Whether accents are left out; if that is not said, they are where letters become small.
+    /// Whether accents are removed. `None`: only if `lowercase` is set.
     pub strip_accents: Option<bool>,
-    /// Whether letters become small.
+    /// Whether letters are converted to lower case.
     pub lowercase: bool,
 }
 
-/// The part of tokenizer_config.json that is about this.
+/// The fields of tokenizer_config.json that affect the normalisation.
 #[derive(Deserialize, Default)]
-pub(super) struct Stated {
+pub(super) struct NormalizerConfig {
     tokenizer_class: Option<String>,
     do_lower_case: Option<bool>,
     strip_accents: Option<bool>,
     tokenize_chinese_chars: Option<bool>,
 }
 
-/// The normaliser in the place of tokenizer.json's; `None` if that one is right.
-pub(super) fn other(network: &Path, stated: &Stated, config: &Config) -> Result<Option<BertNormalizer>> {
-    if !stated.is_of_bert(config.family) {
+/// The normaliser that replaces that of tokenizer.json. `None`: that of tokenizer.json is used.
+pub(super) fn replacement(
+    network: &Path,
+    normalizer: &NormalizerConfig,
+    network_config: &NetworkConfig,
+) -> Result<Option<BertNormalizer>> {
+    if !normalizer.is_bert(network_config.family) {
         return Ok(None);
     }
-    let Some(own) = of_tokenizer(network)? else { return Ok(None) };
-    let wanted = BertNormalizer {
+    let Some(own) = in_tokenizer_json(network)? else { return Ok(None) };
+    let replacement = BertNormalizer {
         clean_text: own.clean_text,
-        handle_chinese_chars: stated.tokenize_chinese_chars.unwrap_or(true),
-        strip_accents: stated.strip_accents,
-        lowercase: stated.do_lower_case.unwrap_or(true),
+        handle_chinese_chars: normalizer.tokenize_chinese_chars.unwrap_or(true),
+        strip_accents: normalizer.strip_accents,
+        lowercase: normalizer.do_lower_case.unwrap_or(true),
     };
-    Ok(Some(wanted).filter(|wanted| *wanted != own))
+    Ok(Some(replacement).filter(|replacement| *replacement != own))
 }
 
-impl Stated {
-    /// Whether transformers loads one of its BERT tokenizers.
-    fn is_of_bert(&self, family: Family) -> bool {
+impl NormalizerConfig {
+    /// Whether transformers would load one of its BERT tokenizers.
+    fn is_bert(&self, family: Family) -> bool {
         match self.tokenizer_class.as_deref() {
             Some(class) => {
                 let class = class.trim_end_matches("Fast").trim_end_matches("Tokenizer");
@@ -61,14 +65,14 @@ impl Stated {
     }
 }
 
-/// The normaliser in tokenizer.json, if it is BERT's.
-fn of_tokenizer(network: &Path) -> Result<Option<BertNormalizer>> {
+/// The normaliser in tokenizer.json. `None`: there is none, or it is not BERT's.
+fn in_tokenizer_json(network: &Path) -> Result<Option<BertNormalizer>> {
     #[derive(Deserialize)]
     struct Tokenizer {
         normalizer: Option<serde_json::Value>,
     }
     let path = network.join(TOKENIZER);
-    // That it is missing or damaged is told of where it is summed and loaded.
+    // A missing or unreadable file is reported later, when its checksum is computed.
     let Ok(text) = disk::read_text(&path) else { return Ok(None) };
     let tokenizer: Tokenizer = serde_json::from_str(&text).map_err(|error| {
         Error::Model(format!("{}: {error}; fetch the model folder again", path.display()))

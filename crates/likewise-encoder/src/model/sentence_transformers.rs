@@ -1,15 +1,15 @@
-//! Reads what a sentence-transformers folder states, for models without a `model.toml`.
+//! Reads the settings of models without a `model.toml` from the files of the sentence-transformers library.
 //!
-//! Its own file because the convention is somebody else's, and changes: `modules.json` has the steps and their
-//! folders, `1_Pooling/config.json` the pooling, `config_sentence_transformers.json` the prompts, and the length is
-//! in `sentence_bert_config.json` (or one of six other names, beside the network's weights) or, since the library's
-//! version 6, in `tokenizer_config.json`. What is said there
-//! and cannot be done here is refused by its name: passed over, it would give other vectors.
+//! `modules.json` lists the modules and their folders. `1_Pooling/config.json` has the pooling, and
+//! `config_sentence_transformers.json` the prompts. The maximum length is in `sentence_bert_config.json` (or under one
+//! of six other names, in the folder of the network) or, since version 6 of the library, in `tokenizer_config.json`.
+//!
+//! Settings that are not supported are errors and not ignored, because ignoring them would change the vectors.
 
-use super::config::Config;
-use super::normalizer;
-use super::repository::{TRANSFORMER_CONFIGS, is_step};
-use super::{CONFIG, Dense, Pooling, Sides, Stated, weights};
+use super::network_config::NetworkConfig;
+use super::normalizer::{self, NormalizerConfig};
+use super::repository::{TRANSFORMER_CONFIGS, is_module_folder};
+use super::{CONFIG, Dense, ModelConfig, PerInputType, Pooling, weights};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use serde::Deserialize;
@@ -24,14 +24,15 @@ struct TransformerConfig {
 
 #[derive(Deserialize, Default)]
 struct TokenizerConfig {
-    /// Where no limit was set it is 1e30, which fits no integer.
+    /// A float, because "no limit" is stored as 1e30, which is too large for an integer.
     model_max_length: Option<f64>,
     #[serde(flatten)]
-    normalizer: normalizer::Stated,
+    normalizer: NormalizerConfig,
 }
 
+/// The prompts in config_sentence_transformers.json.
 #[derive(Deserialize, Default)]
-struct SentenceTransformers {
+struct PromptsConfig {
     default_prompt_name: Option<String>,
     #[serde(default)]
     prompts: BTreeMap<String, Option<String>>,
@@ -51,7 +52,7 @@ struct PoolingConfig {
     pooling_mode_weightedmean_tokens: bool,
     #[serde(default)]
     pooling_mode_lasttoken: bool,
-    /// The newer spelling, one word instead of flags.
+    /// Newer versions of the library write this name instead of the flags.
     pooling_mode: Option<serde_json::Value>,
     #[serde(default = "yes")]
     include_prompt: bool,
@@ -81,199 +82,212 @@ struct Module {
 }
 
 impl Module {
-    /// Its class: older versions of the library have another path to it.
-    fn kind(&self) -> &str {
+    /// The name of its class, without the Python module, which depends on the version of the library.
+    fn class(&self) -> &str {
         self.r#type.rsplit('.').next().unwrap_or_default()
     }
 }
 
-/// What says which steps there are.
+/// The file that lists the modules.
 pub(super) const MODULES: &str = "modules.json";
 
-/// Where the pooling is, if nothing says so.
+/// The folder of the pooling module in models without modules.json.
 const POOLING: &str = "1_Pooling";
 
-/// What [`SentenceTransformers`] is in.
+/// The file with the prompts.
 const PROMPTS: &str = "config_sentence_transformers.json";
 
-/// Reads the folder's statements; its vectors are normalised whether or not it asks for it, because
-/// the space's metric is cosine.
-pub(super) fn read(folder: &Path, config: &Config) -> Result<Stated> {
-    let network = network_in(folder)?;
-    refuse_adapters(folder, &folder.join(&network))?;
+/// Reads the settings of a model. Whether the folder has a Normalize module is not considered: vectors are always
+/// scaled to length 1, because they are compared by their cosine.
+pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<ModelConfig> {
+    let network = network_folder(folder)?;
+    check_no_adapters(folder, &folder.join(&network))?;
     let modules: Option<Vec<Module>> = json(folder, MODULES)?;
     let (pooling, dense) = match &modules {
-        Some(modules) => steps(folder, modules)?,
-        // The library takes a bare model the same way.
+        Some(modules) => pooling_and_dense(folder, modules)?,
+        // The library's default for folders without modules.
         None if !folder.join(POOLING).is_dir() => {
-            (if config.is_causal { Pooling::LastToken } else { Pooling::Mean }, Vec::new())
+            (if network_config.is_causal { Pooling::LastToken } else { Pooling::Mean }, Vec::new())
         }
         None => (pooling(folder, POOLING)?, Vec::new()),
     };
     if modules.is_none() {
-        refuse_unnamed(folder)?;
+        check_no_unlisted_modules(folder)?;
     }
-    let prompts: SentenceTransformers = json(folder, PROMPTS)?.unwrap_or_default();
-    let (prompts, prompt) = sides(folder, prompts)?;
+    let prompts: PromptsConfig = json(folder, PROMPTS)?.unwrap_or_default();
+    let (prompts, prompt) = named_and_default_prompts(folder, prompts)?;
     let transformer = transformer_config(&folder.join(&network))?;
     let tokenizer: TokenizerConfig =
         json(&folder.join(&network), "tokenizer_config.json")?.unwrap_or_default();
-    // The cast saturates, and the model's positions limit it.
+    // The cast from float to integer saturates; the result is limited by the network's positions below.
     let max_length = transformer.max_seq_length.or(tokenizer.model_max_length.map(|length| length as usize));
-    let name = folder.canonicalize().map_err(Error::io(folder))?;
-    Ok(Stated {
-        name: name.file_name().unwrap_or(name.as_os_str()).to_string_lossy().into_owned(),
+    let path = folder.canonicalize().map_err(Error::io(folder))?;
+    Ok(ModelConfig {
+        name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
         pooling,
-        max_length: max_length.unwrap_or(config.max_length).min(config.max_length),
-        normalizer: normalizer::other(&folder.join(&network), &tokenizer.normalizer, config)?,
+        max_length: max_length.unwrap_or(network_config.max_length).min(network_config.max_length),
+        normalizer: normalizer::replacement(&folder.join(&network), &tokenizer.normalizer, network_config)?,
         lowercase: transformer.do_lower_case.unwrap_or_default(),
         network,
         join: None,
         title: 0,
-        chances: None,
+        calibration: None,
         prompts,
         prompt,
         adapters: None,
-        dimension: dense.last().map_or(config.hidden_size, |dense| dense.outputs),
+        dimension: dense.last().map_or(network_config.hidden_size, |dense| dense.outputs),
         dense,
-        sums: Vec::new(),
+        checksums: Vec::new(),
     })
 }
 
-/// The folder of the network's files in a model's: the model's own, or `0_Transformer`, as older versions of the library
-/// wrote it.
-pub(super) fn network_in(folder: &Path) -> Result<String> {
+/// The folder of the network, relative to the model folder: empty, or `0_Transformer` in models written by older
+/// versions of the library.
+pub(super) fn network_folder(folder: &Path) -> Result<String> {
     let modules: Option<Vec<Module>> = json(folder, MODULES)?;
     match modules.as_deref() {
         Some([first, ..]) => {
             check_inside(folder, first)?;
-            match first.kind() {
+            match first.class() {
                 "Transformer" => Ok(first.path.clone()),
-                _ => Err(unsupported(
+                _ => Err(unsupported_modules(
                     folder,
-                    &format!("module {} is not supported as the first", first.r#type),
+                    &format!("module {} is not supported as the first module", first.r#type),
                 )),
             }
         }
-        Some([]) => Err(unsupported(folder, "it lists no module")),
+        Some([]) => Err(unsupported_modules(folder, "the list of modules is empty")),
         None if folder.join(CONFIG).is_file() => Ok(String::new()),
-        None => refuse_unnamed(folder).map(|()| String::new()),
+        None => check_no_unlisted_modules(folder).map(|()| String::new()),
     }
 }
 
 fn check_inside(folder: &Path, Module { r#type, path }: &Module) -> Result<()> {
     if path.starts_with('/') || path.split('/').any(|part| part == "..") {
-        return Err(unsupported(folder, &format!("module {type} is in {path:?}, outside the folder")));
+        return Err(unsupported_modules(
+            folder,
+            &format!("module {type} is in {path:?}, outside the folder"),
+        ));
     }
     Ok(())
 }
 
-fn unsupported(folder: &Path, what: &str) -> Error {
-    let known = "wanted Transformer, Pooling, then any of Dense and Normalize";
-    Error::Model(format!("{}: {what}; {known}; use another model", folder.join(MODULES).display()))
+fn unsupported_modules(folder: &Path, problem: &str) -> Error {
+    let supported = "the modules must be Transformer, Pooling, any number of Dense, and Normalize at the end";
+    Error::Model(format!("{}: {problem}; {supported}; use another model", folder.join(MODULES).display()))
 }
 
-/// The first of the library's files that says something.
+/// Reads the first of the library's files that is not empty.
 fn transformer_config(network: &Path) -> Result<TransformerConfig> {
     for name in TRANSFORMER_CONFIGS {
-        let stated: serde_json::Map<String, serde_json::Value> = json(network, name)?.unwrap_or_default();
-        if !stated.is_empty() {
+        let fields: serde_json::Map<String, serde_json::Value> = json(network, name)?.unwrap_or_default();
+        if !fields.is_empty() {
             return Ok(json(network, name)?.unwrap_or_default());
         }
     }
     Ok(TransformerConfig::default())
 }
 
-/// Which texts go through which adapter, or whether weights are to be changed by one, is said nowhere in such a folder.
-fn refuse_adapters(folder: &Path, network: &Path) -> Result<()> {
-    let [config, _] = weights::ADAPTER;
+/// Returns an error if the folder contains adapters: its files do not say which texts an adapter is for, or whether it
+/// is to be merged into the weights.
+fn check_no_adapters(folder: &Path, network: &Path) -> Result<()> {
+    let [config, _] = weights::ADAPTER_FILES;
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?.flatten();
-    // Both: other programs leave such a config.json among what they kept while training.
-    let with_one =
-        entries.filter(|entry| weights::ADAPTER.iter().all(|file| entry.path().join(file).is_file()));
+    // Requires both files: training programs leave an adapter_config.json alone in their checkpoint folders.
+    let adapters =
+        entries.filter(|entry| weights::ADAPTER_FILES.iter().all(|file| entry.path().join(file).is_file()));
     let mut names: Vec<String> =
-        with_one.map(|entry| format!("{:?}", entry.file_name().to_string_lossy())).collect();
+        adapters.map(|entry| format!("{:?}", entry.file_name().to_string_lossy())).collect();
     names.sort();
     let shown = folder.display();
     match &names[..] {
         _ if folder.join(config).is_file() || network.join(config).is_file() => Err(Error::Model(format!(
-            "{shown}: {config} is not supported beside a model's own files; merge the adapter into them, and save that"
+            "{shown}: {config} is not supported beside the files of a model; merge the adapter into the model, and \
+             save the result"
         ))),
         [] => Ok(()),
         names => Err(Error::Model(format!(
-            "{shown}: has the adapters {}, and nothing says which texts go through which; say so in a model.toml there \
-             (`adapters = {{ paper = \"proximity\", query = \"adhoc_query\" }}`, as models/specter2/model.toml does), or \
-             take the model by its name",
+            "{shown}: has the adapters {}, but does not state which texts they are for; add a model.toml that does \
+             (`adapters = {{ paper = \"proximity\", query = \"adhoc_query\" }}`, as in models/specter2/model.toml), or \
+             give --model the model's name",
             names.join(", ")
         ))),
     }
 }
 
-/// Without modules.json, a step with weights would be left out: of such a folder a part was lost.
-fn refuse_unnamed(folder: &Path) -> Result<()> {
+/// Returns an error if a folder without modules.json contains a module with weights. Such a folder is incomplete, and
+/// the module would be ignored.
+fn check_no_unlisted_modules(folder: &Path) -> Result<()> {
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?.flatten();
-    let steps = entries.filter(|entry| weights::files(&entry.path()).is_ok());
-    let mut names = steps.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    match names.find(|name| is_step(name)) {
+    let with_weights = entries.filter(|entry| weights::files(&entry.path()).is_ok());
+    let mut names = with_weights.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    match names.find(|name| is_module_folder(name)) {
         Some(name) => Err(Error::Model(format!(
-            "{}: {name} is there, but no modules.json, which says what it is for; fetch the model folder again",
+            "{}: contains {name}, but not modules.json, which describes it; fetch the model folder again",
             folder.display()
         ))),
         None => Ok(()),
     }
 }
 
-/// What follows the network, step by step.
-fn steps(folder: &Path, modules: &[Module]) -> Result<(Pooling, Vec<Dense>)> {
+/// Reads the modules after the network.
+fn pooling_and_dense(folder: &Path, modules: &[Module]) -> Result<(Pooling, Vec<Dense>)> {
     let (mut pooled, mut dense) = (None, Vec::new());
-    let refused = |what: String| unsupported(folder, &what);
-    for (place, module @ Module { r#type, path }) in modules.iter().enumerate() {
+    let refused = |problem: String| unsupported_modules(folder, &problem);
+    for (index, module @ Module { r#type, path }) in modules.iter().enumerate() {
         check_inside(folder, module)?;
-        match (module.kind(), pooled) {
-            ("Transformer", None) if place == 0 => {}
+        match (module.class(), pooled) {
+            ("Transformer", None) if index == 0 => {}
             ("Pooling", None) => pooled = Some(pooling(folder, path)?),
             ("Dense", Some(_)) => dense.push(read_dense(folder, path)?),
-            // Again at the end; in the middle only without anything that changes lengths after it.
+            // Vectors are normalised once, at the end, so a Normalize module that is followed by another one cannot be
+            // supported.
             ("Normalize", Some(_))
-                if modules[place..].iter().all(|module| module.r#type.ends_with("Normalize")) => {}
-            _ => return Err(refused(format!("module {type} is not supported, or not here"))),
+                if modules[index..].iter().all(|module| module.r#type.ends_with("Normalize")) => {}
+            _ => return Err(refused(format!("module {type} is not supported, or not at this position"))),
         }
     }
-    pooled.map(|pooled| (pooled, dense)).ok_or_else(|| refused("no Pooling".into()))
+    pooled.map(|pooled| (pooled, dense)).ok_or_else(|| refused("there is no module Pooling".into()))
 }
 
-/// Which prompt goes before which side: by the names that the library's `encode_document` and `encode_query` look for.
-/// The default prompt is neither's, as there. (Since its version 5.1 the library finds an empty "document" in every
-/// model, and so never comes to "passage" and "corpus", which older models have; here they are theirs.)
-fn sides(folder: &Path, stated: SentenceTransformers) -> Result<(BTreeMap<String, String>, Sides<String>)> {
-    let SentenceTransformers { default_prompt_name, prompts } = stated;
+/// Returns all prompts by name, and the default prompts of documents and queries. These are the prompts that the
+/// library's `encode_document` and `encode_query` use; neither uses its default prompt. Unlike the library since
+/// version 5.1, which adds an empty "document" prompt to all models, this uses the "passage" or "corpus" prompt of
+/// older models.
+fn named_and_default_prompts(
+    folder: &Path,
+    config: PromptsConfig,
+) -> Result<(BTreeMap<String, String>, PerInputType<String>)> {
+    let PromptsConfig { default_prompt_name, prompts } = config;
     let prompts: BTreeMap<String, String> =
         prompts.into_iter().map(|(name, prompt)| (name, prompt.unwrap_or_default())).collect();
     if let Some(name) = default_prompt_name.filter(|name| !prompts.contains_key(name)) {
         return Err(Error::Model(format!(
-            "{}: default_prompt_name is {name:?}, but no prompt has that name; correct it",
+            "{}: default_prompt_name is {name:?}, but there is no prompt with that name; correct it",
             folder.join(PROMPTS).display()
         )));
     }
     let first =
         |names: &[&str]| names.iter().find_map(|name| prompts.get(*name)).cloned().unwrap_or_default();
-    let prompt = Sides { paper: first(&["document", "passage", "corpus"]), query: first(&["query"]) };
+    let document = first(&["document", "passage", "corpus"]);
+    let prompt = PerInputType { document, query: first(&["query"]) };
     Ok((prompts, prompt))
 }
 
-/// A step may be said to be in the model's own folder.
-fn config_in(step: &str) -> String {
-    if step.is_empty() { CONFIG.into() } else { format!("{step}/{CONFIG}") }
+/// The path of a module's config.json, relative to the model folder. The module's own path is empty if it is in the
+/// model folder itself.
+fn config_path(module: &str) -> String {
+    if module.is_empty() { CONFIG.into() } else { format!("{module}/{CONFIG}") }
 }
 
-fn pooling(folder: &Path, path: &str) -> Result<Pooling> {
-    let path = config_in(path);
+fn pooling(folder: &Path, module: &str) -> Result<Pooling> {
+    let path = config_path(module);
     let config: PoolingConfig = json(folder, &path)?.ok_or_else(|| missing(folder, &path))?;
-    let refused = |what: &str| {
-        Err(Error::Model(format!("{}: {what}; use another model", folder.join(&path).display())))
+    let refused = |problem: &str| {
+        Err(Error::Model(format!("{}: {problem}; use another model", folder.join(&path).display())))
     };
     if !config.include_prompt {
-        return refused("include_prompt is false: leaving a prompt out of the pooling is not supported");
+        return refused("include_prompt = false (pooling without the prompt's tokens) is not supported");
     }
     let flags = [
         (config.pooling_mode_cls_token, Pooling::Cls),
@@ -288,20 +302,22 @@ fn pooling(folder: &Path, path: &str) -> Result<Pooling> {
     match (config.pooling_mode, &flagged[..]) {
         (Some(mode), _) => serde_json::from_value(mode.clone()).or_else(|_| {
             refused(&format!(
-                "pooling_mode {mode} is not supported, only one of cls, mean, max, mean_sqrt_len_tokens, weightedmean and \
-                 lasttoken"
+                "pooling_mode {mode} is not supported, only one of cls, mean, max, mean_sqrt_len_tokens, weightedmean \
+                 and lasttoken"
             ))
         }),
         (None, [one]) => Ok(*one),
-        (None, several) => refused(&format!("got {} kinds of pooling, wanted exactly one", several.len())),
+        (None, several) => {
+            refused(&format!("exactly one kind of pooling must be set (got {})", several.len()))
+        }
     }
 }
 
-fn read_dense(folder: &Path, path: &str) -> Result<Dense> {
-    let file = config_in(path);
+fn read_dense(folder: &Path, module: &str) -> Result<Dense> {
+    let file = config_path(module);
     let config: DenseConfig = json(folder, &file)?.ok_or_else(|| missing(folder, &file))?;
-    let refused = |what: String| {
-        Err(Error::Model(format!("{}: {what}; use another model", folder.join(&file).display())))
+    let refused = |problem: String| {
+        Err(Error::Model(format!("{}: {problem}; use another model", folder.join(&file).display())))
     };
     let is_sentence = |name: &Option<String>| name.as_deref().is_none_or(|name| name == "sentence_embedding");
     if config.use_residual
@@ -309,7 +325,9 @@ fn read_dense(folder: &Path, path: &str) -> Result<Dense> {
         || !is_sentence(&config.module_output_name)
     {
         return refused(
-            "a Dense with a residual, or on anything but the pooled vector, is not supported".into(),
+            "a Dense module with a residual connection, or with another input or output than the sentence embedding, \
+             is not supported"
+                .into(),
         );
     }
     let function = config.activation_function.as_deref().unwrap_or("torch.nn.modules.activation.Tanh");
@@ -323,10 +341,10 @@ fn read_dense(folder: &Path, path: &str) -> Result<Dense> {
         }
     };
     let DenseConfig { in_features: inputs, out_features: outputs, bias, .. } = config;
-    Ok(Dense { folder: path.into(), inputs, outputs, bias, tanh })
+    Ok(Dense { folder: module.into(), inputs, outputs, bias, tanh })
 }
 
-/// Reads a JSON file; `None` if there is none.
+/// Reads a JSON file. `None`: it does not exist.
 fn json<T: serde::de::DeserializeOwned>(folder: &Path, path: &str) -> Result<Option<T>> {
     let path = folder.join(path);
     let text = match disk::read_text(&path) {
@@ -341,7 +359,7 @@ fn json<T: serde::de::DeserializeOwned>(folder: &Path, path: &str) -> Result<Opt
 
 fn missing(folder: &Path, path: &str) -> Error {
     Error::Model(format!(
-        "{}: no such file; a model folder has a model.toml, or is a whole sentence-transformers folder",
+        "{}: no such file; a model folder needs a model.toml, or all files of a sentence-transformers model",
         folder.join(path).display()
     ))
 }

@@ -1,37 +1,37 @@
-//! Where a value of BibTeX ends, if its braces and quotation marks are not where they should be.
+//! Finds the end of a BibTeX value whose braces or quotation marks may be unbalanced.
 //!
-//! Its own file because it is one question, asked in several ways, each of which looks ahead within a budget.
+//! Each method looks ahead from the value's start; all of them share a budget of scanned bytes.
 
-use super::{Reader, start_at};
+use super::{Parser, start_at};
 
-/// How far the end of a value is looked for, in bytes.
-const FARTHEST: usize = 200_000;
+/// Maximum distance at which the end of a value is searched for, in bytes.
+const MAX_LOOKAHEAD: usize = 200_000;
 
-/// How much of a text is looked at again, in bytes: so much, and so often its length. A text that is nothing but beginnings
-/// would take a time that grows with its square.
-pub(super) const BUDGET: usize = 10 * FARTHEST;
-pub(super) const BUDGET_A_BYTE: usize = 20;
+/// The number of bytes that may be scanned while parsing a text is `BASE_BUDGET + BUDGET_PER_BYTE * text.len()`.
+/// Without a limit, a text of unclosed values would take quadratic time.
+pub(super) const BASE_BUDGET: usize = 10 * MAX_LOOKAHEAD;
+pub(super) const BUDGET_PER_BYTE: usize = 20;
 
-impl Reader<'_> {
-    /// What is looked at for the end of a value.
+impl Parser<'_> {
+    /// The bytes in which the end of a value is searched for.
     fn window(&self, start: usize) -> &[u8] {
-        let length = FARTHEST.min(self.text.len() - start).min(self.budget.get());
+        let length = MAX_LOOKAHEAD.min(self.text.len() - start).min(self.budget.get());
         &self.bytes()[start..start + length]
     }
 
-    /// Counts what was looked at, up to where something was found.
+    /// Subtracts the scanned bytes from the budget: up to the one that was found, or the whole window.
     fn spend(&self, window: &[u8], found: Option<usize>) -> Option<usize> {
-        let spent = found.map_or(window.len(), |place| place + 1);
+        let spent = found.map_or(window.len(), |position| position + 1);
         self.budget.set(self.budget.get().saturating_sub(spent));
         found
     }
 
-    /// Where the brace or bracket stands that closes what begins at `start`.
-    pub(super) fn balanced(&self, start: usize, closing: u8, skips_escaped: bool) -> Option<usize> {
+    /// Position of the brace or bracket that closes the group whose content starts at `start`.
+    pub(super) fn balanced(&self, start: usize, closing: u8, ignore_escaped: bool) -> Option<usize> {
         let (mut depth, mut is_escaped) = (0_usize, false);
         let window = self.window(start);
         let found = window.iter().position(|byte| {
-            let counts = !(skips_escaped && is_escaped);
+            let counts = !(ignore_escaped && is_escaped);
             is_escaped = *byte == b'\\' && !is_escaped;
             match byte {
                 byte if *byte == closing && depth == 0 && counts => return true,
@@ -41,55 +41,56 @@ impl Reader<'_> {
             }
             false
         });
-        self.spend(window, found).map(|place| start + place)
+        self.spend(window, found).map(|position| start + position)
     }
 
-    /// The first quotation mark outside of braces behind which an entry goes on.
+    /// Position of the first quotation mark outside braces after which an entry continues or ends.
     pub(super) fn quote(&self, start: usize, closing: u8) -> Option<usize> {
         let mut depth = 0_isize;
         let window = self.window(start);
-        let found = window.iter().enumerate().position(|(place, byte)| {
+        let found = window.iter().enumerate().position(|(position, byte)| {
             depth += isize::from(*byte == b'{') - isize::from(*byte == b'}');
-            *byte == b'"' && depth == 0 && self.goes_on(start + place + 1, closing)
+            *byte == b'"' && depth == 0 && self.continues_at(start + position + 1, closing)
         });
-        self.spend(window, found).map(|place| start + place)
+        self.spend(window, found).map(|position| start + position)
     }
 
-    /// The first end of any depth behind which an entry goes on, before the next entry begins.
+    /// Position of the first `end` delimiter, at any nesting depth, after which an entry continues or ends; only
+    /// before the next entry.
     pub(super) fn any_end(&self, start: usize, end: u8, closing: u8) -> Option<usize> {
         let window = self.window(start);
-        let next =
-            memchr::memchr_iter(b'@', window).find(|place| start_at(self.text, start + place).is_some());
+        let next = memchr::memchr_iter(b'@', window)
+            .find(|position| start_at(self.text, start + position).is_some());
         let window = &window[..next.unwrap_or(window.len())];
-        let found = memchr::memchr_iter(end, window).find(|place| {
-            let behind = start + place + 1;
-            self.goes_on(behind, closing) || self.is_before_entry(behind)
+        let found = memchr::memchr_iter(end, window).find(|position| {
+            let after = start + position + 1;
+            self.continues_at(after, closing) || self.is_before_entry(after)
         });
-        self.spend(window, found).map(|place| start + place)
+        self.spend(window, found).map(|position| start + position)
     }
 
-    /// Whether the next entry begins here, so that this one's last bracket is missing.
-    pub(super) fn is_before_entry(&self, place: usize) -> bool {
-        let rest = &self.text[place..self.text.floor_char_boundary(place + 1000)];
-        let at = place + rest.len() - rest.trim_start().len();
+    /// Whether only white space is before the next entry, so that this one's closing bracket is missing.
+    pub(super) fn is_before_entry(&self, position: usize) -> bool {
+        let rest = &self.text[position..self.text.floor_char_boundary(position + 1000)];
+        let at = position + rest.len() - rest.trim_start().len();
         self.bytes().get(at) == Some(&b'@') && start_at(self.text, at).is_some()
     }
 
-    /// Whether an entry goes on or ends here: `, name =`, `# part`, a bracket with nothing or an entry behind it, or the end
-    /// of the text.
-    pub(super) fn goes_on(&self, place: usize, closing: u8) -> bool {
-        /// A name is no longer than this.
-        const NAME: usize = 80;
-        /// As far as is looked ahead, in bytes.
-        const AHEAD: usize = 1000;
-        let rest = &self.bytes()[place..self.text.len().min(place + AHEAD)];
+    /// Whether an entry continues or ends at this position: with `, name =`, `# part`, a comma before the end of the
+    /// text, or its closing bracket followed by an entry, a line end or the end of the text.
+    pub(super) fn continues_at(&self, position: usize, closing: u8) -> bool {
+        /// Maximum length of a field's name, in bytes.
+        const MAX_NAME_BYTES: usize = 80;
+        /// How far to look ahead, in bytes.
+        const LOOKAHEAD: usize = 1000;
+        let rest = &self.bytes()[position..self.text.len().min(position + LOOKAHEAD)];
         let rest = rest.trim_ascii_start();
         match rest.first() {
             Some(b'#') => true,
             Some(b',') => {
                 let is_between = |byte: &&u8| byte.is_ascii_whitespace() || **byte == b',';
                 let after = &rest[rest.iter().take_while(is_between).count()..];
-                let name = after.iter().take(NAME).position(|byte| *byte == b'=');
+                let name = after.iter().take(MAX_NAME_BYTES).position(|byte| *byte == b'=');
                 let is_name = |name: &[u8]| {
                     let name = name.trim_ascii();
                     !name.is_empty()
@@ -109,10 +110,12 @@ impl Reader<'_> {
                     || rest[1..].starts_with(b"\n")
                     || rest[1..].starts_with(b"\r")
             }
-            // A comma was forgotten.
+            // The comma is missing.
             Some(byte) if byte.is_ascii_alphabetic() => {
-                let end =
-                    rest.iter().take(NAME).position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-');
+                let end = rest
+                    .iter()
+                    .take(MAX_NAME_BYTES)
+                    .position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-');
                 end.is_some_and(|end| rest[end..].trim_ascii_start().first() == Some(&b'='))
             }
             _ => false,

@@ -1,21 +1,22 @@
-//! BibTeX, as it is pasted into a paper's bibliography.
+//! Writes papers as BibTeX.
 //!
-//! Its own file, like every format. What TeX would take for a command is escaped, so that a bibliography can be built of
-//! papers that nobody has read.
+//! Characters that TeX would interpret are escaped, so that a document with untrusted papers in its bibliography can be
+//! compiled safely.
 
 use super::{arxiv, date, doi};
 use crate::paper::{Paper, collapse_whitespace};
 use std::collections::HashMap;
 use unicode_normalization::UnicodeNormalization;
 
-/// Words that say nothing of a title.
-const SMALL: [&str; 14] =
+/// Words that are skipped when a citation key is made from a title.
+const STOP_WORDS: [&str; 14] =
     ["a", "an", "the", "on", "in", "of", "for", "and", "to", "with", "from", "by", "is", "are"];
 
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// Papers, each under a key of its own: last name, year, first word; a letter more for the second of the same.
+/// Writes papers as BibTeX entries. A key is the first author's last name, the year, and the title's first significant
+/// word, with a suffix if an earlier entry has the same key.
 pub fn write<'a>(papers: impl Iterator<Item = &'a Paper>) -> String {
     let mut used: HashMap<String, usize> = HashMap::new();
     let entries = papers.map(|paper| {
@@ -47,8 +48,8 @@ fn entry(paper: &Paper, key: &str) -> String {
         field("eprint", &verbatim(id));
         field("archiveprefix", "arXiv");
     }
-    // So that a list that was written here is known again.
-    if !paper.id.is_known_everywhere() {
+    // Lets an exported list be read back with the same ids.
+    if !paper.id.is_global() {
         field("likewise", &verbatim(paper.id.as_str()));
     }
     if !paper.r#abstract.is_empty() {
@@ -60,11 +61,11 @@ fn entry(paper: &Paper, key: &str) -> String {
     text
 }
 
-/// A name with a comma or an `and` in it is one that must not be taken apart.
+/// Escapes an author's name. A name that contains a comma or `and` is put in braces, so that BibTeX does not split it.
 fn name(author: &str) -> String {
     let escaped = escaped(author);
-    let is_whole = author.contains(',') || author.split(' ').any(|word| word.eq_ignore_ascii_case("and"));
-    if is_whole { format!("{{{escaped}}}") } else { escaped }
+    let needs_braces = author.contains(',') || author.split(' ').any(|word| word.eq_ignore_ascii_case("and"));
+    if needs_braces { format!("{{{escaped}}}") } else { escaped }
 }
 
 fn escaped(text: &str) -> String {
@@ -74,7 +75,7 @@ fn escaped(text: &str) -> String {
             '\\' => escaped.push_str("\\textbackslash "),
             '~' => escaped.push_str("\\textasciitilde "),
             '^' => escaped.push_str("\\textasciicircum "),
-            // BibTeX counts braces whether or not something stands before them.
+            // BibTeX counts braces even if they are escaped.
             '{' => escaped.push_str("\\textbraceleft "),
             '}' => escaped.push_str("\\textbraceright "),
             '%' | '#' | '$' | '&' | '_' => escaped.extend(['\\', character]),
@@ -84,7 +85,8 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// What is read as it stands, but for what would end the field.
+/// Escapes a value that BibTeX styles print verbatim, such as an address: percent-encodes only braces, backslashes and
+/// spaces.
 fn verbatim(text: &str) -> String {
     let escaped = |character: char| match character {
         '{' => "%7B".into(),
@@ -95,7 +97,8 @@ fn verbatim(text: &str) -> String {
     collapse_whitespace(text).replace(' ', "%20").chars().map(escaped).collect()
 }
 
-/// `angstrom2021number`: letters and digits of ASCII, as every TeX reads them.
+/// The citation key without suffix, such as `angstrom2021number`: only ASCII letters and digits, for old versions of
+/// TeX.
 fn key(paper: &Paper) -> String {
     let plain = |text: &str| -> String {
         text.nfkd().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
@@ -105,13 +108,15 @@ fn key(paper: &Paper) -> String {
         paper.authors.first().map(last).filter(|name| !name.is_empty()).unwrap_or_else(|| "anon".into());
     let year = date(paper)[0].unwrap_or_default();
     let mut words = paper.title.split(|character: char| !character.is_alphanumeric()).map(plain);
-    let is_telling = |word: &String| {
-        word.len() > 1 && !SMALL.contains(&word.as_str()) && !word.bytes().all(|byte| byte.is_ascii_digit())
+    let is_significant = |word: &String| {
+        word.len() > 1
+            && !STOP_WORDS.contains(&word.as_str())
+            && !word.bytes().all(|byte| byte.is_ascii_digit())
     };
-    format!("{author}{year}{}", words.find(is_telling).unwrap_or_default())
+    format!("{author}{year}{}", words.find(is_significant).unwrap_or_default())
 }
 
-/// Nothing for the first, then b, c, … z, and numbers.
+/// The suffix of the `count`th entry with one key: none for the first, then `b`, `c`, … `z`, then `-27`, `-28`, …
 fn suffix(count: usize) -> String {
     match count {
         1 => String::new(),

@@ -1,15 +1,15 @@
-//! CSV, with a heading.
+//! Writes papers as CSV with a header row.
 //!
-//! Its own file, like every format. Spreadsheets compute what begins with `=`: such a field gets an apostrophe before it,
-//! as they themselves write text.
+//! Spreadsheets interpret a field that starts with `=` as a formula. Such a field gets an apostrophe in front, which
+//! spreadsheets read as "this is text".
 
 use crate::paper::Paper;
 use std::borrow::Cow;
 
-/// Papers under a heading; lists are joined by `; `.
+/// Writes a header row and one row per paper. Lists are joined with `; `.
 pub fn write<'a>(papers: impl Iterator<Item = &'a Paper>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let heading = [
+    let header = [
         "id",
         "title",
         "abstract",
@@ -19,10 +19,10 @@ pub fn write<'a>(papers: impl Iterator<Item = &'a Paper>) -> String {
         "venue",
         "source",
         "url",
-        "also",
+        "alternate_ids",
         "withdrawn",
     ];
-    let mut rows = vec![heading.map(Cow::Borrowed)];
+    let mut rows = vec![header.map(Cow::Borrowed)];
     rows.extend(papers.map(row));
     for row in rows {
         writer.write_record(row.iter().map(|field| field.as_bytes())).expect("a Vec takes every record");
@@ -33,7 +33,7 @@ pub fn write<'a>(papers: impl Iterator<Item = &'a Paper>) -> String {
 
 fn row(paper: &Paper) -> [Cow<'_, str>; 11] {
     let optional = |field: &'_ Option<String>| field.clone().unwrap_or_default();
-    let also: Vec<&str> = paper.also.iter().map(|id| id.as_str()).collect();
+    let alternate_ids: Vec<&str> = paper.alternate_ids.iter().map(|id| id.as_str()).collect();
     [
         paper.id.as_str().into(),
         (&*paper.title).into(),
@@ -44,7 +44,7 @@ fn row(paper: &Paper) -> [Cow<'_, str>; 11] {
         optional(&paper.venue).into(),
         optional(&paper.source).into(),
         optional(&paper.url).into(),
-        also.join("; ").into(),
+        alternate_ids.join("; ").into(),
         if paper.withdrawn { "true" } else { "false" }.into(),
     ]
     .map(as_text)

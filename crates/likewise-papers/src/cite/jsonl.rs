@@ -1,10 +1,8 @@
-//! JSON Lines: what an answer has, one paper a line.
-//!
-//! Its own file, like every format.
+//! Writes papers as JSON Lines, with the same keys as the HTTP API.
 
 use crate::paper::Paper;
 
-/// A paper's line.
+/// The line of a paper, with its line end.
 pub fn line(paper: &Paper) -> String {
     let mut line = serde_json::json!(paper).to_string();
     line.push('\n');

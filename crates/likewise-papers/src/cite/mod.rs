@@ -1,7 +1,15 @@
-//! Papers in the formats that reference managers, spreadsheets and scripts read.
+//! Exports papers as BibTeX, RIS, CSV and JSON Lines.
 //!
-//! One file a format. All of a paper's fields come from dumps, that is from anybody: each format escapes what would be
-//! more than text in it.
+//! Papers come from dumps and are untrusted: each format escapes text that would otherwise be interpreted.
+//!
+//! ```
+//! use likewise_papers::{Paper, PaperId, cite::CitationFormat};
+//!
+//! let id = PaperId::parse("10.1000/bees").unwrap();
+//! let paper = Paper { id, title: "Bees that count".into(), ..Paper::default() };
+//! let text = CitationFormat::Bibtex.write([&paper].into_iter());
+//! assert!(text.starts_with("@misc{anonbees,\n  title = {Bees that count},\n  doi = {10.1000/bees},\n"));
+//! ```
 
 mod bibtex;
 mod csv;
@@ -11,56 +19,56 @@ mod ris;
 use crate::paper::Paper;
 use serde::Deserialize;
 
-/// A format.
+/// A format for exporting papers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum CitationFormat {
     /// BibTeX.
     Bibtex,
     /// RIS, as EndNote, Zotero and Mendeley read it.
     Ris,
-    /// Comma-separated values, with a heading.
+    /// Comma-separated values, with a header row.
     Csv,
     /// JSON Lines, as `likewise ingest` reads them.
     Jsonl,
 }
 
-impl Format {
-    /// Its media type.
+impl CitationFormat {
+    /// The media type, for a `Content-Type` header.
     pub fn media_type(self) -> &'static str {
         match self {
-            Format::Bibtex => "application/x-bibtex; charset=utf-8",
-            Format::Ris => "application/x-research-info-systems; charset=utf-8",
-            Format::Csv => "text/csv; charset=utf-8",
-            Format::Jsonl => "application/x-ndjson",
+            CitationFormat::Bibtex => "application/x-bibtex; charset=utf-8",
+            CitationFormat::Ris => "application/x-research-info-systems; charset=utf-8",
+            CitationFormat::Csv => "text/csv; charset=utf-8",
+            CitationFormat::Jsonl => "application/x-ndjson",
         }
     }
 
-    /// Papers in this format.
+    /// Writes papers in this format.
     pub fn write<'a>(self, papers: impl Iterator<Item = &'a Paper>) -> String {
         match self {
-            Format::Bibtex => bibtex::write(papers),
-            Format::Ris => papers.map(ris::entry).collect(),
-            Format::Csv => csv::write(papers),
-            Format::Jsonl => papers.map(jsonl::line).collect(),
+            CitationFormat::Bibtex => bibtex::write(papers),
+            CitationFormat::Ris => papers.map(ris::entry).collect(),
+            CitationFormat::Csv => csv::write(papers),
+            CitationFormat::Jsonl => papers.map(jsonl::line).collect(),
         }
     }
 }
 
-/// Year, month and day of publication, as far as they are known.
+/// Year, month and day of publication; `None` for each that is unknown.
 fn date(paper: &Paper) -> [Option<&str>; 3] {
     let mut parts = paper.published.as_deref().unwrap_or_default().split('-').filter(|part| !part.is_empty());
     [parts.next(), parts.next(), parts.next()]
 }
 
-/// The paper's DOI, if it has one.
+/// The paper's first DOI.
 fn doi(paper: &Paper) -> Option<&str> {
-    paper.ids().find(|id| id.kind() == crate::paper::Kind::Doi).map(|id| id.as_str())
+    paper.ids().find(|id| id.kind() == crate::paper::IdKind::Doi).map(|id| id.as_str())
 }
 
-/// Its arXiv id, if it has one.
+/// The paper's arXiv id.
 fn arxiv(paper: &Paper) -> Option<&str> {
-    paper.ids().find(|id| id.kind() == crate::paper::Kind::Arxiv).map(|id| id.as_str())
+    paper.ids().find(|id| id.kind() == crate::paper::IdKind::Arxiv).map(|id| id.as_str())
 }
 
 #[cfg(test)]
@@ -68,7 +76,7 @@ mod tests {
     use super::*;
     use crate::paper::PaperId;
 
-    /// A paper whose every field tries to be more than text.
+    /// A paper with markup of some format in every field.
     fn hostile() -> Paper {
         Paper {
             id: PaperId::parse("10.1000/a{b}\"c").unwrap(),
@@ -79,14 +87,14 @@ mod tests {
             categories: vec!["cs.LG".into(), "a;b".into()],
             venue: Some("Proc. $5 & more".into()),
             url: Some("https://example.org/a?b=c&d=%20#e".into()),
-            also: vec![PaperId::parse("2103.00001").unwrap()],
+            alternate_ids: vec![PaperId::parse("2103.00001").unwrap()],
             ..Paper::default()
         }
     }
 
     #[test]
-    fn bibtex_keeps_its_braces_and_its_entries() {
-        let text = Format::Bibtex.write([hostile(), hostile()].iter());
+    fn bibtex_is_escaped_and_balanced() {
+        let text = CitationFormat::Bibtex.write([hostile(), hostile()].iter());
         let mut depth = 0_i32;
         for character in text.chars() {
             depth += i32::from(character == '{') - i32::from(character == '}');
@@ -105,13 +113,13 @@ mod tests {
             "url = {https://example.org/a?b=c&d=%20#e}",
             "eprint = {2103.00001}",
         ] {
-            assert!(text.contains(part), "{part} is not in\n{text}");
+            assert!(text.contains(part), "{part} is missing in\n{text}");
         }
     }
 
     #[test]
-    fn ris_has_one_entry_a_paper() {
-        let text = Format::Ris.write([hostile()].iter());
+    fn ris_has_one_entry_per_paper() {
+        let text = CitationFormat::Ris.write([hostile()].iter());
         assert_eq!(text.lines().filter(|line| line.starts_with("TY  - ")).count(), 1, "{text}");
         assert_eq!(text.lines().filter(|line| line.starts_with("ER  - ")).count(), 1, "{text}");
         assert!(
@@ -122,9 +130,9 @@ mod tests {
     }
 
     #[test]
-    fn csv_is_read_back_and_computes_nothing() {
+    fn csv_round_trips_and_formulas_are_escaped() {
         let paper = Paper { title: "=1+1".into(), ..hostile() };
-        let text = Format::Csv.write([paper.clone(), hostile()].iter());
+        let text = CitationFormat::Csv.write([paper.clone(), hostile()].iter());
         let mut reader = ::csv::Reader::from_reader(text.as_bytes());
         let rows: Vec<::csv::StringRecord> = reader.records().map(Result::unwrap).collect();
         assert_eq!((rows.len(), &rows[0][1], &rows[1][1]), (2, "'=1+1", &*hostile().title));
@@ -132,8 +140,8 @@ mod tests {
     }
 
     #[test]
-    fn json_lines_are_papers() {
-        let text = Format::Jsonl.write([hostile()].iter());
+    fn json_lines_round_trip() {
+        let text = CitationFormat::Jsonl.write([hostile()].iter());
         assert_eq!(serde_json::from_str::<Paper>(text.trim_end()).unwrap(), hostile());
         assert_eq!(text.lines().count(), 1);
     }

@@ -1,11 +1,11 @@
-//! RIS: a tag and a value a line, as reference managers exchange them.
+//! Writes papers as RIS, the exchange format of reference managers: one tag and value per line.
 //!
-//! Its own file, like every format. A value has no line breaks, or it could begin an entry of its own.
+//! Line breaks in values are replaced by spaces, because a value could otherwise start a new entry.
 
 use super::{arxiv, date, doi};
 use crate::paper::{Paper, collapse_whitespace};
 
-/// A paper's entry.
+/// The RIS entry of a paper.
 pub fn entry(paper: &Paper) -> String {
     let mut text = String::new();
     let mut line = |tag: &str, value: &str| {

@@ -1,46 +1,45 @@
-//! The ACL Anthology's own files: XML, a file a venue and year.
+//! Reads the ACL Anthology's XML: one file per venue and year.
 //!
-//! Its own file because what a paper is called, and when and where it was published, is said by what it stands in:
-//! the collection, the volume, and the volume's `meta`.
+//! A paper's id, date and venue come from the elements around it: the collection, the volume, and the volume's `meta`.
 
-use super::fields::{Fields, build, year_in};
-use super::unread::Unread;
-use super::xml::{self, Cut, child, children, text, text_at};
+use super::fields::{RawFields, build, year_in};
+use super::warnings::Warnings;
+use super::xml::{self, Selection, child, children, text, text_at};
 use super::{Entries, Entry};
 use crate::paper::month_number;
 use roxmltree::Node;
 use std::io::BufRead;
 
-/// What this dump's papers are from.
+/// Source of these papers.
 const SOURCE: &str = "acl";
 
-/// Whether the head of a file is the Anthology's.
+/// Whether the file looks like the Anthology's.
 pub fn looks_like(head: &str) -> bool {
     head.contains("<collection") && head.contains("<volume")
 }
 
-/// The papers of a file.
-pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
-    let cut = Cut { whole: &["meta", "paper"], starts: &["collection", "volume"] };
-    let mut place = Place::default();
-    xml::entries(reader, cut, unread, move |element, unread| match element.tag_name().name() {
+/// Returns the papers of a file.
+pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries {
+    let selection = Selection { elements: &["meta", "paper"], start_tags: &["collection", "volume"] };
+    let mut volume = Volume::default();
+    xml::entries(reader, selection, warnings, move |element, warnings| match element.tag_name().name() {
         "collection" => {
-            place.collection = attribute(element, "id");
+            volume.collection = attribute(element, "id");
             Vec::new()
         }
         "volume" => {
-            place = Place {
-                collection: std::mem::take(&mut place.collection),
-                volume: attribute(element, "id"),
-                ..Place::default()
+            volume = Volume {
+                collection: std::mem::take(&mut volume.collection),
+                id: attribute(element, "id"),
+                ..Volume::default()
             };
             Vec::new()
         }
         "meta" => {
-            place.read_meta(element);
+            volume.read_meta(element);
             Vec::new()
         }
-        _ => vec![place.paper(element, unread)],
+        _ => vec![volume.paper(element, warnings)],
     })
 }
 
@@ -48,39 +47,40 @@ fn attribute(node: Node, name: &str) -> String {
     node.attribute(name).unwrap_or_default().to_string()
 }
 
-/// Where in the Anthology the reader is.
+/// The volume that is being read.
 #[derive(Default)]
-struct Place {
+struct Volume {
+    /// Id of its collection.
     collection: String,
-    volume: String,
+    id: String,
     date: Option<String>,
     venue: Option<String>,
 }
 
-impl Place {
+impl Volume {
     fn read_meta(&mut self, meta: Node) {
         let year =
             text_at(meta, "year").map(|year| year.trim().to_string()).or_else(|| year_in(&self.collection));
         let month = text_at(meta, "month").and_then(|month| month_number(&month));
         self.date = year.map(|year| month.map_or(year.clone(), |month| format!("{year}-{month:02}")));
         self.venue = text_at(meta, "booktitle").or_else(|| text_at(meta, "venue"));
-        // What a volume is short for is what people ask for.
-        let names: Vec<String> = children(meta, "venue").map(text).collect();
-        if !names.is_empty() {
-            self.venue = Some(names.join(", "));
+        // Short venue names such as `acl` are preferred to book titles, because people search by them.
+        let venues: Vec<String> = children(meta, "venue").map(text).collect();
+        if !venues.is_empty() {
+            self.venue = Some(venues.join(", "));
         }
     }
 
-    fn paper(&self, node: Node, unread: &Unread) -> Result<Entry, String> {
+    fn paper(&self, node: Node, warnings: &Warnings) -> Result<Entry, String> {
         let r#abstract = text_at(node, "abstract").map(|text| without_heading(&text));
         let mut ids = vec![
             text_at(node, "url")
                 .filter(|url| !url.contains("//"))
-                .map_or_else(|| self.id(node), |url| url.trim().to_string()),
+                .map_or_else(|| self.paper_id(node), |url| url.trim().to_string()),
         ];
         ids.extend(text_at(node, "doi"));
-        let taken_back = ["retracted", "removed"].iter().any(|name| child(node, name).is_some());
-        let fields = Fields {
+        let is_withdrawn = ["retracted", "removed"].iter().any(|name| child(node, name).is_some());
+        let fields = RawFields {
             ids,
             title: text_at(node, "title"),
             r#abstract,
@@ -90,15 +90,16 @@ impl Place {
             venue: self.venue.clone(),
             source: Some(SOURCE.into()),
             url: None,
-            withdrawn: taken_back,
-            also: Vec::new(),
+            withdrawn: is_withdrawn,
+            alternate_ids: Vec::new(),
         };
-        build(fields, unread).map(Entry::Paper)
+        build(fields, warnings).map(Entry::Paper)
     }
 
-    /// `2020.acl-main.5`, or as before 2020 `P19-1005`, where a volume's number is the first digits.
-    fn id(&self, node: Node) -> String {
-        let (collection, volume, number) = (&self.collection, &self.volume, attribute(node, "id"));
+    /// Returns the id of a paper: `2020.acl-main.5`, or, before 2020, `P19-1005`, which is the volume's number
+    /// followed by the paper's, four digits in all.
+    fn paper_id(&self, node: Node) -> String {
+        let (collection, volume, number) = (&self.collection, &self.id, attribute(node, "id"));
         if collection.contains('.') {
             return format!("{collection}-{volume}.{number}");
         }
@@ -112,12 +113,12 @@ fn author(node: Node) -> String {
     format!("{} {}", part("first"), part("last"))
 }
 
-/// An abstract without the word `Abstract` that some begin with.
+/// Removes the heading `Abstract` that some abstracts begin with.
 fn without_heading(text: &str) -> String {
     let text = text.trim();
     let rest = text.strip_prefix("Abstract").or_else(|| text.strip_prefix("ABSTRACT"));
     let rest = rest.map(|rest| rest.trim_start_matches([':', '.', '-', '—', ' ', '\n']));
-    // “Abstract meaning representations are …” begins with it, too.
+    // Keep the word where it is part of the sentence, as in “Abstract meaning representations are …”.
     rest.filter(|rest| rest.starts_with(char::is_uppercase)).unwrap_or(text).to_string()
 }
 
@@ -127,7 +128,7 @@ mod tests {
     use std::io::Cursor;
 
     #[test]
-    fn ids_and_dates_come_from_what_a_paper_stands_in() {
+    fn ids_and_dates_come_from_the_surrounding_elements() {
         let text = r#"<collection id="P19"><volume id="1"><meta><booktitle>Proceedings of ACL</booktitle><month>July</month><year>2019</year></meta>
             <frontmatter><url>P19-1000</url></frontmatter>
             <paper id="7"><title><fixed-case>BERT</fixed-case> in <tex-math>O(n\log n)</tex-math></title><author><first>Ann</first><last>Bee</last></author>
@@ -135,7 +136,7 @@ mod tests {
             <volume id="2"><paper id="7"><title>Two</title><retracted date="2020-01-01"/><abstract>Abstract meaning.</abstract></paper></volume></collection>
             <collection id="2020.acl"><volume id="main"><meta><year>2020</year><venue>acl</venue></meta><paper id="5"><title>Three</title></paper></volume></collection>"#;
         let got: Vec<_> =
-            entries(Box::new(Cursor::new(text)), &Unread::default()).map(Result::unwrap).collect();
+            entries(Box::new(Cursor::new(text)), &Warnings::default()).map(Result::unwrap).collect();
         let papers: Vec<_> =
             got.iter().map(|entry| if let Entry::Paper(paper) = entry { paper } else { panic!() }).collect();
         let ids: Vec<_> = papers.iter().map(|paper| paper.id.as_str()).collect();

@@ -1,34 +1,34 @@
-//! The answers of arXiv's API: Atom feeds, any number one after the other.
+//! Reads responses of arXiv's API: one or more Atom feeds in one file.
 //!
-//! Its own file because an id is an address with a version, `published` is the first version's day, and an error
-//! comes as an entry.
+//! An entry's id is a URL with a version, `published` is the date of the first version, and the API reports an error as
+//! an entry.
 
 use super::arxiv::Metadata;
-use super::unread::Unread;
-use super::xml::{self, Cut, children, text_at};
+use super::warnings::Warnings;
+use super::xml::{self, Selection, children, text_at};
 use super::{Entries, Entry};
 use roxmltree::Node;
 use std::io::BufRead;
 
-/// Whether the head of a file is a feed's.
+/// Whether the file looks like an Atom feed.
 pub fn looks_like(head: &str) -> bool {
     head.contains("<feed") || head.contains("<entry")
 }
 
-/// The papers of a feed.
-pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
-    let cut = Cut { whole: &["entry"], starts: &[] };
-    xml::entries(reader, cut, unread, |element, unread| vec![entry(element, unread)])
+/// Returns the papers of the feeds.
+pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries {
+    let selection = Selection { elements: &["entry"], start_tags: &[] };
+    xml::entries(reader, selection, warnings, |element, warnings| vec![entry(element, warnings)])
 }
 
-fn entry(node: Node, unread: &Unread) -> Result<Entry, String> {
+fn entry(node: Node, warnings: &Warnings) -> Result<Entry, String> {
     let id = text_at(node, "id").unwrap_or_default();
     let (title, summary) = (text_at(node, "title"), text_at(node, "summary"));
     if title.as_deref().is_some_and(|title| title.trim() == "Error") && id.contains("/api/errors") {
-        let said = summary.unwrap_or_default();
+        let message = summary.unwrap_or_default();
         return Err(format!(
-            "the archive answered with an error: {}; wanted papers, ask it again",
-            said.trim()
+            "arXiv's API returned an error in place of papers: {}; request them again",
+            message.trim()
         ));
     }
     let categories: Vec<&str> =
@@ -44,7 +44,7 @@ fn entry(node: Node, unread: &Unread) -> Result<Entry, String> {
         doi: text_at(node, "doi"),
         journal: text_at(node, "journal_ref"),
     }
-    .into_entry(unread)
+    .into_entry(warnings)
 }
 
 #[cfg(test)]
@@ -53,9 +53,9 @@ mod tests {
     use std::io::Cursor;
 
     #[test]
-    fn an_error_is_no_paper() {
+    fn an_error_of_the_api_is_refused() {
         let text = "<feed><entry><id>http://arxiv.org/api/errors#bad</id><title>Error</title><summary>incorrect id</summary></entry></feed>";
-        let got: Vec<_> = entries(Box::new(Cursor::new(text)), &Unread::default()).collect();
+        let got: Vec<_> = entries(Box::new(Cursor::new(text)), &Warnings::default()).collect();
         assert!(got.len() == 1 && got[0].as_ref().unwrap_err().reason.contains("incorrect id"), "{got:?}");
     }
 }

@@ -1,15 +1,15 @@
-//! Named values → [`Fields`]: the names people use, and those that `--columns` says.
+//! Maps named values to [`RawFields`], by the common names of a paper's fields or by the names given with `--columns`.
 //!
-//! Its own file because a table's row, a line of JSON and a row of Parquet are the same thing by then.
+//! Rows of tables and of Parquet files and lines of plain JSON all pass through here.
 
-use super::fields::{Fields, kind};
-use super::unread::Unread;
+use super::fields::{RawFields, json_type};
+use super::warnings::Warnings;
 use serde_json::{Map, Value};
 use std::str::FromStr;
 
-/// A paper's fields, and what they are called where nobody says otherwise: the first that has a value counts, of
-/// categories and dates all. Case, spaces and signs do not count: `Abstract Note` is `abstractnote`.
-const FIELDS: [(&str, &[&str]); 12] = [
+/// A paper's fields and the column names that hold them by default, most preferred first. The first column with a
+/// value is used; for categories, dates and alternate ids, all are. Names are compared after [`normalized`].
+const FIELD_ALIASES: [(&str, &[&str]); 12] = [
     ("id", &["id", "arxivid", "paperid", "pmid", "pubmedid"]),
     ("title", &["title", "articletitle", "papertitle", "documenttitle", "ti"]),
     (
@@ -35,154 +35,163 @@ const FIELDS: [(&str, &[&str]); 12] = [
     ("source", &["source"]),
     ("url", &["url", "link"]),
     ("doi", &["doi", "di"]),
-    ("also", &["also", "pmcid", "arxiv"]),
+    ("alternate_ids", &["alternateids", "also", "pmcid", "arxiv"]),
     ("withdrawn", &["withdrawn", "isretracted"]),
 ];
 
-/// The tags that Web of Science gives columns: its `ID` is keywords.
+/// Columns by which an export of Web of Science is recognised. Its column `ID` holds keywords, not an id.
 const WEB_OF_SCIENCE: [&str; 3] = ["TI", "SO", "UT"];
 
-/// Text that is long enough to be an abstract, in bytes.
-const LONG: usize = 100;
+/// Text in an unknown column is reported as a possible abstract from this length on.
+const MIN_ABSTRACT_BYTES: usize = 100;
 
-/// A column's name without what people write differently.
-fn normal(name: &str) -> String {
+/// Reduces a column name to lower-case letters and digits: `Abstract Note` becomes `abstractnote`.
+fn normalized(name: &str) -> String {
     name.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Which column has which field.
+/// Which column holds which field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Columns {
-    named: Vec<(String, String)>,
+    /// Pairs of field and column, from `--columns`.
+    mapping: Vec<(String, String)>,
 }
 
 impl FromStr for Columns {
     type Err = String;
 
-    /// Reads `id=arxiv_id,abstract=summary`.
+    /// Parses `id=arxiv_id,abstract=summary`.
+    ///
+    /// # Errors
+    /// Returns the reason if an entry is not `FIELD=COLUMN` or names an unknown field.
     fn from_str(text: &str) -> Result<Columns, String> {
-        let names = || FIELDS.map(|(name, _)| name).join(", ");
+        let names = || FIELD_ALIASES.map(|(name, _)| name).join(", ");
         let pair = |pair: &str| {
-            let wrong = || format!("got {pair:?}, wanted FIELD=COLUMN, for example abstract=summary");
+            let wrong =
+                || format!("each entry must be FIELD=COLUMN, for example abstract=summary (got {pair:?})");
             let (field, column) = pair.split_once('=').ok_or_else(wrong)?;
             let (field, column) = (field.trim(), column.trim());
-            if !FIELDS.iter().any(|(name, _)| *name == field) {
-                return Err(format!("got the field {field:?}, wanted one of {}", names()));
+            if !FIELD_ALIASES.iter().any(|(name, _)| *name == field) {
+                return Err(format!("the field must be one of {} (got {field:?})", names()));
             }
             if column.is_empty() { Err(wrong()) } else { Ok((field.to_string(), column.to_string())) }
         };
-        Ok(Columns { named: text.split(',').map(pair).collect::<Result<_, _>>()? })
+        Ok(Columns { mapping: text.split(',').map(pair).collect::<Result<_, _>>()? })
     }
 }
 
 impl Columns {
-    /// The field that a column has, and which of that field's names it is called by, from 0.
+    /// Returns the field that a column holds, and the rank of the column's name among the names of that field, from 0.
+    /// `None`: the column holds no field.
     fn field(&self, column: &str) -> Option<(&'static str, usize)> {
-        let normal = normal(column);
-        FIELDS.iter().find_map(|(field, names)| {
-            let mut named = self.named.iter().filter(|(of, _)| of == field).map(|(_, name)| name).peekable();
-            let place = match named.peek() {
-                Some(_) => named.position(|name| name.eq_ignore_ascii_case(column)),
-                None => names.iter().position(|name| *name == normal),
+        let normalized = normalized(column);
+        FIELD_ALIASES.iter().find_map(|(field, names)| {
+            let mut mapped =
+                self.mapping.iter().filter(|(name, _)| name == field).map(|(_, name)| name).peekable();
+            let rank = match mapped.peek() {
+                Some(_) => mapped.position(|name| name.eq_ignore_ascii_case(column)),
+                None => names.iter().position(|name| *name == normalized),
             };
-            place.map(|place| (*field, place))
+            rank.map(|rank| (*field, rank))
         })
     }
 
-    /// Refuses a table that lacks a column that was named, or all that could be a title.
+    /// Checks that a table with these columns has all columns named with `--columns`, and one that holds the title.
     ///
     /// # Errors
-    /// A sentence that says which columns there are.
-    pub fn check(&self, there: &[&str]) -> Result<(), String> {
-        let is_there = |name: &str| there.iter().any(|column| column.eq_ignore_ascii_case(name));
+    /// Returns the missing column and the existing ones.
+    pub fn check(&self, columns: &[&str]) -> Result<(), String> {
+        let exists = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
         let missing =
-            self.named.iter().find(|(_, column)| !is_there(column)).map(|(_, column)| column.as_str());
+            self.mapping.iter().find(|(_, column)| !exists(column)).map(|(_, column)| column.as_str());
         let has_title =
-            there.iter().any(|column| self.field(column).is_some_and(|(field, _)| field == "title"));
+            columns.iter().any(|column| self.field(column).is_some_and(|(field, _)| field == "title"));
         let missing = missing.or_else(|| (!has_title).then_some("title"));
         missing.map_or(Ok(()), |missing| {
             Err(format!(
-                "it has no column {missing:?}; it has {}; say which is which with --columns, for example \
-                 id=arxiv_id,abstract=summary",
-                there.join(", ")
+                "there is no column {missing:?}; the columns are {}; say with --columns which column holds which \
+                 field, for example id=arxiv_id,abstract=summary",
+                columns.join(", ")
             ))
         })
     }
 
-    /// Whether a column may be needed.
-    pub fn wants(&self, column: &str) -> bool {
+    /// Whether a column holds a field of a paper.
+    pub fn has_field(&self, column: &str) -> bool {
         self.field(column).is_some()
     }
 
-    /// The fields of one row. What cannot be read, and text in columns that are not known, is noted.
+    /// Returns the fields of one row. Values that cannot be read, and long texts in unknown columns, are counted in
+    /// `warnings`.
     ///
     /// # Errors
-    /// A sentence that names the column whose value is of no use: an id or a title that is none.
-    pub fn fields(&self, row: &Map<String, Value>, unread: &Unread) -> Result<Fields, String> {
-        let mut found: Vec<Found> = Vec::new();
-        let is_tagged = self.named.is_empty() && WEB_OF_SCIENCE.iter().all(|tag| row.contains_key(*tag));
+    /// Returns the column and the reason if the id or the title has the wrong type.
+    pub fn fields(&self, row: &Map<String, Value>, warnings: &Warnings) -> Result<RawFields, String> {
+        let mut cells: Vec<Cell> = Vec::new();
+        let is_tagged = self.mapping.is_empty() && WEB_OF_SCIENCE.iter().all(|tag| row.contains_key(*tag));
         for (column, value) in row.iter().filter(|(_, value)| !is_blank(value)) {
             match self.field(column) {
-                Some((field, place)) if !(is_tagged && field == "id") => {
-                    found.push(Found { field, place, column, value })
+                Some((field, rank)) if !(is_tagged && field == "id") => {
+                    cells.push(Cell { field, rank, column, value })
                 }
-                _ => unknown(column, value, row, unread),
+                _ => warn_of_unknown_column(column, value, row, warnings),
             }
         }
-        found.sort_by_key(|found| found.place);
-        let all = |field: &'static str| found.iter().filter(move |found| found.field == field);
+        cells.sort_by_key(|cell| cell.rank);
+        let all = |field: &'static str| cells.iter().filter(move |cell| cell.field == field);
         let first = |field: &'static str| all(field).next();
-        let text = |field| all(field).find_map(|found| loose(found, unread));
-        let mut ids: Vec<String> = first("id").map(id).transpose()?.into_iter().collect();
-        ids.extend(first("doi").and_then(|found| loose(found, unread)));
+        let text = |field| all(field).find_map(|cell| cell_text(cell, warnings));
+        let mut ids: Vec<String> = first("id").map(cell_id).transpose()?.into_iter().collect();
+        ids.extend(first("doi").and_then(|cell| cell_text(cell, warnings)));
         let lists = |field, separators: &[char]| -> Vec<String> {
-            all(field).flat_map(|found| list(found, separators, unread)).collect()
+            all(field).flat_map(|cell| cell_list(cell, separators, warnings)).collect()
         };
-        Ok(Fields {
+        Ok(RawFields {
             ids,
-            also: lists("also", &[';', ',']),
-            title: first("title").map(title).transpose()?,
+            alternate_ids: lists("alternate_ids", &[';', ',']),
+            title: first("title").map(cell_title).transpose()?,
             r#abstract: text("abstract"),
-            authors: first("authors").map_or(Vec::new(), |found| list(found, &[';'], unread)),
-            published: all("published").filter_map(|found| date(found, unread)).collect(),
+            authors: first("authors").map_or(Vec::new(), |cell| cell_list(cell, &[';'], warnings)),
+            published: all("published").filter_map(|cell| cell_date(cell, warnings)).collect(),
             categories: lists("categories", &[';', ',']),
             venue: text("venue"),
             source: text("source"),
             url: text("url"),
-            withdrawn: first("withdrawn").and_then(|found| truth(found, unread)).unwrap_or_default(),
+            withdrawn: first("withdrawn").and_then(|cell| cell_bool(cell, warnings)).unwrap_or_default(),
         })
     }
 }
 
-/// A value, and the field that its column has.
-struct Found<'a> {
+/// A value and the field that its column holds.
+struct Cell<'a> {
     field: &'static str,
-    place: usize,
+    /// Rank of the column among the names of the field, from 0.
+    rank: usize,
     column: &'a str,
     value: &'a Value,
 }
 
-impl Found<'_> {
-    /// Counts it as not read.
-    fn note(&self, unread: &Unread) {
-        let shown = match self.value {
+impl Cell<'_> {
+    /// Counts the value as ignored.
+    fn warn(&self, warnings: &Warnings) {
+        let example = match self.value {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        unread.note(&format!("{}: got {}", self.column, kind(self.value)), &shown);
+        warnings.add(&format!("{}: ignored {}", self.column, json_type(self.value)), &example);
     }
 }
 
-/// Notes a column that is not known and has text as long as an abstract's.
-fn unknown(column: &str, value: &Value, row: &Map<String, Value>, unread: &Unread) {
-    let is_long = value.as_str().is_some_and(|text| text.len() >= LONG && text.contains(' '));
+/// Counts a text in an unknown column as ignored if it is as long as an abstract.
+fn warn_of_unknown_column(column: &str, value: &Value, row: &Map<String, Value>, warnings: &Warnings) {
+    let is_long = value.as_str().is_some_and(|text| text.len() >= MIN_ABSTRACT_BYTES && text.contains(' '));
     if is_long {
-        let is_known = |name: &String| FIELDS[2].1.contains(&&*normal(name));
-        let hint = match row.keys().any(is_known) {
+        let is_abstract = |name: &String| FIELD_ALIASES[2].1.contains(&&*normalized(name));
+        let hint = match row.keys().any(is_abstract) {
             true => "",
-            false => &format!("; if it is the abstract, say --columns abstract={column}"),
+            false => &format!("; if it is the abstract, use --columns abstract={column}"),
         };
-        unread.note(&format!("column {column:?}: text that is not read{hint}"), "");
+        warnings.add(&format!("unknown column {column:?}: text ignored{hint}"), "");
     }
 }
 
@@ -190,9 +199,9 @@ fn is_blank(value: &Value) -> bool {
     value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
-fn truth(found: &Found, unread: &Unread) -> Option<bool> {
-    let written = match found.value {
-        Value::Bool(truth) => return Some(*truth),
+fn cell_bool(cell: &Cell, warnings: &Warnings) -> Option<bool> {
+    let written = match cell.value {
+        Value::Bool(value) => return Some(*value),
         Value::String(text) => text.trim().to_lowercase(),
         other => other.to_string(),
     };
@@ -200,76 +209,78 @@ fn truth(found: &Found, unread: &Unread) -> Option<bool> {
         "true" | "yes" | "1" => Some(true),
         "false" | "no" | "0" => Some(false),
         _ => {
-            found.note(unread);
+            cell.warn(warnings);
             None
         }
     }
 }
 
-/// A title has to be text: a paper is nothing without one.
-fn title(found: &Found) -> Result<String, String> {
-    match found.value {
+/// Returns the title, which must be text: a paper without a title is refused.
+fn cell_title(cell: &Cell) -> Result<String, String> {
+    match cell.value {
         Value::String(text) => Ok(text.clone()),
-        other => Err(format!("{}: got {}, wanted text", found.column, kind(other))),
+        other => Err(format!("{} must be text (got {})", cell.column, json_type(other))),
     }
 }
 
-/// Text, or a whole number. A fraction is refused, because as an id it has lost its zeros (`0704.0010` becomes
-/// 704.001). A number says nothing of whose it is, but where the column does.
-fn id(found: &Found) -> Result<String, String> {
-    let Found { column, value, .. } = found;
+/// Returns the id, which must be text or a whole number. A fraction is refused, because an arXiv id written as a
+/// number has lost its zeros (`0704.0010` becomes 704.001). A number in one of PubMed's columns gets the prefix
+/// `pmid:`.
+fn cell_id(cell: &Cell) -> Result<String, String> {
+    let Cell { column, value, .. } = cell;
     let written = match value {
         Value::Number(number) if is_whole(number) => format!("{:.0}", number.as_f64().unwrap_or_default()),
         Value::Number(number) => {
-            return Err(format!("{column}: got the number {number}, wanted text in quotes"));
+            return Err(format!("{column} must be text in quotes (got the number {number})"));
         }
         Value::String(text) => text.clone(),
-        other => return Err(format!("{column}: got {}, wanted text", kind(other))),
+        other => return Err(format!("{column} must be text (got {})", json_type(other))),
     };
     let is_number = !written.is_empty() && written.bytes().all(|byte| byte.is_ascii_digit());
-    let is_pubmeds = ["pmid", "pubmedid"].contains(&&*normal(column));
-    Ok(if is_pubmeds && is_number { format!("pmid:{written}") } else { written })
+    let is_pubmed_column = ["pmid", "pubmedid"].contains(&&*normalized(column));
+    Ok(if is_pubmed_column && is_number { format!("pmid:{written}") } else { written })
 }
 
-/// Whether a number is whole, 0 or more, and as it was written: larger ones are not, in some programs.
+/// Whether a number is whole and between 0 and 10¹⁵. Larger ones may have been rounded by the program that wrote them.
 fn is_whole(number: &serde_json::Number) -> bool {
     number.as_f64().is_some_and(|number| (0.0..=1e15).contains(&number) && number.fract() == 0.0)
 }
 
-/// A date as it is written.
-fn date(found: &Found, unread: &Unread) -> Option<String> {
-    match found.value {
-        // A year beside which another one is missing: some programs make fractions of all.
+/// Returns a date as it is written.
+fn cell_date(cell: &Cell, warnings: &Warnings) -> Option<String> {
+    match cell.value {
+        // Some programs write years as fractions (`2019.0`) if another row has none.
         Value::Number(number) => Some(number.to_string().trim_end_matches(".0").to_string()),
-        _ => loose(found, unread),
+        _ => cell_text(cell, warnings),
     }
 }
 
-/// Text from whatever holds some; noted, if it holds none.
-fn loose(found: &Found, unread: &Unread) -> Option<String> {
-    let text = loose_text(found.value);
+/// Returns the text of a cell by [`any_text`]; a value without text is counted as ignored.
+fn cell_text(cell: &Cell, warnings: &Warnings) -> Option<String> {
+    let text = any_text(cell.value);
     if text.is_none() {
-        found.note(unread);
+        cell.warn(warnings);
     }
     text
 }
 
-/// Text from whatever holds some: what is good to have need not keep a paper out.
-pub fn loose_text(value: &Value) -> Option<String> {
+/// Returns a value's text: a text or number itself, the first text of a list, the name in an object. Optional fields
+/// are read this way, because a wrong type in them is no reason to refuse the paper.
+pub fn any_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
-        Value::Array(items) => items.iter().find_map(loose_text),
+        Value::Array(items) => items.iter().find_map(any_text),
         Value::Object(_) => name(value),
         Value::Null | Value::Bool(_) => None,
     }
 }
 
-/// The name in an object, such as `{"name": …}` or `{"given": …, "family": …}`.
+/// Returns the name in an object such as `{"name": …}` or `{"given": …, "family": …}`.
 fn name(value: &Value) -> Option<String> {
-    const WHOLE: [&str; 8] =
+    const FULL_NAME_KEYS: [&str; 8] =
         ["name", "display_name", "displayName", "full_name", "fullname", "fullName", "literal", "text"];
-    const PARTS: [(&str, &str); 8] = [
+    const NAME_PART_KEYS: [(&str, &str); 8] = [
         ("given", "family"),
         ("first", "last"),
         ("firstName", "lastName"),
@@ -280,17 +291,17 @@ fn name(value: &Value) -> Option<String> {
         ("given_name", "family_name"),
     ];
     let text = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
-    let whole = || WHOLE.iter().find_map(|key| text(key)).map(str::to_string);
-    let parts = || {
-        PARTS.iter().find_map(|(first, last)| match (text(first), text(last)) {
+    let full_name = || FULL_NAME_KEYS.iter().find_map(|key| text(key)).map(str::to_string);
+    let joined_parts = || {
+        NAME_PART_KEYS.iter().find_map(|(first, last)| match (text(first), text(last)) {
             (Some(first), Some(last)) => Some(format!("{first} {last}")),
             (None, one) | (one, None) => one.map(str::to_string),
         })
     };
-    whole().or_else(parts).or_else(|| value.get("author").and_then(loose_text))
+    full_name().or_else(joined_parts).or_else(|| value.get("author").and_then(any_text))
 }
 
-/// The names in an item of a list: one, or none.
+/// Returns the name in an item of a list, if it has one.
 pub fn names(item: &Value) -> Vec<String> {
     let name = match item {
         Value::String(text) => Some(text.clone()),
@@ -300,10 +311,11 @@ pub fn names(item: &Value) -> Vec<String> {
     name.into_iter().collect()
 }
 
-/// A list of texts or of objects with a name, or one text: with separators, or a list as JSON or Python write it.
-fn list(found: &Found, separators: &[char], unread: &Unread) -> Vec<String> {
-    match found.value {
-        Value::String(text) => match written_list(text) {
+/// Returns a list of names. The cell may be a list of texts or of objects with a name, a text with separators, or a
+/// text that is a list in the syntax of JSON or Python.
+fn cell_list(cell: &Cell, separators: &[char], warnings: &Warnings) -> Vec<String> {
+    match cell.value {
+        Value::String(text) => match parse_list(text) {
             Some(list) => list,
             None => text.split(separators).map(str::to_string).collect(),
         },
@@ -313,8 +325,8 @@ fn list(found: &Found, separators: &[char], unread: &Unread) -> Vec<String> {
                 .flat_map(|item| {
                     let names = names(item);
                     if names.is_empty() {
-                        unread.note(
-                            &format!("{}: a list with {}", found.column, kind(item)),
+                        warnings.add(
+                            &format!("{}: ignored {} in a list", cell.column, json_type(item)),
                             &item.to_string(),
                         );
                     }
@@ -322,16 +334,16 @@ fn list(found: &Found, separators: &[char], unread: &Unread) -> Vec<String> {
                 })
                 .collect()
         }
-        Value::Object(_) => names(found.value),
+        Value::Object(_) => names(cell.value),
         _ => {
-            found.note(unread);
+            cell.warn(warnings);
             Vec::new()
         }
     }
 }
 
-/// The items of `["a", "b"]`, or of the same with single quotes, as tables have them.
-fn written_list(text: &str) -> Option<Vec<String>> {
+/// Parses `["a", "b"]`, or the same with single quotes. `None`: the text is not such a list.
+fn parse_list(text: &str) -> Option<Vec<String>> {
     let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?;
     serde_json::from_str(text).ok().or_else(|| {
         let inner = inner.trim().strip_prefix('\'')?.strip_suffix('\'')?;
@@ -344,28 +356,28 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn fields(columns: &str, row: Value) -> Result<(Fields, Vec<String>), String> {
+    fn fields(columns: &str, row: Value) -> Result<(RawFields, Vec<String>), String> {
         let columns = if columns.is_empty() { Columns::default() } else { columns.parse().unwrap() };
-        let unread = Unread::default();
-        let fields = columns.fields(row.as_object().unwrap(), &unread)?;
-        Ok((fields, unread.lines()))
+        let warnings = Warnings::default();
+        let fields = columns.fields(row.as_object().unwrap(), &warnings)?;
+        Ok((fields, warnings.lines()))
     }
 
     #[test]
-    fn columns_are_found_by_name_whatever_the_case() {
+    fn columns_are_matched_by_name_regardless_of_case() {
         let row = json!({"arXiv_ID": "0704.0010", "Title": "T", "summary": "S", "DOI": "10.1000/x", "authors": "['A B', 'C D']", "year": 2007, "keywords": "a; b"});
-        let (got, unread) = fields("", row).unwrap();
+        let (got, warnings) = fields("", row).unwrap();
         assert_eq!(got.ids, ["0704.0010", "10.1000/x"]);
         assert_eq!((got.r#abstract.as_deref(), &*got.published), (Some("S"), &["2007".to_string()][..]));
         assert_eq!((&got.authors[..], got.categories.len()), (&["A B".to_string(), "C D".into()][..], 2));
-        assert!(unread.is_empty(), "{unread:?}");
+        assert!(warnings.is_empty(), "{warnings:?}");
         let (got, _) =
             fields("abstract=body,title=name", json!({"body": "S", "name": "T", "title": "no"})).unwrap();
         assert_eq!((got.r#abstract.as_deref(), got.title.as_deref()), (Some("S"), Some("T")));
     }
 
     #[test]
-    fn the_columns_of_other_programs_are_known() {
+    fn columns_of_zotero_scopus_and_web_of_science_are_known() {
         for row in [
             json!({"Key": "A", "Publication Year": "2019", "Author": "Quill, Ada", "Title": "T", "Publication Title": "V", "DOI": "10.5555/z", "Abstract Note": "S", "Date": "2019"}),
             json!({"Authors": "Quill A.", "Title": "T", "Year": "2019", "Source title": "V", "DOI": "10.5555/z", "Abstract": "S", "EID": "2-s2.0-1", "Author(s) ID": "7"}),
@@ -384,38 +396,38 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_noted_and_costs_no_paper() {
+    fn unreadable_optional_values_are_warned_about_and_the_paper_is_kept() {
         let row = json!({"title": "T", "authors": [{"given": "Ada", "family": "Quill"}, {"name": "B"}, 7, {"x": 1}], "withdrawn": "maybe", "keywords": 3,
             "url": {"href": 1}, "year": null, "date": ["2018"], "body": "word ".repeat(30)});
-        let (got, unread) = fields("", row).unwrap();
+        let (got, warnings) = fields("", row).unwrap();
         assert_eq!((&got.authors[..], got.withdrawn), (&["Ada Quill".to_string(), "B".into()][..], false));
         assert_eq!(got.published, ["2018"]);
-        let wanted = [
-            "authors: a list with a number: once, first \"7\"",
-            "authors: a list with an object: once, first \"{\\\"x\\\":1}\"",
-            "column \"body\": text that is not read; if it is the abstract, say --columns abstract=body: once",
-            "keywords: got a number: once, first \"3\"",
-            "url: got an object: once, first \"{\\\"href\\\":1}\"",
-            "withdrawn: got text: once, first \"maybe\"",
+        let expected = [
+            "authors: ignored a number in a list: once, first \"7\"",
+            "authors: ignored an object in a list: once, first \"{\\\"x\\\":1}\"",
+            "keywords: ignored a number: once, first \"3\"",
+            "unknown column \"body\": text ignored; if it is the abstract, use --columns abstract=body: once",
+            "url: ignored an object: once, first \"{\\\"href\\\":1}\"",
+            "withdrawn: ignored text: once, first \"maybe\"",
         ];
-        assert_eq!(unread, wanted);
+        assert_eq!(warnings, expected);
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        assert!("id".parse::<Columns>().unwrap_err().contains("wanted FIELD=COLUMN"));
-        assert!("colour=x".parse::<Columns>().unwrap_err().contains("wanted one of id, title"));
+    fn errors_name_the_column_and_the_value() {
+        assert!("id".parse::<Columns>().unwrap_err().contains("must be FIELD=COLUMN"));
+        assert!("colour=x".parse::<Columns>().unwrap_err().contains("must be one of id, title"));
         let columns: Columns = "abstract=body".parse().unwrap();
         let wrong = columns.check(&["id", "title"]).unwrap_err();
-        assert!(wrong.contains("no column \"body\"; it has id, title"), "{wrong}");
+        assert!(wrong.contains("no column \"body\"; the columns are id, title"), "{wrong}");
         assert!(Columns::default().check(&["name"]).unwrap_err().contains("no column \"title\""));
-        for (row, wanted) in [
-            (json!({"id": 704.001, "title": "T"}), "id: got the number 704.001, wanted text in quotes"),
-            (json!({"title": ["T", "U"]}), "title: got a list, wanted text"),
-            (json!({"id": {"a": 1}, "title": "T"}), "id: got an object, wanted text"),
+        for (row, expected) in [
+            (json!({"id": 704.001, "title": "T"}), "id must be text in quotes (got the number 704.001)"),
+            (json!({"title": ["T", "U"]}), "title must be text (got a list)"),
+            (json!({"id": {"a": 1}, "title": "T"}), "id must be text (got an object)"),
         ] {
             let wrong = fields("", row).err().unwrap();
-            assert!(wrong.starts_with(wanted), "{wrong}");
+            assert!(wrong.starts_with(expected), "{wrong}");
         }
     }
 }

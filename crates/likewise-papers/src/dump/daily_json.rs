@@ -1,76 +1,80 @@
-//! Hugging Face's daily papers as its API gives them: a JSON array.
+//! Reads Hugging Face's daily papers, as returned by its API: a JSON array.
 //!
-//! Its own file because of its traps: `publishedAt` outside of `paper` is the day of the list, inside it is the
-//! paper's; authors that somebody hid are no authors.
+//! `publishedAt` inside `paper` is the paper's date; outside, it is the day of the list. Hidden authors are left out.
 
-use super::fields::{Fields, build};
+use super::fields::{RawFields, build};
 use super::json::records;
-use super::loose::{Id, List, Loose, Object, Text};
-use super::unread::Unread;
+use super::lenient::{JsonObject, Lenient, LenientList, LenientText, RawId};
+use super::warnings::Warnings;
 use super::{Entries, Entry};
 use serde::Deserialize;
 use std::io::BufRead;
 
-/// Whether the head of an array is such a list's.
+/// Whether the first object has the keys of such a list.
 pub fn looks_like(head: &str) -> bool {
     head.contains("\"paper\"")
         && (head.contains("\"publishedAt\"") || head.contains("\"submittedOnDailyAt\""))
 }
 
-/// The papers of a list.
-pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
-    records(reader, unread, entry)
+/// Returns the papers of a list.
+pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries {
+    records(reader, warnings, entry)
 }
 
-/// One item of a list.
-pub fn entry(item: Item, unread: &Unread) -> Result<Entry, String> {
-    let paper = item.paper.read("paper", unread).ok_or("it has no paper; wanted an object called paper")?.0;
-    let authors = paper.authors.items("authors", unread).into_iter();
-    let shown = authors.filter_map(|Object(author)| {
-        let is_hidden = author.hidden.read("authors.hidden", unread).unwrap_or_default();
-        author.name.read("authors.name", unread).filter(|_| !is_hidden)
+/// Converts one item of a list.
+pub fn entry(record: Record, warnings: &Warnings) -> Result<Entry, String> {
+    let paper = record
+        .paper
+        .read("paper", warnings)
+        .ok_or("the item must have an object named \"paper\" (got none)")?
+        .0;
+    let authors = paper.authors.items("authors", warnings).into_iter();
+    let visible = authors.filter_map(|JsonObject(author)| {
+        let is_hidden = author.hidden.read("authors.hidden", warnings).unwrap_or_default();
+        author.name.read("authors.name", warnings).filter(|_| !is_hidden)
     });
-    let authors = shown.collect();
-    let outer = (item.title.read("title", unread), item.summary.read("summary", unread));
-    let fields = Fields {
-        ids: paper.id.read("paper.id", unread).map(Id::text).transpose()?.into_iter().collect(),
-        title: paper.title.read("paper.title", unread).or(outer.0),
-        r#abstract: paper.summary.read("paper.summary", unread).or(outer.1),
+    let authors = visible.collect();
+    let (outer_title, outer_summary) =
+        (record.title.read("title", warnings), record.summary.read("summary", warnings));
+    let fields = RawFields {
+        ids: paper.id.read("paper.id", warnings).map(RawId::into_text).transpose()?.into_iter().collect(),
+        title: paper.title.read("paper.title", warnings).or(outer_title),
+        r#abstract: paper.summary.read("paper.summary", warnings).or(outer_summary),
         authors,
-        published: paper.published_at.read("paper.publishedAt", unread).into_iter().collect(),
-        categories: paper.keywords.items("ai_keywords", unread),
+        published: paper.published_at.read("paper.publishedAt", warnings).into_iter().collect(),
+        categories: paper.keywords.items("ai_keywords", warnings),
         source: Some(super::daily_papers::SOURCE.into()),
-        ..Fields::default()
+        ..RawFields::default()
     };
-    build(fields, unread).map(Entry::Paper)
+    build(fields, warnings).map(Entry::Paper)
 }
 
-/// An item, as far as it is read.
+/// The fields of an item that are read.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub struct Item {
-    paper: Loose<Object<Inner>>,
-    title: Text,
-    summary: Text,
+pub struct Record {
+    paper: Lenient<JsonObject<DailyPaper>>,
+    title: LenientText,
+    summary: LenientText,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct Inner {
-    id: Loose<Id>,
-    title: Text,
-    summary: Text,
-    authors: List<Object<Author>>,
-    published_at: Text,
+struct DailyPaper {
+    id: Lenient<RawId>,
+    title: LenientText,
+    summary: LenientText,
+    authors: LenientList<JsonObject<DailyAuthor>>,
+    published_at: LenientText,
     #[serde(rename = "ai_keywords")]
-    keywords: List<String>,
+    keywords: LenientList<String>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Author {
-    name: Text,
-    hidden: Loose<bool>,
+struct DailyAuthor {
+    name: LenientText,
+    hidden: Lenient<bool>,
 }
 
 #[cfg(test)]
@@ -79,10 +83,10 @@ mod tests {
     use std::io::Cursor;
 
     #[test]
-    fn the_papers_own_date_counts_and_hidden_authors_do_not() {
+    fn the_date_of_the_paper_is_used_and_hidden_authors_are_left_out() {
         let text = r#"[{"paper":{"id":"2506.00001","authors":[{"name":"A","hidden":false},{"name":"B","hidden":true}],"publishedAt":"2025-06-01T10:00:00.000Z","summary":"S\nt.","ai_keywords":["k"]},"publishedAt":"2025-06-05T00:00:00.000Z","title":"T"}]"#;
         assert!(looks_like(text));
-        let got = entries(Box::new(Cursor::new(text)), &Unread::default()).next().unwrap().unwrap();
+        let got = entries(Box::new(Cursor::new(text)), &Warnings::default()).next().unwrap().unwrap();
         let Entry::Paper(paper) = got else { panic!("{got:?}") };
         assert_eq!(
             (paper.id.as_str(), paper.title.as_str(), paper.r#abstract.as_str()),

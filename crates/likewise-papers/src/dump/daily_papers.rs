@@ -1,31 +1,30 @@
-//! The text of a Daily Papers page: a few header lines, then title and abstract paragraphs in turn.
+//! Reads the text of a Daily Papers page: a few header lines, then title and abstract paragraphs alternately.
 //!
-//! Its own file because it is no data format but a page as it was copied: where the header ends has
-//! to be found. It ends with a line about the research community, in one of two variants, after which
-//! one of them has the day (`Jun 5`).
+//! The text is copied from a web page, so the end of the header has to be found. Its last line ends with
+//! [`HEADER_END`]; in one of the two known variants the day (`Jun 5`) follows.
 
-use super::fields::{Fields, build};
+use super::fields::{RawFields, build};
 use super::lines::lines;
-use super::unread::Unread;
+use super::warnings::Warnings;
 use super::{Entries, Entry, Refused};
 use crate::paper::month_number;
 use std::io::BufRead;
 
-/// What this dump's papers are from.
+/// Source of these papers.
 pub const SOURCE: &str = "daily-papers";
 
-/// What the header's last fixed line says in both variants (`byAK and …`, `by AK and …`).
+/// End of the header's last fixed line, the same in both variants (`byAK and …`, `by AK and …`).
 const HEADER_END: &str = "AK and the research community";
 
-/// Whether the head of a file is such a page's.
+/// Whether the file looks like such a page.
 pub fn looks_like(head: &str) -> bool {
     head[..head.floor_char_boundary(4096)].lines().any(|line| line.trim_end().ends_with(HEADER_END))
 }
 
-/// The papers of a page.
-pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
-    let unread = unread.clone();
-    // Every paragraph is one line, and `lines` leaves the blank ones out.
+/// Returns the papers of a page.
+pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries {
+    let warnings = warnings.clone();
+    // Each paragraph is one line; `lines` leaves out blank ones.
     let mut paragraphs = lines(reader).peekable();
     let mut header = true;
     Box::new(std::iter::from_fn(move || {
@@ -40,7 +39,7 @@ pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
                     }
                     None => {
                         let reason =
-                            format!("no line ends with {HEADER_END:?}, after which papers are wanted");
+                            format!("a line must end with {HEADER_END:?} before the first paper (got none)");
                         return Some(Err(Refused { line: 1, reason }));
                     }
                 }
@@ -50,7 +49,7 @@ pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
         let (line, title) = match paragraphs.next()? {
             Ok(title) => title,
             Err(refused) => {
-                // Its abstract is nobody's.
+                // Skip the abstract that belongs to the refused title.
                 paragraphs.next();
                 return Some(Err(refused));
             }
@@ -58,9 +57,13 @@ pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
         Some(match paragraphs.next() {
             Some(Ok((_, r#abstract))) => {
                 let source = Some(SOURCE.into());
-                let fields =
-                    Fields { title: Some(title), r#abstract: Some(r#abstract), source, ..Fields::default() };
-                build(fields, &unread).map(Entry::Paper).map_err(|reason| Refused { line, reason })
+                let fields = RawFields {
+                    title: Some(title),
+                    r#abstract: Some(r#abstract),
+                    source,
+                    ..RawFields::default()
+                };
+                build(fields, &warnings).map(Entry::Paper).map_err(|reason| Refused { line, reason })
             }
             Some(Err(refused)) => Err(refused),
             None => Err(Refused {
@@ -85,7 +88,7 @@ mod tests {
     use std::io::Cursor;
 
     fn titles(text: &str) -> Vec<Result<String, u64>> {
-        entries(Box::new(Cursor::new(text.to_string().into_bytes())), &Unread::default())
+        entries(Box::new(Cursor::new(text.to_string().into_bytes())), &Warnings::default())
             .map(|entry| entry.map(title).map_err(|refused| refused.line))
             .collect()
     }
@@ -98,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn both_variants_of_the_header_are_left_out() {
+    fn both_variants_of_the_header_are_skipped() {
         let dated = "new\n\nSubscribe\n\nbyAK and the research community\n\nJun 5\n\nOne\n\nAbout one.\n\nTwo\n\nAbout two.\n";
         assert_eq!(titles(dated), [Ok("One".into()), Ok("Two".into())]);
         let undated = "new\n\nDaily Papers\n\nby AK and the research community\n\nOne\n\nAbout one.";
@@ -106,10 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_page_is_refused_and_a_bad_title_takes_its_abstract_along() {
+    fn a_text_without_the_header_is_refused_and_the_abstract_of_a_refused_title_is_skipped() {
         assert_eq!(titles("One\n\nAbout one.\n"), [Err(1)]);
         let page = b"by AK and the research community\n\n\xff\n\nAbout one.\n\nTwo\n\nAbout two.\n";
-        let read: Vec<_> = entries(Box::new(Cursor::new(page.to_vec())), &Unread::default()).collect();
+        let read: Vec<_> = entries(Box::new(Cursor::new(page.to_vec())), &Warnings::default()).collect();
         assert!(read[0].is_err() && read.len() == 2, "{read:?}");
         assert_eq!(title(read[1].clone().unwrap()), "Two");
     }

@@ -1,42 +1,42 @@
-//! Bytes → UTF-8, by the byte order mark or the XML declaration that a file begins with.
+//! Converts a stream to UTF-8, based on the byte order mark or the XML declaration at its beginning.
 //!
-//! Its own file because it comes before every text format: Excel writes tables in UTF-16, old archives XML in Latin-1.
+//! Applied before any text format is read: Excel writes tables in UTF-16, and old archives have XML in Latin-1.
 
-use super::unread::Unread;
+use super::warnings::Warnings;
 use encoding_rs::{CoderResult, Decoder, Encoding};
 use std::io::{BufRead, BufReader, Read, Result};
 
-/// Bytes that are decoded at once.
-const AT_ONCE: usize = 64 << 10;
+/// Size of the buffer of decoded text.
+const DECODE_BUFFER_BYTES: usize = 64 << 10;
 
-/// The same in UTF-8; as it is, if nothing says that it is anything else.
+/// Returns the stream in UTF-8. It is returned unchanged if its beginning names no other encoding.
 ///
 /// # Errors
-/// If the beginning cannot be read.
-pub fn as_utf8(mut reader: Box<dyn BufRead + Send>, unread: &Unread) -> Result<Box<dyn BufRead + Send>> {
+/// Returns the I/O error if the beginning of the stream cannot be read.
+pub fn as_utf8(mut reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Result<Box<dyn BufRead + Send>> {
     let head = reader.fill_buf()?;
-    let Some(encoding) = by_mark(head).or_else(|| by_zeros(head)).or_else(|| declared(head)) else {
+    let Some(encoding) = by_mark(head).or_else(|| by_zeros(head)).or_else(|| by_declaration(head)) else {
         return Ok(reader);
     };
-    let decoded = Decoded {
+    let decoding_reader = DecodingReader {
         reader,
         decoder: encoding.new_decoder(),
         text: Vec::new(),
-        place: 0,
+        position: 0,
         ended: false,
         name: encoding.name(),
-        unread: unread.clone(),
+        warnings: warnings.clone(),
     };
-    Ok(Box::new(BufReader::with_capacity(AT_ONCE, decoded)))
+    Ok(Box::new(BufReader::with_capacity(DECODE_BUFFER_BYTES, decoding_reader)))
 }
 
-/// UTF-16 by its byte order mark. UTF-8's own is the readers' matter.
+/// Recognises UTF-16 by its byte order mark. The byte order mark of UTF-8 is left for the readers to skip.
 fn by_mark(head: &[u8]) -> Option<&'static Encoding> {
     let (encoding, _) = Encoding::for_bom(head)?;
     Some(encoding).filter(|encoding| *encoding != encoding_rs::UTF_8)
 }
 
-/// UTF-16 without a mark: every second byte of what dumps begin with is zero.
+/// Recognises UTF-16 without a byte order mark: dumps begin with ASCII characters, so every second byte is zero.
 fn by_zeros(head: &[u8]) -> Option<&'static Encoding> {
     match head.get(..4)? {
         [a, 0, b, 0] if *a != 0 && *b != 0 => Some(encoding_rs::UTF_16LE),
@@ -45,8 +45,8 @@ fn by_zeros(head: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// What `<?xml … encoding="…"?>` says.
-fn declared(head: &[u8]) -> Option<&'static Encoding> {
+/// Returns the encoding named in `<?xml … encoding="…"?>`. `None`: no encoding that needs decoding is named.
+fn by_declaration(head: &[u8]) -> Option<&'static Encoding> {
     let head = head.strip_prefix(b"<?xml")?;
     let declaration = &head[..memchr::memmem::find(head, b"?>")?.min(200)];
     let declaration = std::str::from_utf8(declaration).ok()?;
@@ -54,48 +54,48 @@ fn declared(head: &[u8]) -> Option<&'static Encoding> {
     let value = value.trim_start().strip_prefix('=')?.trim_start();
     let quote = value.chars().next().filter(|quote| ['"', '\''].contains(quote))?;
     let label = value[1..].split(quote).next()?;
-    // Whoever could read that it is UTF-16 has read it in something else.
+    // A declaration of UTF-16 that can be read as ASCII is wrong.
     Encoding::for_label(label.as_bytes()).filter(|encoding| {
         ![encoding_rs::UTF_8, encoding_rs::UTF_16LE, encoding_rs::UTF_16BE].contains(encoding)
     })
 }
 
-/// A stream in another encoding, decoded.
-struct Decoded {
+/// Decodes a stream to UTF-8.
+struct DecodingReader {
     reader: Box<dyn BufRead + Send>,
     decoder: Decoder,
     text: Vec<u8>,
-    place: usize,
+    position: usize,
     ended: bool,
     name: &'static str,
-    unread: Unread,
+    warnings: Warnings,
 }
 
-impl Decoded {
+impl DecodingReader {
     fn refill(&mut self) -> Result<()> {
         let bytes = self.reader.fill_buf()?;
         let is_last = bytes.is_empty();
-        self.text.resize(AT_ONCE, 0);
+        self.text.resize(DECODE_BUFFER_BYTES, 0);
         let (result, read, written, is_damaged) = self.decoder.decode_to_utf8(bytes, &mut self.text, is_last);
         if is_damaged {
-            self.unread.note(&format!("bytes that are no {}, read as \u{fffd}", self.name), "");
+            self.warnings.add(&format!("bytes that are not valid {}, replaced by \u{fffd}", self.name), "");
         }
         self.reader.consume(read);
         self.text.truncate(written);
-        self.place = 0;
+        self.position = 0;
         self.ended = is_last && matches!(result, CoderResult::InputEmpty);
         Ok(())
     }
 }
 
-impl Read for Decoded {
+impl Read for DecodingReader {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        while self.place == self.text.len() && !self.ended {
+        while self.position == self.text.len() && !self.ended {
             self.refill()?;
         }
-        let count = buffer.len().min(self.text.len() - self.place);
-        buffer[..count].copy_from_slice(&self.text[self.place..self.place + count]);
-        self.place += count;
+        let count = buffer.len().min(self.text.len() - self.position);
+        buffer[..count].copy_from_slice(&self.text[self.position..self.position + count]);
+        self.position += count;
         Ok(count)
     }
 }
@@ -109,16 +109,16 @@ mod tests {
         let reader = BufReader::with_capacity(3, Cursor::new(bytes));
         let mut text = String::new();
         let reader: Box<dyn BufRead + Send> = match reader.buffer().is_empty() {
-            // All of the beginning is looked at.
+            // The whole beginning must be in the buffer.
             true => Box::new(BufReader::with_capacity(100, reader)),
             false => Box::new(reader),
         };
-        as_utf8(reader, &Unread::default()).unwrap().read_to_string(&mut text).unwrap();
+        as_utf8(reader, &Warnings::default()).unwrap().read_to_string(&mut text).unwrap();
         text
     }
 
     #[test]
-    fn what_a_file_says_it_is_it_is_read_as() {
+    fn the_encoding_is_recognised_by_mark_zeros_or_declaration() {
         let text = "id,título\n1,Erdős 😀\n";
         let utf16 = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
         let (little, big) = (utf16(u16::to_le_bytes), utf16(u16::to_be_bytes));
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(read(text.as_bytes().to_vec()), text);
         let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><p>Ren\xe9</p>";
         assert!(read(latin.to_vec()).ends_with("<p>René</p>"));
-        let long = format!("\u{feff}{}", "ü".repeat(AT_ONCE));
+        let long = format!("\u{feff}{}", "ü".repeat(DECODE_BUFFER_BYTES));
         assert_eq!(read(long.encode_utf16().flat_map(u16::to_le_bytes).collect()), long[3..]);
     }
 }

@@ -1,144 +1,153 @@
-//! The raw fields of any format → a checked [`Paper`].
+//! Builds a [`Paper`] from the raw fields of any format.
 //!
-//! Its own file because it is where all formats meet: HTML and LaTeX become readable, white space collapses, ids fold, dates
-//! are read, and what is wanted of a paper is asked for.
+//! All formats pass through here: HTML and LaTeX are converted to plain text, white space is collapsed, ids are
+//! parsed and deduplicated, dates are read, and papers without a title are refused.
 
-use super::Deleted;
-use super::unread::Unread;
-use crate::latex::readable;
-use crate::markup::plain;
-use crate::paper::{Kind, Paper, PaperId, collapse_whitespace, parse_date, read_date};
+use super::Deletion;
+use super::warnings::Warnings;
+use crate::latex::to_unicode;
+use crate::markup::plain_text;
+use crate::paper::{IdKind, Paper, PaperId, collapse_whitespace, parse_date, read_date};
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// Longest text, in bytes, whose LaTeX is made readable: a longer one is no abstract, and takes time.
-const LONGEST_READABLE: usize = 100_000;
+/// Longest text, in bytes, whose LaTeX is converted: conversion takes time, and a longer text is not an abstract.
+const MAX_LATEX_BYTES: usize = 100_000;
 
-/// Most other ids that a paper has.
-const MOST_IDS: usize = 100;
+/// Maximum number of alternate ids kept per paper.
+const MAX_ALTERNATE_IDS: usize = 100;
 
-/// The fields of a paper, as a format has found them: nothing is normalised yet, and what is absent
-/// is `None` or empty.
+/// The fields of a paper as the dump has them, not yet normalised. Absent fields are `None` or empty.
 #[derive(Default, Debug)]
-pub struct Fields {
-    /// The paper's ids: arXiv's, if there is one, is what it is called; or else the first. Of the others, those count
-    /// that are known everywhere.
+pub struct RawFields {
+    /// The paper's ids. The first arXiv id becomes the paper's id, or else the first id. Of the others, only global
+    /// ones (such as DOIs) are kept, as alternate ids.
     pub ids: Vec<String>,
-    /// Other ids, of whatever kind, from who means them as that.
-    pub also: Vec<String>,
+    /// Alternate ids of any kind, which the dump states to be such.
+    pub alternate_ids: Vec<String>,
     /// Title.
     pub title: Option<String>,
     /// Abstract.
     pub r#abstract: Option<String>,
     /// Authors.
     pub authors: Vec<String>,
-    /// Dates, as they are written: the first that has a year counts.
+    /// Dates as they are written. The first with a year is used.
     pub published: Vec<String>,
-    /// Categories, keywords.
+    /// Categories and keywords.
     pub categories: Vec<String>,
     /// Conference or journal.
     pub venue: Option<String>,
-    /// Where it is from.
+    /// Source of the record, such as `arxiv`.
     pub source: Option<String>,
-    /// Address.
+    /// URL of the paper.
     pub url: Option<String>,
-    /// Whether it was taken back.
+    /// Whether the paper was withdrawn or retracted.
     pub withdrawn: bool,
 }
 
-/// Checks and normalises a paper's fields. It may have no abstract: whoever takes it decides.
-pub fn build(fields: Fields, unread: &Unread) -> Result<Paper, String> {
-    build_with(fields, unread, tidy)
+/// Checks and normalises a paper's fields. The abstract may be missing; the caller decides whether that is allowed.
+///
+/// # Errors
+/// Returns the reason if the title is missing or the first id is invalid.
+pub fn build(fields: RawFields, warnings: &Warnings) -> Result<Paper, String> {
+    build_with(fields, warnings, clean)
 }
 
-/// The same of fields that were made readable before: read twice, what stands for itself in them would be taken for LaTeX.
-pub fn build_again(fields: Fields, unread: &Unread) -> Result<Paper, String> {
-    build_with(fields, unread, collapse_whitespace)
+/// Like [`build`], for fields whose HTML and LaTeX have already been converted: a second conversion would take literal
+/// characters for markup.
+pub fn build_cleaned(fields: RawFields, warnings: &Warnings) -> Result<Paper, String> {
+    build_with(fields, warnings, collapse_whitespace)
 }
 
-fn build_with(fields: Fields, unread: &Unread, tidy: fn(&str) -> String) -> Result<Paper, String> {
-    let tidy_all = |list: &[String]| -> Vec<String> {
-        list.iter().map(|item| tidy(item)).filter(|item| !item.is_empty()).collect()
+fn build_with(fields: RawFields, warnings: &Warnings, clean: fn(&str) -> String) -> Result<Paper, String> {
+    let clean_all = |list: &[String]| -> Vec<String> {
+        list.iter().map(|item| clean(item)).filter(|item| !item.is_empty()).collect()
     };
     let written = fields.title.as_deref().unwrap_or_default();
-    // One that is nothing but tags may be about them.
-    let title =
-        Some(tidy(written)).filter(|title| !title.is_empty()).unwrap_or_else(|| collapse_whitespace(written));
+    // Keep a title that consists only of tags: it may be about them.
+    let title = Some(clean(written))
+        .filter(|title| !title.is_empty())
+        .unwrap_or_else(|| collapse_whitespace(written));
     if title.is_empty() {
-        return Err("the paper has no title; wanted title and abstract".into());
+        return Err("the paper has no title; it must have a title and an abstract".into());
     }
-    let (id, also) = ids(&fields.ids, &fields.also, &title)?;
-    let published = published(&fields.published, unread);
-    let mut categories = tidy_all(&fields.categories);
+    let (id, alternate_ids) = ids(&fields.ids, &fields.alternate_ids, &title)?;
+    let published = published(&fields.published, warnings);
+    let mut categories = clean_all(&fields.categories);
     let mut seen = HashSet::new();
     categories.retain(|category| seen.insert(category.to_lowercase()));
-    let tidy_text = |text: Option<String>| text.map(|text| tidy(&text)).filter(|text| !text.is_empty());
+    let clean_text = |text: Option<String>| text.map(|text| clean(&text)).filter(|text| !text.is_empty());
     let url = fields.url.map(|url| collapse_whitespace(&url)).filter(|url| !url.is_empty());
     Ok(Paper {
         url: url.or_else(|| id.url()),
         id,
         title,
-        r#abstract: tidy(fields.r#abstract.as_deref().unwrap_or_default()),
-        authors: tidy_all(&fields.authors),
+        r#abstract: clean(fields.r#abstract.as_deref().unwrap_or_default()),
+        authors: clean_all(&fields.authors),
         published,
         categories,
-        venue: tidy_text(fields.venue),
-        source: tidy_text(fields.source),
-        also,
+        venue: clean_text(fields.venue),
+        source: clean_text(fields.source),
+        alternate_ids,
         withdrawn: fields.withdrawn,
     })
 }
 
-/// What a paper is called, and its other ids. One of those that cannot be read is nobody's loss.
-fn ids(written: &[String], also: &[String], title: &str) -> Result<(PaperId, Vec<PaperId>), String> {
+/// Returns the paper's id and its alternate ids. Invalid ids are ignored, except for the first of `written`.
+fn ids(written: &[String], alternate_ids: &[String], title: &str) -> Result<(PaperId, Vec<PaperId>), String> {
     let mut ids: Vec<PaperId> = Vec::new();
-    for (place, id) in written.iter().enumerate() {
+    for (index, id) in written.iter().enumerate() {
         match PaperId::parse(id) {
-            Ok(id) if ids.is_empty() || id.is_known_everywhere() => ids.push(id),
-            Err(wrong) if place == 0 => return Err(wrong),
+            Ok(id) if ids.is_empty() || id.is_global() => ids.push(id),
+            Err(wrong) if index == 0 => return Err(wrong),
             _ => {}
         }
     }
-    let first = ids.iter().position(|id| id.kind() == Kind::Arxiv).unwrap_or_default();
+    let first = ids.iter().position(|id| id.kind() == IdKind::Arxiv).unwrap_or_default();
     let id = if ids.is_empty() { PaperId::from_title(title)? } else { ids.remove(first) };
-    ids.extend(also.iter().filter_map(|id| PaperId::parse(id).ok()));
+    ids.extend(alternate_ids.iter().filter_map(|id| PaperId::parse(id).ok()));
     let mut seen = HashSet::from([id.clone()]);
     ids.retain(|other| seen.insert(other.clone()));
-    ids.truncate(MOST_IDS);
+    ids.truncate(MAX_ALTERNATE_IDS);
     Ok((id, ids))
 }
 
-/// Says that a source has taken a paper out.
-pub fn deleted(id: &str, source: Option<&str>) -> Result<Deleted, String> {
-    Ok(Deleted { id: PaperId::parse(id)?, source: source.map(str::to_string) })
+/// Builds a deletion from an id as it is written.
+///
+/// # Errors
+/// Returns the reason if the id is invalid.
+pub fn deletion(id: &str, source: Option<&str>) -> Result<Deletion, String> {
+    Ok(Deletion { id: PaperId::parse(id)?, source: source.map(str::to_string) })
 }
 
-fn tidy(text: &str) -> String {
-    let plain = plain(text);
-    let is_readable = plain.len() <= LONGEST_READABLE;
-    let tidy = if is_readable { collapse_whitespace(&readable(&plain)) } else { String::new() };
-    // One that is nothing but LaTeX is better than none.
-    if tidy.is_empty() { collapse_whitespace(&plain) } else { tidy }
+/// Converts HTML and LaTeX to plain text and collapses white space.
+fn clean(text: &str) -> String {
+    let plain = plain_text(text);
+    let may_convert = plain.len() <= MAX_LATEX_BYTES;
+    let converted = if may_convert { collapse_whitespace(&to_unicode(&plain)) } else { String::new() };
+    // Keep the LaTeX if nothing else is left.
+    if converted.is_empty() { collapse_whitespace(&plain) } else { converted }
 }
 
-/// The first date that has a year. What could not be read, or only in part, is noted.
-fn published(dates: &[String], unread: &Unread) -> Option<String> {
+/// Returns the first date with a year. If the first date is unreadable or only partly readable, that is counted in
+/// `warnings`.
+fn published(dates: &[String], warnings: &Warnings) -> Option<String> {
     let mut dates = dates.iter().filter(|date| !date.trim().is_empty()).peekable();
     let first = *dates.peek()?;
     let Some((written, date)) = dates.find_map(|written| Some((written, read_date(written)?))) else {
-        unread.note("published: no date", first);
+        warnings.add("published: not a date", first);
         return None;
     };
     if written != first {
-        unread.note("published: no date", first);
-    } else if parse_date(written).is_err() && says_more(written, &date) {
-        unread.note("published: read in part", written);
+        warnings.add("published: not a date", first);
+    } else if parse_date(written).is_err() && has_unread_numbers(written, &date) {
+        warnings.add("published: read only in part", written);
     }
     Some(date)
 }
 
-/// Whether more numbers are written than a date has, of which one is not written as one if the month is a name.
-fn says_more(written: &str, date: &str) -> bool {
+/// Whether the text has more numbers than were read as the date. A month that is written as a name is not a number.
+fn has_unread_numbers(written: &str, date: &str) -> bool {
     let day = written.split_whitespace().filter(|word| !word.contains(':'));
     let numbers = day.flat_map(|word| word.split(|character: char| !character.is_ascii_digit()));
     let numbers = numbers.filter(|number| !number.is_empty()).count();
@@ -151,23 +160,23 @@ fn says_more(written: &str, date: &str) -> bool {
     numbers > read
 }
 
-/// The year of a time that a name says, such as `2021` of `nips2021`.
+/// Returns the last year (19xx or 20xx) in a name, such as `2021` in `nips2021`.
 pub fn year_in(text: &str) -> Option<String> {
     let digits = text.split(|character: char| !character.is_ascii_digit());
     let is_year = |digits: &&str| digits.len() == 4 && (digits.starts_with("19") || digits.starts_with("20"));
     digits.rev().find(is_year).map(str::to_string)
 }
 
-/// Whether what authors say of their paper, beside it, is that they took it back.
+/// Whether the authors' comments say that the paper was withdrawn.
 pub fn says_withdrawn(comments: &str) -> bool {
     comments.split(['.', ';', ',']).any(is_withdrawal)
 }
 
-/// Whether a sentence, such as an abstract's first, says that its paper was taken back. One about medicines may say that
-/// they were withdrawn, and one about a paper that it supersedes one that was.
+/// Whether the first sentence of a text says that the paper itself was withdrawn. Sentences about withdrawn
+/// medicines, or about other papers that were withdrawn, must not match.
 pub fn is_withdrawal(text: &str) -> bool {
-    const ABOUT: [&str; 5] = ["this", "the", "paper", "article", "submission"];
-    const SAID: [&str; 6] = [
+    const OPENING_WORDS: [&str; 5] = ["this", "the", "paper", "article", "submission"];
+    const WITHDRAWAL_PHRASES: [&str; 6] = [
         "been withdrawn",
         "is withdrawn",
         "was withdrawn",
@@ -175,7 +184,7 @@ pub fn is_withdrawal(text: &str) -> bool {
         "paper withdrawn",
         "being withdrawn",
     ];
-    const ITSELF: [&str; 8] =
+    const PAPER_NOUNS: [&str; 8] =
         ["paper", "article", "submission", "manuscript", "work", "preprint", "author", "version"];
     let text = text.trim_start_matches(|first: char| !first.is_alphanumeric());
     let sentence: String =
@@ -184,15 +193,15 @@ pub fn is_withdrawal(text: &str) -> bool {
         return true;
     }
     let first_words: Vec<&str> = sentence.split_whitespace().take(3).collect();
-    let is_about = first_words.first().is_some_and(|first| ABOUT.contains(first))
-        && first_words.iter().any(|word| ITSELF.iter().any(|itself| word.starts_with(itself)));
-    is_about && SAID.iter().any(|said| sentence.contains(said))
+    let is_about = first_words.first().is_some_and(|first| OPENING_WORDS.contains(first))
+        && first_words.iter().any(|word| PAPER_NOUNS.iter().any(|noun| word.starts_with(noun)));
+    is_about && WITHDRAWAL_PHRASES.iter().any(|phrase| sentence.contains(phrase))
 }
 
-/// Authors in one text: `A. One, B. Two and C. Three (Somewhere, Far)`.
+/// Splits a text such as `A. One, B. Two and C. Three (Somewhere, Far)` into names. Text in parentheses is dropped.
 pub fn split_authors(text: &str) -> Vec<String> {
     let mut depth = 0_usize;
-    let without_places: String = text
+    let without_affiliations: String = text
         .chars()
         .filter(|character| {
             match character {
@@ -206,15 +215,15 @@ pub fn split_authors(text: &str) -> Vec<String> {
             depth == 0
         })
         .collect();
-    let text = collapse_whitespace(&without_places);
+    let text = collapse_whitespace(&without_affiliations);
     text.split([',', ';']).flat_map(|part| part.split(" and ")).map(|name| name.trim().to_string()).collect()
 }
 
-/// What a value is, as JSON calls it.
-pub fn kind(value: &Value) -> &'static str {
+/// Returns the JSON type of a value, with its article, for messages.
+pub fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
-        Value::Bool(_) => "true or false",
+        Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
         Value::String(_) => "text",
         Value::Array(_) => "a list",
@@ -227,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_paper_is_called_by_arxivs_id_or_else_its_first() {
+    fn the_arxiv_id_or_else_the_first_id_becomes_the_id() {
         let ids = |written: &[&str]| {
             let written: Vec<String> = written.iter().map(|id| id.to_string()).collect();
             let (id, also) = ids(&written, &["b".into()], "A title").unwrap();
@@ -246,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn withdrawals_are_told_from_papers_about_them() {
+    fn withdrawals_are_distinguished_from_papers_about_withdrawals() {
         assert!(says_withdrawn("This paper has been WITHDRAWN by the author due to an error in Lemma 2"));
         assert!(says_withdrawn("12 pages. Withdrawn: Lemma 2 is wrong") && says_withdrawn("paper withdrawn"));
         assert!(!says_withdrawn("12 pages, 3 figures"));
@@ -260,29 +269,29 @@ mod tests {
     }
 
     #[test]
-    fn authors_and_dates_are_read_as_far_as_they_can_be() {
+    fn authors_are_split_and_partial_dates_are_read() {
         assert_eq!(
             split_authors("A. One (MIT, Boston), B. Two and C. Three"),
             ["A. One", "B. Two", "C. Three"]
         );
-        let unread = Unread::default();
+        let warnings = Warnings::default();
         let published = |dates: &[&str]| {
-            published(&dates.iter().map(|date| date.to_string()).collect::<Vec<_>>(), &unread)
+            published(&dates.iter().map(|date| date.to_string()).collect::<Vec<_>>(), &warnings)
         };
         assert_eq!(published(&["2021-13-45"]).as_deref(), Some("2021"));
         assert_eq!(published(&[" ", "soon", "2020"]).as_deref(), Some("2020"));
         assert_eq!(published(&["soon"]), None);
-        for whole in
+        for readable in
             ["c2018", "May 2018", "Thu, 7 Jun 2018 10:11:12 GMT", "20180607", "1528329600", "2018/06"]
         {
-            assert!(published(&[whole]).is_some(), "{whole}");
+            assert!(published(&[readable]).is_some(), "{readable}");
         }
         assert_eq!(published(&[]), None);
-        let told = [
-            "published: no date: 2 times, first \"soon\"",
-            "published: read in part: once, first \"2021-13-45\"",
+        let expected = [
+            "published: not a date: 2 times, first \"soon\"",
+            "published: read only in part: once, first \"2021-13-45\"",
         ];
-        assert_eq!(unread.lines(), told);
+        assert_eq!(warnings.lines(), expected);
         assert_eq!((year_in("nips2018"), year_in("v12")), (Some("2018".into()), None));
     }
 }

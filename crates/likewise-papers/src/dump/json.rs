@@ -1,10 +1,11 @@
-//! JSON, one object after the other: lines, the elements of arrays of any length, pages of an API's answers, or objects
-//! over several lines.
+//! Reads a stream of JSON objects: one per line, elements of arrays of any length, pages of API responses, or objects
+//! that span several lines.
 //!
-//! Its own file because arrays and objects over several lines cannot be read by lines, and must not be read whole.
+//! Arrays and multi-line objects cannot be split by lines and may be too large for memory, so a scanner finds the end
+//! of each value in the byte stream.
 
-use super::lines::{BYTE_ORDER_MARK, MAX_ENTRY_BYTES, lines};
-use super::unread::Unread;
+use super::lines::{BYTE_ORDER_MARK, MAX_ENTRY_BYTES, incomplete, lines, unreadable_from_here};
+use super::warnings::Warnings;
 use super::{Entries, Entry, Refused};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,45 +13,46 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::io::BufRead;
 
-/// The entries of a file, however its objects are wrapped, each parsed as a `T`.
+/// Returns the entries of a file. Each object is parsed as a `T` and converted by `entry`, however the objects are
+/// wrapped.
 pub fn records<T: DeserializeOwned + 'static>(
     reader: Box<dyn BufRead + Send>,
-    unread: &Unread,
-    entry: impl Fn(T, &Unread) -> Result<Entry, String> + Send + 'static,
+    warnings: &Warnings,
+    entry: impl Fn(T, &Warnings) -> Result<Entry, String> + Send + 'static,
 ) -> Entries {
-    let unread = unread.clone();
-    let one = move |line: u64, text: &str| {
-        parse::<T>(text, &unread)
-            .and_then(|record| record.map(|record| entry(record, &unread)).transpose())
+    let warnings = warnings.clone();
+    let read_one = move |line: u64, text: &str| {
+        parse::<T>(text, &warnings)
+            .and_then(|record| record.map(|record| entry(record, &warnings)).transpose())
             .map_err(|reason| Refused { line, reason })
             .transpose()
     };
     Box::new(values(reader).flat_map(move |value| match value {
         Err(refused) => vec![Err(refused)],
-        Ok((line, text)) => match page(&text) {
-            Some(objects) => objects.iter().filter_map(|object| one(line, object.get())).collect(),
-            None => one(line, &text).into_iter().collect(),
+        Ok((line, text)) => match page_items(&text) {
+            Some(objects) => objects.iter().filter_map(|object| read_one(line, object.get())).collect(),
+            None => read_one(line, &text).into_iter().collect(),
         },
     }))
 }
 
-/// The values of a file, as text, with the lines they begin in.
+/// Returns the JSON values of a file as text, each with the line where it begins.
 fn values(
     mut reader: Box<dyn BufRead + Send>,
 ) -> Box<dyn Iterator<Item = Result<(u64, String), Refused>> + Send> {
-    // What fails here fails again where it is read.
+    // An error here is returned again by the next read, and reported there.
     let head = reader.fill_buf().unwrap_or_default();
     let head = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start();
-    // A line that is an array is no paper; a file that is one, is what it holds.
-    if head.starts_with(b"[") || begins_over_several_lines(head) {
-        Box::new(Values::new(reader))
+    // A file that is an array is split into its elements. In JSON Lines, a line that is an array is refused.
+    if head.starts_with(b"[") || is_multi_line(head) {
+        Box::new(JsonValues::new(reader))
     } else {
         Box::new(lines(reader))
     }
 }
 
-/// Whether a file's first object goes on in the next line, and is no line that was cut off.
-fn begins_over_several_lines(head: &[u8]) -> bool {
+/// Whether the file's first value continues on the next line. A single truncated line does not count.
+fn is_multi_line(head: &[u8]) -> bool {
     let Some(end) = head.iter().position(|byte| *byte == b'\n') else { return false };
     let (first, rest) = head.split_at(end);
     let next = rest.trim_ascii_start().first();
@@ -62,35 +64,36 @@ fn begins_over_several_lines(head: &[u8]) -> bool {
     }
 }
 
-/// The first object of the head of a file: what its keys say tells the format. It may be cut off, as the head is.
+/// Returns the first paper object in the head of a file, from whose keys the format is detected. It may be incomplete,
+/// because the head is.
 pub fn first_object(head: &str) -> &str {
-    let object = |text: &'_ str| -> usize { text.find('{').unwrap_or(text.len()) };
-    let start = object(head);
-    let whole = &head[start..];
-    let before = &whole[..whole.floor_char_boundary(BEFORE_LIST)];
-    let list = PAGE_KEYS.iter().filter_map(|key| list_after(before, key)).min();
-    let first = list.map_or(whole, |list| &whole[list + object(&whole[list..])..]);
-    let mut element = Element::default();
-    let (used, _) = element.take(first.as_bytes(), &mut 1, &mut false);
+    let object_start = |text: &'_ str| -> usize { text.find('{').unwrap_or(text.len()) };
+    let outer = &head[object_start(head)..];
+    let prefix = &outer[..outer.floor_char_boundary(MAX_PAGE_PREFIX_BYTES)];
+    let list = PAGE_KEYS.iter().filter_map(|key| list_start(prefix, key)).min();
+    let first = list.map_or(outer, |list| &outer[list + object_start(&outer[list..])..]);
+    let mut scanner = ValueScanner::default();
+    let (used, _) = scanner.scan(first.as_bytes(), &mut 1, &mut false);
     first.get(..used).unwrap_or(first)
 }
 
-/// Where the list of a key begins, which is given in its quotes.
-fn list_after(text: &str, key: &str) -> Option<usize> {
-    let place = memchr::memmem::find(text.as_bytes(), key.as_bytes())? + key.len();
-    let rest = text[place..].trim_start().strip_prefix(':')?.trim_start();
+/// Returns the byte offset at which the list of a key begins. `key` includes its quotation marks. `None`: the key is
+/// missing or its value is not a list.
+fn list_start(text: &str, key: &str) -> Option<usize> {
+    let after_key = memchr::memmem::find(text.as_bytes(), key.as_bytes())? + key.len();
+    let rest = text[after_key..].trim_start().strip_prefix(':')?.trim_start();
     rest.starts_with('[').then(|| text.len() - rest.len())
 }
 
-/// What the lists of APIs' answers are called.
+/// Keys of the lists of papers in API responses.
 const PAGE_KEYS: [&str; 4] = ["\"results\"", "\"data\"", "\"recommendedPapers\"", "\"papers\""];
 
-/// Before a page's list there is little, in bytes.
-const BEFORE_LIST: usize = 2000;
+/// The list of a page must begin within this many bytes.
+const MAX_PAGE_PREFIX_BYTES: usize = 2000;
 
-/// A page of an API's answers.
+/// One page of an API response, with its list of papers under one of [`PAGE_KEYS`].
 #[derive(Deserialize)]
-struct Page<'a> {
+struct ApiPage<'a> {
     #[serde(borrow)]
     results: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
@@ -99,14 +102,15 @@ struct Page<'a> {
     recommended: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     papers: Option<Vec<&'a RawValue>>,
+    /// Present if the object is a paper itself.
     title: Option<serde::de::IgnoredAny>,
 }
 
-/// The objects of a page, if the text is one.
-fn page(text: &str) -> Option<Vec<&RawValue>> {
-    let before = &text[..text.floor_char_boundary(BEFORE_LIST)];
-    PAGE_KEYS.iter().find_map(|key| list_after(before, key))?;
-    let Page { results, data, recommended, papers, title } = serde_json::from_str(text).ok()?;
+/// Returns the objects in the list of a page. `None`: the text is not a page.
+fn page_items(text: &str) -> Option<Vec<&RawValue>> {
+    let prefix = &text[..text.floor_char_boundary(MAX_PAGE_PREFIX_BYTES)];
+    PAGE_KEYS.iter().find_map(|key| list_start(prefix, key))?;
+    let ApiPage { results, data, recommended, papers, title } = serde_json::from_str(text).ok()?;
     if title.is_some() {
         return None;
     }
@@ -114,8 +118,8 @@ fn page(text: &str) -> Option<Vec<&RawValue>> {
     objects.iter().all(|object| object.get().starts_with(['{', 'n'])).then_some(objects)
 }
 
-/// The papers in a value: those of a page's list, or the value itself.
-pub fn objects_of(value: Value) -> Vec<Value> {
+/// Returns the papers in a value: the items of the list if it is a page, or else the value itself.
+pub fn paper_objects(value: Value) -> Vec<Value> {
     let is_page = |object: &Map<String, Value>, key: &str| {
         let list = object.get(key).and_then(Value::as_array);
         list.is_some_and(|list| list.iter().all(|item| item.is_object() || item.is_null()))
@@ -133,53 +137,57 @@ pub fn objects_of(value: Value) -> Vec<Value> {
     }
 }
 
-/// A record; none, where an API has null in the place of a paper that it does not know.
-fn parse<T: DeserializeOwned>(text: &str, unread: &Unread) -> Result<Option<T>, String> {
+/// Parses one record. `None`: the text is `null`, which APIs return for a paper that they do not know; that is
+/// counted in `warnings`.
+fn parse<T: DeserializeOwned>(text: &str, warnings: &Warnings) -> Result<Option<T>, String> {
     if text.trim_ascii() == "null" {
-        unread.note(NULL, "");
+        warnings.add(NULL_PAPER, "");
         return Ok(None);
     }
-    read(text, unread).map(Some).map_err(|error| {
+    from_str(text, warnings).map(Some).map_err(|error| {
         let column = error.column();
-        let what = error.to_string();
-        let what = what.split(" at line ").next().unwrap_or(&what);
-        format!("column {column}: {what}; wanted one JSON object a paper, with id, title and abstract")
+        let message = error.to_string();
+        // The position in the message is relative to this text, not to the file.
+        let message = message.split(" at line ").next().unwrap_or(&message);
+        format!("column {column}: {message}; each paper must be one JSON object with id, title and abstract")
     })
 }
 
-/// What is noted where an API has null for a paper that it does not know.
-pub const NULL: &str = "null in the place of a paper";
+/// Warning for a `null` that an API returned for a paper it does not know.
+pub const NULL_PAPER: &str = "null in place of a paper";
 
-/// Reads JSON as it is, or else with U+FFFD for each half of a surrogate pair.
-pub fn read<T: DeserializeOwned>(text: &str, unread: &Unread) -> serde_json::Result<T> {
+/// Parses JSON. If that fails because of an escaped surrogate without its other half, each is replaced by U+FFFD and
+/// counted in `warnings`.
+pub fn from_str<T: DeserializeOwned>(text: &str, warnings: &Warnings) -> serde_json::Result<T> {
     match serde_json::from_str(text) {
-        Err(error) if is_half_pair(&error) => {
-            unread.note("half of a surrogate pair, read as \u{fffd}", "");
-            serde_json::from_str(&without_half_pairs(text))
+        Err(error) if is_lone_surrogate(&error) => {
+            warnings.add("half of a surrogate pair, replaced by \u{fffd}", "");
+            serde_json::from_str(&replace_lone_surrogates(text))
         }
-        read => read,
+        result => result,
     }
 }
 
-/// Whether an escape is half of a pair; one at the end of a text is said to be cut off.
-fn is_half_pair(error: &serde_json::Error) -> bool {
-    let said = error.to_string();
-    said.contains("surrogate") || said.contains("hex escape")
+/// Whether parsing failed at half of a surrogate pair. At the end of a string, serde_json reports it as an incomplete
+/// escape.
+fn is_lone_surrogate(error: &serde_json::Error) -> bool {
+    let message = error.to_string();
+    message.contains("surrogate") || message.contains("hex escape")
 }
 
-/// The same with U+FFFD in the place of each escaped surrogate that has no other half.
-fn without_half_pairs(text: &str) -> String {
+/// Replaces each escaped surrogate that lacks its other half by U+FFFD.
+fn replace_lone_surrogates(text: &str) -> String {
     let unit = |text: &str| -> Option<u16> {
         let digits = text.strip_prefix("\\u")?.get(..4)?;
         u16::from_str_radix(digits, 16).ok()
     };
-    let mut whole = String::with_capacity(text.len());
+    let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(place) = rest.find('\\') {
-        whole.push_str(&rest[..place]);
-        rest = &rest[place..];
+    while let Some(backslash) = rest.find('\\') {
+        out.push_str(&rest[..backslash]);
+        rest = &rest[backslash..];
         let (first, second) = (unit(rest), rest.get(6..).and_then(unit));
-        let (taken, kept) = match (first, second) {
+        let (length, replacement) = match (first, second) {
             (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (12, &rest[..12]),
             (Some(0xD800..=0xDFFF), _) => (6, "\\ufffd"),
             _ => {
@@ -187,132 +195,139 @@ fn without_half_pairs(text: &str) -> String {
                 (length, &rest[..length])
             }
         };
-        whole.push_str(kept);
-        rest = &rest[taken..];
+        out.push_str(replacement);
+        rest = &rest[length..];
     }
-    whole + rest
+    out + rest
 }
 
-/// The values of a file that is arrays and objects, as text, with the lines they begin in.
-struct Values {
+/// Iterates over the values of a file that consists of arrays and objects: their text and the line where each begins.
+struct JsonValues {
     reader: Box<dyn BufRead + Send>,
     line: u64,
-    /// Whether an array's own bracket was read.
-    begun: bool,
+    /// Whether the reader is inside a top-level array.
+    in_array: bool,
     ended: bool,
 }
 
-impl Values {
-    fn new(reader: Box<dyn BufRead + Send>) -> Values {
-        Values { reader, line: 1, begun: false, ended: false }
+impl JsonValues {
+    fn new(reader: Box<dyn BufRead + Send>) -> JsonValues {
+        JsonValues { reader, line: 1, in_array: false, ended: false }
     }
 
-    fn refuse(&mut self, reason: &str) -> Refused {
+    /// Refuses the rest of the file.
+    fn refuse(&mut self, reason: String) -> Refused {
         self.ended = true;
-        Refused {
-            line: self.line,
-            reason: format!("{reason}; everything before was read, get the file again"),
-        }
+        Refused { line: self.line, reason }
     }
 }
 
-impl Iterator for Values {
+impl Iterator for JsonValues {
     type Item = Result<(u64, String), Refused>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
             return None;
         }
-        let mut element = Element { first_line: self.line, ..Element::default() };
+        let mut scanner = ValueScanner { first_line: self.line, ..ValueScanner::default() };
         loop {
             let bytes = match self.reader.fill_buf() {
-                Ok([]) if element.depth > 0 || !element.bytes.is_empty() => {
-                    return Some(Err(self.refuse("the file ends in the middle of an element")));
+                Ok([]) if scanner.depth > 0 || !scanner.bytes.is_empty() => {
+                    return Some(Err(self.refuse(incomplete("the file ends in the middle of an entry"))));
                 }
-                Ok([]) if !self.begun => return None,
-                Ok([]) => return Some(Err(self.refuse("the file ends before its array does"))),
+                Ok([]) if !self.in_array => return None,
+                Ok([]) => {
+                    return Some(Err(self.refuse(incomplete("the file ends before the end of its array"))));
+                }
                 Ok(bytes) => bytes,
-                Err(error) => return Some(Err(self.refuse(&format!("the file ends badly here ({error})")))),
+                Err(error) => return Some(Err(self.refuse(unreadable_from_here(&error)))),
             };
-            let (used, end) = element.take(bytes, &mut self.line, &mut self.begun);
+            let (used, end) = scanner.scan(bytes, &mut self.line, &mut self.in_array);
             self.reader.consume(used);
             match end {
                 None => {}
-                Some(End::Nonsense) => {
-                    return Some(Err(self.refuse("got something else than an object or an array")));
+                Some(ValueEnd::Invalid) => {
+                    let problem = "each value must be an object or an array (got something else)";
+                    return Some(Err(self.refuse(incomplete(problem))));
                 }
-                Some(End::Element | End::Array) if element.length > 0 => break,
-                Some(End::Element | End::Array) => {}
+                Some(ValueEnd::Value | ValueEnd::Array) if scanner.length > 0 => break,
+                Some(ValueEnd::Value | ValueEnd::Array) => {}
             }
         }
-        let line = element.first_line;
-        if element.length > MAX_ENTRY_BYTES {
-            let reason = format!("got an element of over {MAX_ENTRY_BYTES} bytes, wanted a paper");
+        let line = scanner.first_line;
+        if scanner.length > MAX_ENTRY_BYTES {
+            let reason = format!("an entry must be at most {MAX_ENTRY_BYTES} bytes (got a longer one)");
             return Some(Err(Refused { line, reason }));
         }
-        let not_text = || Refused { line, reason: "it is not UTF-8; convert the file to UTF-8".into() };
-        Some(String::from_utf8(element.bytes).map(|text| (line, text)).map_err(|_| not_text()))
+        let not_text =
+            || Refused { line, reason: "the entry is not UTF-8; convert the file to UTF-8".into() };
+        Some(String::from_utf8(scanner.bytes).map(|text| (line, text)).map_err(|_| not_text()))
     }
 }
 
-enum End {
-    Element,
+/// Why [`ValueScanner::scan`] stopped.
+enum ValueEnd {
+    /// The value is complete.
+    Value,
+    /// The top-level array ends.
     Array,
-    Nonsense,
+    /// The next value is neither an object nor an array.
+    Invalid,
 }
 
-/// An element, as far as it has been read.
+/// Finds the end of one JSON value in a byte stream, and keeps its text (at most [`MAX_ENTRY_BYTES`]).
 #[derive(Default)]
-struct Element {
+struct ValueScanner {
     bytes: Vec<u8>,
     length: usize,
     first_line: u64,
     depth: usize,
-    in_text: bool,
+    in_string: bool,
     escaped: bool,
 }
 
-impl Element {
-    /// Takes in bytes up to its end; gives how many, and whose end that was.
-    fn take(&mut self, bytes: &[u8], line: &mut u64, begun: &mut bool) -> (usize, Option<End>) {
-        for (place, &byte) in bytes.iter().enumerate() {
+impl ValueScanner {
+    /// Consumes bytes up to the end of the value. Returns the number of bytes consumed and what ended there. `None`:
+    /// all bytes were consumed and the value continues.
+    fn scan(&mut self, bytes: &[u8], line: &mut u64, in_array: &mut bool) -> (usize, Option<ValueEnd>) {
+        for (offset, &byte) in bytes.iter().enumerate() {
             *line += u64::from(byte == b'\n');
-            if self.in_text {
+            if self.in_string {
                 match byte {
                     _ if self.escaped => self.escaped = false,
                     b'\\' => self.escaped = true,
-                    b'"' => self.in_text = false,
+                    b'"' => self.in_string = false,
                     _ => {}
                 }
             } else {
                 match byte {
-                    b'[' if !*begun && self.depth == 0 => {
-                        *begun = true;
+                    b'[' if !*in_array && self.depth == 0 => {
+                        *in_array = true;
                         continue;
                     }
-                    b'"' if *begun || self.depth > 0 => self.in_text = true,
+                    b'"' if *in_array || self.depth > 0 => self.in_string = true,
                     b'{' | b'[' => self.depth += 1,
-                    // Between the values that a file begins with.
-                    b',' if !*begun && self.depth == 0 => continue,
-                    _ if !*begun
+                    // Allow commas between top-level values.
+                    b',' if !*in_array && self.depth == 0 => continue,
+                    _ if !*in_array
                         && self.depth == 0
                         && !byte.is_ascii_whitespace()
                         && !BYTE_ORDER_MARK.contains(&byte) =>
                     {
-                        return (place + 1, Some(End::Nonsense));
+                        return (offset + 1, Some(ValueEnd::Invalid));
                     }
-                    b'}' if !*begun && self.depth == 1 => {
+                    b'}' if !*in_array && self.depth == 1 => {
                         self.depth = 0;
                         self.push(byte, *line);
-                        return (place + 1, Some(End::Element));
+                        return (offset + 1, Some(ValueEnd::Value));
                     }
                     b']' if self.depth == 0 => {
-                        // Another one may follow: answers of several pages, one after the other.
-                        *begun = false;
-                        return (place + 1, Some(End::Array));
+                        // Another array may follow: a file may hold several pages of responses.
+                        *in_array = false;
+                        return (offset + 1, Some(ValueEnd::Array));
                     }
                     b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                    b',' if self.depth == 0 => return (place + 1, Some(End::Element)),
+                    b',' if self.depth == 0 => return (offset + 1, Some(ValueEnd::Value)),
                     _ => {}
                 }
             }
@@ -338,20 +353,20 @@ mod tests {
     use super::*;
     use std::io::{BufReader, Cursor};
 
-    fn elements(text: &str) -> Vec<Result<(u64, String), u64>> {
-        // A byte at a time: nothing may depend on where a buffer ends.
+    fn scanned(text: &str) -> Vec<Result<(u64, String), u64>> {
+        // Read one byte at a time, so that the result cannot depend on where buffers end.
         let reader = BufReader::with_capacity(1, Cursor::new(text.to_string().into_bytes()));
-        Values::new(Box::new(reader)).map(|element| element.map_err(|refused| refused.line)).collect()
+        JsonValues::new(Box::new(reader)).map(|value| value.map_err(|refused| refused.line)).collect()
     }
 
     #[test]
-    fn elements_are_what_an_array_has() {
+    fn values_are_split_with_their_lines() {
         let text = "\u{feff}[\n {\"a\": \"},]\\\"\", \"b\": [1, {}]},\n\n {\"c\": 2}\n]";
-        let wanted = [(2, "{\"a\": \"},]\\\"\", \"b\": [1, {}]}"), (4, "{\"c\": 2}\n")];
-        assert_eq!(elements(text), wanted.map(|(line, text)| Ok((line, text.to_string()))));
-        assert!(elements("[]").is_empty() && elements(" [ ] \n").is_empty());
+        let expected = [(2, "{\"a\": \"},]\\\"\", \"b\": [1, {}]}"), (4, "{\"c\": 2}\n")];
+        assert_eq!(scanned(text), expected.map(|(line, text)| Ok((line, text.to_string()))));
+        assert!(scanned("[]").is_empty() && scanned(" [ ] \n").is_empty());
         assert_eq!(
-            elements("[1]\n[2] {\n\"a\":\"}\"},{}{}x"),
+            scanned("[1]\n[2] {\n\"a\":\"}\"},{}{}x"),
             [
                 Ok((1, "1".into())),
                 Ok((2, "2".into())),
@@ -361,13 +376,13 @@ mod tests {
                 Err(3)
             ]
         );
-        assert!(elements(&format!("[{}]", ",".repeat(100_000))).is_empty());
-        assert_eq!(elements("[[1],[]]"), [Ok((1, "[1]".into())), Ok((1, "[]".into()))]);
-        assert_eq!(elements("[1,2"), [Ok((1, "1".into())), Err(1)]);
-        assert_eq!(elements("[{\"a\":\n"), [Err(2)]);
+        assert!(scanned(&format!("[{}]", ",".repeat(100_000))).is_empty());
+        assert_eq!(scanned("[[1],[]]"), [Ok((1, "[1]".into())), Ok((1, "[]".into()))]);
+        assert_eq!(scanned("[1,2"), [Ok((1, "1".into())), Err(1)]);
+        assert_eq!(scanned("[{\"a\":\n"), [Err(2)]);
     }
 
-    /// The papers of a file, however its format is told.
+    /// Returns the papers of a file whose format is detected.
     fn papers(text: &str) -> Vec<crate::Paper> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dump.json");
@@ -376,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_give_the_same_papers_however_they_are_wrapped() {
+    fn every_wrapping_of_objects_gives_the_same_papers() {
         let works = [
             r#"{"id":"https://openalex.org/W1","display_name":"One","abstract_inverted_index":{"We":[0],"count.":[1]},"authorships":[],"is_retracted":null,"locations":null}"#,
             r#"{"id":"https://openalex.org/W2","display_name":"Two","abstract_inverted_index":{"They":[0],"add.":[1]},"authorships":[{"author":null}],"versions":null}"#,
@@ -390,8 +405,8 @@ mod tests {
             r#"{"paperId":"f01","externalIds":null,"title":"Two","abstract":null,"authors":[{"name":"N"}],"fieldsOfStudy":["Biology"]}"#,
         ];
         for [one, two] in [works, arxiv, scholar] {
-            let wanted = papers(&format!("{one}\n{two}\n"));
-            assert_eq!(wanted.len(), 2, "{one}");
+            let expected = papers(&format!("{one}\n{two}\n"));
+            assert_eq!(expected.len(), 2, "{one}");
             let pretty = |text: &str| {
                 serde_json::to_string_pretty(&serde_json::from_str::<serde_json::Value>(text).unwrap())
                     .unwrap()
@@ -410,19 +425,19 @@ mod tests {
                 format!("[{one}]\n[{two}]"),
                 format!("{{\"results\":[{one}]}}\n{{\"results\":[{two}]}}"),
             ] {
-                assert_eq!(papers(&wrapped), wanted, "{wrapped}");
+                assert_eq!(papers(&wrapped), expected, "{wrapped}");
             }
-            let unread = Unread::default();
-            let posted: Vec<_> = super::super::objects_of(serde_json::from_str(&page).unwrap())
+            let warnings = Warnings::default();
+            let posted: Vec<_> = super::super::paper_objects(serde_json::from_str(&page).unwrap())
                 .into_iter()
-                .map(|value| super::super::entry_of_json(value, &unread).unwrap())
+                .map(|value| super::super::entry_from_json(value, &warnings).unwrap())
                 .collect();
-            assert_eq!(posted, wanted.into_iter().map(Entry::Paper).collect::<Vec<_>>());
+            assert_eq!(posted, expected.into_iter().map(Entry::Paper).collect::<Vec<_>>());
         }
     }
 
     #[test]
-    fn half_of_a_surrogate_pair_costs_no_paper() {
+    fn lone_surrogates_are_replaced_and_the_paper_is_kept() {
         let text = "{\"title\":\"A \\ud83d\\ude00 face\",\"abstract\":\"Cut \\\\\\ud83d\"}\n{\"title\":\"Half \\ude00 \\ud83dx\"}\n";
         let got = papers(text);
         assert_eq!(
@@ -433,8 +448,8 @@ mod tests {
     }
 
     #[test]
-    fn an_element_too_long_to_hold_is_skipped() {
+    fn a_value_over_the_size_limit_is_refused_and_the_next_is_read() {
         let text = format!("[\"{}\",1]", "x".repeat(MAX_ENTRY_BYTES));
-        assert_eq!(elements(&text), [Err(1), Ok((1, "1".into()))]);
+        assert_eq!(scanned(&text), [Err(1), Ok((1, "1".into()))]);
     }
 }

@@ -1,28 +1,26 @@
-//! Plain JSON: one object a paper, one a line or in an array, with the field names people use.
-//!
-//! Its own file, like every format.
+//! Reads plain JSON: one object per paper, one per line or in an array, with common field names (see [`Columns`]).
 
 use super::columns::Columns;
-use super::fields::{build, deleted};
+use super::fields::{build, deletion};
 use super::json::records;
-use super::unread::Unread;
+use super::warnings::Warnings;
 use super::{Entries, Entry};
 use serde_json::{Map, Value};
 use std::io::BufRead;
 
-/// The papers of a file of plain JSON.
-pub fn entries(reader: Box<dyn BufRead + Send>, columns: Columns, unread: &Unread) -> Entries {
-    records(reader, unread, move |row: Map<String, Value>, unread| entry(&row, &columns, unread))
+/// Returns the entries of a file of plain JSON.
+pub fn entries(reader: Box<dyn BufRead + Send>, columns: Columns, warnings: &Warnings) -> Entries {
+    records(reader, warnings, move |row: Map<String, Value>, warnings| entry(&row, &columns, warnings))
 }
 
-/// What one object says: a paper, or that one is gone.
-pub fn entry(row: &Map<String, Value>, columns: &Columns, unread: &Unread) -> Result<Entry, String> {
+/// Converts one object to a paper, or to a deletion if it has `"deleted": true`.
+pub fn entry(row: &Map<String, Value>, columns: &Columns, warnings: &Warnings) -> Result<Entry, String> {
     if row.get("deleted") == Some(&Value::Bool(true)) {
-        let fields = columns.fields(row, unread)?;
-        let id = fields.ids.first().ok_or("got deleted without an id, wanted the paper's id")?;
-        return deleted(id, fields.source.as_deref()).map(Entry::Deleted);
+        let fields = columns.fields(row, warnings)?;
+        let id = fields.ids.first().ok_or("an entry with \"deleted\" must have the paper's id (got none)")?;
+        return deletion(id, fields.source.as_deref()).map(Entry::Deleted);
     }
-    build(columns.fields(row, unread)?, unread).map(Entry::Paper)
+    build(columns.fields(row, warnings)?, warnings).map(Entry::Paper)
 }
 
 #[cfg(test)]
@@ -32,8 +30,12 @@ mod tests {
     use std::io::Cursor;
 
     fn read(text: &str) -> Vec<Result<Entry, Refused>> {
-        entries(Box::new(Cursor::new(text.to_string().into_bytes())), Columns::default(), &Unread::default())
-            .collect()
+        entries(
+            Box::new(Cursor::new(text.to_string().into_bytes())),
+            Columns::default(),
+            &Warnings::default(),
+        )
+        .collect()
     }
 
     fn paper(text: &str) -> crate::Paper {
@@ -44,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_people_use_are_understood() {
+    fn common_field_names_are_read() {
         let line = r#"{"id":"a/1","title":" A\n title ","abstract":"B.","authors":"X Y; Z","year":2021,"venue":"ICML","keywords":"k one;k two"}"#;
         let read = paper(line);
         assert_eq!(read.title, "A title");
@@ -61,22 +63,22 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_tells_its_number_and_reason() {
+    fn a_refused_line_has_its_number_and_a_reason() {
         let text = "{\"id\":\"a\"}\n{\"id\":704.001,\"title\":\"t\",\"abstract\":\"b\"}\n[1]\n{\"id\":\"b\",\"title\":\"t\",\"abstract\":\"b\"}\n{\n{\"deleted\":true}";
         let got = read(text);
         let reasons: Vec<(u64, &str)> =
             got.iter().filter_map(|entry| entry.as_ref().err()).map(|r| (r.line, &*r.reason)).collect();
         assert_eq!(reasons.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 2, 3, 5, 6]);
         assert!(reasons[0].1.contains("no title"), "{reasons:?}");
-        assert!(reasons[1].1.contains("704.001, wanted text in quotes"), "{reasons:?}");
+        assert!(reasons[1].1.contains("must be text in quotes (got the number 704.001)"), "{reasons:?}");
         assert!(got[3].is_ok());
     }
 
     #[test]
-    fn a_line_may_say_that_a_paper_is_gone() {
+    fn an_entry_with_deleted_true_is_a_deletion() {
         let got = read(r#"{"id":"arXiv:2101.00001v2","deleted":true}"#).remove(0).unwrap();
         assert!(
-            matches!(got, Entry::Deleted(gone) if gone.id.as_str() == "2101.00001" && gone.source.is_none())
+            matches!(got, Entry::Deleted(deletion) if deletion.id.as_str() == "2101.00001" && deletion.source.is_none())
         );
     }
 }

@@ -1,28 +1,37 @@
-//! A stream's lines, as text, with their numbers; what JSON Lines formats are read through.
-//!
-//! Its own file because bad bytes and endless lines are every format's trouble, and solved once.
+//! Reads a stream line by line, as text with line numbers. Lines that are too long or not UTF-8 are refused.
 
 use super::Refused;
 use std::io::{BufRead, Read};
 
-/// UTF-8's byte order mark, which some programs put first.
+/// Byte order mark of UTF-8, which some programs write at the beginning of a file.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Longest line, or other piece of a dump that is one entry, that is held; a longer one is refused and skipped.
+/// Maximum size of one entry of a dump (a line, an element or a row): 16 MiB. A longer one is refused.
 pub const MAX_ENTRY_BYTES: usize = 16 << 20;
 
-/// The lines of `reader` that are not blank. After an error of the stream itself nothing follows.
+/// Returns the lines of `reader` that are not blank, with their numbers from 1. An I/O error is returned as the last
+/// item.
 pub fn lines(reader: Box<dyn BufRead + Send>) -> impl Iterator<Item = Result<(u64, String), Refused>> + Send {
-    Lines { reader, number: 0, ended: false }
+    LineReader { reader, number: 0, ended: false }
 }
 
-struct Lines {
+/// Reason for refusing the rest of a file that ends too early or cannot be read any further.
+pub fn incomplete(problem: &str) -> String {
+    format!("{problem}; the entries before this point were read; get the complete file and read it again")
+}
+
+/// Reason for refusing the rest of a file after an I/O error or damage.
+pub fn unreadable_from_here(error: &dyn std::fmt::Display) -> String {
+    incomplete(&format!("the file cannot be read past this point ({error})"))
+}
+
+struct LineReader {
     reader: Box<dyn BufRead + Send>,
     number: u64,
     ended: bool,
 }
 
-impl Iterator for Lines {
+impl Iterator for LineReader {
     type Item = Result<(u64, String), Refused>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -39,14 +48,12 @@ impl Iterator for Lines {
                 Ok(Some(line)) => line,
                 Err(error) => {
                     self.ended = true;
-                    return Some(Err(self.refuse(format!(
-                        "the file ends badly here ({error}); everything before was read, get the file again"
-                    ))));
+                    return Some(Err(self.refuse(unreadable_from_here(&error))));
                 }
             };
             if line.len() > MAX_ENTRY_BYTES {
                 return Some(Err(
-                    self.refuse(format!("got a line of over {MAX_ENTRY_BYTES} bytes, wanted a paper"))
+                    self.refuse(format!("a line must be at most {MAX_ENTRY_BYTES} bytes (got a longer one)"))
                 ));
             }
             let line =
@@ -57,21 +64,23 @@ impl Iterator for Lines {
             return Some(match std::str::from_utf8(line) {
                 Ok(text) => Ok((self.number, text.to_string())),
                 Err(error) => {
-                    let place = error.valid_up_to() + 1;
-                    Err(self
-                        .refuse(format!("byte {place} of the line is not UTF-8; convert the file to UTF-8")))
+                    let position = error.valid_up_to() + 1;
+                    Err(self.refuse(format!(
+                        "byte {position} of the line is not UTF-8; convert the file to UTF-8"
+                    )))
                 }
             });
         }
     }
 }
 
-impl Lines {
+impl LineReader {
     fn refuse(&self, reason: String) -> Refused {
         Refused { line: self.number, reason }
     }
 
-    /// The next line; of one that is too long only as much as shows that it is.
+    /// Returns the next line. `None`: the stream has ended. A line that is too long is truncated to one byte over the
+    /// limit.
     fn read_line(&mut self) -> std::io::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
         let limit = MAX_ENTRY_BYTES as u64 + 1;
@@ -101,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_too_long_to_hold_is_skipped() {
+    fn a_line_over_the_size_limit_is_refused_and_the_next_is_read() {
         let mut bytes = vec![b'x'; MAX_ENTRY_BYTES + 10];
         bytes.extend_from_slice(b"\nnext");
         assert_eq!(read(&bytes), [Err(1), Ok((2, "next".into()))]);

@@ -1,10 +1,10 @@
-//! Dump → papers: one file a format, all behind [`Reader::read`].
+//! Reads papers from dumps. Each format has a file of its own, and [`Reader::read`] opens them all.
 //!
-//! A reader streams: it holds one line, one paragraph or one element, never the file. What cannot be read as a
-//! paper comes out as a [`Refused`] with its line, and the next one follows.
+//! Readers stream: they hold one line, one paragraph or one element in memory, never the whole file. An entry that
+//! cannot be read as a paper is returned as [`Refused`], with its line and the reason, and reading continues with the
+//! next entry.
 
 mod acl;
-mod ahead;
 mod arxiv;
 mod atom;
 mod beir;
@@ -16,71 +16,72 @@ mod fields;
 mod files;
 mod json;
 mod jsonl;
+mod lenient;
 mod lines;
-mod loose;
 mod oai;
 mod open;
 mod openalex;
 mod papercopilot;
 mod parquet;
+mod prefetch;
 mod pubmed;
 mod semantic_scholar;
 mod source;
 mod table;
-mod unread;
+mod warnings;
 mod xml;
-mod xml_mend;
+mod xml_repair;
 
-pub use ahead::{Chunks, chunks};
 pub use columns::Columns;
-pub use files::{in_folder, sources};
+pub use files::{collect_files, sources};
 pub use open::{BytesRead, open};
-pub use parquet::{EMBEDDING, FINGERPRINT, PAPER_COLUMNS};
+pub use parquet::{EMBEDDING_COLUMN, FINGERPRINT_KEY, PAPER_COLUMNS};
+pub use prefetch::{Chunks, chunks};
 pub use source::{Member, Source};
-pub use unread::Unread;
+pub use warnings::Warnings;
 
 use crate::error::{Error, Result};
 use crate::paper::{Paper, PaperId};
-use semantic_scholar::Abstracts;
+use semantic_scholar::AbstractStore;
 use std::io::BufRead;
 use std::path::Path;
 
-/// A dump's format.
+/// Format of a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// arXiv's metadata snapshot: JSON Lines with `authors_parsed`, `versions`, `update_date`.
     Arxiv,
     /// arXiv's OAI-PMH harvest, in `arXiv` or `arXivRaw`.
     ArxivOai,
-    /// The answers of arXiv's API: Atom.
+    /// Responses of arXiv's API: Atom.
     ArxivAtom,
-    /// Semantic Scholar's datasets: `papers`, and `abstracts` in the same run.
+    /// Semantic Scholar's datasets: `papers`, with `abstracts` read in the same run.
     SemanticScholar,
-    /// OpenAlex's works: JSON Lines.
+    /// OpenAlex works: JSON Lines.
     Openalex,
-    /// PubMed's baseline and updates: XML.
+    /// PubMed's baseline and update files: XML.
     Pubmed,
-    /// The ACL Anthology's XML.
+    /// XML of the ACL Anthology.
     Acl,
-    /// Hugging Face's daily papers as its API gives them: a JSON array.
+    /// Hugging Face's daily papers, as returned by its API: a JSON array.
     DailyPapersJson,
-    /// The text of a Daily Papers page: header lines, then titles and abstracts in turn.
+    /// Text of a Daily Papers page: header lines, then titles and abstracts alternately.
     DailyPapers,
-    /// papercopilot's JSON arrays, named after conference and year.
+    /// papercopilot's JSON arrays; the file name holds the conference and the year.
     Papercopilot,
     /// A BEIR corpus: JSON Lines with `_id`, `title`, `text`.
     Beir,
-    /// A table with a line of names: CSV, or with tabs or semicolons.
+    /// A table with a header line, separated by commas, tabs or semicolons.
     Csv,
-    /// Parquet; also what `likewise embed` writes, which is not encoded again.
+    /// Parquet, including the files that `likewise embed` writes: their papers are not encoded again.
     Parquet,
-    /// Plain JSON, one object a line or in an array: `id, title, abstract` and optionally authors, published or year,
-    /// categories or keywords, venue, source, url.
+    /// Plain JSON, one object per line or in an array: `id, title, abstract`, and optionally authors, published or
+    /// year, categories or keywords, venue, source, url.
     Jsonl,
 }
 
 impl Format {
-    /// Every format.
+    /// All formats.
     pub const ALL: [Format; 14] = [
         Format::Arxiv,
         Format::ArxivOai,
@@ -98,7 +99,7 @@ impl Format {
         Format::Jsonl,
     ];
 
-    /// What it is called on the command line.
+    /// Name of the format on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Format::Arxiv => "arxiv",
@@ -118,30 +119,34 @@ impl Format {
         }
     }
 
-    /// What it is, in a line.
+    /// One-line description, shown in the command line's help.
     pub fn description(self) -> &'static str {
         match self {
             Format::Arxiv => {
                 "arXiv's metadata snapshot: JSON Lines with `authors_parsed`, `versions`, `update_date`"
             }
             Format::ArxivOai => "arXiv's OAI-PMH harvest, in `arXiv` or `arXivRaw`",
-            Format::ArxivAtom => "The answers of arXiv's API: Atom",
+            Format::ArxivAtom => "Responses of arXiv's API: Atom",
             Format::SemanticScholar => {
-                "Semantic Scholar's datasets: `papers`, and `abstracts` in the same run"
+                "Semantic Scholar's datasets: `papers`, with `abstracts` read in the same run"
             }
-            Format::Openalex => "OpenAlex's works: JSON Lines",
-            Format::Pubmed => "PubMed's baseline and updates: XML",
-            Format::Acl => "The ACL Anthology's XML",
-            Format::DailyPapersJson => "Hugging Face's daily papers as its API gives them: a JSON array",
+            Format::Openalex => "OpenAlex works: JSON Lines",
+            Format::Pubmed => "PubMed's baseline and update files: XML",
+            Format::Acl => "XML of the ACL Anthology",
+            Format::DailyPapersJson => "Hugging Face's daily papers, as returned by its API: a JSON array",
             Format::DailyPapers => {
-                "The text of a Daily Papers page: header lines, then titles and abstracts in turn"
+                "Text of a Daily Papers page: header lines, then titles and abstracts alternately"
             }
-            Format::Papercopilot => "papercopilot's JSON arrays, named after conference and year",
+            Format::Papercopilot => {
+                "papercopilot's JSON arrays; the file name holds the conference and the year"
+            }
             Format::Beir => "A BEIR corpus: JSON Lines with `_id`, `title`, `text`",
-            Format::Csv => "A table with a line of names: CSV, or with tabs or semicolons",
-            Format::Parquet => "Parquet; also what `likewise embed` writes, which is not encoded again",
+            Format::Csv => "A table with a header line, separated by commas, tabs or semicolons",
+            Format::Parquet => {
+                "Parquet, including the files that `likewise embed` writes: their papers are not encoded again"
+            }
             Format::Jsonl => {
-                "Plain JSON, one object a line or in an array: `id, title, abstract` and optionally authors, published or year, categories or keywords, venue, source, url"
+                "Plain JSON, one object per line or in an array: `id, title, abstract`, and optionally authors, published or year, categories or keywords, venue, source, url"
             }
         }
     }
@@ -151,110 +156,113 @@ impl std::str::FromStr for Format {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Format, String> {
-        let found = Format::ALL.into_iter().find(|format| format.name() == name);
-        found.ok_or_else(|| {
-            format!("got {name:?}, wanted one of {}", Format::ALL.map(Format::name).join(", "))
+        let format = Format::ALL.into_iter().find(|format| format.name() == name);
+        format.ok_or_else(|| {
+            format!("the format must be one of {} (got {name:?})", Format::ALL.map(Format::name).join(", "))
         })
     }
 }
 
-/// What a dump says of one paper.
+/// One entry of a dump.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
-    /// That there is it. It may have no abstract.
+    /// A paper. It may have no abstract.
     Paper(Paper),
-    /// The same, with the vector that its text has.
+    /// A paper together with its embedding.
     Encoded(Paper, Vec<f32>),
-    /// That there is it no more.
-    Deleted(Deleted),
+    /// A paper that the source no longer has.
+    Deleted(Deletion),
 }
 
-/// A paper that a source has taken out.
+/// A source's statement that it no longer has a paper.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deleted {
-    /// The paper.
+pub struct Deletion {
+    /// Id of the deleted paper.
     pub id: PaperId,
-    /// Who says so: what others say of it is not theirs to take out. `None` is whoever wrote the dump by hand.
+    /// Source whose record of the paper is deleted; records from other sources stay. `None`: the records of all
+    /// sources.
     pub source: Option<String>,
 }
 
-/// An entry that is not a paper.
+/// An entry that cannot be read as a paper.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Line of the file, from 1; of Parquet, the row.
+    /// Line of the file where the entry begins, counted from 1. For Parquet: the row.
     pub line: u64,
-    /// What was got and what was wanted.
+    /// What is wrong with the entry and what is required.
     pub reason: String,
 }
 
-/// What a JSON object says: one of the formats that have objects, or one with the names people use for a paper's fields.
-/// What was not read of it is noted.
+/// Reads one JSON object as an entry. Its keys decide the format: one of the JSON dump formats, or else plain JSON with
+/// common field names. Values that are ignored are counted in `warnings`.
 ///
 /// # Errors
-/// A sentence that says what was got and wanted.
-pub fn entry_of_json(value: serde_json::Value, unread: &Unread) -> Result<Entry, String> {
+/// Returns the reason if `value` is not an object or cannot be read as an entry.
+pub fn entry_from_json(value: serde_json::Value, warnings: &Warnings) -> Result<Entry, String> {
     fn read<T: serde::de::DeserializeOwned>(
         value: serde_json::Value,
-        unread: &Unread,
-        entry: fn(T, &Unread) -> Result<Entry, String>,
+        warnings: &Warnings,
+        entry: fn(T, &Warnings) -> Result<Entry, String>,
     ) -> Result<Entry, String> {
         let record = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        entry(record, unread)
+        entry(record, warnings)
     }
-    let object =
-        value.as_object().ok_or_else(|| format!("got {}, wanted an object", fields::kind(&value)))?;
+    let object = value
+        .as_object()
+        .ok_or_else(|| format!("a paper must be a JSON object (got {})", fields::json_type(&value)))?;
     match format_of(object) {
-        Format::DailyPapersJson => read(value, unread, daily_json::entry),
-        Format::SemanticScholar => read(value, unread, semantic_scholar::entry),
-        Format::Openalex => read(value, unread, openalex::entry),
-        Format::Arxiv => read(value, unread, arxiv::entry),
-        Format::Beir => read(value, unread, beir::entry),
-        _ => jsonl::entry(object, &Columns::default(), unread),
+        Format::DailyPapersJson => read(value, warnings, daily_json::entry),
+        Format::SemanticScholar => read(value, warnings, semantic_scholar::entry),
+        Format::Openalex => read(value, warnings, openalex::entry),
+        Format::Arxiv => read(value, warnings, arxiv::entry),
+        Format::Beir => read(value, warnings, beir::entry),
+        _ => jsonl::entry(object, &Columns::default(), warnings),
     }
 }
 
-/// Reads a JSON value; half of a surrogate pair in it becomes U+FFFD, and is noted.
+/// Parses a JSON value. An escaped surrogate without its other half becomes U+FFFD and is counted in `warnings`.
 ///
 /// # Errors
-/// Says where it is no JSON.
-pub fn read_json(text: &[u8], unread: &Unread) -> serde_json::Result<serde_json::Value> {
-    // What is no UTF-8 is for serde_json to say.
-    std::str::from_utf8(text).map_or_else(|_| serde_json::from_slice(text), |text| json::read(text, unread))
+/// Returns serde_json's error, with its position, if the text is not JSON.
+pub fn parse_json(text: &[u8], warnings: &Warnings) -> serde_json::Result<serde_json::Value> {
+    // For text that is not UTF-8, serde_json reports the error with its position.
+    std::str::from_utf8(text)
+        .map_or_else(|_| serde_json::from_slice(text), |text| json::from_str(text, warnings))
 }
 
-/// The papers in a JSON value: of a page of an API's answers those in its list, of any other value itself.
-pub fn objects_of(value: serde_json::Value) -> Vec<serde_json::Value> {
-    json::objects_of(value)
+/// Returns the papers in a JSON value: the items of its list if it is a page of an API response, or else the value.
+pub fn paper_objects(value: serde_json::Value) -> Vec<serde_json::Value> {
+    json::paper_objects(value)
 }
 
-/// The format of one object, by the same keys as in a file.
+/// Detects the format of one object by the same keys as in a file.
 fn format_of(object: &serde_json::Map<String, serde_json::Value>) -> Format {
     let mut keys: String = object.keys().map(|key| format!("\"{key}\" ")).collect();
     if let Some(id) = object.get("id").and_then(serde_json::Value::as_str) {
         keys.push_str(id);
     }
-    told_by(&BY_OBJECT, &keys).unwrap_or(Format::Jsonl)
+    first_match(&JSON_DETECTORS, &keys).unwrap_or(Format::Jsonl)
 }
 
-/// Every entry of a dump, in order, or why it is none.
+/// Iterates over the entries of a dump in order; an entry that cannot be read is a [`Refused`].
 pub type Entries = Box<dyn Iterator<Item = Result<Entry, Refused>> + Send>;
 
-/// A dump, opened.
+/// An open dump.
 pub struct Dump {
-    /// What it is, named or found.
+    /// Format of the dump, given or detected.
     pub format: Format,
-    /// What it says.
+    /// Its entries.
     pub entries: Entries,
-    /// How far it was read.
+    /// How much of it has been read.
     pub bytes_read: BytesRead,
-    /// The fingerprint of the space that its vectors are of, if it has some.
+    /// Fingerprint of the model that its embeddings come from. `None`: the dump has no embeddings.
     pub fingerprint: Option<String>,
-    /// What was not read of it, as far as its entries were taken.
-    pub unread: Unread,
+    /// Values that were ignored or replaced in the entries read so far.
+    pub warnings: Warnings,
 }
 
 impl Dump {
-    /// Its papers; what is none is passed over.
+    /// Iterates over its papers; deletions and refused entries are skipped.
     pub fn papers(self) -> impl Iterator<Item = Paper> {
         self.entries.filter_map(|entry| match entry {
             Ok(Entry::Paper(paper) | Entry::Encoded(paper, _)) => Some(paper),
@@ -263,73 +271,73 @@ impl Dump {
     }
 }
 
-/// Reads dumps, in the format named, or in the one each looks like.
+/// Opens dumps in a given format, or in the format detected for each.
 #[derive(Default, Clone)]
 pub struct Reader {
-    /// The format; left out, each dump is looked into.
+    /// Format of all dumps. `None`: the format of each dump is detected from its first bytes.
     pub format: Option<Format>,
-    /// Which column has which field, in tables.
+    /// Which column of a table holds which field.
     pub columns: Columns,
-    abstracts: Option<Abstracts>,
+    abstracts: Option<AbstractStore>,
 }
 
 impl Reader {
-    /// With a format named, or none.
+    /// Creates a reader. If `format` is `None`, the format of each dump is detected.
     pub fn new(format: Option<Format>, columns: Columns) -> Reader {
         Reader { format, columns, abstracts: None }
     }
 
-    /// Takes in what other dumps of the run are to be joined with: Semantic Scholar's abstracts, which come in files of
-    /// their own. Gives each that it took, with what was refused in it.
+    /// Loads Semantic Scholar's abstracts, which come in files of their own, so that [`Reader::read`] can join them
+    /// with their papers. Returns the sources that held abstracts, each with its refused entries.
     ///
     /// # Errors
-    /// [`Error::Join`] if there is no room to keep them.
-    pub fn gather(&mut self, sources: &[Source]) -> Result<Vec<(Source, Vec<Refused>)>> {
-        let mut taken = Vec::new();
+    /// Returns [`Error::Join`] if the abstracts cannot be stored in the temporary database.
+    pub fn load_abstracts(&mut self, sources: &[Source]) -> Result<Vec<(Source, Vec<Refused>)>> {
+        let mut loaded = Vec::new();
         if self.format.is_some_and(|format| format != Format::SemanticScholar) {
-            return Ok(taken);
+            return Ok(loaded);
         }
-        // A pipe can be read once.
+        // A pipe can only be read once, so it is left for `read`.
         for source in sources.iter().filter(|source| source.path.is_file()) {
-            // What cannot be opened is told where it is read.
+            // `read` reports the error.
             let Ok((mut reader, _)) = open(source) else { continue };
             if !reader.fill_buf().is_ok_and(|head| semantic_scholar::has_abstracts(first_line(head).as_ref()))
             {
                 continue;
             }
             if self.abstracts.is_none() {
-                self.abstracts = Some(Abstracts::new()?);
+                self.abstracts = Some(AbstractStore::new()?);
             }
             if let Some(abstracts) = &self.abstracts {
-                taken.push((source.clone(), abstracts.take(reader)?));
+                loaded.push((source.clone(), abstracts.load(reader)?));
             }
         }
-        Ok(taken)
+        Ok(loaded)
     }
 
     /// Opens a dump.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if no format is named and it looks like none; [`Error::Io`] if it cannot be
-    /// opened. What fails later comes out of the iterator.
+    /// Returns [`Error::Invalid`] if no format is given and none is detected, and [`Error::Io`] if the file cannot be
+    /// opened. Later failures are returned by the iterator, as [`Refused`].
     pub fn read(&self, source: &Source) -> Result<Dump> {
         let (reader, bytes_read) = open(source)?;
-        let unread = Unread::default();
-        let mut reader = encoding::as_utf8(reader, &unread).map_err(Error::io(&source.path))?;
+        let warnings = Warnings::default();
+        let mut reader = encoding::as_utf8(reader, &warnings).map_err(Error::io(&source.path))?;
         let head = reader.fill_buf().map_err(Error::io(&source.path))?;
         if self.format.is_none_or(|format| format == Format::SemanticScholar)
             && semantic_scholar::has_abstracts(&first_line(head))
         {
-            let entries = self.taken(source)?;
+            let entries = self.abstracts_entries(source)?;
             return Ok(Dump {
                 format: Format::SemanticScholar,
                 entries,
                 bytes_read,
                 fingerprint: None,
-                unread,
+                warnings,
             });
         }
-        let format = match self.format.or_else(|| looks_like(head, &self.columns)) {
+        let format = match self.format.or_else(|| detect_format(head, &self.columns)) {
             Some(format) => format,
             None if head.trim_ascii().is_empty() => Format::Jsonl,
             None => return Err(unknown_format(source, head)),
@@ -339,43 +347,44 @@ impl Reader {
         }
         let columns = || self.columns.clone();
         let entries = match format {
-            Format::Arxiv => arxiv::entries(reader, &unread),
-            Format::ArxivOai => oai::entries(reader, &unread),
-            Format::ArxivAtom => atom::entries(reader, &unread),
-            Format::SemanticScholar => semantic_scholar::entries(reader, self.abstracts.clone(), &unread),
-            Format::Openalex => openalex::entries(reader, &unread),
-            Format::Pubmed => pubmed::entries(reader, &unread),
-            Format::Acl => acl::entries(reader, &unread),
-            Format::DailyPapersJson => daily_json::entries(reader, &unread),
-            Format::DailyPapers => daily_papers::entries(reader, &unread),
-            Format::Papercopilot => papercopilot::entries(reader, &file_name(source), &unread),
-            Format::Beir => beir::entries(reader, &unread),
-            Format::Csv => table::entries(reader, columns(), &unread),
-            Format::Jsonl | Format::Parquet => jsonl::entries(reader, columns(), &unread),
+            Format::Arxiv => arxiv::entries(reader, &warnings),
+            Format::ArxivOai => oai::entries(reader, &warnings),
+            Format::ArxivAtom => atom::entries(reader, &warnings),
+            Format::SemanticScholar => semantic_scholar::entries(reader, self.abstracts.clone(), &warnings),
+            Format::Openalex => openalex::entries(reader, &warnings),
+            Format::Pubmed => pubmed::entries(reader, &warnings),
+            Format::Acl => acl::entries(reader, &warnings),
+            Format::DailyPapersJson => daily_json::entries(reader, &warnings),
+            Format::DailyPapers => daily_papers::entries(reader, &warnings),
+            Format::Papercopilot => papercopilot::entries(reader, &file_name(source), &warnings),
+            Format::Beir => beir::entries(reader, &warnings),
+            Format::Csv => table::entries(reader, columns(), &warnings),
+            Format::Jsonl | Format::Parquet => jsonl::entries(reader, columns(), &warnings),
         };
-        Ok(Dump { format, entries, bytes_read, fingerprint: None, unread })
+        Ok(Dump { format, entries, bytes_read, fingerprint: None, warnings })
     }
 
-    /// What is left of a dump that [`Reader::gather`] took in: nothing.
-    fn taken(&self, source: &Source) -> Result<Entries> {
+    /// Entries of a dump of abstracts: none, since [`Reader::load_abstracts`] has read it already.
+    fn abstracts_entries(&self, source: &Source) -> Result<Entries> {
         if self.abstracts.is_some() {
             return Ok(Box::new(std::iter::empty()));
         }
         Err(Error::Invalid(format!(
-            "{source}: got Semantic Scholar's abstracts alone, wanted its papers in the same run: name both datasets' files, which cannot be pipes"
+            "{source}: Semantic Scholar's abstracts must be read in the same run as its papers; name the files of both \
+             datasets, which cannot be pipes"
         )))
     }
 }
 
-/// Reads one file, in the format named, or in the one it looks like.
+/// Opens one file. If `format` is `None`, the format is detected.
 ///
 /// # Errors
-/// As [`Reader::read`].
+/// The same as [`Reader::read`].
 pub fn read(path: &Path, format: Option<Format>) -> Result<Dump> {
     Reader::new(format, Columns::default()).read(&Source::file(path))
 }
 
-/// The name of a file, or of an archive's member.
+/// Name of the file, or of the archive member, without its folders.
 fn file_name(source: &Source) -> String {
     match &source.member {
         Some(member) => member.name.rsplit('/').next().unwrap_or_default().to_string(),
@@ -388,15 +397,15 @@ fn first_line(head: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(head.split(|&byte| byte == b'\n').next().unwrap_or(head))
 }
 
-/// A format, and whether it looks like that.
-type Told = (Format, fn(&str) -> bool);
+/// A format and the function that recognises it.
+type Detector = (Format, fn(&str) -> bool);
 
-fn told_by(formats: &[Told], text: &str) -> Option<Format> {
-    formats.iter().find(|(_, looks_like)| looks_like(text)).map(|(format, _)| *format)
+fn first_match(detectors: &[Detector], text: &str) -> Option<Format> {
+    detectors.iter().find(|(_, looks_like)| looks_like(text)).map(|(format, _)| *format)
 }
 
-/// Formats that are JSON, by the keys of an object; the last has whatever is left.
-const BY_OBJECT: [Told; 7] = [
+/// JSON formats, recognised by the keys of an object. The last one accepts any object.
+const JSON_DETECTORS: [Detector; 7] = [
     (Format::DailyPapersJson, daily_json::looks_like),
     (Format::SemanticScholar, semantic_scholar::looks_like),
     (Format::Openalex, openalex::looks_like),
@@ -406,14 +415,14 @@ const BY_OBJECT: [Told; 7] = [
     (Format::Jsonl, |_| true),
 ];
 
-/// Tells the format by a dump's first bytes.
-fn looks_like(head: &[u8], columns: &Columns) -> Option<Format> {
-    if head.starts_with(parquet::MAGIC) {
+/// Detects the format from the first bytes of a dump.
+fn detect_format(head: &[u8], columns: &Columns) -> Option<Format> {
+    if head.starts_with(parquet::PARQUET_MAGIC) {
         return Some(Format::Parquet);
     }
     let head = head.strip_prefix(lines::BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start();
     let text = String::from_utf8_lossy(head);
-    let by_tags: [Told; 4] = [
+    let xml_detectors: [Detector; 4] = [
         (Format::ArxivOai, oai::looks_like),
         (Format::Pubmed, pubmed::looks_like),
         (Format::Acl, acl::looks_like),
@@ -421,8 +430,8 @@ fn looks_like(head: &[u8], columns: &Columns) -> Option<Format> {
     ];
     match head.first()? {
         b'{' if beir::has_queries(json::first_object(&text)) => None,
-        b'{' | b'[' => told_by(&BY_OBJECT, json::first_object(&text)),
-        b'<' => told_by(&by_tags, &text),
+        b'{' | b'[' => first_match(&JSON_DETECTORS, json::first_object(&text)),
+        b'<' => first_match(&xml_detectors, &text),
         _ if daily_papers::looks_like(&text) => Some(Format::DailyPapers),
         _ => table::looks_like(&text, columns).then_some(Format::Csv),
     }
@@ -431,13 +440,13 @@ fn looks_like(head: &[u8], columns: &Columns) -> Option<Format> {
 fn unknown_format(source: &Source, head: &[u8]) -> Error {
     if head.starts_with(b"PK\x03\x04") {
         return Error::Invalid(format!(
-            "{source}: got a .zip in a pipe or in another archive; unpack it, or name it as a file"
+            "{source}: a .zip cannot be read from a pipe or from another archive; unpack it, or name it as a file"
         ));
     }
     let start = String::from_utf8_lossy(&head[..head.len().min(40)]).into_owned();
     Error::Invalid(format!(
-        "{source}: starts with {start:?}, which looks like no known dump; name its format with --format ({}), or of a \
-         table the columns with --columns",
+        "{source}: the format is not recognised (the file starts with {start:?}); name it with --format ({}), or, for a \
+         table, name its columns with --columns",
         Format::ALL.map(Format::name).join(", ")
     ))
 }
@@ -447,9 +456,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_are_told_by_looking() {
-        let told = |head: &str| looks_like(head.as_bytes(), &Columns::default());
-        for (head, wanted) in [
+    fn formats_are_detected_from_the_first_bytes() {
+        let detected = |head: &str| detect_format(head.as_bytes(), &Columns::default());
+        for (head, expected) in [
             (r#"{"id":"a","title":"b"}"#, Format::Jsonl),
             ("\u{feff}\n {\"id\":1}", Format::Jsonl),
             (r#"[{"id":"a","title":"b"}]"#, Format::Jsonl),
@@ -462,11 +471,11 @@ mod tests {
             ("title\tabstract\n", Format::Csv),
             ("PAR1", Format::Parquet),
         ] {
-            assert_eq!(told(head), Some(wanted), "{head}");
+            assert_eq!(detected(head), Some(expected), "{head}");
         }
         for head in ["%PDF-1.5", "<html>", "", "name,body\n", r#"{"_id":"1","text":"why?"}"#] {
-            assert_eq!(told(head), None, "{head}");
+            assert_eq!(detected(head), None, "{head}");
         }
-        assert_eq!(looks_like(b"name,body\n", &"title=name".parse().unwrap()), Some(Format::Csv));
+        assert_eq!(detect_format(b"name,body\n", &"title=name".parse().unwrap()), Some(Format::Csv));
     }
 }

@@ -1,155 +1,160 @@
-//! OpenAlex's works: JSON Lines.
+//! Reads OpenAlex works: JSON Lines.
 //!
-//! Its own file because an abstract is an index of its words, and has to be put together again by their positions,
-//! all of them.
+//! An abstract is stored as an inverted index (word → positions), from which the text is rebuilt.
 
-use super::fields::{Fields, build};
+use super::fields::{RawFields, build};
 use super::json::records;
-use super::loose::{List, Loose, Object, Shape, Text};
-use super::unread::Unread;
+use super::lenient::{FromJsonValue, JsonObject, Lenient, LenientList, LenientText};
+use super::warnings::Warnings;
 use super::{Entries, Entry};
-use crate::paper::{Kind, PaperId};
+use crate::paper::{IdKind, PaperId};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-/// What this dump's papers are from.
+/// Source of these papers.
 const SOURCE: &str = "openalex";
 
-/// Whether a first line has keys that only works have.
+/// Whether the first line has keys that only OpenAlex works have.
 pub fn looks_like(line: &str) -> bool {
     ["\"abstract_inverted_index\"", "\"authorships\"", "https://openalex.org/W"]
         .iter()
         .any(|key| line.contains(key))
 }
 
-/// The papers of a file of works.
-pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
-    records(reader, unread, entry)
+/// Returns the papers of a file of works.
+pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries {
+    records(reader, warnings, entry)
 }
 
-/// One work.
-pub fn entry(work: Work, unread: &Unread) -> Result<Entry, String> {
-    work.into_entry(unread)
+/// Converts one work.
+pub fn entry(work: Work, warnings: &Warnings) -> Result<Entry, String> {
+    work.into_entry(warnings)
 }
 
-/// A work, as far as it is read.
+/// The fields of a work that are read.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Work {
-    id: Text,
-    doi: Text,
-    ids: Loose<Object<Ids>>,
-    title: Text,
-    display_name: Text,
-    abstract_inverted_index: Loose<Object<BTreeMap<String, List<Place>>>>,
-    r#abstract: Text,
-    authorships: List<Object<Authorship>>,
-    publication_date: Text,
-    publication_year: Text,
-    primary_topic: Loose<Object<Named>>,
-    topics: List<Object<Named>>,
-    concepts: List<Object<Named>>,
-    primary_location: Loose<Object<Location>>,
-    locations: List<Object<Location>>,
-    is_retracted: Loose<bool>,
+    id: LenientText,
+    doi: LenientText,
+    ids: Lenient<JsonObject<ExternalIds>>,
+    title: LenientText,
+    display_name: LenientText,
+    abstract_inverted_index: Lenient<JsonObject<BTreeMap<String, LenientList<Position>>>>,
+    r#abstract: LenientText,
+    authorships: LenientList<JsonObject<Authorship>>,
+    publication_date: LenientText,
+    publication_year: LenientText,
+    primary_topic: Lenient<JsonObject<DisplayName>>,
+    topics: LenientList<JsonObject<DisplayName>>,
+    concepts: LenientList<JsonObject<DisplayName>>,
+    primary_location: Lenient<JsonObject<WorkLocation>>,
+    locations: LenientList<JsonObject<WorkLocation>>,
+    is_retracted: Lenient<bool>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Ids {
-    pmid: Text,
-    pmcid: Text,
+struct ExternalIds {
+    pmid: LenientText,
+    pmcid: LenientText,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Authorship {
-    author: Loose<Object<Named>>,
+    author: Lenient<JsonObject<DisplayName>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Named {
-    display_name: Text,
+struct DisplayName {
+    display_name: LenientText,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Location {
-    landing_page_url: Text,
-    source: Loose<Object<Named>>,
+struct WorkLocation {
+    landing_page_url: LenientText,
+    source: Lenient<JsonObject<DisplayName>>,
 }
 
-/// A word's place in an abstract.
-struct Place(u32);
+/// Position of a word in an abstract, from 0.
+struct Position(u32);
 
-impl Shape<'_> for Place {
-    fn number(number: f64, _: &str) -> Option<Place> {
-        (0.0..=f64::from(u32::MAX)).contains(&number).then_some(Place(number as u32))
+impl FromJsonValue<'_> for Position {
+    fn number(number: f64, _: &str) -> Option<Position> {
+        (0.0..=f64::from(u32::MAX)).contains(&number).then_some(Position(number as u32))
     }
 }
 
 impl Work {
-    fn into_entry(self, unread: &Unread) -> Result<Entry, String> {
-        let name = |named: Option<Object<Named>>| {
-            named.and_then(|named| named.0.display_name.read("display_name", unread))
+    fn into_entry(self, warnings: &Warnings) -> Result<Entry, String> {
+        let name = |object: Option<JsonObject<DisplayName>>| {
+            object.and_then(|object| object.0.display_name.read("display_name", warnings))
         };
-        let page = |location: Location| location.landing_page_url.read("landing_page_url", unread);
-        // A location at arXiv says that it is there, too.
-        let at_arxiv = |page: &String| PaperId::parse(page).is_ok_and(|id| id.kind() == Kind::Arxiv);
-        let locations = self.locations.items("locations", unread).into_iter();
-        let at_arxiv = locations.filter_map(|location| page(location.0)).filter(at_arxiv);
-        let others = self.ids.read("ids", unread).map_or_else(Ids::default, |ids| ids.0);
-        let others = [others.pmid.read("ids.pmid", unread), others.pmcid.read("ids.pmcid", unread)];
-        let doi = self.doi.read("doi", unread);
-        let own = self.id.read("id", unread);
-        let ids: Vec<String> =
-            doi.into_iter().chain(at_arxiv).chain(others.into_iter().flatten()).chain(own).collect();
-        let (page, venue) = match self.primary_location.read("primary_location", unread) {
-            Some(Object(Location { landing_page_url, source })) => {
-                (landing_page_url.read("landing_page_url", unread), name(source.read("source", unread)))
+        let page = |location: WorkLocation| location.landing_page_url.read("landing_page_url", warnings);
+        let is_arxiv = |id: &String| PaperId::parse(id).is_ok_and(|id| id.kind() == IdKind::Arxiv);
+        let locations = self.locations.items("locations", warnings).into_iter();
+        // A location at arXiv holds the arXiv id.
+        let arxiv_pages = locations.filter_map(|location| page(location.0)).filter(is_arxiv);
+        let external = self.ids.read("ids", warnings).map_or_else(ExternalIds::default, |ids| ids.0);
+        let external = [external.pmid.read("ids.pmid", warnings), external.pmcid.read("ids.pmcid", warnings)];
+        let doi = self.doi.read("doi", warnings);
+        let openalex_id = self.id.read("id", warnings);
+        let ids: Vec<String> = doi
+            .into_iter()
+            .chain(arxiv_pages)
+            .chain(external.into_iter().flatten())
+            .chain(openalex_id)
+            .collect();
+        let (page, venue) = match self.primary_location.read("primary_location", warnings) {
+            Some(JsonObject(WorkLocation { landing_page_url, source })) => {
+                (landing_page_url.read("landing_page_url", warnings), name(source.read("source", warnings)))
             }
             None => (None, None),
         };
-        let topics = self.primary_topic.read("primary_topic", unread).into_iter();
-        let topics =
-            topics.chain(self.topics.items("topics", unread)).chain(self.concepts.items("concepts", unread));
-        let authors = self.authorships.items("authorships", unread).into_iter();
-        let is_known = |id: &String| PaperId::parse(id).is_ok_and(|id| id.kind() == Kind::Arxiv);
+        let topics = self.primary_topic.read("primary_topic", warnings).into_iter();
+        let topics = topics
+            .chain(self.topics.items("topics", warnings))
+            .chain(self.concepts.items("concepts", warnings));
+        let authors = self.authorships.items("authorships", warnings).into_iter();
         let dates = [
-            self.publication_date.read("publication_date", unread),
-            self.publication_year.read("publication_year", unread),
+            self.publication_date.read("publication_date", warnings),
+            self.publication_year.read("publication_year", warnings),
         ];
-        let index = self.abstract_inverted_index.read("abstract_inverted_index", unread);
-        let title = self.title.read("title", unread).filter(|title| !title.trim().is_empty());
-        let fields = Fields {
-            // arXiv's own address is shorter.
-            url: page.filter(|_| !ids.iter().any(is_known)),
+        let index = self.abstract_inverted_index.read("abstract_inverted_index", warnings);
+        let title = self.title.read("title", warnings).filter(|title| !title.trim().is_empty());
+        let fields = RawFields {
+            // For papers on arXiv, the URL made from the arXiv id is preferred.
+            url: page.filter(|_| !ids.iter().any(is_arxiv)),
             ids,
-            title: title.or_else(|| self.display_name.read("display_name", unread)),
+            title: title.or_else(|| self.display_name.read("display_name", warnings)),
             r#abstract: index
-                .map(|index| in_order(index.0, unread))
-                .or_else(|| self.r#abstract.read("abstract", unread)),
-            authors: authors.filter_map(|one| name(one.0.author.read("author", unread))).collect(),
+                .map(|index| abstract_of(index.0, warnings))
+                .or_else(|| self.r#abstract.read("abstract", warnings)),
+            authors: authors
+                .filter_map(|authorship| name(authorship.0.author.read("author", warnings)))
+                .collect(),
             published: dates.into_iter().flatten().collect(),
             categories: topics.filter_map(|topic| name(Some(topic))).collect(),
             venue,
             source: Some(SOURCE.into()),
-            withdrawn: self.is_retracted.read("is_retracted", unread).unwrap_or_default(),
-            also: Vec::new(),
+            withdrawn: self.is_retracted.read("is_retracted", warnings).unwrap_or_default(),
+            alternate_ids: Vec::new(),
         };
-        build(fields, unread).map(Entry::Paper)
+        build(fields, warnings).map(Entry::Paper)
     }
 }
 
-/// The text whose words stand where an index says. Positions may be missing, and any number may be written there, so
-/// no room is made by them.
-fn in_order(index: BTreeMap<String, List<Place>>, unread: &Unread) -> String {
+/// Rebuilds a text from its inverted index. Positions may be missing or absurdly large, so the words are sorted by
+/// position; no buffer is sized by the positions.
+fn abstract_of(index: BTreeMap<String, LenientList<Position>>, warnings: &Warnings) -> String {
     let mut words: Vec<(u32, String)> = Vec::new();
-    for (word, places) in index {
-        let places = places.items("abstract_inverted_index", unread);
-        words.extend(places.into_iter().map(|Place(place)| (place, word.clone())));
+    for (word, positions) in index {
+        let positions = positions.items("abstract_inverted_index", warnings);
+        words.extend(positions.into_iter().map(|Position(position)| (position, word.clone())));
     }
     words.sort_unstable();
     words.iter().map(|(_, word)| word.as_str()).collect::<Vec<_>>().join(" ")
@@ -161,15 +166,15 @@ mod tests {
     use std::io::Cursor;
 
     #[test]
-    fn an_abstract_is_put_together_by_position() {
+    fn an_abstract_is_rebuilt_from_its_inverted_index() {
         let line = r#"{"id":"https://openalex.org/W7","doi":"https://doi.org/10.1000/X","ids":{"pmid":"https://pubmed.ncbi.nlm.nih.gov/9"},"display_name":"T","abstract_inverted_index":{"the":[0,3],"gap":[4294967295],"On":[1],"of":[2]},"authorships":[{"author":{"display_name":"A"}},{"author":null}],"publication_date":"2021-02-30","primary_topic":{"display_name":"X"},"topics":[{"display_name":"X"},{"display_name":"Y"}],"primary_location":{"landing_page_url":"https://a.org/7","source":{"display_name":"J"}},"locations":[{"landing_page_url":"http://arxiv.org/abs/2101.00007v2"}],"is_retracted":true}"#;
         assert!(looks_like(line));
-        let got = entries(Box::new(Cursor::new(line)), &Unread::default()).next().unwrap().unwrap();
+        let got = entries(Box::new(Cursor::new(line)), &Warnings::default()).next().unwrap().unwrap();
         let Entry::Paper(paper) = got else { panic!("{got:?}") };
         assert_eq!(paper.r#abstract, "the On of the gap");
         assert_eq!((paper.id.as_str(), paper.published.as_deref()), ("2101.00007", Some("2021-02")));
         assert_eq!(
-            paper.also.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+            paper.alternate_ids.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
             ["10.1000/x", "pmid:9", "openalex:W7"]
         );
         assert_eq!(paper.url.as_deref(), Some("https://arxiv.org/abs/2101.00007"));

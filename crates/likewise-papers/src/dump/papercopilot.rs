@@ -1,31 +1,31 @@
-//! papercopilot's lists: a JSON array a conference and year.
+//! Reads papercopilot's lists: one JSON array per conference and year.
 //!
-//! Its own file because conference and year are in the file's name only, an id is the conference's own, and not all
-//! that was submitted was published.
+//! Conference and year appear only in the file name, ids are only unique within one conference, and a list includes
+//! rejected and withdrawn submissions.
 
-use super::fields::{Fields, build, year_in};
+use super::fields::{RawFields, build, year_in};
 use super::json::records;
-use super::loose::Text;
-use super::unread::Unread;
+use super::lenient::LenientText;
+use super::warnings::Warnings;
 use super::{Entries, Entry};
 use serde::Deserialize;
 use std::io::BufRead;
 
-/// What this dump's papers are from.
+/// Source of these papers.
 const SOURCE: &str = "papercopilot";
 
-/// Whether the head of an array is such a list's.
+/// Whether the first object has the keys of such a list.
 pub fn looks_like(head: &str) -> bool {
     head.contains("\"author\"") && head.contains("\"status\"") && head.contains("\"track\"")
 }
 
-/// The papers of a list in a file of this name, such as `nips2018.json.gz`.
-pub fn entries(reader: Box<dyn BufRead + Send>, file: &str, unread: &Unread) -> Entries {
-    // All that a name may have before and after it: `papercopilot-nips2018.json.gz`.
-    let stem = file
+/// Returns the papers of a list in the file `file_name`, such as `nips2018.json.gz`.
+pub fn entries(reader: Box<dyn BufRead + Send>, file_name: &str, warnings: &Warnings) -> Entries {
+    // Remove prefixes and extensions, as in `papercopilot-nips2018.json.gz`.
+    let stem = file_name
         .split('.')
         .next()
-        .unwrap_or(file)
+        .unwrap_or(file_name)
         .rsplit(['-', '/', ':'])
         .next()
         .unwrap_or_default()
@@ -33,26 +33,26 @@ pub fn entries(reader: Box<dyn BufRead + Send>, file: &str, unread: &Unread) -> 
     let year = year_in(&stem);
     let venue =
         stem.trim_end_matches(|character: char| character.is_ascii_digit() || character == '_').to_string();
-    records(reader, unread, move |record: Record, unread| {
-        record.into_entry(&stem, &venue, year.as_deref(), unread)
+    records(reader, warnings, move |record: Record, warnings| {
+        record.into_entry(&stem, &venue, year.as_deref(), warnings)
     })
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Record {
-    id: Text,
-    title: Text,
-    r#abstract: Text,
-    author: Text,
-    status: Text,
-    track: Text,
-    primary_area: Text,
-    keywords: Text,
-    doi: Text,
-    arxiv: Text,
-    site: Text,
-    pdf: Text,
+    id: LenientText,
+    title: LenientText,
+    r#abstract: LenientText,
+    author: LenientText,
+    status: LenientText,
+    track: LenientText,
+    primary_area: LenientText,
+    keywords: LenientText,
+    doi: LenientText,
+    arxiv: LenientText,
+    site: LenientText,
+    pdf: LenientText,
 }
 
 impl Record {
@@ -61,36 +61,37 @@ impl Record {
         stem: &str,
         venue: &str,
         year: Option<&str>,
-        unread: &Unread,
+        warnings: &Warnings,
     ) -> Result<Entry, String> {
-        let own = self.id.read("id", unread).filter(|id| !id.trim().is_empty());
-        // Its number is another paper's at the next conference.
+        let own_id = self.id.read("id", warnings).filter(|id| !id.trim().is_empty());
+        // Numbers are reused by every conference, so they are kept only if the conference is known.
         let is_number = |id: &String| id.bytes().all(|byte| byte.is_ascii_digit());
-        let own = own
+        let own_id = own_id
             .filter(|id| year.is_some() || !is_number(id))
             .map(|id| if id.contains(['.', '/']) || stem.is_empty() { id } else { format!("{stem}/{id}") });
-        let status = self.status.read("status", unread).unwrap_or_default().to_lowercase();
-        let is_in = !(status.contains("reject") || status.contains("withdraw"));
-        let keywords = self.keywords.read("keywords", unread).unwrap_or_default();
-        let track = self.track.read("track", unread).filter(|track| track != "main");
-        let named = [self.primary_area.read("primary_area", unread), track].into_iter().flatten();
-        let others = [self.arxiv.read("arxiv", unread), self.doi.read("doi", unread)].into_iter().flatten();
-        let authors = self.author.read("author", unread).unwrap_or_default();
-        let site = self.site.read("site", unread).filter(|site| !site.is_empty());
-        let fields = Fields {
-            ids: own.into_iter().chain(others).filter(|id| !id.trim().is_empty()).collect(),
-            title: self.title.read("title", unread),
-            r#abstract: self.r#abstract.read("abstract", unread),
+        let status = self.status.read("status", warnings).unwrap_or_default().to_lowercase();
+        let is_published = !(status.contains("reject") || status.contains("withdraw"));
+        let keywords = self.keywords.read("keywords", warnings).unwrap_or_default();
+        let track = self.track.read("track", warnings).filter(|track| track != "main");
+        let areas = [self.primary_area.read("primary_area", warnings), track].into_iter().flatten();
+        let external_ids =
+            [self.arxiv.read("arxiv", warnings), self.doi.read("doi", warnings)].into_iter().flatten();
+        let authors = self.author.read("author", warnings).unwrap_or_default();
+        let site = self.site.read("site", warnings).filter(|site| !site.is_empty());
+        let fields = RawFields {
+            ids: own_id.into_iter().chain(external_ids).filter(|id| !id.trim().is_empty()).collect(),
+            title: self.title.read("title", warnings),
+            r#abstract: self.r#abstract.read("abstract", warnings),
             authors: authors.split(';').map(str::to_string).collect(),
             published: year.map(str::to_string).into_iter().collect(),
-            categories: named.chain(keywords.split([';', ',']).map(str::to_string)).collect(),
-            venue: Some(venue.to_string()).filter(|_| is_in),
+            categories: areas.chain(keywords.split([';', ',']).map(str::to_string)).collect(),
+            venue: Some(venue.to_string()).filter(|_| is_published),
             source: Some(SOURCE.into()),
-            url: site.or_else(|| self.pdf.read("pdf", unread)),
+            url: site.or_else(|| self.pdf.read("pdf", warnings)),
             withdrawn: status.contains("withdraw"),
-            also: Vec::new(),
+            alternate_ids: Vec::new(),
         };
-        build(fields, unread).map(Entry::Paper)
+        build(fields, warnings).map(Entry::Paper)
     }
 }
 
@@ -100,20 +101,20 @@ mod tests {
     use std::io::Cursor;
 
     #[test]
-    fn a_number_names_nothing_where_nobody_knows_the_conference() {
+    fn a_numeric_id_is_ignored_if_the_conference_is_unknown() {
         let text =
             r#"[{"title":"T","status":"Poster","track":"main","id":"11127","author":"A B","abstract":"S."}]"#;
-        let got = entries(Box::new(Cursor::new(text)), "-", &Unread::default()).next().unwrap().unwrap();
+        let got = entries(Box::new(Cursor::new(text)), "-", &Warnings::default()).next().unwrap().unwrap();
         assert!(matches!(&got, Entry::Paper(paper) if paper.id.as_str() == "title:t"), "{got:?}");
     }
 
     #[test]
-    fn a_list_is_of_the_conference_that_its_file_is_named_after() {
+    fn conference_and_year_come_from_the_file_name() {
         let text = r#"[{"title":"T","status":"Poster","track":"main","id":"11127","author":"A B; C D","abstract":"S.","site":"https://n.cc/1","keywords":"k;l","primary_area":"p"},
             {"title":"U","status":"Withdraw","track":"main","id":11128,"author":null},{"title":"V","status":"Reject","track":"x","id":"2022.acl-short.96","author":""}]"#;
         assert!(looks_like(text));
         let got: Vec<_> =
-            entries(Box::new(Cursor::new(text)), "papercopilot-nips2018.json.gz", &Unread::default())
+            entries(Box::new(Cursor::new(text)), "papercopilot-nips2018.json.gz", &Warnings::default())
                 .map(Result::unwrap)
                 .collect();
         let [Entry::Paper(one), Entry::Paper(two), Entry::Paper(three)] = &got[..] else { panic!("{got:?}") };

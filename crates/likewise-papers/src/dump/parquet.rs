@@ -1,15 +1,16 @@
-//! Parquet: any table of papers, and what `likewise embed` writes.
+//! Reads Parquet: any table of papers, and the files that `likewise embed` writes.
 //!
-//! Its own file because it is the one format that is not read from its beginning: a file's last bytes say where its
-//! columns are. It is read a few rows at a time, and only the columns that a paper has.
+//! Parquet is the only format that cannot be streamed: the index of its columns is at the end of the file. It is read
+//! a few hundred rows at a time, and only the columns that hold fields of a paper.
 
 use super::arxiv;
 use super::columns::Columns;
-use super::fields::{build, build_again};
-use super::unread::Unread;
+use super::fields::{build, build_cleaned};
+use super::lines::unreadable_from_here;
+use super::warnings::Warnings;
 use super::{BytesRead, Dump, Entry, Format, Refused, Source};
 use crate::error::{Error, Result};
-use crate::paper::written_day;
+use crate::paper::format_day;
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use ::parquet::errors::ParquetError;
@@ -27,16 +28,16 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
-/// What such a file begins with.
-pub const MAGIC: &[u8] = b"PAR1";
+/// First bytes of a Parquet file.
+pub const PARQUET_MAGIC: &[u8] = b"PAR1";
 
-/// The key in a file's metadata whose value is the fingerprint of the space that its vectors are of.
-pub const FINGERPRINT: &str = "likewise.fingerprint";
+/// Metadata key whose value is the fingerprint of the model that computed the embeddings.
+pub const FINGERPRINT_KEY: &str = "likewise.fingerprint";
 
-/// The column that holds them.
-pub const EMBEDDING: &str = "embedding";
+/// Column of the embeddings.
+pub const EMBEDDING_COLUMN: &str = "embedding";
 
-/// The columns that hold a paper, in files of vectors.
+/// Columns of a paper in files with embeddings.
 pub const PAPER_COLUMNS: [&str; 11] = [
     "id",
     "title",
@@ -47,76 +48,89 @@ pub const PAPER_COLUMNS: [&str; 11] = [
     "venue",
     "source",
     "url",
-    "also",
+    "alternate_ids",
     "withdrawn",
 ];
 
-/// Rows that are held at once.
-const ROWS: usize = 512;
+/// Rows per batch.
+const BATCH_ROWS: usize = 512;
 
-/// Opens a file.
+/// Opens a Parquet file.
 ///
 /// # Errors
-/// [`Error::Invalid`] if it is no such file, lacks columns, or is packed in another one.
+/// Returns [`Error::Invalid`] if it is not a complete Parquet file, lacks a required column, or is a member of an
+/// archive or a pipe, and [`Error::Io`] if it cannot be opened.
 pub fn open(source: &Source, columns: &Columns) -> Result<Dump> {
-    let invalid = |what: &dyn std::fmt::Display| Error::Invalid(format!("{source}: {what}"));
+    let invalid = |problem: &dyn std::fmt::Display| Error::Invalid(format!("{source}: {problem}"));
     if source.member.is_some() || !source.path.is_file() {
-        return Err(invalid(&"Parquet is read from a file of its own; unpack it, and name the file"));
+        return Err(invalid(
+            &"Parquet cannot be read from an archive or a pipe; unpack it and name the file",
+        ));
     }
     let file = File::open(&source.path).map_err(Error::io(&source.path))?;
     let size = file.metadata().map_err(Error::io(&source.path))?.len();
-    let cannot =
-        |error: ParquetError| invalid(&format!("{error}; wanted a whole Parquet file, get it again"));
-    let builder = caught(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(cannot)?;
+    let parquet_error =
+        |error: ParquetError| invalid(&format!("{error}; the Parquet file must be complete; get it again"));
+    let builder = catch_panic(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(parquet_error)?;
     let metadata = builder.metadata().file_metadata();
     let keys = metadata.key_value_metadata().into_iter().flatten();
-    let fingerprint = keys.filter(|pair| pair.key == FINGERPRINT).find_map(|pair| pair.value.clone());
+    let fingerprint = keys.filter(|pair| pair.key == FINGERPRINT_KEY).find_map(|pair| pair.value.clone());
     let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     columns.check(&names.iter().map(String::as_str).collect::<Vec<_>>()).map_err(|wrong| invalid(&wrong))?;
     let name_list: Vec<&str> = names.iter().map(String::as_str).collect();
     let kind = match fingerprint {
-        Some(_) => Kind::Vectors,
-        None if *columns == Columns::default() && arxiv::has_columns(&name_list) => Kind::Arxiv,
-        None => Kind::Table(columns.clone()),
+        Some(_) => ContentKind::Embeddings,
+        None if *columns == Columns::default() && arxiv::has_columns(&name_list) => {
+            ContentKind::ArxivSnapshot
+        }
+        None => ContentKind::Table(columns.clone()),
     };
     let schema = builder.schema().clone();
-    let wanted = |name: &str| match &kind {
-        Kind::Vectors => columns.wants(name) || name == EMBEDDING,
-        Kind::Arxiv => !is_vector(&schema, name),
-        Kind::Table(columns) => columns.wants(name),
+    let is_read = |name: &str| match &kind {
+        ContentKind::Embeddings => columns.has_field(name) || name == EMBEDDING_COLUMN,
+        ContentKind::ArxivSnapshot => !is_vector(&schema, name),
+        ContentKind::Table(columns) => columns.has_field(name),
     };
-    let roots = (0..names.len()).filter(|place| wanted(&names[*place]));
+    let roots = (0..names.len()).filter(|index| is_read(&names[*index]));
     let projection = ProjectionMask::roots(metadata.schema_descr(), roots);
     let rows = metadata.num_rows().max(0) as u64;
-    let reader =
-        caught(|| builder.with_projection(projection).with_batch_size(ROWS).build()).map_err(cannot)?;
-    let unread = Unread::default();
-    let kept = unread.clone();
-    note_vectors(&names, &kind, &schema, &unread);
+    let reader = catch_panic(|| builder.with_projection(projection).with_batch_size(BATCH_ROWS).build())
+        .map_err(parquet_error)?;
+    let warnings = Warnings::default();
+    let dump_warnings = warnings.clone();
+    warn_of_unused_vectors(&names, &kind, &schema, &warnings);
     let bytes_read = BytesRead { total: size, entries: rows, ..BytesRead::default() };
-    let batches = Batches { reader, row: 0, rows, bytes_read: bytes_read.clone(), ended: false };
+    let batches = RowBatches { reader, row: 0, rows, bytes_read: bytes_read.clone(), ended: false };
     let entries = batches.flat_map(move |batch| match batch {
         Err(refused) => vec![Err(refused)],
         Ok((first, batch)) => {
             let entry = |row: usize| {
-                entry(&batch, row, &kind, &unread)
+                entry(&batch, row, &kind, &warnings)
                     .map_err(|reason| Refused { line: first + row as u64 + 1, reason })
             };
             (0..batch.num_rows()).map(entry).collect()
         }
     });
-    Ok(Dump { format: Format::Parquet, entries: Box::new(entries), bytes_read, fingerprint, unread: kept })
+    Ok(Dump {
+        format: Format::Parquet,
+        entries: Box::new(entries),
+        bytes_read,
+        fingerprint,
+        warnings: dump_warnings,
+    })
 }
 
-/// A damaged file may make the library panic; that must not be the end of a run over many.
-fn caught<T>(
+/// Turns a panic of the Parquet library, which damaged files can cause, into an error, so that other dumps are still
+/// read.
+fn catch_panic<T>(
     read: impl FnOnce() -> std::result::Result<T, ParquetError>,
 ) -> std::result::Result<T, ParquetError> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(ParquetError::General("the file is damaged".into())))
 }
 
-struct Batches {
+/// Iterates over batches of rows, each with the index of its first row, from 0.
+struct RowBatches {
     reader: ParquetRecordBatchReader,
     row: u64,
     rows: u64,
@@ -124,7 +138,7 @@ struct Batches {
     ended: bool,
 }
 
-impl Iterator for Batches {
+impl Iterator for RowBatches {
     type Item = std::result::Result<(u64, RecordBatch), Refused>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -132,12 +146,12 @@ impl Iterator for Batches {
             return None;
         }
         let first = self.row;
-        match caught(|| {
+        match catch_panic(|| {
             self.reader.next().transpose().map_err(|error| ParquetError::General(error.to_string()))
         }) {
             Ok(Some(batch)) => {
                 self.row += batch.num_rows() as u64;
-                // Where it is in the file is not known; how many rows there are is.
+                // The position in the file is unknown, so the bytes read are estimated from the rows.
                 let so_far = self.bytes_read.total as f64 * self.row as f64 / self.rows.max(1) as f64;
                 self.bytes_read.read.store(so_far as u64, Ordering::Relaxed);
                 Some(Ok((first, batch)))
@@ -145,26 +159,23 @@ impl Iterator for Batches {
             Ok(None) => None,
             Err(error) => {
                 self.ended = true;
-                let reason = format!(
-                    "the file cannot be read from here on ({error}); everything before was read, get the file again"
-                );
-                Some(Err(Refused { line: first + 1, reason }))
+                Some(Err(Refused { line: first + 1, reason: unreadable_from_here(&error) }))
             }
         }
     }
 }
 
-/// What a file is.
-enum Kind {
-    /// Papers and their vectors, as `likewise embed` writes them.
-    Vectors,
-    /// arXiv's snapshot.
-    Arxiv,
+/// What a file contains.
+enum ContentKind {
+    /// Papers and their embeddings, as written by `likewise embed`.
+    Embeddings,
+    /// arXiv's metadata snapshot.
+    ArxivSnapshot,
     /// Any table.
     Table(Columns),
 }
 
-/// Whether a column is of lists of numbers with fractions.
+/// Whether a column holds lists of floating-point numbers.
 fn is_vector(schema: &Schema, name: &str) -> bool {
     schema.field_with_name(name).is_ok_and(|field| match field.data_type() {
         DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => {
@@ -174,16 +185,17 @@ fn is_vector(schema: &Schema, name: &str) -> bool {
     })
 }
 
-/// Says of columns of vectors that they are not used: they do not say of what model they are.
-fn note_vectors(names: &[String], kind: &Kind, schema: &Schema, unread: &Unread) {
-    if matches!(kind, Kind::Vectors) {
+/// Warns of each column of vectors that is not used because the file does not name their model.
+fn warn_of_unused_vectors(names: &[String], kind: &ContentKind, schema: &Schema, warnings: &Warnings) {
+    if matches!(kind, ContentKind::Embeddings) {
         return;
     }
     for name in names.iter().filter(|name| is_vector(schema, name)) {
-        unread.note(
+        warnings.add(
             &format!(
-                "column {name:?}: vectors that are not used, because the file does not say of what model they are; all papers are \
-                 encoded. Vectors that `likewise embed` wrote are used: their file has {FINGERPRINT} in its metadata"
+                "column {name:?}: vectors ignored, because the file does not name the model that computed them; all \
+                 papers are encoded. Only vectors written by `likewise embed` are used: their file has \
+                 {FINGERPRINT_KEY} in its metadata"
             ),
             "",
         );
@@ -193,34 +205,38 @@ fn note_vectors(names: &[String], kind: &Kind, schema: &Schema, unread: &Unread)
 fn entry(
     batch: &RecordBatch,
     row: usize,
-    kind: &Kind,
-    unread: &Unread,
+    kind: &ContentKind,
+    warnings: &Warnings,
 ) -> std::result::Result<Entry, String> {
     let mut values = Map::new();
     let mut vector = Vec::new();
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        if field.name() == EMBEDDING && matches!(kind, Kind::Vectors) {
-            vector = floats(column, row)?;
+        if field.name() == EMBEDDING_COLUMN && matches!(kind, ContentKind::Embeddings) {
+            vector = embedding(column, row)?;
             continue;
         }
-        let value = value(column, row).unwrap_or_else(|kind| {
-            unread.note(&format!("column {:?}: got {kind}", field.name()), "");
+        let value = value(column, row).unwrap_or_else(|data_type| {
+            warnings.add(&format!("column {:?}: ignored values of type {data_type}", field.name()), "");
             Value::Null
         });
         values.insert(field.name().clone(), value);
     }
     match kind {
-        Kind::Vectors => {
-            Ok(Entry::Encoded(build_again(Columns::default().fields(&values, unread)?, unread)?, vector))
-        }
-        Kind::Arxiv => arxiv::row(values, unread),
-        Kind::Table(columns) => build(columns.fields(&values, unread)?, unread).map(Entry::Paper),
+        ContentKind::Embeddings => Ok(Entry::Encoded(
+            build_cleaned(Columns::default().fields(&values, warnings)?, warnings)?,
+            vector,
+        )),
+        ContentKind::ArxivSnapshot => arxiv::row(values, warnings),
+        ContentKind::Table(columns) => build(columns.fields(&values, warnings)?, warnings).map(Entry::Paper),
     }
 }
 
-/// The numbers in a row's list.
-fn floats(column: &ArrayRef, row: usize) -> std::result::Result<Vec<f32>, String> {
-    let wrong = || format!("{EMBEDDING}: got {}, wanted a list of f32 or f16", column.data_type());
+/// Returns the embedding in one row as f32.
+///
+/// # Errors
+/// Returns the reason if the value is not a list of f32 or f16 without nulls.
+fn embedding(column: &ArrayRef, row: usize) -> std::result::Result<Vec<f32>, String> {
+    let wrong = || format!("{EMBEDDING_COLUMN} must be a list of f32 or f16 (got {})", column.data_type());
     let list = match column.data_type() {
         DataType::FixedSizeList(..) => column.as_fixed_size_list_opt().map(|list| list.value(row)),
         DataType::List(_) => column.as_list_opt::<i32>().map(|list| list.value(row)),
@@ -236,10 +252,10 @@ fn floats(column: &ArrayRef, row: usize) -> std::result::Result<Vec<f32>, String
     }
 }
 
-/// A value as JSON has it. Bytes that are UTF-8 are text, and decimals are written out.
+/// Converts one value to JSON. Bytes in UTF-8 become text, and so do decimals, dates and times.
 ///
 /// # Errors
-/// What it is instead, where it has no such form.
+/// Returns the data type if it has no equivalent in JSON.
 fn value(column: &ArrayRef, row: usize) -> std::result::Result<Value, String> {
     if column.is_null(row) {
         return Ok(Value::Null);
@@ -296,7 +312,7 @@ fn value(column: &ArrayRef, row: usize) -> std::result::Result<Value, String> {
         DataType::FixedSizeList(..) => return list(column.as_fixed_size_list().value(row)),
         DataType::Struct(fields) => {
             let columns = column.as_struct().columns();
-            // Of an object, the parts that have such a form are enough.
+            // Fields without an equivalent in JSON become null.
             let pairs = fields
                 .iter()
                 .zip(columns)
@@ -314,7 +330,7 @@ fn value(column: &ArrayRef, row: usize) -> std::result::Result<Value, String> {
     })
 }
 
-/// Text that a program wrote as bytes; or the 16 bytes of a UUID.
+/// Converts bytes to text: UTF-8, without trailing zeros, or else a UUID if there are 16 bytes.
 fn bytes(bytes: &[u8]) -> std::result::Result<Value, String> {
     match (std::str::from_utf8(bytes), <[u8; 16]>::try_from(bytes)) {
         (Ok(text), _) => Ok(text.trim_end_matches('\0').into()),
@@ -323,11 +339,11 @@ fn bytes(bytes: &[u8]) -> std::result::Result<Value, String> {
             let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
             Ok(parts.join("-").into())
         }
-        (Err(_), Err(_)) => Err("bytes that are no UTF-8".into()),
+        (Err(_), Err(_)) => Err("bytes that are not UTF-8".into()),
     }
 }
 
-/// A decimal as it is written: a number of digits after the point, and none where all are zero.
+/// Formats a decimal with `scale` digits after the point, or without them if all are zero.
 fn decimal(digits: i128, scale: i8) -> Value {
     let scale = usize::try_from(scale).unwrap_or_default();
     let written = format!("{:0>width$}", digits.unsigned_abs(), width = scale + 1);
@@ -340,8 +356,8 @@ fn decimal(digits: i128, scale: i8) -> Value {
     }
 }
 
-/// The day of a time in seconds since 1970.
+/// Returns the day of a time in seconds since 1970-01-01, as `YYYY-MM-DD`. Null if it is out of range.
 fn day(seconds: i64) -> Value {
     let time = time::OffsetDateTime::from_unix_timestamp(seconds);
-    time.map_or(Value::Null, |time| written_day(time.date()).into())
+    time.map_or(Value::Null, |time| format_day(time.date()).into())
 }

@@ -1,52 +1,53 @@
-//! PubMed's baseline and update files: XML.
+//! Reads PubMed's baseline and update files: XML.
 //!
-//! Its own file because an abstract comes in parts with labels, a date in half a dozen forms, a translated title in
-//! brackets, and updates delete.
+//! An abstract consists of labelled parts, dates come in several forms, a translated title is in brackets, and update
+//! files contain deletions.
 
-use super::fields::{Fields, build, deleted};
-use super::unread::Unread;
-use super::xml::{self, Cut, at, child, children, text, text_at};
+use super::fields::{RawFields, build, deletion};
+use super::warnings::Warnings;
+use super::xml::{self, Selection, at, child, children, text, text_at};
 use super::{Entries, Entry};
 use crate::paper::month_number;
 use roxmltree::Node;
 use std::io::BufRead;
 
-/// What this dump's papers are from.
+/// Source of these papers.
 const SOURCE: &str = "pubmed";
 
-/// Whether the head of a file is PubMed's.
+/// Whether the file looks like PubMed's.
 pub fn looks_like(head: &str) -> bool {
     ["<PubmedArticleSet", "<PubmedArticle>", "<PubmedBookArticle", "<DeleteCitation"]
         .iter()
         .any(|tag| head.contains(tag))
 }
 
-/// The papers of a file.
-pub fn entries(reader: Box<dyn BufRead + Send>, unread: &Unread) -> Entries {
-    let whole = &["PubmedArticle", "PubmedBookArticle", "DeleteCitation", "DeleteDocument"];
-    xml::entries(reader, Cut { whole, starts: &[] }, unread, |element, unread| {
-        match element.tag_name().name() {
-            "PubmedArticle" => vec![article(element, unread)],
-            "PubmedBookArticle" => vec![book(element, unread)],
-            _ => children(element, "PMID")
-                .map(|id| deleted(&format!("pmid:{}", text(id).trim()), Some(SOURCE)).map(Entry::Deleted))
-                .collect(),
-        }
+/// Returns the entries of a file.
+pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries {
+    let elements = &["PubmedArticle", "PubmedBookArticle", "DeleteCitation", "DeleteDocument"];
+    xml::entries(reader, Selection { elements, start_tags: &[] }, warnings, |element, warnings| match element
+        .tag_name()
+        .name()
+    {
+        "PubmedArticle" => vec![article(element, warnings)],
+        "PubmedBookArticle" => vec![book(element, warnings)],
+        _ => children(element, "PMID")
+            .map(|id| deletion(&format!("pmid:{}", text(id).trim()), Some(SOURCE)).map(Entry::Deleted))
+            .collect(),
     })
 }
 
-fn article(node: Node, unread: &Unread) -> Result<Entry, String> {
+fn article(node: Node, warnings: &Warnings) -> Result<Entry, String> {
     let citation =
-        child(node, "MedlineCitation").ok_or("got an article without MedlineCitation, wanted one with it")?;
-    let article = child(citation, "Article").ok_or("got a citation without Article, wanted one with it")?;
+        child(node, "MedlineCitation").ok_or("PubmedArticle must contain MedlineCitation (got none)")?;
+    let article = child(citation, "Article").ok_or("MedlineCitation must contain Article (got none)")?;
     let types = child(article, "PublicationTypeList")
         .into_iter()
         .flat_map(|types| children(types, "PublicationType"));
     let headings =
         child(citation, "MeshHeadingList").into_iter().flat_map(|list| children(list, "MeshHeading"));
     let printed = at(article, "Journal/JournalIssue/PubDate").and_then(date);
-    let fields = Fields {
-        ids: ids(citation, at(node, "PubmedData/ArticleIdList"), children(article, "ELocationID"), unread)?,
+    let fields = RawFields {
+        ids: ids(citation, at(node, "PubmedData/ArticleIdList"), children(article, "ELocationID"), warnings)?,
         title: title(article, &["ArticleTitle", "VernacularTitle"]),
         r#abstract: r#abstract(article).or_else(|| r#abstract(citation)),
         authors: authors(article),
@@ -56,67 +57,69 @@ fn article(node: Node, unread: &Unread) -> Result<Entry, String> {
         source: Some(SOURCE.into()),
         url: None,
         withdrawn: types.map(text).any(|kind| kind.trim() == "Retracted Publication"),
-        also: Vec::new(),
+        alternate_ids: Vec::new(),
     };
-    build(fields, unread).map(Entry::Paper)
+    build(fields, warnings).map(Entry::Paper)
 }
 
-/// A book, or a chapter of one, that PubMed lists.
-fn book(node: Node, unread: &Unread) -> Result<Entry, String> {
+/// Converts a book or a chapter of a book.
+fn book(node: Node, warnings: &Warnings) -> Result<Entry, String> {
     let document =
-        child(node, "BookDocument").ok_or("got a book article without BookDocument, wanted one with it")?;
-    let own = child(document, "Book");
-    let own_authors = own.map_or(Vec::new(), authors);
-    let of_chapter = authors(document);
+        child(node, "BookDocument").ok_or("PubmedBookArticle must contain BookDocument (got none)")?;
+    let book = child(document, "Book");
+    let book_authors = book.map_or(Vec::new(), authors);
+    let chapter_authors = authors(document);
     let dates = [at(document, "Book/PubDate"), child(document, "ContributionDate")];
     let list = child(document, "ArticleIdList").or_else(|| at(node, "PubmedBookData/ArticleIdList"));
-    let fields = Fields {
-        ids: ids(document, list, children(document, "ELocationID"), unread)?,
+    let fields = RawFields {
+        ids: ids(document, list, children(document, "ELocationID"), warnings)?,
         title: title(document, &["ArticleTitle", "VernacularTitle"])
-            .or_else(|| own.and_then(|book| title(book, &["BookTitle"]))),
+            .or_else(|| book.and_then(|book| title(book, &["BookTitle"]))),
         r#abstract: r#abstract(document),
-        authors: if of_chapter.is_empty() { own_authors } else { of_chapter },
+        authors: if chapter_authors.is_empty() { book_authors } else { chapter_authors },
         published: dates.into_iter().flatten().filter_map(date).collect(),
-        venue: own.and_then(|book| title(book, &["BookTitle"])),
+        venue: book.and_then(|book| title(book, &["BookTitle"])),
         source: Some(SOURCE.into()),
-        ..Fields::default()
+        ..RawFields::default()
     };
-    build(fields, unread).map(Entry::Paper)
+    build(fields, warnings).map(Entry::Paper)
 }
 
-/// PubMed's own number, then DOIs and PubMed Central's. Those that are said to be wrong are noted.
+/// Returns the PMID, then DOIs and PubMed Central ids. Ids that PubMed marks as invalid are left out and counted in
+/// `warnings`.
 fn ids<'a, 'input: 'a>(
     citation: Node,
     list: Option<Node<'a, 'input>>,
     locations: impl Iterator<Item = Node<'a, 'input>>,
-    unread: &Unread,
+    warnings: &Warnings,
 ) -> Result<Vec<String>, String> {
-    let pmid = text_at(citation, "PMID").ok_or("got a citation without PMID, wanted one with it")?;
+    let pmid = text_at(citation, "PMID").ok_or("the citation must contain PMID (got none)")?;
     let mut ids = vec![format!("pmid:{}", pmid.trim())];
     let listed = list.into_iter().flat_map(|list| children(list, "ArticleId"));
     for id in locations.chain(listed) {
         let written = text(id);
-        let before = match id.attribute("IdType").or(id.attribute("EIdType")) {
+        let prefix = match id.attribute("IdType").or(id.attribute("EIdType")) {
             Some("doi") => "",
             Some("pmc") => "pmcid:",
             _ => continue,
         };
         match id.attribute("ValidYN") {
-            Some("N") => unread.note("ids that PubMed says are not valid", written.trim()),
-            _ => ids.push(format!("{before}{}", written.trim())),
+            Some("N") => warnings.add("ids that PubMed marks as invalid", written.trim()),
+            _ => ids.push(format!("{prefix}{}", written.trim())),
         }
     }
     Ok(ids)
 }
 
-/// The first title that there is: a translated one may be `[Not Available].`, beside the one it was published with.
+/// Returns the first title among these elements. `[Not Available].`, which stands for a missing translation, does not
+/// count.
 fn title(node: Node, names: &[&str]) -> Option<String> {
     let titles = names.iter().filter_map(|name| text_at(node, name)).map(|title| without_brackets(&title));
-    let is_one = |title: &String| !title.is_empty() && !title.eq_ignore_ascii_case("not available");
-    titles.into_iter().find(is_one)
+    let is_available = |title: &String| !title.is_empty() && !title.eq_ignore_ascii_case("not available");
+    titles.into_iter().find(is_available)
 }
 
-/// The abstract, or else another one: an English one first.
+/// Returns the abstract, or else an alternative one, English preferred.
 fn r#abstract(node: Node) -> Option<String> {
     let others = || children(node, "OtherAbstract");
     let is_english = |other: &Node| other.attribute("Language") == Some("eng");
@@ -128,7 +131,7 @@ fn authors(node: Node) -> Vec<String> {
     children(node, "AuthorList").flat_map(|list| children(list, "Author")).filter_map(author).collect()
 }
 
-/// A title ends with a stop that is not its own; one that was translated stands in brackets.
+/// Removes the full stop that PubMed adds to titles, and the brackets around translated ones.
 fn without_brackets(title: &str) -> String {
     let title = title.trim();
     let title = title.strip_suffix('.').filter(|title| !title.ends_with('.')).unwrap_or(title);
@@ -136,7 +139,7 @@ fn without_brackets(title: &str) -> String {
     inner.filter(|inner| !inner.contains(['[', ']'])).unwrap_or(title).to_string()
 }
 
-/// The parts of an abstract, each after its label.
+/// Joins the parts of an abstract, each preceded by its label.
 fn parts(node: Node) -> String {
     let part = |part: Node| match part.attribute("Label") {
         Some(label) if !label.eq_ignore_ascii_case("unlabelled") => format!("{label}: {}", text(part)),
@@ -154,7 +157,8 @@ fn author(node: Node) -> Option<String> {
     if name.trim().is_empty() { text_at(node, "CollectiveName") } else { Some(name) }
 }
 
-/// `Year`, `Month` (a number or three letters), `Day`; or a `MedlineDate` such as `1998 Dec-1999 Jan`.
+/// Returns a date, from `Year`, `Month` (a number or three letters) and `Day`, or from a `MedlineDate` such as
+/// `1998 Dec-1999 Jan`, which is returned unchanged.
 fn date(node: Node) -> Option<String> {
     let part = |name: &str| text_at(node, name).map(|part| part.trim().to_string());
     let Some(year) = part("Year") else { return part("MedlineDate") };
@@ -173,7 +177,7 @@ mod tests {
     use std::io::Cursor;
 
     #[test]
-    fn what_pubmed_does_otherwise_is_understood() {
+    fn articles_and_deletions_are_read() {
         let text = r#"<PubmedArticleSet><PubmedArticle><MedlineCitation><PMID Version="1">7</PMID><Article>
             <Journal><JournalIssue><PubDate><MedlineDate>1998 Dec-1999 Jan</MedlineDate></PubDate></JournalIssue><Title>Heart</Title></Journal>
             <ArticleTitle>[On CO<sub>2</sub> and <i>hearts</i>].</ArticleTitle><ELocationID EIdType="doi">10.1000/H</ELocationID>
@@ -183,23 +187,23 @@ mod tests {
             <MeshHeadingList><MeshHeading><DescriptorName>Heart</DescriptorName></MeshHeading></MeshHeadingList></MedlineCitation></PubmedArticle>
             <DeleteCitation><PMID>8</PMID><PMID>9</PMID></DeleteCitation></PubmedArticleSet>"#;
         let got: Vec<_> =
-            entries(Box::new(Cursor::new(text)), &Unread::default()).map(Result::unwrap).collect();
+            entries(Box::new(Cursor::new(text)), &Warnings::default()).map(Result::unwrap).collect();
         let Entry::Paper(paper) = &got[0] else { panic!("{got:?}") };
-        assert_eq!((paper.id.as_str(), paper.also[0].as_str()), ("pmid:7", "10.1000/h"));
+        assert_eq!((paper.id.as_str(), paper.alternate_ids[0].as_str()), ("pmid:7", "10.1000/h"));
         assert_eq!((paper.title.as_str(), paper.r#abstract.as_str()), ("On CO₂ and hearts", "AIM: Why. So."));
         assert_eq!(paper.authors, ["Ann Bee", "The Group"]);
         assert_eq!((paper.published.as_deref(), paper.withdrawn), (Some("1998"), true));
         assert_eq!((paper.categories[0].as_str(), paper.venue.as_deref()), ("Heart", Some("Heart")));
-        let gone: Vec<_> = got[1..]
+        let are_deletions: Vec<_> = got[1..]
             .iter()
-            .map(|entry| matches!(entry, Entry::Deleted(gone) if gone.source.is_some()))
+            .map(|entry| matches!(entry, Entry::Deleted(deletion) if deletion.source.is_some()))
             .collect();
-        assert_eq!(gone, [true, true]);
+        assert_eq!(are_deletions, [true, true]);
     }
 
     fn papers(citations: &str) -> Vec<crate::Paper> {
         let text = format!("<PubmedArticleSet>{citations}</PubmedArticleSet>");
-        entries(Box::new(Cursor::new(text)), &Unread::default())
+        entries(Box::new(Cursor::new(text)), &Warnings::default())
             .map(|entry| match entry {
                 Ok(Entry::Paper(paper)) => paper,
                 other => panic!("{other:?}"),
@@ -215,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn books_are_papers() {
+    fn books_and_chapters_are_read_as_papers() {
         let book = r#"<PubmedBookArticle><BookDocument><PMID>10</PMID><ArticleIdList><ArticleId IdType="bookaccession">NBK1</ArticleId></ArticleIdList>
             <Book><BookTitle>Bee Reviews</BookTitle><PubDate><Year>2019</Year></PubDate><AuthorList Type="editors"><Author><LastName>Ed</LastName></Author></AuthorList></Book>
             <ArticleTitle>Wings</ArticleTitle><AuthorList Type="authors"><Author><LastName>Quill</LastName><ForeName>Ada</ForeName></Author></AuthorList>
@@ -223,7 +227,7 @@ mod tests {
             <PubmedBookArticle><BookDocument><PMID>11</PMID><Book><BookTitle>Hives</BookTitle><AuthorList><Author><LastName>Ed</LastName></Author></AuthorList></Book>
             <ContributionDate><Year>2001</Year><Month>2</Month></ContributionDate></BookDocument></PubmedBookArticle>"#;
         let got = papers(book);
-        let [chapter, whole] = &got[..] else { panic!("{got:?}") };
+        let [chapter, book] = &got[..] else { panic!("{got:?}") };
         assert_eq!(
             (chapter.id.as_str(), &*chapter.title, &*chapter.r#abstract),
             ("pmid:10", "Wings", "Short.")
@@ -233,13 +237,13 @@ mod tests {
             (&["Ada Quill".to_string()][..], Some("2019"))
         );
         assert_eq!(
-            (&*whole.title, whole.published.as_deref(), &*whole.authors[0]),
+            (&*book.title, book.published.as_deref(), &*book.authors[0]),
             ("Hives", Some("2001-02"), "Ed")
         );
     }
 
     #[test]
-    fn a_title_or_abstract_that_is_not_there_stands_elsewhere() {
+    fn a_missing_title_or_abstract_is_taken_from_its_alternative() {
         let title = |article: &str| papers(&citation(article, "", "")).remove(0).title;
         let vernacular = "<VernacularTitle>Comment les abeilles comptent.</VernacularTitle>";
         for none in [
@@ -262,13 +266,13 @@ mod tests {
     }
 
     #[test]
-    fn dates_and_ids_are_read_wherever_they_stand() {
+    fn dates_and_ids_are_read_from_all_their_elements() {
         let one = |article: &str, data: &str| papers(&citation(article, "", data)).remove(0);
         let title = "<ArticleTitle>T</ArticleTitle>";
         let electronic =
             format!("{title}<ArticleDate><Year>2012</Year><Month>05</Month><Day>06</Day></ArticleDate>");
         assert_eq!(one(&electronic, "").published.as_deref(), Some("2012-05-06"));
-        for (date, wanted) in [
+        for (date, expected) in [
             ("Winter 2016", "2016"),
             ("1998 Dec-1999 Jan", "1998"),
             ("Nov-Dec 2004", "2004"),
@@ -276,13 +280,14 @@ mod tests {
         ] {
             let text = citation(title, "", "")
                 .replace("<PubDate/>", &format!("<PubDate><MedlineDate>{date}</MedlineDate></PubDate>"));
-            assert_eq!(papers(&text)[0].published.as_deref(), Some(wanted), "{date}");
+            assert_eq!(papers(&text)[0].published.as_deref(), Some(expected), "{date}");
         }
         let article = format!(
             r#"{title}<ELocationID EIdType="doi" ValidYN="N">10.5555/wrong</ELocationID><ELocationID EIdType="doi" ValidYN="Y">10.5555/right</ELocationID>"#
         );
         let list = r#"<ArticleIdList><ArticleId IdType="pmc">PMC7654321</ArticleId><ArticleId IdType="pii">S1</ArticleId></ArticleIdList>"#;
-        let also: Vec<_> = one(&article, list).also.iter().map(|id| id.to_string()).collect();
-        assert_eq!(also, ["10.5555/right", "PMC7654321"]);
+        let alternate_ids: Vec<_> =
+            one(&article, list).alternate_ids.iter().map(|id| id.to_string()).collect();
+        assert_eq!(alternate_ids, ["10.5555/right", "PMC7654321"]);
     }
 }

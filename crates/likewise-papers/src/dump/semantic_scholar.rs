@@ -1,12 +1,12 @@
-//! Semantic Scholar's datasets: `papers` and `abstracts`, JSON Lines, to be joined.
+//! Reads Semantic Scholar's datasets `papers` and `abstracts` (JSON Lines) and joins them.
 //!
-//! Its own file because of the join: either dataset is larger than memory, so abstracts wait on the disk, in a
-//! database of SQLite's that is gone with the process, until their papers come.
+//! Both datasets are larger than memory, so the abstracts are first loaded into a temporary SQLite database on disk,
+//! which SQLite deletes when it is closed.
 
-use super::fields::{Fields, build, deleted};
+use super::fields::{RawFields, build, deletion};
 use super::json::records;
-use super::loose::{Id, List, Loose, Object, Text};
-use super::unread::Unread;
+use super::lenient::{JsonObject, Lenient, LenientList, LenientText, RawId};
+use super::warnings::Warnings;
 use super::{Entries, Entry, Refused};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension};
@@ -15,67 +15,70 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What this dump's papers are from.
+/// Source of these papers.
 const SOURCE: &str = "semantic-scholar";
 
-/// Abstracts put in at once.
-const AT_ONCE: usize = 10_000;
+/// Abstracts inserted per transaction.
+const INSERT_BATCH: usize = 10_000;
 
-/// Whether an object has a key that only these datasets and the API's answers have.
+/// Whether an object has a key that only these datasets and the API's responses have.
 pub fn looks_like(object: &str) -> bool {
     ["\"corpusid\"", "\"corpusId\"", "\"paperId\"", "\"externalIds\""].iter().any(|key| object.contains(key))
 }
 
-/// Whether that line is one of the abstracts' dataset.
+/// Whether a line is a record of the `abstracts` dataset.
 pub fn has_abstracts(line: &str) -> bool {
     line.contains("\"corpusid\"") && line.contains("\"abstract\"") && !line.contains("\"title\"")
 }
 
-/// Abstracts by the number of their paper, on the disk.
+/// Abstracts by corpus id, in a temporary database on disk.
 #[derive(Clone)]
-pub struct Abstracts(Arc<Mutex<Connection>>);
+pub struct AbstractStore(Arc<Mutex<Connection>>);
 
-impl Abstracts {
-    /// None yet. Where they are kept, SQLite says: `SQLITE_TMPDIR`, `TMPDIR`, or the system's own folder.
+impl AbstractStore {
+    /// Creates an empty store. SQLite puts it into the folder named by `SQLITE_TMPDIR` or `TMPDIR`, or into the
+    /// system's temporary folder.
     ///
     /// # Errors
-    /// [`Error::Join`] if there is no such place.
-    pub fn new() -> Result<Abstracts> {
+    /// Returns [`Error::Join`] if the database cannot be created.
+    pub fn new() -> Result<AbstractStore> {
         let connection = Connection::open("")?;
         connection.execute_batch(
             "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF; PRAGMA cache_size = -65536;
              CREATE TABLE abstracts (number INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;",
         )?;
-        Ok(Abstracts(Arc::new(Mutex::new(connection))))
+        Ok(AbstractStore(Arc::new(Mutex::new(connection))))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a file of the abstracts' dataset; gives what was refused in it. Of a paper that comes twice, the last
-    /// counts.
+    /// Loads a file of the `abstracts` dataset and returns its refused entries. If a paper has several abstracts, the
+    /// last one is kept.
     ///
     /// # Errors
-    /// [`Error::Join`] if the disk is full.
-    pub fn take(&self, reader: Box<dyn BufRead + Send>) -> Result<Vec<Refused>> {
+    /// Returns [`Error::Join`] if the database cannot be written, for example because the disk is full.
+    pub fn load(&self, reader: Box<dyn BufRead + Send>) -> Result<Vec<Refused>> {
         let (mut refused, mut chunk) = (Vec::new(), Vec::new());
-        let mut read = super::lines::lines(reader);
+        let mut lines = super::lines::lines(reader);
         loop {
-            let line = read.next();
+            let line = lines.next();
             let is_last = line.is_none();
             match line {
-                Some(Ok((line, text))) => match serde_json::from_str::<Abstract>(&text) {
-                    Ok(Abstract { number, text: Some(text) }) => chunk.push((number, text)),
+                Some(Ok((line, text))) => match serde_json::from_str::<AbstractRecord>(&text) {
+                    Ok(AbstractRecord { number, text: Some(text) }) => chunk.push((number, text)),
                     Ok(_) => {}
-                    Err(error) => refused
-                        .push(Refused { line, reason: format!("{error}; wanted corpusid and abstract") }),
+                    Err(error) => refused.push(Refused {
+                        line,
+                        reason: format!("{error}; a record must have corpusid and abstract"),
+                    }),
                 },
                 Some(Err(error)) => refused.push(error),
                 None => {}
             }
-            if is_last || chunk.len() == AT_ONCE {
-                self.put(&std::mem::take(&mut chunk))?;
+            if is_last || chunk.len() == INSERT_BATCH {
+                self.insert(&std::mem::take(&mut chunk))?;
             }
             if is_last {
                 return Ok(refused);
@@ -83,19 +86,19 @@ impl Abstracts {
         }
     }
 
-    fn put(&self, chunk: &[(i64, String)]) -> Result<()> {
+    fn insert(&self, chunk: &[(i64, String)]) -> Result<()> {
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
-        let mut put =
+        let mut insert =
             transaction.prepare_cached("INSERT OR REPLACE INTO abstracts (number, text) VALUES (?1, ?2)")?;
         for (number, text) in chunk {
-            put.execute((number, text))?;
+            insert.execute((number, text))?;
         }
-        drop(put);
+        drop(insert);
         Ok(transaction.commit()?)
     }
 
-    fn of(&self, number: i64) -> Result<Option<String>, Error> {
+    fn find(&self, number: i64) -> Result<Option<String>, Error> {
         let connection = self.lock();
         let mut find = connection.prepare_cached("SELECT text FROM abstracts WHERE number = ?1")?;
         Ok(find.query_row([number], |row| row.get(0)).optional()?)
@@ -103,64 +106,68 @@ impl Abstracts {
 }
 
 #[derive(Deserialize)]
-struct Abstract {
+struct AbstractRecord {
     #[serde(rename = "corpusid")]
     number: i64,
     #[serde(rename = "abstract")]
     text: Option<String>,
 }
 
-/// The papers of the papers' dataset, with the abstracts that were taken in before, or of the API's answers.
-pub fn entries(reader: Box<dyn BufRead + Send>, abstracts: Option<Abstracts>, unread: &Unread) -> Entries {
-    records(reader, unread, move |record: Record, unread| record.into_entry(abstracts.as_ref(), unread))
+/// Returns the entries of the `papers` dataset, with the abstracts loaded before, or of responses of the API.
+pub fn entries(
+    reader: Box<dyn BufRead + Send>,
+    abstracts: Option<AbstractStore>,
+    warnings: &Warnings,
+) -> Entries {
+    records(reader, warnings, move |record: Record, warnings| record.into_entry(abstracts.as_ref(), warnings))
 }
 
-/// One paper.
-pub fn entry(record: Record, unread: &Unread) -> Result<Entry, String> {
-    record.into_entry(None, unread)
+/// Converts one paper.
+pub fn entry(record: Record, warnings: &Warnings) -> Result<Entry, String> {
+    record.into_entry(None, warnings)
 }
 
-/// A paper, as far as it is read. Datasets write its fields in lower case, the API in camel case.
+/// The fields of a paper that are read. Their names are in lower case in the datasets and in camel case in the API.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Record {
     #[serde(alias = "corpusId")]
-    corpusid: Loose<Id>,
+    corpusid: Lenient<RawId>,
     #[serde(rename = "paperId")]
-    paper_id: Text,
+    paper_id: LenientText,
     #[serde(alias = "externalIds")]
-    externalids: Loose<Object<BTreeMap<String, Text>>>,
-    title: Text,
-    r#abstract: Text,
-    authors: List<Object<Named>>,
-    venue: Text,
+    externalids: Lenient<JsonObject<BTreeMap<String, LenientText>>>,
+    title: LenientText,
+    r#abstract: LenientText,
+    authors: LenientList<JsonObject<NamedObject>>,
+    venue: LenientText,
     #[serde(alias = "publicationVenue")]
-    publicationvenue: Loose<Object<Named>>,
-    journal: Loose<Object<Named>>,
-    year: Text,
+    publicationvenue: Lenient<JsonObject<NamedObject>>,
+    journal: Lenient<JsonObject<NamedObject>>,
+    year: LenientText,
     #[serde(alias = "publicationDate")]
-    publicationdate: Text,
+    publicationdate: LenientText,
     #[serde(alias = "s2FieldsOfStudy")]
-    s2fieldsofstudy: List<Object<Field>>,
+    s2fieldsofstudy: LenientList<JsonObject<FieldOfStudy>>,
     #[serde(alias = "fieldsOfStudy")]
-    fieldsofstudy: List<String>,
-    deleted: Loose<bool>,
+    fieldsofstudy: LenientList<String>,
+    deleted: Lenient<bool>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Named {
-    name: Text,
+struct NamedObject {
+    name: LenientText,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Field {
-    category: Text,
+struct FieldOfStudy {
+    category: LenientText,
 }
 
-/// Ids elsewhere by the names that Semantic Scholar gives them, and what is put before each.
-const OTHERS: [(&str, &str); 6] = [
+/// External ids: Semantic Scholar's name for each kind and the prefix of ids of that kind.
+const EXTERNAL_IDS: [(&str, &str); 6] = [
     ("ArXiv", ""),
     ("ACL", "acl:"),
     ("DOI", ""),
@@ -170,49 +177,51 @@ const OTHERS: [(&str, &str); 6] = [
 ];
 
 impl Record {
-    fn into_entry(self, abstracts: Option<&Abstracts>, unread: &Unread) -> Result<Entry, String> {
-        let number = self.corpusid.read("corpusid", unread).map(Id::text).transpose()?;
-        let own = number.as_ref().map(|number| format!("corpusid:{number}"));
-        if self.deleted.read("deleted", unread).unwrap_or_default() {
-            let id = own.ok_or("got deleted without a corpusid, wanted the paper's")?;
-            return deleted(&id, Some(SOURCE)).map(Entry::Deleted);
+    fn into_entry(self, abstracts: Option<&AbstractStore>, warnings: &Warnings) -> Result<Entry, String> {
+        let number = self.corpusid.read("corpusid", warnings).map(RawId::into_text).transpose()?;
+        let corpus_id = number.as_ref().map(|number| format!("corpusid:{number}"));
+        if self.deleted.read("deleted", warnings).unwrap_or_default() {
+            let id =
+                corpus_id.ok_or("an entry with \"deleted\" must have the paper's corpusid (got none)")?;
+            return deletion(&id, Some(SOURCE)).map(Entry::Deleted);
         }
         let mut external =
-            self.externalids.read("externalids", unread).map_or_else(BTreeMap::new, |ids| ids.0);
-        let mut ids: Vec<String> = OTHERS
+            self.externalids.read("externalids", warnings).map_or_else(BTreeMap::new, |ids| ids.0);
+        let mut ids: Vec<String> = EXTERNAL_IDS
             .iter()
-            .filter_map(|(name, before)| {
-                let id = external.remove(*name)?.read(&format!("externalids.{name}"), unread)?;
-                Some(format!("{before}{}", id.trim())).filter(|_| !id.trim().is_empty())
+            .filter_map(|(name, prefix)| {
+                let id = external.remove(*name)?.read(&format!("externalids.{name}"), warnings)?;
+                Some(format!("{prefix}{}", id.trim())).filter(|_| !id.trim().is_empty())
             })
             .collect();
-        ids.extend(own);
+        ids.extend(corpus_id);
         if ids.is_empty() {
-            ids.extend(self.paper_id.read("paperId", unread).filter(|id| !id.trim().is_empty()));
+            ids.extend(self.paper_id.read("paperId", warnings).filter(|id| !id.trim().is_empty()));
         }
-        let waiting = || {
+        let stored_abstract = || {
             let number = number.as_ref()?.parse().ok()?;
-            abstracts.map(|abstracts| abstracts.of(number)).transpose().map(Option::flatten).transpose()
+            abstracts.map(|abstracts| abstracts.find(number)).transpose().map(Option::flatten).transpose()
         };
-        let r#abstract = match self.r#abstract.read("abstract", unread) {
+        let r#abstract = match self.r#abstract.read("abstract", warnings) {
             Some(text) => Some(text),
-            None => waiting().transpose().map_err(|error| error.to_string())?,
+            None => stored_abstract().transpose().map_err(|error| error.to_string())?,
         };
-        let fields = self.s2fieldsofstudy.items("s2fieldsofstudy", unread).into_iter();
+        let fields = self.s2fieldsofstudy.items("s2fieldsofstudy", warnings).into_iter();
         let mut categories: Vec<String> =
-            fields.filter_map(|field| field.0.category.read("s2fieldsofstudy.category", unread)).collect();
-        categories.extend(self.fieldsofstudy.items("fieldsofstudy", unread));
-        let dates = [self.publicationdate.read("publicationdate", unread), self.year.read("year", unread)];
-        let name = |named: Loose<Object<Named>>, field: &str| {
-            named.read(field, unread).and_then(|named| named.0.name.read(field, unread))
+            fields.filter_map(|field| field.0.category.read("s2fieldsofstudy.category", warnings)).collect();
+        categories.extend(self.fieldsofstudy.items("fieldsofstudy", warnings));
+        let dates =
+            [self.publicationdate.read("publicationdate", warnings), self.year.read("year", warnings)];
+        let name = |object: Lenient<JsonObject<NamedObject>>, field: &str| {
+            object.read(field, warnings).and_then(|object| object.0.name.read(field, warnings))
         };
-        let authors = self.authors.items("authors", unread).into_iter();
-        let venue = self.venue.read("venue", unread).filter(|venue| !venue.trim().is_empty());
-        let fields = Fields {
+        let authors = self.authors.items("authors", warnings).into_iter();
+        let venue = self.venue.read("venue", warnings).filter(|venue| !venue.trim().is_empty());
+        let fields = RawFields {
             ids,
-            title: self.title.read("title", unread),
+            title: self.title.read("title", warnings),
             r#abstract,
-            authors: authors.filter_map(|author| author.0.name.read("authors.name", unread)).collect(),
+            authors: authors.filter_map(|author| author.0.name.read("authors.name", warnings)).collect(),
             published: dates.into_iter().flatten().collect(),
             categories,
             venue: venue
@@ -221,9 +230,9 @@ impl Record {
             source: Some(SOURCE.into()),
             url: None,
             withdrawn: false,
-            also: Vec::new(),
+            alternate_ids: Vec::new(),
         };
-        build(fields, unread).map(Entry::Paper)
+        build(fields, warnings).map(Entry::Paper)
     }
 }
 
@@ -237,19 +246,19 @@ mod tests {
     }
 
     #[test]
-    fn abstracts_find_their_papers_whatever_the_order() {
-        let abstracts = Abstracts::new().unwrap();
+    fn abstracts_are_joined_with_papers_in_any_order() {
+        let abstracts = AbstractStore::new().unwrap();
         let text = "{\"corpusid\":2,\"abstract\":\"old\"}\n{\"corpusid\":1,\"abstract\":null}\n{\"corpusid\":2,\"abstract\":\"B.\"}\n{\"abstract\":\"x\"}\n";
         assert_eq!(
-            abstracts.take(reader(text)).unwrap().iter().map(|refused| refused.line).collect::<Vec<_>>(),
+            abstracts.load(reader(text)).unwrap().iter().map(|refused| refused.line).collect::<Vec<_>>(),
             [4]
         );
         let papers = r#"{"corpusid":1,"title":"One","externalids":{"DOI":null}}
             {"corpusid":2,"title":"Two","externalids":{"ArXiv":"2101.00002","PubMed":7,"DOI":"10.1000/X"},"year":2021,"journal":{"name":"J"},"venue":""}
             {"corpusid":3,"deleted":true}"#;
         let got: Vec<_> =
-            entries(reader(papers), Some(abstracts), &Unread::default()).map(Result::unwrap).collect();
-        let [Entry::Paper(one), Entry::Paper(two), Entry::Deleted(gone)] = &got[..] else {
+            entries(reader(papers), Some(abstracts), &Warnings::default()).map(Result::unwrap).collect();
+        let [Entry::Paper(one), Entry::Paper(two), Entry::Deleted(deletion)] = &got[..] else {
             panic!("{got:?}")
         };
         assert_eq!((one.id.as_str(), one.r#abstract.as_str()), ("corpusid:1", ""));
@@ -258,9 +267,9 @@ mod tests {
             ("2101.00002", "B.", Some("J"))
         );
         assert_eq!(
-            two.also.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+            two.alternate_ids.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
             ["10.1000/x", "pmid:7", "corpusid:2"]
         );
-        assert_eq!(gone.id.as_str(), "corpusid:3");
+        assert_eq!(deletion.id.as_str(), "corpusid:3");
     }
 }

@@ -1,6 +1,4 @@
-//! Where one dump is: a file, a member of an archive, or standard input.
-//!
-//! Its own file because finding dumps and opening them both speak of it.
+//! Names one dump: a file, a member of an archive, or standard input.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,27 +6,28 @@ use std::path::{Path, PathBuf};
 /// One dump to read: a file, a member of a .zip, or standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// The file; `-` is standard input.
+    /// Path of the file; `-` is standard input.
     pub path: PathBuf,
-    /// The member of the archive that it is.
+    /// Member of the archive at `path`. `None`: the file itself.
     pub member: Option<Member>,
-    /// Whether it was found in a folder or an archive, and not named: what looks like no dump is passed over then.
-    pub found: bool,
+    /// Whether it was found in a folder or an archive instead of being named. Such a file is skipped if its format is
+    /// not recognised.
+    pub discovered: bool,
 }
 
 /// A member of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Its place in the archive.
+    /// Index in the archive, from 0.
     pub index: usize,
-    /// Its name there.
+    /// Path inside the archive.
     pub name: String,
 }
 
 impl Source {
-    /// A file.
+    /// Returns the source for a file that the user named.
     pub fn file(path: &Path) -> Source {
-        Source { path: path.into(), member: None, found: false }
+        Source { path: path.into(), member: None, discovered: false }
     }
 }
 

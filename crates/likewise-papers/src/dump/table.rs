@@ -1,12 +1,12 @@
-//! Tables: CSV, and the same with tabs or semicolons, with a first line of names.
+//! Reads tables with a header line, separated by commas, tabs or semicolons.
 //!
-//! Its own file because a row may go over several lines, and every value is text: an id keeps its zeros.
+//! A row may span several lines. All values are text, so ids keep their zeros.
 
 use super::arxiv;
 use super::columns::Columns;
 use super::fields::build;
-use super::lines::{BYTE_ORDER_MARK, MAX_ENTRY_BYTES};
-use super::unread::Unread;
+use super::lines::{BYTE_ORDER_MARK, MAX_ENTRY_BYTES, unreadable_from_here};
+use super::warnings::Warnings;
 use super::{Entries, Entry, Refused};
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
@@ -14,104 +14,118 @@ use std::io::{BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Whether the head of a file is a table's: its first line has a title among its names.
+/// Whether the file looks like a table: its first line has separators and names a title column.
 pub fn looks_like(head: &str, columns: &Columns) -> bool {
     let first = head.lines().next().unwrap_or_default();
     let Some(separator) = separator(first) else { return false };
     let names: Vec<&str> = first.split(separator).map(|name| name.trim().trim_matches('"')).collect();
-    // Whoever says what columns are called says that it is a table.
+    // If columns were named with --columns, the file must be a table.
     *columns != Columns::default() || columns.check(&names).is_ok()
 }
 
-/// Whether the quotation marks in a table's quoted values stand after a backslash, as Spark writes them: some do that
-/// neither begin nor end a value, and none are doubled.
+/// Whether quotation marks within values are escaped by a backslash, as Spark writes them, instead of being doubled:
+/// some quotation marks inside values follow a backslash, and none are doubled.
 fn escapes_by_backslash(head: &[u8], separator: u8) -> bool {
-    let is_between =
+    let is_boundary =
         |byte: Option<&u8>| byte.is_none_or(|byte| [separator, b'\n', b'\r', b'"'].contains(byte));
     let escaped =
-        memchr::memmem::find_iter(head, b"\\\"").filter(|place| !is_between(head.get(place + 2))).count();
-    let is_doubled = |place: usize| {
-        let before = place.checked_sub(1).and_then(|before| head.get(before));
-        !is_between(head.get(place + 2)) && !is_between(before) && before != Some(&b'\\')
+        memchr::memmem::find_iter(head, b"\\\"").filter(|offset| !is_boundary(head.get(offset + 2))).count();
+    let is_doubled = |offset: usize| {
+        let before = offset.checked_sub(1).and_then(|before| head.get(before));
+        !is_boundary(head.get(offset + 2)) && !is_boundary(before) && before != Some(&b'\\')
     };
     escaped > 0 && !memchr::memmem::find_iter(head, b"\"\"").any(is_doubled)
 }
 
-/// What stands between a line's names most often.
+/// Returns the separator that occurs most often in the header line. `None`: there is none.
 fn separator(line: &str) -> Option<char> {
     let count = |separator: &char| line.matches(*separator).count();
     [',', '\t', ';'].into_iter().rev().max_by_key(count).filter(|separator| count(separator) > 0)
 }
 
-/// The papers of a table.
-pub fn entries(mut reader: Box<dyn BufRead + Send>, columns: Columns, unread: &Unread) -> Entries {
-    // What fails here fails again where it is read.
+/// Returns the papers of a table.
+pub fn entries(mut reader: Box<dyn BufRead + Send>, columns: Columns, warnings: &Warnings) -> Entries {
+    // An error here is returned again by the next read, and reported there.
     let head = reader.fill_buf().unwrap_or_default();
     let head = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
     let first =
         String::from_utf8_lossy(head.split(|byte| *byte == b'\n').next().unwrap_or_default()).into_owned();
     let separator = separator(&first).unwrap_or(',');
     let escape = escapes_by_backslash(head, separator as u8).then_some(b'\\');
-    let left = Arc::new(AtomicUsize::new(MAX_ENTRY_BYTES));
+    let bytes_left = Arc::new(AtomicUsize::new(MAX_ENTRY_BYTES));
     let quotes = Arc::new(AtomicUsize::new(0));
-    let is_over = Arc::new(AtomicBool::new(false));
-    let limited = Limited {
+    let at_end = Arc::new(AtomicBool::new(false));
+    let limited_reader = LimitedReader {
         reader,
-        left: Arc::clone(&left),
+        bytes_left: Arc::clone(&bytes_left),
         quotes: Arc::clone(&quotes),
-        is_over: Arc::clone(&is_over),
+        at_end: Arc::clone(&at_end),
     };
-    let rows =
-        ReaderBuilder::new().delimiter(separator as u8).escape(escape).flexible(true).from_reader(limited);
-    let (is_utf8, unread) = (None, unread.clone());
-    Box::new(Rows { rows, names: None, columns, left, quotes, is_over, is_utf8, unread, ended: false })
+    let rows = ReaderBuilder::new()
+        .delimiter(separator as u8)
+        .escape(escape)
+        .flexible(true)
+        .from_reader(limited_reader);
+    let (is_utf8, warnings) = (None, warnings.clone());
+    Box::new(TableRows {
+        rows,
+        names: None,
+        columns,
+        bytes_left,
+        quotes,
+        at_end,
+        is_utf8,
+        warnings,
+        ended: false,
+    })
 }
 
-/// Fails where one row is longer than is held: a quotation mark that is never closed makes the rest of a file one row.
-struct Limited {
+/// Returns an error if a row exceeds [`MAX_ENTRY_BYTES`]: an unclosed quotation mark turns the rest of the file into
+/// one row, which must not fill the memory.
+struct LimitedReader {
     reader: Box<dyn BufRead + Send>,
-    left: Arc<AtomicUsize>,
-    /// Quotation marks read: each that is opened is closed.
+    bytes_left: Arc<AtomicUsize>,
+    /// Number of quotation marks read. In a well-formed table it is even.
     quotes: Arc<AtomicUsize>,
-    /// Whether its end was met.
-    is_over: Arc<AtomicBool>,
+    /// Whether the end of the stream was reached.
+    at_end: Arc<AtomicBool>,
 }
 
-impl Read for Limited {
+impl Read for LimitedReader {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.reader.read(buffer)?;
-        self.is_over.store(count == 0 && !buffer.is_empty(), Ordering::Relaxed);
-        let left = self.left.load(Ordering::Relaxed);
-        if count > left {
+        self.at_end.store(count == 0 && !buffer.is_empty(), Ordering::Relaxed);
+        let bytes_left = self.bytes_left.load(Ordering::Relaxed);
+        if count > bytes_left {
             return Err(std::io::Error::other(format!(
-                "a row of over {MAX_ENTRY_BYTES} bytes: is a quotation mark not closed?"
+                "a row is longer than {MAX_ENTRY_BYTES} bytes, probably because a quotation mark is not closed"
             )));
         }
-        self.left.store(left - count, Ordering::Relaxed);
+        self.bytes_left.store(bytes_left - count, Ordering::Relaxed);
         self.quotes.fetch_add(memchr::memchr_iter(b'"', &buffer[..count]).count(), Ordering::Relaxed);
         Ok(count)
     }
 }
 
-struct Rows {
-    rows: Reader<Limited>,
+struct TableRows {
+    rows: Reader<LimitedReader>,
     names: Option<Vec<String>>,
     columns: Columns,
-    left: Arc<AtomicUsize>,
+    bytes_left: Arc<AtomicUsize>,
     quotes: Arc<AtomicUsize>,
-    is_over: Arc<AtomicBool>,
-    /// Whether the file is UTF-8, once a letter beyond ASCII has said so.
+    at_end: Arc<AtomicBool>,
+    /// Whether the file is UTF-8. `None`: all characters so far are ASCII.
     is_utf8: Option<bool>,
-    unread: Unread,
+    warnings: Warnings,
     ended: bool,
 }
 
-impl Rows {
-    /// A row's values. A file whose first letter beyond ASCII is no UTF-8 is taken to be Windows-1252, which Latin-1 is a
-    /// part of; elsewhere such a value is damage.
+impl TableRows {
+    /// Decodes the values of a row. If the first value that is not ASCII is not UTF-8, the file is taken to be
+    /// Windows-1252 (a superset of Latin-1). Otherwise a value that is not UTF-8 is damaged, and the row is refused.
     fn texts(&mut self, row: &ByteRecord) -> Result<Vec<String>, String> {
         let mut texts = Vec::with_capacity(row.len());
-        for (place, value) in row.iter().enumerate() {
+        for (index, value) in row.iter().enumerate() {
             let is_utf8 = std::str::from_utf8(value).is_ok();
             if !value.is_ascii() {
                 self.is_utf8.get_or_insert(is_utf8);
@@ -119,9 +133,9 @@ impl Rows {
             if is_utf8 || self.is_utf8 == Some(false) {
                 texts.push(self.text(value, is_utf8));
             } else {
-                let name = self.names.iter().flatten().nth(place).map_or("", String::as_str);
+                let name = self.names.iter().flatten().nth(index).map_or("", String::as_str);
                 return Err(format!(
-                    "{name}: it is not UTF-8, though the rest of the file is; convert the file to UTF-8"
+                    "{name} is not UTF-8, although the file before it is; convert the file to UTF-8"
                 ));
             }
         }
@@ -133,7 +147,7 @@ impl Rows {
             return String::from_utf8_lossy(value).into_owned();
         }
         let text = encoding_rs::WINDOWS_1252.decode_without_bom_handling(value).0.into_owned();
-        self.unread.note("values that are not UTF-8, read as windows-1252 (Latin-1)", &text);
+        self.warnings.add("values that are not UTF-8, read as windows-1252 (Latin-1)", &text);
         text
     }
 
@@ -142,15 +156,15 @@ impl Rows {
         let line = self.rows.position().line();
         match self.rows.read_byte_record(&mut row) {
             Ok(true) => {
-                self.left.store(MAX_ENTRY_BYTES, Ordering::Relaxed);
+                self.bytes_left.store(MAX_ENTRY_BYTES, Ordering::Relaxed);
                 let lines = self.rows.position().line() - line;
-                if self.is_over.load(Ordering::Relaxed)
+                if self.at_end.load(Ordering::Relaxed)
                     && lines > 1
                     && !self.quotes.load(Ordering::Relaxed).is_multiple_of(2)
                 {
                     self.ended = true;
-                    let reason = "a quotation mark is opened here and never closed, so that the rest of the file is one \
-                                  row; mend it and read the file again";
+                    let reason = "a quotation mark is opened here and never closed, so the rest of the file is one row; \
+                                  close it and read the file again";
                     return Err(Refused { line, reason: reason.into() });
                 }
                 Ok(Some(row))
@@ -158,10 +172,7 @@ impl Rows {
             Ok(false) => Ok(None),
             Err(error) => {
                 self.ended = true;
-                let reason = format!(
-                    "the file ends badly here ({error}); everything before was read, get the file again"
-                );
-                Err(Refused { line, reason })
+                Err(Refused { line, reason: unreadable_from_here(&error) })
             }
         }
     }
@@ -184,7 +195,7 @@ impl Rows {
     }
 }
 
-impl Iterator for Rows {
+impl Iterator for TableRows {
     type Item = Result<Entry, Refused>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -210,19 +221,20 @@ impl Iterator for Rows {
     }
 }
 
-impl Rows {
+impl TableRows {
     fn paper(&self, texts: Vec<String>) -> Result<Entry, String> {
         let names = self.names.as_deref().unwrap_or_default();
         let backslash =
-            "; quotation marks within quotes are doubled in CSV (\"\"), not written after a backslash";
-        // What stands in quotes that were closed too early.
+            "; in CSV, quotation marks within quotes are doubled (\"\"), not escaped by a backslash";
+        // A backslash before a quotation mark hints that a value was closed too early.
         let is_escaped = |text: &String| text.ends_with('\\') || text.contains("\\\"");
         let hint = if texts.iter().any(is_escaped) { backslash } else { "" };
         if texts.len() > names.len() {
             return Err(format!(
-                "got {} values, wanted the {} that the first line names; put those with separators in quotes{hint}",
-                texts.len(),
-                names.len()
+                "a row must have at most {} values, as many as the header (got {}); put values that contain the \
+                 separator in quotes{hint}",
+                names.len(),
+                texts.len()
             ));
         }
         let is_tagged = self.columns == Columns::default()
@@ -230,8 +242,8 @@ impl Rows {
         let values: Map<String, Value> =
             names.iter().cloned().zip(texts.into_iter().map(Value::String)).collect();
         match is_tagged {
-            true => arxiv::row(values, &self.unread),
-            false => build(self.columns.fields(&values, &self.unread)?, &self.unread).map(Entry::Paper),
+            true => arxiv::row(values, &self.warnings),
+            false => build(self.columns.fields(&values, &self.warnings)?, &self.warnings).map(Entry::Paper),
         }
     }
 }
@@ -243,11 +255,11 @@ mod tests {
 
     fn read(text: &str, columns: &str) -> Vec<Result<Entry, Refused>> {
         let columns = if columns.is_empty() { Columns::default() } else { columns.parse().unwrap() };
-        entries(Box::new(Cursor::new(text.to_string().into_bytes())), columns, &Unread::default()).collect()
+        entries(Box::new(Cursor::new(text.to_string().into_bytes())), columns, &Warnings::default()).collect()
     }
 
     #[test]
-    fn rows_are_papers_whatever_the_separator() {
+    fn rows_are_read_with_any_separator() {
         let csv =
             "\u{feff}id,title,abstract,year\n0704.0010,\"T, \"\"u\"\"\",\"S\nt.\",2007\n1,2,3,4,5\n,,,\n";
         assert!(looks_like(csv.trim_start_matches('\u{feff}'), &Columns::default()));
@@ -259,7 +271,10 @@ mod tests {
             );
             let reasons: Vec<_> = got[1..].iter().map(|entry| entry.as_ref().unwrap_err()).collect();
             assert_eq!((reasons[0].line, reasons[1].line), (4, 5));
-            assert!(reasons[0].reason.contains("got 5 values, wanted the 4"), "{reasons:?}");
+            assert!(
+                reasons[0].reason.contains("at most 4 values, as many as the header (got 5)"),
+                "{reasons:?}"
+            );
         }
         let got = read("name;body\nT;S", "title=name,abstract=body");
         assert!(matches!(&got[..], [Ok(Entry::Paper(_))]), "{got:?}");
@@ -267,27 +282,27 @@ mod tests {
         let got = read(snapshot, "");
         let Ok(Entry::Paper(paper)) = &got[0] else { panic!("{got:?}") };
         assert_eq!((paper.categories.len(), paper.authors.len(), paper.withdrawn), (2, 2, true));
-        assert!(read("a,b\n1,2\n", "")[0].as_ref().unwrap_err().reason.contains("it has a, b"));
+        assert!(read("a,b\n1,2\n", "")[0].as_ref().unwrap_err().reason.contains("the columns are a, b"));
     }
 
     #[test]
-    fn quotation_marks_after_a_backslash_are_read_as_spark_means_them() {
+    fn quotation_marks_escaped_by_a_backslash_are_read() {
         let spark = "id,title,abstract\n1,\"He said \\\"count, bees\\\" and left\",\"An \\\"abstract\\\" of words\"\n3,\"Ends in \\\"quotes\\\"\",\"Third \\\"row\\\"\"\n";
         let texts: Vec<_> = read(spark, "").into_iter().map(|entry| paper(entry.unwrap())).collect();
         assert_eq!(
             (&*texts[0].title, &*texts[1].r#abstract),
             ("He said \"count, bees\" and left", "Third \"row\"")
         );
-        // LaTeX has backslashes, too.
+        // Backslashes of LaTeX must not be taken for escapes.
         let doubled = "id,title,abstract\n1,\"On \"\"\\alpha\"\" and \\\",\"The \\\"\"end\\\"\"\"\n";
         let read = read(doubled, "");
         assert!(paper(read[0].clone().unwrap()).title.starts_with("On \""), "{read:?}");
     }
 
     #[test]
-    fn latin_1_is_read_and_damage_is_not() {
+    fn latin_1_is_read_and_damaged_utf_8_is_refused() {
         let read = |bytes: &[u8]| -> Vec<_> {
-            entries(Box::new(Cursor::new(bytes.to_vec())), Columns::default(), &Unread::default()).collect()
+            entries(Box::new(Cursor::new(bytes.to_vec())), Columns::default(), &Warnings::default()).collect()
         };
         let latin = read(b"id,title,abstract\n1,Ren\xe9,S\n2,Erd\xf6s \x96 R\xe9nyi,S\n");
         assert_eq!(
@@ -304,8 +319,7 @@ mod tests {
                 .as_slice(),
         );
         assert!(
-            damaged[0].is_ok()
-                && damaged[1].as_ref().unwrap_err().reason.starts_with("title: it is not UTF-8")
+            damaged[0].is_ok() && damaged[1].as_ref().unwrap_err().reason.starts_with("title is not UTF-8")
         );
     }
 
@@ -315,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quotation_mark_that_is_not_closed_is_said() {
+    fn an_unclosed_quotation_mark_is_refused_with_its_line() {
         let row =
             |number: usize| format!("{number},Title {number},{}A\n", if number == 10 { "\"" } else { "" });
         let text: String = std::iter::once("id,title,abstract\n".into()).chain((0..100).map(row)).collect();
@@ -326,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quotation_mark_that_is_not_closed_does_not_fill_the_memory() {
+    fn an_unclosed_quotation_mark_does_not_fill_the_memory() {
         let text = format!("title,abstract\na,b\nc,\"{}", "x,y\n".repeat(MAX_ENTRY_BYTES / 2));
         let got = read(&text, "");
         assert!(

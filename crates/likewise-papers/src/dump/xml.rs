@@ -1,48 +1,48 @@
-//! XML, one element after the other: those of some names are cut out of the stream, and parsed alone.
+//! Extracts elements with certain names from a stream of XML and parses each of them separately.
 //!
-//! Its own file because an archive's XML is one document of gigabytes: parsed as one, its first mistake would be its
-//! end, and it would have to be held whole. What is cut out is one paper, so a bad one is refused and the next one read.
+//! A dump is one XML document of many gigabytes. Parsed as a whole, it would have to fit into memory, and the first
+//! error would end it. Each extracted element is one paper, so a malformed one is refused and the next one is read.
 
-use super::lines::MAX_ENTRY_BYTES;
-use super::unread::Unread;
-use super::xml_mend::mended;
+use super::lines::{MAX_ENTRY_BYTES, incomplete, unreadable_from_here};
+use super::warnings::Warnings;
+use super::xml_repair::repair;
 use super::{Entries, Entry, Refused};
 use roxmltree::{Document, Node, ParsingOptions};
 use std::collections::BTreeSet;
 use std::io::BufRead;
 
-/// Most elements and texts that one entry may have: each takes memory.
+/// Maximum number of XML nodes in one entry, to limit memory.
 const MAX_NODES: u32 = 200_000;
 
-/// Longest tag: attributes are compared with each other.
-const LONGEST_TAG: usize = 64 << 10;
+/// Maximum length of a tag: parsing compares all pairs of attributes.
+const MAX_TAG_BYTES: usize = 64 << 10;
 
-/// Elements within elements whose text is read.
-const DEEPEST: usize = 64;
+/// Maximum nesting of elements whose text is read, counted from the extracted one.
+const MAX_DEPTH: usize = 64;
 
-/// What to cut out.
-pub struct Cut {
-    /// Elements that are taken whole.
-    pub whole: &'static [&'static str],
-    /// Elements of which only the start tag is taken, since the others stand in them.
-    pub starts: &'static [&'static str],
+/// The elements to extract, by local name.
+pub struct Selection {
+    /// Elements extracted with their content.
+    pub elements: &'static [&'static str],
+    /// Elements of which only the start tag is extracted, because they contain the others.
+    pub start_tags: &'static [&'static str],
 }
 
-/// Gives what `read` makes of every element that is cut out: an entry, none, or several.
+/// Returns the entries of a file. `read` converts each extracted element to any number of entries.
 pub fn entries(
     reader: Box<dyn BufRead + Send>,
-    cut: Cut,
-    unread: &Unread,
-    mut read: impl FnMut(Node, &Unread) -> Vec<Result<Entry, String>> + Send + 'static,
+    selection: Selection,
+    warnings: &Warnings,
+    mut read: impl FnMut(Node, &Warnings) -> Vec<Result<Entry, String>> + Send + 'static,
 ) -> Entries {
-    let unread = unread.clone();
-    let elements = Elements { reader, cut, line: 1, root: None, ended: false };
+    let warnings = warnings.clone();
+    let elements = ElementReader { reader, selection, line: 1, root: None, ended: false };
     Box::new(elements.flat_map(move |element| match element {
         Err(refused) => vec![Err(refused)],
         Ok((line, xml)) => {
-            let xml = mended(&xml, &unread);
+            let xml = repair(&xml, &warnings);
             let entries =
-                parse(&xml, |element| read(element, &unread)).unwrap_or_else(|reason| vec![Err(reason)]);
+                parse(&xml, |element| read(element, &warnings)).unwrap_or_else(|reason| vec![Err(reason)]);
             entries.into_iter().map(|entry| entry.map_err(|reason| Refused { line, reason })).collect()
         }
     }))
@@ -50,21 +50,24 @@ pub fn entries(
 
 fn parse<T>(xml: &str, read: impl FnOnce(Node) -> T) -> Result<T, String> {
     let tags = || xml.split('<').map(|tag| tag.split('>').next().unwrap_or_default());
-    if tags().any(|tag| tag.len() > LONGEST_TAG) {
-        return Err(format!("got a tag of over {LONGEST_TAG} bytes, wanted a paper"));
+    if tags().any(|tag| tag.len() > MAX_TAG_BYTES) {
+        return Err(format!("a tag must be at most {MAX_TAG_BYTES} bytes (got a longer one)"));
     }
-    // What stands around it declared its prefixes.
+    // The namespace prefixes were declared outside the extracted element, so declare them again.
     let declared: String =
         prefixes(xml).into_iter().map(|prefix| format!(" xmlns:{prefix}=\"{prefix}\"")).collect();
     let wrapped = format!("<x{declared}>{xml}</x>");
     let options = ParsingOptions { nodes_limit: MAX_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(&wrapped, options)
-        .map_err(|error| format!("it is not well-formed XML: {error}"))?;
-    let element = document.root_element().first_element_child().ok_or("it is empty; wanted an element")?;
+        .map_err(|error| format!("the entry is not well-formed XML: {error}"))?;
+    let element = document
+        .root_element()
+        .first_element_child()
+        .ok_or("the entry must be an XML element (got nothing)")?;
     Ok(read(element))
 }
 
-/// The prefixes of names in tags.
+/// Returns the namespace prefixes of the names in tags.
 fn prefixes(xml: &str) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     for tag in xml.split('<').skip(1) {
@@ -84,17 +87,17 @@ fn prefixes(xml: &str) -> BTreeSet<&str> {
     found
 }
 
-/// The elements that are cut out, with the lines they begin in.
-struct Elements {
+/// Iterates over the extracted elements: their XML and the line where each begins.
+struct ElementReader {
     reader: Box<dyn BufRead + Send>,
-    cut: Cut,
+    selection: Selection,
     line: u64,
-    /// The element that all others stand in, while it is open.
+    /// Name of the outermost element while it is open, to notice files that end too early.
     root: Option<String>,
     ended: bool,
 }
 
-impl Iterator for Elements {
+impl Iterator for ElementReader {
     type Item = Result<(u64, String), Refused>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -104,10 +107,7 @@ impl Iterator for Elements {
                 Ok(None) => {}
                 Err(error) => {
                     self.ended = true;
-                    let reason = format!(
-                        "the file ends badly here ({error}); everything before was read, get the file again"
-                    );
-                    return Some(Err(Refused { line: self.line, reason }));
+                    return Some(Err(Refused { line: self.line, reason: unreadable_from_here(&error) }));
                 }
             }
         }
@@ -115,40 +115,39 @@ impl Iterator for Elements {
     }
 }
 
-impl Elements {
-    /// Reads up to the next tag, and the element it begins, if that is one to cut out.
+impl ElementReader {
+    /// Reads the next tag, and the rest of its element if it is selected. `None`: the tag is not selected or the file
+    /// has ended.
     fn element(&mut self) -> std::io::Result<Option<Result<(u64, String), Refused>>> {
         let mut bytes = Vec::new();
         if !self.read_to(b'<', &mut bytes, 0)? {
             self.ended = true;
             let line = self.line;
-            let is_cut_off = |root| {
-                let reason = format!(
-                    "the file ends before its <{root}> does; everything before was read, get the file again"
-                );
+            let truncated = |root| {
+                let reason = incomplete(&format!("the file ends before the end of <{root}>"));
                 Err(Refused { line, reason })
             };
-            return Ok(self.root.take().map(is_cut_off));
+            return Ok(self.root.take().map(truncated));
         }
         let line = self.line;
         bytes.clear();
         bytes.push(b'<');
-        let is_whole = self.read_to(b'>', &mut bytes, MAX_ENTRY_BYTES)?;
+        let is_complete = self.read_to(b'>', &mut bytes, MAX_ENTRY_BYTES)?;
         if bytes.starts_with(b"<!--") {
             self.skip_comment(bytes)?;
             return Ok(None);
         }
         self.follow_root(&bytes);
-        let Some(name) = name(&bytes).filter(|name| self.is_cut(name)).map(str::to_string) else {
+        let Some(name) = name(&bytes).filter(|name| self.is_selected(name)).map(str::to_string) else {
             return Ok(None);
         };
         let refused = |reason: String| Ok(Some(Err(Refused { line, reason })));
-        if !is_whole {
+        if !is_complete {
             self.ended = true;
-            return refused("the file ends in the middle of a tag; get the file again".into());
+            return refused(incomplete("the file ends in the middle of a tag"));
         }
         let is_empty = bytes.ends_with(b"/>");
-        if self.cut.starts.contains(&local(&name)) && !is_empty {
+        if self.selection.start_tags.contains(&local(&name)) && !is_empty {
             bytes.truncate(bytes.len() - 1);
             bytes.extend_from_slice(b"/>");
         } else if !is_empty {
@@ -157,11 +156,9 @@ impl Elements {
                 let before = bytes.len();
                 if !self.read_to(b'>', &mut bytes, MAX_ENTRY_BYTES)? {
                     self.ended = true;
-                    return refused(format!(
-                        "the file ends within a <{name}>; everything before was read, get the file again"
-                    ));
+                    return refused(incomplete(&format!("the file ends in the middle of <{name}>")));
                 }
-                let tag = memchr::memrchr(b'<', &bytes[before..]).map(|place| &bytes[before + place..]);
+                let tag = memchr::memrchr(b'<', &bytes[before..]).map(|offset| &bytes[before + offset..]);
                 if tag.is_some_and(|tag| {
                     tag.starts_with(&end) && tag[end.len()..].trim_ascii_start().starts_with(b">")
                 }) {
@@ -170,22 +167,22 @@ impl Elements {
                 if bytes.len() >= MAX_ENTRY_BYTES {
                     self.skip_past(&end)?;
                     return refused(format!(
-                        "got a <{name}> of over {MAX_ENTRY_BYTES} bytes, wanted a paper"
+                        "<{name}> must be at most {MAX_ENTRY_BYTES} bytes (got a longer one)"
                     ));
                 }
             }
         }
         match String::from_utf8(bytes) {
             Ok(xml) => Ok(Some(Ok((line, xml)))),
-            Err(_) => refused("it is not UTF-8; convert the file to UTF-8".into()),
+            Err(_) => refused("the entry is not UTF-8; convert the file to UTF-8".into()),
         }
     }
 
-    fn is_cut(&self, name: &str) -> bool {
-        self.cut.whole.contains(&local(name)) || self.cut.starts.contains(&local(name))
+    fn is_selected(&self, name: &str) -> bool {
+        self.selection.elements.contains(&local(name)) || self.selection.start_tags.contains(&local(name))
     }
 
-    /// Takes note of where the outermost element begins and ends.
+    /// Tracks where the outermost element begins and ends.
     fn follow_root(&mut self, tag: &[u8]) {
         match &self.root {
             Some(root) => {
@@ -199,17 +196,19 @@ impl Elements {
             None => {
                 let is_start =
                     |name: &&str| name.starts_with(|first: char| first.is_alphabetic() || first == '_');
-                let name = name(tag).filter(is_start).filter(|name| !self.cut.whole.contains(&local(name)));
+                let name =
+                    name(tag).filter(is_start).filter(|name| !self.selection.elements.contains(&local(name)));
                 self.root = name.filter(|_| !tag.ends_with(b"/>")).map(str::to_string);
             }
         }
     }
 
-    /// Skips a comment whose beginning was read.
+    /// Skips the rest of a comment.
     fn skip_comment(&mut self, mut read: Vec<u8>) -> std::io::Result<()> {
         while !read.ends_with(b"-->") {
-            let kept = read.len().saturating_sub(8);
-            read.drain(..kept);
+            // Keep the last bytes, which may be the beginning of `-->`.
+            let excess = read.len().saturating_sub(8);
+            read.drain(..excess);
             if !self.read_to(b'>', &mut read, MAX_ENTRY_BYTES)? {
                 break;
             }
@@ -217,19 +216,19 @@ impl Elements {
         Ok(())
     }
 
-    /// Reads up to and including a byte; keeps no more than `most` bytes in all. Gives whether the byte was there.
-    fn read_to(&mut self, end: u8, kept: &mut Vec<u8>, most: usize) -> std::io::Result<bool> {
+    /// Reads up to and including the byte `end`, and appends the bytes to `kept` until it holds `limit` bytes.
+    /// Returns `false` if the stream ends first.
+    fn read_to(&mut self, end: u8, kept: &mut Vec<u8>, limit: usize) -> std::io::Result<bool> {
         loop {
             let bytes = self.reader.fill_buf()?;
             if bytes.is_empty() {
                 return Ok(false);
             }
             let found = memchr::memchr(end, bytes);
-            let used = found.map_or(bytes.len(), |place| place + 1);
+            let used = found.map_or(bytes.len(), |index| index + 1);
             self.line += memchr::memchr_iter(b'\n', &bytes[..used]).count() as u64;
-            // The last byte tells what it is, even of what is too long.
-            let room = most.saturating_sub(kept.len()).min(used);
-            kept.extend_from_slice(&bytes[..room]);
+            let keep = limit.saturating_sub(kept.len()).min(used);
+            kept.extend_from_slice(&bytes[..keep]);
             self.reader.consume(used);
             if found.is_some() {
                 return Ok(true);
@@ -237,7 +236,7 @@ impl Elements {
         }
     }
 
-    /// Skips past the end of an element that is too long to be held.
+    /// Skips to the end tag of an element that is too long. `end` is the beginning of its end tag, `</name`.
     fn skip_past(&mut self, end: &[u8]) -> std::io::Result<()> {
         let mut tag = Vec::new();
         while self.read_to(b'<', &mut tag, 0)? {
@@ -253,24 +252,24 @@ impl Elements {
     }
 }
 
-/// A name without its prefix.
+/// Returns a name without its namespace prefix.
 fn local(name: &str) -> &str {
     name.rsplit(':').next().unwrap_or(name)
 }
 
-/// The name of a start tag.
+/// Returns the name in a start tag.
 fn name(tag: &[u8]) -> Option<&str> {
     let name = tag.strip_prefix(b"<")?;
     let end = name.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'))?;
     std::str::from_utf8(&name[..end]).ok()
 }
 
-/// The first child element of this name, whatever its prefix.
+/// Returns the first child element with this local name.
 pub fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
     children(node, name).next()
 }
 
-/// The child elements of this name, whatever their prefix.
+/// Returns the child elements with this local name.
 pub fn children<'a, 'input: 'a>(
     node: Node<'a, 'input>,
     name: &str,
@@ -278,18 +277,18 @@ pub fn children<'a, 'input: 'a>(
     node.children().filter(move |child| child.is_element() && child.tag_name().name() == name)
 }
 
-/// The element at the end of a path of names.
+/// Returns the element at a path of local names, such as `a/b`.
 pub fn at<'a, 'input>(node: Node<'a, 'input>, path: &str) -> Option<Node<'a, 'input>> {
     path.split('/').try_fold(node, child)
 }
 
-/// The text at the end of a path of names, if there is some.
+/// Returns the text of the element at a path of local names. `None`: there is no such element or it is blank.
 pub fn text_at(node: Node, path: &str) -> Option<String> {
     at(node, path).map(text).filter(|text| !text.trim().is_empty())
 }
 
-/// The text of an element and all that is in it. Powers, indices and formulas become LaTeX, which is made readable
-/// with all the rest.
+/// Returns the text of an element and its descendants. Superscripts, subscripts and formulas become LaTeX, which is
+/// converted later with the rest of the text.
 pub fn text(node: Node) -> String {
     let mut out = String::new();
     write_text(node, &mut out, 0);
@@ -300,7 +299,7 @@ fn write_text(node: Node, out: &mut String, depth: usize) {
     for child in node.children() {
         if let Some(text) = child.text().filter(|_| child.is_text()) {
             out.push_str(text);
-        } else if child.is_element() && depth < DEEPEST {
+        } else if child.is_element() && depth < MAX_DEPTH {
             let (before, after) = match child.tag_name().name() {
                 "sup" => ("$^{", "}$"),
                 "sub" => ("$_{", "}$"),
@@ -325,24 +324,30 @@ mod tests {
     use super::*;
     use std::io::{BufReader, Cursor};
 
-    const CUT: Cut = Cut { whole: &["p"], starts: &["v"] };
+    const SELECTION: Selection = Selection { elements: &["p"], start_tags: &["v"] };
 
     fn elements(text: &[u8]) -> Vec<Result<(u64, String), u64>> {
-        // A byte at a time: nothing may depend on where a buffer ends.
+        // Read one byte at a time, so that the result cannot depend on where buffers end.
         let reader = BufReader::with_capacity(1, Cursor::new(text.to_vec()));
-        let elements = Elements { reader: Box::new(reader), cut: CUT, line: 1, root: None, ended: false };
+        let elements = ElementReader {
+            reader: Box::new(reader),
+            selection: SELECTION,
+            line: 1,
+            root: None,
+            ended: false,
+        };
         elements.map(|element| element.map_err(|refused| refused.line)).collect()
     }
 
     #[test]
-    fn elements_are_cut_out_wherever_they_stand() {
+    fn selected_elements_are_extracted_with_their_lines() {
         let text = "<?xml?><v a='1'>\n<p>a<b>c</b></p><q/><pp>no</pp>\n<p x='2'/><p >d</p\n></v><p>";
-        let wanted = [(1, "<v a='1'/>"), (2, "<p>a<b>c</b></p>"), (3, "<p x='2'/>"), (3, "<p >d</p\n>")];
+        let expected = [(1, "<v a='1'/>"), (2, "<p>a<b>c</b></p>"), (3, "<p x='2'/>"), (3, "<p >d</p\n>")];
         let got = elements(text.as_bytes());
-        assert_eq!(got[..4], wanted.map(|(line, xml)| Ok((line, xml.to_string()))));
-        assert_eq!(got[4..], [Err(4)], "the last one has no end");
-        let cut_off = "<v><p/>\n<p/>\n";
-        assert_eq!(elements(cut_off.as_bytes()).last(), Some(&Err(3)));
+        assert_eq!(got[..4], expected.map(|(line, xml)| Ok((line, xml.to_string()))));
+        assert_eq!(got[4..], [Err(4)], "the last element is incomplete");
+        let truncated = "<v><p/>\n<p/>\n";
+        assert_eq!(elements(truncated.as_bytes()).last(), Some(&Err(3)));
         let text = "<!-- <p>no</p> --><x:p><x:b/></x:p><!----><p/>";
         let got: Vec<_> = elements(text.as_bytes()).into_iter().map(|element| element.unwrap().1).collect();
         assert_eq!(got, ["<x:p><x:b/></x:p>", "<p/>"]);
@@ -350,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn one_too_long_to_hold_is_skipped() {
+    fn an_element_over_the_size_limit_is_refused_and_the_next_is_read() {
         let long = format!("<p>{}<b/></p><p>a</p>", "x".repeat(MAX_ENTRY_BYTES));
         assert_eq!(elements(long.as_bytes()), [Err(1), Ok((1, "<p>a</p>".into()))]);
         let long = format!("<p>{}</p><p>a</p>", "<b>x</b>".repeat(MAX_ENTRY_BYTES / 8));
@@ -358,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_all_that_is_in_an_element() {
+    fn text_includes_all_descendants() {
         let read = |xml: &str| parse(xml, text).unwrap();
         assert_eq!(
             read("<p>H<sub>2</sub>O <i>and</i> <m:x y:z='1'>&lt;<tex-math>x^2</tex-math></m:x><sup/></p>"),

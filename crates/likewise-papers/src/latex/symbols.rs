@@ -1,8 +1,6 @@
-//! The tables of [`super`]: commands that stand for characters, accents, and small letters.
-//!
-//! Its own file because it is data: nothing here decides anything.
+//! Lookup tables for [`super`]: commands that stand for characters, accents, subscripts and superscripts.
 
-/// Commands that stand for characters, by name, in the order of their bytes.
+/// Commands that stand for text, and that text, sorted by the name's bytes.
 #[rustfmt::skip]
 const SYMBOLS: [(&str, &str); 240] = [
     ("AA", "Å"), ("AE", "Æ"), ("C", "ℂ"), ("DH", "Ð"), ("DJ", "Đ"), ("Delta", "Δ"), ("Gamma", "Γ"), ("Im", "ℑ"),
@@ -46,13 +44,13 @@ const SYMBOLS: [(&str, &str); 240] = [
     ("vert", "|"), ("wedge", "∧"), ("xi", "ξ"), ("zeta", "ζ"),
 ];
 
-/// What a command stands for, or writes.
+/// The text that a command stands for.
 pub fn symbol(name: &str) -> Option<&'static str> {
     let found = SYMBOLS.binary_search_by_key(&name, |(name, _)| name).ok()?;
     Some(SYMBOLS[found].1)
 }
 
-/// The combining character of an accent's command.
+/// The combining character of an accent command.
 pub fn accent(name: &str) -> Option<char> {
     Some(match name {
         "`" | "grave" => '\u{300}',
@@ -75,7 +73,8 @@ pub fn accent(name: &str) -> Option<char> {
     })
 }
 
-/// A letter with an accent; `i` and `j` lose their dots only on paper.
+/// A letter and its combining accent. The dotless `ı` and `ȷ` become `i` and `j`, because Unicode's accents replace the
+/// dot.
 pub fn accented(letter: char, mark: char) -> [char; 2] {
     let letter = match letter {
         'ı' => 'i',
@@ -85,7 +84,7 @@ pub fn accented(letter: char, mark: char) -> [char; 2] {
     [letter, mark]
 }
 
-/// A letter in blackboard bold, of those that stand for sets and expectations.
+/// The blackboard-bold form of a letter that stands for a set or an expectation; other letters are unchanged.
 pub fn font_letter(letter: char) -> char {
     const BOLD: [(char, char); 11] = [
         ('R', 'ℝ'),
@@ -103,19 +102,19 @@ pub fn font_letter(letter: char) -> char {
     BOLD.iter().find(|(plain, _)| *plain == letter).map_or(letter, |(_, bold)| *bold)
 }
 
-/// A character, raised.
+/// The superscript form of a character.
 pub fn raised(character: char) -> Option<char> {
     small(character, "0123456789+-=()nidkmtTabcefghjlprsuvwxyz∗", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵈᵏᵐᵗᵀᵃᵇᶜᵉᶠᵍʰʲˡᵖʳˢᵘᵛʷˣʸᶻ*")
 }
 
-/// A character, lowered.
+/// The subscript form of a character.
 pub fn lowered(character: char) -> Option<char> {
     small(character, "0123456789+-=()aeijkmnprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑᵢⱼₖₘₙₚᵣₛₜᵤᵥₓ")
 }
 
 fn small(character: char, plain: &str, small: &str) -> Option<char> {
-    let place = plain.chars().position(|other| other == character)?;
-    small.chars().nth(place)
+    let position = plain.chars().position(|other| other == character)?;
+    small.chars().nth(position)
 }
 
 #[cfg(test)]
@@ -123,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_can_be_searched_and_small_letters_fit() {
+    fn symbols_are_sorted_and_small_forms_align() {
         assert!(SYMBOLS.is_sorted_by_key(|(name, _)| *name));
         assert_eq!((symbol("alpha"), symbol("nothing")), (Some("α"), None));
         for (small, last) in [(raised as fn(char) -> Option<char>, '∗'), (lowered, 'x')] {

@@ -1,14 +1,12 @@
-//! Days of publication, as exact as dumps have them.
-//!
-//! Its own file because a date may be a year, and is then a range of days to whoever filters by it.
+//! Publication dates, which may be as imprecise as a year; a filter treats such a date as a range of days.
 
-/// Reads a publication date: `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, or the last with a time after it.
-/// Gives the first and the last day it may mean, and the date as exact as it was.
+/// Parses a publication date: `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, or the last followed by a time. Returns the range of
+/// days that it stands for.
 ///
 /// # Errors
-/// A sentence that says what was got and wanted.
+/// Returns a message if the text has another form or names no day of the calendar.
 pub fn parse_date(text: &str) -> Result<PublishedRange, String> {
-    let wrong = || format!("got the date {text:?}, wanted YYYY, YYYY-MM or YYYY-MM-DD");
+    let wrong = || format!("the date must be YYYY, YYYY-MM or YYYY-MM-DD (got {text:?})");
     let date = text.trim().split(['T', ' ']).next().unwrap_or_default();
     let parts: Vec<&str> = date.split('-').collect();
     let digits = |part: &str, count: usize| {
@@ -34,58 +32,59 @@ pub fn parse_date(text: &str) -> Result<PublishedRange, String> {
         _ => return Err(wrong()),
     };
     let day =
-        |month, day| time::Date::from_calendar_date(year, month, day).map(written_day).map_err(|_| wrong());
+        |month, day| time::Date::from_calendar_date(year, month, day).map(format_day).map_err(|_| wrong());
     Ok(PublishedRange { first: day(range.0, range.1)?, last: day(range.2, range.3)?, date: date.into() })
 }
 
-/// A date that is written in any of the ways people and programs write one: `May 2018`, `7 June 2018`, `2018/06/07`,
-/// `20180607`, `c2018`, or seconds or milliseconds since 1970. As exact as it is sure; `07.06.2018` is a year, because
-/// which of the two is the month differs from country to country. `None` if there is not even a year.
+/// Reads a date in any common format, such as `May 2018`, `7 June 2018`, `2018/06/07`, `20180607`, `c2018`, or
+/// seconds or milliseconds since 1970, and returns it as `YYYY`, `YYYY-MM` or `YYYY-MM-DD`: as precise as it is
+/// unambiguous. `07.06.2018` gives only the year, because countries differ on which of the two numbers is the month.
+/// `None` if the text has no year.
 pub fn read_date(text: &str) -> Option<String> {
     let text = text.trim().trim_end_matches(".0");
-    // What follows a date is a time, or else more of the date.
+    // Only a time may follow the date; anything else could be part of the date.
     let is_time = |rest: &str| rest.is_empty() || rest.starts_with('T') || rest.contains(':');
     let whole = || parse_date(text).ok().map(|range| range.date).filter(|date| is_time(&text[date.len()..]));
     let in_order = || year_first(text).or_else(|| month_named(text)).or_else(|| since_1970(text));
     whole().or_else(in_order).or_else(|| year_of(text))
 }
 
-/// A date that is tried at several lengths, the most exact first.
-fn longest(year: &str, month: u8, day: Option<u8>) -> Option<String> {
-    let exact = day.map(|day| format!("{year}-{month:02}-{day:02}"));
-    let all = [exact, Some(format!("{year}-{month:02}")), Some(year.to_string())];
-    all.into_iter().flatten().find(|date| parse_date(date).is_ok())
+/// The most precise valid date of a year, a month and a day.
+fn most_precise(year: &str, month: u8, day: Option<u8>) -> Option<String> {
+    let to_day = day.map(|day| format!("{year}-{month:02}-{day:02}"));
+    let candidates = [to_day, Some(format!("{year}-{month:02}")), Some(year.to_string())];
+    candidates.into_iter().flatten().find(|date| parse_date(date).is_ok())
 }
 
-/// `2018/6/7`, `2018-06-00`, `2018.06` or `20180607`, and anything after them.
+/// Reads `2018/6/7`, `2018-06-00`, `2018.06` or `20180607`, with any text after it.
 fn year_first(text: &str) -> Option<String> {
     let date = text.split(['T', ' ', ',']).next().unwrap_or_default();
     if date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()) {
         let (year, month, day) = (date.get(..4)?, date.get(4..6)?, date.get(6..)?);
-        return year_of(year).and_then(|year| longest(&year, month.parse().ok()?, day.parse().ok()));
+        return year_of(year).and_then(|year| most_precise(&year, month.parse().ok()?, day.parse().ok()));
     }
     let mut parts = date.split(['-', '/', '.']);
     let year = parts.next().filter(|year| year.len() == 4).and_then(year_of)?;
     let month = parts.next()?.parse().ok()?;
-    longest(&year, month, parts.next().and_then(|day| day.parse().ok()))
+    most_precise(&year, month, parts.next().and_then(|day| day.parse().ok()))
 }
 
-/// How the names of months begin.
+/// The first three letters of the English month names.
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// A month by its number or its English name.
+/// The number of a month, from 1, that is given as a number or by its English name.
 pub(crate) fn month_number(month: &str) -> Option<u8> {
     let start = month.trim().get(..3).unwrap_or(month).to_lowercase();
-    let named = MONTHS.iter().position(|name| *name == start).map(|place| place as u8 + 1);
+    let named = MONTHS.iter().position(|name| *name == start).map(|index| index as u8 + 1);
     named.or_else(|| month.trim().parse().ok().filter(|month| (1..=12).contains(month)))
 }
 
-/// `May 2018`, `June 7, 2018`, `7 Jun 2018`: a month by its English name, a year, and one number that may be the day.
+/// Reads `May 2018`, `June 7, 2018` or `7 Jun 2018`: an English month name, a year, and possibly a day.
 fn month_named(text: &str) -> Option<String> {
     let words: Vec<String> = text
         .split_whitespace()
-        // A time of day is no day.
+        // The numbers of a time of day are not days.
         .filter(|word| !word.contains(':'))
         .flat_map(|word| word.split(|character: char| !character.is_alphanumeric()))
         .filter(|word| !word.is_empty())
@@ -93,16 +92,16 @@ fn month_named(text: &str) -> Option<String> {
         .collect();
     let named = |word: &String| MONTHS.iter().position(|month| word.starts_with(month));
     let mut months = words.iter().filter_map(named);
-    // `May-June 2018` is no day, and of two years it is not sure which the month is of.
+    // With two months (`May-June 2018`) or two years, the month is ambiguous.
     let (month, None) = (months.next()?, months.next()) else { return None };
     let mut years = words.iter().filter(|word| word.len() == 4).filter_map(|word| year_of(word));
     let (year, None) = (years.next()?, years.next()) else { return None };
     let days: Vec<u8> =
         words.iter().filter(|word| word.len() <= 2).filter_map(|word| word.parse().ok()).collect();
-    longest(&year, u8::try_from(month + 1).ok()?, if let [day] = days[..] { Some(day) } else { None })
+    most_precise(&year, u8::try_from(month + 1).ok()?, if let [day] = days[..] { Some(day) } else { None })
 }
 
-/// The day of a time in seconds since 1970, or in milliseconds: as many digits as times have that are no years.
+/// The UTC day of a Unix time in seconds or in milliseconds. Numbers in neither range are not read as times.
 fn since_1970(text: &str) -> Option<String> {
     let number: i64 = text.parse().ok()?;
     let seconds = match number {
@@ -110,28 +109,28 @@ fn since_1970(text: &str) -> Option<String> {
         100_000_000_000..10_000_000_000_000 => number / 1000,
         _ => return None,
     };
-    time::OffsetDateTime::from_unix_timestamp(seconds).ok().map(|time| written_day(time.date()))
+    time::OffsetDateTime::from_unix_timestamp(seconds).ok().map(|time| format_day(time.date()))
 }
 
-/// The first number of four digits that can be a year.
+/// The first four-digit number from 1500 to 2199.
 fn year_of(text: &str) -> Option<String> {
     let mut numbers = text.split(|character: char| !character.is_ascii_digit());
     numbers.find(|number| number.len() == 4 && ("1500"..="2199").contains(number)).map(str::to_string)
 }
 
-/// A day as it is written here: `YYYY-MM-DD`.
-pub fn written_day(date: time::Date) -> String {
+/// Formats a day as `YYYY-MM-DD`.
+pub fn format_day(date: time::Date) -> String {
     format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
-/// The days that a date may mean: all of a year for `2021`.
+/// The range of days that a date stands for: a whole year for `2021`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedRange {
-    /// `YYYY-MM-DD`.
+    /// First day, `YYYY-MM-DD`.
     pub first: String,
-    /// `YYYY-MM-DD`.
+    /// Last day, `YYYY-MM-DD`.
     pub last: String,
-    /// The date itself, as exact as it was given.
+    /// The date as it was given, without the time: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
     pub date: String,
 }
 
@@ -140,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn months_are_numbers_or_names() {
+    fn months_are_read_from_numbers_and_names() {
         assert_eq!(
             ["Jan", "december", "07", "13", ""].map(month_number),
             [Some(1), Some(12), Some(7), None, None]
@@ -148,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn dates_that_are_written_oddly_are_read_as_far_as_they_are_sure() {
-        for (written, wanted) in [
+    fn unusual_dates_are_read_as_precisely_as_they_are_unambiguous() {
+        for (written, expected) in [
             ("2018", "2018"),
             ("2018-06-07T10:11:12+02:00", "2018-06-07"),
             ("2018-06-07 10:11:12.123456", "2018-06-07"),
@@ -174,15 +173,15 @@ mod tests {
             ("1528329600", "2018-06-07"),
             ("1528329600000", "2018-06-07"),
         ] {
-            assert_eq!(read_date(written).as_deref(), Some(wanted), "{written}");
+            assert_eq!(read_date(written).as_deref(), Some(expected), "{written}");
         }
-        for none in ["n.d.", "", "soon", "12", "99999", "0000-00-00"] {
-            assert_eq!(read_date(none), None, "{none}");
+        for undated in ["n.d.", "", "soon", "12", "99999", "0000-00-00"] {
+            assert_eq!(read_date(undated), None, "{undated}");
         }
     }
 
     #[test]
-    fn dates_are_as_exact_as_they_are() {
+    fn imprecise_dates_are_ranges_of_days() {
         let range = |text| parse_date(text).map(|range| (range.first, range.last));
         assert_eq!(range("2024"), Ok(("2024-01-01".into(), "2024-12-31".into())));
         assert_eq!(range("2024-02"), Ok(("2024-02-01".into(), "2024-02-29".into())));

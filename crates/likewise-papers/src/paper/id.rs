@@ -1,7 +1,7 @@
-//! The id that names a paper.
+//! Normalised paper ids.
 //!
-//! Its own file because ids are where papers get lost: one paper's id comes as `arXiv:2101.11408v2`, as a URL, as a
-//! DOI. All of them fold into one [`PaperId`] here, and nowhere else.
+//! Sources write one paper's id in many ways: `arXiv:2101.11408v2`, a URL, a DOI. [`PaperId`] is the only place that
+//! normalises them.
 
 use super::collapse_whitespace;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
@@ -9,43 +9,48 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use unicode_normalization::UnicodeNormalization;
 
-/// Longest id that is taken, in bytes.
+/// Maximum length of an id, in bytes.
 pub const MAX_ID_BYTES: usize = 300;
 
-/// A paper's normalised id. The empty id (its default) names no paper.
+/// A paper's normalised id. The empty id (the default) identifies no paper.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PaperId(String);
 
 impl PaperId {
-    /// Normalises an id as people and dumps write it.
+    /// Normalises an id.
     ///
-    /// arXiv ids lose `arXiv:`, version, URL and subject class (`math.GT/0309136v1` becomes
-    /// `math/0309136`), DOIs lose `doi:` and resolver and become lower case, an arXiv DOI becomes the
-    /// arXiv id and one of the ACL Anthology that one's. PubMed's, OpenAlex's and Semantic Scholar's numbers,
-    /// which name nothing alone, become `pmid:123`, `openalex:W123`, `corpusid:123`. Anything else is kept as it
-    /// is, white space collapsed and in Unicode's composed form (NFC).
+    /// - arXiv ids: without `arXiv:`, version, URL and subject class (`math.GT/0309136v1` becomes `math/0309136`).
+    /// - DOIs: without `doi:` and resolver, in lower case. A DOI of arXiv or of the ACL Anthology becomes the id there.
+    /// - Numbers of PubMed, PubMed Central, OpenAlex and Semantic Scholar, which are ambiguous alone: `pmid:123`,
+    ///   `PMC123`, `openalex:W123`, `corpusid:123`.
+    /// - Any other id is kept, with white space collapsed.
+    ///
+    /// All ids are in Unicode's composed form (NFC).
     ///
     /// # Errors
-    /// A sentence that says what was got and wanted, if nothing is left or it is too long.
+    /// Returns a message if the id is empty or longer than [`MAX_ID_BYTES`].
     pub fn parse(text: &str) -> Result<PaperId, String> {
         let text = collapse_whitespace(text);
         if text.is_empty() {
-            return Err("got an empty id, wanted for example 2101.11408 or a DOI".into());
+            return Err("the id is empty; give for example 2101.11408 or a DOI".into());
         }
         if text.len() > MAX_ID_BYTES {
-            return Err(format!("got an id of {} bytes, wanted at most {MAX_ID_BYTES}", text.len()));
+            return Err(format!("the id must have at most {MAX_ID_BYTES} bytes (got {})", text.len()));
         }
         let known =
             arxiv_id(&text).or_else(|| acl_id(&text)).or_else(|| doi(&text)).or_else(|| numbered_id(&text));
-        // Letters with accents are written in two ways, and are the same letters.
+        // NFC, because Unicode has two encodings of the same accented letter.
         Ok(PaperId(known.unwrap_or(text).nfc().collect()))
     }
 
-    /// The id of a paper that has none: derived from its title's letters and digits, so that the same
-    /// title gives the same id whatever its case and punctuation.
+    /// Derives an id from a paper's title, for a paper without an id. Only the title's letters and digits count, so
+    /// titles that differ in case or punctuation give the same id.
+    ///
+    /// # Errors
+    /// Returns a message if the title has no letters or digits.
     pub fn from_title(title: &str) -> Result<PaperId, String> {
-        /// Long enough to read, short enough for a URL; the hash tells longer titles apart.
+        /// Long enough to be readable, short enough for a URL; longer titles are distinguished by a hash.
         const SHOWN_BYTES: usize = 80;
         let title: String = title.nfc().collect();
         let words: Vec<String> = title
@@ -55,7 +60,9 @@ impl PaperId {
             .collect();
         let normalised = words.join("-");
         if normalised.is_empty() {
-            return Err(format!("got no id and the title {title:?}, wanted an id or a title with letters"));
+            return Err(format!(
+                "the paper must have an id or a title with letters (got the title {title:?})"
+            ));
         }
         if normalised.len() <= SHOWN_BYTES {
             return Ok(PaperId(format!("title:{normalised}")));
@@ -65,7 +72,7 @@ impl PaperId {
         Ok(PaperId(format!("title:{shown}-{hash:08x}")))
     }
 
-    /// An id that was normalised when it was stored.
+    /// Wraps an id that was already normalised, as stored ids are.
     pub fn stored(id: String) -> PaperId {
         PaperId(id)
     }
@@ -75,15 +82,15 @@ impl PaperId {
         &self.0
     }
 
-    /// The address of the paper, where the id says it.
+    /// The address of the paper's page, derived from the id. `None` if the id does not determine one.
     pub fn url(&self) -> Option<String> {
         let id = &self.0;
         Some(match self.kind() {
-            Kind::Arxiv => format!("https://arxiv.org/abs/{id}"),
-            Kind::Acl => format!("https://aclanthology.org/{id}"),
-            Kind::Doi => format!("https://doi.org/{}", utf8_percent_encode(id, NOT_IN_PATHS)),
-            Kind::Pubmed => format!("https://pubmed.ncbi.nlm.nih.gov/{}", &id["pmid:".len()..]),
-            Kind::Other => match id.split_once(':')? {
+            IdKind::Arxiv => format!("https://arxiv.org/abs/{id}"),
+            IdKind::Acl => format!("https://aclanthology.org/{id}"),
+            IdKind::Doi => format!("https://doi.org/{}", utf8_percent_encode(id, NOT_IN_PATHS)),
+            IdKind::Pubmed => format!("https://pubmed.ncbi.nlm.nih.gov/{}", &id["pmid:".len()..]),
+            IdKind::Other => match id.split_once(':')? {
                 ("openalex", number) => format!("https://openalex.org/{number}"),
                 ("corpusid", number) => format!("https://api.semanticscholar.org/CorpusID:{number}"),
                 _ => return None,
@@ -91,43 +98,43 @@ impl PaperId {
         })
     }
 
-    /// Whether it names the same paper everywhere: not `n/a`, and not a number in somebody's list.
-    pub fn is_known_everywhere(&self) -> bool {
+    /// Whether the id identifies one paper across sources: it is of a known registry, not `n/a` or a row number.
+    pub fn is_global(&self) -> bool {
         let is_numbered = |prefix: &str| {
             let number = self.0.strip_prefix(prefix).unwrap_or_default();
             !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
         };
-        self.kind() != Kind::Other || ["openalex:W", "corpusid:", "PMC"].into_iter().any(is_numbered)
+        self.kind() != IdKind::Other || ["openalex:W", "corpusid:", "PMC"].into_iter().any(is_numbered)
     }
 
-    /// Who gave it.
-    pub fn kind(&self) -> Kind {
+    /// The registry that issued the id.
+    pub fn kind(&self) -> IdKind {
         if is_arxiv(&self.0) {
-            Kind::Arxiv
+            IdKind::Arxiv
         } else if is_doi(&self.0) {
-            Kind::Doi
+            IdKind::Doi
         } else if self.0.starts_with("pmid:") {
-            Kind::Pubmed
+            IdKind::Pubmed
         } else if is_acl(&self.0) {
-            Kind::Acl
+            IdKind::Acl
         } else {
-            Kind::Other
+            IdKind::Other
         }
     }
 }
 
-/// Who gave an id.
+/// The registry that issued an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// arXiv: one a paper, whatever its versions.
+pub enum IdKind {
+    /// arXiv: one id per paper, the same for all versions.
     Arxiv,
     /// The ACL Anthology.
     Acl,
-    /// A publisher or an archive: a paper may have several.
+    /// The DOI system: a paper may have several DOIs, of its publisher and of archives.
     Doi,
     /// PubMed.
     Pubmed,
-    /// Anybody.
+    /// Any other, or unknown.
     Other,
 }
 
@@ -137,7 +144,7 @@ impl fmt::Display for PaperId {
     }
 }
 
-/// The arXiv id in `text`, if that is what it is.
+/// Normalises an arXiv id, or an address or DOI with one; `None` if `text` is something else.
 fn arxiv_id(text: &str) -> Option<String> {
     let bare = strip_prefix_ignore_case(text, &["arxiv:", "oai:arxiv.org:", "10.48550/arxiv."])
         .or_else(|| {
@@ -157,11 +164,11 @@ fn arxiv_id(text: &str) -> Option<String> {
     if is_arxiv(bare) {
         return Some(bare.into());
     }
-    // Old ids with a subject class name the same paper as without: math.GT/0309136.
+    // An old id with a subject class (`math.GT/0309136`) is the same id as without.
     let (archive, number) = bare.split_once('/')?;
     let (archive, _class) = archive.split_once('.')?;
-    let folded = format!("{}/{number}", archive.to_ascii_lowercase());
-    is_arxiv(&folded).then_some(folded)
+    let normalised = format!("{}/{number}", archive.to_ascii_lowercase());
+    is_arxiv(&normalised).then_some(normalised)
 }
 
 /// Whether `id` is a normalised arXiv id: `2101.11408`, `0704.0010` or `hep-th/9901001`.
@@ -186,7 +193,8 @@ fn strip_version(id: &str) -> &str {
     }
 }
 
-/// The ACL Anthology's id in `text`, if that is what it is: `P19-1001` or `2020.acl-main.5`.
+/// Normalises an id of the ACL Anthology (`P19-1001` or `2020.acl-main.5`), or an address or DOI with one; `None` if
+/// `text` is something else.
 fn acl_id(text: &str) -> Option<String> {
     let doi = strip_prefix_ignore_case(text, &["doi:"])
         .or_else(|| after_host(text, &["doi.org", "dx.doi.org"]))
@@ -205,7 +213,7 @@ fn acl_id(text: &str) -> Option<String> {
             let path = path.strip_prefix("anthology/").unwrap_or(path);
             Some(path.trim_end_matches('/').trim_end_matches(".pdf"))
         });
-    // Alone it has to be written as it is; a DOI may be in any case.
+    // A bare id must have the right case already; in a DOI or an address it may have any case.
     let id = named.map_or_else(
         || text.to_string(),
         |id| {
@@ -241,7 +249,8 @@ fn is_acl(id: &str) -> bool {
     year.len() == 4 && is_number(year) && is_volume && is_number(number)
 }
 
-/// An id that is a number of somebody's, with who it is before it.
+/// Normalises a number of PubMed, PubMed Central, OpenAlex or Semantic Scholar that has a prefix or is in an address of
+/// theirs; `None` if `text` is something else.
 fn numbered_id(text: &str) -> Option<String> {
     const HOSTS: [(&str, &[&str], &[&str]); 6] = [
         ("pmid:", &["pubmed.ncbi.nlm.nih.gov"], &[""]),
@@ -257,7 +266,7 @@ fn numbered_id(text: &str) -> Option<String> {
         .or_else(|| {
             HOSTS.iter().find_map(|(name, hosts, starts)| {
                 let path = after_host(text, hosts)?.trim_end_matches('/');
-                // The longest first, though only one has digits after it.
+                // Longest prefix first; at most one of them is followed by digits.
                 starts.iter().rev().find_map(|start| Some((*name, path.strip_prefix(start)?)))
             })
         });
@@ -274,8 +283,8 @@ fn numbered_id(text: &str) -> Option<String> {
     })
 }
 
-/// The DOI in `text`, if that is what it is, in lower case: DOIs ignore case. In an address it may be percent-encoded, and
-/// have a query or a fragment behind it.
+/// Normalises a DOI to lower case, since DOIs are case-insensitive; `None` if `text` is something else. In an address
+/// it may be percent-encoded and followed by a query or a fragment.
 fn doi(text: &str) -> Option<String> {
     let named = strip_prefix_ignore_case(text, &["doi:", "urn:doi:", "info:doi/"]).map(str::trim);
     let address = after_host(named.unwrap_or(text), &["doi.org", "dx.doi.org", "www.doi.org"]);
@@ -283,25 +292,25 @@ fn doi(text: &str) -> Option<String> {
         Some(path) => without_query(path).trim_end_matches('/'),
         None => named.unwrap_or(text).trim(),
     };
-    // Alone, a percent sign stands for itself, unless the stroke is missing without it.
+    // In a bare DOI a percent sign is literal, unless the slash is missing and so must be encoded.
     let is_encoded = address.is_some() || (bare.starts_with("10.") && !bare.contains('/'));
     let bare = if is_encoded { percent_decoded(bare)? } else { bare.to_string() };
     is_doi(&bare).then(|| bare.to_lowercase())
 }
 
-/// A path without `?ref=…` and `#…`. A DOI may have either sign, but in an address it is encoded.
+/// Removes `?ref=…` and `#…`. A DOI may contain either sign, but in an address the DOI's own are percent-encoded.
 fn without_query(path: &str) -> &str {
     path.split(['?', '#']).next().unwrap_or(path)
 }
 
-/// `%2F` as `/`; `None` if that is no UTF-8, or no part of an id.
+/// Decodes percent-encoding; `None` if the result is not UTF-8, or has white space or control characters.
 fn percent_decoded(text: &str) -> Option<String> {
     let decoded = percent_decode_str(text).decode_utf8().ok()?;
     let is_plain = !decoded.contains(char::is_whitespace) && !decoded.contains(char::is_control);
     is_plain.then(|| decoded.into_owned())
 }
 
-/// What browsers would change, or take for something else, in the path of an address.
+/// Characters that are percent-encoded in a path, because browsers would change or misread them.
 const NOT_IN_PATHS: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -319,7 +328,7 @@ const NOT_IN_PATHS: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// Whether `id` is a DOI: a registrant's number of four digits or more, and something after it.
+/// Whether `id` is a DOI: `10.`, a registrant number of at least four characters, a slash and a suffix.
 fn is_doi(id: &str) -> bool {
     let Some((registrant, suffix)) = id.strip_prefix("10.").and_then(|id| id.split_once('/')) else {
         return false;
@@ -336,7 +345,7 @@ fn strip_prefix_ignore_case<'a>(text: &'a str, prefixes: &[&str]) -> Option<&'a 
     })
 }
 
-/// What follows the host in an address, if its host is one of `hosts`.
+/// The path of an address whose host is one of `hosts`, without the leading slash.
 fn after_host<'a>(text: &'a str, hosts: &[&str]) -> Option<&'a str> {
     let rest = strip_prefix_ignore_case(text, &["https://", "http://"]).unwrap_or(text);
     let (host, path) = rest.split_once('/')?;
@@ -349,7 +358,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn many_ways_to_write_an_id_fold_into_one() {
+    fn all_forms_of_an_id_normalise_to_one() {
         let cases = [
             ("2101.11408", "2101.11408"),
             ("arXiv:2101.11408v2", "2101.11408"),
@@ -395,13 +404,13 @@ mod tests {
             ("paper v2", "paper v2"),
             ("1706.03762v7", "1706.03762"),
         ];
-        for (written, wanted) in cases {
-            assert_eq!(PaperId::parse(written).unwrap().as_str(), wanted, "{written}");
+        for (written, expected) in cases {
+            assert_eq!(PaperId::parse(written).unwrap().as_str(), expected, "{written}");
         }
     }
 
     #[test]
-    fn ids_that_name_nothing_are_refused() {
+    fn empty_and_too_long_ids_are_refused() {
         assert!(PaperId::parse(" \n").is_err());
         assert!(PaperId::parse(&"x".repeat(MAX_ID_BYTES + 1)).is_err());
         assert!(PaperId::from_title("?!").is_err());
@@ -418,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_id_has_an_address_that_is_the_same_id() {
+    fn the_address_of_an_id_normalises_to_that_id() {
         for id in [
             "2101.11408",
             "math/0309136",
@@ -434,7 +443,7 @@ mod tests {
             let id = PaperId::parse(id).unwrap();
             assert_eq!(PaperId::parse(&id.url().unwrap()).unwrap(), id);
         }
-        assert_eq!(PaperId::parse("nobody:1").unwrap().url(), None);
+        assert_eq!(PaperId::parse("unknown:1").unwrap().url(), None);
     }
 
     proptest! {

@@ -1,53 +1,54 @@
-//! A paper, and what names and dates it.
+//! A paper, its ids and its publication date.
 //!
-//! One [`Paper`] is what every dump format gives, and what everything behind it takes.
+//! Every dump format is read into a [`Paper`], and all other code works with that.
 
 mod date;
 mod id;
 
 pub(crate) use date::month_number;
-pub use date::{PublishedRange, parse_date, read_date, written_day};
-pub use id::{Kind, MAX_ID_BYTES, PaperId};
+pub use date::{PublishedRange, format_day, parse_date, read_date};
+pub use id::{IdKind, MAX_ID_BYTES, PaperId};
 
 use serde::{Deserialize, Serialize};
 
-/// One paper, as every dump format gives it.
+/// A paper.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Paper {
     /// Normalised id.
     pub id: PaperId,
-    /// Title, white space collapsed.
+    /// Title, with white space collapsed.
     pub title: String,
-    /// Abstract, white space collapsed.
+    /// Abstract, with white space collapsed; empty if the dump has none.
     pub r#abstract: String,
     /// Authors, in order.
     pub authors: Vec<String>,
-    /// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, as exact as the dump has it.
+    /// Publication date: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, as precise as in the dump.
     pub published: Option<String>,
-    /// Categories and keywords, as the dump has them.
+    /// Categories and keywords, as in the dump.
     pub categories: Vec<String>,
     /// Conference or journal.
     pub venue: Option<String>,
-    /// Where the dump is from: `arxiv`, `daily-papers`, or what the dump says.
+    /// The name of the dump's source: `arxiv`, `daily-papers`, or what the dump states.
     pub source: Option<String>,
-    /// Where to read it.
+    /// The address of the paper's page.
     pub url: Option<String>,
-    /// Other ids of the same paper: its DOI, those of its preprint or its published version.
-    #[serde(default)]
-    pub also: Vec<PaperId>,
-    /// Whether its authors, or who published it, took it back.
+    /// Other ids of the same paper, such as its DOI, or the id of its preprint or published version. JSON that older
+    /// versions wrote has the key `also`.
+    #[serde(default, alias = "also")]
+    pub alternate_ids: Vec<PaperId>,
+    /// Whether its authors or its publisher withdrew it.
     #[serde(default)]
     pub withdrawn: bool,
 }
 
 impl Paper {
-    /// All its ids, first the one it is called by.
+    /// All ids of the paper: `id` first, then `alternate_ids`.
     pub fn ids(&self) -> impl Iterator<Item = &PaperId> {
-        std::iter::once(&self.id).chain(&self.also)
+        std::iter::once(&self.id).chain(&self.alternate_ids)
     }
 }
 
-/// Collapses every run of white space and control characters into one space, and trims the ends.
+/// Replaces each run of white space and control characters by one space, and trims both ends.
 pub fn collapse_whitespace(text: &str) -> String {
     text.split(|character: char| character.is_whitespace() || character.is_control())
         .filter(|word| !word.is_empty())
@@ -58,6 +59,15 @@ pub fn collapse_whitespace(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alternate_ids_are_read_from_json_of_older_versions() {
+        let json = r#"{"id":"a","title":"T","abstract":"","authors":[],"published":null,"categories":[],"venue":null,
+            "source":null,"url":null,"also":["b"]}"#;
+        let paper: Paper = serde_json::from_str(json).unwrap();
+        assert_eq!(paper.alternate_ids, [PaperId::stored("b".into())]);
+        assert!(serde_json::json!(paper).to_string().contains(r#""alternate_ids":["b"]"#));
+    }
 
     #[test]
     fn whitespace_and_control_characters_collapse() {

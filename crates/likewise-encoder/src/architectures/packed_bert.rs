@@ -1,0 +1,296 @@
+//! BERT on a CPU, without padding: the same network as [`super::bert`], computed by the crate's own kernels.
+//!
+//! This is the fast path. The texts of a batch are concatenated, so nothing is computed for padding; only attention
+//! needs to know where a text ends. candle only loads the weights.
+
+use super::bert::{Config, PositionKind, position_table};
+use crate::kernels::Activation;
+use crate::kernels::attention::{AttentionBuffer, PackedAttention};
+use crate::kernels::feed_forward::{FeedForward, FeedForwardBuffer};
+use crate::kernels::grow;
+use crate::kernels::isa::Isa;
+use crate::kernels::linear::PackedLinear;
+use crate::kernels::packed::{PackBuffer, PackFormat, ValueRange};
+use crate::kernels::rows::{LayerNorm, add_and_norm};
+use crate::layers::Loader;
+use crate::model::{InputType, Pooling, Precision};
+use crate::network::Architecture;
+use crate::pooling;
+use candle_core::{Device, Result, Storage, Tensor, bail};
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// The most rows that go through a layer's feed-forward block together, so that its intermediate rows stay in the
+/// core's cache.
+const BLOCK_ROWS: usize = 168;
+
+/// A loaded BERT.
+pub struct PackedBert {
+    /// `[vocabulary, hidden]`: candle's tensor, not a copy, because it is half of the model.
+    word_embeddings: Tensor,
+    /// `[positions, hidden]`, with the embedding of token type 0 added: see [`position_table`].
+    position_table: Vec<f32>,
+    position_kind: PositionKind,
+    embedding_norm: LayerNorm,
+    layers: Vec<Layer>,
+    hidden: usize,
+    pooling: Pooling,
+    isa: &'static Isa,
+}
+
+struct Layer {
+    /// The projections to queries, keys and values: one layer, or two if their precisions differ.
+    projections: Vec<PackedLinear>,
+    attention: PackedAttention,
+    attention_output: PackedLinear,
+    attention_norm: LayerNorm,
+    feed_forward: FeedForward,
+    output_norm: LayerNorm,
+    /// Values per token.
+    width: usize,
+    isa: &'static Isa,
+}
+
+/// Memory that a thread uses for one block of rows, kept from one block to the next.
+#[derive(Default)]
+struct BlockBuffers {
+    packed: PackBuffer,
+    attention: AttentionBuffer,
+    feed_forward: FeedForwardBuffer,
+    out: Vec<f32>,
+}
+
+/// Memory for the values that pass from layer to layer. It is kept for the thread's next batch, because the system
+/// has to clear new memory.
+#[derive(Default)]
+struct BatchBuffers {
+    /// `[tokens, hidden]`.
+    hidden: Vec<f32>,
+    /// `[tokens, hidden]`: the output of attention.
+    context: Vec<f32>,
+    /// `[tokens, words]`: queries, keys and values, packed for attention.
+    qkv: Vec<u32>,
+}
+
+thread_local! {
+    static BLOCK_BUFFERS: RefCell<BlockBuffers> = RefCell::default();
+    static BATCH_BUFFERS: RefCell<BatchBuffers> = RefCell::default();
+}
+
+fn with_block_buffers<T>(work: impl FnOnce(&mut BlockBuffers) -> T) -> T {
+    BLOCK_BUFFERS.with(|buffers| work(&mut buffers.borrow_mut()))
+}
+
+impl PackedBert {
+    /// Loads the weights and packs them; `tensors` is at the prefix of the checkpoint's names.
+    pub fn load(
+        config: &Config,
+        pooling: Pooling,
+        precision: Precision,
+        isa: &'static Isa,
+        tensors: &Loader,
+    ) -> Result<PackedBert> {
+        let embeddings = tensors.pp("embeddings");
+        let word_embeddings =
+            embeddings.tensor((config.vocab_size, config.hidden_size), "word_embeddings.weight")?;
+        let layers = tensors.pp("encoder.layer");
+        Ok(PackedBert {
+            word_embeddings,
+            position_table: values(&position_table(config, &embeddings)?)?,
+            position_kind: config.position_kind,
+            embedding_norm: norm(config, &embeddings.pp("LayerNorm"))?,
+            layers: (0..config.num_hidden_layers)
+                .map(|layer| Layer::load(config, precision, isa, &layers.pp(layer)))
+                .collect::<Result<_>>()?,
+            hidden: config.hidden_size,
+            pooling,
+            isa,
+        })
+    }
+
+    /// Writes the normalised sums of word, position and token type embeddings to `hidden [tokens, hidden]`.
+    /// `positions` is working memory of the same size.
+    fn embeddings(&self, texts: &[&[u32]], hidden: &mut Vec<f32>, positions: &mut Vec<f32>) -> Result<()> {
+        let width = self.hidden;
+        let (table, _) = self.word_embeddings.storage_and_layout();
+        let Storage::Cpu(table) = &*table else { bail!("the word embeddings must be in CPU memory") };
+        let table = table.as_slice::<f32>()?;
+        hidden.clear();
+        positions.clear();
+        for ids in texts {
+            match self.position_kind {
+                PositionKind::Learned => {
+                    positions.extend_from_slice(&self.position_table[..ids.len() * width]);
+                }
+                position_kind => {
+                    for position_id in position_kind.position_ids(ids) {
+                        let start = position_id as usize * width;
+                        positions.extend_from_slice(&self.position_table[start..][..width]);
+                    }
+                }
+            }
+            for &id in *ids {
+                let start = id as usize * width;
+                let Some(word) = table.get(start..start + width) else {
+                    bail!(
+                        "token {id} is not in the model's vocabulary; tokenizer.json belongs to another model"
+                    )
+                };
+                hidden.extend_from_slice(word);
+            }
+        }
+        add_and_norm(self.isa, hidden, positions, &self.embedding_norm);
+        Ok(())
+    }
+
+    /// Runs all layers on `hidden [tokens, hidden]`, in place. Everything between two attentions works row by row,
+    /// and is one parallel loop, because threads that wait for each other fall asleep. (A worker of the encoder has
+    /// one thread; a single batch runs on all threads.)
+    fn forward(&self, hidden: &mut [f32], lengths: &[usize], qkv: &mut Vec<u32>, context: &mut [f32]) {
+        let Some(first) = self.layers.first() else { return };
+        let (width, packed_len) = (self.hidden, first.attention.packed_len());
+        let threads = rayon::current_num_threads();
+        let tokens = hidden.len() / width;
+        let block = tokens.div_ceil(threads).clamp(1, BLOCK_ROWS);
+        let qkv = grow(qkv, tokens * packed_len);
+        let rows = hidden.par_chunks(block * width).zip(qkv.par_chunks_mut(block * packed_len));
+        rows.for_each(|(hidden, qkv)| first.project(hidden, qkv));
+        for (index, layer) in self.layers.iter().enumerate() {
+            layer.attend(lengths, qkv, context, threads);
+            let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
+            rows.zip(qkv.par_chunks_mut(block * packed_len)).for_each(|((hidden, context), qkv)| {
+                layer.finish(hidden, context);
+                if let Some(next) = self.layers.get(index + 1) {
+                    next.project(hidden, qkv);
+                }
+            });
+        }
+    }
+}
+
+impl Architecture for PackedBert {
+    fn forward_pooled(&self, texts: &[&[u32]], _: InputType) -> Result<Tensor> {
+        let mut buffers = BATCH_BUFFERS.take();
+        let BatchBuffers { hidden, context, qkv } = &mut buffers;
+        self.embeddings(texts, hidden, context)?;
+        let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
+        self.forward(hidden, &lengths, qkv, context);
+        let mut rest = &hidden[..];
+        let mut pooled = Vec::with_capacity(texts.len() * self.hidden);
+        for length in lengths {
+            let (text, later) = rest.split_at(length * self.hidden);
+            rest = later;
+            pooled.extend(pooling::rows(text, self.hidden, self.pooling));
+        }
+        BATCH_BUFFERS.set(buffers);
+        Tensor::from_vec(pooled, (texts.len(), self.hidden), &Device::Cpu)
+    }
+}
+
+impl Layer {
+    fn load(config: &Config, precision: Precision, isa: &'static Isa, tensors: &Loader) -> Result<Layer> {
+        let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
+        let attention = tensors.pp("attention");
+        let linear = |precision, range, tensors: &[Loader], inputs, outputs| {
+            let (mut weight, mut bias) = (Vec::new(), Vec::new());
+            for tensors in tensors {
+                weight.extend(values(&tensors.tensor((outputs, inputs), "weight")?)?);
+                bias.extend(values(&tensors.tensor(outputs, "bias")?)?);
+            }
+            Ok::<_, candle_core::Error>(PackedLinear::new(
+                isa,
+                PackFormat { precision, range },
+                &weight,
+                bias,
+            ))
+        };
+        let parts = ["query", "key", "value"].map(|part| attention.pp("self").pp(part));
+        let projections = match precision {
+            // Half of int8's error comes from the values, which enter the weighted sum directly, so they stay in bf16.
+            Precision::Int8 => vec![(Precision::Int8, &parts[..2]), (Precision::Bf16, &parts[2..])],
+            _ => vec![(precision, &parts[..])],
+        };
+        let one = |range, tensors, inputs, outputs| linear(precision, range, &[tensors], inputs, outputs);
+        let projections = projections
+            .into_iter()
+            .map(|(precision, parts)| linear(precision, ValueRange::Signed, parts, hidden, hidden))
+            .collect::<Result<Vec<_>>>()?;
+        // The unsigned range starts just below GELU's minimum. SiLU goes lower, so it uses the signed range.
+        let is_silu = config.hidden_act == Activation::Silu;
+        let activated = if is_silu { ValueRange::Signed } else { ValueRange::Activated };
+        let feed_forward = FeedForward {
+            intermediate: one(ValueRange::Signed, tensors.pp("intermediate.dense"), hidden, intermediate)?,
+            activation: config.hidden_act,
+            output: one(activated, tensors.pp("output.dense"), intermediate, hidden)?,
+            isa,
+        };
+        Ok(Layer {
+            projections,
+            attention: PackedAttention::new(isa, precision, config.num_attention_heads, hidden),
+            attention_output: one(ValueRange::Signed, attention.pp("output.dense"), hidden, hidden)?,
+            attention_norm: norm(config, &attention.pp("output.LayerNorm"))?,
+            feed_forward,
+            output_norm: norm(config, &tensors.pp("output.LayerNorm"))?,
+            width: hidden,
+            isa,
+        })
+    }
+
+    /// Projects rows `[rows, hidden]` to queries, keys and values, packed: `qkv [rows, words]`.
+    fn project(&self, hidden: &[f32], qkv: &mut [u32]) {
+        with_block_buffers(|buffers| {
+            let BlockBuffers { packed, out, .. } = buffers;
+            let stride = 3 * self.width;
+            let out = grow(out, 3 * hidden.len());
+            let mut column = 0;
+            for linear in &self.projections {
+                linear.multiply(hidden, packed, &mut out[column..], stride);
+                column += linear.outputs();
+            }
+            self.attention.pack(out, qkv);
+        });
+    }
+
+    /// Computes the attention within each text, from `qkv [tokens, words]` to `context [tokens, hidden]`. With
+    /// several threads, each text's queries are divided among them.
+    fn attend(&self, lengths: &[usize], mut qkv: &[u32], mut context: &mut [f32], threads: usize) {
+        let mut jobs = Vec::new();
+        for &length in lengths {
+            let (text, later) = qkv.split_at(length * self.attention.packed_len());
+            qkv = later;
+            let block = if threads == 1 { length } else { length.div_ceil(threads) };
+            for first in (0..length).step_by(block.max(1)) {
+                let queries = first..length.min(first + block);
+                let (part, later) = std::mem::take(&mut context).split_at_mut(queries.len() * self.width);
+                context = later;
+                jobs.push((text, queries, part));
+            }
+        }
+        jobs.into_par_iter().for_each(|(text, queries, context)| {
+            with_block_buffers(|buffers| {
+                self.attention.attend(text, queries, context, &mut buffers.attention);
+            });
+        });
+    }
+
+    /// Runs the rest of the layer after attention, on rows `hidden [rows, hidden]`, in place.
+    fn finish(&self, hidden: &mut [f32], context: &[f32]) {
+        with_block_buffers(|buffers| {
+            let BlockBuffers { packed, feed_forward, out, .. } = buffers;
+            let out = grow(out, hidden.len());
+            self.attention_output.multiply(context, packed, out, self.width);
+            add_and_norm(self.isa, hidden, out, &self.attention_norm);
+            self.feed_forward.forward(hidden, feed_forward, out);
+            add_and_norm(self.isa, hidden, out, &self.output_norm);
+        });
+    }
+}
+
+fn values(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_vec1()
+}
+
+fn norm(config: &Config, tensors: &Loader) -> Result<LayerNorm> {
+    let (scale, shift, eps) = tensors.norm_parameters(config.hidden_size, config.layer_norm_eps)?;
+    Ok(LayerNorm { scale: values(&scale)?, shift: values(&shift)?, eps })
+}

@@ -1,0 +1,166 @@
+//! A model loaded on one device, and the number of tokens it computes at once.
+//!
+//! The number of tokens that fit into the memory of a GPU is not known in advance. It is found by trying: whenever the
+//! device runs out of memory, the batch is halved.
+
+use crate::architectures::{self, is_packed};
+use crate::device;
+use crate::error::{Error, Result};
+use crate::head::Head;
+use crate::model::{InputType, ModelFolder};
+use crate::network::{Architecture, Engine};
+use crate::tokenize::Tokenized;
+use crate::weights::Weights;
+use candle_core::Device;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Tokens per batch for the packed CPU kernels. The input of a layer then fits into the core's own cache.
+pub const BATCH_TOKENS: usize = 1024;
+
+/// Initial number of tokens per batch on a GPU. It is halved until a batch fits into the GPU's memory.
+const GPU_BATCH_TOKENS: usize = 65_536;
+
+/// Tokens per batch for models that compute one layer after the other on a CPU. The whole output of a layer then stays
+/// in the core's own cache until the next layer reads it.
+const LAYERED_BATCH_TOKENS: usize = 512;
+
+/// A model on one device.
+pub struct DeviceModel {
+    architecture: Box<dyn Architecture>,
+    head: Head,
+    device: Device,
+    /// Maximum number of tokens per batch.
+    budget: AtomicUsize,
+}
+
+impl DeviceModel {
+    /// Loads a model's weights onto a device.
+    pub fn new(
+        folder: &ModelFolder,
+        engine: Engine,
+        weights: &Weights,
+        device: &Device,
+    ) -> Result<DeviceModel> {
+        let architecture = architectures::load(folder, engine, weights, device)?;
+        let budget = AtomicUsize::new(match device {
+            Device::Cpu if engine == Engine::Kernels && is_packed(folder) => BATCH_TOKENS,
+            Device::Cpu => LAYERED_BATCH_TOKENS,
+            _ => GPU_BATCH_TOKENS,
+        });
+        Ok(DeviceModel { architecture, head: Head::load(folder, device)?, device: device.clone(), budget })
+    }
+
+    /// Whether the device is the CPU.
+    pub fn is_on_cpu(&self) -> bool {
+        self.device.is_cpu()
+    }
+
+    /// The device's name as on the command line: `cpu`, `cuda:0`.
+    pub fn device_name(&self) -> String {
+        device::name(&self.device)
+    }
+
+    /// Maximum number of tokens per batch. It shrinks when the device runs out of memory.
+    pub fn budget(&self) -> usize {
+        self.budget.load(Ordering::Relaxed)
+    }
+
+    /// Computes one unit vector per text. If the device runs out of memory, the texts are computed in two halves, and
+    /// the budget is lowered to half their tokens.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if a single text does not fit into the device's memory; [`Error::Tensor`] if the computation
+    /// fails.
+    pub fn embed(&self, texts: &[&Tokenized]) -> Result<Vec<Vec<f32>>> {
+        let tokens = texts.iter().map(|text| text.ids.len()).sum::<usize>();
+        let is_divisible = texts.len() > 1;
+        if is_divisible && tokens > self.budget() && !self.is_on_cpu() {
+            return self.embed_halves(texts);
+        }
+        match self.embed_at_once(texts) {
+            Err(error) if is_divisible && device::is_out_of_memory(&error) => {
+                self.budget.fetch_min(tokens / 2, Ordering::Relaxed);
+                tracing::warn!(
+                    "{} is out of memory with {tokens} tokens in a batch; trying half as many",
+                    self.device_name()
+                );
+                self.embed_halves(texts)
+            }
+            Err(error) if device::is_out_of_memory(&error) => Err(Error::Model(format!(
+                "{} is out of memory with one text of {tokens} tokens: {error}; use a smaller model, or --device cpu",
+                self.device_name()
+            ))),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    fn embed_halves(&self, texts: &[&Tokenized]) -> Result<Vec<Vec<f32>>> {
+        let (first, second) = texts.split_at(texts.len() / 2);
+        let mut vectors = self.embed(first)?;
+        vectors.extend(self.embed(second)?);
+        Ok(vectors)
+    }
+
+    fn embed_at_once(&self, texts: &[&Tokenized]) -> candle_core::Result<Vec<Vec<f32>>> {
+        // All texts of a batch have the same input type if the model distinguishes them.
+        let input_type = texts.first().map_or(InputType::Document, |text| text.input_type);
+        let ids: Vec<&[u32]> = texts.iter().map(|text| &text.ids[..]).collect();
+        self.head.forward(self.architecture.forward_pooled(&ids, input_type)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Tensor;
+    use std::sync::Mutex;
+
+    /// Simulates a device that can hold `capacity` tokens, and records the number of tokens of each batch.
+    struct LimitedMemory {
+        capacity: usize,
+        batches: std::sync::Arc<Mutex<Vec<usize>>>,
+    }
+
+    impl Architecture for LimitedMemory {
+        fn forward_pooled(&self, texts: &[&[u32]], _: InputType) -> candle_core::Result<Tensor> {
+            let tokens = texts.iter().map(|ids| ids.len()).sum();
+            self.batches.lock().unwrap().push(tokens);
+            if tokens > self.capacity {
+                return Err(candle_core::Error::Msg("CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\"".into()));
+            }
+            let first: Vec<f32> = texts.iter().flat_map(|ids| [ids[0] as f32, 1.0]).collect();
+            Tensor::from_vec(first, (texts.len(), 2), &Device::Cpu)
+        }
+    }
+
+    fn text(id: u32, length: usize) -> Tokenized {
+        Tokenized { ids: vec![id; length], truncated: false, input_type: InputType::Document }
+    }
+
+    fn model(capacity: usize) -> (DeviceModel, std::sync::Arc<Mutex<Vec<usize>>>) {
+        let batches = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let architecture = Box::new(LimitedMemory { capacity, batches: std::sync::Arc::clone(&batches) });
+        let head = Head::without_dense(2);
+        (DeviceModel { architecture, head, device: Device::Cpu, budget: AtomicUsize::new(1000) }, batches)
+    }
+
+    #[test]
+    fn a_batch_that_does_not_fit_is_halved_and_keeps_its_order() {
+        let (model, batches) = model(30);
+        let texts: Vec<Tokenized> = (1..=8).map(|id| text(id, 10)).collect();
+        let vectors = model.embed(&texts.iter().collect::<Vec<_>>()).unwrap();
+        for (vector, id) in vectors.iter().zip(1..) {
+            assert!((vector[0] / vector[1] - id as f32).abs() < 1e-4, "{vector:?}");
+        }
+        assert_eq!(*batches.lock().unwrap(), [80, 40, 20, 20, 40, 20, 20]);
+        assert_eq!(model.budget(), 20, "the budget is lowered to a size that fits");
+    }
+
+    #[test]
+    fn a_single_text_that_does_not_fit_is_an_error_with_a_remedy() {
+        let (model, _) = model(30);
+        let (small, large) = (text(1, 10), text(2, 50));
+        let message = model.embed(&[&small, &large]).unwrap_err().to_string();
+        assert!(message.contains("one text of 50 tokens") && message.contains("--device cpu"), "{message}");
+    }
+}

@@ -1,0 +1,151 @@
+//! The instruction sets that the kernels support, and the choice among them at run time.
+//!
+//! The choice is made once, in [`current`]. All other modules call the micro-kernels through [`Isa`].
+
+use super::tile::{Int8Kernel, Kernel, QuantParams, Scales, Tile, ToBf16, ToBytes};
+use crate::model::Precision;
+use likewise_base::cpu;
+use std::sync::LazyLock;
+
+/// An instruction set that this CPU supports, with its micro-kernels.
+pub struct Isa {
+    /// Its name as a value of the environment variable [`cpu::ENV_VAR`].
+    pub name: &'static str,
+    /// Columns of a panel: 16 or 32.
+    pub width: usize,
+    /// The precision that it computes fastest in.
+    pub fastest: Precision,
+    /// Runs the loops that are written with `pulp`.
+    pub arch: pulp::Arch,
+    f32: &'static [Kernel],
+    bf16: &'static [Kernel],
+    int8: &'static [Int8Kernel],
+    to_bf16: ToBf16,
+    to_bytes: ToBytes,
+}
+
+impl Isa {
+    /// The most rows that an f32 or bf16 tile may have.
+    pub fn max_rows(&self) -> usize {
+        self.f32.len()
+    }
+
+    /// The most rows that an int8 tile may have.
+    pub fn max_int8_rows(&self) -> usize {
+        self.int8.len()
+    }
+
+    /// Rounds values to bf16, to nearest, ties to even. Both slices have the same length.
+    pub fn to_bf16(&self, values: &[f32], halves: &mut [u16]) {
+        // SAFETY: `available` makes an `Isa` only if this CPU has its instructions.
+        unsafe { (self.to_bf16)(values, halves) }
+    }
+
+    /// Rounds values to bytes, as [`QuantParams`] says. Both slices have the same length.
+    pub fn to_bytes(&self, values: &[f32], params: QuantParams, bytes: &mut [u8]) {
+        // SAFETY: `available` makes an `Isa` only if this CPU has its instructions.
+        unsafe { (self.to_bytes)(values, params, bytes) }
+    }
+
+    /// Computes an f32 tile of `rows` rows: 1 to [`Isa::max_rows`].
+    pub fn f32(&self, rows: usize, mut tile: Tile) {
+        // SAFETY: `available` makes an `Isa` only if this CPU has its instructions.
+        unsafe { self.f32[rows - 1](&mut tile) }
+    }
+
+    /// Computes a bf16 tile of `rows` rows: 1 to [`Isa::max_rows`].
+    pub fn bf16(&self, rows: usize, mut tile: Tile) {
+        // SAFETY: `available` makes an `Isa` only if this CPU has its instructions.
+        unsafe { self.bf16[rows - 1](&mut tile) }
+    }
+
+    /// Computes an int8 tile of `rows` rows: 1 to [`Isa::max_int8_rows`].
+    pub fn int8(&self, rows: usize, mut tile: Tile, scales: &Scales) {
+        // SAFETY: `available` makes an `Isa` only if this CPU has its instructions.
+        unsafe { self.int8[rows - 1](&mut tile, scales) }
+    }
+}
+
+/// The instruction set in use: the best that this CPU has, or the one that [`cpu::ENV_VAR`] names.
+pub fn current() -> &'static Isa {
+    static CURRENT: LazyLock<Isa> = LazyLock::new(|| cpu::pick(available(), |isa| isa.name));
+    &CURRENT
+}
+
+/// The instruction sets that this CPU supports, best first. The last is "portable".
+pub fn available() -> Vec<Isa> {
+    let mut isas = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    isas.extend(x86_isas());
+    isas.push(Isa {
+        name: "portable",
+        width: super::portable::WIDTH,
+        fastest: Precision::F32,
+        arch: if cfg!(target_arch = "x86_64") { pulp::Arch::Scalar } else { pulp::Arch::new() },
+        f32: &super::portable::F32,
+        bf16: &super::portable::BF16,
+        int8: &super::portable::INT8,
+        to_bf16: super::portable::to_bf16,
+        to_bytes: super::portable::to_bytes,
+    });
+    isas
+}
+
+#[cfg(target_arch = "x86_64")]
+fn x86_isas() -> Vec<Isa> {
+    use super::{avx2, avx512};
+    let mut isas = Vec::new();
+    if let Some(v4) = pulp::x86::V4::try_new() {
+        let has_bf16 = is_x86_feature_detected!("avx512bf16");
+        let has_int8 = is_x86_feature_detected!("avx512vnni");
+        let isa = |name, bf16, int8| Isa {
+            name,
+            width: avx512::WIDTH,
+            fastest: match (int8, bf16) {
+                (true, _) => Precision::Int8,
+                (false, true) => Precision::Bf16,
+                (false, false) => Precision::F32,
+            },
+            arch: pulp::Arch::V4(v4),
+            f32: &avx512::F32,
+            bf16: if bf16 { &avx512::BF16 } else { &avx512::BF16_PLAIN },
+            int8: if int8 { &avx512::INT8 } else { &avx512::INT8_PLAIN },
+            to_bf16: if bf16 { avx512::to_bf16 } else { avx512::to_bf16_plain },
+            to_bytes: avx512::to_bytes,
+        };
+        isas.push(isa("avx512", has_bf16, has_int8));
+        isas.push(isa("avx512-plain", false, false));
+    }
+    if let Some(v3) = pulp::x86::V3::try_new() {
+        isas.push(Isa {
+            name: "avx2",
+            width: avx2::WIDTH,
+            fastest: Precision::F32,
+            arch: pulp::Arch::V3(v3),
+            f32: &avx2::F32,
+            bf16: &avx2::BF16,
+            int8: &avx2::INT8,
+            to_bf16: avx2::to_bf16,
+            to_bytes: avx2::to_bytes,
+        });
+    }
+    isas
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn f32_is_fastest_unless_avx512_has_instructions_for_int8_or_bf16() {
+        for isa in available() {
+            let expected = match isa.name {
+                "avx512" if is_x86_feature_detected!("avx512vnni") => Precision::Int8,
+                "avx512" if is_x86_feature_detected!("avx512bf16") => Precision::Bf16,
+                _ => Precision::F32,
+            };
+            assert_eq!(isa.fastest, expected, "{}", isa.name);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Converts scores to the probability that two papers are related.
+//!
+//! Scores of different models and search modes are not comparable; these probabilities are. The curves are part of a
+//! model's settings: they were fitted once, on pairs of papers with relevance judgements (`likewise eval --calibrate`).
+
+use serde::{Deserialize, Serialize};
+
+/// A logistic curve (Platt 1999) with an upper limit: `max / (1 + exp(-(slope * score + intercept)))`. The limit is
+/// below 1, because even papers with the highest score are not always related.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curve {
+    /// How steeply the probability rises with the score.
+    pub slope: f32,
+    /// Shifts the curve along the scores: the probability is `max / 2` at the score `-intercept / slope`.
+    pub intercept: f32,
+    /// The upper limit of the probability, 0 to 1.
+    pub max: f32,
+}
+
+impl Curve {
+    /// The probability at a score, 0 to 1.
+    pub fn at(self, score: f32) -> f32 {
+        self.max / (1.0 + (-(self.slope * score + self.intercept)).exp())
+    }
+}
+
+/// The calibration curves of a model. There is a set for each kind of query, because the scores of short texts are
+/// lower than those of abstracts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// For queries by papers, or by texts as long as their abstracts.
+    pub papers: ModeCurves,
+    /// For queries by short texts: a few words, a title, a sentence.
+    pub texts: ModeCurves,
+}
+
+/// One curve for each search mode.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModeCurves {
+    /// For cosine similarities.
+    pub semantic: Curve,
+    /// For lexical scores.
+    pub lexical: Curve,
+    /// For the combination of both.
+    pub hybrid: Curve,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_rises_from_zero_to_its_maximum() {
+        let curve = Curve { slope: 8.0, intercept: -4.0, max: 0.8 };
+        assert_eq!(curve.at(0.5), 0.4);
+        assert!(curve.at(-1.0) < 1e-5 && (0.799..=0.8).contains(&curve.at(1.5)));
+    }
+}

@@ -1,0 +1,272 @@
+//! config.json: the properties of a network that do not depend on its architecture, and checks that it is supported.
+//!
+//! Both kinds of model folder have this file. Each architecture reads the rest of it for itself.
+
+use super::{CONFIG, ModelConfig};
+use crate::error::{Error, Result};
+use likewise_base::disk;
+use serde::Deserialize;
+use std::path::Path;
+
+/// The kind of network that a model is. Each has a file in `architectures`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// BERT: MiniLM, BGE, E5, GTE, SPECTER, SciNCL.
+    Bert,
+    /// DistilBERT.
+    DistilBert,
+    /// RoBERTa and XLM-RoBERTa: multilingual E5, BGE-M3.
+    Roberta,
+    /// MPNet: all-mpnet-base-v2.
+    Mpnet,
+    /// ModernBERT: Granite R2, GTE.
+    ModernBert,
+    /// Nomic's BERT: nomic-embed-text.
+    NomicBert,
+    /// Jina's BERT, version 2.
+    JinaBert,
+    /// Qwen3: Qwen3-Embedding.
+    Qwen3,
+    /// Gemma 3: EmbeddingGemma.
+    Gemma3,
+}
+
+/// All supported values of `model_type`.
+const MODEL_TYPES: [(&str, Family); 13] = [
+    ("bert", Family::Bert),
+    ("distilbert", Family::DistilBert),
+    ("roberta", Family::Roberta),
+    ("xlm-roberta", Family::Roberta),
+    ("xlm_roberta", Family::Roberta),
+    ("camembert", Family::Roberta),
+    ("mpnet", Family::Mpnet),
+    ("modernbert", Family::ModernBert),
+    ("nomic_bert", Family::NomicBert),
+    ("jina_bert", Family::JinaBert),
+    ("qwen3", Family::Qwen3),
+    ("gemma3_text", Family::Gemma3),
+    ("gemma3", Family::Gemma3),
+];
+
+/// The properties of a network, from config.json.
+pub(super) struct NetworkConfig {
+    /// The value of `model_type`.
+    pub model_type: String,
+    pub family: Family,
+    /// Number of values of a token vector.
+    pub hidden_size: usize,
+    /// Number of tokens that the network has positions for.
+    pub max_length: usize,
+    /// Whether a token attends only to the tokens before it.
+    pub is_causal: bool,
+    /// Number of tokens that the network has vectors for. `None`: not stated.
+    pub vocabulary_size: Option<usize>,
+}
+
+// Upper limits for sizes in config.json, far above those of any real model. They keep a damaged file from causing huge
+// allocations.
+const MAX_HIDDEN_SIZE: usize = 1 << 16;
+const MAX_POSITIONS: usize = 1 << 20;
+const MAX_HEADS: usize = 256;
+const MAX_HEAD_SIZE: usize = 1024;
+
+/// The fields of config.json, before they are checked. Architectures use different names for the same property, and
+/// some files contain several of them.
+#[derive(Deserialize)]
+struct RawConfig {
+    model_type: String,
+    position_embedding_type: Option<String>,
+    hidden_size: Option<usize>,
+    dim: Option<usize>,
+    n_embd: Option<usize>,
+    max_position_embeddings: Option<usize>,
+    n_positions: Option<usize>,
+    pad_token_id: Option<usize>,
+    use_bidirectional_attention: Option<bool>,
+    is_causal: Option<bool>,
+    rope_scaling: Option<serde_json::Value>,
+    rotary_scaling_factor: Option<f64>,
+    rope_parameters: Option<serde_json::Value>,
+    feed_forward_type: Option<String>,
+    num_attention_heads: Option<usize>,
+    n_heads: Option<usize>,
+    n_head: Option<usize>,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    vocab_size: Option<usize>,
+    is_decoder: Option<bool>,
+    quantization_config: Option<serde_json::Value>,
+}
+
+impl NetworkConfig {
+    /// Reads config.json in `folder`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the file is missing or damaged, or the network is not supported.
+    pub fn read(folder: &Path) -> Result<NetworkConfig> {
+        #[derive(Deserialize)]
+        struct ModelType {
+            model_type: String,
+        }
+        let path = folder.join(CONFIG);
+        let shown = path.display();
+        let text = disk::read_text(&path)
+            .map_err(|error| Error::Model(format!("{shown}: {error}; a model folder needs this file")))?;
+        let damaged = |error| Error::Model(format!("{shown}: {error}; fetch the model folder again"));
+        let ModelType { model_type } = serde_json::from_str(&text).map_err(damaged)?;
+        if !MODEL_TYPES.iter().any(|(name, _)| *name == model_type) {
+            let supported: Vec<&str> = MODEL_TYPES.iter().map(|(name, _)| *name).collect();
+            return Err(Error::Model(format!(
+                "{shown}: model_type {model_type:?} is not supported, only {}; use a model of one of these kinds",
+                supported.join(", ")
+            )));
+        }
+        let raw: RawConfig = serde_json::from_str(&text).map_err(damaged)?;
+        let refused = |error| Error::Model(format!("{shown}: {error}; use another model"));
+        let family = raw.family().and_then(|family| raw.check(family).map(|()| family)).map_err(refused)?;
+        let missing = |name: &str| {
+            Error::Model(format!("{shown}: the field {name} is missing; fetch the model folder again"))
+        };
+        let config = NetworkConfig {
+            family,
+            hidden_size: raw.hidden_size.or(raw.dim).or(raw.n_embd).ok_or_else(|| missing("hidden_size"))?,
+            max_length: raw.max_length(family).ok_or_else(|| missing("max_position_embeddings"))?,
+            is_causal: raw.is_causal(family),
+            vocabulary_size: raw.vocab_size,
+            model_type,
+        };
+        raw.check_shape(&config).map_err(refused)?;
+        Ok(config)
+    }
+
+    /// Checks that the settings of a model folder agree with the network.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the dense layers, the dimension or the maximum length do not fit.
+    pub fn check(&self, folder: &Path, config: &ModelConfig) -> Result<()> {
+        let path = folder.join(CONFIG);
+        let differ = |setting: &str, stated: usize, actual: usize| {
+            Error::Model(format!(
+                "{}: the model has {actual}, but model.toml, or modules.json and the files it names, states {setting} \
+                 {stated}; correct the value, or fetch the model again",
+                path.display()
+            ))
+        };
+        let mut dimension = self.hidden_size;
+        for dense in &config.dense {
+            if dense.inputs != dimension {
+                return Err(differ(&format!("{} inputs", dense.folder), dense.inputs, dimension));
+            }
+            dimension = dense.outputs;
+        }
+        if config.dimension != dimension {
+            return Err(differ("dimension", config.dimension, dimension));
+        }
+        if config.max_length > self.max_length {
+            return Err(differ("max_length", config.max_length, self.max_length));
+        }
+        Ok(())
+    }
+}
+
+impl RawConfig {
+    fn family(&self) -> Result<Family, String> {
+        let found = MODEL_TYPES.into_iter().find(|(name, _)| *name == self.model_type);
+        let (_, family) =
+            found.ok_or_else(|| format!("model_type {:?} is not supported", self.model_type))?;
+        match (family, self.position_embedding_type.as_deref()) {
+            // Jina's BERT is published with the model_type "bert" and its own code in the repository.
+            (Family::Bert | Family::JinaBert, Some("alibi")) => Ok(Family::JinaBert),
+            (Family::Bert | Family::Roberta | Family::JinaBert, Some(other)) if other != "absolute" => {
+                Err(format!(
+                    "position_embedding_type {other:?} is not supported, only \"absolute\", and \"alibi\" in BERT"
+                ))
+            }
+            // Other architectures ignore the field, although their config.json may contain it.
+            _ => Ok(family),
+        }
+    }
+
+    /// Returns an error for settings that change the result in the transformers library but are not implemented here.
+    fn check(&self, family: Family) -> Result<(), String> {
+        let kinds = |rope: &serde_json::Value| -> Vec<String> {
+            let nested = rope.as_object().into_iter().flat_map(|rope| rope.values());
+            let kind = |rope: &serde_json::Value| {
+                let kind = rope.get("rope_type").filter(|kind| !kind.is_null())?;
+                Some(kind.as_str().map_or_else(|| kind.to_string(), String::from))
+            };
+            nested.chain([rope]).filter_map(kind).collect()
+        };
+        let scaled = self.rope_scaling.is_some() || self.rotary_scaling_factor.is_some();
+        let kind = self.rope_parameters.iter().flat_map(kinds).find(|kind| kind != "default");
+        match (&self.feed_forward_type, kind) {
+            _ if scaled => Err("rope_scaling and rotary_scaling_factor are not supported".into()),
+            _ if self.quantization_config.is_some() => Err("quantised weights are not supported".into()),
+            _ if self.is_decoder == Some(true) => Err("is_decoder is not supported".into()),
+            (_, Some(kind)) => Err(format!("rope_type {kind:?} is not supported, only \"default\"")),
+            (Some(other), _) if family == Family::JinaBert && other != "geglu" => {
+                Err(format!("feed_forward_type {other:?} is not supported, only \"geglu\""))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns an error for impossible sizes, before tensors of these sizes are allocated.
+    fn check_shape(
+        &self,
+        NetworkConfig { family, hidden_size, max_length, .. }: &NetworkConfig,
+    ) -> Result<(), String> {
+        let check_range = |name: &str, value: usize, max: usize| match (1..=max).contains(&value) {
+            true => Ok(()),
+            false => Err(format!("{name} must be between 1 and {max} (got {value})")),
+        };
+        check_range("hidden_size", *hidden_size, MAX_HIDDEN_SIZE)?;
+        check_range("max_position_embeddings without unused positions", *max_length, MAX_POSITIONS)?;
+        let Some(heads) = self.num_attention_heads.or(self.n_heads).or(self.n_head) else { return Ok(()) };
+        check_range("num_attention_heads", heads, MAX_HEADS)?;
+        if let Some(kv_heads) = self.num_key_value_heads.filter(|count| *count == 0 || heads % count > 0) {
+            return Err(format!(
+                "num_key_value_heads must divide num_attention_heads, {heads} (got {kv_heads})"
+            ));
+        }
+        let (name, size) = match self.head_dim.filter(|_| matches!(family, Family::Qwen3 | Family::Gemma3)) {
+            Some(size) => ("head_dim", size),
+            None if hidden_size.is_multiple_of(heads) => {
+                ("hidden_size / num_attention_heads", hidden_size / heads)
+            }
+            None => {
+                return Err(format!(
+                    "num_attention_heads must divide hidden_size, {hidden_size} (got {heads})"
+                ));
+            }
+        };
+        check_range(name, size, MAX_HEAD_SIZE)?;
+        let uses_rotary_embedding =
+            matches!(family, Family::ModernBert | Family::NomicBert | Family::Qwen3 | Family::Gemma3);
+        if uses_rotary_embedding && !size.is_multiple_of(2) {
+            return Err(format!("{name} must be even (got {size})"));
+        }
+        Ok(())
+    }
+
+    /// The number of positions that texts can use. `None`: not stated. RoBERTa and MPNet number positions from the
+    /// padding token's id + 1 on, so the positions before are never used.
+    fn max_length(&self, family: Family) -> Option<usize> {
+        let positions = self.max_position_embeddings;
+        match family {
+            Family::Roberta => Some(positions?.saturating_sub(self.pad_token_id.unwrap_or(1) + 1)),
+            Family::Mpnet => Some(positions?.saturating_sub(2)),
+            // Its max_position_embeddings is the length of the texts in training.
+            Family::NomicBert => self.n_positions.or(positions),
+            _ => positions.or(self.n_positions),
+        }
+    }
+
+    fn is_causal(&self, family: Family) -> bool {
+        match family {
+            Family::Qwen3 => self.is_causal != Some(false),
+            Family::Gemma3 => self.use_bidirectional_attention != Some(true),
+            _ => false,
+        }
+    }
+}

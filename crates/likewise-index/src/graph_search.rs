@@ -1,0 +1,159 @@
+//! Greedy search of an HNSW graph.
+//!
+//! Building a graph and answering queries spend most of their time here. It implements algorithms 2 and 5 of Malkov &
+//! Yashunin (Efficient and robust approximate nearest neighbor search using HNSW graphs), with the candidates and the
+//! results of algorithm 2 in one sorted list. A search takes no locks, and allocates nothing once its buffers have
+//! grown.
+
+use super::graph::{Graph, GraphLayer};
+use super::quantized::{QuantizedQuery, prefetch};
+
+/// Default number of candidates of a search; `ef` in the paper. Recall@10 is then above 0.99 on real abstracts.
+pub const EF_SEARCH: usize = 96;
+
+/// The highest bit of a candidate's position: set once the candidate's links have been followed.
+const EXPANDED: u32 = 1 << 31;
+
+/// A new candidate's links are prefetched if it ranks at most this far behind the next one to expand.
+const PREFETCH_DISTANCE: usize = 2;
+
+/// A node that a search has found.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate {
+    /// Approximate cosine to the query, from the quantized vectors.
+    pub score: f32,
+    position: u32,
+}
+
+impl Candidate {
+    /// The node's position in the layer that was searched. In the lowest layer this is the node itself.
+    pub fn position(&self) -> u32 {
+        self.position & !EXPANDED
+    }
+}
+
+/// Searches graphs, and keeps its buffers from one search to the next.
+#[derive(Default)]
+pub struct GraphSearch {
+    visited: Visited,
+    /// Nearest first.
+    candidates: Vec<Candidate>,
+    positions: Vec<u32>,
+    nodes: Vec<u32>,
+    products: Vec<i32>,
+}
+
+impl GraphSearch {
+    /// Returns the `ef` nearest nodes found, nearest first.
+    pub fn nearest(&mut self, graph: &Graph, query: &QuantizedQuery, ef: usize) -> &[Candidate] {
+        let start = self.descend(graph, query, 0);
+        self.search_layer(graph, 0, query, ef, start)
+    }
+
+    /// Descends from the entry point to `layer`. Returns the node at which to start the search of that layer.
+    pub fn descend(&mut self, graph: &Graph, query: &QuantizedQuery, layer: usize) -> u32 {
+        self.path(graph, query, layer).last().unwrap_or(graph.entry)
+    }
+
+    /// The nearest node found in each layer above `layer`, from the highest layer down. Queries with similar paths
+    /// visit similar nodes, so running them one after the other keeps those nodes in the CPU's caches.
+    pub fn path(&mut self, graph: &Graph, query: &QuantizedQuery, layer: usize) -> impl Iterator<Item = u32> {
+        let mut node = graph.entry;
+        (layer + 1..graph.layers.len()).rev().map(move |index| {
+            let position = self.search_layer(graph, index, query, 1, node)[0].position();
+            node = graph.layer(index).node(position);
+            node
+        })
+    }
+
+    /// Returns the `ef` nearest nodes of a layer that are found from the node `start`, nearest first.
+    pub fn search_layer(
+        &mut self,
+        graph: &Graph,
+        layer: usize,
+        query: &QuantizedQuery,
+        ef: usize,
+        start: u32,
+    ) -> &[Candidate] {
+        let (quantized, layer) = (graph.quantized(), graph.layer(layer));
+        self.visited.reset(layer.count());
+        self.candidates.clear();
+        self.visited.insert_new(&[layer.position(start)], &mut self.positions);
+        let mut next = 0;
+        loop {
+            let nodes = nodes_at(layer, &self.positions, &mut self.nodes);
+            let scores = quantized.scores(query, nodes, &mut self.products);
+            for (score, &position) in scores.zip(&self.positions) {
+                if self.candidates.len() == ef {
+                    if self.candidates[ef - 1].score >= score {
+                        continue;
+                    }
+                    self.candidates.pop();
+                }
+                let rank = self.candidates.partition_point(|other| other.score >= score);
+                self.candidates.insert(rank, Candidate { score, position });
+                if rank <= next + PREFETCH_DISTANCE {
+                    prefetch(layer.links(position));
+                }
+                next = next.min(rank);
+            }
+            let is_expanded = |candidate: &Candidate| candidate.position & EXPANDED != 0;
+            while self.candidates.get(next).is_some_and(is_expanded) {
+                next += 1;
+            }
+            let Some(candidate) = self.candidates.get_mut(next) else { return &self.candidates };
+            let position = candidate.position();
+            candidate.position |= EXPANDED;
+            self.visited.insert_new(layer.links(position), &mut self.positions);
+        }
+    }
+}
+
+fn nodes_at<'a>(layer: GraphLayer, positions: &'a [u32], nodes: &'a mut Vec<u32>) -> &'a [u32] {
+    if layer.is_lowest() {
+        return positions;
+    }
+    nodes.clear();
+    nodes.extend(positions.iter().map(|position| layer.node(*position)));
+    nodes
+}
+
+/// The positions that a search has visited, as a bit set.
+#[derive(Default)]
+struct Visited {
+    bits: Vec<u64>,
+    /// The visited positions as a list, so that `reset` clears only their bits.
+    positions: Vec<u32>,
+    count: usize,
+}
+
+impl Visited {
+    /// Clears the set, for a layer of `count` positions.
+    fn reset(&mut self, count: usize) {
+        for position in self.positions.drain(..) {
+            self.bits[position as usize / 64] = 0;
+        }
+        if self.bits.len() < count.div_ceil(64) {
+            self.bits.resize(count.div_ceil(64), 0);
+        }
+        self.count = count;
+    }
+
+    /// Adds `links` to the set, and sets `new` to those that were not in it. Ignores links that are not positions of
+    /// the layer: `NONE`, and values from a damaged file.
+    fn insert_new(&mut self, links: &[u32], new: &mut Vec<u32>) {
+        new.resize(links.len(), 0);
+        let mut kept = 0;
+        for &link in links {
+            let is_position = (link as usize) < self.count;
+            let link = if is_position { link } else { 0 };
+            let (bits, bit) = (&mut self.bits[link as usize / 64], u64::from(is_position) << (link % 64));
+            new[kept] = link;
+            // Without a branch: about half of the links are new, so the CPU could not predict it.
+            kept += usize::from(is_position & (*bits & bit == 0));
+            *bits |= bit;
+        }
+        new.truncate(kept);
+        self.positions.extend_from_slice(new);
+    }
+}

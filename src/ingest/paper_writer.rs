@@ -1,0 +1,118 @@
+//! The interface for writing papers, to a data folder or to a collection of an external engine.
+//!
+//! Commands and the server write papers only through this trait.
+
+use super::{Counts, FolderWriter};
+use crate::error::Result;
+use crate::ingest::vector_writer::{EncodeFn, EncodeProgress};
+use likewise_encoder::Encoder;
+use likewise_index::IndexStats;
+use likewise_papers::PaperId;
+use likewise_papers::dump::{BytesRead, Entry, Refused};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Opens a writer. Returns `None` if another process is writing and only one may.
+pub type OpenPaperWriter = Box<dyn Fn(&Arc<Encoder>) -> Result<Option<Box<dyn PaperWriter>>> + Send + Sync>;
+
+/// Writes papers. When [`PaperWriter::add`] or [`PaperWriter::delete`] has returned, its changes are durable.
+pub trait PaperWriter: Send {
+    /// Sets whether papers without an abstract are accepted, encoded by their titles alone. The default is `false`.
+    fn set_title_only(&mut self, title_only: bool);
+
+    /// Writes a chunk of a dump's entries; returns the counts of this chunk. See [`FolderWriter::add`].
+    fn add(&mut self, entries: Vec<Result<Entry, Refused>>) -> Result<Counts>;
+
+    /// Removes and returns the papers that got no vector in the last [`PaperWriter::add`], each with the reason.
+    fn take_unreadable(&mut self) -> Vec<String>;
+
+    /// Announces to other processes that this one releases the write lock soon after another one waits for it.
+    fn announce_yielding(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether another process is waiting for the write lock.
+    fn has_waiters(&self) -> bool {
+        false
+    }
+
+    /// Deletes papers, each given by any of its ids. Returns for each id whether its paper was present.
+    fn delete(&mut self, ids: &[PaperId]) -> Result<Vec<bool>>;
+
+    /// Encodes the stored papers that have no vector; returns how many texts were encoded.
+    fn catch_up(&mut self, progress: &mut dyn FnMut(EncodeProgress)) -> Result<u64>;
+
+    /// Sets the function that encodes texts, such as a queue that several callers share. It must use the same encoder.
+    fn set_encode_fn(&mut self, encode_fn: EncodeFn);
+
+    /// Recommended number of entries per call of [`PaperWriter::add`].
+    fn chunk_size(&self) -> usize;
+
+    /// Records that the following entries come from the file at `path`, for the status page.
+    fn start_source(&mut self, path: &Path, bytes_read: BytesRead);
+
+    /// The counts of all entries so far.
+    fn counts(&self) -> &Counts;
+
+    /// Updates the index to include all papers, and closes the writer.
+    fn finish(self: Box<Self>) -> Result<IndexStats>;
+}
+
+/// Returns a function that opens a data folder for writing.
+pub fn open_folder(data: &Path) -> OpenPaperWriter {
+    let data = data.to_owned();
+    Box::new(move |encoder| {
+        let writer = FolderWriter::try_open(&data, encoder)?;
+        Ok(writer.map(|writer| Box::new(writer) as Box<dyn PaperWriter>))
+    })
+}
+
+impl PaperWriter for FolderWriter {
+    fn set_title_only(&mut self, title_only: bool) {
+        self.title_only = title_only;
+    }
+
+    fn add(&mut self, entries: Vec<Result<Entry, Refused>>) -> Result<Counts> {
+        FolderWriter::add(self, entries)
+    }
+
+    fn take_unreadable(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.vectors.unreadable_papers)
+    }
+
+    fn delete(&mut self, ids: &[PaperId]) -> Result<Vec<bool>> {
+        self.catalog.delete(ids)
+    }
+
+    fn catch_up(&mut self, progress: &mut dyn FnMut(EncodeProgress)) -> Result<u64> {
+        FolderWriter::catch_up(self, progress)
+    }
+
+    fn announce_yielding(&mut self) -> Result<()> {
+        FolderWriter::announce_yielding(self)
+    }
+
+    fn has_waiters(&self) -> bool {
+        FolderWriter::has_waiters(self)
+    }
+
+    fn set_encode_fn(&mut self, encode_fn: EncodeFn) {
+        FolderWriter::set_encode_fn(self, encode_fn);
+    }
+
+    fn chunk_size(&self) -> usize {
+        FolderWriter::chunk_size(self)
+    }
+
+    fn start_source(&mut self, path: &Path, bytes_read: BytesRead) {
+        FolderWriter::start_source(self, path, bytes_read);
+    }
+
+    fn counts(&self) -> &Counts {
+        FolderWriter::counts(self)
+    }
+
+    fn finish(self: Box<Self>) -> Result<IndexStats> {
+        FolderWriter::finish(*self).map(|index| index.stats())
+    }
+}

@@ -1,0 +1,159 @@
+//! OpenAPI schemas of request fields with constraints that Rust types do not express: a text that is not blank, one
+//! text or several, dates.
+//!
+//! They are exact: the server accepts what a schema allows and refuses what it does not, and tests check that.
+
+use crate::search::{MAX_K, MAX_OFFSET, MAX_PAPERS};
+use likewise_papers::paper::MAX_ID_BYTES;
+use serde_json::json;
+use utoipa::openapi::schema::{
+    AnyOfBuilder, ArrayBuilder, KnownFormat, Object, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat,
+    SchemaType, Type,
+};
+
+/// Default maximum number of texts in a request.
+const MAX_BATCH: usize = 2048;
+
+/// A text that is not blank.
+pub fn text() -> Object {
+    // `\s` is JavaScript's white space, which differs from Rust's in these two characters.
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some("[^\\s\\u0085\\uFEFF]")).build()
+}
+
+/// A text that is not blank after white space and control characters have been removed from it.
+fn clean_text() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("[^\\s\\u0000-\\u001F\\u007F-\\u009F\\uFEFF]"))
+        .build()
+}
+
+/// A paper in an upload. Fields that are not in the schema are accepted too.
+pub fn paper() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(nullable(Type::String));
+    let any = |description: &str| {
+        ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(description))
+    };
+    let id = AnyOfBuilder::new().item(text().max_length(Some(MAX_ID_BYTES))).item(
+        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0.0)).maximum(Some(MAX_NUMERIC_ID)),
+    );
+    ObjectBuilder::new()
+        .description(Some(
+            "A paper, with the field names below, common alternatives to them, or those of arXiv, OpenAlex, Semantic Scholar or BEIR. \
+             Optional fields that cannot be read are left out and reported in not_read.",
+        ))
+        .property("id", id)
+        .property("title", clean_text())
+        .required("title")
+        .property("abstract", any("Text."))
+        .property("authors", any("A list of names, a list of objects with a name, or one text with names separated by semicolons."))
+        .property("published", any("YYYY, YYYY-MM or YYYY-MM-DD; other common formats of dates are accepted too."))
+        .property("categories", any("A list of texts, or one text with categories separated by semicolons or commas."))
+        .property("venue", any("Text."))
+        .property("source", any("Text."))
+        .property("url", any("Text."))
+        .property("doi", any("Text."))
+        .examples([json!({
+            "id": "2101.11408",
+            "title": "Number Parsing at a Gigabyte per Second",
+            "abstract": "With disks and networks providing gigabytes per second …",
+            "authors": ["Daniel Lemire"],
+            "published": "2021-01-11",
+        })])
+        .into()
+}
+
+/// Largest number that is accepted as an id.
+const MAX_NUMERIC_ID: f64 = 1e15;
+
+fn nullable(kind: Type) -> SchemaType {
+    SchemaType::from_iter([kind, Type::Null])
+}
+
+/// A list of texts that are not blank.
+pub fn list_of_texts() -> Schema {
+    ArrayBuilder::new().items(text()).min_items(Some(1)).max_items(Some(MAX_BATCH)).into()
+}
+
+/// A text that is not blank, or a list of them.
+pub fn texts() -> Schema {
+    OneOfBuilder::new().item(text()).item(list_of_texts()).into()
+}
+
+/// A list of documents to rank: each is a text, or an object with one.
+pub fn documents() -> Schema {
+    let object = ObjectBuilder::new().property("text", text()).required("text");
+    let document = OneOfBuilder::new().item(text()).item(object);
+    ArrayBuilder::new().items(document).min_items(Some(1)).max_items(Some(MAX_BATCH)).into()
+}
+
+fn date_pattern() -> String {
+    const DAYS: &str = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])";
+    const LEAP_YEARS: &str = "[0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00";
+    format!("[0-9]{{4}}(-(0[1-9]|1[0-2]|{DAYS}))?|({LEAP_YEARS})-02-29")
+}
+
+/// A date that exists: a day, a month or a year.
+pub fn date() -> Object {
+    let pattern = format!("^({})$", date_pattern());
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).examples(["2021-01-11"]).build()
+}
+
+/// A day, as `YYYY-MM-DD`.
+pub fn day() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
+        .examples(["2021-01-11"])
+        .build()
+}
+
+/// The cursor of a page.
+pub fn cursor() -> Object {
+    let pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2}_[0-9]{4}-[0-9]{2}-[0-9]{2}|_)_[1-9][0-9]{0,17}$";
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build()
+}
+
+/// A list of authors' names.
+pub fn names() -> Schema {
+    ArrayBuilder::new().items(name()).into()
+}
+
+/// An author's name: it has at least one letter or digit.
+pub fn name() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some("[^\\W_]")).build()
+}
+
+/// A paper's id.
+pub fn id() -> Object {
+    ObjectBuilder::from(clean_text()).max_length(Some(MAX_ID_BYTES)).build()
+}
+
+/// A list of one or more ids of papers.
+pub fn ids() -> Schema {
+    ArrayBuilder::new().items(id()).min_items(Some(1)).max_items(Some(MAX_PAPERS)).into()
+}
+
+/// A list of ids of papers that can be empty.
+pub fn optional_ids() -> Schema {
+    ArrayBuilder::new().items(id()).max_items(Some(MAX_PAPERS)).into()
+}
+
+/// Number of hits.
+pub fn k() -> Object {
+    integer(1, MAX_K, 10)
+}
+
+/// Number of hits to skip.
+pub fn offset() -> Object {
+    integer(0, MAX_OFFSET, 0)
+}
+
+fn integer(min: usize, max: usize, default: usize) -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(min as f64))
+        .maximum(Some(max as f64))
+        .default(Some(default.into()))
+        .build()
+}

@@ -1,0 +1,169 @@
+//! The inverted index for lexical search: the posting list of every term, and its document frequency.
+//!
+//! It is written in the transaction that writes the papers, so the two always agree, even after a crash.
+
+use super::transaction::{DocFreqDeltas, WriteContext, begin};
+use super::{Catalog, PaperNumber};
+use crate::error::Result;
+use likewise_papers::terms::terms;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::{HashMap, HashSet};
+
+/// The tables. `words` has the distinct terms of each paper, separated by spaces; every other character is part of a
+/// term.
+pub const TABLES: &str = "
+CREATE VIRTUAL TABLE words USING fts5 (
+    terms, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii'
+);
+
+CREATE TABLE word_counts (
+    term   TEXT PRIMARY KEY,
+    papers INTEGER NOT NULL         -- that have it
+) STRICT, WITHOUT ROWID;
+";
+
+/// While all papers are indexed, document frequencies are written whenever this many terms have been counted.
+const MAX_COUNTED_TERMS: usize = 500_000;
+
+/// The terms of a stored paper. Empty if there is no paper with this number. If the paper cannot be read its terms are
+/// unknown, so all document frequencies are counted again at the end of the transaction.
+pub fn stored_terms(
+    connection: &Connection,
+    number: PaperNumber,
+    context: &mut WriteContext,
+) -> Result<HashSet<String>> {
+    let mut find = connection.prepare_cached("SELECT title, abstract FROM papers WHERE number = ?1")?;
+    let texts =
+        |row: &Row| Ok(row.get::<_, String>(0).and_then(|title| Ok((title, row.get::<_, String>(1)?))).ok());
+    let found = find.query_row([number], texts).optional()?;
+    context.recount |= matches!(found, Some(None));
+    Ok(found.flatten().map(|(title, r#abstract)| terms_of(&title, &r#abstract)).unwrap_or_default())
+}
+
+/// The terms of a paper with this title and abstract.
+pub fn terms_of(title: &str, r#abstract: &str) -> HashSet<String> {
+    terms(&format!("{title} {abstract}"))
+}
+
+/// Replaces the terms of a paper.
+pub fn replace(
+    connection: &Connection,
+    number: PaperNumber,
+    old: &HashSet<String>,
+    new: &HashSet<String>,
+    context: &mut WriteContext,
+) -> Result<()> {
+    if old == new {
+        return Ok(());
+    }
+    connection.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([number])?;
+    if !new.is_empty() {
+        let text = new.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let mut add = connection.prepare_cached("INSERT INTO words (rowid, terms) VALUES (?1, ?2)")?;
+        add.execute(params![number, text])?;
+    }
+    for (terms, delta) in [(old, -1), (new, 1)] {
+        for term in terms {
+            match context.doc_freqs.get_mut(term) {
+                Some(sum) => *sum += delta,
+                None => drop(context.doc_freqs.insert(term.clone(), delta)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds changes to the stored document frequencies. Done once per transaction, because its papers share most terms.
+pub fn add_doc_freqs(connection: &Connection, deltas: &DocFreqDeltas) -> Result<()> {
+    let mut add = connection.prepare_cached(
+        "INSERT INTO word_counts (term, papers) VALUES (?1, max(?2, 0)) \
+         ON CONFLICT (term) DO UPDATE SET papers = max(papers + ?2, 0)",
+    )?;
+    let mut changed: Vec<_> = deltas.iter().filter(|(_, delta)| **delta != 0).collect();
+    // In the order of the table, so that each page is changed once.
+    changed.sort_unstable();
+    for (term, delta) in changed {
+        add.execute(params![term, delta])?;
+    }
+    Ok(())
+}
+
+/// Creates both tables again, from all papers.
+pub fn rebuild(connection: &Connection) -> Result<()> {
+    connection.execute_batch("DROP TABLE words; DROP TABLE word_counts;")?;
+    connection.execute_batch(TABLES)?;
+    index_all(connection)
+}
+
+/// Indexes all papers; for catalogs of older versions, which had no inverted index.
+pub fn index_all(connection: &Connection) -> Result<()> {
+    let mut context = WriteContext::default();
+    for_each_paper(connection, |number, terms| {
+        replace(connection, number, &HashSet::new(), &terms, &mut context)?;
+        if context.doc_freqs.len() >= MAX_COUNTED_TERMS {
+            add_doc_freqs(connection, &std::mem::take(&mut context.doc_freqs))?;
+        }
+        Ok(())
+    })?;
+    add_doc_freqs(connection, &context.doc_freqs)
+}
+
+/// Calls `visit` with the number and the terms of every paper that can be read.
+fn for_each_paper(
+    connection: &Connection,
+    mut visit: impl FnMut(PaperNumber, HashSet<String>) -> Result<()>,
+) -> Result<()> {
+    let mut all = connection.prepare("SELECT number, title, abstract FROM papers")?;
+    let mut rows = all.query([])?;
+    while let Some(row) = rows.next()? {
+        let (Ok(title), Ok(r#abstract)) = (row.get::<_, String>(1), row.get::<_, String>(2)) else {
+            continue;
+        };
+        visit(row.get(0)?, terms_of(&title, &r#abstract))?;
+    }
+    Ok(())
+}
+
+impl Catalog {
+    /// Whether the stored document frequencies are those of the papers. Reads all papers.
+    pub fn doc_freqs_are_correct(&self) -> Result<bool> {
+        let connection = self.lock();
+        let mut expected = HashMap::<String, i64>::new();
+        for_each_paper(&connection, |_, terms| {
+            terms.into_iter().for_each(|term| *expected.entry(term).or_default() += 1);
+            Ok(())
+        })?;
+        let mut all = connection.prepare("SELECT term, papers FROM word_counts WHERE papers > 0")?;
+        let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<HashMap<String, i64>>>()? == expected)
+    }
+
+    /// Builds the inverted index again from all papers.
+    pub fn rebuild_postings(&self) -> Result<()> {
+        let mut connection = self.lock();
+        let transaction = begin(&mut connection)?;
+        rebuild(&transaction)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// The document frequency of each term: the number of papers that have it.
+    pub fn doc_freqs(&self, terms: &[&str]) -> Result<Vec<usize>> {
+        let connection = self.reader();
+        let mut find = connection.prepare_cached("SELECT papers FROM word_counts WHERE term = ?1")?;
+        let count = |term: &&str| -> Result<usize> {
+            let count: Option<i64> = find.query_row([term], |row| row.get(0)).optional()?;
+            Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or_default())
+        };
+        terms.iter().map(count).collect()
+    }
+
+    /// The last `limit` papers that have a term, in descending order of their numbers. `term` is one that
+    /// [`likewise_papers::terms`] returns.
+    pub fn papers_with_term(&self, term: &str, limit: usize) -> Result<Vec<PaperNumber>> {
+        let connection = self.reader();
+        let sql = "SELECT rowid FROM words WHERE words MATCH ?1 ORDER BY rowid DESC LIMIT ?2";
+        let mut find = connection.prepare_cached(sql)?;
+        let found = find.query_map(params![format!("\"{term}\""), limit as i64], |row| row.get(0))?;
+        Ok(found.collect::<rusqlite::Result<_>>()?)
+    }
+}

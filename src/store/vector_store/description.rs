@@ -1,0 +1,105 @@
+//! The description of a vector store, `space.json`: its model, and the folder where the model was.
+//!
+//! With it, a data folder can be opened without naming the model.
+
+use super::DESCRIPTION;
+use crate::error::{Error, Result};
+use likewise_encoder::model::{Fingerprint, ModelFolder, ModelOptions, Precision};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Describes the model of a vector store. The names of the fields are part of the file format.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Description {
+    /// The model's name.
+    pub model: String,
+    /// The model's folder when the description was written. `None` in files of older versions.
+    #[serde(default)]
+    path: Option<PathBuf>,
+    /// Options that override those in the model's folder.
+    #[serde(default, skip_serializing_if = "ModelOptions::is_empty")]
+    options: ModelOptions,
+    /// Fingerprint of the model, which identifies the embedding space.
+    pub fingerprint: Fingerprint,
+}
+
+impl Description {
+    /// The content of `space.json` for a model.
+    pub fn json_of(model: &ModelFolder) -> Result<String> {
+        let description = Description {
+            model: model.name.clone(),
+            path: Some(std::path::absolute(&model.path).map_err(Error::io(&model.path))?),
+            options: model.options.clone(),
+            fingerprint: model.fingerprint.clone(),
+        };
+        let text = serde_json::to_string_pretty(&description);
+        let text = text.map_err(|error| Error::Data(format!("{}: {error}", model.path.display())))?;
+        Ok(text + "\n")
+    }
+
+    /// Reads the description in a store's folder. `None` if there is none.
+    pub(super) fn read(base: &Path) -> Result<Option<Description>> {
+        let path = base.join(DESCRIPTION);
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.map_err(Error::io(&path))?,
+        };
+        Description::parse(&bytes).map(Some).map_err(|error| {
+            Error::Data(format!(
+                "{}: {error}; delete its folder and run `likewise ingest` to encode the papers again",
+                path.display()
+            ))
+        })
+    }
+
+    /// Parses what [`Description::json_of`] wrote.
+    pub fn parse(text: &[u8]) -> serde_json::Result<Description> {
+        serde_json::from_slice(text)
+    }
+
+    /// Opens the model, from its recorded folder or else by its name in the folder `models`, in the precision of its
+    /// fingerprint.
+    ///
+    /// # Errors
+    /// Returns [`Error::Model`] if the model is not found, or if its fingerprint is another one now.
+    pub fn open_model(&self, models: &Path) -> Result<ModelFolder> {
+        let path = self.path.as_ref().filter(|path| path.is_dir());
+        let name = path.map_or(self.model.clone().into(), |path| path.to_string_lossy());
+        let opened = ModelFolder::open(&name, models, Precision::F32);
+        let opened = opened.and_then(|model| model.with_options(self.options.clone()));
+        let model = opened.map_err(|error| match &self.path {
+            Some(path) => {
+                Error::Model(format!("{error}; the vectors are of the model that was in {}", path.display()))
+            }
+            None => error.into(),
+        })?;
+        let in_precision = |precision| model.clone().in_precision(precision);
+        let matches = |model: &ModelFolder| model.fingerprint.sha256 == self.fingerprint.sha256;
+        let current = Precision::ALL.map(in_precision);
+        let differences = current.iter().map(|model| model.fingerprint.differences(&self.fingerprint));
+        let fewest = differences.min_by_key(Vec::len).unwrap_or_default();
+        // Older versions ignored settings that they did not support, so their fingerprints lack them.
+        let in_version =
+            |older: fn(ModelFolder) -> ModelFolder| Precision::ALL.into_iter().map(in_precision).map(older);
+        let older =
+            in_version(ModelFolder::as_before_titles).chain(in_version(ModelFolder::as_before_prompts));
+        current.into_iter().chain(older).find(matches).ok_or_else(|| {
+            Error::Model(format!(
+                "{}: the model must be {}, which the vectors are of (got another one: {}); restore its files, or give \
+                 --model a folder that has them",
+                model.path.display(),
+                self.model,
+                fewest.join("; ")
+            ))
+        })
+    }
+}
+
+/// Length of the names of stores' folders, in hexadecimal digits: enough to tell fingerprints apart, and still
+/// readable.
+pub(super) const FOLDER_NAME_DIGITS: usize = 16;
+
+/// The name of the folder of the store with this fingerprint: its first digits.
+pub(super) fn folder_name(sha256: &str) -> &str {
+    sha256.get(..FOLDER_NAME_DIGITS).unwrap_or(sha256)
+}
