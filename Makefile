@@ -89,7 +89,7 @@ test-milvus: setup
 # All tests, and every benchmark on a tiny input. Prints the time of each part.
 test-all: export FEATURES = full
 test-all:
-	@scripts/timed test test-clients test-web test-milvus bench-tiny
+	@scripts/timed test test-docs test-clients test-web test-milvus bench-tiny
 
 # Long tests, for an evening: an ingest and a writer are killed 200 times each; 20,000 damaged variants of the dumps are
 # read; readers, a writer, deletes and merges run for 30 minutes.
