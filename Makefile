@@ -8,26 +8,27 @@ LIKEWISE = target/release/likewise
 # Cargo features: `default` is enough for a laptop; `full` adds the MCP server, Milvus and traces.
 FEATURES ?= default
 CARGO_FLAGS = --release --locked --features $(FEATURES)
-# Integration tests of vectors and search results, by parts of their names. `test` repeats them with the kernels for
-# older CPUs. A machine without AVX-512 repeats only those of golden vectors, with the portable kernels.
+# Integration tests of vectors and search results, by parts of their names. `test` repeats these tests with the kernels
+# for older CPUs. On a machine without AVX-512, `test` repeats only the tests of golden vectors, with the portable
+# kernels.
 ANSWERS = golden library:: routes:: pages:: eval:: program:: embed::a_vector_does_not
 HAS_AVX512 = $(shell grep -m1 -o avx512f /proc/cpuinfo)
 # Runs the integration tests whose names contain one of the words.
 TESTS = cargo test $(CARGO_FLAGS) --quiet --test tests -- $(1)
 .PHONY: setup demo quick docs test test-docs test-clients test-web test-milvus test-all check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe bench-tiny judged golden
 
-# Builds the release program, downloads the model and verifies its files. FEATURES=full has everything that needs no
-# GPU.
+# Builds the release program, downloads the default model and verifies the files of the model. FEATURES=full includes
+# all features that need no GPU.
 setup:
 	cargo build $(CARGO_FLAGS) --bin likewise
 	$(LIKEWISE) pull
 
-# Ingests DUMP, serves it, and prints example requests. Refused entries (status 2) do not stop it.
+# Ingests DUMP, serves its papers, and prints example requests. Refused entries (exit status 2) do not stop the demo.
 demo: setup
 	$(LIKEWISE) ingest $(or $(wildcard $(DUMP)),$(DUMP)) --data $(DATA) || [ $$? -eq 2 ]
 	@scripts/demo $(LIKEWISE) $(DATA) $(LISTEN)
 
-# Integration tests that are slow or need the real model, by parts of their names: whole files, then single tests.
+# Integration tests that are slow or need the real model, by parts of their names: first whole files, then single tests.
 NOT_QUICK = golden architectures:: crash:: embed:: eval:: ingest:: library:: models:: reembed:: soak:: \
 	hybrid_scores_are_returned health_succeeds_before every_k_and_offset reranked_queries_are_refused random_writes_agree_with refused_requests_get \
 	embed_writes_vectors embeddings_in_the_format filters_agree_with pages_have_the_expected papers_are_added_merged search_by_text_papers \
@@ -40,7 +41,7 @@ quick:
 	LIKEWISE_TEST_MODEL=tests/golden/small-bert cargo test --workspace --locked --test tests --quiet -- $(addprefix --skip ,$(NOT_QUICK))
 
 # Unit and integration tests of all crates with the real model. The tests of vectors and search results are repeated
-# with the kernels for older CPUs. Needs no packages of other languages.
+# with the kernels for older CPUs. Needs no packages of languages other than Rust.
 test: setup
 	@tests/cpu-class
 	cargo test --workspace $(CARGO_FLAGS) --quiet
@@ -76,8 +77,9 @@ docs:
 test-docs: setup docs
 	scripts/run-docs
 
-# The tests of the paper store with a Milvus server, and with one that has the API of Milvus 3; killed ingests into a
-# collection; and deploy/ against its schemas. The servers are installed from PyPI and run isolated in a namespace.
+# Tests the paper store with Milvus 2.3.5 and with milvus-lite, which has the API of Milvus 3; kills ingests into a
+# collection; and checks the files in deploy/ against their schemas. Both servers are installed from PyPI, and run in a
+# network namespace.
 test-milvus: FEATURES = full
 test-milvus: setup
 	cargo test --workspace $(CARGO_FLAGS) --quiet --no-run
@@ -91,29 +93,29 @@ test-all: export FEATURES = full
 test-all:
 	@scripts/timed test test-docs test-clients test-web test-milvus bench-tiny
 
-# Long tests, for an evening: an ingest and a writer are killed 200 times each; 20,000 damaged variants of the dumps are
-# read; readers, a writer, deletes and merges run for 30 minutes.
+# Tests that take an evening: kills an ingest and a writer 200 times each, reads 20,000 damaged variants of the dumps,
+# and runs readers, a writer, deletes and merges for 30 minutes.
 soak: setup
 	LIKEWISE_KILLS=200 cargo test $(CARGO_FLAGS) --test tests a_killed_ingest_continues -- --nocapture
 	LIKEWISE_FUZZ=20000 cargo test $(CARGO_FLAGS) --test tests damaged_dumps -- --nocapture
 	LIKEWISE_KILLS=200 cargo test $(CARGO_FLAGS) --test tests a_killed_writer_neither -- --nocapture
 	LIKEWISE_SOAK=1800 cargo test $(CARGO_FLAGS) --test tests search_results_stay_correct -- --nocapture
 
-# Formatting, lints, documentation, and the direction of imports. Warnings are errors.
+# Checks the formatting, the lints, the documentation, and the direction of imports. Warnings are errors.
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --release --locked --features full --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --release --locked --features full --no-deps --document-private-items --quiet
 	python3 tests/check_imports.py
 
-# The newest compiled benchmark or test binary with a name.
+# The path of the newest compiled benchmark or test binary. $(1) is the name of the binary.
 BENCH = $$(ls -t target/release/deps/$(1)-* | grep -v '\.d$$' | head -1)
 # Every benchmark writes its own file in this folder; see benches/results.py.
 RESULTS = benches/results
 THE_DUMP = $(firstword $(wildcard $(DUMP)))
 
-# Every benchmark on the smallest input, to check that all of them still run. The figures mean nothing and go to a
-# temporary folder. Peers that need torch are skipped.
+# Runs every benchmark on the smallest input, to check that all benchmarks still work. The results mean nothing, and are
+# written to a temporary folder. Comparisons with programs that need torch are skipped.
 bench-tiny: setup
 	cargo build $(CARGO_FLAGS) --bench encode --bench index --bench ingest --bench scale --bench search
 	python3 -m venv .venv-bench
@@ -121,8 +123,8 @@ bench-tiny: setup
 	.venv-bench/bin/python -B benches/tiny.py
 	scripts/with-milvus .venv-bench/bin/python -B benches/tiny.py milvus
 
-# Over DUMP: the encoder in every precision, and ingest compared with the encoder alone. Over DATA: recall and speed of
-# the index, with and without filters.
+# Measures the encoder in every precision, and ingest compared with the encoder alone, with the papers of DUMP. Measures
+# the recall and the speed of the index in the data folder DATA, with and without filters.
 bench: setup
 	cargo build $(CARGO_FLAGS) --bench encode --bench ingest --bench search
 	python3 -B benches/rust.py precisions --program $(call BENCH,encode) --dump $(THE_DUMP) --results $(RESULTS)
@@ -137,30 +139,31 @@ bench-milvus: setup
 judged:
 	python3 -B benches/judged.py --dump $(THE_DUMP) --to data/judged
 
-# Search quality on these collections, and the contribution of each part; query latency over DATA.
+# Measures search quality on the collections of `judged`, and the contribution of each part of the ranking. Also
+# measures the latency of queries over the data folder DATA, if it exists.
 bench-quality: setup judged
 	python3 -B benches/quality.py $(if $(wildcard $(DATA)/catalog.sqlite),--data $(DATA)) --results $(RESULTS)
 
-# Experiments with the ranking, on the same collections.
+# Experiments with the ranking, on the collections of `judged`.
 bench-recipe: setup judged
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch transformers numpy
 	.venv-peers/bin/python -B benches/recipe.py --results $(RESULTS)
 
-# Compares the encoder with its peers, which are installed first.
+# Compares the encoder with other encoders, which are installed first.
 bench-encode: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch sentence-transformers onnx onnxruntime openvino nncf
 	.venv-peers/bin/python -B benches/encode_peers.py --dump $(THE_DUMP) --fidelity 5000 --results $(RESULTS)
 
-# Compares every architecture with sentence-transformers, on random checkpoints that are made first.
+# Compares every model architecture with sentence-transformers, on random checkpoints that are made first.
 bench-architectures: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch sentence-transformers
 	.venv-peers/bin/python -B benches/architectures.py --dump $(THE_DUMP) --results $(RESULTS)
 
-# Compares the index with its peers over the vectors of DUMP, which are computed once. Then runs it over millions of
-# vectors.
+# Compares the index with other indexes over the vectors of DUMP, which are computed once. Then measures the index over
+# millions of vectors.
 VECTORS = target/bench/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1).npy
 SCALE ?= 1000000 2700000
 bench-search: setup $(VECTORS)
@@ -170,13 +173,13 @@ bench-search: setup $(VECTORS)
 	.venv-peers/bin/python -B benches/search_peers.py --vectors $(VECTORS) --index $(call BENCH,index) \
 		--scale $(call BENCH,scale) $(SCALE) --results $(RESULTS)
 
-# Parsing speed of every dump format in MB/s, and memory as the file grows.
+# Measures the parsing speed of every dump format in MB/s, and the memory for a small and for a large file.
 bench-dumps: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet pyarrow
 	.venv-peers/bin/python -B benches/dumps.py --dump $(THE_DUMP) --results $(RESULTS)
 
-# The server under load, with the papers of DUMP. Builds the load generator oha first.
+# Measures the server under load, with the papers of DUMP. Builds the load generator oha first.
 OHA = target/oha/bin/oha
 bench-serve: setup $(OHA)
 	$(LIKEWISE) ingest $(THE_DUMP) --data $(DATA) || [ $$? -eq 2 ]
@@ -189,7 +192,7 @@ $(VECTORS): setup
 	mkdir -p target/bench
 	test -e $@ || $(LIKEWISE) embed $(THE_DUMP) --out $@ || [ $$? -eq 2 ]
 
-# Generates the golden vectors again with the reference library.
+# Generates the golden vectors of the tests again with the reference libraries.
 golden: setup
 	python3 -m venv .venv-golden
 	.venv-golden/bin/pip install --quiet torch sentence-transformers

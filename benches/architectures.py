@@ -1,20 +1,20 @@
-"""Compares every architecture with sentence-transformers, on one random checkpoint each, on this CPU.
+"""Compares likewise with sentence-transformers on the CPU, for each model architecture, with one random checkpoint each.
 
     make bench-architectures     # installs the peer into .venv-peers, runs, writes benches/results/architectures.md
 
 Measured: papers per second over 64 papers of a dump, on checkpoints of six layers of 384 values (all-MiniLM-L6-v2's
 shape), made by tests/golden/make_architectures.py with tokenizers trained on papers of the dump. likewise runs in f32
-and in the precision that `auto` chooses, with `likewise models --measure`; the peer runs in f32. Also measured: the
-minimum cosine between both in f32.
+and in the precision that `auto` chooses, with `likewise models --measure`; the peer (sentence-transformers) runs in
+f32. Also measured: the minimum cosine between the f32 vectors of likewise and of the peer.
 
-Fair: both use the same folder, the same texts, truncated to 512 tokens, and all cores. Both are loaded and have
-encoded something before. They take turns in every round, and medians are reported. Titles are not encoded separately:
-these checkpoints have no `model.toml`, and vectors are made with `--title 0`. The run fails if likewise's f32 vectors
-differ from those of the peer. The peer sorts texts by length and pads batches of 32. Random weights are as fast as
-trained ones. No unfairness is known, but trained models are larger than most of these shapes. JinaBERT has no peer,
-because the reference library lacks it.
+Fair: both use the same folder, the same texts, truncated to 512 tokens, and all cores. Both are loaded and have encoded
+texts before the measurement. They take turns in every round, and the results are medians. Titles are not encoded
+separately: these checkpoints have no `model.toml`, and vectors are made with `--title 0`. The run fails if likewise's
+f32 vectors differ from the peer's f32 vectors. The peer sorts texts by length and pads batches of 32. Random weights
+are as fast as trained weights. No unfairness is known, but trained models are larger than most of these shapes.
+JinaBERT is measured without a peer, because sentence-transformers lacks it.
 
-`--tiny` takes 8 papers and the checkpoints of the tests, tests/golden/small, and needs no peer.
+`--tiny` uses 8 papers and the checkpoints of the tests in tests/golden/small, and does not need the peer.
 """
 
 import json
@@ -35,7 +35,7 @@ from options import ROOT, SAMPLE, has, parse, parser
 
 LENGTH = 512
 WITHOUT_PEER = "jina_bert"
-# The network of nomic_bert with other names in its files.
+# This checkpoint has the network of nomic_bert. Only the names in the checkpoint's files differ.
 DUPLICATE = "nomic_bert_hub"
 MIN_COSINE = 0.9999
 COLUMNS = ["architecture", "f32, papers/s", "ratio to peer", "auto precision, papers/s", "ratio to peer", "sentence-transformers f32", "cosine, min, f32"]
@@ -76,7 +76,7 @@ class Peer:
 
 
 def checkpoints(folder: pathlib.Path, every: list[dict], tiny: bool):
-    """Makes one checkpoint after the other, and yields its name."""
+    """Makes one checkpoint after the other, and yields the name of each checkpoint."""
     if tiny:
         for source in sorted((ROOT / "tests/golden/small").glob("*/config.json")):
             # SPECTER2 is a BERT with adapters and no architecture of its own.

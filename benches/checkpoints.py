@@ -1,4 +1,4 @@
-"""Makes random checkpoints of every architecture. They are as fast as trained ones and need no model hub."""
+"""Makes random checkpoints of every architecture. They are as fast as trained checkpoints, and need no download."""
 
 import importlib.util
 from types import ModuleType

@@ -1,7 +1,8 @@
 """The papers that encoder benchmarks encode, and the text of each paper, the same for likewise and for every peer.
 
-Only papers that likewise's dump reader does not change are used. The reader replaces LaTeX and typographic characters,
-which a peer does not, so that the two would encode different texts. Two thirds of the conference papers are used.
+Only papers that likewise's dump reader does not change are used. The reader replaces LaTeX and typographic characters.
+A peer does not replace them, so likewise and the peer would encode different texts. Two thirds of the conference papers
+are used.
 """
 
 import gzip
@@ -36,5 +37,5 @@ def write(path: pathlib.Path, papers: list[dict]) -> None:
 
 
 def text_of(paper: dict) -> str:
-    """The text that likewise encodes of a paper with `--title 0`."""
+    """The text of a paper that likewise encodes with `--title 0`."""
     return f"{paper['title']}{' ' if paper['title'].endswith(('.', '?', '!', ':')) else '. '}{paper['abstract']}"

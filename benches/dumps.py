@@ -1,17 +1,18 @@
-"""Parsing speed of every dump format in MB/s, and memory as the file grows. Nothing is encoded.
+"""Parsing speed of every dump format in MB/s, and memory for a small and for a large file. Nothing is encoded.
 
     make bench-dumps            # installs pyarrow, runs, writes benches/results/dumps.md
     .venv-peers/bin/python benches/dumps.py --dump FILE.jsonl.gz --megabytes 50 2000
 
-Corpus: 5,000 real papers of a dump, written in each format like its source writes it, and repeated until the file has
-the given size. Each file is one XML document or one JSON array.
+Corpus: 5,000 real papers of a dump, written in each format as the source of the format writes it, and repeated until
+the file has the given size. An XML file is one document, and a JSON file that is not JSON Lines is one array.
 
-Measured: `likewise inspect`, which reads the whole file and builds every paper, with its ids, dates, LaTeX and white
-space. The rate is the size of the uncompressed file divided by the time of the whole process; the peak is its resident
-memory. It uses one core. Decompressing .gz, .zst, .bz2 or .zip files takes additional time.
+Measured: `likewise inspect`, which reads the whole file and builds every paper: it normalises ids, dates, LaTeX and
+white space. The rate is the size of the uncompressed file divided by the time of the whole process. The peak is the
+maximum of the process's resident memory. The process uses one core. Decompressing .gz, .zst, .bz2 or .zip files takes
+additional time.
 
-Fair: no peer is measured. Repeated papers compress better than real ones, which affects only Parquet, whose size is the
-compressed one.
+Fair: no other program is measured. Repeated papers compress better than different papers. This affects only Parquet,
+whose rate is computed from the size of the compressed file.
 """
 
 import csv
@@ -60,7 +61,7 @@ def jsonl(make):
 
 
 def array(make):
-    # One more element at the end, because the repeated block ends with a comma.
+    # The end of the file is one more element, because the repeated block ends with a comma.
     return lambda all: ("[", "".join(json.dumps(make(paper)) + ",\n" for paper in all), json.dumps(make(all[0])) + "]")
 
 
@@ -220,7 +221,7 @@ def inspect(program, path):
 
 
 def measure(program, folder, name, all, sizes):
-    """A row of the table: the rates for the larger file, and the peaks for both."""
+    """A row of the table: the rates for the larger file, and the peaks for both files."""
     file, make = FORMATS.get(name, ("t.parquet", None))
     path, peaks = folder / file, []
     for megabytes in sizes:

@@ -1,14 +1,18 @@
 //! Throughput, latency and fidelity of the encoder in every precision.
 //!
-//! Measured: papers per second over the texts of a dump, tokenisation and pooling included; the median time of one
-//! text of 200 tokens and of one of 10; the cosine to the f32 vectors, and how many of each text's ten nearest texts
-//! are the same as in f32; then the speed-up of all threads over one, and the time to tokenise a text.
-//! Corpus: `--count N` papers (default 512) of `--dump FILE` (default: the sample), every `--step`-th one (default
-//! 1).
-//! Fairness: texts are encoded in the order of the dump, and titles are not encoded separately (as with `--title 0`);
-//! the precisions take turns in every round, and the figures are medians of three rounds; models are loaded and warm.
-//! Other encoders are not measured here but in `benches/encode_peers.py`.
-//! `--rounds` and `--repeats` (of the latency measurements) shorten the run, to check that the benchmark works.
+//! Measured, for every precision: papers per second over the texts of a dump, tokenisation and pooling included; the
+//! median time to encode one text of 200 tokens and one text of 10 tokens; the cosine of the vectors to the f32
+//! vectors; the share of each text's ten nearest texts that are also among the ten nearest in f32; and the speed of all
+//! threads relative to one thread. Also measured: the time to tokenise a text.
+//!
+//! Corpus: `--count N` papers (default 512) of `--dump FILE` (default: the sample). `--step N` takes every N-th paper
+//! of the dump (default 1).
+//!
+//! Fairness: texts are encoded in the order of the dump, and titles are not encoded separately (as with `--title 0`).
+//! The models are loaded before the measurements. The precisions take turns in every round, and the results are medians
+//! of three rounds. `benches/encode_peers.py` measures other encoders.
+//!
+//! `--rounds` and `--repeats` (of the latency measurements) can shorten the run, to check that the benchmark works.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
@@ -81,7 +85,7 @@ fn main() {
         };
         let ratios = (0..rounds).map(|_| rate(all_threads) / rate(&one_thread)).collect();
         println!(
-            "{precision}: {} threads are {:.2} times as fast as one",
+            "{precision}: {} threads are {:.2} times as fast as one thread",
             all_threads.threads(),
             median(ratios)
         );
@@ -108,13 +112,14 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The mean and the minimum of the cosines of corresponding vectors.
+/// Returns the mean and the minimum of the cosines between corresponding vectors.
 fn cosines(a: &[Embedding], b: &[Embedding]) -> (f64, f64) {
     let cosines: Vec<f64> = a.iter().zip(b).map(|(a, b)| f64::from(dot(&a.vector, &b.vector))).collect();
     (cosines.iter().sum::<f64>() / cosines.len() as f64, cosines.iter().copied().fold(1.0, f64::min))
 }
 
-/// The mean share, over all texts, of the ten nearest other texts that are the same in both sets of vectors.
+/// Returns the share of a text's ten nearest other texts that are the same in both sets of vectors, averaged over all
+/// texts.
 fn overlap(a: &[Embedding], b: &[Embedding]) -> f64 {
     let nearest = |set: &[Embedding]| {
         let values = set.iter().flat_map(|embedding| embedding.vector.iter().copied()).collect();

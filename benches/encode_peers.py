@@ -1,4 +1,4 @@
-"""Compares the encoder with its peers in one interleaved run: throughput, latency, memory, fidelity.
+"""Compares the encoder with other encoders (its peers) in one interleaved run: throughput, latency, memory, fidelity.
 
     make bench-encode                       # installs the peers into .venv-peers, runs, writes benches/results/encode.md
     .venv-peers/bin/python benches/encode_peers.py --dump FILE --count 500 --rounds 3 --fidelity 5000
@@ -6,27 +6,28 @@
 Measured:
 
 a) Papers per second over COUNT papers of a dump, evenly spread, from text to vectors.
-b) The median time for one text of 200 tokens and for one of 10.
+b) The median time for one text of 200 tokens, and for one text of 10 tokens.
 c) Resident memory after (a).
-d) Mean and minimum cosine to sentence-transformers in f32, and the overlap of the ten nearest papers among the same
-   papers.
-e) With --fidelity N: (d) for likewise over N papers.
+d) Mean and minimum cosine to the f32 vectors of sentence-transformers, and the overlap of the ten nearest papers among
+   the papers of (a).
+e) With --fidelity N: the values of (d) for likewise over N papers.
 f) The rate of oneDNN's matrix multiplication at this model's shapes, measured with torch, and the share of this limit
    that each engine reaches.
 
-Fair: all encode the same texts, `title. abstract`, truncated to 256 tokens, on all cores. The peers do not encode
-titles separately, so likewise runs with `--title 0`; by default it also encodes the title, with a weight of 15 %. The
-run fails if likewise's f32 vectors differ from those of the peer. Every engine is a process of its own that waits
-while another one works. The engines take turns in every round, and medians are reported. Every peer sorts texts by
-length and has the best batch size of those tried.
+Fair: all encoders encode the same texts, `title. abstract`, truncated to 256 tokens, on all cores. The peers do not
+encode titles separately, so likewise runs with `--title 0`; by default it also encodes the title, with a weight
+of 15 %. The run fails if likewise's f32 vectors differ from the f32 vectors of sentence-transformers. Every encoder is
+a process of its own that waits while another encoder works. The encoders take turns in every round, and the results are
+medians. Every peer sorts texts by length, and has the best of the batch sizes that we tried.
 
 Favours the peers: likewise is measured as a whole process, `likewise embed`, with start, reading, tokenising and
-writing, and its latency is that of its server, HTTP included. The peers are already loaded and called in process.
-Unfair to the peers: none is tuned for this machine beyond its own hints. OpenVINO's int8 is calibrated by NNCF on 128
-other papers of the dump.
+writing, and the latency of likewise is measured at its server, HTTP included. The peers are already loaded and called in process.
+Unfair to the peers: no peer is tuned for this machine beyond the peer's own hints. OpenVINO's int8 is calibrated by
+NNCF on 128 other papers of the dump.
 
-`--tiny` takes 12 papers and the peers that are installed. Without sentence-transformers, cosines are to likewise in
-f32, and the handling of titles is checked against the vectors in tests/golden.
+`--tiny` uses 12 papers and the peers that are installed. If sentence-transformers is not installed, the cosines are
+relative to likewise's f32 vectors. A tiny run also compares likewise's vectors with the vectors in tests/golden, to
+check that titles are encoded in the same way.
 """
 
 import json
@@ -74,7 +75,7 @@ def limits() -> dict[str, float]:
 
 
 def operations(texts: list[str]) -> float:
-    """The mean Gop of the model's multiplications per text: six layers, 384 wide."""
+    """The mean number of multiplications and additions per text, in billions, for six layers of width 384."""
     tokens = [int(count) for _, inputs in Batched().batches(texts) for count in inputs["attention_mask"].sum(1)]
     return statistics.mean(6 * (24 * 384**2 * count + 4 * 384 * count**2) for count in tokens) / 1e9
 
@@ -99,8 +100,8 @@ def check_same_texts(truth: np.ndarray, vectors: np.ndarray) -> None:
 
 
 def check_golden(binary: pathlib.Path) -> None:
-    """Checks the vectors without the peer: with its vectors in tests/golden, of texts that consist of a title and an
-    abstract."""
+    """Compares likewise's vectors with those that sentence-transformers computed for tests/golden, for the texts that
+    consist of a title and an abstract."""
     entries = json.loads((ROOT / "tests/golden/all-MiniLM-L6-v2.json").read_text())["entries"]
     split_texts = [(*entry["text"].strip().split(". ", 1), entry["vector"]) for entry in entries if ". " in entry["text"] and is_plain(entry["text"])]
     papers = [{"id": f"g{index}", "title": title, "abstract": rest} for index, (title, rest, _) in enumerate(split_texts)]

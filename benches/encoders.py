@@ -1,5 +1,5 @@
-"""likewise and its peers as encoders with one interface, each in its own process. benches/encode_peers.py compares
-them."""
+"""likewise and other encoders (its peers) with one interface, each in a process of its own. benches/encode_peers.py
+compares the encoders."""
 
 import multiprocessing
 import os
@@ -55,7 +55,7 @@ class Encoder:
 
 
 class Likewise(Encoder):
-    """likewise: throughput of the whole process `likewise embed --title 0`, latency of its server."""
+    """likewise: the throughput of a whole process `likewise embed --title 0`, and the latency of the server."""
 
     def __init__(self, precision: str, binary: pathlib.Path, papers: list[dict]):
         self.precision, self.binary = precision, binary
@@ -105,7 +105,7 @@ class SentenceTransformers(Encoder):
 
 
 class Batched(Encoder):
-    """The common part of ONNX Runtime and OpenVINO, which take padded batches and return token vectors."""
+    """The base class for ONNX Runtime and OpenVINO, which take padded batches and return token vectors."""
 
     batch = 8
 
@@ -182,7 +182,7 @@ class OpenVino(Batched):
 
 
 def export_onnx(path: pathlib.Path) -> None:
-    """Exports the model with torch for ONNX Runtime and OpenVINO."""
+    """Exports the model with torch to ONNX, the format that ONNX Runtime and OpenVINO read."""
     import torch
     import transformers
 
@@ -204,8 +204,8 @@ def sentence_transformers_peers(_folder: pathlib.Path, _calibration: list[dict])
     sys.path.insert(0, str(ROOT / "tests/golden"))
     from make import complete
 
-    # A temporary copy of the model folder with the files that it needs. It is global, so that it lives until this
-    # process ends.
+    # A temporary copy of the model folder with the files that sentence-transformers needs. The variable is global, so
+    # that the copy is kept until this process ends.
     global completed
     completed = complete(MODEL)
     return {f"sentence-transformers {kind}": (SentenceTransformers, kind, completed.name) for kind in ("f32", "bf16")}
@@ -220,7 +220,7 @@ def onnx_peers(folder: pathlib.Path, _calibration: list[dict]) -> dict[str, tupl
 
 
 def openvino_peers(folder: pathlib.Path, calibration_papers: list[dict]) -> dict[str, tuple]:
-    """The precisions of OpenVINO. One int8 model is calibrated with `calibration_papers`."""
+    """OpenVINO in every precision, by name. One of the int8 models is calibrated with `calibration_papers`."""
     import nncf
     import openvino
 
@@ -246,7 +246,7 @@ def peers(folder: pathlib.Path, calibration_papers: list[dict], tiny: bool) -> d
     found = {}
     if has("sentence-transformers", "torch", "sentence_transformers", tiny=tiny):
         found |= sentence_transformers_peers(folder, calibration_papers)
-    # Both read the model that torch exports.
+    # ONNX Runtime and OpenVINO read the model that torch exports.
     with_onnx = has("ONNX Runtime", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", tiny=tiny)
     with_openvino = has("OpenVINO", "torch", "transformers", "tokenizers", "onnx", "openvino", "nncf", tiny=tiny)
     if with_onnx or with_openvino:

@@ -4,20 +4,21 @@
 
 Measured: papers per second over 20,000 papers of a dump, from text to vectors, for all-MiniLM-L6-v2 and for random
 checkpoints of the shapes of BERT-base and ModernBERT-base (the values of the weights do not affect the speed); mean and
-minimum cosine of likewise's bf16 vectors to the peer's f32 vectors over 512 of the papers; and the network's
-multiplications as a share of the GPU's own bf16 rate, which is that of torch's product of two 8192 x 8192 matrices, the
-best of ten.
+minimum cosine of likewise's bf16 vectors to sentence-transformers' f32 vectors over 512 of the papers; and the rate of
+the network's multiplications as a share of the GPU's bf16 rate. The GPU's rate is the best of eleven measurements of
+torch's product of two 8192 x 8192 matrices.
 
-Fair: both use the same folder, texts, length limit and GPU. The peer does not encode titles separately, so likewise
-runs with `--title 0`; by default all-MiniLM-L6-v2 also encodes the title, with a weight of 15 %. The run fails if the
-vectors differ. The peer sorts texts by length, runs in bf16 with torch's attention, is already loaded, and has the
-best batch size of 64, 128 and 256. likewise is measured as a whole process, `likewise embed`, minus the time of the
-same process for 256 papers, which removes start and loading, but not reading, tokenising and writing. Both take turns,
-and medians of three rounds are reported.
+Fair: likewise and the peer (sentence-transformers) use the same folder, texts, length limit and GPU. The peer does not
+encode titles separately, so likewise runs with `--title 0`; by default all-MiniLM-L6-v2 also encodes the title, with a
+weight of 15 %. The run fails if the vectors differ. The peer sorts texts by length, runs in bf16 with torch's
+attention, is already loaded, and has the best batch size of 64, 128 and 256. likewise is measured as a whole process,
+`likewise embed`, minus the time of the same process for 256 papers, which removes start and loading, but not reading,
+tokenising and writing. Both take turns, and medians of three rounds are reported.
 
-The file has one section per GPU model, not per CPU class.
+The file of the results has one section per GPU model, not per CPU class.
 
-`--tiny` takes 24 papers and all-MiniLM-L6-v2. Without a GPU and torch it prints that and runs likewise on the CPU.
+`--tiny` uses 24 papers and only all-MiniLM-L6-v2. If there is no GPU that torch can use, a tiny run prints that, and
+runs likewise on the CPU.
 """
 
 import pathlib
@@ -35,17 +36,18 @@ from corpus import papers, spread, text_of, write
 from options import SAMPLE, has, parse, parser
 
 DEFAULT = "all-MiniLM-L6-v2"
-# The length limit of the default model. The checkpoints have their own in their files.
+# The length limit of the default model. For the random checkpoints, the limit is in the files of the checkpoint.
 DEFAULT_LENGTH = 256
 BATCHES = (64, 128, 256)
 COMPARED = 512
-# If the mean cosine is below this, the two do not encode the same texts. bf16 itself lowers it by about 0.0001.
+# If the mean cosine is below this, the two encoders do not encode the same texts. bf16 itself lowers the mean cosine by
+# about 0.0001.
 MIN_COSINE = 0.999
 COLUMNS = ["model", "likewise bf16, papers/s", "sentence-transformers bf16, papers/s", "ratio", "share of GPU rate", "cosine to f32, mean", "cosine to f32, min"]
 
 
 def gpu_rate() -> float:
-    """The best number of multiplications and additions per second in bf16."""
+    """The highest measured number of multiplications and additions per second in bf16."""
     import torch
 
     size, best = 8192, 0.0
@@ -67,7 +69,7 @@ class Likewise:
         self.options = ["--model", model, "--device", device, "--precision", "bf16", "--title", 0]
 
     def seconds(self, name: str) -> float:
-        """The time of a whole process over NAME.jsonl."""
+        """The seconds that a whole process takes for NAME.jsonl."""
         started = time.perf_counter()
         program.run(self.binary, "embed", self.folder / f"{name}.jsonl", *self.options, "--out", self.folder / f"{name}.npy")
         return time.perf_counter() - started
@@ -111,7 +113,7 @@ class Peer:
 
 
 def models(folder: pathlib.Path, texts: list[str], tiny: bool):
-    """Yields titles and folders. Each checkpoint is made just before it is yielded."""
+    """Yields the title and the folder of each model. A checkpoint is made just before it is yielded."""
     yield DEFAULT, program.MODELS / DEFAULT
     if tiny:
         return
@@ -152,7 +154,7 @@ def has_gpu(tiny: bool) -> bool:
 
 
 def gpu_name(usable: bool) -> str:
-    """The name of the GPU, from torch if that can use it, and otherwise from the driver. Empty if there is none."""
+    """The name of the GPU, from torch if torch can use the GPU, otherwise from the driver. Empty: there is no GPU."""
     if usable:
         import torch
 
@@ -173,7 +175,7 @@ def main() -> None:
     options = parse(arguments, papers=24, few=4, rounds=1)
     usable = has_gpu(options.tiny)
     if not usable and not options.tiny:
-        arguments.error("there is no NVIDIA GPU that torch can use")
+        arguments.error("there is no NVIDIA GPU that torch can use; only --tiny runs without a GPU")
     gpu = gpu_name(usable)
     if not usable:
         print(f"no usable GPU ({gpu or 'nvidia-smi lists none'}): likewise runs on the CPU", flush=True)

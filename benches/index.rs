@@ -1,8 +1,8 @@
 //! Builds and searches an index over given vectors: likewise's own, or hnsw_rs for comparison.
 //!
-//! `benches/search_peers.py` runs this program, in turns with other indexes; its header says what is measured and
-//! what is fair. The arguments are ENGINE BASE QUERIES DIMENSION, where BASE and QUERIES are files of f32 values. The
-//! program reads one command per line and answers each with one line of JSON:
+//! `benches/search_peers.py` runs this program in turns with other indexes. The header of that script says what is
+//! measured and what is fair. The arguments are ENGINE BASE QUERIES DIMENSION, where BASE and QUERIES are files of f32
+//! values. The program reads one command per line, and answers each command with one line of JSON:
 //!
 //!     build M EF_CONSTRUCTION THREADS    {"seconds", "bytes", "open_ms"}
 //!     search EF THREADS OUT              {"seconds", "p50", "p99"}; writes ten slots per query to OUT, as u32
@@ -25,10 +25,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const K: usize = 10;
 
 trait Engine: Send + Sync {
-    /// The index's size on disk in bytes, and the milliseconds to open it. 0 if unknown.
+    /// Returns the size of the index on disk in bytes, and the time to open the index in milliseconds. An unknown value
+    /// is 0.
     fn size(&mut self) -> (usize, f64);
 
-    /// The slots of the `K` nearest vectors, best first.
+    /// Returns the slots of the `K` nearest vectors, nearest first.
     fn search(&self, query: &[f32], ef: usize) -> Vec<u32>;
 }
 
@@ -81,8 +82,8 @@ fn build(engine: &str, base: &Vectors, params: HnswParams) -> Box<dyn Engine> {
     }
 }
 
-/// Runs all queries. Returns the seconds in total, the microseconds of each query, and `K` slots per query; missing
-/// ones are `u32::MAX`.
+/// Runs all queries. Returns the seconds in total, the microseconds of each query, and `K` slots per query. If a query
+/// finds fewer slots, the missing slots are `u32::MAX`.
 fn search(engine: &dyn Engine, queries: &Vectors, ef: usize, threads: usize) -> (f64, Vec<f64>, Vec<u32>) {
     let slots: Vec<u32> = (0..queries.len() as u32).collect();
     let part = |slots: &[u32]| {
@@ -164,7 +165,7 @@ impl HnswRs {
 }
 
 impl Engine for HnswRs {
-    /// Unknown, because hnsw_rs allocates every vector separately.
+    /// Returns zeros: the size is unknown, because hnsw_rs allocates every vector separately.
     fn size(&mut self) -> (usize, f64) {
         (0, 0.0)
     }

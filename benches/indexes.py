@@ -1,4 +1,4 @@
-"""Indexes with one interface: likewise, hnsw_rs, and Python packages. benches/search_peers.py compares them."""
+"""Indexes of likewise, hnsw_rs and Python packages, with one interface. benches/search_peers.py compares them."""
 
 import json
 import pathlib
@@ -15,12 +15,13 @@ THREADS = 2
 
 
 class Engine:
-    """An index over the vectors `base`, which is searched with the vectors `queries`."""
+    """An index of vectors, and the queries with which the index is searched."""
 
     name = ""
 
     def build(self, m: int, ef_construction: int) -> dict:
-        """Builds the index. Returns `seconds`, its `bytes`, and `open_ms`, the time to open it in ms."""
+        """Builds the index. Returns the time to build it (`seconds`), its size (`bytes`), and the time to open it
+        (`open_ms`)."""
         raise NotImplementedError
 
     def search(self, ef: int, threads: int) -> tuple[float, np.ndarray]:
@@ -69,7 +70,7 @@ class Program(Engine):
 
 
 class Peer(Engine):
-    """A Python package."""
+    """An index of a Python package."""
 
     def __init__(self, base: np.ndarray, queries: np.ndarray):
         self.base, self.queries = base, queries

@@ -2,13 +2,13 @@
 //!
 //! Measured: `encode` encodes all texts in one call, which is the encoder's fastest way; `ingest` reads the dump,
 //! stores the papers, encodes them, appends the vectors and builds the index, in a new folder on disk, until the last
-//! file is synced. Both take turns in one process, and the figures are medians of the rounds.
+//! file is synced. The two take turns in one process, and the results are medians of the rounds.
 //!
-//! Corpus: `--count` papers (2,000) of `--dump`, every `--step`-th one.
+//! Corpus: `--count` papers (by default 2,000) of `--dump`; `--step N` takes every N-th paper of the dump.
 //!
-//! Fair: both encode the same texts, and titles are not encoded separately (`--title 0`), which ingest does by
-//! default. Unfair to ingest: it encodes 512 papers per thread at a time, so that an interruption loses only seconds
-//! of work, and so its batches are less uniform.
+//! Fair: both encode the same texts. Titles are not encoded separately (`--title 0`), although ingest does so by
+//! default. Unfair to ingest: it encodes only 512 papers per thread at a time, so that an interruption loses only
+//! seconds of work. So the texts in a batch of ingest have less similar lengths.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 

@@ -6,28 +6,28 @@ tracks.
 There are five kinds of collections, each with a dev set and a test set, in the layout of BEIR:
 
 - keywords-*: The query is a paper. Relevant papers share at least two of its keywords: grade 1 for two, grade 2 for
-  three or more. One of the shared keywords must belong to at most 2 % of the papers, because common keywords like
-  "deep learning" and "theory" do not make papers similar.
+  three or more. One of the shared keywords must belong to at most 2 % of the papers, because common keywords like "deep
+  learning" and "theory" do not make papers similar.
 - titles-*: The query is a title, and its abstract is relevant. The corpus has abstracts without titles.
 - lists-*: The query is a reading list: some papers of one, two or three keywords, its subjects. The other papers of
   these keywords are relevant.
 - tracks-*: The query is a paper with a pool of a hundred papers of the same conference, to be ranked within the pool.
   The twenty papers of its own track are relevant.
-- asked-*: The same pools, with short queries: a title, the first sentence of an abstract, or a keyword. The
-  calibration for texts is fitted to them.
+- asked-*: The pools of tracks-*, with short queries: a title, the first sentence of an abstract, or a keyword. The
+  calibration for texts is fitted to these sets.
 
-The split is by conference and year, in the order of their names, alternating between dev and test. So dev and test
-share neither papers nor conference years.
+Meetings (one conference in one year each), in the order of their names, belong to dev and test alternately. So dev and
+test have no common papers and no common meetings.
 
 Known biases: Most papers with keywords are from IJCAI, whose keywords are chosen from a list; they describe the field,
-like tracks, rather than the subject. Similar papers with other keywords count as not relevant, so absolute figures are
+like tracks, rather than the subject. Similar papers with other keywords count as not relevant, so absolute values are
 low and only differences are meaningful. Keywords and titles share words with the abstracts, because the same people
 wrote them; this favours lexical search compared with a reader's judgement, most of all in titles-*. All papers are in
-English, about computer science, from 2016 to 2025, and mostly about machine learning and robots. No set has queries
-for papers of another field with the same idea.
+English, about computer science, from 2016 to 2025, and mostly about machine learning and robots. No set has queries for
+papers of another field with the same idea.
 
-`--tiny` makes the same sets from 24 papers of the sample, with their categories as keywords and tracks. They only
-serve to check that the benchmarks run; quality figures for them mean nothing.
+`--tiny` makes the same sets from 24 papers of the sample, with their categories as keywords and tracks. They only serve
+to check that the benchmarks run; results for these sets mean nothing.
 """
 
 import argparse
@@ -50,7 +50,7 @@ MIN_SHARED_KEYWORDS = 2
 class Sizes:
     """The sizes of the sets. The defaults are those of the reported sets."""
 
-    # Largest share of the papers that may have a keyword that makes two papers similar.
+    # Maximum share of the papers that have a keyword, if this keyword is to make two papers similar.
     max_keyword_share: float = 0.02
     # Numbers of queries and abstracts of titles-*.
     titles: int = 2000
@@ -59,7 +59,8 @@ class Sizes:
     pools: int = 1000
     pool_size: int = 100
     relevant_in_pool: int = 20
-    # Number of reading lists, and ranges of the papers with a subject and of a subject's papers on a list.
+    # Number of reading lists, range of the number of papers with a subject, and range of the number of a subject's
+    # papers on a list.
     lists: int = 600
     papers_of_subject: tuple[int, int] = (20, 150)
     papers_on_list: tuple[int, int] = (3, 17)
@@ -72,8 +73,8 @@ TINY_PAPERS = 24
 
 
 def sample():
-    """Papers of the sample as records like those of the conference dump, of two meetings. Every other paper is used,
-    so that there are many fields."""
+    """Papers of the sample, in the form of records of the conference dump and assigned to two meetings. Only every
+    second paper is used, so that the papers are from many fields."""
     lines = SAMPLE.read_text().splitlines()[::2][:TINY_PAPERS]
     for number, paper in enumerate(map(json.loads, lines)):
         field = paper["categories"][0].split(".")[0]
@@ -141,8 +142,8 @@ def by_keywords(records, sizes):
 
 
 def by_list(records, random, sizes):
-    """Reading lists, a third of them each with one, two and three subjects. A list has a random number of papers of each
-    subject, at most half of them."""
+    """Reading lists: a third of the lists have one subject, a third two, and a third three. A list has a random number
+    of papers of each subject, at most half of the subject's papers."""
     papers_with = collections.defaultdict(list)
     for record in records:
         for word in keywords(record):

@@ -3,16 +3,18 @@
     make bench-milvus DATA=FOLDER       # writes benches/results/milvus.md
     scripts/with-milvus python3 -B benches/milvus.py --data FOLDER
 
-Corpus: the papers of --data, copied into a collection without encoding them again. Queries: papers by id and titles as
-texts, ten hits each, also with a filter by date; one at a time over HTTP, interleaved. Recall is relative to an exact
-search of the data folder. Overlap is the share of the data folder's hits that the collection also returns.
+Corpus: the papers of --data, copied into a collection without encoding them again. Queries: papers by id, and titles as
+texts, with ten hits; also papers with a filter by date, with a hundred hits, and with exact search. Queries are sent
+over HTTP, one at a time, to the two servers in turn. Recall is relative to an exact search of the data folder. Overlap
+is the share of the data folder's hits that the collection also returns.
 
-Fair: one machine, one client, and the same server program for both, with the same vectors. Hits are compared by their
-scores, so that papers with the same text can replace each other. Not fair to Milvus: it is made for many machines, and
-here all its parts share the cores with the client and the servers. Version 2.3.5 is from January 2024.
+Fair: one machine and one client; the data folder and the collection have the same server program and the same vectors.
+Hits are compared by their scores, so that papers with the same text can replace each other. Not fair to Milvus: it is
+made for many machines, and here all its parts share the cores with the client and the servers. Version 2.3.5 is from
+January 2024.
 
-`--tiny` takes the sample's 120 papers and a few queries of each kind. It also works with milvus-lite
-(`scripts/with-milvus --lite`). Without a Milvus server it is skipped.
+`--tiny` uses the sample's 120 papers and a few queries of each kind. A tiny run also works with milvus-lite
+(`scripts/with-milvus --lite`). If no Milvus server is running, a tiny run skips the benchmark.
 """
 
 import os
@@ -68,13 +70,13 @@ def is_idle(seconds):
 
 
 def folder_sizes():
-    """The bytes in each folder of Milvus's data, by its name."""
+    """The number of bytes in each folder of Milvus's data, by the name of the folder."""
     folders = sorted(folder for folder in pathlib.Path(os.environ["DATA"]).glob("data/*") if folder.is_dir())
     return {folder.name: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders}
 
 
 def overlap(hits, reference):
-    """The share of the hits that are in the reference, or have a score that is at least its last one."""
+    """The share of the hits that are in the reference, or have at least the score of the last hit in the reference."""
     ids, min_score = {hit["paper"]["id"] for hit in reference}, reference[-1]["score"] - 1e-4
     return sum(hit["paper"]["id"] in ids or hit["score"] >= min_score for hit in hits) / len(hits)
 
@@ -85,14 +87,14 @@ def p50_and_p99(times):
 
 
 def copy(options, data, index):
-    """Copies the data folder to the collection. Returns the start time, and the first sentence of the result."""
+    """Copies the data folder to the collection. Returns the start time, and a sentence about the copy."""
     started = time.monotonic()
     printed = program.run(options.likewise, "copy", "--from", data, "--to", index).strip()
     return started, f"The copy took {time.monotonic() - started:.0f} s ({printed})"
 
 
 def compare(kind, parameters, papers, folder, collection):
-    """A row of the table: sends the same queries to the servers of the data folder and of the collection."""
+    """Sends the same queries to the servers of the data folder and of the collection. Returns a row of the table."""
     servers = [folder, collection]
     shared, recalls, times = [], {server: [] for server in servers}, {server: [] for server in servers}
     for paper in papers:

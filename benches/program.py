@@ -1,4 +1,4 @@
-"""Runs the program that is measured: its commands and its server."""
+"""Runs the commands and the server of the program that is measured."""
 
 import http.client
 import json
@@ -51,7 +51,8 @@ class Server:
         return pathlib.Path(self.log.name).read_text()
 
     def wait(self, event: str, condition, seconds: float = 600):
-        """Waits until `condition` returns a true value, and returns that. `event` describes it in the error message."""
+        """Waits until `condition` returns a true value, and returns this value. `event` names the event for the error
+        message."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             assert self.process.poll() is None, f"the server stopped:\n{self.output()}"
@@ -77,7 +78,7 @@ class Server:
         return response.status, json.loads(text) if text else None, response.headers
 
     def search(self, **query: object) -> tuple[float, dict]:
-        """Milliseconds and the JSON of the response."""
+        """Searches. Returns the time in milliseconds, and the JSON of the response."""
         started = time.perf_counter()
         status, response, _ = self.request("/v1/search", query)
         assert status == 200, response

@@ -3,17 +3,17 @@
     make bench-quality DATA=FOLDER      # writes benches/results/quality.md
 
 Corpus: the sets of benches/judged.py, which describes their sources and biases. Choices were made on the dev sets; the
-test sets are for reporting. Queries are answered by the graph index, like in normal use, not by exact search. nDCG@10
-and MRR are of ten hits, the other metrics of a hundred, or of the whole pool in tracks-*. Intervals are 95 %
-confidence intervals over queries. Differences are relative to the first row of a set, and p is that of the paired
-randomisation test. Latency is measured over HTTP, one query at a time, with interleaved modes. The queries are papers
-of --data by id, and their titles as texts, which are encoded before.
+test sets are for reporting. Queries are answered by the graph index, as in normal use, not by exact search. nDCG@10 and
+MRR are computed from ten hits, and the other metrics from a hundred hits (in tracks-*, from the whole pool). Intervals
+are 95 % confidence intervals over queries. Differences are relative to the first row of a set, and p is the p-value of
+the paired randomisation test. Latency is measured over HTTP, one query at a time, with interleaved modes. The queries
+are papers of --data by id, and the titles of these papers as texts, which the server has already encoded.
 
-Fair: no peer is measured, only variants of this program over the same papers. The first row of a set has `--title 0`,
-so that its vectors are those of the texts alone. In the other rows the title has its default weight of 15 %; titles-*
-have no titles in their corpus. The latencies are comparable between modes only.
+Fair: no other program is measured, only variants of this program over the same papers. The first row of a set has
+`--title 0`, so that its vectors come from the texts alone. In the other rows, the title has the default weight of 15 %;
+the corpora of titles-* have no titles. The latencies of different modes are comparable only with each other.
 
-`--tiny` makes the small sets of judged.py, and takes the dev ones.
+`--tiny` makes the small sets of judged.py, and uses only the dev sets.
 """
 
 import itertools
@@ -30,7 +30,7 @@ from options import ROOT, SAMPLE, parse, parser
 
 MODES = ["semantic", "lexical", "hybrid"]
 AGGREGATIONS = ["mean", "best", "clusters"]
-# Metrics by the number of hits.
+# Metrics by the number of hits from which they are computed.
 METRICS = {10: ["nDCG@10", "MRR"], 100: ["MAP", "recall@100", "nDCG%20"]}
 LIST_METRICS = {10: ["nDCG@10"], 100: ["MAP", "recall@100"]}
 # The name of the first row.
@@ -41,7 +41,7 @@ CALIBRATED = ("tracks", "asked")
 
 
 class Evaluation:
-    """Runs `likewise eval` on sets in a folder. The encoded papers are kept there for the next run."""
+    """Runs `likewise eval` on sets in a folder. The subfolder `kept` keeps the encoded papers for the next run."""
 
     def __init__(self, binary, sets):
         self.binary, self.sets, self.kept = binary, sets, sets / "kept"
@@ -98,7 +98,8 @@ def latencies(binary, data, count):
     with program.Server(binary, "--data", data) as server:
         for index, paper in enumerate(random.Random(1).sample(server.papers(NEWEST), count)):
             for kind, query in [("by id", {"like": [paper["id"]]}), ("by title", {"text": paper["title"]})]:
-                # The text is encoded here, so that the times below do not include the encoding.
+                # The server encodes the text of this query and keeps the vector, so the times below exclude the
+                # encoding.
                 server.search(**query)
                 names = list(variants)
                 for name in names[index % len(variants) :] + names[: index % len(variants)]:

@@ -8,10 +8,10 @@ Corpus: the sets keywords-* and tracks-* of benches/judged.py. Parameters are ch
   pooled vectors. (a) Title tokens have the weight w in the mean. (b) The vector is
   `normalize(e(title. abstract) + a e(title))`. Exact semantic search.
 - Fusion of the first 200 semantic and the first 200 lexical hits: reciprocal rank fusion (Cormack, Clarke & Büttcher
-  2009), and the sum of scores scaled to 0 for the last and 1 for the first hit. Both are compared with hybrid search,
-  whose scores are fractions of their maximum.
-- Sentences: the first hits of hybrid search are reranked by the cosines between their sentences and those of the query
-  paper, which likewise encodes beforehand.
+  2009), and the sum of scores that are scaled to 0 for the last and 1 for the first hit. Both methods are compared with
+  hybrid search, in which scores are fractions of their maximum.
+- Sentences: the first hits of hybrid search are reranked by the cosines between the sentences of the hit and the
+  sentences of the query paper. likewise encodes all sentences beforehand.
 
 Fair: a row is compared with the first row of its own group, from which it differs in one thing. The groups are not
 comparable with each other: titles start from vectors without title weight (as with `--title 0`), computed with the
@@ -19,7 +19,8 @@ reference library; fusion and sentences start from hybrid search with the defaul
 encoded with `--title 0`, because they have no title. No times are measured (benches/quality.py measures
 `rerank_sentences`, which is the result of these experiments).
 
-`--tiny` makes the small sets of judged.py, and takes the dev ones. Without torch and transformers it skips the titles.
+`--tiny` makes the small sets of judged.py, and uses only the dev sets. If torch or transformers is not installed, a
+tiny run skips the titles.
 """
 
 import collections
@@ -141,7 +142,7 @@ def title_variants(collection):
 
 
 def hits_of(collection, mode):
-    """The first hits of every query with their scores, in one mode. In a pool, all its papers."""
+    """The first hits of every query in one mode, with their scores. If queries have pools, all papers of the pool."""
     run = collections.defaultdict(list)
     with tempfile.TemporaryDirectory() as scratch:
         path = pathlib.Path(scratch) / "hits.run"
@@ -174,7 +175,7 @@ def fusion_variants(collection):
             values = []
             for query in collection.queries:
                 semantic, lexical = (score(run[query]) for run in runs)
-                # A paper that only one of the modes finds has the score 0 in the other.
+                # A paper that only one of the modes finds has the score 0 in the other mode.
                 fused = {paper: (1 - weight) * semantic.get(paper, 0) + weight * lexical.get(paper, 0) for paper in {**semantic, **lexical}}
                 values.append(collection.ndcg(query, sorted(fused, key=lambda paper: (-fused[paper], paper))))
             values = numpy.array(values)

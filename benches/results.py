@@ -1,12 +1,12 @@
 """Writes the results of a benchmark to benches/results/NAME.md, one file per benchmark.
 
 A file has a title, the command that makes it, a link to the script (which describes what is measured and how fair the
-comparison is), and one section per CPU class ("AVX2", "AMX", …), because the figures of different classes cannot be
+comparison is), and one section per CPU class ("AVX2", "AMX", …), because the results of different classes cannot be
 compared. A section has the date, the machine, the versions and the corpus. A run replaces the section of its own class
-and keeps the others, so a run on another machine adds a section.
+and keeps the other sections, so a run on a machine of another class adds a section.
 
-A run with `--tiny` only checks that the benchmark works: it writes to a temporary folder (or to that of `--results`),
-and `check` validates the file.
+A run with `--tiny` only checks that the benchmark works: it writes to a temporary folder (or to the folder of
+`--results`), and `check` validates the file.
 """
 
 import datetime
@@ -17,7 +17,8 @@ import platform
 import re
 import tempfile
 
-# From the newest instructions to the oldest. The class of a machine is the first one whose flag its CPU has.
+# CPU classes by CPU flag, from the newest instructions to the oldest. The class of a machine is the first class whose
+# flag the CPU of the machine has.
 CLASSES = {
     "amx_tile": "AMX",
     "avx512_vnni": "AVX-512 with VNNI",
@@ -26,7 +27,7 @@ CLASSES = {
     "avx2": "AVX2",
 }
 FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
-# Columns whose names begin with one of these words must have a number between 0 and 1 first in every cell.
+# If the name of a column begins with one of these words, a number at the beginning of a cell must be between 0 and 1.
 FRACTIONS = ("recall", "overlap", "cosine", "ndcg", "mrr", "map")
 
 
@@ -37,7 +38,7 @@ def cpuinfo(name: str) -> str:
 
 
 def cpu_class() -> str:
-    """The CPU class of this machine, which is the title of its section."""
+    """The CPU class of this machine, which is the title of the machine's section."""
     flags = cpuinfo("flags").split()
     return next((name for flag, name in CLASSES.items() if flag in flags), f"{platform.machine()}, no AVX2")
 
@@ -55,7 +56,7 @@ def today() -> str:
 
 
 def versions(*packages: str) -> str:
-    """The packages that are installed, with their versions."""
+    """The names and versions of those packages that are installed."""
     found = []
     for package in packages:
         try:
@@ -71,8 +72,8 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
 
 
 def write_result(folder: str | pathlib.Path, name: str, title: str, command: str, script: str, text: str, section: str = "") -> pathlib.Path:
-    """Writes `text` to a section of FOLDER/NAME.md: that of this machine's CPU class, or the named one. Returns the
-    path."""
+    """Writes `text` to a section of FOLDER/NAME.md: to `section` or, if that is empty, to the section of this machine's
+    CPU class. Returns the path."""
     file = pathlib.Path(folder) / f"{name}.md"
     head = (
         f"# {title}\n\n`{command}` writes this file. [benches/{script}](../{script}) describes what is measured and how fair the "

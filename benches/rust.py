@@ -1,4 +1,4 @@
-"""Runs one of the benchmarks that are Rust programs (encode.rs, ingest.rs, search.rs), and writes its output to a file.
+"""Runs one of the benchmarks in Rust (encode.rs, ingest.rs, search.rs), and writes the benchmark's output to a file.
 
     make bench DATA=FOLDER      # writes benches/results/precisions.md, ingest.md and filters.md
     python benches/rust.py precisions --program PROGRAM --dump DUMP
@@ -9,10 +9,10 @@
 | ingest | benches/ingest.rs | `ingest` compared with the encoder alone, over the same papers |
 | filters | benches/search.rs | recall and speed of the index of a data folder, by the share of papers that pass a filter |
 
-Fair: no peer is measured, only variants of this program; the header of each Rust file describes them. The encoder gets
-the texts `title. abstract` and does not encode titles separately.
+Fair: no other program is measured, only variants of this program, which the header of each Rust file describes. The
+encoder gets the texts `title. abstract` and does not encode titles separately.
 
-`--tiny` takes 12 papers of the sample, and makes a data folder with 120 papers.
+`--tiny` uses 12 papers of the sample, and makes a data folder with 120 papers.
 """
 
 import pathlib
@@ -23,7 +23,7 @@ import program
 import results
 from options import ROOT, SAMPLE, parse, parser
 
-# Name of the results file: title, Rust benchmark, and the arguments of a tiny run.
+# For each name of a results file: the title, the Rust benchmark, and the arguments of a tiny run.
 BENCHMARKS = {
     "precisions": ("The encoder in every precision", "encode", ["--count", "12", "--rounds", "1", "--repeats", "3"]),
     "ingest": ("Ingest compared with the encoder alone", "ingest", ["--count", "12", "--rounds", "1"]),

@@ -1,16 +1,21 @@
 //! Speed, recall and memory over a data folder with millions of made-up papers (the Makefile runs it with 1,000,000
 //! and 2,700,000).
 //!
-//! Measured: seconds to build the index on all cores; then, in a new process, milliseconds to open the folder and to
-//! answer the first query, microseconds per query of the index on one thread, recall@10 against the exact scan over
-//! the same vectors, and resident memory; then through the whole library: queries, filters of every selectivity with
-//! their recall, and the time from storing a paper to finding it.
-//! Corpus: `--vectors FILE.npy` has vectors of real papers, as `likewise embed` writes them. 500 of them, evenly
-//! spread, are the queries. `--count N` vectors are made from the others: a paper's vector, moved by a random
-//! fraction of the way to one of its ten nearest, plus noise of a third of its length in a random direction, scaled
-//! to unit length. So neighbourhoods overlap, and are as dense as among the real papers. The papers' texts are made
-//! up, of a thousand characters; a category is named for the share of the papers that are in it.
-//! With `--keep` the folder remains in `--folder DIR`, and `--query FOLDER` measures the queries over it again.
+//! Measured: seconds to build the index on all cores; then, in a new process, milliseconds to open the index and to
+//! answer the first query, microseconds per query of the index on one thread, recall@10 relative to the exact scan over
+//! the same vectors, and resident memory; then, with the whole library, the latency of queries, the latency and the
+//! recall of queries with filters of every selectivity, and the time from storing a paper to finding it.
+//!
+//! Corpus: `--vectors FILE.npy` has vectors of real papers, as `likewise embed` writes them. 500 of these vectors,
+//! evenly spread, are the queries. `--count N` vectors are made from the other vectors: the vector of a random paper is
+//! moved by a random fraction of the way to one of the ten nearest vectors; noise of a third of its length in a random
+//! direction is added; and the result is scaled to length 1. So neighbourhoods overlap, and are as dense as among the
+//! real papers. The texts of the papers are made up and have a thousand characters. The name of a category is the share
+//! of the papers that are in the category.
+//!
+//! With `--keep`, the folder remains in `--folder DIR`, and `--query FOLDER` measures the queries over this folder
+//! again.
+//!
 //! Fairness: nothing is compared here. Resident memory includes the pages of mapped files that were read.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
@@ -45,7 +50,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const K: usize = 10;
 const QUERY_COUNT: usize = 500;
 
-/// Papers that are made and written at a time.
+/// Number of papers that are made and written at a time.
 const CHUNK_PAPERS: usize = 100_000;
 
 /// The length of the noise that is added to a unit vector.
@@ -87,7 +92,7 @@ fn encoder() -> Arc<Encoder> {
     Arc::new(Encoder::load(&model()).unwrap())
 }
 
-/// The shares of the papers that are in the categories. A category's name is its share.
+/// For each category, the share of the papers that are in the category. The name of a category is this share.
 const CATEGORY_SHARES: [f64; 11] = [0.9, 0.7, 0.5, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.001, 0.0001];
 
 fn made_up_paper(number: usize) -> Paper {
@@ -198,7 +203,7 @@ fn make_folder(source: &Path, count: usize, folder: &Path) {
     }
 }
 
-/// Opens the saved folder, and measures queries over it.
+/// Opens the saved folder, and measures queries over the folder.
 fn measure_queries(folder: &Path) {
     let fingerprint = model().fingerprint;
     let queries = mapped(&folder.join("queries"), fingerprint.dimension);
@@ -279,7 +284,7 @@ fn scores(hits: &[Hit]) -> Vec<Neighbour> {
     hits.iter().map(|hit| Neighbour { slot: 0, score: hit.score }).collect()
 }
 
-/// Adds papers one at a time, and measures how long after that each is found.
+/// Adds papers one at a time, and measures, for each paper, the time from then until a search has found the paper.
 fn measure_add_to_find(folder: &Path, encoder: &Arc<Encoder>, library: &Library) {
     let mut writer = FolderWriter::open(folder, encoder).unwrap();
     let mut millis = Vec::new();

@@ -1,13 +1,16 @@
 //! Recall and speed of the index over the papers of a data folder, with and without filters.
 //!
-//! Measured: recall@10 of the graph search against the exact scan, and microseconds per query of both; the same for
-//! filters that pass a random share of the papers, with the plan that the planner chooses; and how fast a scan reads
-//! the quantised vectors, compared with the fastest read of memory on this machine.
-//! Corpus: `--data DIR` (default: data). The queries are the vectors of `--queries N` of its papers (default 1000),
-//! evenly spread, so each query's own paper is one of its ten results.
+//! Measured: recall@10 of the graph search, relative to the exact scan, and the microseconds per query of the graph
+//! search and of the scan; recall@10 and microseconds per query with filters that pass a random share of the papers,
+//! with the plan that the planner chooses; and how fast a scan reads the quantised vectors, compared with the fastest
+//! read of memory on this machine.
+//!
+//! Corpus: `--data DIR` (default: data). The queries are the vectors of `--queries N` papers of the data folder
+//! (default 1000), evenly spread, so the paper of a query should be one of the ten results of the query.
+//!
 //! Fair: every method gets the same queries, one at a time, from one thread; a scan uses all cores for each query, as
-//! in the program. Unfair: the queries are papers of the index, which are easier than other papers; the time in which
-//! the catalog finds a filter's papers is not included.
+//! in the program. Unfair: the queries are papers of the index, which are easier to find than other papers; the time in
+//! which the catalog finds the papers that pass a filter is not included.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
@@ -86,7 +89,8 @@ fn mean(found: &[Vec<Neighbour>], exact: &[Vec<Neighbour>]) -> f64 {
     found.iter().zip(exact).map(|(found, exact)| recall(found, exact)).sum::<f64>() / found.len() as f64
 }
 
-/// Runs a search for the vector of each slot. Returns the results, and p50 and p99 of the microseconds per query.
+/// Runs a search for the vector of each slot. Returns the results of each search, and p50 and p99 of the microseconds
+/// per search.
 fn timed(
     slots: &[Slot],
     vectors: &Vectors,
@@ -104,7 +108,7 @@ fn timed(
     (answers, (micros[micros.len() / 2], micros[micros.len() * 99 / 100]))
 }
 
-/// The most GB/s that all cores together read from memory, in ten attempts.
+/// Returns the rate, in GB/s, at which all cores together read from memory: the highest rate of ten attempts.
 fn bandwidth() -> f64 {
     let memory = vec![1_u64; 64 << 20];
     let read = |_| {

@@ -1,29 +1,29 @@
-"""Compares the index with its peers in one interleaved run: recall, speed, build time, size.
+"""Compares the index with other indexes (its peers) in one interleaved run: recall, speed, build time, size.
 
     make bench-search           # installs the peers into .venv-peers, embeds DUMP once, runs, writes benches/results/search.md
     .venv-peers/bin/python benches/search_peers.py --vectors FILE.npy --rounds 5 --index PROGRAM
 
-Corpus: unit vectors of a dump's papers by all-MiniLM-L6-v2, as written by `likewise embed`. 1,000 of them, evenly
-spread, are the queries; the others are indexed.
+Corpus: unit vectors of a dump's papers by all-MiniLM-L6-v2, as written by `likewise embed`. 1,000 of these vectors,
+evenly spread, are the queries. All other vectors are indexed.
 
-Measured, at equal M and efConstruction: the time to build on all cores; then, for each target of recall@10, the
-smallest ef at which an engine reaches it (the recall is the same in every run), and at this ef queries per second on
-one thread and on two, and the latency of single queries. The exact neighbours are computed with numpy, as the product
-of all queries with all vectors.
+Measured, at equal M and efConstruction: the time to build the index on all cores; then, for each target of recall@10,
+the smallest ef at which an index reaches the target (the recall is the same in every run). With this ef, queries per
+second on one thread and on two threads, and the latency of single queries. The exact neighbours are computed with
+numpy, as the product of all queries with all vectors.
 
-Fair: all engines get the same vectors in the same order. They take turns in every round, one at a time, and medians
-are reported. likewise is measured from the query's values to ten scored slots. Its build includes the search for every
-vector and the repair of those that are not found, which no peer does. Its segment is saved and mapped before it is
-searched.
+Fair: all indexes get the same vectors in the same order. They take turns in every round, one at a time, and the results
+are medians. The time of a likewise query lasts from the values of the query vector to ten scored slots. When likewise
+builds an index, it also searches for every vector and repairs the links of vectors that are not found, which no peer
+does. The segment of likewise is saved and mapped before it is searched.
 
-Not fair: bytes per paper are of the index only. likewise reads the f32 vectors for rescoring from a separate mapped
+Not fair: bytes per paper include only the index. likewise reads the f32 vectors for rescoring from a separate mapped
 file, which is not counted; hnswlib, faiss and usearch have the f32 vectors in the index, where they are counted. The
 p50 and p99 of a peer's single query include a few microseconds of Python; its queries per second do not, because all
 queries are in one call.
 
 `--scale PROGRAM COUNT…` also runs benches/scale.rs, over millions of vectors made from these, without peers.
 
-`--tiny` takes 1,200 random vectors, the peers that are installed, and 2,000 vectors for `--scale`.
+`--tiny` uses 1,200 random vectors, and the peers that are installed.
 """
 
 import pathlib

@@ -4,24 +4,27 @@
     python benches/serve.py --oha PROGRAM --data FOLDER --dump DUMP
 
 Measured: complete responses over loopback, with ten papers and their abstracts each. The client is oha (HTTP/1.1,
-keep-alive). `by id` searches for papers similar to one of 2,000. `by title` searches with the titles of 40,000 papers,
-and `by abstract` with the abstracts of 20,000. These texts are not in the server's cache, until a test has used all of
-them and starts again.
+keep-alive). `by id` searches for papers similar to one of 2,000 papers. `by title` searches with the titles of 40,000
+papers, and `by abstract` with the abstracts of 20,000 papers. These texts are not in the server's cache, until a
+measurement has used all of them and starts again with the first one.
 
 - Steady load, after a warm-up: 1, 8, 64 and 512 connections for 10 s each. oha sends the next request as soon as it
   gets a response.
-- Overhead: the server's time for a text search except tokenising and encoding, from `Server-Timing` headers.
-- Overload: 10 times as many queries per second as the server can answer, for 60 s. Reported are the latency of
-  successful responses compared with that of a single connection, the memory, and the rates of the statuses.
+- Overhead: the time that the server needs for a text search, without tokenising and encoding, from `Server-Timing`
+  headers.
+- Overload: 10 times as many queries per second as the server can answer, for 60 s. The results are the latency of
+  successful responses, the latency with a single connection, the memory, and the number of responses per second by
+  status.
 
 Corpus: a data folder of the conference abstracts, 87,249 papers.
 
-Fair: no peer is measured. None does all of this, and text-embeddings-inference is in no package registry. Queries are
-texts without a title, so `--title` has no effect on encoding them. Not fair to the server: the client uses a part of
-the same cores, the more the higher the rate. Alone on its machine, the server is faster.
+Fair: no other server is measured. No other server does all of this, and text-embeddings-inference is in no package
+registry. Queries are texts without a title, so `--title` does not affect how they are encoded. Not fair to the server:
+the client uses the same cores, and needs more of their time at higher rates. A server that is alone on its machine is
+faster.
 
-`--tiny` takes the sample and about a second per measurement. Without `--oha`, threads of this process send the
-requests, which is enough to check that everything works, but much too slow to measure a server.
+`--tiny` uses the sample, and about a second per measurement. If `--oha` is not given, threads of this process send the
+requests. This is enough to check that everything works, but much too slow to measure a server.
 """
 
 import concurrent.futures
@@ -62,7 +65,7 @@ class Oha:
         self.binary = binary
 
     def load(self, address, bodies, connections, seconds, rate=None):
-        """Milliseconds and status of every response, in the order in which they ended."""
+        """Milliseconds and status of every response, in the order in which the responses ended."""
         with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as lines:
             lines.writelines(json.dumps(body) + "\n" for body in bodies)
             lines.flush()
@@ -120,7 +123,7 @@ def steady(client, server, kind, bodies, options):
 
 
 def overhead(server, bodies):
-    """p50 and p99 of the milliseconds that the server needs for a text search except tokenising and encoding."""
+    """p50 and p99 of the milliseconds that the server needs for a text search, without tokenising and encoding."""
     times = []
     for body in bodies:
         status, _, headers = server.request("/v1/search", body)
@@ -134,7 +137,7 @@ def overload(client, server, bodies, options):
     """Measures one connection, then the highest rate of successful responses, then ten times this rate."""
     seconds, part = options.overload, len(bodies) // 10
     single = [milliseconds for milliseconds, status in client.load(server.address, bodies[:part], 1, 1.5 * options.seconds) if status == 200]
-    # With four connections no response is 429.
+    # With four connections, the server refuses no request with status 429.
     full = client.load(server.address, bodies[part : 3 * part], 4, options.seconds)
     rate = max(1, int(OVERLOAD_FACTOR * sum(status == 200 for _, status in full) / options.seconds))
     memory, ended = [server.memory()], threading.Event()

@@ -1,11 +1,12 @@
-"""Runs every benchmark on the smallest input, to check that all of them still work. The figures mean nothing.
+"""Runs every benchmark on the smallest input, to check that all benchmarks still work. The results mean nothing.
 
-    python benches/tiny.py                          # all of them, with the programs in target/release
-    python benches/tiny.py encode serve             # only these
+    python benches/tiny.py                          # all benchmarks, with the programs in target/release
+    python benches/tiny.py encode serve             # only these benchmarks
     python benches/tiny.py --likewise PROGRAM --program index=PROGRAM --program scale=PROGRAM
 
-Needs numpy. Peers that are installed are used (faiss-cpu, usearch, hnswlib, pyarrow, …), and the others are skipped and
-named; torch is not needed. milvus needs `scripts/with-milvus`; otherwise it is skipped.
+Needs numpy. Uses the packages for comparisons that are installed (faiss-cpu, usearch, hnswlib, pyarrow, …), and skips
+the comparisons whose packages are missing, and prints which. torch is not needed. The benchmark milvus is skipped if it
+does not run in `scripts/with-milvus`.
 
 Fails if a benchmark fails, if it writes no file or no section for this machine, or if it writes into benches/results.
 """
@@ -24,8 +25,8 @@ from results import cpu_class
 HERE = pathlib.Path(__file__).resolve().parent
 DEPS = ROOT / "target/release/deps"
 TIMEOUT_SECONDS = 300
-# Name of the results file: script and arguments. {NAME} is the path of a compiled Rust benchmark, and {data} that of a
-# data folder with the papers of the sample.
+# For each name of a results file: the script and its arguments. {NAME} stands for the path of a compiled Rust
+# benchmark, and {data} for the path of a data folder with the papers of the sample.
 BENCHMARKS = {
     "encode": ["encode_peers.py"],
     "architectures": ["architectures.py"],

@@ -3,11 +3,12 @@
 #
 #     scripts/gpu-bench.sh DUMP [PAPERS]      # by default, 20,000 papers of the dump
 #
-# Needs an NVIDIA GPU with its driver, the CUDA toolkit (nvcc) in PATH or CUDA_HOME, and Rust; installs the rest from PyPI.
-# FEATURES=cuda leaves out flash attention, which takes half an hour to compile and downloads its headers with git.
+# Needs an NVIDIA GPU and the GPU driver, the CUDA toolkit (nvcc) in PATH or CUDA_HOME, and Rust. Installs torch and
+# sentence-transformers from PyPI. With FEATURES=cuda, the program is built without flash attention, which takes half an
+# hour to compile and whose build downloads headers with git.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-dump=${1:?give a dump, as JSON Lines, which sentence-transformers is measured with, too}
+dump=${1:?the first argument must be a dump in JSON Lines, whose papers both encoders encode}
 papers=${2:-20000}
 command -v nvidia-smi > /dev/null || { echo "nvidia-smi was not found: install the NVIDIA driver" >&2; exit 1; }
 PATH="${CUDA_HOME:-/usr/local/cuda}/bin:$PATH"

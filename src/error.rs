@@ -1,7 +1,7 @@
 //! The error type of the whole crate.
 //!
-//! The message says what is wrong with which value, what is allowed and what to do. The variant says who can correct it,
-//! which is all that the server needs to choose a status code, and the command line an exit code.
+//! The message of an error says what is wrong with which value, what is allowed and what to do. The variant says who
+//! can correct the error. The server needs only the variant to choose a status code.
 
 use likewise_base::{DISK_FULL_ADVICE, FileError};
 use likewise_encoder::UnreadableText;
@@ -11,7 +11,7 @@ use std::path::Path;
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of this crate, by who can correct it.
+/// An error of this crate. The variants differ in who can correct the error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The caller passed an invalid argument; the message says what is allowed.
@@ -58,7 +58,7 @@ impl Error {
         }
     }
 
-    /// Adds the path to an I/O error; for `map_err`.
+    /// Returns a function that adds the path to an I/O error; for `map_err`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
         move |cause| FileError::at(path)(cause).into()
     }
@@ -69,7 +69,8 @@ fn is_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
-// The messages contain their causes, so `source()` returns none: a printed error chain would repeat them.
+// The messages contain the causes, so `source()` returns `None`: otherwise a printed error chain would repeat the
+// causes.
 impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
         Error::Catalog(cause)

@@ -1,9 +1,9 @@
 //! Deserialisers that are stricter or more lenient about JSON than serde.
 //!
-//! serde accepts an array for a struct and takes its items for the fields in their order, so `"filter": []` would be an
-//! empty filter and `["a text"]` a query; [`StrictObject`] and [`object`] accept objects only. And serde refuses `5.0` for
-//! an integer, which in JSON is the same number as `5`, and which some languages write for every integer;
-//! [`whole_number`] accepts both.
+//! serde accepts an array in place of a struct, and assigns the items to the fields in their order: `"filter": []`
+//! would be an empty filter, and `["a text"]` a query. [`StrictObject`] and [`object`] accept only objects. serde also
+//! refuses `5.0` for an integer, although it is the same number as `5` in JSON, and some languages write all integers
+//! like that. [`whole_number`] accepts `5.0` as well as `5`.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A value that is deserialised from a JSON object, and from nothing else.
+/// A value that is deserialised only from a JSON object.
 #[derive(Debug, Clone, Default)]
 pub struct StrictObject<T>(pub T);
 
@@ -21,7 +21,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for StrictObject<T> {
     }
 }
 
-/// Deserialises a JSON object, and nothing else; for `deserialize_with`.
+/// Deserialises a JSON object, and refuses every other JSON value; for `deserialize_with`.
 ///
 /// # Errors
 /// Returns the deserialiser's error if the value is not an object, or its fields do not fit `T`.
@@ -32,7 +32,7 @@ pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -
 /// Deserialises a JSON object or `null`; for `deserialize_with`.
 ///
 /// # Errors
-/// As [`object`].
+/// Returns the errors of [`object`].
 pub fn object_or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -53,8 +53,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// Deserialises an optional query parameter that may be left out but not empty: serde reads the empty value of `?k=` as
-/// `None`, as if the parameter was left out. For `deserialize_with`, beside `default`.
+/// Deserialises a query parameter that can be left out but must not be empty. By default, serde reads the empty value
+/// of `?k=` as `None`, as if the parameter was left out. For `deserialize_with`, together with `default`.
 ///
 /// # Errors
 /// Returns the deserialiser's error if the value is empty, or does not fit `T`.
@@ -64,15 +64,16 @@ pub fn non_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     T::deserialize(deserializer).map(Some)
 }
 
-/// Deserialises an optional whole number that may be left out but not `null`; for `deserialize_with`, beside `default`.
+/// Deserialises a whole number that can be left out but must not be `null`; for `deserialize_with`, together with
+/// `default`.
 ///
 /// # Errors
-/// As [`whole_number`].
+/// Returns the errors of [`whole_number`].
 pub fn some_whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
     whole_number(deserializer).map(Some)
 }
 
-/// 2^53: up to here, a JSON parser that reads numbers as `f64` reads every integer exactly.
+/// 2^53: a JSON parser that reads numbers as `f64` reads all integers up to this one exactly.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Deserialises a whole number from 0 to 2^53, written as an integer or as a float without a fraction; for
@@ -87,7 +88,7 @@ pub fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize,
 /// Deserialises a whole number or `null`; for `deserialize_with`.
 ///
 /// # Errors
-/// As [`whole_number`].
+/// Returns the errors of [`whole_number`].
 pub fn whole_number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
     struct WholeNumber(usize);
     impl<'de> Deserialize<'de> for WholeNumber {

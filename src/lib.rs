@@ -1,7 +1,7 @@
 //! likewise finds research papers that are similar to a text or to other papers.
 //!
-//! Papers from dumps are encoded by an embedding model and kept in a data folder, which is searched by vectors and by terms.
-//! The same search is available as this library, on the command line ([`cli`]) and over HTTP ([`server`]).
+//! Papers from dumps are encoded by an embedding model and kept in a data folder, which is searched by vectors and by
+//! terms. Searches are available in this library, on the command line ([`cli`]) and over HTTP ([`server`]).
 //!
 //! ```
 //! use likewise::ingest::FolderWriter;
@@ -32,19 +32,22 @@
 //!
 //! # Layout
 //!
-//! A module imports only modules above it in this list. Parts that are useful on their own are crates in `crates/`, above all
-//! modules: [`likewise_base`] (atomic file writes, memory-mapped files, CPU features), [`likewise_papers`] (dumps → papers),
-//! [`likewise_encoder`] (texts → vectors), [`likewise_index`] (vectors → nearest neighbours).
+//! A module imports only modules that are above it in this list. Parts that are useful on their own are crates in the
+//! folder `crates/`, which every module can import: [`likewise_base`] (atomic file writes, memory-mapped files, CPU
+//! features), [`likewise_papers`] (dumps → papers), [`likewise_encoder`] (texts → vectors), [`likewise_index`] (vectors
+//! → nearest neighbours).
 //!
 //! - [`error`]: the error type of this crate
-//! - [`json`]: stricter and more lenient JSON than serde's
-//! - [`store`]: the files of a data folder: the catalog of papers, their vectors, and which vector belongs to which paper
-//! - [`ingest`]: writes papers to a data folder: read, merge duplicates, encode, index; also backup, repair, change of model
+//! - [`json`]: deserialisers that are stricter or more lenient about JSON than serde
+//! - [`store`]: the files of a data folder: the catalog of papers, their vectors, and which vector belongs to which
+//!   paper
+//! - [`ingest`]: writes papers to a data folder: read, merge duplicates, encode, index; also backup, repair, change of
+//!   model
 //! - [`search`]: a query (texts, papers or vectors) → ranked papers
 //! - [`evaluation`]: measures search quality on test collections
 //! - `milvus`: papers in a collection of a Milvus server instead of a data folder
 //! - [`web`]: the web pages, as HTML
-//! - [`server`]: the HTTP server; asynchronous code is only here and in the commands that start it
+//! - [`server`]: the HTTP server; only this module and the commands that start the server have asynchronous code
 //! - [`cli`]: the command line; one file per command
 
 pub mod error;

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-/// candle allocates new buffers for every operation. The system allocator returns them to the kernel each time, and the
-/// page faults cost a third of the encoder's time; mimalloc keeps the memory.
+/// candle allocates new buffers for every operation. The system allocator returns these buffers to the kernel each
+/// time, and the resulting page faults cost a third of the encoder's time. mimalloc keeps the memory for the next
+/// operation.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

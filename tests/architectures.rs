@@ -146,7 +146,7 @@ fn golden_vectors_in_bf16() {
 }
 
 #[test]
-fn the_golden_vectors_detect_every_wrong_setting() {
+fn every_wrong_setting_changes_the_vectors() {
     let cases = [
         ("distilbert", "config.json", "\"gelu\"", "\"relu\""),
         ("roberta", "config.json", "\"layer_norm_eps\": 1e-05", "\"layer_norm_eps\": 1e-01"),
@@ -370,7 +370,7 @@ fn unsupported_settings_are_refused_by_name() {
             "modules.layer_norm.LayerNorm",
             "layer_norm.LayerNorm",
         ),
-        ("gemma3", "modules.json", "\"2_Dense\"", "\"../2_Dense\"", "outside the folder"),
+        ("gemma3", "modules.json", "\"2_Dense\"", "\"../2_Dense\"", "outside the model folder"),
         (
             "gemma3",
             "2_Dense/config.json",
@@ -408,7 +408,7 @@ fn unsupported_settings_are_refused_by_name() {
             "model.safetensors.index.json",
             "model-00001",
             "../model-00001",
-            "its files must be in the same folder",
+            "must list only files in its own folder",
         ),
         (
             "distilbert",
@@ -482,7 +482,7 @@ fn missing_or_truncated_weights_are_reported() {
     );
     std::fs::remove_file(&weights).unwrap();
     let message = open_in(folder.path(), Precision::F32).unwrap_err().to_string();
-    assert!(message.contains("needs its weights"), "{message}");
+    assert!(message.contains("the folder has no weights"), "{message}");
 }
 
 #[test]

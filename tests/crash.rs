@@ -202,7 +202,7 @@ fn verify_reports_damage_and_repair_removes_it() {
     );
     let output = verify(&["--repair"]);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && printed.contains("4 repaired"), "{printed}");
+    assert!(output.status.success() && printed.contains("4 problems repaired"), "{printed}");
     assert!(verify(&[]).status.success());
     let library = Library::open(folder.path(), encoder).unwrap();
     assert_eq!(

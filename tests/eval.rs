@@ -104,7 +104,7 @@ fn a_collection_is_encoded_once_and_evaluated() {
     // The calibration of scores, and the statistics of the vectors.
     let output = eval(&[&collection, "--data", &path("data"), "--calibrate", "-k", "100"]);
     for part in
-        ["[calibration.texts]\n", "semantic = { slope = ", "hybrid = { slope = ", "of the current curve 0."]
+        ["[calibration.texts]\n", "semantic = { slope = ", "hybrid = { slope = ", "the current curve has 0."]
     {
         assert!(printed(&output).contains(part), "{part}: {}", printed(&output));
     }

@@ -131,7 +131,7 @@ fn with_an_image_token() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_text_with_an_unknown_token_is_refused_and_the_others_are_encoded() {
+fn a_text_with_a_token_without_a_vector_is_refused_and_the_others_are_encoded() {
     let folder = with_an_image_token();
     let encoder = Encoder::load(&open(folder.path()).unwrap()).unwrap();
     let texts = ["knots", "an <image> of a knot", "bees", "<image>"];

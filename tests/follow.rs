@@ -257,5 +257,5 @@ fn the_delete_command_deletes_papers_and_reports_unknown_ids() {
     let library = Library::open(folder.path(), encoder()).unwrap();
     assert_eq!(search(&library, "first", 5), [("b".to_string(), "Second".to_string())]);
     let output = likewise(&["delete", "a", "--data", "/no/such/folder"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no papers here"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no papers were ingested into this folder"));
 }

@@ -124,7 +124,7 @@ fn a_second_writer_is_refused() {
     let encoder = encoder();
     let _first = FolderWriter::open(folder.path(), &encoder).unwrap();
     let message = FolderWriter::open(folder.path(), &encoder).err().unwrap().to_string();
-    assert!(message.contains("is writing here"), "{message}");
+    assert!(message.contains("is writing to the folder"), "{message}");
 }
 
 /// A dump in which papers are added, replaced, repeated with another id and deleted, and the text of every paper that

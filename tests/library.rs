@@ -1,6 +1,6 @@
 //! Search over the sample: related papers, filters, exact search, modes, reranking, explanations.
 //!
-//! The sample has families of related papers, which the ids tell: `99FF.0000M`, `…/99FF00M` and
+//! The sample consists of families of related papers. The ids name the families: `99FF.0000M`, `…/99FF00M` and
 //! `10.5555/sample.FF0M` are member M of family FF.
 
 use crate::support::sample;
@@ -484,7 +484,7 @@ fn diversity_returns_more_families_and_reports_the_vendi_score() {
     let all = search(0.6, 1000, 0).unwrap().hits;
     assert!(all.iter().map(|hit| hit.rank).eq(1..=all.len()));
     assert_eq!(ids(all), ids(search(0.0, 1000, 0).unwrap().hits), "no paper is lost");
-    for (diversity, message) in [(1.1, "diversity: got 1.1"), (f32::NAN, "got NaN"), (-0.1, "got -0.1")] {
+    for (diversity, message) in [(1.1, "got 1.1"), (f32::NAN, "got NaN"), (-0.1, "got -0.1")] {
         assert!(search(diversity, 5, 0).unwrap_err().to_string().contains(message), "{message}");
     }
 }
@@ -513,6 +513,6 @@ fn a_half_life_prefers_recent_papers() {
     }
     for invalid in [0.0, -1.0, f32::INFINITY, f32::NAN] {
         let error = search(Some(invalid), Mode::Semantic).unwrap_err().to_string();
-        assert!(error.contains("wanted 0.01 to 1000 years"), "{error}");
+        assert!(error.contains("must be between 0.01 and 1000 years"), "{error}");
     }
 }

@@ -323,7 +323,7 @@ fn any_repository_can_be_pulled_and_ingest_pulls_the_model_it_needs() {
     let (success, stderr) = run(&[&ingest[..], &options[..]].concat(), &hub.address, home.path(), true);
     assert!(
         success
-            && stderr.contains("owner/gemma is not a folder and not in")
+            && stderr.contains("owner/gemma is neither a folder nor installed in")
             && stderr.contains("gemma in f32"),
         "{stderr}"
     );

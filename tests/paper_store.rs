@@ -54,7 +54,7 @@ fn id(text: &str) -> PaperId {
     PaperId::parse(text).unwrap()
 }
 
-/// A different unit vector for every number; near_vector numbers have near_vector vectors.
+/// A different unit vector for every number; near numbers have near vectors.
 fn vector(number: usize) -> Vec<f32> {
     let value = |at: usize| {
         let noise = ((number * 31 + at * 17) % 97) as f32 / 97.0;

@@ -64,7 +64,7 @@ fn ingest_then_search() {
         (1, &json!("2101.00001"))
     );
     let output = search(folder.path(), &["anything", "--venue", "Nowhere"]);
-    assert_eq!(text(&output.stdout), "no papers\n");
+    assert_eq!(text(&output.stdout), "no paper was found\n");
     let output = search(folder.path(), &["anything", "--author", "?!"]);
     assert!(
         text(&output.stderr).contains("filter.authors: a name must have at least one word (got \"?!\")"),
@@ -118,7 +118,11 @@ fn a_damaged_paper_is_reported_and_repaired_by_another_ingest() {
     let verify = || likewise(&["verify", "--data", folder.path().to_str().unwrap()]).output().unwrap();
     let output = verify();
     assert!(output.status.code() == Some(1), "{}", text(&output.stdout));
-    assert!(text(&output.stdout).contains("paper number 4 is damaged"), "{}", text(&output.stdout));
+    assert!(
+        text(&output.stdout).contains("the paper with row number 4 is damaged"),
+        "{}",
+        text(&output.stdout)
+    );
     let output = search(folder.path(), &["insects and numbers", "--json", "--min-score", "0"]);
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["hits"].as_array().unwrap().len(), 4, "the other papers are still found");

@@ -110,7 +110,7 @@ fn reembed_waits_for_a_writer_and_encodes_the_papers_it_adds() {
                 let _ = sender.send(step);
             })
         });
-        let is_waiting = |step: ReembedStep| matches!(step, ReembedStep::Waiting(owner) if owner.contains("is writing here"));
+        let is_waiting = |step: ReembedStep| matches!(step, ReembedStep::Waiting(owner) if owner.contains("is writing to the folder"));
         assert!(steps.iter().any(is_waiting), "reembed did not wait for the writer");
         let fingerprint = &small.model().fingerprint;
         assert_eq!(

@@ -395,7 +395,7 @@ fn writing_to_a_full_disk_gets_status_507_and_reading_continues() {
     assert!(matches!(sent, Err(ureq::Error::StatusCode(507))), "{sent:?}");
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     assert!(
-        status == 507 && body.contains("disk is full") && body.contains("free space"),
+        status == 507 && body.contains("disk is full") && body.contains("free disk space"),
         "{status}: {body}"
     );
     let found = ureq::get(format!("{}/v1/papers/2101.00001", server.address)).call().unwrap();

@@ -199,7 +199,7 @@ async fn a_byte_order_mark_and_a_long_line_lose_no_other_paper_and_a_broken_uplo
     let (status, response) = post(&app, "/v1/papers", Body::from_stream(stream_of(chunks))).await;
     let message = response["error"]["message"].as_str().unwrap();
     assert_eq!(status, StatusCode::BAD_REQUEST, "{response}");
-    assert!(message.contains("of the 300 entries before that, 256 were added"), "{message}");
+    assert!(message.contains("of the 300 entries before this error, 256 were added"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ pub struct Options {
 /// Runs the command.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let data = &options.data.data;
-    // Fails if there is no data folder; opening the writer would create one.
+    // Opening the catalog fails if there is no data folder, whereas opening the writer would create one.
     open_catalog(data)?;
     let encoder = options.data.load_encoder()?;
     let mut writer = FolderWriter::open(data, &encoder)?;

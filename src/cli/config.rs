@@ -1,7 +1,8 @@
-//! `likewise config`: prints the options of `serve` and where each value comes from. Also reads the file of `--config`.
+//! `likewise config`: prints the options of `serve` and where each value comes from. Also reads the config file of
+//! `--config`.
 //!
-//! The values of the file become the defaults of the options. So the file has the same names and the same checks as the
-//! options, and arguments and environment variables override it.
+//! The values in the config file become the defaults of the options. So the config file has the same names and the same
+//! checks as the options, and arguments and environment variables override the values in the file.
 
 use super::settings::KEYS;
 use super::{print_line, renamed, serve};
@@ -68,13 +69,13 @@ fn with_default(command: Command, key: &str, value: &Value) -> anyhow::Result<Co
     Ok(command.mut_arg(id, |arg| arg.default_values(values)))
 }
 
-/// Whether a config file may set the option.
+/// Whether a config file can set the option.
 fn can_be_set(arg: &Arg) -> bool {
     let is_value = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append | ArgAction::SetTrue);
     is_value && arg.get_id() != "config"
 }
 
-/// The value as it would be written as an argument.
+/// Converts the value of a key in the config file to the text of a command-line argument.
 fn text(key: &str, value: &Value) -> anyhow::Result<String> {
     Ok(match value {
         Value::String(text) => text.clone(),
@@ -133,12 +134,12 @@ pub fn run(options: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// A value without secrets.
+/// Returns the value of an option for display, without secrets.
 fn shown(long: &str, value: &str) -> String {
     if long == "index" {
         #[cfg(feature = "milvus")]
         return crate::milvus::without_secrets(value);
-        // It may contain a password, and without Milvus there is nothing to parse it with.
+        // The value can contain a password, and a build without Milvus has no code that finds the password in it.
         #[cfg(not(feature = "milvus"))]
         return "…".into();
     }
@@ -146,7 +147,8 @@ fn shown(long: &str, value: &str) -> String {
     value.into()
 }
 
-/// A value in TOML: without quotes if it is a boolean or a number in canonical form, else as a string.
+/// Formats a value for TOML: without quotes if the value is a boolean or a number in canonical form, otherwise as a
+/// string.
 fn toml_value(value: &str) -> String {
     let is_number =
         value.parse::<f64>().is_ok_and(|number| number.is_finite() && number.to_string() == value);

@@ -16,10 +16,10 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// Options of `likewise copy`.
 #[derive(Args)]
 pub struct Options {
-    /// Where to copy from: a data folder, or milvus://HOST:PORT/COLLECTION.
+    /// Location to copy from: a data folder, or milvus://HOST:PORT/COLLECTION.
     #[arg(long, value_name = "LOCATION")]
     from: String,
-    /// Where to copy to: a data folder or a collection, which is created if it does not exist.
+    /// Location to copy to: a data folder, or milvus://HOST:PORT/COLLECTION. It is created if it does not exist.
     #[arg(long, value_name = "LOCATION")]
     to: String,
     #[command(flatten)]
@@ -68,8 +68,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The records of a paper, which the writer merges into one paper again. The vector goes with the record whose text was
-/// encoded.
+/// Converts a stored paper to entries with its records, which the writer merges into one paper again. The record whose
+/// text was encoded gets the vector.
 fn entries(stored: StoredPaper) -> Vec<Entry> {
     let StoredPaper { paper, records, mut vector } = stored;
     let encoded_text = text_of(&paper);

@@ -9,14 +9,15 @@ use std::process::ExitCode;
 /// Options of `likewise delete`.
 #[derive(Args)]
 pub struct Options {
-    /// Ids of the papers to delete, in any of the usual notations, such as arXiv:2101.00001v2 or a DOI's address.
+    /// Ids of the papers to delete, in any of the usual notations, such as arXiv:2101.00001v2 or the address of a DOI.
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
     #[command(flatten)]
     location: LocationOptions,
 }
 
-/// Runs the command. Exit status: 0, or 1 if a paper was not found; the others are deleted all the same.
+/// Runs the command. Exit status: 0, or 1 if a paper was not found. The papers that were found are deleted in both
+/// cases.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let ids = options.ids.iter().map(|id| PaperId::parse(id)).collect::<Result<Vec<_>, _>>();
     let ids = ids.map_err(anyhow::Error::msg)?;

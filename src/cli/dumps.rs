@@ -1,4 +1,4 @@
-//! Finds and opens the dumps of the commands that read some (`ingest`, `embed`, `inspect`), and reports those that cannot be
+//! Finds and opens the dumps that a command reads (`ingest`, `embed`, `inspect`), and prints which dumps cannot be
 //! read.
 
 use super::value_parsers;
@@ -10,22 +10,24 @@ use std::process::ExitCode;
 /// Options of every command that reads dumps.
 #[derive(Args)]
 pub struct DumpOptions {
-    /// Dumps to read: files (plain, .gz, .zst, .bz2 or .zip), folders, or patterns such as `*.xml`; `-` for standard input.
+    /// Dumps to read: files (plain, .gz, .zst, .bz2 or .zip), folders, or patterns such as `*.xml`; `-` is standard
+    /// input.
     #[arg(value_name = "DUMP")]
     pub files: Vec<PathBuf>,
-    /// Format of the dumps. By default, it is detected from the content of each. Set it if the detection is wrong.
+    /// Format of the dumps. By default, the format of each dump is detected from the content. Set it if the detection
+    /// is wrong.
     #[arg(long, value_parser = value_parsers::formats())]
     pub format: Option<Format>,
-    /// Names of a table's columns, where they differ from the usual ones, such as id=arxiv_id,abstract=summary.
+    /// For a table with unusual column names: the column of each field, such as id=arxiv_id,abstract=summary.
     #[arg(long, value_name = "FIELD=COLUMN,…")]
     pub columns: Option<Columns>,
-    /// Exit with status 0 instead of 2 if entries were refused; they are reported all the same. For schedulers that would start
-    /// the command again.
+    /// Exit with status 0 instead of 2 if entries were refused. Refused entries are still printed. Use it with
+    /// schedulers that start a command again if its exit status is not 0.
     #[arg(long)]
     pub tolerate_refused: bool,
 }
 
-/// The exit status if entries were refused.
+/// The exit status of a command that has refused entries.
 pub const REFUSED: u8 = 2;
 
 /// The dumps of a command.
@@ -33,9 +35,10 @@ pub struct Dumps {
     reader: Reader,
     /// The dumps that are still to be read.
     pub sources: Vec<Source>,
-    /// Number of given files that could not be read.
+    /// Number of files in the arguments that could not be read.
     pub unreadable: usize,
-    /// Number of files in given folders that are not dumps, plus the number of refused entries in files of abstracts.
+    /// Number of files in the given folders that are not dumps, plus the number of refused entries in Semantic
+    /// Scholar's files of abstracts.
     pub skipped: u64,
 }
 
@@ -54,12 +57,12 @@ impl DumpOptions {
         Ok(())
     }
 
-    /// Finds the dumps, and reports those that do not exist.
+    /// Finds the dumps in the arguments, and prints which of these do not exist.
     pub fn find(&self) -> anyhow::Result<Dumps> {
         self.find_in(&self.files)
     }
 
-    /// As [`DumpOptions::find`], but for these files.
+    /// Like [`DumpOptions::find`], but for the files and folders in `files`.
     pub fn find_in(&self, files: &[PathBuf]) -> anyhow::Result<Dumps> {
         let reader = Reader::new(self.format, self.columns.clone().unwrap_or_default());
         let mut dumps = Dumps { reader, sources: Vec::new(), unreadable: 0, skipped: 0 };
@@ -73,7 +76,7 @@ impl DumpOptions {
             }
         }
         for (source, refused) in dumps.reader.load_abstracts(&dumps.sources)? {
-            eprintln!("{source}: abstracts, which are joined with their papers");
+            eprintln!("{source}: the file has abstracts, which are joined with their papers");
             refused
                 .iter()
                 .for_each(|refused| eprintln!("refused: {source}:{}: {}", refused.line, refused.reason));
@@ -84,11 +87,13 @@ impl DumpOptions {
 }
 
 impl Dumps {
-    /// Opens a dump. `None`: it cannot be read, which is reported and counted.
+    /// Opens a dump. If the dump cannot be read, prints the reason, counts the dump as skipped or unreadable, and
+    /// returns `None`.
     pub fn open(&mut self, source: &Source) -> Option<Dump> {
         match self.reader.read(source) {
             Ok(dump) => Some(dump),
-            // A file in a given folder need not be a dump; an I/O error is reported in any case.
+            // A given folder can contain files that are not dumps, so these are only skipped. A file with an I/O error
+            // counts as unreadable, also in a folder.
             Err(error) if source.discovered && matches!(error, likewise_papers::Error::Invalid(_)) => {
                 eprintln!("skipped: {error}");
                 self.skipped += 1;
@@ -102,9 +107,13 @@ impl Dumps {
         }
     }
 
-    /// Fails if a given file could not be read.
+    /// Fails if a dump could not be read.
     pub fn check_all_readable(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(self.unreadable == 0, "{} dumps could not be read; see above", self.unreadable);
+        anyhow::ensure!(
+            self.unreadable == 0,
+            "{} dumps could not be read; see the messages above",
+            self.unreadable
+        );
         Ok(())
     }
 
@@ -113,20 +122,22 @@ impl Dumps {
         self.sources.iter().any(|source| source.path == Path::new("-"))
     }
 
-    /// The path, size and modification time of each dump. A later run can continue an interrupted one only if these are equal.
+    /// Returns the path, size and modification time of each dump. A later run can continue an interrupted run only if
+    /// these are equal in both runs.
     pub fn identity(&self) -> Vec<String> {
         let state = |source: &Source| format!("{source} ({})", state_of(&source.path).unwrap_or_default());
         self.sources.iter().map(state).collect()
     }
 }
 
-/// Reports which parts of a dump were not read, except those that were `reported` before.
+/// Prints which parts of a dump were not read. Leaves out the lines in `reported`, which were printed earlier.
 pub fn report_warnings(source: &Source, warnings: &Warnings, reported: &[String]) {
     let new = warnings.lines().into_iter().filter(|line| !reported.contains(line));
     new.for_each(|line| eprintln!("not read: {source}: {line}"));
 }
 
-/// A file's size and modification time, as text; differs whenever the file was changed. `None`: it cannot be read.
+/// Returns a file's size and modification time as text, which changes whenever the file is changed. `None`: the file
+/// cannot be read.
 pub fn state_of(path: &Path) -> Option<String> {
     let metadata = std::fs::metadata(path).ok()?;
     let time = metadata.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;

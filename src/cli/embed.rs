@@ -20,18 +20,19 @@ use std::time::Instant;
 pub struct Options {
     #[command(flatten)]
     dumps: DumpOptions,
-    /// File to write: .parquet (vectors and papers; `likewise ingest` reads it), .npy (one row per paper, with the ids in a file
-    /// .ids beside it), or .jsonl.
+    /// File to write. The extension sets the format: .parquet (vectors and papers, which `likewise ingest` can read),
+    /// .npy (one row per paper; the ids are in a second file with the extension .ids), or .jsonl.
     #[arg(long, short, alias = "output", value_name = "FILE")]
     out: PathBuf,
-    /// Data type of the values. f16 halves the file; the rounding hardly changes similarities.
+    /// Data type of the vectors' values. f16 halves the size of the vectors; the rounding hardly changes similarities.
     #[arg(long, value_parser = value_parsers::dtypes(), default_value = "f32")]
     dtype: Dtype,
-    /// Encode only shard I of N (I from 0 to N-1) of the papers, for array jobs: N runs share the work. The number of the shard
-    /// is added to the file's name. By default, all papers.
+    /// Encode only shard I of the N shards of the papers (I from 0 to N-1), so that N runs can share the work. Shard 3
+    /// of 16 is written to a file such as vectors-00003-of-00016.parquet. By default, all papers are encoded.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Accept papers without an abstract, encoded by their titles alone. By default, they are skipped and counted.
+    /// Accept papers without an abstract, and encode their titles alone. By default, such papers are skipped and
+    /// counted.
     #[arg(long)]
     title_only: bool,
     #[command(flatten)]
@@ -43,7 +44,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     options.dumps.check_given()?;
     let encoder = options.encoder.load()?;
     let mut dumps = options.dumps.find()?;
-    // If a dump is missing, write nothing: the file would be incomplete without showing it.
+    // Write nothing if a dump is missing: the incomplete file would look complete.
     dumps.check_all_readable()?;
     if let Some(source) = dumps.sources.iter().find(|source| is_same_file(&source.path, &options.out)) {
         anyhow::bail!("--out must not be one of the dumps to read (got {source}); give another file");
@@ -53,8 +54,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if job.entries_done() > 0 {
         anyhow::ensure!(
             !dumps.reads_standard_input(),
-            "{}: an interrupted run left parts, but it cannot be continued from standard input, which may be a different dump \
-             now; give the dump as a file, or delete that folder",
+            "{}: this folder has the finished parts of an interrupted run, but a run cannot be continued from standard \
+             input, which might be a different dump now; give the dump as a file, or delete the folder",
             job.folder().display()
         );
         eprintln!("continuing an interrupted run after {} entries", job.entries_done());
@@ -70,7 +71,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     for source in std::mem::take(&mut dumps.sources) {
         let dump = dumps.open(&source);
-        // Without this dump, the following parts would contain other papers than those of a later run.
+        // Stop at a dump that cannot be read: a later run that can read it would put other papers into the following
+        // parts.
         dumps.check_all_readable()?;
         if let Some(dump) = dump {
             builder.add(&source, dump)?;
@@ -87,7 +89,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     ))?;
     if deleted > 0 {
         eprintln!(
-            "the dumps delete {deleted} papers; vectors of these that were written before are still in the file"
+            "the dumps delete {deleted} papers; vectors of these papers that were already written stay in the file"
         );
     }
     Ok(options.dumps.exit_code(refused + dumps.skipped))
@@ -98,7 +100,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     absolute(one).is_some_and(|one| absolute(other) == Some(one))
 }
 
-/// Identifies the run: a later run with an equal description can continue it.
+/// Describes the run. A later run can continue this one only if the two descriptions are equal.
 fn described(options: &Options, encoder: &Encoder, dumps: &Dumps) -> EmbedRun {
     let fingerprint = encoder.model().fingerprint.sha256.clone();
     let DumpOptions { format, columns, .. } = &options.dumps;
@@ -110,7 +112,7 @@ fn described(options: &Options, encoder: &Encoder, dumps: &Dumps) -> EmbedRun {
     }
 }
 
-/// Encodes papers and writes them, part by part, to the file of vectors.
+/// Encodes papers, and writes their vectors part by part to the output file.
 struct VectorFileBuilder {
     encoder: Encoder,
     job: EmbedJob,
@@ -151,7 +153,8 @@ impl VectorFileBuilder {
         Ok(())
     }
 
-    /// Adds a paper to the current part, unless it has no abstract, is in a part that is written, or belongs to another shard.
+    /// Adds a paper to the current part, unless the paper has no abstract (without `--title-only`), is in a part that
+    /// is already written, or belongs to another shard.
     fn push(&mut self, paper: Paper) {
         let is_skipped = paper.r#abstract.is_empty() && !self.title_only;
         self.counts.without_abstract += u64::from(is_skipped);

@@ -24,70 +24,76 @@ use tempfile::TempDir;
 /// Options of `likewise eval`.
 #[derive(Args)]
 pub struct Options {
-    /// Test collections: folders in the format of BEIR (corpus.jsonl, queries.jsonl, qrels/test.tsv), or with pools.json ({query:
-    /// {paper: grade}}), where each query ranks only its own pool. A query without a text, and every query if there is no
-    /// queries.jsonl, is the paper with the query's id.
+    /// Folders of test collections, in the format of BEIR: corpus.jsonl, queries.jsonl and qrels/test.tsv. A folder can
+    /// have a file pools.json ({query: {paper: grade}}) instead of qrels; then each query ranks only the papers of its
+    /// own pool. If a query has no text, or the folder has no queries.jsonl, the query is the paper with the query's
+    /// id.
     #[arg(required_unless_present = "space", value_name = "FOLDER")]
     sets: Vec<PathBuf>,
-    /// Analyse the embeddings of --data, or of a collection's corpus, without judgements: anisotropy, hubness, duplicates, how
-    /// often a title finds its abstract, and the recall of the index. Prints JSON, and draws charts into this SVG file.
+    /// Analyse the embeddings of --data, of --index, or of a test collection's corpus; needs no judgements. Prints the
+    /// anisotropy, the hubness, the share of near duplicates, the share of titles that find their abstracts, and the
+    /// recall of the index as JSON, and draws charts into this SVG file.
     #[arg(long, value_name = "FILE")]
     space: Option<PathBuf>,
-    /// Fit the curves from scores to probabilities for every mode, and print them in the format of model.toml, with the
-    /// calibration errors of the new and the current curves.
+    /// For every mode, fit the curve that converts scores to probabilities. Prints the curves in the format of
+    /// model.toml, with the calibration errors of the new and the current curves.
     #[arg(long, conflicts_with_all = ["runs_only", "space", "json"])]
     calibrate: bool,
-    /// Use the judgements of qrels/NAME.tsv. By default, test, or the only file there.
+    /// Use the judgements of qrels/NAME.tsv. By default, the judgements of qrels/test.tsv, or of the only file in
+    /// qrels.
     #[arg(long, value_name = "NAME")]
     split: Option<String>,
-    /// Compare with this run of another system: a file in the format of TREC, as --save-run writes it. Can be given several times.
+    /// Compare with the run of another system in this file. The file must be in the run format of TREC, which
+    /// --save-run also writes. Can be given several times.
     #[arg(long, value_name = "FILE")]
     against: Vec<PathBuf>,
     /// Measure only the runs of --against; do not search.
     #[arg(long, requires = "against")]
     runs_only: bool,
-    /// Write the results to this file, in the format of TREC, for --against.
+    /// Write the run to this file, in the run format of TREC, so that later evaluations can use it with --against.
     #[arg(long, value_name = "FILE")]
     save_run: Option<PathBuf>,
-    /// Write the values of each query to this file, separated by tabs.
+    /// Write the metrics of each query to this file, separated by tabs.
     #[arg(long, value_name = "FILE")]
     per_query: Option<PathBuf>,
     /// Metrics to compute, separated by commas: nDCG@K, nDCG%P, MAP, recall@K, R-precision, MRR.
     #[arg(long, value_name = "MEASURE", value_delimiter = ',', default_value = Metric::DEFAULT)]
     measures: Vec<Metric>,
-    /// Lowest grade of a relevant paper, for metrics with binary relevance. Raise it to count only highly relevant papers.
+    /// Lowest grade that counts as relevant, for metrics with binary relevance. Raise it to count only highly relevant
+    /// papers.
     #[arg(long, value_name = "GRADE", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
     relevant: i32,
-    /// For each query, rank only the papers that have a judgement for it. By default, all papers, unless the collection has
-    /// pools.json.
+    /// For each query, rank only the papers that have a judgement for that query. By default, all papers are ranked,
+    /// unless the test collection has pools.json.
     #[arg(long)]
     pool: bool,
     /// Number of hits per query, 1 to 1000.
     #[arg(short, default_value_t = MAX_K)]
     k: usize,
-    /// How papers are compared. Several values, separated by commas, are measured one by one. By default, hybrid, or semantic
-    /// in a collection, whose terms are not indexed.
+    /// How papers are compared with the query. Several values, separated by commas, are measured one by one. By
+    /// default, hybrid in a data folder, and semantic in a Milvus collection, which has no index of terms.
     #[arg(long, value_name = "MODE", value_delimiter = ',', value_parser = value_parsers::modes())]
     mode: Vec<Mode>,
-    /// How several examples are combined. Several values, separated by commas, are measured one by one. By default, mean, and
-    /// clusters for 8 examples or more.
+    /// How several examples are combined. Several values, separated by commas, are measured one by one. By default,
+    /// mean for up to 7 examples, and clusters for 8 or more.
     #[arg(long, value_name = "HOW", value_delimiter = ',', value_parser = value_parsers::aggregations())]
     aggregation: Vec<Aggregation>,
-    /// Score the first 30 hits again with the similarity of their sentences. Takes about 0.4 s more per query.
+    /// Score the first 30 hits again by the similarity of their sentences to those of the query. Each query takes about
+    /// 0.4 s longer.
     #[arg(long)]
     rerank_sentences: bool,
-    /// Search the HNSW index, as users do. By default, the query is compared with every paper, which measures the model and not
-    /// the index.
+    /// Search the HNSW index, as `likewise search` does by default. Without --hnsw, each query is compared with every
+    /// paper, so that the model is measured and not the index.
     #[arg(long)]
     hnsw: bool,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
-    /// Data folder for the papers of the corpus; a later run with the same folder does not encode them again. By default, a
-    /// temporary folder. For a collection without a corpus, the data folder to search.
+    /// Data folder to store the papers of the corpus in; a later run with the same folder does not encode the papers
+    /// again. By default, a temporary folder. If the test collection has no corpus: the data folder to search.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// As --data, but a collection of a Milvus server: milvus://HOST:PORT/COLLECTION.
+    /// Like --data, but with a collection of a Milvus server: milvus://HOST:PORT/COLLECTION.
     #[arg(long, value_name = "URL", conflicts_with = "data")]
     index: Option<String>,
     #[command(flatten)]
@@ -109,8 +115,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         options.sets.len()
     );
     for path in [&options.save_run, &options.per_query].into_iter().flatten() {
-        // Fail before hours of work if the file cannot be written. Opened for appending, because it may be a run that
-        // `--against` is about to read.
+        // If the file cannot be written, fail now, and not after hours of work. Open the file for appending, so that it
+        // keeps its content: it can be a run that `--against` reads later.
         let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
         file.with_context(|| path.display().to_string())?;
     }
@@ -118,7 +124,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         if let Metric::Recall(depth) = measure
             && *depth > options.k
         {
-            eprintln!("{measure} is computed from the first {} hits, because of -k", options.k);
+            eprintln!("{measure} is computed from only the first {} hits; raise -k to use more", options.k);
         }
     }
     let sets = options.sets.iter().map(|folder| read(folder, options));
@@ -156,7 +162,7 @@ fn read(folder: &Path, options: &Options) -> anyhow::Result<TestCollection> {
 fn draw(options: &Options, set: Option<&TestCollection>, path: &Path) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(
         options.sets.len() <= 1,
-        "--space needs at most one test collection (got {})",
+        "--space can be used with at most one test collection (got {})",
         options.sets.len()
     );
     let has_papers = set.is_some() || options.data.is_some() || options.index.is_some();
@@ -202,15 +208,15 @@ fn calibrate(options: &Options, set: &TestCollection) -> anyhow::Result<()> {
             "{mode} = {{ slope = {slope:.3}, intercept = {intercept:.3}, max = {max:.3} }}"
         ))?;
         let current = library.curve(mode, kind).map(|curve| calibration::error(curve, &pairs));
-        let current =
-            current.map_or("no current curve".into(), |error| format!("of the current curve {error:.4}"));
+        let current = current
+            .map_or("there is no current curve".into(), |error| format!("the current curve has {error:.4}"));
         let (count, error) = (pairs.len(), calibration::error(curve, &pairs));
-        print_line(&format!("# {count} pairs; expected calibration error {error:.4}, {current}"))?;
+        print_line(&format!("# {count} pairs; the expected calibration error is {error:.4}; {current}"))?;
     }
     Ok(())
 }
 
-/// The runs of `--against`, and those of the library unless `--runs-only` is given, each with its name.
+/// Returns the runs of `--against` and, unless `--runs-only` is given, the runs of the library, each with its name.
 fn runs(options: &Options, set: &TestCollection) -> anyhow::Result<Vec<(String, Run)>> {
     let mut runs = Vec::new();
     for path in &options.against {
@@ -218,7 +224,7 @@ fn runs(options: &Options, set: &TestCollection) -> anyhow::Result<Vec<(String, 
         let run = Run::read(path)?;
         anyhow::ensure!(
             set.queries.iter().any(|query| run.answers.contains_key(&query.id)),
-            "{}: the run has none of the queries of {}; it may belong to another test collection",
+            "{}: the run has none of the queries of {}; it probably belongs to another test collection",
             path.display(),
             set.name
         );
@@ -256,13 +262,14 @@ fn runs(options: &Options, set: &TestCollection) -> anyhow::Result<Vec<(String, 
 }
 
 impl Options {
-    /// The combinations of mode and aggregation to measure. `None`: the default.
+    /// Returns the combinations of mode and aggregation to measure. `None` stands for the default.
     fn variants(&self) -> Vec<(Option<Mode>, Option<Aggregation>)> {
         let (modes, aggregations) = (or_default(&self.mode), or_default(&self.aggregation));
         modes.iter().flat_map(|mode| aggregations.iter().map(|aggregation| (*mode, *aggregation))).collect()
     }
 
-    /// Where the papers are or will be written. If that is a temporary folder, it is deleted when the second value is dropped.
+    /// Returns the location where the papers are or will be written. If the location is a temporary folder, the folder
+    /// is deleted when the second value is dropped.
     fn location(&self) -> anyhow::Result<(Location, Option<TempDir>)> {
         if let Some(index) = &self.index {
             return Ok((Location::parse(index)?, None));
@@ -275,12 +282,12 @@ impl Options {
     }
 }
 
-/// The given values, or `None` for the default if there are none.
+/// Returns the given values. If there are none, returns one `None`, which stands for the default.
 fn or_default<T: Copy>(values: &[T]) -> Vec<Option<T>> {
     if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
 }
 
-/// Opens the papers for searching, after ingesting the collection's corpus if it has one.
+/// Opens the papers for searching. If the test collection has a corpus, ingests the corpus first.
 fn open_with_corpus(
     location: &Location,
     encoder: &Arc<Encoder>,
@@ -301,10 +308,7 @@ fn open_with_corpus(
     }
     let (read, replaced) = (writer.counts().read, writer.counts().replaced);
     if replaced > 0 {
-        eprintln!(
-            "{}: {replaced} papers have an id that occurs several times; the last one is used",
-            set.name
-        );
+        eprintln!("{}: {replaced} papers have the same id as an earlier paper, and replace it", set.name);
     }
     writer.finish()?;
     let library = location.open_library(Arc::clone(encoder))?;
@@ -312,13 +316,13 @@ fn open_with_corpus(
     anyhow::ensure!(papers > 0, "{}: the corpus has no papers to search", corpus.display());
     anyhow::ensure!(
         papers as u64 <= read,
-        "the library has {papers} papers, but the corpus only {read}; other papers would be ranked with them, so use a data \
-         folder or collection of its own for each test collection"
+        "the library has {papers} papers, but the corpus has only {read}; the other papers would be ranked, too, so \
+         use a separate data folder or Milvus collection for each test collection"
     );
     Ok(library)
 }
 
-/// The ids of the judged papers that are not in the library.
+/// Returns the ids of the judged papers that are not in the library.
 fn missing_papers<'a>(library: &Library, set: &'a TestCollection) -> anyhow::Result<Vec<&'a str>> {
     let judged: BTreeSet<&String> = set.queries.iter().flat_map(|query| query.qrels.keys()).collect();
     let mut missing = Vec::new();
@@ -330,7 +334,7 @@ fn missing_papers<'a>(library: &Library, set: &'a TestCollection) -> anyhow::Res
     Ok(missing)
 }
 
-/// The warning about missing papers, with the first 10 ids.
+/// Returns the warning about missing papers, with the first 10 ids.
 fn missing_message(missing: &[&str]) -> String {
     const MAX_LISTED: usize = 10;
     let listed = missing.iter().take(MAX_LISTED).map(|id| format!("{id:?}")).collect::<Vec<_>>().join(", ");
@@ -338,10 +342,10 @@ fn missing_message(missing: &[&str]) -> String {
     format!("{} judged papers are not in the library and cannot be found: {listed}{more}", missing.len())
 }
 
-/// Marks a data folder as that of this corpus. Fails if it has other papers, which ingesting the corpus would mix with them
-/// irreversibly.
+/// Marks a data folder as the folder of this corpus. Fails if the folder has other papers, because ingesting the corpus
+/// would mix the two sets of papers irreversibly.
 fn reserve_folder(location: &Location, corpus: &Path) -> anyhow::Result<()> {
-    // A Milvus collection is checked after ingesting, by its number of papers.
+    // `open_with_corpus` checks a Milvus collection after ingesting, by the number of papers in the collection.
     #[cfg_attr(
         not(feature = "milvus"),
         expect(irrefutable_let_patterns, reason = "without Milvus, every location is a folder")
@@ -354,8 +358,8 @@ fn reserve_folder(location: &Location, corpus: &Path) -> anyhow::Result<()> {
     }
     anyhow::ensure!(
         marked.is_none() && !ingest::catalog_path(data).exists(),
-        "{}: the folder has other papers ({}), and {corpus} would be mixed with them; give --data a folder of its own, or \
-         leave it out",
+        "{}: the folder has other papers ({}), and the papers of {corpus} would be mixed with them; give another \
+         folder with --data, or leave out --data to use a temporary folder",
         data.display(),
         marked.unwrap_or_else(|| "not from a test collection".into()),
     );
@@ -363,7 +367,7 @@ fn reserve_folder(location: &Location, corpus: &Path) -> anyhow::Result<()> {
     std::fs::write(&marker, corpus).with_context(|| marker.display().to_string())
 }
 
-/// The report as text: for each system one row per metric.
+/// Formats the report as text, with one row per metric for each system.
 fn table(report: &Report, set: &TestCollection) -> String {
     let Report { queries, measures, systems, relevant, without_relevant, .. } = report;
     let mut text = format!(
@@ -389,8 +393,8 @@ fn table(report: &Report, set: &TestCollection) -> String {
     text
 }
 
-/// A metric's mean and confidence interval; for systems after the first, also the difference from the first, its confidence
-/// interval and p-value.
+/// Formats a metric's mean and the confidence interval of the mean. For every system after the first, also formats the
+/// difference from the first system, with the confidence interval and the p-value of the difference.
 fn row(system: &System, index: usize, measure: &str) -> String {
     let Interval { low, high } = system.intervals[index];
     let mut text = format!("{measure:<12} {:.4}  [{low:.4}, {high:.4}]", system.means[index]);
@@ -401,7 +405,7 @@ fn row(system: &System, index: usize, measure: &str) -> String {
     text
 }
 
-/// The values of each query, one line per system and query, separated by tabs.
+/// Formats the metrics of each query: one line per system and query, in columns that are separated by tabs.
 fn per_query(report: &Report) -> String {
     let mut text = format!("set\tquery\tsystem\t{}\n", report.measures.join("\t"));
     for system in &report.systems {

@@ -1,6 +1,6 @@
-//! Ingests some dumps and reports the counts; with the options of `likewise ingest`.
+//! Ingests dumps and prints the counts. Also defines the options of `likewise ingest`.
 //!
-//! Separate because `ingest` does it once, and `ingest --watch` for each new file.
+//! This is a module of its own because `ingest` ingests dumps once, and `ingest --watch` whenever there are new files.
 
 use super::dumps::{DumpOptions, Dumps, report_warnings};
 use super::location::LocationOptions;
@@ -20,7 +20,8 @@ use std::time::Instant;
 pub struct Options {
     #[command(flatten)]
     pub(super) dumps: DumpOptions,
-    /// Accept papers without an abstract, encoded by their titles alone. By default, they are skipped and counted.
+    /// Accept papers without an abstract, and encode their titles alone. By default, such papers are skipped and
+    /// counted.
     #[arg(long)]
     pub(super) title_only: bool,
     /// Watch this folder, and ingest each file when it is complete, until the program is stopped.
@@ -30,7 +31,7 @@ pub struct Options {
     pub(super) location: LocationOptions,
 }
 
-/// Ingests all dumps that are still to be read, and reports the counts.
+/// Ingests all dumps that are still to be read, and prints the counts.
 pub(super) fn ingest_dumps(
     options: &Options,
     encoder: &Arc<Encoder>,
@@ -83,7 +84,7 @@ pub(super) fn ingest_dumps(
     Ok(counts)
 }
 
-/// The counts in one line, without rare ones that are 0.
+/// Formats the counts in one line. A rare count is left out if it is 0.
 fn formatted(counts: &Counts) -> String {
     let named = counts.named();
     let (always, rare) = named.split_at(Counts::ALWAYS_SHOWN);
@@ -93,14 +94,15 @@ fn formatted(counts: &Counts) -> String {
     shown.join(", ")
 }
 
-/// Refuses a dump of vectors that were computed with another model.
+/// Returns an error if the dump has vectors that were computed with another model.
 fn check_vectors(source: &Source, dump: &Dump, encoder: &Encoder) -> anyhow::Result<()> {
     let own = &encoder.model().fingerprint.sha256;
     match &dump.fingerprint {
         Some(fingerprint) if fingerprint != own => anyhow::bail!(
-            "{source}: its vectors were computed with another model, precision, length or prompt: the fingerprint must be \
-             {own} (got {fingerprint}), which is {}; ingest the dump that they were computed from, or give the same --model, \
-             --precision, --dimensions and --prompt-name as for the `embed` that computed them",
+            "{source}: the vectors of this dump were computed with another model, precision, length or prompt: the \
+             fingerprint must be {own} (got {fingerprint}), because the model in use is {}; ingest the dump that the \
+             vectors were computed from, or give the same --model, --precision, --dimensions and --prompt-name as for \
+             the `likewise embed` that computed the vectors",
             encoder.model().describe()
         ),
         _ => Ok(()),
@@ -109,7 +111,7 @@ fn check_vectors(source: &Source, dump: &Dump, encoder: &Encoder) -> anyhow::Res
 
 fn ingest_dump(source: &Source, dump: Dump, writer: &mut dyn PaperWriter) -> anyhow::Result<()> {
     writer.start_source(&source.path, dump.bytes_read.clone());
-    // Some warnings are known before anything is encoded; reported now, they let the user stop early.
+    // Some warnings are known before anything is encoded. Print these now, so that the user can stop early.
     let reported = dump.warnings.lines();
     report_warnings(source, &dump.warnings, &[]);
     let mut progress = Progress::new(source, dump.bytes_read, writer.counts());

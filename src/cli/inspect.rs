@@ -15,7 +15,8 @@ const MAX_LISTED: u64 = 20;
 pub struct Options {
     #[command(flatten)]
     dumps: DumpOptions,
-    /// Print the papers to standard output, one JSON object per line. The counts go to standard error.
+    /// Print the papers to standard output, one JSON object per line. The counts are printed to standard error in any
+    /// case.
     #[arg(long)]
     json: bool,
 }
@@ -31,7 +32,8 @@ struct DumpCounts {
     refused: u64,
 }
 
-/// Runs the command. Exit status: 0; 1 if a whole file could not be read; 2 if entries were refused.
+/// Runs the command. Exit status: 0 on success; 1 if a given dump could not be read at all; 2 if entries were refused,
+/// or files in a given folder are not dumps.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     options.dumps.check_given()?;
     let mut dumps = options.dumps.find()?;
@@ -61,7 +63,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 impl DumpCounts {
-    /// Counts an entry; with `json`, prints its paper.
+    /// Counts an entry, and prints the paper of the entry if `json` is true.
     fn count(&mut self, entry: &Entry, json: bool) -> anyhow::Result<()> {
         let paper = match entry {
             Entry::Paper(paper) => paper,
@@ -80,11 +82,11 @@ impl DumpCounts {
         if json { print_line(&serde_json::to_string(paper)?) } else { Ok(()) }
     }
 
-    /// Prints the counts to standard error: standard output is for papers.
+    /// Prints the counts to standard error, because standard output is for the papers.
     fn print(&self, source: &Source, format: &str, bytes: u64, seconds: f64) {
         eprintln!(
             "{source}: {format}: papers {}, without abstract {}, withdrawn {}, deleted {}, with vectors {}, refused {}, \
-             {:.1} MB as packed, {seconds:.2} s, {:.1} MB/s",
+             file size {:.1} MB, {seconds:.2} s, {:.1} MB/s",
             self.papers,
             self.without_abstract,
             self.withdrawn,

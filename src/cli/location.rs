@@ -1,6 +1,6 @@
-//! Where the papers are: in a data folder (`--data`) or in a collection of an external engine (`--index`).
+//! The location of the papers: a data folder (`--data`) or a collection of an external engine (`--index`).
 //!
-//! Commands that search or write papers go through [`Location`], and need not know which.
+//! Commands that search or write papers use [`Location`], so that they do not depend on the kind of location.
 
 use super::{DataOptions, EncoderOptions};
 use crate::ingest::{self, FolderWriter, PaperWriter};
@@ -13,30 +13,32 @@ use likewise_papers::PaperId;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Options of every command that works with a data folder and with a collection.
+/// Options of every command that works with either a data folder or a collection.
 #[derive(Args)]
 pub struct LocationOptions {
     #[command(flatten)]
     pub data: DataOptions,
-    /// Use this collection of a Milvus server instead of a data folder: milvus://USER:PASSWORD@HOST:PORT/COLLECTION, with
-    /// options after a `?`. To keep credentials out of the command line, set LIKEWISE_INDEX_USER and
-    /// LIKEWISE_INDEX_PASSWORD, or LIKEWISE_INDEX_TOKEN. Not set by default.
-    // Not parsed by clap: its error messages would print the whole address, including the password.
+    /// Use this collection of a Milvus server instead of a data folder: milvus://USER:PASSWORD@HOST:PORT/COLLECTION,
+    /// with options after a `?`. To keep credentials out of the command line, set LIKEWISE_INDEX_USER and
+    /// LIKEWISE_INDEX_PASSWORD, or LIKEWISE_INDEX_TOKEN. By default, the data folder is used.
+    // The type is `String`, so that clap does not parse the address: an error message of clap would print the whole
+    // address, including the password.
     #[arg(long, value_name = "URL", env = "LIKEWISE_INDEX", hide_env_values = true)]
     pub index: Option<String>,
 }
 
-/// The error for an address of a collection. It does not repeat the address, which may contain a password.
+/// The error message if the address of a collection is given. It does not contain the address, which can have a
+/// password in it.
 #[cfg(not(feature = "milvus"))]
 const WITHOUT_MILVUS: &str =
     "this program was built without Milvus and cannot open a collection; build it with --features milvus";
 
-/// Environment variables with the user, the password and the token for Milvus. Other users of the machine can see arguments,
-/// but not these.
+/// Environment variables with the user, the password and the token for Milvus. Other users of the machine can see the
+/// arguments of a process, but not its environment.
 #[cfg(feature = "milvus")]
 const CREDENTIALS: [&str; 3] = ["LIKEWISE_INDEX_USER", "LIKEWISE_INDEX_PASSWORD", "LIKEWISE_INDEX_TOKEN"];
 
-/// Parses the address of a collection. Credentials that it lacks are taken from the environment.
+/// Parses the address of a collection. Credentials that are missing in the address are taken from [`CREDENTIALS`].
 #[cfg(feature = "milvus")]
 fn parse_settings(text: &str) -> anyhow::Result<Settings> {
     let settings: Settings = text.parse()?;
@@ -45,7 +47,7 @@ fn parse_settings(text: &str) -> anyhow::Result<Settings> {
     Ok(settings.or_login(user, password, token))
 }
 
-/// Where the papers are.
+/// The location of the papers.
 #[derive(Debug, Clone)]
 pub enum Location {
     /// In a data folder.
@@ -56,7 +58,7 @@ pub enum Location {
 }
 
 impl Location {
-    /// Parses a location: with `://` in it, the address of a collection, else the path of a data folder.
+    /// Parses a location: the address of a collection if `text` contains `://`, otherwise the path of a data folder.
     pub fn parse(text: &str) -> anyhow::Result<Location> {
         #[cfg(feature = "milvus")]
         if text.contains("://") {
@@ -67,7 +69,7 @@ impl Location {
         Ok(Location::Folder(text.into()))
     }
 
-    /// Loads the encoder. Model and precision come from the options, or from the stored papers where the options give none.
+    /// Loads the encoder. If the options do not set the model or the precision, uses that of the stored papers.
     pub fn load_encoder(&self, options: &EncoderOptions) -> anyhow::Result<Arc<Encoder>> {
         match self {
             Location::Folder(data) => options.load_or_stored(
@@ -105,7 +107,7 @@ impl Location {
         })
     }
 
-    /// Deletes papers, each given by any of its ids. Returns for each id whether its paper was present.
+    /// Deletes papers, each given by any of its ids. Returns, for each id, whether there was a paper with this id.
     pub fn delete(&self, ids: &[PaperId]) -> anyhow::Result<Vec<bool>> {
         Ok(match self {
             Location::Folder(data) => ingest::delete(data, ids)?,
@@ -116,7 +118,7 @@ impl Location {
 }
 
 impl LocationOptions {
-    /// The collection of `--index`, or else the data folder.
+    /// Returns the collection of `--index` if the option is given, otherwise the data folder.
     pub fn location(&self) -> anyhow::Result<Location> {
         #[cfg(feature = "milvus")]
         if let Some(index) = &self.index {
@@ -132,7 +134,7 @@ impl LocationOptions {
         self.index.is_none()
     }
 
-    /// See [`Location::load_encoder`].
+    /// Loads the encoder; see [`Location::load_encoder`].
     pub fn load_encoder(&self) -> anyhow::Result<Arc<Encoder>> {
         self.location()?.load_encoder(&self.data.encoder)
     }

@@ -1,6 +1,6 @@
 //! Sets up logging to standard error and, with the feature `otlp`, the export of traces.
 //!
-//! Set up once, at the start; everything else logs through `tracing`.
+//! Logging is set up once, when the program starts. All other modules log through `tracing`.
 
 #[cfg(feature = "otlp")]
 use super::traces::TraceExporter;
@@ -13,11 +13,11 @@ use tracing_subscriber::{EnvFilter, Layer};
 #[derive(Args, Default)]
 #[command(next_help_heading = "Logs (LIKEWISE_LOG=likewise=debug logs every request, without its content)")]
 pub struct LogOptions {
-    /// Format of the log on standard error: text for people, json for one JSON object per line.
+    /// Format of the log on standard error: text (for people) or json (one JSON object per line).
     #[arg(long, value_name = "FORMAT", env = "LIKEWISE_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
-    /// Send traces of requests to this OpenTelemetry collector, by OTLP over HTTP, such as http://localhost:4318/v1/traces. By
-    /// default, none are sent.
+    /// Address of the OpenTelemetry collector to which traces of requests are sent, by OTLP over HTTP, such as
+    /// http://localhost:4318/v1/traces. By default, no traces are sent.
     #[arg(long, value_name = "URL", env = "LIKEWISE_OTLP")]
     otlp: Option<String>,
 }
@@ -32,11 +32,12 @@ enum LogFormat {
     Json,
 }
 
-/// Without the feature `otlp`, there is no exporter.
+/// The type of the exporter if the program is built without the feature `otlp`. It has no values.
 #[cfg(not(feature = "otlp"))]
 pub enum TraceExporter {}
 
-/// Sets up logging. Returns the exporter of traces, which sends the last ones when it is dropped; `None`: no traces are sent.
+/// Sets up logging. Returns the exporter of traces, which sends the last traces when it is dropped. Returns `None` if
+/// `--otlp` is not given.
 pub fn start(options: &LogOptions) -> anyhow::Result<Option<TraceExporter>> {
     let filter =
         EnvFilter::try_from_env("LIKEWISE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,likewise=info"));

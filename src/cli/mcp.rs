@@ -30,7 +30,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime
         .block_on(over_stdio(app))
-        .map_err(|error| anyhow::anyhow!("the Model Context Protocol, on standard input: {error}"))?;
+        .map_err(|error| anyhow::anyhow!("the Model Context Protocol on standard input failed: {error}"))?;
     // The thread that reads standard input cannot be stopped, so do not wait for it.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)

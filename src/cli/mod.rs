@@ -50,29 +50,31 @@ struct Cli {
 enum Command {
     /// Download a model into the models folder, and verify its files.
     Pull(pull::Options),
-    /// List the models that are installed or can be downloaded, and what each is good for.
+    /// List the models that are installed or can be downloaded, and the purpose of each model.
     Models(models::Options),
-    /// Read dumps, encode their new papers, and index them. After an interruption, run it again to continue.
+    /// Read dumps, and encode and index their new papers. To continue an interrupted run, repeat the command.
     Ingest(ingest_dumps::Options),
-    /// Encode the papers of dumps into a file: Parquet, NumPy or JSON Lines. After an interruption, run it again to continue.
+    /// Encode the papers of dumps into a file: Parquet, NumPy or JSON Lines. To continue an interrupted run, repeat the
+    /// command.
     Embed(embed::Options),
-    /// Read dumps and print what they contain; needs neither a model nor a data folder.
+    /// Read dumps, and print how many papers they contain. With --json, also print the papers. Needs neither a model
+    /// nor a data folder.
     Inspect(inspect::Options),
-    /// Delete papers from a data folder or a collection; a running server stops finding them.
+    /// Delete papers from a data folder or a Milvus collection. A running server stops finding the deleted papers.
     Delete(delete::Options),
-    /// Copy papers and their vectors between data folders and collections of a Milvus server, without encoding again. After an
-    /// interruption, run it again: papers that are already there are skipped.
+    /// Copy papers and their vectors between data folders and Milvus collections, without encoding the papers again. To
+    /// continue an interrupted run, repeat the command: papers that are already in the destination are skipped.
     Copy(copy::Options),
     /// Copy a data folder in a consistent state, even while other processes write to it.
     Backup(backup::Options),
     /// Free the disk space of deleted and replaced papers, and rebuild the index as one segment.
     Compact(compact::Options),
-    /// Encode all papers of a data folder with another model or precision, and then switch to it. Searches use the old model
-    /// until then. After an interruption, run it again to continue.
+    /// Encode all papers of a data folder with another model or precision, and then switch the folder to the new
+    /// vectors. Until the switch, searches use the old vectors. To continue an interrupted run, repeat the command.
     Reembed(reembed::Options),
     /// Find the papers that are most similar to a text, a file or other papers.
     Search(search::Options),
-    /// Measure search quality on test collections with relevance judgements, and compare systems.
+    /// Measure search quality on test collections with relevance judgements, and compare search systems.
     Eval(eval::Options),
     /// Run the HTTP server: the API and the web pages.
     Serve(serve::Options),
@@ -80,24 +82,25 @@ enum Command {
     Config(config::Options),
     /// Run a Model Context Protocol server for AI agents, on standard input and output.
     Mcp(mcp::Options),
-    /// Check all files of a data folder for damage; with --repair, repair them.
+    /// Check all files of a data folder for damage. With --repair, also repair the damage.
     Verify(verify::Options),
 }
 
 /// Options of every command that encodes texts.
 #[derive(Args)]
 pub struct EncoderOptions {
-    /// The embedding model: a name (`likewise models` lists them), a repository on the Hugging Face hub (owner/name), or a
-    /// folder in the format of sentence-transformers. By default the model that the data folder was filled with, and
-    /// all-MiniLM-L6-v2 for a new one.
+    /// The embedding model: a name (`likewise models` lists them), a repository on the Hugging Face hub (owner/name),
+    /// or a folder in the format of sentence-transformers. By default, the model that the data folder was filled with,
+    /// or all-MiniLM-L6-v2 for a new data folder.
     #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_MODEL")]
     model: Option<String>,
-    /// Folder with the installed models, by name.
+    /// Folder with the installed models, each in a subfolder of its name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     pub models: PathBuf,
-    /// Precision of the matrix multiplications: f32, bf16, int8 or auto. auto is the precision that the data folder was filled
-    /// with; for a new one, the fastest that the CPU has instructions for if the model has a BERT-like architecture, and f32
-    /// otherwise; on a GPU, bf16. Set it if several machines fill or search the same papers.
+    /// Precision of the matrix multiplications: f32, bf16, int8 or auto. auto is the precision that the data folder was
+    /// filled with. For a new data folder, auto is bf16 on a GPU. On a CPU, it is the fastest precision that the CPU
+    /// has instructions for if the model has a BERT-like architecture, and f32 for other architectures. If several
+    /// machines fill or search the same papers, set the same precision on all of these machines.
     #[arg(long, env = "LIKEWISE_PRECISION", default_value = AUTO, value_parser = parse_precision)]
     precision: PrecisionChoice,
     #[command(flatten)]
@@ -106,18 +109,21 @@ pub struct EncoderOptions {
     devices: DeviceOptions,
 }
 
-/// Options that override settings of a model's folder. By default, a data folder keeps those that it was filled with.
+/// Options that override settings of a model's folder. By default, a data folder keeps the settings that it was filled
+/// with.
 #[derive(Args)]
 struct ModelOverrides {
-    /// Keep only the first N values of every vector. Only for models that are trained for it (Matryoshka embeddings). By
-    /// default, all.
+    /// Keep only the first N values of every vector. Use it only with models that are trained for shorter vectors
+    /// (Matryoshka embeddings). By default, all values are kept.
     #[arg(long, value_name = "N", env = "LIKEWISE_DIMENSIONS")]
     dimensions: Option<usize>,
-    /// Put the model's prompt of this name before papers and queries, instead of its prompts for documents and queries. For
-    /// models with prompts for other tasks, such as clustering; `likewise models NAME` lists them.
+    /// Name of the model's prompt to put before the texts of papers and queries, instead of the model's prompts for
+    /// documents and queries. Some models have prompts for other tasks, such as clustering; `likewise models NAME`
+    /// lists the prompts of a model.
     #[arg(long, value_name = "NAME", env = "LIKEWISE_PROMPT_NAME")]
     prompt_name: Option<String>,
-    /// Weight of the vector of a paper's title relative to that of its whole text, in per cent. By default, the model's own.
+    /// Weight of a title's vector relative to the vector of the paper's whole text, in per cent. By default, the weight
+    /// in the model's settings.
     #[arg(long, value_name = "PERCENT", env = "LIKEWISE_TITLE")]
     title: Option<u16>,
 }
@@ -129,17 +135,18 @@ impl ModelOverrides {
     }
 }
 
-/// The devices that encode.
+/// The option for the devices that encode.
 #[derive(Args)]
 struct DeviceOptions {
-    /// Devices that encode: cpu, cuda (all GPUs), cuda:0, cuda:0,cuda:1, or auto. auto is all GPUs if there are any and the
-    /// program was built for them, and the CPU otherwise.
+    /// Devices that encode: cpu, cuda (all GPUs), one GPU such as cuda:0, several GPUs such as cuda:0,cuda:1, or auto.
+    /// auto uses all GPUs if the machine has any, the program was built for GPUs, and the precision is not int8.
+    /// Otherwise, auto uses the CPU.
     #[arg(long, value_name = "DEVICE", env = "LIKEWISE_DEVICE", default_value_t = Devices::Auto)]
     device: Devices,
 }
 
 /// The value of `--precision`. `None`: [`AUTO`].
-// An alias, because clap takes an `Option` field for an option that may be left out.
+// A type alias, because clap takes a field of type `Option<…>` for an option that can be left out.
 type PrecisionChoice = Option<Precision>;
 
 const AUTO: &str = "auto";
@@ -155,10 +162,10 @@ fn parse_precision(name: &str) -> Result<PrecisionChoice, String> {
 /// Options of every command that needs a data folder.
 #[derive(Args)]
 pub struct DataOptions {
-    /// Data folder, with the catalog, the vectors and the index.
+    /// Data folder; it contains the catalog of papers, the vectors and the index.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_DATA", default_value = "data")]
     pub data: PathBuf,
-    /// The options of the encoder for its papers.
+    /// Options of the encoder for the papers in the data folder.
     #[command(flatten)]
     pub encoder: EncoderOptions,
 }
@@ -176,9 +183,9 @@ impl EncoderOptions {
         Ok(Encoder::load_on(&self.open()?, &self.devices.device)?)
     }
 
-    /// Loads the encoder for stored papers. Without `--model`, it is the model that `stored` returns, with which the papers
-    /// were encoded; `stored` gets the models folder. Without `--precision`, it is the precision that `precision_of` returns.
-    /// Where these return `None`, the defaults for new papers apply.
+    /// Loads the encoder for stored papers. If `--model` is not given, `stored` returns the model that encoded the
+    /// papers; its argument is the models folder. If `--precision` is not given, `precision_of` returns the precision
+    /// of the stored vectors. If one of the two functions returns `None`, the default for new papers is used.
     fn load_or_stored(
         &self,
         stored: impl FnOnce(&Path) -> anyhow::Result<Option<ModelFolder>>,
@@ -202,24 +209,25 @@ impl EncoderOptions {
     }
 }
 
-/// Opens a model by name, hub repository or folder. Downloads it first if it is not installed and can be downloaded.
+/// Opens a model by name, hub repository or folder. Downloads the model first if it is not installed and can be
+/// downloaded.
 fn open_model(name: &str, models: &Path) -> anyhow::Result<ModelFolder> {
     let is_missing = !Path::new(name).is_dir() && !model::is_installed(name, models);
     if is_missing && (model::is_repository(name) || model::Manifest::built_in(name).is_some()) {
-        eprintln!("{name} is not a folder and not in {} yet; downloading it", models.display());
+        eprintln!("{name} is neither a folder nor installed in {}; downloading the model", models.display());
         model::pull(name, models)?;
     }
     Ok(ModelFolder::open(name, models, Precision::F32)?)
 }
 
 impl DataOptions {
-    /// See [`location::Location::load_encoder`].
+    /// Loads the encoder; see [`location::Location::load_encoder`].
     fn load_encoder(&self) -> anyhow::Result<Arc<Encoder>> {
         location::Location::Folder(self.data.clone()).load_encoder(&self.encoder)
     }
 }
 
-/// Prints a line to standard output. Not an error if the reader has closed it, as `head` does.
+/// Prints a line to standard output. Returns no error if the reader has closed the pipe, as `head` does.
 fn print_line(line: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout().lock(), "{line}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -233,7 +241,7 @@ fn command() -> clap::Command {
 
 /// Parses the arguments, runs one command, and prints the error chain if it fails.
 ///
-/// Exit status: 0 on success; 1 on an error; 2 if the arguments are invalid or some entries were refused.
+/// Exit status: 0 on success; 1 on an error; 2 if the arguments are invalid or some entries of a dump were refused.
 pub fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

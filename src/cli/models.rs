@@ -17,28 +17,30 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Number of papers for a measurement. A small model takes a second for them, a large one a minute.
+/// Number of papers that are encoded to measure a speed. A small model takes a second for these papers, a large model a
+/// minute.
 const MEASURED_PAPERS: usize = 128;
 
-/// The file with measured speeds, in the models folder.
+/// Name of the file with measured speeds, in the models folder.
 const SPEEDS_FILE: &str = "speeds.json";
 
 /// Options of `likewise models`.
 #[derive(Args)]
 pub struct Options {
-    /// Measure the speed of the listed models that are installed, with papers of this dump. The results are saved in the models
-    /// folder, and listed by later calls.
+    /// Measure the speed of the listed models that are installed, with papers of this dump. The speeds are saved in the
+    /// models folder, and later runs of `likewise models` show them.
     #[arg(long, value_name = "DUMP")]
     measure: Option<PathBuf>,
-    /// List only these models, by name, repository or folder, with their prompts and settings. By default, all models.
+    /// Models to list, each given by name, repository or folder. Their prompts and settings are printed, too. By
+    /// default, all models are listed, without prompts and settings.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Precision to measure with: f32, bf16, int8, or auto, the fastest on this machine.
+    /// Precision to measure with: f32, bf16, int8 or auto. auto is the fastest precision for the model on this machine.
     #[arg(long, default_value = super::AUTO, value_parser = parse_precision)]
     precision: PrecisionChoice,
     #[command(flatten)]
     devices: DeviceOptions,
-    /// Folder with the installed models, by name.
+    /// Folder with the installed models, each in a subfolder of its name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     models: PathBuf,
 }
@@ -51,7 +53,7 @@ struct Speed {
     precision: String,
     /// The encoder's description: model, precision and device.
     on: String,
-    /// The result of [`machine`] when it was measured.
+    /// The result of [`machine`] when the speed was measured.
     machine: String,
 }
 
@@ -88,7 +90,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The listed model of this name, or the model in this folder.
+/// Returns the listed model with this name or repository. If there is none, returns the model in the folder `name`.
 fn named(name: &str, listed: &[ModelSummary], options: &Options) -> anyhow::Result<ModelSummary> {
     let short_name = Manifest::built_in(name).map_or(name.to_string(), |manifest| manifest.name);
     if let Some(model) = listed.iter().find(|model| model.name == short_name) {
@@ -102,7 +104,8 @@ fn named(name: &str, listed: &[ModelSummary], options: &Options) -> anyhow::Resu
     Ok(summarize(name, Path::new(name))?)
 }
 
-/// Prints the settings of an installed model that the table does not show.
+/// Prints the folder, the prompts and the settings of a model, which the table of models does not show. Prints nothing
+/// if the model is not installed.
 fn print_details(model: &ModelSummary, options: &Options) -> anyhow::Result<()> {
     let Some(folder) = &model.folder else { return Ok(()) };
     let opened = ModelFolder::open(&folder.to_string_lossy(), &options.models, Precision::F32)?;
@@ -144,7 +147,8 @@ fn measure(model: &ModelSummary, options: &Options, papers: &[Paper]) -> anyhow:
     Ok(Speed { papers_per_second, precision, on: encoder.describe(), machine: machine() })
 }
 
-/// Identifies the machine by its CPU and number of threads. Speeds of other machines are not shown.
+/// Returns a name for this machine: the CPU and the number of threads. Speeds that were measured on a machine with
+/// another name are not shown.
 fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

@@ -1,15 +1,16 @@
-//! The progress of reading a dump: a progress bar on a terminal, else a line every 10 seconds.
+//! Shows the progress of reading a dump: with a progress bar on a terminal, otherwise with a line of text every 10
+//! seconds.
 
 use crate::ingest::Counts;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use likewise_papers::dump::{BytesRead, Refused, Source};
 use std::time::{Duration, Instant};
 
-/// The interval between two lines of progress. The rates are averages over the same interval, and not over the whole run,
-/// because papers that an interrupted run has encoded are read much faster than others.
+/// Interval between two lines of progress. The shown rates are averages over this interval, and not over the whole run,
+/// because papers that an interrupted run has already encoded are read much faster than new papers.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Maximum number of refused entries per file that are listed on a terminal; the rest are counted.
+/// Maximum number of refused entries per file that are listed on a terminal. Further refused entries are only counted.
 const MAX_LISTED: usize = 20;
 
 /// The progress of one file.
@@ -36,7 +37,8 @@ impl Snapshot {
 }
 
 impl Progress {
-    /// Starts with a file of which nothing is read yet. `counts` are those of the files before it.
+    /// Starts the progress of a file before the file is read. `counts` are the counts of the files that were read
+    /// earlier.
     pub fn new(source: &Source, bytes_read: BytesRead, counts: &Counts) -> Progress {
         // The size of standard input is unknown.
         let (bar, template) = match bytes_read.total {
@@ -51,7 +53,7 @@ impl Progress {
         Progress { bar, file, bytes_read, papers_before: counts.read, refused: 0, last_report }
     }
 
-    /// Reports a refused entry.
+    /// Counts a refused entry, and prints it if fewer than [`Progress::max_listed`] entries were printed.
     pub fn refuse(&mut self, refused: &Refused) {
         self.refused += 1;
         if self.refused <= self.max_listed() {
@@ -64,7 +66,7 @@ impl Progress {
         if self.bar.is_hidden() { usize::MAX } else { MAX_LISTED }
     }
 
-    /// Prints a line above the bar.
+    /// Prints a line to standard error, above the progress bar if there is one.
     fn print(&self, line: &str) {
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
     }
@@ -93,12 +95,12 @@ impl Progress {
         }
     }
 
-    /// Removes the bar, and reports how many refused entries were not listed.
+    /// Removes the progress bar, and prints the number of refused entries that were not listed.
     pub fn finish(self) {
         if self.refused > self.max_listed() {
             let more = self.refused - self.max_listed();
             self.print(&format!(
-                "refused: {}: {more} more; redirect with 2>refused.txt to list all",
+                "refused: {}: {more} more entries; to list all, redirect standard error with 2>refused.txt",
                 self.file
             ));
         }
@@ -106,10 +108,11 @@ impl Progress {
     }
 }
 
-/// The time left, if `papers` papers are this share of the file and `rate` papers are read per second. `None`: unknown.
+/// Returns the time left for a file. `papers` is the number of papers read so far, which are the fraction `share` of
+/// the file; `rate` is the number of papers per second. `None`: the time is unknown.
 fn left(papers: u64, share: f64, rate: f64) -> Option<Duration> {
     let rest = papers as f64 * (1.0 - share) / share;
-    // A rate or a share of 0 makes this infinite or NaN, which is an error here.
+    // If `rate` or `share` is 0, the quotient is infinite or NaN, for which `try_from_secs_f64` returns an error.
     Duration::try_from_secs_f64(rest / rate).ok()
 }
 
@@ -127,7 +130,7 @@ mod tests {
 
     #[test]
     fn time_left_is_computed_from_rows_if_their_number_is_known() {
-        // The reader reads ahead of the papers, so its position in bytes would be wrong.
+        // The reader reads ahead, so the number of bytes read would overstate the number of papers read.
         let mut bytes = BytesRead::default();
         (bytes.total, bytes.entries) = (1_000_000, 4000);
         assert_eq!(

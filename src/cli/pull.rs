@@ -9,10 +9,11 @@ use std::process::ExitCode;
 /// Options of `likewise pull`.
 #[derive(Args)]
 pub struct Options {
-    /// Name of the model, a repository on the Hugging Face hub (owner/name), or a folder with a model to verify.
+    /// Model to download: a name, or a repository on the Hugging Face hub (owner/name). Or the folder of a model, to
+    /// verify the model.
     #[arg(default_value = DEFAULT_MODEL)]
     model: String,
-    /// Folder with the installed models, by name.
+    /// Folder with the installed models, each in a subfolder of its name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     models: PathBuf,
 }
@@ -20,16 +21,16 @@ pub struct Options {
 /// Runs the command.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let pulled = pull(&options.model, &options.models)?;
-    let mut how = "every file verified";
+    let mut how = "every file is verified";
     if !pulled.is_verified && Manifest::read(&pulled.folder)?.is_some_and(|manifest| manifest.has_checksums())
     {
-        how = "checksums recorded";
+        how = "the checksums of the files are recorded";
     } else if !pulled.is_verified {
-        // Without checksums to compare with, the model is complete if it can be loaded.
+        // There are no checksums to compare the files with. Instead, check that the model can be loaded.
         let folder = ModelFolder::open(&pulled.folder.to_string_lossy(), &options.models, Precision::F32)?;
         Encoder::load(&folder)?;
-        how = "loads and encodes";
+        how = "there are no checksums, but the model can be loaded";
     }
-    eprintln!("{}: {how}, from {}", pulled.folder.display(), pulled.source);
+    eprintln!("{}: {how}; the files come from {}", pulled.folder.display(), pulled.source);
     Ok(ExitCode::SUCCESS)
 }

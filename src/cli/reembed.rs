@@ -1,4 +1,5 @@
-//! `likewise reembed`: encodes the papers of a data folder with another model or precision, and switches to it.
+//! `likewise reembed`: encodes the papers of a data folder with another model or precision, and switches the folder to
+//! the new vectors.
 
 use super::{DeviceOptions, ModelOverrides, PrecisionChoice, open_model, parse_precision, print_line};
 use crate::ingest::reembed::{ReembedReport, ReembedStep, drop_old, reembed};
@@ -13,32 +14,33 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The interval between two lines of progress where there is no terminal.
+/// Interval between two lines of progress if standard error is not a terminal.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Options of `likewise reembed`. The model and the precision are not taken from the environment, unlike in other commands:
-/// variables that are set for those must not start a change of the model.
+/// Options of `likewise reembed`. Unlike other commands, it does not read the model and the precision from environment
+/// variables: variables that are set for other commands must not change the model of a data folder.
 #[derive(Args)]
 pub struct Options {
-    /// The new model: a name, a repository on the Hugging Face hub (owner/name), or a folder. Without --model, the current model
-    /// with the options below changed; without any option, the model of the run that was interrupted.
+    /// The new model: a name, a repository on the Hugging Face hub (owner/name), or a folder. If only other options are
+    /// given, they change the current model. If no option is given, an interrupted run is continued with its model.
     #[arg(long, value_name = "PATH_OR_NAME")]
     model: Option<String>,
-    /// The new precision: f32, bf16, int8, or auto, the fastest on this machine. By default, auto for a new model, and unchanged
-    /// for the current one.
+    /// The new precision: f32, bf16, int8 or auto. auto is the fastest precision for the model on this machine. By
+    /// default, auto if --model is given; otherwise the precision stays the same.
     #[arg(long, value_parser = parse_precision)]
     precision: Option<PrecisionChoice>,
     #[command(flatten)]
     overrides: ModelOverrides,
     #[command(flatten)]
     devices: DeviceOptions,
-    /// Only delete the vectors of former models. Run it when no server uses them any more, to free disk space.
+    /// Delete the vectors of former models to free disk space, and do nothing else. Use it when no server uses these
+    /// vectors any more.
     #[arg(long, conflicts_with_all = ["model", "precision"])]
     drop_old: bool,
-    /// Folder with the installed models, by name.
+    /// Folder with the installed models, each in a subfolder of its name.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     models: PathBuf,
-    /// Data folder, with the catalog, the vectors and the index.
+    /// Data folder; it contains the catalog of papers, the vectors and the index.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_DATA", default_value = "data")]
     data: PathBuf,
 }
@@ -64,7 +66,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let outcome = reembed(&options.data, &encoder, |step| progress.show(&step));
     progress.bar.finish_and_clear();
     print_line(&match outcome? {
-        None => format!("{} in {} is already in use", model.name, model.precision),
+        None => format!("the data folder already uses {} in {}", model.name, model.precision),
         Some(ReembedReport { papers, recall, index }) => format!(
             "switched to {} in {}: {papers} papers, {} vectors in {} segments, recall@10 {recall:.3}; the old vectors are \
              kept until `likewise reembed --drop-old`",
@@ -77,7 +79,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The model to switch to. `None`: no change is given, and no interrupted run can be continued.
+/// Returns the model to switch to. `None`: the options give no change, and there is no interrupted run to continue.
 fn new_model(options: &Options) -> anyhow::Result<Option<ModelFolder>> {
     let Options { model, precision, models, data, .. } = options;
     let in_precision = |folder: ModelFolder, choice: PrecisionChoice| {
@@ -102,11 +104,12 @@ fn new_model(options: &Options) -> anyhow::Result<Option<ModelFolder>> {
     }))
 }
 
-/// The progress of a run: a progress bar on a terminal, else a line for each step and every 10 seconds.
+/// Shows the progress of a run: with a progress bar on a terminal, otherwise with a line of text for each new kind of
+/// step and every 10 seconds.
 struct ReembedProgress {
     bar: ProgressBar,
     started: Instant,
-    /// When the last line was printed, and for which kind of step. `None`: no line was printed yet.
+    /// Time of the last line of progress, and the kind of step that the line was about. `None`: there was no line yet.
     last_report: Option<(Instant, std::mem::Discriminant<ReembedStep>)>,
 }
 
@@ -121,7 +124,7 @@ impl ReembedProgress {
     fn show(&mut self, step: &ReembedStep) {
         let line = match step {
             ReembedStep::Waiting(owner) => format!("waiting: {owner}"),
-            ReembedStep::Checking => "all papers are encoded; checking".into(),
+            ReembedStep::Checking => "all papers are encoded; checking the new vectors".into(),
             ReembedStep::Encoding(EncodeProgress { done, total }) => {
                 if *done == 0 {
                     self.started = Instant::now();
@@ -147,7 +150,8 @@ impl ReembedProgress {
     }
 }
 
-/// The time left, if the rest is encoded at the same rate. `None`: nothing is encoded yet.
+/// Returns the time left if the remaining papers are encoded at the same rate as the first `done` papers. `None`:
+/// nothing is encoded yet.
 fn left(elapsed: Duration, done: usize, all: usize) -> Option<Duration> {
     Duration::try_from_secs_f64(elapsed.as_secs_f64() / done as f64 * (all - done) as f64).ok()
 }

@@ -1,5 +1,5 @@
-//! Options that were renamed. An old name is an error that gives the new one: on the command line, as a key of a config file,
-//! and as an environment variable.
+//! Options that were renamed. If an old name is used on the command line, in a config file or as an environment
+//! variable, the error message gives the new name.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, Error};
@@ -12,13 +12,13 @@ const RENAMED: [(&str, &str); 4] = [
     ("walk", "hnsw"),
 ];
 
-/// Returns the new name of an option of `command`. `None`: `old` is not the old name of one.
+/// Returns the new name of the option of `command` that was called `old`. `None`: `command` has no such option.
 pub fn new_name(command: &Command, old: &str) -> Option<&'static str> {
     let (_, new) = RENAMED.iter().find(|(name, _)| *name == old)?;
     command.get_arguments().any(|arg| arg.get_long() == Some(new)).then_some(*new)
 }
 
-/// Parses the program's arguments with `command`. Prints an error and exits if they are invalid.
+/// Parses the program's arguments with `command`. Prints an error and exits if the arguments are invalid.
 pub fn get_matches(command: Command) -> ArgMatches {
     let name = std::env::args_os().nth(1).unwrap_or_default();
     let bin_name = format!("{} {}", command.get_name(), name.display());
@@ -32,7 +32,8 @@ pub fn get_matches(command: Command) -> ArgMatches {
     })
 }
 
-/// Replaces the error for an unknown option by one that gives its new name, if it has one in `command`.
+/// If `error` is about an unknown option that has a new name in `command`, returns an error that gives the new name.
+/// Otherwise returns `error`.
 fn with_new_name(mut command: Command, error: Error) -> Error {
     let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return error };
     let new = argument.strip_prefix("--").and_then(|old| new_name(&command, old));
@@ -44,7 +45,7 @@ fn with_new_name(mut command: Command, error: Error) -> Error {
     }
 }
 
-/// Fails if the environment still sets an option of `command` by the variable of its old name.
+/// Fails if an environment variable is set that has the old name of an option of `command`.
 pub fn check_environment(command: &Command) -> anyhow::Result<()> {
     for (old, new) in RENAMED {
         let variable = format!("LIKEWISE_{}", old.to_uppercase().replace('-', "_"));

@@ -16,29 +16,30 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The width of the output, in columns, if it is not a terminal.
+/// Width of the output, in characters, if standard output is not a terminal.
 const DEFAULT_WIDTH: usize = 100;
 
 /// Options of `likewise search`.
 #[derive(Args)]
 #[command(group(ArgGroup::new("query").required(true).multiple(true).args(["text", "like", "file", "list"])))]
 pub struct Options {
-    /// Text to search for: a title, an abstract, a question.
+    /// Text to search for: a title, an abstract or a question.
     text: Option<String>,
-    /// Id of a paper in the library to search for. Can be given several times, and together with a text, --file or --list: each
-    /// is one example.
+    /// Id of a paper in the library that the results should be similar to. Can be given several times, and together
+    /// with a text, --file or --list; the query then has several examples.
     #[arg(long, value_name = "ID")]
     like: Vec<String>,
     /// File with a text to search for; `-` for standard input.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Reading list to search for: a .bib file, or a file of ids and of texts separated by empty lines; `-` for standard input.
+    /// Reading list: a .bib file, or a file of ids and of texts separated by empty lines; `-` for standard input. Every
+    /// entry is an example that the results should be similar to.
     #[arg(long, value_name = "PATH", conflicts_with = "file")]
     list: Option<PathBuf>,
     /// Id of a paper that the results should be dissimilar to. Can be given several times.
     #[arg(long, value_name = "ID")]
     unlike: Vec<String>,
-    /// How several examples are combined. By default, mean, and clusters for 8 examples or more.
+    /// How several examples are combined. By default, mean for up to 7 examples, and clusters for 8 or more.
     #[arg(long, value_name = "HOW", value_parser = value_parsers::aggregations())]
     aggregation: Option<Aggregation>,
     /// Number of results, 1 to 1000.
@@ -47,29 +48,33 @@ pub struct Options {
     /// Print the results as JSON.
     #[arg(long)]
     json: bool,
-    /// Compare with every paper instead of searching the index. Slower; finds every result. By default, the index is searched,
-    /// which may miss a few.
+    /// Compare the query with every paper instead of searching the index. This is slower, but finds every result; a
+    /// search of the index can miss a few results.
     #[arg(long)]
     exact: bool,
-    /// How papers are compared. By default, hybrid, or semantic in a collection, whose terms are not indexed.
+    /// How papers are compared with the query. By default, hybrid in a data folder, and semantic in a Milvus
+    /// collection, which has no index of terms.
     #[arg(long, value_parser = value_parsers::modes())]
     mode: Option<Mode>,
-    /// Leave out papers that are related with a lower probability, 0 to 1. By default, there is no limit, but there are
-    /// no results if no paper is likely to be related; 0 gives the most similar papers in any case.
+    /// Minimum probability, 0 to 1, that a result is related to the query (or minimum score, if the model is not
+    /// calibrated). By default, there is no minimum, but if no paper is likely to be related, there are no results.
+    /// With 0, the most similar papers are always listed.
     #[arg(long, value_name = "PROBABILITY")]
     min_score: Option<f32>,
-    /// Score the first 30 results again with the similarity of their sentences. Better results, but takes about 0.4 s more on two
-    /// cores.
+    /// Score the first 30 results again by the similarity of their sentences to those of the query. The results are
+    /// better, but the search takes about 0.4 s longer on two cores.
     #[arg(long)]
     rerank_sentences: bool,
-    /// Explain each result: what its score comes from, the shared terms, and the most similar sentences.
+    /// Explain each result: the parts of its score, the terms that it shares with the query, and the most similar
+    /// sentences.
     #[arg(long)]
     explain: bool,
-    /// Weight of the difference from earlier results against the similarity to the query, 0 to 1. Above 0, near duplicates of an
-    /// earlier result are left out. Raise it if the results are too much alike.
+    /// How much a result should differ from earlier results, 0 to 1: the weight of this difference, against the
+    /// similarity to the query. Above 0, near duplicates of an earlier result are left out. Raise the weight if the
+    /// results are too much alike.
     #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
     diversity: f32,
-    /// Prefer new papers: a paper's score is halved for every YEARS of its age. By default, age does not count.
+    /// Prefer new papers: a paper's score is halved for every YEARS years of its age. By default, age does not count.
     #[arg(long, value_name = "YEARS")]
     half_life: Option<f32>,
     #[command(flatten)]
@@ -78,25 +83,26 @@ pub struct Options {
     location: LocationOptions,
 }
 
-/// Options that limit which papers are found. Several values of one option are alternatives.
+/// Options that limit which papers are found. If an option has several values, a paper must match one of them.
 #[derive(Args)]
 struct FilterOptions {
-    /// Only papers published on this date or later: YYYY, YYYY-MM or YYYY-MM-DD.
+    /// Find only papers published on this date or later: YYYY, YYYY-MM or YYYY-MM-DD.
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
-    /// Only papers published on this date or earlier.
+    /// Find only papers published on this date or earlier: YYYY, YYYY-MM or YYYY-MM-DD.
     #[arg(long, value_name = "DATE")]
     to: Option<String>,
-    /// Only papers in this category; `cs` includes every `cs.…`. Can be given several times.
+    /// Find only papers in this category; `cs` includes every `cs.…`. Can be given several times.
     #[arg(long = "category", value_name = "NAME")]
     categories: Vec<String>,
-    /// Only papers of this conference or journal. Can be given several times.
+    /// Find only papers of this conference or journal. Can be given several times.
     #[arg(long = "venue", value_name = "NAME")]
     venues: Vec<String>,
-    /// Only papers by this author: a name, or a part of one. Can be given several times.
+    /// Find only papers by this author: a full name, or some words of a name. Can be given several times.
     #[arg(long = "author", value_name = "NAME")]
     authors: Vec<String>,
-    /// Only papers from this source: arxiv, daily-papers, or the name that a dump gives. Can be given several times.
+    /// Find only papers from this source: arxiv, daily-papers, or another source that a dump names. Can be given
+    /// several times.
     #[arg(long = "source", value_name = "NAME")]
     sources: Vec<String>,
     /// Also find papers that were withdrawn or retracted.
@@ -167,8 +173,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(if skipped == 0 { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }
 
-/// Adds the entries of a reading list to the examples, and returns the number of entries that cannot be used. Papers that are
-/// not in the library are searched for by their titles, if they have one.
+/// Adds the entries of a reading list to the examples, and returns the number of entries that cannot be used. If the
+/// paper of an entry is not in the library, the title in the entry becomes the example.
 fn add_reading_list(like: &mut Examples, list: &str, library: &Library) -> anyhow::Result<u64> {
     let ParsedInput { examples, problems, skipped } = parse(list);
     problems.iter().for_each(|problem| eprintln!("not read: --list: {problem}"));
@@ -179,7 +185,8 @@ fn add_reading_list(like: &mut Examples, list: &str, library: &Library) -> anyho
     );
     if let Some(first) = missing.first() {
         eprintln!(
-            "{} papers of the list are not in the library and have no title, such as {first}",
+            "{} entries of the list are left out, such as {first}: the papers are not in the library, and the \
+             entries have no title",
             missing.len()
         );
     }
@@ -219,19 +226,20 @@ fn print(answer: &Answer) -> anyhow::Result<()> {
         return print_line("no match; --min-score 0 shows the most similar papers anyway");
     }
     if answer.hits.is_empty() {
-        return print_line("no papers");
+        return print_line("no paper was found");
     }
     answer.hits.iter().try_for_each(|hit| print_line(&formatted(hit, width)))?;
     if let Some(Diversity { vendi, plain }) = answer.diversity {
         print_line(&format!(
-            "diversity: equal to {vendi:.1} entirely different papers (Vendi Score); without --diversity {plain:.1}"
+            "diversity: as diverse as {vendi:.1} entirely different papers (Vendi Score); without --diversity, as \
+             {plain:.1}"
         ))?;
     }
     Ok(())
 }
 
-/// A hit: rank, probability (or score, if the model is not calibrated), year and title, wrapped to the width; then the id and
-/// one line of the abstract; then the explanation, if there is one.
+/// Formats a hit: rank, probability (or score, if the model is not calibrated), year and title, wrapped to `width`
+/// columns; then the id, one line of the abstract, and the explanation, if there is one.
 fn formatted(hit: &Hit, width: usize) -> String {
     const INDENT: &str = "           ";
     let year = hit.paper.published.as_deref().and_then(|date| date.get(..4)).unwrap_or("    ");
@@ -247,7 +255,7 @@ fn formatted(hit: &Hit, width: usize) -> String {
     format!("{title}\n{INDENT}{id}\n{INDENT}{text}{explanation}")
 }
 
-/// An explanation, in lines that each begin with a line break.
+/// Formats an explanation. Every line begins with a line break.
 fn explained(explanation: &Explanation, indent: &str, width: usize) -> String {
     let ScoreBreakdown { semantic, title, lexical, sentences } = explanation.score_breakdown;
     let sentences = sentences.map(|share| format!(" + {share:.3} sentences")).unwrap_or_default();

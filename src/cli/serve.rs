@@ -17,25 +17,27 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// How long running requests may take to finish after a signal to stop.
+/// Maximum time that running requests get to finish after the server has received a signal to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The interval between two checks whether the data folder has switched to another model, and the first pause before
-/// connecting to an engine again.
+/// Interval between two checks of whether the data folder has switched to another model. Also the first pause before
+/// the server tries to connect to an external engine again.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Maximum pause before trying again to open a new model, which is expensive.
+/// Maximum pause before the server tries again to open a new model, which is expensive.
 const MAX_MODEL_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Maximum pause before trying again to connect to an engine.
+/// Maximum pause before the server tries again to connect to an external engine.
 const MAX_ENGINE_RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Options of `likewise serve`. An argument overrides the environment variable, and that the config file (`--config`).
+/// Options of `likewise serve`. An argument overrides the environment variable, which overrides the config file
+/// (`--config`).
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
     pub file: settings::FileOption,
-    /// Address and port to listen on; with port 0, the system chooses a free port. Use 0.0.0.0 to be reachable from other machines.
+    /// Address and port to listen on; with port 0, the system chooses a free port. With address 0.0.0.0, other machines
+    /// can reach the server.
     #[arg(long, value_name = "ADDR", env = "LIKEWISE_LISTEN", default_value = "127.0.0.1:8080")]
     listen: String,
     #[command(flatten)]
@@ -46,7 +48,7 @@ pub struct Options {
     access: Access,
     #[command(flatten)]
     pub logging: logging::LogOptions,
-    /// Seconds between two measurements of the index's recall, reported by /metrics; 0 to turn them off.
+    /// Seconds between two measurements of the index's recall, which /metrics shows; 0 turns the measurements off.
     #[arg(long, value_name = "SECONDS", env = "LIKEWISE_PROBE_EVERY", default_value_t = 300)]
     probe_every: u64,
 }
@@ -58,7 +60,7 @@ struct Limits {
     /// Maximum size of a request body, in bytes, except for uploads of papers.
     #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_BODY_BYTES", default_value_t = 4 << 20, value_parser = parse_count)]
     max_body_bytes: usize,
-    /// Maximum size of an upload of papers, in bytes. Uploads are never in memory as a whole.
+    /// Maximum size of an upload of papers, in bytes. An upload is never in memory as a whole.
     #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_UPLOAD_BYTES", default_value_t = 1 << 30, value_parser = parse_count)]
     max_upload_bytes: usize,
     /// Maximum length of one text, in bytes.
@@ -70,41 +72,45 @@ struct Limits {
     /// Maximum number of hits of one query, up to 1000.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_K", default_value_t = MAX_K, value_parser = parse_max_k)]
     max_k: usize,
-    /// Maximum number of hits of all queries of one request. A hit with its embedding or an explanation counts as 4 hits, and a
-    /// query with rerank_sentences as 1000 more.
+    /// Maximum total number of hits of all queries of one request. A hit that is returned with its embedding or an
+    /// explanation counts as 4 hits, and a query with rerank_sentences counts as 1000 additional hits.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_HITS", default_value_t = 20_480, value_parser = parse_count)]
     max_hits: usize,
-    /// Maximum size of all responses in memory that clients have not read yet, in bytes. Beyond it, clients are asked to try
-    /// again later.
+    /// Maximum total size, in bytes, of the responses in memory that clients have not read yet. Above it, the server
+    /// refuses requests and asks the clients to try again later.
     #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_UNREAD_BYTES", default_value_t = 256 << 20, value_parser = parse_count)]
     max_unread_bytes: usize,
-    /// Maximum number of searches that run or wait. Beyond it, clients are asked to try again later.
+    /// Maximum number of searches that run or wait. The server refuses further searches and asks the clients to try
+    /// again later.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_SEARCHES", default_value_t = 2048, value_parser = parse_count)]
     max_searches: usize,
     /// Maximum number of open connections. Further connections are closed at once.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_CONNECTIONS", default_value_t = 4096, value_parser = parse_count)]
     max_connections: usize,
-    /// Maximum number of tokens of queries that wait to be encoded. Beyond it, clients are asked to try again later. Raise it if
-    /// bursts of queries are refused; queries then wait longer.
+    /// Maximum number of tokens in all queries that wait to be encoded. The server refuses further queries and asks the
+    /// clients to try again later. Raise it if bursts of queries are refused; queries then wait longer.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS", default_value_t = QueueLimits::default().interactive)]
     queue_tokens: usize,
-    /// As --queue-tokens, but for one second after a query was refused: a shorter queue answers accepted queries soon.
+    /// Like --queue-tokens, but for one second after a query was refused: the shorter queue keeps the waiting time of
+    /// accepted queries short while the server is overloaded.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS_OVERLOADED", default_value_t = QueueLimits::default().overloaded)]
     queue_tokens_overloaded: usize,
-    /// Maximum number of tokens of requests with many texts that wait to be encoded. They wait behind all queries.
+    /// Maximum number of tokens in all waiting requests with many texts. These requests are encoded after all waiting
+    /// queries.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS_BULK", default_value_t = QueueLimits::default().bulk)]
     queue_tokens_bulk: usize,
-    /// Maximum number of tokens that are encoded in one batch. A query waits at most for the current batch; smaller batches make
-    /// queries faster beside large requests, and large requests slower.
+    /// Maximum number of tokens that are encoded in one batch. A query waits at most for the current batch. While large
+    /// requests are encoded, smaller batches make queries faster and these requests slower.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_BATCH_TOKENS", default_value_t = QueueLimits::default().batch, value_parser = parse_count)]
     batch_tokens: usize,
-    /// Maximum time, in seconds, for a client to send the headers of a request; also how long an idle connection is kept open.
+    /// Maximum time, in seconds, for a client to send the headers of a request. Also the time for which an idle
+    /// connection is kept open.
     #[arg(long, value_name = "SECONDS", env = "LIKEWISE_HEADER_TIMEOUT", default_value_t = 30.0, value_parser = parse_seconds)]
     header_timeout: f64,
-    /// Maximum time, in seconds, for a client to send a body or, in an upload, the next chunk of it.
+    /// Maximum time, in seconds, for a client to send a body or, in an upload, the next chunk of the body.
     #[arg(long, value_name = "SECONDS", env = "LIKEWISE_BODY_TIMEOUT", default_value_t = 30.0, value_parser = parse_seconds)]
     body_timeout: f64,
-    /// Maximum time, in seconds, for a request to be answered, except for uploads.
+    /// Maximum time, in seconds, for the server to answer a request. It does not apply to uploads.
     #[arg(long, value_name = "SECONDS", env = "LIKEWISE_REQUEST_TIMEOUT", default_value_t = 60.0, value_parser = parse_seconds)]
     request_timeout: f64,
 }
@@ -115,44 +121,48 @@ struct Limits {
     next_help_heading = "Access (keys: LIKEWISE_READ_KEY and LIKEWISE_WRITE_KEY, several separated by commas)"
 )]
 struct Access {
-    /// File with keys, in TOML: tables [[key]] with key, may = "read" or "write", per_second and name. Without a read key,
-    /// everybody may search; without a write key, papers can be written only from this machine. Behind a proxy on this machine,
-    /// set a write key, because all requests seem to come from this machine.
+    /// File with keys, in TOML: tables [[key]] with the fields key, may ("read" or "write"), per_second and name. If
+    /// there is no read key, everybody can search. If there is no write key, only requests from this machine can write
+    /// papers. A proxy on this machine makes all requests seem to come from this machine, so set a write key if you use
+    /// one.
     #[arg(long, value_name = "FILE", env = "LIKEWISE_KEYS")]
     keys: Option<PathBuf>,
-    /// Maximum number of requests per second for each key without a per_second of its own. By default, no limit.
+    /// Maximum number of requests per second for each key that has no per_second in the file of --keys. By default,
+    /// there is no limit.
     #[arg(long, value_name = "N", env = "LIKEWISE_KEY_RATE")]
     key_rate: Option<NonZeroU32>,
-    /// Origin of another site whose pages may call this server from a browser (CORS), such as https://example.org, or * for all.
-    /// Can be given several times, or with commas. By default, none.
+    /// Origin of another site whose pages are allowed to call this server from a browser (CORS), such as
+    /// https://example.org, or * for all sites. Can be given several times, or several origins separated by commas. By
+    /// default, no other site is allowed.
     #[arg(long, value_name = "ORIGIN", env = "LIKEWISE_CORS_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     cors_origin: Vec<String>,
-    /// Host name by which clients reach this server, besides localhost. /mcp refuses requests for other host names. Can be given
-    /// several times, or with commas.
+    /// Host name by which clients reach this server, besides localhost. /mcp refuses requests for other host names. Can
+    /// be given several times, or several names separated by commas.
     #[arg(long, value_name = "NAME", env = "LIKEWISE_HOST", value_delimiter = ',')]
     host: Vec<String>,
-    /// TLS certificate, in PEM. With it, the server uses HTTPS; without it, HTTP. Needs --tls-key.
+    /// File with the TLS certificate, in PEM. If it is given, the server uses HTTPS, otherwise HTTP. Needs --tls-key.
     #[arg(long, value_name = "FILE", env = "LIKEWISE_TLS_CERT")]
     tls_cert: Option<PathBuf>,
-    /// Private key of the certificate, in PEM.
+    /// File with the private key of the certificate, in PEM.
     #[arg(long, value_name = "FILE", env = "LIKEWISE_TLS_KEY")]
     tls_key: Option<PathBuf>,
 }
 
 fn parse_max_k(text: &str) -> Result<usize, String> {
-    let message = || format!("must be between 1 and {MAX_K}");
+    let message = || format!("the value must be between 1 and {MAX_K}");
     text.parse().ok().filter(|k| (1..=MAX_K).contains(k)).ok_or_else(message)
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
     const MAX: usize = 1 << 40;
-    let message = || format!("must be between 1 and {MAX}");
+    let message = || format!("the value must be between 1 and {MAX}");
     text.parse().ok().filter(|count| (1..=MAX).contains(count)).ok_or_else(message)
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {
     let is_allowed = |seconds: &f64| (0.001..=86_400.0).contains(seconds);
-    text.parse().ok().filter(is_allowed).ok_or_else(|| "must be between 0.001 and 86400 seconds".into())
+    let message = || "the time must be between 0.001 and 86400 seconds".to_string();
+    text.parse().ok().filter(is_allowed).ok_or_else(message)
 }
 
 fn parse_origin(text: &str) -> Result<String, String> {
@@ -160,7 +170,8 @@ fn parse_origin(text: &str) -> Result<String, String> {
         || text.split_once("://").is_some_and(|(scheme, host)| {
             ["http", "https"].contains(&scheme) && !host.is_empty() && !host.contains(['/', ' ', ','])
         });
-    if is_origin { Ok(text.into()) } else { Err("must be * or an origin such as https://example.org".into()) }
+    let message = "the value must be * or an origin such as https://example.org";
+    if is_origin { Ok(text.into()) } else { Err(message.into()) }
 }
 
 impl Options {
@@ -199,13 +210,13 @@ impl Options {
 }
 
 impl Access {
-    /// The keys in the environment and in the file of `--keys`.
+    /// Returns the keys from the environment variables and from the file of `--keys`.
     fn keys(&self) -> anyhow::Result<Keys> {
         let mut keys = Keys::default();
         for (name, permission) in settings::KEYS {
             let Ok(text) = std::env::var(name) else { continue };
             let mut given = text.split(',').filter(|key| !key.trim().is_empty()).peekable();
-            // An empty variable may come from a secret that was not mounted: it must not give everybody access.
+            // The variable can be empty because a secret was not mounted. This must not give everybody access.
             if given.peek().is_none() {
                 bail!("{name} is set but contains no key; set a key, or unset it to give everybody access");
             }
@@ -229,15 +240,18 @@ impl Access {
     }
 }
 
-/// Runs the server until SIGTERM or SIGINT; running requests are finished.
+/// Runs the server until SIGTERM or SIGINT, and then finishes the running requests.
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let data = options.location.is_folder().then(|| options.location.data.data.clone());
     runtime.block_on(serve(options))?;
     if let Some(Err(error)) = data.map(|data| ingest::checkpoint(&data)) {
-        tracing::warn!("the last changes are still in the catalog's write-ahead log: {error}");
+        tracing::warn!(
+            "cannot move the last changes from the catalog's write-ahead log to its main file; the log keeps them: \
+             {error}"
+        );
     }
-    // Do not wait for loading that a signal has interrupted.
+    // If the signal came while the library was being loaded, do not wait for the loading.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
 }
@@ -246,10 +260,10 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let listen = &options.listen;
     let (server_options, tls) = (options.server_options()?, options.access.tls()?);
     let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| {
-        format!("cannot listen on {listen}; if another program uses it, give another address with --listen")
+        format!("cannot listen on {listen}; if the address is in use, give another address with --listen")
     })?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    tracing::info!("listening on {scheme}://{}, loading", listener.local_addr()?);
+    tracing::info!("listening on {scheme}://{}, loading the library", listener.local_addr()?);
     let app = App::new(server_options);
     let (load_error_sender, load_error) = oneshot::channel();
     let loading_app = app.clone();
@@ -265,7 +279,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
                 std::thread::spawn(move || probe_recall(&probed_app, Duration::from_secs(probe_every)));
             }
         }
-        // The receiver is gone if the server was stopped while loading.
+        // The receiver is gone if the server was stopped while the library was being loaded.
         Err(error) => drop(load_error_sender.send(error)),
     });
     let (stop, stopped) = oneshot::channel::<()>();
@@ -278,9 +292,9 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         _ = terminated.recv() => None,
         _ = interrupted.recv() => None,
         Ok(error) = load_error => Some(error),
-        Err(panic) = load => Some(anyhow::Error::new(panic).context("loading")),
+        Err(panic) = load => Some(anyhow::Error::new(panic).context("loading the library")),
     };
-    tracing::info!("stopping after the running requests");
+    tracing::info!("stopping as soon as the running requests are finished");
     drop(stop);
     match tokio::time::timeout(SHUTDOWN_TIMEOUT, serving).await {
         Ok(served) => served??,
@@ -289,7 +303,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-/// Opens the library. While its engine cannot be reached, tries again.
+/// Opens the library. If the external engine cannot be reached, tries again until it can be reached.
 fn load(options: &LocationOptions) -> anyhow::Result<Library> {
     let mut pause = POLL_INTERVAL;
     loop {
@@ -317,7 +331,7 @@ fn set_library(app: &App, library: Library) -> Arc<Library> {
     library
 }
 
-/// Measures the recall of the index at this interval, for ever.
+/// Measures the recall of the index at the interval `every`. Never returns.
 fn probe_recall(app: &App, every: Duration) {
     loop {
         app.probe_recall();
@@ -325,8 +339,8 @@ fn probe_recall(app: &App, every: Duration) {
     }
 }
 
-/// Switches the server to another model whenever the data folder switches, even if the first one was given by an option. The
-/// old model answers until the new one is open.
+/// Switches the server to another model whenever the data folder has switched to it, even if `--model` named the first
+/// model. The old model answers queries until the new model is open.
 fn follow_model(app: &App, mut library: Arc<Library>, options: &LocationOptions) {
     let (mut last_error, mut pause) = (None, POLL_INTERVAL);
     loop {
@@ -336,7 +350,7 @@ fn follow_model(app: &App, mut library: Arc<Library>, options: &LocationOptions)
                 return Ok(None);
             }
             let model = ingest::model_of(&options.data.data, &options.data.encoder.models)?;
-            let model = model.context("the data folder has no model any more")?;
+            let model = model.context("the data folder does not name its model any more")?;
             open(options, Arc::new(Encoder::load_on(&model, library.encoder().devices())?)).map(Some)
         };
         match next() {
@@ -344,7 +358,10 @@ fn follow_model(app: &App, mut library: Arc<Library>, options: &LocationOptions)
             Ok(Some(next)) => (library, last_error, pause) = (set_library(app, next), None, POLL_INTERVAL),
             Err(error) => {
                 pause = MAX_MODEL_RETRY_INTERVAL.min(2 * pause);
-                let error = format!("cannot switch to the new model of the data folder yet: {error:#}");
+                let error = format!(
+                    "cannot switch to the data folder's new model; the server keeps the old model and tries again: \
+                     {error:#}"
+                );
                 if last_error.as_ref() != Some(&error) {
                     tracing::warn!("{error}");
                 }

@@ -18,7 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 /// Timeout for a request to the collector.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sends traces to a collector. When it is dropped, it sends those that are not sent yet.
+/// Sends traces to a collector. When the exporter is dropped, it sends the traces that have not been sent.
 pub struct TraceExporter(SdkTracerProvider);
 
 impl Drop for TraceExporter {
@@ -49,7 +49,7 @@ impl TraceExporter {
         Ok(TraceExporter(provider.build()))
     }
 
-    /// The `tracing` layer that passes the spans of this crate to the exporter.
+    /// Returns the `tracing` layer that passes the spans of this crate to the exporter.
     pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
         let is_own =
             tracing_subscriber::filter::filter_fn(|metadata| metadata.target().starts_with("likewise"));
@@ -57,7 +57,8 @@ impl TraceExporter {
     }
 }
 
-/// The HTTP client: `ureq`, which also downloads models. It blocks, which the exporter's own thread may.
+/// The HTTP client of the exporter: `ureq`, which also downloads models. The calls block, which is harmless because the
+/// exporter makes them on a thread of its own.
 #[derive(Debug)]
 struct Client(ureq::Agent);
 

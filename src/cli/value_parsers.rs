@@ -13,15 +13,19 @@ struct OptionValue<T> {
 }
 
 const MODES: [OptionValue<Mode>; 3] = [
-    OptionValue { name: "semantic", help: "By meaning: the cosine of the vectors", value: Mode::Semantic },
+    OptionValue {
+        name: "semantic",
+        help: "Compare meaning: the cosine of the vectors",
+        value: Mode::Semantic,
+    },
     OptionValue {
         name: "lexical",
-        help: "By shared terms, rare terms most; --unlike only leaves its papers out",
+        help: "Compare terms, of which rare ones count most; --unlike only leaves its papers out of the results",
         value: Mode::Lexical,
     },
     OptionValue {
         name: "hybrid",
-        help: "By both: papers that share rare words, such as the name of a method, rank higher",
+        help: "Compare meaning and terms: sharing rare terms, such as the name of a method, raises the score",
         value: Mode::Hybrid,
     },
 ];
@@ -29,12 +33,12 @@ const MODES: [OptionValue<Mode>; 3] = [
 const AGGREGATIONS: [OptionValue<Aggregation>; 3] = [
     OptionValue {
         name: "mean",
-        help: "Search once, with the mean of the examples: for what they have in common",
+        help: "Search once, with the mean of the examples, for papers on what the examples have in common",
         value: Aggregation::Mean,
     },
     OptionValue {
         name: "best",
-        help: "Search with each example; a paper counts by the example that it is most similar to",
+        help: "Search with each example; a paper has the score that it gets from the most similar example",
         value: Aggregation::Best,
     },
     OptionValue {
@@ -54,7 +58,7 @@ pub fn modes() -> impl TypedValueParser<Value = Mode> {
     one_of(&MODES)
 }
 
-/// Parses how several examples are combined.
+/// Parses an aggregation: the way in which several examples are combined.
 pub fn aggregations() -> impl TypedValueParser<Value = Aggregation> {
     one_of(&AGGREGATIONS)
 }

@@ -1,4 +1,4 @@
-//! `likewise verify`: checks a data folder for damage, and repairs it.
+//! `likewise verify`: checks a data folder for damage, and repairs the damage.
 
 use super::{DataOptions, print_line};
 use crate::ingest::verify::{repair, verify};
@@ -8,8 +8,8 @@ use std::process::ExitCode;
 /// Options of `likewise verify`.
 #[derive(Args)]
 pub struct Options {
-    /// Repair what is damaged: the index is rebuilt from the vectors, and damaged vectors are encoded again. By default, damage is
-    /// only reported.
+    /// Repair the damage: rebuild the index from the vectors, and encode the texts of damaged vectors again. By
+    /// default, damage is printed but not repaired.
     #[arg(long)]
     repair: bool,
     #[command(flatten)]
@@ -28,12 +28,20 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if !options.repair {
-        eprintln!("{} damaged; `likewise verify --repair` repairs them without losing a paper", damage.len());
+        eprintln!(
+            "{} problems found; `likewise verify --repair` repairs them without losing a paper",
+            damage.len()
+        );
         return Ok(ExitCode::FAILURE);
     }
     repair(data, &encoder)?;
     let left = verify(data, &encoder)?;
-    print_line(&format!("{} repaired", damage.len() - left.len().min(damage.len())))?;
-    anyhow::ensure!(left.is_empty(), "{} still damaged, the first: {}", left.len(), left[0]);
+    print_line(&format!("{} problems repaired", damage.len() - left.len().min(damage.len())))?;
+    anyhow::ensure!(
+        left.is_empty(),
+        "{} problems are left after the repair; the first is: {}",
+        left.len(),
+        left[0]
+    );
     Ok(ExitCode::SUCCESS)
 }

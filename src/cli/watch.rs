@@ -1,7 +1,7 @@
-//! `likewise ingest --watch`: ingests the files of a folder as they are completed.
+//! `likewise ingest --watch`: ingests each file of a folder when the file is complete.
 //!
-//! Polls the folder until it is stopped. Between two ingests it releases the data folder, so that other processes can write
-//! to it.
+//! Polls the folder until the program is stopped. Releases the data folder between two ingests, so that other processes
+//! can write to the data folder.
 
 use super::dumps::state_of;
 use super::ingest_dumps::{Options, ingest_dumps};
@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The polling interval. A file that did not change between two polls counts as complete. If it grows later, it is ingested
-/// again, and its unchanged entries are skipped.
+/// The polling interval. A file that did not change between two polls counts as complete. If such a file grows later,
+/// the file is ingested again, and its unchanged entries are skipped.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The state of each file, as [`state_of`] returns it.
@@ -51,8 +51,8 @@ pub fn run(options: &Options, encoder: &Arc<Encoder>, folder: &Path) -> anyhow::
     }
 }
 
-/// Returns the files that have not changed since the `last` poll and are not ingested in this state, and the states of all
-/// files.
+/// Returns the files that have not changed since the `last` poll and were not ingested in their current state. Also
+/// returns the states of all files.
 fn complete(
     options: &Options,
     folder: &Path,
@@ -73,8 +73,8 @@ fn complete(
     Ok((files.iter().filter_map(is_new).collect(), now))
 }
 
-/// Ingests files, and records that they are ingested. A file that cannot be read is recorded, too, so that it is not tried
-/// again until it changes.
+/// Ingests files, and records in the catalog that they are ingested. Records a file that cannot be read, too, so that
+/// the program does not try to read it again until it changes.
 fn ingest_files(
     options: &Options,
     encoder: &Arc<Encoder>,
@@ -85,8 +85,8 @@ fn ingest_files(
     for path in &paths {
         eprintln!("ingesting {}", path.display());
     }
-    // Looks at all files, because papers are joined with abstracts from files that are ingested already; then reads only the
-    // new ones.
+    // Find all files first, because the abstracts of new papers can be in files that were ingested earlier. Then keep
+    // only the new files.
     let mut all = Vec::new();
     collect_files(folder, &mut all)?;
     let mut dumps = options.dumps.find_in(&all)?;
@@ -99,7 +99,7 @@ fn ingest_files(
     Ok(())
 }
 
-/// The name of a file in the catalog: its absolute path, which does not depend on the working directory.
+/// Returns the name of a file in the catalog: the absolute path, which does not depend on the working directory.
 fn name(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.into()).display().to_string()
 }

@@ -1,12 +1,13 @@
 //! Fits the curve that turns scores into probabilities of relevance.
 //!
-//! It is the only part of an evaluation that fits parameters.
+//! No other part of an evaluation fits parameters.
 
 use super::{Run, TestCollection};
 use crate::error::{Error, Result};
 use likewise_encoder::model::Curve;
 
-/// Iterations of Fisher scoring for one upper limit of the curve. Each about doubles the number of correct digits.
+/// Number of iterations of Fisher scoring for one upper limit of the curve. Each iteration about doubles the number of
+/// correct digits.
 const ITERATIONS: usize = 25;
 
 /// Number of bins of the expected calibration error.
@@ -15,8 +16,8 @@ const BINS: usize = 10;
 /// A score, and whether the pair of query and paper is related.
 pub type ScoredPair = (f32, bool);
 
-/// The hits of a run as scored pairs; a pair is related if its grade is at least `relevant`. Hits without a judgement
-/// count as not related.
+/// The hits of a run as scored pairs. A pair is related if the paper's grade for the query is at least `relevant`. Hits
+/// without a judgement count as not related.
 pub fn pairs(collection: &TestCollection, run: &Run, relevant: i32) -> Vec<ScoredPair> {
     let answered = collection.queries.iter().filter_map(|query| Some((query, run.answers.get(&query.id)?)));
     let pairs = answered.flat_map(|(query, hits)| {
@@ -26,12 +27,12 @@ pub fn pairs(collection: &TestCollection, run: &Run, relevant: i32) -> Vec<Score
     pairs.collect()
 }
 
-/// The curve of maximum likelihood. Upper limits from 0.5 to 1 are tried in steps of 0.01; for each, slope and
-/// intercept are fitted by Fisher scoring.
+/// Fits the curve of maximum likelihood. Upper limits from 0.5 to 1 are tried in steps of 0.01; for each limit, slope
+/// and intercept are fitted by Fisher scoring.
 ///
 /// # Errors
-/// Returns [`Error::Invalid`] if all pairs are related or none is, or if scores separate the two kinds perfectly: then
-/// no curve has the maximum likelihood.
+/// Returns [`Error::Invalid`] if all pairs or no pairs are related, or if scores separate related from unrelated pairs
+/// perfectly: then no curve has the maximum likelihood.
 pub fn fit(pairs: &[ScoredPair]) -> Result<Curve> {
     let related = pairs.iter().filter(|(_, related)| *related).count();
     if related == 0 || related == pairs.len() {
@@ -44,12 +45,13 @@ pub fn fit(pairs: &[ScoredPair]) -> Result<Curve> {
     let best = curves.min_by(|a, b| loss(*a, pairs).total_cmp(&loss(*b, pairs)));
     best.ok_or_else(|| {
         Error::Invalid(
-            "no curve fits these pairs: their scores separate related from unrelated perfectly".into(),
+            "no curve fits these pairs, because their scores separate related from unrelated pairs perfectly"
+                .into(),
         )
     })
 }
 
-/// The best curve with a given upper limit; `None` if it would be a step.
+/// The best curve with a given upper limit; `None` if the best curve is a step.
 fn fit_below(pairs: &[ScoredPair], limit: f64) -> Option<Curve> {
     let share = pairs.iter().filter(|(_, related)| *related).count() as f64 / pairs.len() as f64;
     let start = (share / limit).min(0.95);
@@ -94,7 +96,7 @@ fn loss(curve: Curve, pairs: &[ScoredPair]) -> f64 {
 }
 
 /// The expected calibration error (Naeini, Cooper & Hauskrecht 2015) over [`BINS`] bins of equal width: the mean
-/// difference between probabilities and the share of related pairs. 0 for no pairs.
+/// difference between the probability of the pairs in a bin and the share of related pairs in the bin. 0 for no pairs.
 pub fn error(curve: Curve, pairs: &[ScoredPair]) -> f64 {
     let mut bins = [(0.0, 0.0); BINS];
     for (score, related) in pairs {

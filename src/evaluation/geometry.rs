@@ -3,17 +3,17 @@
 use likewise_index::dot;
 use rayon::prelude::*;
 
-/// Number of nearest neighbours that are counted.
+/// Number of nearest neighbours of each vector that are counted.
 pub const NEIGHBOURS: usize = 10;
 
 /// Cosines and neighbours within a set of unit vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Geometry {
-    /// Cosines of random pairs, four for each vector.
+    /// Cosines of random pairs of vectors, four pairs for each vector.
     pub random: Vec<f32>,
     /// For each vector the cosine to its nearest neighbour; empty for fewer than 2 vectors.
     pub nearest: Vec<f32>,
-    /// For each vector the number of other vectors that have it among their nearest [`NEIGHBOURS`].
+    /// For each vector the number of other vectors that have this vector among their [`NEIGHBOURS`] nearest neighbours.
     pub occurrences: Vec<usize>,
 }
 
@@ -47,8 +47,8 @@ impl Geometry {
         mean(&self.nearest)
     }
 
-    /// The skewness of `occurrences`: 0 if they are distributed evenly, above 1 if a few vectors are neighbours of many
-    /// (Radovanović, Nanopoulos & Ivanović 2010, section 2).
+    /// The skewness of `occurrences`: 0 if the occurrences are distributed evenly, above 1 if a few vectors are
+    /// neighbours of many other vectors (Radovanović, Nanopoulos & Ivanović 2010, section 2).
     pub fn hubness(&self) -> f32 {
         let counts: Vec<f32> = self.occurrences.iter().map(|count| *count as f32).collect();
         let center = mean(&counts);
@@ -58,7 +58,7 @@ impl Geometry {
         if spread > 0.0 { moment(3) / spread.powi(3) } else { 0.0 }
     }
 
-    /// The share of vectors that are no other vector's neighbour, 0 to 1.
+    /// The share of vectors that are among the nearest neighbours of no other vector, 0 to 1.
     pub fn nowhere(&self) -> f32 {
         let count = self.occurrences.iter().filter(|count| **count == 0).count();
         if self.occurrences.is_empty() { 0.0 } else { count as f32 / self.occurrences.len() as f32 }
@@ -106,7 +106,7 @@ mod tests {
     fn cone_is_anisotropic_and_star_has_a_hub() {
         let cone: Vec<Vec<f32>> = (0..40).map(at).collect();
         assert!(Geometry::of(&cone, 1).anisotropy() > 0.9);
-        // All axes, and one vector between them that is the nearest neighbour of each.
+        // All axes, and one vector between the axes that is the nearest neighbour of each axis.
         let axis = |axis: usize| (0..60).map(|index| f32::from(u8::from(index == axis))).collect();
         let mut star: Vec<Vec<f32>> = (0..60).map(axis).collect();
         star.push(vec![1.0 / 60_f32.sqrt(); 60]);

@@ -1,7 +1,7 @@
 //! Retrieval metrics of one answer, 0 to 1, such as nDCG and recall.
 //!
-//! Each is tested against the values of the reference program (trec_eval, through pytrec_eval);
-//! `tests/golden/measures.py` makes the cases.
+//! Each metric is tested against the values of the reference program (trec_eval, through pytrec_eval);
+//! `tests/golden/measures.py` makes the test cases.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,14 +18,16 @@ pub struct GradedAnswer {
 /// A metric of one answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Metric {
-    /// `nDCG@k`: the sum of grades divided by `log2(rank + 1)`, relative to that of the best order; as in trec_eval.
+    /// `nDCG@k`: the sum of the first `k` grades, each divided by `log2(rank + 1)`, relative to this sum for the best
+    /// order; as in trec_eval.
     Ndcg(usize),
-    /// `nDCG%p`: the same over the first `p` per cent of the judged pool, with the discount `log2(max(rank, 2))`: the
-    /// original one, with base 2 (Järvelin & Kekäläinen 2002).
+    /// `nDCG%p`: like `nDCG@k`, where `k` is `p` per cent of the number of judged papers, but each grade is divided by
+    /// `log2(max(rank, 2))`: the original discount with base 2 (Järvelin & Kekäläinen 2002).
     NdcgShare(usize),
-    /// `MAP`: the mean precision at the ranks of the relevant papers; those that were not retrieved count as 0.
+    /// `MAP`: the mean precision at the ranks of the relevant papers; the precision is 0 for relevant papers that were
+    /// not retrieved.
     AveragePrecision,
-    /// `recall@k`: the share of the relevant papers among the first `k`.
+    /// `recall@k`: the share of the relevant papers that are among the first `k` hits.
     Recall(usize),
     /// `R-precision`: the precision of the first R hits, where R is the number of relevant papers.
     RPrecision,
@@ -73,7 +75,7 @@ fn total(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(0.0, |sum, value| sum + value)
 }
 
-/// The discounted cumulative gain of an answer, divided by that of the best order of the judged papers.
+/// The discounted cumulative gain of an answer, divided by the gain of the best order of the judged papers.
 fn ndcg(answer: &GradedAnswer, depth: usize, discount: impl Fn(f64) -> f64) -> f64 {
     let gains = |grades: &[i32]| -> f64 {
         let gain = |(index, grade): (usize, &i32)| f64::from(*grade.max(&0)) / discount((index + 1) as f64);

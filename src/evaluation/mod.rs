@@ -2,7 +2,7 @@
 //!
 //! [`test_collection`] reads a collection, [`run`] holds a system's answers, [`report`] computes metrics and compares
 //! systems, and [`calibration`] fits probabilities to scores. [`space`] describes an embedding space without
-//! judgements. Queries go through [`Library`], as those of users do.
+//! judgements. [`Library`] answers the queries of a collection like the queries of users.
 
 pub mod calibration;
 mod geometry;
@@ -36,27 +36,27 @@ use std::path::Path;
 /// Number of queries whose texts are encoded in one call.
 const QUERIES_PER_BATCH: usize = 512;
 
-/// How the queries of a collection are run.
+/// Options for running the queries of a test collection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RunOptions {
     /// Number of hits for each query, 1 to [`MAX_K`].
     pub k: usize,
-    /// Rank for each query only the papers that were judged for it.
+    /// Whether to rank for each query only the papers that were judged for that query.
     pub pooled: bool,
-    /// Compare with every paper, so that the model is evaluated and not the index.
+    /// Whether to compare each query with every paper, so that the model is evaluated and not the index.
     pub exact: bool,
-    /// How papers are compared. `None`: the default of [`Query::mode`].
+    /// Method of comparing papers with a query. `None`: the default of [`Query::mode`].
     pub mode: Option<Mode>,
-    /// How several examples are combined. `None`: the default of [`Query::aggregation()`].
+    /// Method of combining several examples. `None`: the default of [`Query::aggregation()`].
     pub aggregation: Option<Aggregation>,
-    /// Rerank the first hits by their sentences.
+    /// Whether to rerank the first hits by their sentences.
     pub rerank_sentences: bool,
 }
 
 /// Runs all queries of a collection. `progress` is called with the number of queries answered so far.
 ///
 /// # Errors
-/// As [`Library::search`]; also [`Error::NotFound`] if a query is a paper that the library lacks.
+/// Returns the errors of [`Library::search`], and [`Error::NotFound`] if a query is a paper that the library lacks.
 pub fn run_queries(
     library: &Library,
     collection: &TestCollection,
@@ -91,7 +91,7 @@ fn read_text(path: &Path) -> Result<String> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
 }
 
-/// Runs one query. Returns its hits by the collection's ids, with their scores, best first.
+/// Runs one query. Returns the hits as pairs of the collection's paper id and the score, best first.
 fn run_query(
     library: &Library,
     query: &TestQuery,
@@ -105,8 +105,8 @@ fn run_query(
         hits.truncate(options.k);
         return Ok(hits);
     }
-    // Judged ids that are not valid paper ids are in no library. A large pool is searched in parts of less than MAX_K
-    // papers.
+    // Judged ids that are not valid paper ids are skipped: no library has papers with such ids. A large pool is
+    // searched in several queries, each for fewer than MAX_K papers.
     let ids: Vec<String> = query.qrels.keys().filter(|id| PaperId::parse(id).is_ok()).cloned().collect();
     let mut all = Vec::new();
     for part in ids.chunks(MAX_K - 1) {
@@ -119,9 +119,9 @@ fn run_query(
 }
 
 fn build_query(query: &TestQuery, options: RunOptions, pool: Option<Vec<String>>) -> Query {
-    // One more than needed, because the query's own paper may be among the hits and is removed later.
+    // One hit more than needed, because the query's own paper can be among the hits and is removed later.
     let k = pool.as_ref().map_or(options.k, Vec::len) + 1;
-    // Papers may have been withdrawn after they were judged.
+    // Withdrawn papers are included: papers may have been withdrawn after they were judged.
     let filter = Filter { withdrawn: true, ids: pool, ..Filter::default() };
     let RunOptions { mode, exact, aggregation, rerank_sentences, .. } = options;
     Query {
@@ -135,11 +135,11 @@ fn build_query(query: &TestQuery, options: RunOptions, pool: Option<Vec<String>>
     }
 }
 
-/// The hits by the collection's ids, with their scores, best first; without the query's own paper.
+/// Returns the hits as pairs of the collection's paper id and the score, best first, without the query's own paper.
 fn hits_by_judged_id(answer: Answer, query: &TestQuery) -> Vec<(String, f32)> {
     let mut judged: HashMap<PaperId, Vec<&String>> = HashMap::new();
     for name in query.qrels.keys() {
-        // Judged ids that are not valid paper ids are in no library.
+        // Judged ids that are not valid paper ids are skipped: no library has papers with such ids.
         if let Ok(id) = PaperId::parse(name) {
             judged.entry(id).or_default().push(name);
         }
@@ -147,7 +147,8 @@ fn hits_by_judged_id(answer: Answer, query: &TestQuery) -> Vec<(String, f32)> {
     let own = PaperId::parse(&query.id).ok();
     let mut hits = Vec::new();
     for hit in answer.hits.into_iter().filter(|hit| !hit.paper.ids().any(|id| Some(id) == own.as_ref())) {
-        // Papers that the collection has twice are merged into one paper of the library.
+        // If the collection has a paper under several ids, the library merges them into one paper: each id becomes a
+        // hit.
         let names: Vec<&String> =
             hit.paper.ids().filter_map(|id| judged.get(id)).flatten().copied().collect();
         match names.is_empty() {

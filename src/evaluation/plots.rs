@@ -1,10 +1,12 @@
-//! Draws the figures of an embedding space as one SVG page.
+//! Draws the measures of an embedding space as one page in SVG.
 
 use super::space::SpaceFigures;
 use maud::{Markup, html};
 
-/// Size of the page, in SVG units.
+/// Width of the page, in SVG units.
 const WIDTH: f32 = 920.0;
+
+/// Height of the page, in SVG units.
 const HEIGHT: f32 = 640.0;
 
 /// Width and height of a plot without its labels, in SVG units.
@@ -18,7 +20,7 @@ struct Series {
     bars: Vec<f32>,
 }
 
-/// The page, as SVG text.
+/// Returns the page as SVG text.
 pub fn space_page(figures: &SpaceFigures) -> String {
     let rows = rows(figures);
     let geometry = &figures.geometry;
@@ -43,14 +45,14 @@ pub fn space_page(figures: &SpaceFigures) -> String {
                 text x="284" y=(y) fill="#5c626c" font-size="11" { (note) }
             }
             (plot("Cosines", &cosines, ("-0.2", "1"), (510.0, 110.0)))
-            (plot("How often a paper is among the ten nearest of another", &occurrences, ("0", "40 or more"), (30.0, 400.0)))
+            (plot("Occurrences among the ten nearest of other papers", &occurrences, ("0", "40 or more"), (30.0, 400.0)))
             (plot("Rank of a title's own abstract", &ranks, ("1", "40 or later"), (510.0, 400.0)))
         }
     };
     page.into_string()
 }
 
-/// For each figure its name, its value, and a note on how to read it.
+/// For each measure its name, its value, and a note that explains the value.
 fn rows(figures: &SpaceFigures) -> Vec<(&'static str, String, &'static str)> {
     let share = |share: f32| format!("{:.1} %", 100.0 * share);
     vec![
@@ -82,7 +84,7 @@ fn histogram(values: impl Iterator<Item = f32>, from: f32, to: f32) -> Vec<f32> 
     bars
 }
 
-/// A bar chart of one or more series; `ends` label the two ends of the axis.
+/// A bar chart of one or more series; `ends` are the labels at the two ends of the axis.
 fn plot(title: &str, all: &[Series], ends: (&str, &str), (x, y): (f32, f32)) -> Markup {
     let (width, height) = PLOT;
     let max = all.iter().flat_map(|series| &series.bars).copied().fold(1e-6, f32::max);

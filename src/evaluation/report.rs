@@ -1,4 +1,4 @@
-//! Computes the metrics of runs, with confidence intervals, and compares each run with the first.
+//! Computes the metrics of runs, with confidence intervals, and compares each run with the first run.
 
 use super::{Run, TestCollection};
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use std::collections::HashSet;
 pub struct Report {
     /// Name of the collection.
     pub set: String,
-    /// Ids of the queries with a relevant paper; only these are measured.
+    /// Ids of the queries with a relevant paper; metrics are computed for these queries only.
     pub queries: Vec<String>,
     /// Number of queries without a relevant paper.
     pub without_relevant: usize,
@@ -28,7 +28,7 @@ pub struct Report {
 pub struct System {
     /// Name of the run.
     pub name: String,
-    /// Share of hits without a judgement among the first ten of all queries, 0 to 1.
+    /// Share of hits without a judgement among the first ten hits of each query, over all queries, 0 to 1.
     pub unjudged: f64,
     /// Number of queries without any hit.
     pub unanswered: usize,
@@ -43,10 +43,10 @@ pub struct System {
     pub compared: Vec<Comparison>,
 }
 
-/// A system compared with the first one, by one metric.
+/// Comparison of a system with the first system, by one metric.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The mean of this system minus that of the first.
+    /// The mean of this system minus the mean of the first system.
     pub difference: f64,
     /// The 95 % confidence interval of the difference.
     pub interval: Interval,
@@ -110,7 +110,8 @@ impl Report {
 /// Number of first hits that [`System::unjudged`] counts.
 const UNJUDGED_DEPTH: usize = 10;
 
-/// The grades of a query's hits, and the number of its first [`UNJUDGED_DEPTH`] hits without a judgement.
+/// Returns the grades of a query's hits, and the number of hits without a judgement among the first [`UNJUDGED_DEPTH`]
+/// hits.
 fn graded(query: &TestQuery, run: &Run) -> (GradedAnswer, usize) {
     let hits = run.answers.get(&query.id).map(Vec::as_slice).unwrap_or_default();
     let mut seen = HashSet::new();
@@ -127,7 +128,7 @@ fn graded(query: &TestQuery, run: &Run) -> (GradedAnswer, usize) {
     (GradedAnswer { ranked, judged: others.map(|(_, grade)| *grade).collect() }, unjudged)
 }
 
-/// Compares the values of a system with those of the first, metric by metric.
+/// Compares the values of a system with the values of the first system, metric by metric.
 fn compare(values: &[Vec<f64>], first: &[Vec<f64>]) -> Vec<Comparison> {
     let compare = |(these, those): (&Vec<f64>, &Vec<f64>)| {
         let differences: Vec<f64> = these.iter().zip(those).map(|(this, that)| this - that).collect();

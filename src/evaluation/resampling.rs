@@ -47,7 +47,7 @@ pub fn interval(values: &[f64]) -> Interval {
 }
 
 /// The p-value of a difference between two systems, by the two-sided paired randomisation test (Smucker, Allan &
-/// Carterette 2007, section 3.1). `one` and `other` are their values for the same queries, in the same order.
+/// Carterette 2007, section 3.1). `one` and `other` are the systems' values for the same queries, in the same order.
 pub fn p_value(one: &[f64], other: &[f64]) -> f64 {
     let differences: Vec<f64> = one.iter().zip(other).map(|(one, other)| one - other).collect();
     let observed = differences.iter().sum::<f64>().abs();
@@ -97,7 +97,7 @@ mod tests {
         assert!(p_value(&better, &one) < 0.001);
         assert!(p_value(&one, &shuffled) > 0.2);
         assert_eq!(p_value(&one, &one), 1.0);
-        // With three queries, two of the eight combinations of signs (all plus, all minus) differ as much.
+        // With three queries, two of the eight combinations of signs (all plus, all minus) give as large a difference.
         assert!((p_value(&[1.0; 3], &[0.0; 3]) - 0.25).abs() < 0.02);
     }
 }

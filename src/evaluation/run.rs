@@ -16,7 +16,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads lines of the form `query Q0 paper rank score name`, separated by spaces or by tabs; with tabs, ids may
+    /// Reads lines of the form `query Q0 paper rank score name`, separated by spaces or by tabs; with tabs, ids can
     /// contain spaces. Hits are ordered by score and, where scores are equal, by rank (trec_eval puts the later id
     /// first).
     ///
@@ -42,7 +42,7 @@ impl Run {
         Ok(Run { answers: answers.into_iter().map(|(query, hits)| (query, sorted(hits))).collect() })
     }
 
-    /// The run as text for [`Run::read`], separated by tabs; `name` is the name of the system.
+    /// Returns the run as text that [`Run::read`] can read, separated by tabs; `name` is the name of the system.
     pub fn to_text(&self, name: &str) -> String {
         let mut text = String::new();
         for (query, hits) in &self.answers {

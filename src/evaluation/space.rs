@@ -1,4 +1,4 @@
-//! Describes an embedding space by measures that need no relevance judgements; [`super::plots`] draws them.
+//! Describes an embedding space by measures that need no relevance judgements; [`super::plots`] draws these measures.
 
 use crate::error::{Error, Result};
 use crate::evaluation::Geometry;
@@ -37,26 +37,27 @@ pub struct SpaceFigures {
     pub hubness: f32,
     /// See [`Geometry::nowhere`].
     pub nowhere: f32,
-    /// Share of papers with a near duplicate in the whole library, 0 to 1.
+    /// Share of papers that have a near duplicate in the whole library, 0 to 1.
     pub duplicates: f32,
-    /// Number of titles that were searched for, each among as many abstracts.
+    /// Number of titles that were searched for among the abstracts of the same papers.
     pub titles: usize,
-    /// Share of titles whose own abstract is the nearest, 0 to 1. Abstracts are encoded without their titles.
+    /// Share of titles for which the abstract of the same paper is the nearest, 0 to 1. Abstracts are encoded without
+    /// their titles.
     pub title_first: f32,
-    /// Mean reciprocal rank of the titles' own abstracts.
+    /// Mean reciprocal rank of the abstract of the same paper, over the titles.
     pub title_mrr: f32,
     /// recall@10 of the index against an exact search.
     pub index_recall: f32,
-    /// The values behind the figures, for the plots.
+    /// Cosines and counts that the measures are computed from, for the charts.
     #[serde(skip)]
     pub geometry: Geometry,
-    /// The ranks of the titles' own abstracts, from 1.
+    /// For each title the rank of the abstract of the same paper, from 1.
     #[serde(skip)]
     pub ranks: Vec<usize>,
 }
 
 impl SpaceFigures {
-    /// Measures the space of a library.
+    /// Measures the embedding space of a library's vectors.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`] if the library has fewer than 2 papers with vectors, and the errors of
@@ -65,7 +66,7 @@ impl SpaceFigures {
         let sample = sample(library, SAMPLE)?;
         if sample.len() < 2 {
             return Err(Error::Invalid(format!(
-                "the library must have at least 2 papers with vectors (got {})",
+                "the library must have at least 2 papers with vectors (got {}); ingest more papers",
                 sample.len()
             )));
         }
@@ -96,7 +97,7 @@ impl SpaceFigures {
     }
 }
 
-/// A random sample of `count` papers with their vectors (Vitter 1985, algorithm R), in random order.
+/// A random sample of at most `count` papers with their vectors (Vitter 1985, algorithm R), in random order.
 fn sample(library: &Library, count: usize) -> Result<Vec<(Paper, Vec<f32>)>> {
     let mut random = fastrand::Rng::with_seed(SEED);
     let (mut sample, mut seen): (Vec<(Paper, Vec<f32>)>, usize) = (Vec::new(), 0);
@@ -116,7 +117,7 @@ fn sample(library: &Library, count: usize) -> Result<Vec<(Paper, Vec<f32>)>> {
     Ok(sample)
 }
 
-/// For each title, the rank of its own abstract among all abstracts, which are encoded without titles.
+/// For each title, the rank of the abstract of the same paper among all abstracts, which are encoded without titles.
 fn title_ranks(library: &Library, papers: &[Paper]) -> Result<Vec<usize>> {
     let has_both = |paper: &&Paper| !paper.title.trim().is_empty() && !paper.r#abstract.trim().is_empty();
     let papers: Vec<&Paper> = papers.iter().filter(has_both).take(TITLES).collect();
@@ -131,13 +132,13 @@ fn title_ranks(library: &Library, papers: &[Paper]) -> Result<Vec<usize>> {
     Ok(titles.par_iter().enumerate().map(rank).collect())
 }
 
-/// What the nearest neighbours of some papers show.
+/// Measures that come from searches for the nearest neighbours of some papers.
 struct Neighbours {
     index_recall: f32,
     duplicates: f32,
 }
 
-/// Searches for the ten nearest papers of each, exactly and by the index.
+/// Searches for the ten nearest papers of each given paper, exactly and with the index, and compares the results.
 fn neighbours(library: &Library, papers: &[Paper]) -> Result<Neighbours> {
     let (mut found, mut expected, mut duplicates) = (0, 0, 0);
     for paper in papers {

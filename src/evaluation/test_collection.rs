@@ -1,4 +1,4 @@
-//! Reads a test collection: a folder in BEIR's layout, or one with a pool of papers to rank for each query.
+//! Reads a test collection: a folder in BEIR's layout, or a folder with a pool of papers to rank for each query.
 //!
 //! The folder has `corpus.jsonl` (read like any dump), `queries.jsonl`, and either `qrels/SPLIT.tsv` or `pools.json`.
 
@@ -23,15 +23,15 @@ pub type Qrels = BTreeMap<String, i32>;
 /// A query with its judgements.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TestQuery {
-    /// Its id, which may be a paper's.
+    /// Id of the query; can be the id of a paper.
     pub id: String,
-    /// A title in addition to the text.
+    /// Title of the query, in addition to the text.
     pub title: Option<String>,
-    /// The text; `None` if the query is the paper with its id, or a reading list.
+    /// Text of the query; `None` if the query is a reading list, or the paper with the query's id.
     pub body: Option<String>,
     /// Ids of the papers of a reading list; empty for other queries.
     pub papers: Vec<String>,
-    /// Its judgements.
+    /// Judgements of the query.
     pub qrels: Qrels,
 }
 
@@ -44,7 +44,7 @@ impl TestQuery {
         }
     }
 
-    /// The examples to search with: the text and the papers or, if it has neither, the paper with its id.
+    /// The examples to search with: the query's text and papers or, if there are none, the paper with the query's id.
     pub fn examples(&self) -> Examples {
         match self.text() {
             None if self.papers.is_empty() => Examples::papers(vec![self.id.clone()]),
@@ -58,7 +58,7 @@ impl TestQuery {
 pub struct TestCollection {
     /// The name of the folder, followed by the split if one was given.
     pub name: String,
-    /// Path of the papers; `None` if the folder has none.
+    /// Path of the file with the papers; `None` if the folder has no such file.
     pub corpus: Option<PathBuf>,
     /// The queries with judgements, sorted by id.
     pub queries: Vec<TestQuery>,
@@ -72,7 +72,7 @@ pub struct TestCollection {
 #[derive(Default)]
 struct Judgements {
     by_query: BTreeMap<String, Qrels>,
-    /// Number of judgements that replaced one with another grade for the same query and paper.
+    /// Number of judgements that replaced a judgement with a different grade for the same query and paper.
     contradicted: usize,
 }
 
@@ -112,7 +112,7 @@ fn id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<
     }
 }
 
-/// A pool in `pools.json`: grades by paper id, or two parallel lists, as in the common form of CSFCube and RELISH.
+/// A pool in `pools.json`: either grades by paper id, or two parallel lists, as in the files of CSFCube and RELISH.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum PoolJson {
@@ -121,7 +121,8 @@ enum PoolJson {
 }
 
 impl TestCollection {
-    /// Reads the collection in a folder. `split` is the name of the file in `qrels/`; `None`: `test`, or the only file.
+    /// Reads the collection in a folder. `split` is the name of a file in `qrels/`, without `.tsv`. `None`: `test` or,
+    /// if there is only one file, that file.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`], which names the file and the line, if the folder is not a collection or a line is
@@ -139,7 +140,8 @@ impl TestCollection {
         if queries.is_empty() {
             return Err(wrong(
                 folder,
-                "no query in queries.jsonl has a judgement; check that both files are of the same collection",
+                "no query in queries.jsonl has a judgement; check that queries.jsonl and the judgements are of the \
+                 same collection",
             ));
         }
         let name = folder.canonicalize().unwrap_or_else(|_| folder.into());
@@ -168,7 +170,7 @@ fn wrong(path: &Path, what: &str) -> Error {
     Error::Invalid(format!("{}: {what}", path.display()))
 }
 
-/// The corpus, compressed or not.
+/// The path of the file with the papers, compressed or not; `None` if the folder has no such file.
 fn corpus(folder: &Path) -> Option<PathBuf> {
     let names = ["corpus.jsonl", "corpus.jsonl.gz", "corpus.jsonl.zst"];
     names.map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
@@ -190,8 +192,9 @@ fn qrels_path(folder: &Path, split: Option<&str>) -> Result<PathBuf> {
         (None, [only], None) => Ok(only.clone()),
         (None, [], _) => Err(wrong(
             folder,
-            "a test collection must have qrels/SPLIT.tsv or pools.json (got neither); give a folder with corpus.jsonl, \
-             queries.jsonl and qrels/test.tsv, as BEIR has them, or with pools.json, {query: {paper: grade}}",
+            "a test collection must have qrels/SPLIT.tsv or pools.json (got neither); give a folder in BEIR's layout \
+             (corpus.jsonl, queries.jsonl and qrels/test.tsv), or a folder with a pools.json of the form \
+             {query: {paper: grade}}",
         )),
         (None, ..) => Err(wrong(
             &directory,
@@ -282,7 +285,7 @@ fn read_queries(path: &Path, mut qrels: BTreeMap<String, Qrels>) -> Result<Vec<T
         let non_empty = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let (has_text, title, text) = (title.is_some() || text.is_some(), non_empty(title), non_empty(text));
         if has_text && title.is_none() && text.is_none() && papers.is_empty() {
-            let message = "\"text\" must not be empty; leave it out if the query is the paper with its id";
+            let message = "\"text\" must not be empty; leave \"text\" out to search with the paper \"_id\"";
             return Err(wrong(path, &format!("line {}: {message}", index + 1)));
         }
         if let Some(qrels) = qrels.remove(&id) {
@@ -293,7 +296,7 @@ fn read_queries(path: &Path, mut qrels: BTreeMap<String, Qrels>) -> Result<Vec<T
     Ok(queries)
 }
 
-/// One query for each judged query id, which is the id of a paper.
+/// Returns one query for each judged query id; each id must be the id of a paper.
 fn paper_queries(qrels: BTreeMap<String, Qrels>) -> Vec<TestQuery> {
     let query = |(id, qrels)| TestQuery { id, qrels, ..TestQuery::default() };
     qrels.into_iter().map(query).collect()

@@ -1,8 +1,8 @@
 //! Copies a data folder while other processes read and write it.
 //!
 //! The order of copying makes the copy consistent: first a snapshot of the catalog, by SQLite's backup API; then, for
-//! each vector store, the index, the keys and the vectors. Whatever is written meanwhile only adds to what the copied
-//! catalog refers to.
+//! each vector store, the index, the keys and the vectors. Writes by other processes meanwhile only add to the files
+//! that the copied catalog refers to.
 
 use super::{catalog_path, open_catalog};
 use crate::error::{Error, Result};
@@ -11,16 +11,16 @@ use crate::store::vector_store::VectorStore;
 use likewise_base::disk;
 use std::path::Path;
 
-/// The result of a backup.
+/// The size of a completed backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backup {
-    /// Number of papers.
+    /// Number of papers in the copy.
     pub papers: usize,
-    /// Size of all files, in bytes.
+    /// Size of all copied files, in bytes.
     pub bytes: u64,
 }
 
-/// How often the copy is attempted if a vector store is rewritten or removed meanwhile.
+/// Maximum number of attempts to copy the folder. An attempt fails if a vector store is rewritten or removed meanwhile.
 const MAX_ATTEMPTS: usize = 5;
 
 /// Copies a data folder to a new folder, `out`. The copy appears there only when it is complete.
@@ -31,12 +31,15 @@ const MAX_ATTEMPTS: usize = 5;
 pub fn backup(data: &Path, out: &Path) -> Result<Backup> {
     if out.exists() {
         return Err(Error::Invalid(format!(
-            "{}: already exists; give the name of a new folder",
+            "{}: this path already exists; give the name of a new folder",
             out.display()
         )));
     }
     let Some(name) = out.file_name() else {
-        return Err(Error::Invalid(format!("{}: must be the name of a new folder", out.display())));
+        return Err(Error::Invalid(format!(
+            "{}: the path must end in the name of a new folder",
+            out.display()
+        )));
     };
     let catalog = open_catalog(data)?;
     let aside = out.with_file_name(format!("{}.part-{}", name.to_string_lossy(), std::process::id()));
@@ -58,7 +61,8 @@ pub fn backup(data: &Path, out: &Path) -> Result<Backup> {
     )))
 }
 
-/// Copies all files once. `None` if a vector store that the copied catalog refers to has changed meanwhile.
+/// Copies all files, in one attempt. `None` if a vector store that the copied catalog refers to was rewritten or
+/// removed meanwhile.
 fn copy_all(data: &Path, catalog: &Catalog, out: &Path) -> Result<Option<Backup>> {
     let path = catalog_path(out);
     catalog.copy_to(&path)?;

@@ -1,4 +1,4 @@
-//! A chunk of a dump's entries that is written in one step, whether to a data folder or to a collection.
+//! A chunk of a dump's entries that is written in one step, to a data folder or to a collection of an external engine.
 
 use super::Counts;
 use crate::error::Result;
@@ -11,14 +11,14 @@ use likewise_papers::dump::{Entry, Refused};
 pub struct Chunk {
     /// The entries that could be read: papers and deletions.
     pub entries: Vec<Entry>,
-    /// The vectors that the entries contain. They are not validated yet.
+    /// The vectors that the entries contained, by the hash of the text. The vectors have not been checked.
     pub precomputed: Precomputed,
-    /// Numbers of read and refused entries; the other counts are 0.
+    /// The counts of read and of refused entries. All other counts are 0.
     pub counts: Counts,
 }
 
 impl Chunk {
-    /// Splits entries into papers and their vectors. Refused entries are only counted; the caller reports them.
+    /// Separates the vectors of entries from their papers. Refused entries are only counted; the caller reports them.
     pub fn of(read: Vec<Result<Entry, Refused>>) -> Chunk {
         let refused = read.iter().filter(|entry| entry.is_err()).count() as u64;
         let counts = Counts { read: read.len() as u64, refused, ..Counts::default() };

@@ -15,12 +15,12 @@ pub struct Counts {
     /// Records that replaced an older version of themselves.
     pub replaced: u64,
     /// Records that were merged into a paper that another record had added.
-    /// (`folded` in files of version 0.1.)
+    /// (The field is called `folded` in files of version 0.1.)
     #[serde(alias = "folded")]
     pub merged: u64,
-    /// Records that were in the catalog, unchanged.
+    /// Records that were already in the catalog, unchanged, and records to delete that were not in the catalog.
     pub unchanged: u64,
-    /// Records that the dumps deleted.
+    /// Records that were deleted because a dump says so.
     pub deleted: u64,
     /// Records that were skipped because they have no abstract.
     pub without_abstract: u64,
@@ -32,13 +32,13 @@ pub struct Counts {
     pub tokens: u64,
     /// Texts whose vectors came with the dump.
     pub taken: u64,
-    /// Texts without a vector, because the model cannot read them: their papers are found by lexical search only.
+    /// Texts without a vector, because the model cannot read them. Only lexical search finds the papers of these texts.
     pub without_vector: u64,
 }
 
 impl Counts {
-    /// The counts with their names for display. The first [`Counts::ALWAYS_SHOWN`] are always displayed, the others
-    /// only if they are not 0.
+    /// The counts, each with its name for display. The first [`Counts::ALWAYS_SHOWN`] counts are always displayed, all
+    /// later counts only if they are not 0.
     pub fn named(&self) -> [(&'static str, u64); 11] {
         [
             ("read", self.read),
@@ -55,7 +55,7 @@ impl Counts {
         ]
     }
 
-    /// How many of [`Counts::named`] are displayed even if they are 0.
+    /// Number of counts, from the start of [`Counts::named`], that are displayed even if they are 0.
     pub const ALWAYS_SHOWN: usize = 6;
 
     /// Counts the outcome of one entry.

@@ -1,7 +1,7 @@
-//! Writes papers to a data folder: first to the catalog, then their vectors, then the index.
+//! Writes papers to a data folder: first the papers to the catalog, then their vectors, then the index.
 //!
-//! The order makes writing crash-safe: a paper is durably in the catalog before anything is derived from it, so
-//! [`FolderWriter::catch_up`] can complete whatever a crash interrupted.
+//! This order makes writing crash-safe: a paper is durably in the catalog before anything is derived from the paper, so
+//! [`FolderWriter::catch_up`] can complete the work that a crash interrupted.
 
 use crate::error::{Error, Result};
 use crate::ingest::vector_writer::{EncodeFn, Precomputed, VectorWriter};
@@ -45,8 +45,8 @@ pub fn lock_path(data: &Path) -> PathBuf {
     data.join("write.lock")
 }
 
-/// The id of the process that is writing to a data folder, or 0 if it is unknown. `None` if no process is writing, or
-/// the lock cannot be read.
+/// The id of the process that is writing to a data folder, or 0 if the id is unknown. `None` if no process is writing,
+/// or the lock cannot be read.
 pub fn writing_process(data: &Path) -> Option<u32> {
     let path = lock_path(data);
     WriteLock::is_held(&path)
@@ -62,43 +62,47 @@ pub fn next_lock_path(data: &Path) -> PathBuf {
 /// Opens the catalog of a data folder for reading.
 ///
 /// # Errors
-/// Returns [`Error::Data`] if nothing was ever ingested into the folder, or an older version is writing to it.
+/// Returns [`Error::Data`] if nothing was ever ingested into the folder, or if another process is writing to it and the
+/// catalog has the schema of an older version.
 pub fn open_catalog(data: &Path) -> Result<Catalog> {
     let path = catalog_path(data);
     if !path.exists() {
         return Err(Error::Data(format!(
-            "{}: no papers here; run `likewise ingest FILE… --data {0}` first",
+            "{}: no papers were ingested into this folder; run `likewise ingest FILE… --data {0}` first",
             data.display()
         )));
     }
-    // Opening migrates the catalog, but a process of the older version would go on writing the old schema.
+    // Opening the catalog migrates it, but a process of the older version would go on writing the old schema.
     if writing_process(data).is_some() && Catalog::is_old(&path)? {
         let owner = WriteLock::describe_holder(&lock_path(data));
         return Err(Error::Data(format!(
-            "{owner}, and the catalog is of an older version: wait for that process or stop it; the catalog is migrated \
-             when it is opened next"
+            "{owner}, and the catalog has the schema of an older version; wait until that process is done, or stop it, \
+             and try again: then the catalog is migrated"
         )));
     }
     Catalog::open(&path)
 }
 
-/// Opens the model that a data folder uses. `None` if nothing was ingested yet, or the folder does not name its model.
+/// Opens the model that a data folder uses. `None` if nothing was ever ingested into the folder, or the folder has no
+/// description of its model.
 ///
 /// # Errors
-/// Returns [`Error::Model`] if the model is neither at its former path nor in the folder `models`.
+/// Returns [`Error::Model`] if the model is neither at its recorded path nor in the folder `models`, or if it has
+/// changed.
 pub fn model_of(data: &Path, models: &Path) -> Result<Option<ModelFolder>> {
     open_model(data, models, Catalog::space)
 }
 
-/// Opens the model that will replace the one in use; see [`reembed`]. `None` if there is none.
+/// Opens the model that will replace the model in use; see [`reembed`]. `None` if there is no such model.
 ///
 /// # Errors
-/// As [`model_of`].
+/// Returns the errors of [`model_of`].
 pub fn next_model_of(data: &Path, models: &Path) -> Result<Option<ModelFolder>> {
     open_model(data, models, Catalog::next_space)
 }
 
-/// Whether a catalog exists and is not blank. It is blank if a process was killed just after creating it.
+/// Whether a catalog exists and is not blank. A catalog is blank if the process that created it was killed just
+/// afterwards.
 fn has_catalog(data: &Path) -> bool {
     let path = catalog_path(data);
     std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) && !Catalog::is_blank(&path)
@@ -117,7 +121,8 @@ fn open_model(
     let in_catalog = catalog.model_of(&sha256)?.and_then(|text| Description::parse(text.as_bytes()).ok());
     let description = match (VectorStore::description(data, &sha256), in_catalog) {
         (Ok(Some(description)), _) => Some(description),
-        // The description in the store is missing or damaged. Older versions kept no copy in the catalog.
+        // The description in the vector store is missing or damaged, so the copy in the catalog is used. Catalogs of
+        // older versions have no copy.
         (Ok(None), in_catalog) => in_catalog,
         (Err(_), Some(in_catalog)) => Some(in_catalog),
         (Err(error), None) => return Err(error),
@@ -125,7 +130,8 @@ fn open_model(
     description.map(|description| description.open_model(models)).transpose()
 }
 
-/// The precision that a data folder's vectors were computed in. `None` if they are not of this model.
+/// The precision in which a data folder's vectors were computed. `None` if another model computed the vectors, or if
+/// nothing was ever ingested into the folder.
 pub fn precision_of(data: &Path, model: &ModelFolder) -> Result<Option<Precision>> {
     if !has_catalog(data) {
         return Ok(None);
@@ -133,19 +139,19 @@ pub fn precision_of(data: &Path, model: &ModelFolder) -> Result<Option<Precision
     Ok(open_catalog(data)?.space()?.and_then(|sha256| model.precision_of(&sha256)))
 }
 
-/// Checks that the vectors of a data folder are of this model, in the same precision and with the same options. A
-/// folder without papers passes.
+/// Checks that this model computed the vectors of a data folder, in the same precision and with the same options. A
+/// folder without papers passes the check.
 ///
 /// # Errors
-/// Returns [`Error::Data`] with the differences if they are not.
+/// Returns [`Error::Data`] with the differences if the model, its precision or its options differ.
 pub fn check_model(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
     let fingerprint = &model.fingerprint;
     let Some(stored) = catalog.space()?.filter(|stored| *stored != fingerprint.sha256) else { return Ok(()) };
-    // An ingest that read no papers may have left a fingerprint.
+    // An ingest that read no papers can have recorded the fingerprint of its model in the catalog.
     if catalog.count()? == 0 {
         return Ok(());
     }
-    // Older versions kept no description in the catalog.
+    // Catalogs of older versions have no description of the model.
     let description = catalog.model_of(&stored)?.and_then(|text| Description::parse(text.as_bytes()).ok());
     let (name, differences) = match description {
         Some(description) => (description.model, fingerprint.differences(&description.fingerprint)),
@@ -154,16 +160,18 @@ pub fn check_model(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
         }
     };
     Err(Error::Data(format!(
-        "{}: its vectors are of {name}, not of {} as requested ({}); omit --model, --precision, --dimensions and \
-         --prompt-name to use the folder's own model, replace it with `likewise reembed`, or give --data another folder",
+        "{}: the vectors of this folder were computed by {name}, not by {} as requested ({}); omit --model, \
+         --precision, --dimensions and --prompt-name to use the folder's own model, replace that model with `likewise \
+         reembed`, or give --data another folder",
         catalog.path().display(),
         model.describe(),
         differences.join("; ")
     )))
 }
 
-/// Moves the content of the catalog's write-ahead log to its main file, so that a copy of that file alone has all
-/// papers. A server does this when it stops. Does nothing if there is no catalog, or it is of an older version.
+/// Moves the content of the catalog's write-ahead log to the catalog's main file, so that a copy of the main file alone
+/// has all papers. A server does this when it stops. Does nothing if there is no catalog, or if the catalog has the
+/// schema of an older version.
 pub fn checkpoint(data: &Path) -> Result<()> {
     let path = catalog_path(data);
     if has_catalog(data) && !Catalog::is_old(&path)? {
@@ -173,17 +181,17 @@ pub fn checkpoint(data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes papers to a data folder. Only one can exist per folder, across all processes.
+/// Writes papers to a data folder. Only one writer per folder can exist at a time, across all processes.
 pub struct FolderWriter {
     catalog: Catalog,
     /// The vectors of the model in use.
     vectors: VectorWriter,
-    /// The vectors of the next model. The outer `None`: not looked for yet, which happens with the first papers. The
-    /// inner `None`: there is no next model, or another process writes its vectors.
+    /// The writer of the next model's vectors. The outer `None`: not known, because no papers have been added. The
+    /// inner `None`: there is no next model, another process writes its vectors, or encoding by the next model failed.
     next: Option<Option<NextModel>>,
     data: PathBuf,
     recorder: RunRecorder,
-    /// Whether papers without an abstract are accepted, encoded by their titles alone.
+    /// Whether papers without an abstract are accepted. Only the title of such a paper is encoded.
     pub title_only: bool,
     lock: WriteLock,
 }
@@ -223,7 +231,7 @@ impl FolderWriter {
         })
     }
 
-    /// Encodes the papers of the catalog that have no vector, as an interrupted run leaves them. Returns how many
+    /// Encodes the papers of the catalog that have no vector; an interrupted run leaves such papers. Returns how many
     /// texts were encoded.
     pub fn catch_up(&mut self, progress: impl FnMut(EncodeProgress)) -> Result<u64> {
         let encoded = self.vectors.catch_up(&self.catalog, progress)?;
@@ -241,12 +249,12 @@ impl FolderWriter {
         WriteLock::has_waiters(&lock_path(&self.data))
     }
 
-    /// Records that the following entries come from the file at `path`, for the status page.
+    /// Records, for the status page, that the next entries come from the file at `path`.
     pub fn start_source(&mut self, path: &Path, bytes_read: BytesRead) {
         self.recorder.start_source(path, bytes_read);
     }
 
-    /// The counts of all entries so far.
+    /// The counts of all entries since the writer was opened.
     pub fn counts(&self) -> &Counts {
         self.recorder.counts()
     }
@@ -256,7 +264,7 @@ impl FolderWriter {
         self.vectors.set_encode_fn(encode_fn);
     }
 
-    /// Number of vectors in the store, including those of no paper.
+    /// Number of vectors in the store, including vectors that belong to no paper.
     pub fn vector_count(&self) -> usize {
         self.vectors.vector_count()
     }
@@ -271,9 +279,9 @@ impl FolderWriter {
         &self.catalog
     }
 
-    /// Writes a chunk of a dump's entries to the catalog, then encodes the new texts. Refused entries are only
-    /// counted; the caller reports them. Vectors in the entries must be of this folder's model. Returns the counts of
-    /// this chunk.
+    /// Writes a chunk of a dump's entries to the catalog, then encodes the new texts. Refused entries are only counted;
+    /// the caller reports them. Vectors in the entries must have been computed by this folder's model. Returns the
+    /// counts of this chunk.
     pub fn add(&mut self, entries: Vec<Result<Entry, Refused>>) -> Result<Counts> {
         let Chunk { entries, precomputed, mut counts } = Chunk::of(entries);
         let written =
@@ -286,7 +294,10 @@ impl FolderWriter {
         counts.without_vector += encoded.without_vector;
         if let Err(error) = self.encode_for_next(&written.papers) {
             // `reembed` encodes these papers from the catalog later.
-            tracing::warn!("the next model could not encode these papers yet: {error}");
+            tracing::warn!(
+                "the model that will replace the model in use could not encode new papers: {error}; the next \
+                 `likewise reembed` encodes them"
+            );
             self.next = Some(None);
         }
         self.recorder.add(counts);
@@ -326,28 +337,31 @@ impl FolderWriter {
     }
 }
 
-/// The vectors of the model that will replace the one in use.
+/// Writes the vectors of the model that will replace the model in use.
 struct NextModel {
     vectors: VectorWriter,
     _lock: WriteLock,
 }
 
 impl NextModel {
-    /// `None` if there is no such model, or another process writes its vectors; that process reads new papers from the
-    /// catalog.
+    /// Opens the vector store of the next model. `None` if there is no next model, or if another process writes its
+    /// vectors. That process then reads the new papers from the catalog.
     fn open(data: &Path, catalog: &Catalog, devices: &Devices) -> Result<Option<NextModel>> {
         let Some(sha256) = catalog.next_space()? else { return Ok(None) };
         let Some(lock) = WriteLock::try_take(&next_lock_path(data))? else { return Ok(None) };
         let Some(description) = VectorStore::description(data, &sha256)? else { return Ok(None) };
         let model = description.open_model(Path::new(DEFAULT_MODELS_DIR))?;
         let vectors = VectorWriter::open(data, catalog, Arc::new(Encoder::load_on(&model, devices)?))?;
-        tracing::info!("papers are also encoded by {}, which will replace the model in use", model.name);
+        tracing::info!(
+            "new papers are also encoded by {}, the model that will replace the model in use",
+            model.name
+        );
         Ok(Some(NextModel { vectors, _lock: lock }))
     }
 }
 
-/// Deletes papers, each given by any of its ids, from a data folder. Returns for each id whether its paper was present.
-/// Searches stop returning the papers immediately.
+/// Deletes papers from a data folder. Each id can be the id or an alternate id of a paper. Returns for each id whether
+/// its paper was present. Searches stop returning the papers immediately.
 ///
 /// # Errors
 /// Returns [`Error::Data`] if nothing was ever ingested into the folder, or another process is writing.

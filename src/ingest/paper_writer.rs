@@ -12,12 +12,13 @@ use likewise_papers::dump::{BytesRead, Entry, Refused};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens a writer. Returns `None` if another process is writing and only one may.
+/// Opens a writer. Returns `None` if another process is writing and only one process at a time is allowed to write.
 pub type OpenPaperWriter = Box<dyn Fn(&Arc<Encoder>) -> Result<Option<Box<dyn PaperWriter>>> + Send + Sync>;
 
-/// Writes papers. When [`PaperWriter::add`] or [`PaperWriter::delete`] has returned, its changes are durable.
+/// Writes papers. When [`PaperWriter::add`] or [`PaperWriter::delete`] returns, the changes of that call are durable.
 pub trait PaperWriter: Send {
-    /// Sets whether papers without an abstract are accepted, encoded by their titles alone. The default is `false`.
+    /// Sets whether papers without an abstract are accepted. Only the title of such a paper is encoded. The default is
+    /// `false`.
     fn set_title_only(&mut self, title_only: bool);
 
     /// Writes a chunk of a dump's entries; returns the counts of this chunk. See [`FolderWriter::add`].
@@ -26,7 +27,8 @@ pub trait PaperWriter: Send {
     /// Removes and returns the papers that got no vector in the last [`PaperWriter::add`], each with the reason.
     fn take_unreadable(&mut self) -> Vec<String>;
 
-    /// Announces to other processes that this one releases the write lock soon after another one waits for it.
+    /// Announces to other processes that this process releases the write lock soon after another process waits for the
+    /// lock.
     fn announce_yielding(&mut self) -> Result<()> {
         Ok(())
     }
@@ -36,22 +38,24 @@ pub trait PaperWriter: Send {
         false
     }
 
-    /// Deletes papers, each given by any of its ids. Returns for each id whether its paper was present.
+    /// Deletes papers. Each id can be the id or an alternate id of a paper. Returns for each id whether its paper was
+    /// present.
     fn delete(&mut self, ids: &[PaperId]) -> Result<Vec<bool>>;
 
     /// Encodes the stored papers that have no vector; returns how many texts were encoded.
     fn catch_up(&mut self, progress: &mut dyn FnMut(EncodeProgress)) -> Result<u64>;
 
-    /// Sets the function that encodes texts, such as a queue that several callers share. It must use the same encoder.
+    /// Sets the function that encodes texts, for example a function that submits them to a queue which several callers
+    /// share. The function must use the encoder of this writer.
     fn set_encode_fn(&mut self, encode_fn: EncodeFn);
 
     /// Recommended number of entries per call of [`PaperWriter::add`].
     fn chunk_size(&self) -> usize;
 
-    /// Records that the following entries come from the file at `path`, for the status page.
+    /// Records, for the status page, that the next entries come from the file at `path`.
     fn start_source(&mut self, path: &Path, bytes_read: BytesRead);
 
-    /// The counts of all entries so far.
+    /// The counts of all entries since the writer was opened.
     fn counts(&self) -> &Counts;
 
     /// Updates the index to include all papers, and closes the writer.

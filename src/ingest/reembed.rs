@@ -1,9 +1,9 @@
 //! Replaces the model of a data folder.
 //!
-//! A second vector store is written from the catalog while the first one serves searches. When it is complete and has
-//! passed a check, one transaction puts it in use. Papers that are added meanwhile get vectors of both models: their
-//! writer encodes them twice, or leaves the second encoding to the process that writes the second store. An
-//! interrupted run is continued by the next one.
+//! A second vector store is written from the catalog while the first store serves searches. When the second store is
+//! complete and has passed a check, one transaction puts it into use. Papers that are added meanwhile get vectors of
+//! both models. The process that adds these papers encodes them twice, or leaves the encoding by the new model to the
+//! process that writes the second store. An interrupted run is continued by the next run.
 
 use crate::error::{Error, Result};
 use crate::ingest::vector_writer::VectorWriter;
@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 /// Minimum recall@10 of graph search in the new store, compared with an exact scan.
 const MIN_RECALL: f64 = 0.95;
 
-/// The write lock is taken only after a pass that encoded fewer texts than this, so that other writers wait briefly.
+/// The write lock is taken only after a pass that encoded fewer texts than this, so that other writers wait only
+/// briefly.
 const MAX_PENDING: u64 = 1000;
 
 /// Number of stored vectors that are used as queries to measure the recall.
@@ -32,17 +33,18 @@ const PROBES: usize = 500;
 /// Time between two attempts to take a lock that another process holds.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long to wait for the write lock before encoding what its holder has written meanwhile.
+/// Maximum time to wait for the write lock. After this time, the papers that the holder of the lock has written
+/// meanwhile are encoded, before the next attempt.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(30);
 
-/// What a run is doing, for display.
+/// The current step of a run, for display.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ReembedStep {
-    /// Waiting for a lock that another process holds: the process and the lock's path.
+    /// Waiting for a lock that another process holds. The text names the path of the lock and the process.
     Waiting(String),
     /// Encoding texts.
     Encoding(EncodeProgress),
-    /// Everything is encoded; the new store is being checked.
+    /// Checking the new store, because everything is encoded.
     Checking,
 }
 
@@ -53,16 +55,16 @@ pub struct ReembedReport {
     pub papers: usize,
     /// recall@10 of graph search in the new store.
     pub recall: f64,
-    /// The new store's index.
+    /// Statistics of the new store's index.
     pub index: IndexStats,
 }
 
-/// Writes the vector store of the encoder's model and puts it in use. Returns `None` if that model is in use already;
-/// an interrupted replacement by another model is then cancelled.
+/// Writes the vector store of the encoder's model and puts the store into use. Returns `None` if that model is already
+/// in use. If an interrupted run was replacing that model by another model, this replacement is then cancelled.
 ///
 /// # Errors
-/// Returns [`Error::Data`] if nothing was ever ingested, or the new store fails its check. The old store then stays
-/// in use.
+/// Returns [`Error::Data`] if nothing was ever ingested, or the new store fails its check. The old store then stays in
+/// use.
 pub fn reembed(
     data: &Path,
     encoder: &Arc<Encoder>,
@@ -80,7 +82,7 @@ pub fn reembed(
     catalog.set_next_space(&fingerprint.sha256)?;
     let mut run = ReembedRun { data, catalog, encoder, on_step, checked: None };
     let mut recall = run.encode_and_check()?;
-    // Held only while the last few papers are encoded and the stores are switched.
+    // The write lock is held only while the last few papers are encoded and the stores are switched.
     let _lock = loop {
         match wait(&lock_path(data), MAX_LOCK_WAIT, &mut run.on_step)? {
             Some(lock) => break lock,
@@ -96,8 +98,8 @@ pub fn reembed(
     Ok(Some(ReembedReport { papers, recall, index }))
 }
 
-/// Removes the vector stores of a data folder that are of neither the model in use nor the next model. Returns their
-/// descriptions.
+/// Removes all vector stores of a data folder except those of the model in use and of the next model. Returns the
+/// descriptions of the removed stores.
 ///
 /// # Errors
 /// Returns [`Error::Data`] if another process is writing.
@@ -109,7 +111,7 @@ pub fn drop_old(data: &Path) -> Result<Vec<Description>> {
     VectorStore::remove_others(data, &kept)
 }
 
-/// Takes a lock as soon as it is free; `None` if it is not free within `timeout`.
+/// Takes a lock as soon as it is free. `None` if the lock is not free within `timeout`.
 fn wait(path: &Path, timeout: Duration, on_step: &mut impl FnMut(ReembedStep)) -> Result<Option<WriteLock>> {
     let started = Instant::now();
     loop {
@@ -128,12 +130,12 @@ struct ReembedRun<'a, T> {
     catalog: Catalog,
     encoder: &'a Arc<Encoder>,
     on_step: T,
-    /// The index that passed the last check, and its recall. `None`: not checked yet.
+    /// The statistics of the index that passed the last check, and its recall. `None`: no index has passed a check.
     checked: Option<(IndexStats, f64)>,
 }
 
 impl<T: FnMut(ReembedStep)> ReembedRun<'_, T> {
-    /// Encodes and indexes papers until only few are added meanwhile, then checks the store. Returns the recall.
+    /// Encodes and indexes papers until a pass encodes only few new papers, then checks the store. Returns the recall.
     fn encode_and_check(&mut self) -> Result<f64> {
         loop {
             let (encoded, index) = self.encode_pending()?;
@@ -151,7 +153,8 @@ impl<T: FnMut(ReembedStep)> ReembedRun<'_, T> {
         }
     }
 
-    /// Encodes and indexes the papers without a vector. Returns how many texts were encoded, and the index.
+    /// Encodes and indexes the papers without a vector. Returns how many texts were encoded, and the statistics of the
+    /// index.
     fn encode_pending(&mut self) -> Result<(u64, IndexStats)> {
         let mut vectors = self.open_vector_writer()?;
         let encoded =
@@ -202,13 +205,15 @@ impl<T: FnMut(ReembedStep)> ReembedRun<'_, T> {
         if complete == all {
             return Ok(all);
         }
-        Err(self
-            .failed(format!("{} of {all} papers have no vector, see the warnings", all.abs_diff(complete))))
+        Err(self.failed(format!(
+            "{} of {all} papers have no vector (see the warnings above)",
+            all.abs_diff(complete)
+        )))
     }
 
     fn failed(&self, problem: String) -> Error {
         Error::Data(format!(
-            "{}: {problem}, in the vectors of {}; the model in use stays in use",
+            "{}: {problem} in the vector store of {}; the model in use stays in use",
             self.data.display(),
             self.encoder.model().name
         ))

@@ -1,7 +1,7 @@
 //! Records the progress of the current or last ingest in the data folder (`ingest.json`).
 //!
-//! A server's status page shows it, also while another process ingests. It is for display only: no code depends on
-//! it, and the file may be missing.
+//! The status page of a server shows this progress, even if another process ingests. The file is for display only: no
+//! code depends on it, and it can be missing.
 
 use super::{Counts, writing_process};
 use likewise_base::disk::write_atomically;
@@ -20,19 +20,19 @@ const MIN_SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// A run of `ingest`, as it was last recorded.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct IngestRun {
-    /// The file that is being read, without its folder; empty if the papers come over HTTP.
+    /// Name of the file that is being read, without its folder. Empty if the papers come over HTTP.
     pub source: String,
-    /// The fraction of the file that has been read, from 0 to 1. `None` if its size is unknown.
+    /// The fraction of the file that has been read, from 0 to 1. `None` if the size of the file is unknown.
     pub share: Option<f64>,
     /// Counts of the entries of all files of this run.
     pub counts: Counts,
-    /// Seconds from the start of the run to this record.
+    /// Seconds from the start of the run to the time of this record.
     pub seconds: f64,
-    /// Seconds from the start of this file to this record.
+    /// Seconds from the start of this file to the time of this record.
     pub source_seconds: f64,
     /// Unix time of this record, in seconds.
     pub noted: i64,
-    /// Id of the process.
+    /// Id of the process that ingests.
     pub process: u32,
     /// Whether the run is complete.
     pub is_done: bool,
@@ -41,11 +41,11 @@ pub struct IngestRun {
 /// The state of a run, derived from its record and the write lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IngestState {
-    /// In progress.
+    /// The run is in progress.
     Running,
-    /// Complete.
+    /// The run is complete.
     Done,
-    /// Ended by an error, or killed.
+    /// The run ended with an error, or its process was killed.
     Interrupted,
 }
 
@@ -53,20 +53,21 @@ impl IngestRun {
     /// The current or last run of a data folder. `None` if there is no record that this version can read.
     pub fn last(data: &Path) -> Option<(IngestRun, IngestState)> {
         let path = path(data);
-        // A pipe or a device may never end.
+        // Only a regular file is read, because reading a pipe or a device might never end.
         let text = path.is_file().then(|| std::fs::read(&path).ok())??;
         let mut run: IngestRun = serde_json::from_slice(&text).ok()?;
         run.share = run.share.map(|share| share.clamp(0.0, 1.0));
         let state = match run.is_done {
             true => IngestState::Done,
-            // Another process may hold the lock, to compact or to delete.
+            // The lock can be held by another process that compacts the folder or deletes papers.
             false if writing_process(data) == Some(run.process) => IngestState::Running,
             false => IngestState::Interrupted,
         };
         Some((run, state))
     }
 
-    /// Estimated seconds until the rest of this file is read, at the rate so far. `None` if unknown or over a year.
+    /// Estimated seconds until the end of this file is reached, at the average rate so far. `None` if the time is
+    /// unknown or over a year.
     pub fn seconds_left(&self) -> Option<f64> {
         let share = self.share.filter(|share| *share > 0.0)?;
         Some(self.source_seconds * (1.0 - share) / share).filter(|seconds| *seconds < MAX_SECONDS_LEFT)
@@ -105,7 +106,7 @@ impl RunRecorder {
         }
     }
 
-    /// Records that the following entries come from the file at `path`.
+    /// Records that the next entries come from the file at `path`.
     pub fn start_source(&mut self, path: &Path, bytes: BytesRead) {
         let name = path.file_name().unwrap_or(path.as_os_str());
         self.run.source = name.to_string_lossy().into_owned();
@@ -115,8 +116,8 @@ impl RunRecorder {
         self.save();
     }
 
-    /// Adds counts. The record of the previous run is kept until this one has read an entry, because catching up with
-    /// an interrupted run is not a new one.
+    /// Adds counts. The record of the previous run is kept until this run has read an entry, because a run that only
+    /// completes the work of an interrupted run is not a new run.
     pub fn add(&mut self, counts: Counts) {
         self.run.counts += counts;
         if self.run.counts.read > 0 && self.saved.elapsed() >= MIN_SAVE_INTERVAL {
@@ -148,8 +149,11 @@ impl RunRecorder {
         let written =
             json.and_then(|json| write_atomically(&self.path, &json).map_err(|error| error.to_string()));
         if let Err(error) = written {
-            // The papers are stored, so this is not an error of the ingest.
-            tracing::warn!("{}: the ingest's progress could not be recorded: {error}", self.path.display());
+            // The papers are stored, so the ingest continues.
+            tracing::warn!(
+                "{}: the progress of the ingest could not be recorded: {error}; the ingest continues",
+                self.path.display()
+            );
         }
     }
 }

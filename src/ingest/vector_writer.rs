@@ -1,7 +1,7 @@
 //! Writes one vector store: encodes papers' texts, appends the vectors, and builds the index.
 //!
-//! A data folder may have two stores that are written, each with its own encoder: that of the model in use, and that
-//! of a model that will replace it (see [`super::reembed`]).
+//! A data folder can have two vector stores that are written at the same time, each with its own encoder: the store of
+//! the model in use, and the store of a model that will replace it (see [`super::reembed`]).
 
 use crate::error::Result;
 use crate::store::catalog::Catalog;
@@ -18,19 +18,21 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Number of vectors after which an index segment is built, even in the middle of a run.
+/// Number of new vectors after which an index segment is built, even in the middle of a run.
 const SEAL_INTERVAL: usize = 32_768;
 
-/// The store is compacted when more than this fraction of its slots is orphaned (belongs to no paper) …
+/// [`VectorWriter::finish`] compacts the store if more than this fraction of its slots is orphaned (belongs to no
+/// paper), and if at least [`MIN_ORPHANED`] slots are orphaned.
 const MAX_ORPHANED_FRACTION: f64 = 0.2;
 
-/// … and at least this many slots are.
+/// Minimum number of orphaned slots for which the store is compacted.
 const MIN_ORPHANED: usize = 1000;
 
-/// Vectors that were computed before, by the hash of their texts.
+/// Vectors that were computed before, by the hash of the encoded text.
 pub type Precomputed = HashMap<TextHash, Vec<f32>>;
 
-/// Encodes texts; returns one embedding per text, in order. It may call an encoder directly, or submit to a queue.
+/// Encodes texts; returns one embedding per text, in order. The function can call an encoder directly, or submit the
+/// texts to a queue.
 pub type EncodeFn = Box<dyn Fn(&[&str]) -> likewise_encoder::Result<Vec<Embedding>> + Send>;
 
 /// Returns a function that calls the encoder directly, with the input type for documents.
@@ -39,12 +41,12 @@ pub fn encode_with(encoder: &Arc<Encoder>) -> EncodeFn {
     Box::new(move |texts| encoder.encode(texts, InputType::Document))
 }
 
-/// How much of a [`VectorWriter::catch_up`] is done.
+/// The progress of [`VectorWriter::catch_up`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncodeProgress {
-    /// Texts that are encoded.
+    /// Number of texts that have been encoded.
     pub done: usize,
-    /// Texts to encode in all, including those that are done.
+    /// Number of texts to encode in all, including the texts that have been encoded.
     pub total: usize,
 }
 
@@ -61,24 +63,24 @@ pub(crate) fn checked_vector(
     Ok(&embedding.vector)
 }
 
-/// How many texts a call of [`VectorWriter::encode`] encoded.
+/// Counts of the texts of one call of [`VectorWriter::encode`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EncodeCounts {
-    /// Texts encoded.
+    /// Texts that were encoded.
     pub encoded: u64,
     /// Tokens of these texts.
     pub tokens: u64,
-    /// Texts with a precomputed vector.
+    /// Texts whose precomputed vector was stored.
     pub precomputed: u64,
-    /// Texts without a vector: their papers are found by lexical search only.
+    /// Texts without a vector. Only lexical search finds the papers of these texts.
     pub without_vector: u64,
 }
 
-/// Writes one vector store. The caller must hold the lock of the store's writer.
+/// Writes one vector store. The caller must hold the write lock for this store.
 pub struct VectorWriter {
     data: PathBuf,
     encoder: Arc<Encoder>,
-    /// Calls `encoder`, directly or through a queue.
+    /// Encodes texts with `encoder`, directly or through a queue.
     encode_fn: EncodeFn,
     store: VectorStoreWriter,
     /// Number of vectors that are in index segments.
@@ -90,8 +92,8 @@ pub struct VectorWriter {
 }
 
 impl VectorWriter {
-    /// Opens the vector store of the encoder's model for writing, creates it if it does not exist, and removes what
-    /// interrupted processes left incomplete.
+    /// Opens the vector store of the encoder's model for writing. Creates the store if it does not exist. Removes
+    /// incomplete files and records that interrupted processes left.
     pub fn open(data: &Path, catalog: &Catalog, encoder: Arc<Encoder>) -> Result<VectorWriter> {
         let fingerprint = &encoder.model().fingerprint;
         VectorStore::create(data, encoder.model())?;
@@ -119,7 +121,8 @@ impl VectorWriter {
         })
     }
 
-    /// Sets the function that encodes texts, such as a queue that several callers share. It must use the same encoder.
+    /// Sets the function that encodes texts, for example a function that submits them to a queue which several callers
+    /// share. The function must use the encoder of this writer.
     pub fn set_encode_fn(&mut self, encode_fn: EncodeFn) {
         self.encode_fn = encode_fn;
     }
@@ -129,7 +132,7 @@ impl VectorWriter {
         self.encoder.devices()
     }
 
-    /// Number of vectors in the store, including those of no paper.
+    /// Number of vectors in the store, including vectors that belong to no paper.
     pub fn vector_count(&self) -> usize {
         self.store.count()
     }
@@ -157,8 +160,9 @@ impl VectorWriter {
         Ok(encoded)
     }
 
-    /// Stores the vectors of the papers whose texts have none yet. Encodes each distinct text once, unless its vector
-    /// is in `precomputed` and valid. Builds an index segment every 32,768 vectors.
+    /// Stores a vector for each paper whose text has no vector. Takes the vector from `precomputed` if it is there and
+    /// valid, and encodes the text otherwise. Each distinct text is encoded once. Builds an index segment every 32,768
+    /// vectors.
     pub fn encode(
         &mut self,
         catalog: &Catalog,
@@ -193,13 +197,13 @@ impl VectorWriter {
                 }
                 Err(reason) => {
                     tracing::warn!(
-                        "paper {} has no vector, only lexical search finds it: {reason}",
+                        "paper {} has no vector, so only lexical search finds it: {reason}",
                         paper.id
                     );
                     self.unreadable_papers.push(format!("{}: {reason}", paper.id));
                     counts.without_vector += 1;
-                    // Only texts that the tokenizer refuses are skipped from now on. An invalid vector is the model's
-                    // fault, so its text is tried again.
+                    // From now on, only texts that the tokenizer refuses are skipped. A text whose vector is invalid is
+                    // tried again, because the model caused this error, not the text.
                     if encoded.is_err() {
                         self.unreadable_texts.insert(*hash);
                     }
@@ -211,15 +215,15 @@ impl VectorWriter {
             VectorStore::set_unreadable(&self.data, self.fingerprint(), &self.unreadable_texts)?;
         }
         if self.store.count() >= self.sealed + SEAL_INTERVAL {
-            // A server on this folder scans vectors without a segment one by one, until the run is over.
+            // Until a segment is built, a server on this folder scans the new vectors one by one.
             self.seal(catalog, &self.open_store()?)?;
             self.sealed = self.store.count();
         }
         Ok(counts)
     }
 
-    /// Builds an index segment of the remaining vectors and saves the slot map. If many slots are orphaned, compacts
-    /// the store instead, as [`VectorWriter::compact`] does.
+    /// Builds an index segment of the vectors that are in no segment, and saves the slot map. If many slots are
+    /// orphaned, compacts the store instead, as [`VectorWriter::compact`] does.
     pub fn finish(self, catalog: &Catalog) -> Result<Segments> {
         let store = self.open_store()?;
         let slot_map = SlotMap::open(catalog, &store)?;
@@ -231,7 +235,7 @@ impl VectorWriter {
         self.seal(catalog, &store)
     }
 
-    /// Saves the slot map without building a segment. Searches scan the vectors that are in no segment.
+    /// Saves the slot map without building a segment. Searches scan the vectors that are in no segment one by one.
     pub fn save_slot_map(self, catalog: &Catalog) -> Result<()> {
         let store = self.open_store()?;
         SlotMap::open(catalog, &store)?.save(store.path())
@@ -250,11 +254,11 @@ impl VectorWriter {
         self.compact_without(catalog, &RoaringBitmap::new())
     }
 
-    /// Like [`VectorWriter::compact`], but also leaves out damaged vectors. The next [`VectorWriter::catch_up`]
-    /// encodes their papers again.
+    /// Like [`VectorWriter::compact`], but also leaves out damaged vectors. The next [`VectorWriter::catch_up`] encodes
+    /// the papers of these vectors again.
     pub fn remove_damaged(self, catalog: &Catalog) -> Result<Segments> {
         let store = self.open_store()?;
-        // The saved slot map may be wrong too, so it is derived again.
+        // The saved slot map can be wrong too, so it is derived again.
         SlotMap::remove(store.path())?;
         let damaged = store.damaged().into_iter().collect();
         self.compact_without(catalog, &damaged)

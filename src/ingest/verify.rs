@@ -1,8 +1,8 @@
 //! Verifies a data folder, and repairs it.
 //!
-//! Unlike opening a folder, verification reads every byte: the catalog with SQLite's integrity check, each vector and
-//! each index segment with its checksum. Repairing loses nothing: segments are rebuilt from the vectors, and vectors
-//! are computed again from the papers' texts.
+//! Unlike opening a folder, verification reads every byte: it runs SQLite's check of the catalog, and compares each
+//! vector and each index segment with its checksum. Repairing loses nothing: segments are rebuilt from the vectors, and
+//! vectors are computed again from the papers' texts.
 
 use crate::error::{Error, Result};
 use crate::ingest::{self, FolderWriter};
@@ -30,10 +30,10 @@ pub enum Damage {
     VectorStore(Error),
     /// The description of the vector store, `space.json`, is missing or damaged.
     Description(Error),
-    /// The saved slot map, given by its path, cannot be read: every process that opens the folder derives it again,
+    /// The saved slot map at this path cannot be read. Every process that opens the folder must derive the map again,
     /// which takes time.
     SlotMap(PathBuf),
-    /// A vector does not match its checksum: the store's folder and the vector's slot.
+    /// The vector in this slot does not match its checksum. The path is the folder of the vector store.
     Vector(PathBuf, Slot),
 }
 
@@ -42,11 +42,13 @@ impl std::fmt::Display for Damage {
         match self {
             Damage::Paper(what) => write!(f, "{what}"),
             Damage::MissingVectors(count) => write!(f, "{count} papers have no vector"),
-            Damage::TermIndex => f.write_str("the term index does not match the papers"),
+            Damage::TermIndex => f.write_str("the term index of the catalog does not match the papers"),
             Damage::Segment(error) | Damage::VectorStore(error) | Damage::Description(error) => {
                 write!(f, "{error}")
             }
-            Damage::SlotMap(path) => write!(f, "{}: damaged, or of another catalog", path.display()),
+            Damage::SlotMap(path) => {
+                write!(f, "{}: the slot map is damaged, or belongs to another catalog", path.display())
+            }
             Damage::Vector(path, slot) => {
                 write!(f, "{}: the vector in slot {slot} does not match its checksum", path.display())
             }
@@ -57,8 +59,8 @@ impl std::fmt::Display for Damage {
 /// Reads a data folder completely; returns the damage found.
 ///
 /// # Errors
-/// Returns [`Error::Data`] if there is no catalog or it is damaged: it cannot be repaired, because everything else is
-/// derived from it. Also if the folder's vectors are of another model.
+/// Returns [`Error::Data`] if there is no catalog, if the catalog is damaged, or if the folder's vectors are of another
+/// model. A damaged catalog cannot be repaired, because everything else is derived from the catalog.
 pub fn verify(data: &Path, encoder: &Encoder) -> Result<Vec<Damage>> {
     let catalog = ingest::open_catalog(data)?;
     ingest::check_model(&catalog, encoder.model())?;
@@ -85,7 +87,7 @@ pub fn verify(data: &Path, encoder: &Encoder) -> Result<Vec<Damage>> {
     if !SlotMap::is_readable(store.path(), &catalog, store.vectors().len())? {
         damage.push(Damage::SlotMap(SlotMap::path(store.path())));
     }
-    // Derived from scratch, because a wrong saved slot map could hide missing vectors.
+    // The slot map is derived from scratch, because a wrong saved slot map could hide missing vectors.
     let mut slot_map = SlotMap::new(&catalog.identity()?);
     slot_map.follow(&catalog, &store)?;
     let missing = slot_map.waiting(&VectorStore::unreadable(store.path())?);
@@ -98,22 +100,22 @@ pub fn verify(data: &Path, encoder: &Encoder) -> Result<Vec<Damage>> {
 pub fn damage_in(store: &VectorStore) -> Result<Vec<Damage>> {
     let vectors = store.damaged().into_iter().map(|slot| Damage::Vector(store.path().into(), slot));
     let segments = Segments::files(store.path())?.into_iter();
-    // A segment that no longer exists was merged into another one meanwhile.
+    // A segment that no longer exists was merged into another segment meanwhile.
     let segments = segments.filter_map(|path| Segment::verify(&path).err().filter(|_| path.exists()));
     let segments = segments.map(|error| Damage::Segment(error.into()));
     Ok(vectors.chain(segments).collect())
 }
 
-/// Repairs all damage except that to papers, which must be ingested again. Rewrites the vector store without damaged
-/// vectors, rebuilds its index, and encodes the papers whose vectors were damaged or missing: all papers, if the
-/// store's files cannot be read at all. Processes that have the folder open switch to the new files.
+/// Repairs all damage except damaged papers, which must be ingested again. Rewrites the vector store without damaged
+/// vectors, rebuilds its index, and encodes the papers whose vectors were damaged or missing. If the files of the
+/// vector store cannot be read, encodes all papers. Processes that have the folder open switch to the new files.
 ///
 /// # Errors
 /// Returns [`Error::Data`] if another process is writing.
 pub fn repair(data: &Path, encoder: &Arc<Encoder>) -> Result<()> {
     let fingerprint = &encoder.model().fingerprint;
     let lock = WriteLock::take(&ingest::lock_path(data))?;
-    // Checked under the lock, because another process may have repaired it.
+    // The check is repeated while the lock is held, because another process might have repaired the store.
     if matches!(VectorStore::open(data, fingerprint), Err(Error::Data(_))) {
         VectorStore::reset(data, fingerprint)?;
     }

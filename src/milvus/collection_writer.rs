@@ -1,8 +1,8 @@
 //! Writes papers to a collection.
 //!
-//! Milvus stores rows and cannot deduplicate records. So for each chunk of entries, the rows that it may affect are
-//! read into a catalog in memory, the catalog's rules are applied there, and the changed papers are written back as
-//! rows.
+//! Milvus stores rows and cannot deduplicate records. Therefore, for each chunk of entries, the rows that the chunk may
+//! affect are read into a catalog in memory. The catalog's rules are applied there, and the changed papers are written
+//! back as rows.
 
 use super::rows::{hexadecimal, number_now, paper_of, row_of};
 use super::{Settings, open_or_create};
@@ -23,31 +23,32 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Number of entries in a chunk. Large, because a strongly consistent read takes 0.2 s.
+/// Number of entries in a chunk. Chunks are large, because a strongly consistent read takes 0.2 s.
 const CHUNK: usize = 2048;
 
 /// Number of parts that a chunk of the encoder is divided into. Each part is written before the next is encoded, so a
-/// killed process loses the work of one part.
+/// process that is killed loses the work of only one part.
 const ENCODER_CHUNK_PARTS: usize = 4;
 
-/// Maximum number of rounds of following the ids of the rows that were found to further rows.
+/// Maximum number of rounds in which the ids of found rows are used to find further rows.
 const MAX_ROUNDS: usize = 3;
 
-/// How long an ingest retries failed calls.
+/// Time for which an ingest retries a failed call.
 const INGEST_RETRY_TIME: Duration = Duration::from_secs(300);
 
 /// SQLite's name for a database in memory.
 const IN_MEMORY: &str = ":memory:";
 
-/// Writes papers to a collection. If two processes write records of the same paper at the same time, the later one
-/// overwrites the record of the other: to fill a collection from many sources, use one process.
+/// Writes papers to a collection. If two processes write records of the same paper at the same time, the process that
+/// writes later overwrites the record of the other process. Therefore use one process to fill a collection from many
+/// sources.
 pub struct CollectionWriter {
     milvus: Milvus,
     encoder: Arc<Encoder>,
     encode_fn: EncodeFn,
     counts: Counts,
     title_only: bool,
-    /// Whether to flush the collection at the end. A server, which writes little at a time, leaves that to the engine.
+    /// Whether to flush the collection at the end. A server writes little at a time, and leaves flushing to the engine.
     flushes: bool,
     /// Papers of the last chunk that the model could not encode, with the reasons.
     unreadable: Vec<String>,
@@ -71,7 +72,7 @@ struct ExistingRow {
 }
 
 /// Returns a function that opens a collection for the writes of a server; failed calls are retried for `retry_time`.
-/// Several writers may be open at once.
+/// Several writers can be open at once.
 pub(super) fn open(milvus: Milvus, retry_time: Duration) -> OpenPaperWriter {
     Box::new(move |encoder| {
         let milvus = milvus.clone().for_writing(retry_time);
@@ -83,8 +84,8 @@ impl CollectionWriter {
     /// Opens a collection for writing, and creates it if it does not exist.
     ///
     /// # Errors
-    /// Returns [`crate::Error::Data`] if it has vectors of another model, [`crate::Error::Engine`] if the engine cannot
-    /// be reached.
+    /// Returns [`crate::Error::Data`] if the collection has vectors of another model, [`crate::Error::Engine`] if the
+    /// engine cannot be reached.
     pub fn open(settings: &Settings, encoder: &Arc<Encoder>) -> Result<CollectionWriter> {
         let milvus = open_or_create(settings, encoder)?.for_writing(INGEST_RETRY_TIME);
         Ok(CollectionWriter::over(milvus, Arc::clone(encoder), true))
@@ -103,7 +104,7 @@ impl CollectionWriter {
         }
     }
 
-    /// Reads the rows that some mutations may affect: those with an id or blocking key of a mutation, and those that
+    /// Reads the rows that some mutations may affect: rows with an id or a blocking key of a mutation, and rows that
     /// share an id with such a row.
     fn affected_rows(&self, mutations: &[Mutation]) -> Result<Vec<ExistingRow>> {
         let (mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new());
@@ -122,7 +123,7 @@ impl CollectionWriter {
         for _ in 0..MAX_ROUNDS {
             let new: Vec<String> = ids.iter().filter(|id| searched.insert((*id).clone())).cloned().collect();
             for chunk in new.chunks(CHUNK) {
-                // Rows share no ids, except those that an interrupted run left, so MAX_ROWS is enough.
+                // Only rows that an interrupted run left share ids with other rows, so MAX_ROWS is enough.
                 rows.extend(self.milvus.ids(&has_one_of(chunk), MAX_ROWS)?);
             }
             let new: Vec<String> = rows.iter().filter(|id| read.insert((*id).clone())).cloned().collect();
@@ -143,8 +144,8 @@ impl CollectionWriter {
         Ok(found)
     }
 
-    /// The ids of rows that have one of some blocking keys. A key that [`MAX_ROWS`] rows share identifies no paper and
-    /// is ignored.
+    /// Returns the ids of rows that have one of the given blocking keys. A key that [`MAX_ROWS`] rows share does not
+    /// identify a paper and is ignored.
     fn rows_with_keys(&self, keys: &[i64]) -> Result<Vec<String>> {
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -161,7 +162,7 @@ impl CollectionWriter {
     /// Computes the effects of mutations by the catalog's rules.
     fn changes(&self, mutations: &[Mutation]) -> Result<ChunkChanges> {
         let mut existing = self.affected_rows(mutations)?;
-        // Oldest first, because a merged paper keeps the id of the oldest one.
+        // Sorted by age, oldest first, because a merged paper keeps the id of the oldest paper.
         existing.sort_unstable_by_key(|existing| existing.row.number);
         let Partitioned { leftovers, current } = without_leftovers(existing);
         let scratch = Catalog::create(Path::new(IN_MEMORY))?;
@@ -221,8 +222,8 @@ impl CollectionWriter {
             }
             self.milvus.upsert(&rows)?;
         }
-        // Deleted only after the rows that replace them are written, and not at all if a replacement was refused: a
-        // paper that is stored twice is better than a lost one.
+        // Obsolete rows are deleted only after the rows that replace them are written. They are kept if a replacement
+        // was refused: a paper that is stored twice is better than a lost paper.
         let is_replaced = |existing: &&ExistingRow| {
             !existing.records.iter().flat_map(Paper::ids).any(|id| refused_ids.contains(id.as_str()))
         };
@@ -250,7 +251,7 @@ impl CollectionWriter {
         Ok(())
     }
 
-    /// Encodes each text that has no vector in `precomputed`, and adds its vector there.
+    /// Encodes each text that has no vector in `precomputed`, and adds the vector to `precomputed`.
     fn encode(
         &mut self,
         papers: &[(Paper, Vec<Paper>)],
@@ -349,8 +350,9 @@ struct Partitioned {
     current: Vec<ExistingRow>,
 }
 
-/// Separates the rows that an interrupted run left: those whose records another row has too. Of two rows with the same
-/// records, the later one is current. A record that several current rows have is kept only in the last of them.
+/// Separates the rows that an interrupted run left: a row is a leftover if another row has all of its records. Of two
+/// rows with the same records, the later row is current. A record that several current rows have is kept only in the
+/// last of these rows.
 fn without_leftovers(rows: Vec<ExistingRow>) -> Partitioned {
     let record_ids = |index: usize| -> BTreeSet<&str> {
         rows[index].records.iter().map(|record| record.id.as_str()).collect()
@@ -380,20 +382,22 @@ fn without_leftovers(rows: Vec<ExistingRow>) -> Partitioned {
     Partitioned { leftovers, current }
 }
 
-/// The row of a paper and its records, or why it cannot be stored.
+/// Makes the row of a paper and its records. The error says why the paper cannot be stored.
 fn row(
     paper: &Paper,
     records: &[Paper],
     vector: Option<&Vec<f32>>,
     existing: &HashMap<String, StoredRow>,
 ) -> Result<PaperRow, String> {
-    let vector = vector.ok_or("the model cannot encode it")?;
+    let vector = vector.ok_or("the model cannot encode its text")?;
     let id = paper.id.to_string();
     let number = existing.get(&id).map_or_else(|| number_now(&id), |row| row.number);
     let row = row_of(paper, records, vector.clone(), number);
     match row.document.len() {
         0..=MAX_DOCUMENT_BYTES => Ok(row),
-        bytes => Err(format!("compressed it must have at most {MAX_DOCUMENT_BYTES} bytes (got {bytes})")),
+        bytes => Err(format!(
+            "its document must have at most {MAX_DOCUMENT_BYTES} bytes after compression (got {bytes})"
+        )),
     }
 }
 
@@ -402,7 +406,8 @@ fn row(
 /// # Errors
 /// Returns [`Error::Data`] if the collection does not exist, [`Error::Engine`] if the engine cannot be reached.
 pub fn delete(settings: &Settings, ids: &[PaperId]) -> Result<Vec<bool>> {
-    let missing = || Error::Data(format!("{settings}: the collection does not exist"));
+    let missing =
+        || Error::Data(format!("{settings}: the collection does not exist; check its name in the address"));
     let (milvus, _) = Milvus::open(settings)?.ok_or_else(missing)?;
     milvus.load()?;
     delete_from(&milvus.for_writing(INGEST_RETRY_TIME), ids)
@@ -421,7 +426,7 @@ fn delete_from(milvus: &Milvus, ids: &[PaperId]) -> Result<Vec<bool>> {
             id_by_name.insert(row.id.clone(), row.id);
         }
     }
-    // Two ids of the same paper: only the first one counts as found.
+    // If several ids name the same paper, only the first id counts as found.
     let mut deleted = BTreeSet::new();
     let found = names.iter().map(|name| id_by_name.get(name).is_some_and(|id| deleted.insert(id.clone())));
     let found = found.collect();
@@ -443,11 +448,12 @@ mod tests {
         let numbers = |rows: Vec<ExistingRow>| rows.iter().map(|row| row.row.number).collect::<Vec<_>>();
         let rows = vec![
             row(1, &["a"]),
-            // A merge of which row 1 was not deleted, and a merge of the same two records under another id.
+            // Row 2 is a merge after which row 1 was not deleted. Row 3 is a merge of the same two records under
+            // another id.
             row(2, &["a", "b"]),
             row(3, &["b", "a"]),
             row(4, &["c"]),
-            // These share a record, but neither is a leftover.
+            // Rows 5 and 6 share a record, but neither row is a leftover.
             row(5, &["d", "e"]),
             row(6, &["d", "f"]),
         ];

@@ -1,9 +1,9 @@
 //! A client for the rows of a Milvus collection; no other module calls the SDK.
 //!
-//! Its calls block the calling thread, while a runtime of its own waits for the network. It avoids filter templates,
-//! partition keys and `order by`, which Milvus 2.3.5 lacks or implements wrongly (it also cannot read lists that are
-//! all empty; tested with Milvus 2.3.5 and milvus-lite 3.2.2). The SDK reads at most 4 MB at once, so large results are
-//! read in pages.
+//! The functions of the client block the calling thread, while a separate runtime waits for the network. The client
+//! avoids filter templates, partition keys and `order by`, which Milvus 2.3.5 lacks or implements wrongly. Milvus 2.3.5
+//! also cannot read lists that are all empty. The client was tested with Milvus 2.3.5 and milvus-lite 3.2.2. The SDK
+//! reads at most 4 MB at once, so large results are read in pages.
 
 mod columns;
 mod filter;
@@ -35,22 +35,22 @@ pub const MAX_ROWS: usize = 16_384;
 /// Maximum number of bytes in a document: a limit of Milvus for strings.
 pub const MAX_DOCUMENT_BYTES: usize = 65_535;
 
-/// Approximate bytes in a page: the SDK reads at most 4 MB, and encoding doubles the size.
+/// Approximate number of bytes in a page. The SDK reads at most 4 MB, and encoding doubles the size of a page.
 const PAGE_BYTES: usize = 1 << 20;
 
-/// Documents in a page. A page of very long documents is read again in halves.
+/// Number of documents in a page. If a page is too large for the SDK, each half of it is read separately.
 const DOCUMENTS_PER_PAGE: usize = 256;
 
 /// Maximum number of keys that a scan reads at once.
 const MAX_SCAN_KEYS: usize = 4096;
 
-/// Up to this many hits are read together with their documents.
+/// Maximum number of hits that are read together with their documents.
 const MAX_HITS_WITH_DOCUMENTS: usize = 50;
 
 /// Timeout for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Timeout for a call with the SDK's own retries.
+/// Timeout for a call, including the retries that the SDK makes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Timeout for a call that a user waits for.
@@ -65,7 +65,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Largest `ef` that Milvus accepts.
 const MAX_EF: usize = 32_768;
 
-/// Waits for the network. It is shared, because few connections are open and their callers block other threads.
+/// The runtime that waits for the network. All connections share it, because few connections are open and the calling
+/// threads, which block, are not threads of the runtime.
 static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("milvus").enable_all().build()
 });
@@ -76,7 +77,7 @@ pub struct Milvus {
     client: ClientV2,
     settings: Settings,
     dimension: usize,
-    /// How long failed calls are retried.
+    /// Time for which failed calls are retried; 0: failed calls are not retried.
     retry_time: Duration,
 }
 
@@ -84,11 +85,11 @@ pub struct Milvus {
 pub type Properties = HashMap<String, String>;
 
 impl Milvus {
-    /// Opens a collection and reads its properties; `None` if it does not exist.
+    /// Opens a collection and reads its properties; `None` if the collection does not exist.
     ///
     /// # Errors
     /// Returns [`Error::Engine`] if the engine cannot be reached or reports an error, [`Error::Data`] if the collection
-    /// is not one of papers.
+    /// does not hold papers.
     pub fn open(settings: &Settings) -> Result<Option<(Milvus, Properties)>> {
         let client = connect(settings)?;
         let (name, caller) = (settings.collection.clone(), client.clone());
@@ -108,7 +109,8 @@ impl Milvus {
         });
         let dimension = dimension.ok_or_else(|| {
             Error::Data(format!(
-                "{settings}: this is not a collection of papers; name another one, or one that does not exist yet"
+                "{settings}: the collection does not hold papers; give a collection of papers, or a name that no \
+                 collection has"
             ))
         })?;
         let properties = described.get_properties().clone();
@@ -138,23 +140,23 @@ impl Milvus {
     fn create_index(&self) -> Result<()> {
         let (client, index, name) = (self.client.clone(), self.index(), self.settings.collection.clone());
         wait(&self.settings, async move {
-            // Asynchronously, because milvus-lite cannot report the progress.
+            // The client does not wait for the index, because milvus-lite cannot report the progress of indexing.
             let of = |index| {
                 CreateIndexRequest::builder().collection_name(&name).index_params(vec![index]).sync(false)
             };
             client.create_index(of(index).build()?).await?;
-            // Older servers lack these indexes and scan all rows instead.
+            // Older servers do not support these indexes, and scan all rows instead.
             for field in ARRAYS.into_iter().chain(["number", "first", "last"]) {
                 let index = IndexParam::new().field_name(field).index_type(IndexType::Inverted);
                 if let Err(error) = client.create_index(of(index).build()?).await {
-                    tracing::debug!("cannot index {field}: {error}");
+                    tracing::debug!("cannot create an index of the field {field}: {error}");
                 }
             }
             Ok(())
         })
     }
 
-    /// Loads the collection into the engine's memory, unless it is loaded.
+    /// Loads the collection into the engine's memory, unless it is already loaded.
     pub fn load(&self) -> Result<()> {
         let load = || {
             let (client, replicas) = (self.client.clone(), self.settings.replicas);
@@ -162,15 +164,15 @@ impl Milvus {
                 .collection_name(self.name())
                 .replica_number(replicas)
                 .build();
-            // Without a timeout, because the time grows with the number of papers.
+            // There is no timeout, because the time for loading grows with the number of papers.
             wait(&self.settings, async move { client.load_collection(request?).await })
         };
         // The process that created the collection may have been killed before it created the index.
         load().or_else(|error| self.create_index().and_then(|()| load()).map_err(|_| error))
     }
 
-    /// Configures the client for writing: it reads everything that any client has written, and retries failed calls for
-    /// `retry_time`.
+    /// Configures the client for writing: its reads include everything that any client has written, and failed calls
+    /// are retried for `retry_time`.
     pub fn for_writing(mut self, retry_time: Duration) -> Milvus {
         self.settings.consistency = Consistency::Strong;
         self.retry_time = retry_time;
@@ -196,18 +198,20 @@ impl Milvus {
         let checked = self.wait(async move {
             let check = async {
                 let described = client.describe_collection(request?).await?;
-                // An engine that has just restarted describes a collection some time before it can query it.
+                // After a restart, an engine can describe a collection some time before it can query the collection.
                 client.query(count?).await?;
                 Ok(described.description().get_properties().clone())
             };
             tokio::time::timeout(CHECK_TIMEOUT, check).await.ok().transpose()
         })?;
         let seconds = CHECK_TIMEOUT.as_secs();
-        checked.ok_or_else(|| Error::Engine(format!("{}: no answer in {seconds} s", self.settings)))
+        checked.ok_or_else(|| {
+            Error::Engine(format!("{}: the server did not answer within {seconds} s", self.settings))
+        })
     }
 
-    /// The `k` nearest rows that pass a filter, nearest first. At least `min_candidates` are examined; 0: as
-    /// configured.
+    /// Returns the `k` nearest rows that pass a filter, nearest first. The engine examines at least `min_candidates`
+    /// rows; 0: the number in the settings.
     pub fn search(
         &self,
         vector: &[f32],
@@ -228,7 +232,8 @@ impl Milvus {
         Ok(near)
     }
 
-    /// As [`Milvus::search`], in one call that reads `field`; documents are empty unless that is `document`.
+    /// Like [`Milvus::search`], but in one call, which reads only `field`. Documents are empty unless `field` is
+    /// `document`.
     fn search_for(
         &self,
         field: &str,
@@ -266,7 +271,7 @@ impl Milvus {
         })
     }
 
-    /// The documents of rows by their ids; ids of missing rows are left out.
+    /// Returns the documents of rows by id; ids without a row are left out.
     pub fn documents(&self, ids: &[String]) -> Result<HashMap<String, String>> {
         let mut found = HashMap::with_capacity(ids.len());
         for page in ids.chunks(DOCUMENTS_PER_PAGE) {
@@ -276,7 +281,7 @@ impl Milvus {
         Ok(found)
     }
 
-    /// The vectors of rows by their ids; ids of missing rows are left out.
+    /// Returns the vectors of rows by id; ids without a row are left out.
     pub fn vectors(&self, ids: &[String]) -> Result<HashMap<String, Vec<f32>>> {
         let mut found = HashMap::with_capacity(ids.len());
         for page in ids.chunks(self.vectors_per_page()) {
@@ -286,7 +291,7 @@ impl Milvus {
         Ok(found)
     }
 
-    /// The rows with some ids; ids of missing rows are left out.
+    /// Returns the rows with the given ids; ids without a row are left out.
     pub fn rows(&self, ids: &[String]) -> Result<Vec<StoredRow>> {
         let mut rows = Vec::with_capacity(ids.len());
         for page in ids.chunks(DOCUMENTS_PER_PAGE) {
@@ -312,7 +317,7 @@ impl Milvus {
         Ok(stored_rows(&rows).pop().map(|row| (row, vectors(&rows).pop())))
     }
 
-    /// The keys of at most `limit` rows that pass a filter, in no order.
+    /// The keys of at most `limit` rows that pass a filter, in no particular order.
     pub fn keys(&self, filter: &str, limit: usize) -> Result<Vec<RowKey>> {
         let rows = self.query(filter, &[ID, "first", "last", "number"], Some(limit))?;
         let order = days(&rows).zip(integers(&rows, "number"));
@@ -327,11 +332,11 @@ impl Milvus {
         Ok(usize::try_from(count).unwrap_or_default())
     }
 
-    /// Passes the keys of all rows that pass a filter and have at least the number `from` to `take`, in chunks sorted
-    /// by number.
+    /// Calls `take` with the keys of all rows that pass a filter and have a number of at least `from`. Each chunk of
+    /// keys is sorted by number.
     ///
-    /// Does not use the engine's iterator, which missed the last rows over two shards of Milvus 2.3.5. Instead, each
-    /// chunk is counted first and then read completely.
+    /// The engine's iterator is not used, because it missed the last rows over two shards of Milvus 2.3.5. Instead,
+    /// each chunk is counted first and then read completely.
     pub fn scan(
         &self,
         filter: &str,
@@ -362,7 +367,7 @@ impl Milvus {
         Ok(())
     }
 
-    /// Writes rows durably, replacing those with the same ids.
+    /// Writes rows durably; existing rows with the same ids are replaced.
     pub fn upsert(&self, rows: &[PaperRow]) -> Result<()> {
         let size = (4 * PAGE_BYTES / (self.dimension * 4 + 4096)).max(1);
         for rows in rows.chunks(size) {
@@ -376,8 +381,8 @@ impl Milvus {
         Ok(())
     }
 
-    /// Deletes rows durably by their ids. A writer's reads see the deletion at once, and after them so do all other
-    /// reads.
+    /// Deletes rows durably by their ids. The reads of a writer see the deletion at once; the reads of other clients
+    /// see it after this function has returned.
     pub fn delete(&self, ids: &[String]) -> Result<()> {
         for ids in ids.chunks(DOCUMENTS_PER_PAGE) {
             let filter = is_one_of(ID, ids);
@@ -388,8 +393,8 @@ impl Milvus {
                     client.delete(request).await.map(drop)
                 }
             })?;
-            // Milvus 2.3.5 returns no timestamp for a deletion that later reads could wait for, as it does for inserts:
-            // this strongly consistent read waits for it.
+            // For a deletion, unlike for an insert, Milvus 2.3.5 returns no timestamp that later reads could wait for.
+            // This strongly consistent read waits for the deletion instead.
             self.count(&filter)?;
         }
         Ok(())
@@ -406,7 +411,7 @@ impl Milvus {
         wait(&self.settings, flush())
     }
 
-    /// The number of rows in the vector index, at most `rows`: the engine counts replaced rows too.
+    /// The number of rows in the vector index. It is limited to `rows`, because the engine also counts replaced rows.
     pub fn indexed(&self, rows: usize) -> Result<usize> {
         let client = self.client.clone();
         let request = DescribeIndexRequest::builder().collection_name(self.name()).field_name(VECTOR).build();
@@ -501,7 +506,10 @@ impl Milvus {
         wait(&self.settings, async move {
             match tokio::time::timeout(timeout, call).await {
                 Ok(answer) => answer,
-                Err(_) => Err(SdkError::Timeout(format!("no answer in {} s", timeout.as_secs()))),
+                Err(_) => Err(SdkError::Timeout(format!(
+                    "the server did not answer within {} s",
+                    timeout.as_secs()
+                ))),
             }
         })
     }
@@ -515,7 +523,7 @@ impl Milvus {
         let (started, mut pause) = (Instant::now(), Duration::from_millis(100));
         loop {
             match self.wait(call()) {
-                // An answer that is too large would be too large again.
+                // Not retried: the answer would be too large again.
                 Err(Error::Engine(message)) if message.contains(TOO_LARGE_MESSAGE) => {
                     return Err(Error::Engine(message));
                 }
@@ -548,10 +556,10 @@ pub struct NearestRow {
 /// Number of lists in an IVF index.
 const IVF_LISTS: usize = 4096;
 
-/// Part of the SDK's error message for an answer that is larger than it reads.
+/// Part of the SDK's error message for an answer that is larger than the SDK can read.
 const TOO_LARGE_MESSAGE: &str = "message length too large";
 
-/// What to do if the server does not answer.
+/// Advice for a server that does not answer.
 const UNREACHABLE_HINT: &str = "check that the server is running and can be reached from this machine";
 
 /// Probes the port, because the SDK reports an unreachable server as a timeout.
@@ -568,7 +576,7 @@ fn probe_port(settings: &Settings) -> Result<()> {
 fn connect(settings: &Settings) -> Result<ClientV2> {
     probe_port(settings)?;
     let scheme = if settings.tls { "https" } else { "http" };
-    // The SDK retries a few times at once. Longer retries, for writes, are those of `Milvus::with_retries`.
+    // The SDK makes a few immediate retries. `Milvus::with_retries` makes the longer retries for writes.
     let retry = RetryConfig::new().max_attempts(3).max_retry_timeout(CALL_TIMEOUT);
     let mut config = ConnectConfig::new()
         .uri(format!("{scheme}://{}", settings.host))
@@ -586,7 +594,7 @@ fn connect(settings: &Settings) -> Result<ClientV2> {
         Login::Token(token) => config.token(token),
     };
     if let Some(path) = &settings.ca {
-        // Read here only to check it: the SDK's error would not name the file.
+        // The file is read here only to check it, because an error of the SDK would not name the file.
         std::fs::read(path).map_err(Error::io(path))?;
         config = config.ca_certificate(path.display().to_string());
     }

@@ -1,7 +1,8 @@
 //! Translates filters to Milvus expressions.
 //!
-//! They must pass the same papers as the catalog's filters. For names of three or more words, an expression can test
-//! only that an author list has all the words, not that they belong to one name; these papers must be checked again.
+//! An expression must pass the same papers as the catalog's filter. For a name of three or more words, an expression
+//! can test only that an author list has all the words, not that the words belong to one name. Papers that pass such a
+//! test must be checked again.
 
 use super::rows::day_number;
 use crate::error::{Error, Result};
@@ -10,7 +11,8 @@ use crate::store::catalog::{AuthorName, Filter, NormalizedFilter};
 use likewise_papers::Paper;
 use std::collections::BTreeSet;
 
-/// Maximum number of names of three or more words in a filter: each paper that may match is read and checked.
+/// Maximum number of names of three or more words in a filter. There is a limit because each paper with all words of
+/// such a name is read and checked.
 const MAX_LONG_NAMES: usize = 64;
 
 /// A filter as an expression.
@@ -18,8 +20,8 @@ const MAX_LONG_NAMES: usize = 64;
 pub enum FilterExpression {
     /// No paper passes.
     Nothing,
-    /// The papers whose rows pass the expression (an empty one passes all) and, if there are names, which [`is_by`] one
-    /// of them.
+    /// The papers whose rows pass the expression; an empty expression passes all rows. If there are names, an author of
+    /// the paper must also have one of the names: see [`is_by`].
     Rows(String, Option<Vec<AuthorName>>),
 }
 

@@ -1,8 +1,8 @@
 //! Papers in a Milvus collection, as an alternative to a data folder.
 //!
-//! All state is in the collection, so several processes can use it: a paper with its vector is a row ([`rows`]), and
-//! filters become Milvus expressions ([`expression`]). Sorting and deduplication, which Milvus cannot do, are done here
-//! ([`newest`], [`collection_writer`]).
+//! All state is in the collection, so several processes can use the collection at the same time. A row holds a paper
+//! with its vector ([`rows`]), and filters are translated to Milvus expressions ([`expression`]). Milvus cannot sort or
+//! deduplicate, so [`newest`] sorts and [`collection_writer`] deduplicates.
 
 mod collection_writer;
 pub mod engine;
@@ -20,7 +20,7 @@ use crate::milvus::engine::{Milvus, Properties};
 use crate::store::vector_store::Description;
 use likewise_encoder::Encoder;
 
-/// Version of the row format; collections of other versions are refused.
+/// Version of the row format; collections with another version are refused.
 const VERSION: &str = "1";
 
 /// Similarity metric of the vectors.
@@ -36,8 +36,8 @@ const MODEL_PROPERTY: &str = "likewise.model";
 /// The model of a collection's vectors; `None` if the collection does not exist.
 ///
 /// # Errors
-/// Returns [`Error::Data`] if the collection does not name its model, [`Error::Engine`] if the engine cannot be
-/// reached.
+/// Returns [`Error::Data`] if the collection does not state the model of its vectors, [`Error::Engine`] if the engine
+/// cannot be reached.
 pub fn description_of(settings: &Settings) -> Result<Option<Description>> {
     let Some((_, properties)) = Milvus::open(settings)? else { return Ok(None) };
     description(settings, &properties).map(Some)
@@ -54,14 +54,14 @@ fn open(settings: &Settings, encoder: &Encoder) -> Result<Milvus> {
     check_and_load(milvus, &properties, encoder)
 }
 
-/// Loads a collection after checking that its vectors are those of the model.
+/// Loads a collection after checking that its vectors were computed by the encoder's model.
 fn check_and_load(milvus: Milvus, properties: &Properties, encoder: &Encoder) -> Result<Milvus> {
     let settings = milvus.settings();
     check(settings, properties, encoder)?;
     if milvus.dimension() != encoder.dimension() {
         return Err(Error::Data(format!(
-            "{settings}: the collection's vectors must have {} values, as those of {} have (got {}); name another \
-             collection",
+            "{settings}: the collection's vectors must have {} values, like the vectors of {} (got {}); give the \
+             name of another collection",
             encoder.dimension(),
             encoder.model().name,
             milvus.dimension()
@@ -88,7 +88,7 @@ fn open_or_create(settings: &Settings, encoder: &Encoder) -> Result<Milvus> {
         properties.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
     match Milvus::create(settings, encoder.dimension(), properties.clone()) {
         Ok(milvus) => check_and_load(milvus, &properties, encoder),
-        // Another process may have created it in the meantime.
+        // Another process may have created the collection in the meantime.
         Err(error) => match Milvus::open(settings)? {
             Some((milvus, properties)) => check_and_load(milvus, &properties, encoder),
             None => Err(error),
@@ -102,18 +102,19 @@ fn description(settings: &Settings, properties: &Properties) -> Result<Descripti
         properties.get(MODEL_PROPERTY).and_then(|text| Description::parse(text.as_bytes()).ok());
     description.ok_or_else(|| {
         Error::Data(format!(
-            "{settings}: the collection does not name the model of its vectors; name a collection that likewise made"
+            "{settings}: the collection does not state the model of its vectors; give a collection that likewise made"
         ))
     })
 }
 
-/// Checks that a collection has this version's format and vectors of the encoder's model.
+/// Checks that a collection has the format of this version of likewise, and vectors of the encoder's model.
 fn check(settings: &Settings, properties: &Properties, encoder: &Encoder) -> Result<()> {
     let is = |property: &str, value: &str| properties.get(property).is_some_and(|found| found == value);
     if !is(VERSION_PROPERTY, VERSION) || !is(METRIC_PROPERTY, METRIC) {
         return Err(Error::Data(format!(
-            "{settings}: the collection must have version {VERSION} and metric {METRIC} (got {} and {}); name one \
-             that this version of likewise made, or copy it with the version that made it",
+            "{settings}: the collection must have version {VERSION} and metric {METRIC} (got {} and {}); give a \
+             collection that this version of likewise created, or copy the papers to a data folder with the version \
+             of likewise that created the collection",
             properties.get(VERSION_PROPERTY).map_or("none", String::as_str),
             properties.get(METRIC_PROPERTY).map_or("none", String::as_str),
         )));
@@ -124,8 +125,9 @@ fn check(settings: &Settings, properties: &Properties, encoder: &Encoder) -> Res
     }
     let Description { model, fingerprint, .. } = description(settings, properties)?;
     Err(Error::Data(format!(
-        "{settings}: the collection's vectors must be those of {} (got those of {model}: {}); leave --model, \
-         --precision, --dimensions and --prompt-name out to use the collection's model, or name another collection",
+        "{settings}: the collection's vectors must be of the model {} (got vectors of {model}: {}); leave --model, \
+         --precision, --dimensions and --prompt-name out to use the collection's model, or give the name of another \
+         collection",
         encoder.model().describe(),
         expected.differences(&fingerprint).join("; ")
     )))

@@ -1,8 +1,7 @@
-//! Finds the newest rows of an engine that cannot sort, by bisection over counts.
+//! Finds the newest rows of an engine that cannot sort, by bisection over counts of rows.
 //!
-//! The first time, rows that are newer than some day are counted a few dozen times, at a few milliseconds each, until
-//! the day is found for which the count is small enough to read and sort the rows. Afterwards one or two counts
-//! suffice.
+//! The first search counts the rows that are newer than some day, for a few dozen days and at a few milliseconds each,
+//! until the count is small enough to read and sort these rows. Later searches need only one or two counts.
 
 use crate::error::Result;
 use crate::milvus::engine::{Milvus, RowKey, and};
@@ -19,7 +18,7 @@ pub trait RowSource {
     /// The number of rows that pass an expression.
     fn count(&self, expression: &str) -> Result<usize>;
 
-    /// The keys of at most `limit` rows that pass an expression, in no order.
+    /// The keys of at most `limit` rows that pass an expression, in no particular order.
     fn keys(&self, expression: &str, limit: usize) -> Result<Vec<RowKey>>;
 }
 
@@ -42,21 +41,22 @@ const SORT_FIELDS: [&str; 3] = ["first", "last", "number"];
 /// The largest day, as `yyyymmdd`.
 pub const LAST_DAY: i64 = 99_991_231;
 
-/// Upper limit for the difference between the last and the first day of a paper's date, as numbers: dates are at most a
-/// year long.
+/// Upper limit for the difference between the last and the first day of a paper's date, both as the number `yyyymmdd`.
+/// A date covers at most a year.
 const YEAR: i64 = 10_000;
 
 /// Finds the newest rows.
 #[derive(Default)]
 pub struct NewestRows {
-    /// For an expression, and whether it was used with a cursor, the bound that selected few of the newest rows the
-    /// last time. It still selects the newest rows after any writes, but must be counted again before use.
+    /// The bound that was used last, for each expression and for whether a cursor was given. A bound is an expression
+    /// that selects a few of the newest rows. It still selects the newest rows after any writes, but these rows must be
+    /// counted again before the bound is used.
     bounds: Mutex<HashMap<(String, bool), String>>,
 }
 
 impl NewestRows {
-    /// The keys of the `limit` newest rows that pass the expression `all` and, with a cursor, the expression `after`;
-    /// newest first.
+    /// Returns the keys of the `limit` newest rows, newest first. The rows pass the expression `all` and, with a
+    /// cursor, also the expression `after`.
     pub fn find(
         &self,
         rows: &impl RowSource,
@@ -96,8 +96,9 @@ impl NewestRows {
     }
 }
 
-/// Finds an expression that selects the newest of the rows that pass `expression`: as many as `allowed`, or fewer if
-/// there are fewer, or more if they are equal in all sort fields.
+/// Finds an expression that selects the newest of the rows that pass `expression`. The number of selected rows is in
+/// the range `allowed`. There are fewer rows if fewer pass `expression`, and more if more rows are equal in all sort
+/// fields.
 fn find_bound(rows: &impl RowSource, expression: &str, allowed: &RangeInclusive<usize>) -> Result<String> {
     if rows.count(expression)? <= *allowed.end() {
         return Ok(String::new());
@@ -123,7 +124,7 @@ fn find_bound(rows: &impl RowSource, expression: &str, allowed: &RangeInclusive<
     Ok(fixed.pop().map_or(String::new(), |(field, min)| at_least(&fixed, field, min)))
 }
 
-/// The expression for rows that sort at or after the values of the `fixed` fields followed by `value` in `field`.
+/// The expression for rows whose `fixed` fields and `field`, compared in this order, are at least the given values.
 fn at_least(fixed: &[(&str, i64)], field: &str, value: i64) -> String {
     let mut equal = String::new();
     let mut parts = Vec::with_capacity(fixed.len() + 1);
@@ -135,8 +136,8 @@ fn at_least(fixed: &[(&str, i64)], field: &str, value: i64) -> String {
     parts.join(" or ")
 }
 
-/// The largest value in a range that satisfies a condition, by bisection; the start of the range if none does. The
-/// condition must hold for all values below one for which it holds.
+/// The largest value in a range that satisfies a condition, by bisection; the start of the range if no value does. If a
+/// value satisfies the condition, all smaller values must satisfy it too.
 pub fn largest(range: RangeInclusive<i64>, condition: impl Fn(i64) -> Result<bool>) -> Result<i64> {
     let (mut min, mut max) = range.into_inner();
     while min < max {
@@ -153,7 +154,7 @@ mod tests {
     use proptest::prelude::*;
     use std::cell::Cell;
 
-    /// Keys in memory, selected by the expressions of this module, and the number of counts.
+    /// Keys in memory that the expressions of this module can select, and the number of times that rows were counted.
     #[derive(Default)]
     struct KeyList {
         keys: Vec<RowKey>,

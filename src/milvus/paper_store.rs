@@ -17,20 +17,20 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
-/// Maximum number of rows that an exact query compares. All of their vectors have to be read, about ten thousand a
-/// second.
+/// Maximum number of rows that an exact query compares. The vectors of all these rows have to be read, about ten
+/// thousand a second.
 const MAX_EXACT_ROWS: usize = 250_000;
 
-/// Up to this many rows are compared exactly if the index finds too few.
+/// Maximum number of rows that are compared exactly if the index finds too few rows.
 const MAX_FALLBACK_ROWS: usize = 100_000;
 
-/// Number of stored vectors that the recall is measured with.
+/// Number of stored vectors that are searched for to measure the recall.
 const RECALL_SAMPLE: usize = 20;
 
-/// Candidates for a search with nearly full recall.
+/// Number of candidates for a search with nearly full recall.
 const THOROUGH_CANDIDATES: usize = 32_768;
 
-/// How long a server retries a failed write while the client waits.
+/// Time for which a server retries a failed write while the client waits.
 const SERVER_RETRY_TIME: Duration = Duration::from_secs(5);
 
 /// A collection opened for search.
@@ -38,9 +38,9 @@ pub struct Collection {
     milvus: Milvus,
     encoder: Arc<Encoder>,
     newest: NewestRows,
-    /// The stats as of the last time they were read.
+    /// The stats that were read last; `None` if no stats were read.
     stats: Mutex<Option<Stats>>,
-    /// Held while the stats are read, so that only one thread does.
+    /// Locked while the stats are read, so that only one thread reads them at a time.
     reading_stats: Mutex<()>,
 }
 
@@ -81,7 +81,8 @@ impl Collection {
         Ok((!passing.is_empty()).then(|| is_one_of("id", &passing)))
     }
 
-    /// Searches the index for the nearest rows; `k` of them if that many pass the expression.
+    /// Finds the `k` nearest rows that pass the expression. If a search of the index finds too few rows, searches again
+    /// with more candidates, and then compares all rows if there are not too many.
     fn search(&self, query: &VectorQuery, expression: &str) -> Result<Vec<NearestRow>> {
         let search = |min_candidates| self.milvus.search(query.vector, query.k, expression, min_candidates);
         let near = search(0)?;
@@ -98,13 +99,13 @@ impl Collection {
         if is_complete(&near) || count > MAX_FALLBACK_ROWS { Ok(near) } else { self.scan(query, expression) }
     }
 
-    /// Finds the nearest rows by comparing all that pass the expression.
+    /// Finds the nearest rows by comparing all rows that pass the expression.
     fn scan(&self, query: &VectorQuery, expression: &str) -> Result<Vec<NearestRow>> {
         let count = self.milvus.count(expression)?;
         if count > MAX_EXACT_ROWS {
             return Err(Error::Invalid(format!(
-                "exact compares at most {MAX_EXACT_ROWS} papers in a collection (got {count}); narrow the filter, \
-                 or leave exact out"
+                "an exact query can compare at most {MAX_EXACT_ROWS} papers in a collection (got {count}); narrow the \
+                 filter, or leave exact out"
             )));
         }
         let keep_nearest = |near: &mut Vec<(f32, String)>| {
@@ -129,7 +130,8 @@ impl Collection {
         Ok(near.into_iter().filter_map(with_document).collect())
     }
 
-    /// The papers of some keys, in their order; papers that were deleted meanwhile are left out.
+    /// Returns the papers with the given keys, in the order of the keys; papers that were deleted in the meantime are
+    /// left out.
     fn papers(&self, keys: &[RowKey]) -> Result<Vec<(PaperNumber, Paper)>> {
         let ids: Vec<String> = keys.iter().map(|key| key.id.clone()).collect();
         let mut documents = self.milvus.documents(&ids)?;
@@ -140,7 +142,8 @@ impl Collection {
         Ok(keys.iter().filter_map(paper).collect())
     }
 
-    /// The paper with this id or, if there is none, with this alternate id; and its records.
+    /// Returns the paper with this id or, if there is none, the paper with this alternate id; and the records of the
+    /// paper.
     fn look_up(&self, id: &PaperId) -> Result<Option<(Paper, Vec<Paper>)>> {
         for expression in id_expressions(id) {
             if let Some(row) = self.milvus.look_up(&expression)? {
@@ -239,7 +242,7 @@ impl PaperStore for Collection {
     }
 
     fn last_number(&self) -> Result<PaperNumber> {
-        // Numbers are times, so rows that are written later have larger ones.
+        // Numbers are times, so rows that are written later have larger numbers.
         Ok(super::rows::number_now(""))
     }
 
@@ -263,7 +266,7 @@ impl PaperStore for Collection {
             Ok(if expected == 0 { 1.0 } else { found as f64 / expected as f64 })
         };
         probe().unwrap_or_else(|error| {
-            tracing::warn!("cannot measure the recall: {error}");
+            tracing::warn!("cannot measure the recall of the index: {error}");
             f64::NAN
         })
     }
@@ -284,13 +287,13 @@ impl PaperStore for Collection {
         let cached = || self.stats.lock().unwrap_or_else(PoisonError::into_inner);
         let last = cached().clone();
         let reading = self.reading_stats.try_lock();
-        // The engine may take long to answer: while one thread waits, others get the last stats.
+        // The engine can take long to answer. While one thread waits, other threads get the stats that were read last.
         if let (Some(stats), Err(TryLockError::WouldBlock)) = (&last, &reading) {
             return stats.clone();
         }
         let read = || self.milvus.count("").and_then(|papers| Ok((papers, self.milvus.indexed(papers)?)));
         let (papers, indexed) = read().unwrap_or_else(|error| {
-            tracing::warn!("cannot read the number of papers, using the last one: {error}");
+            tracing::warn!("cannot count the papers, so the last known count is used: {error}");
             last.map(|stats| (stats.papers, stats.index.indexed)).unwrap_or_default()
         });
         let model = self.encoder.model();
@@ -331,7 +334,8 @@ impl PaperStore for Collection {
     }
 }
 
-/// The expressions for the row with an id, to be tried in this order: by its id, and by its alternate ids.
+/// The expressions that find a row by an id of its paper, in the order in which they are tried: by id, then by
+/// alternate id.
 fn id_expressions(id: &PaperId) -> [String; 2] {
     let id = quoted(id.as_str());
     [format!("id == {id}"), format!("array_contains(also, {id})")]
@@ -342,7 +346,7 @@ fn read(id: &str, document: &str) -> Option<(Paper, Vec<Paper>)> {
     paper_of(id, document).inspect_err(|error| tracing::warn!("{error}")).ok()
 }
 
-/// The expression for rows after a cursor: those with an older date, or with the same date and a smaller number.
+/// The expression for rows after a cursor: rows with an older date, or with the same date and a smaller number.
 fn after_cursor(cursor: &Cursor) -> String {
     match cursor.parts() {
         (Some((first, last)), number) => {

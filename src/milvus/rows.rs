@@ -15,7 +15,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Bits of a row's number below the time: they make equal numbers rare for two writers in the same microsecond.
+/// Number of bits below the time in a row's number. These bits hold a hash of the paper's id, so that two writers
+/// rarely give the same number in the same microsecond.
 const HASH_BITS: u32 = 10;
 
 /// The zstd level for long documents.
@@ -25,12 +26,12 @@ const ZSTD_LEVEL: i32 = 19;
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct RowDocument {
     paper: Paper,
-    /// The records; empty if the paper is its only record.
+    /// The records of the paper; empty if the paper has only one record, which equals the paper.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     records: Vec<Paper>,
 }
 
-/// The row of a paper with its records; `number` comes from [`number_now`].
+/// Makes the row of a paper with its records; `number` comes from [`number_now`].
 pub fn row_of(paper: &Paper, records: &[Paper], vector: Vec<f32>, number: i64) -> PaperRow {
     let stored_records = if records.len() > 1 { records.to_vec() } else { Vec::new() };
     let document = compressed(
@@ -76,7 +77,8 @@ fn deduplicated(labels: impl Iterator<Item = String>) -> Vec<String> {
 /// # Errors
 /// Returns [`Error::Data`] if the document cannot be read.
 pub fn paper_of(id: &str, document: &str) -> Result<(Paper, Vec<Paper>)> {
-    let wrong = |cause: String| Error::Data(format!("row {id:?}: {cause}; ingest its paper again"));
+    let wrong =
+        |cause: String| Error::Data(format!("row {id:?} cannot be read: {cause}; ingest its paper again"));
     let document = decompressed(document).map_err(wrong)?;
     let RowDocument { paper, mut records } =
         serde_json::from_str(&document).map_err(|error| wrong(error.to_string()))?;
@@ -86,7 +88,7 @@ pub fn paper_of(id: &str, document: &str) -> Result<(Paper, Vec<Paper>)> {
     Ok((paper, records))
 }
 
-/// Compresses a document that is too long for a field, as that of a paper with three thousand authors.
+/// Compresses a document that is too long for a field, such as the document of a paper with three thousand authors.
 fn compressed(document: String) -> String {
     if document.len() <= MAX_DOCUMENT_BYTES {
         return document;
@@ -96,7 +98,7 @@ fn compressed(document: String) -> String {
 }
 
 fn decompressed(document: &str) -> Result<Cow<'_, str>, String> {
-    // Base64 never begins with a brace, as the JSON does.
+    // Base64 never begins with a brace, but JSON objects do.
     if document.starts_with('{') {
         return Ok(Cow::Borrowed(document));
     }
@@ -110,8 +112,8 @@ pub fn hexadecimal(hash: TextHash) -> String {
     hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A number for a row that is written now: larger than all earlier ones of this process and, as far as the clocks
-/// agree, of other processes.
+/// Returns a number for a row that is written now. The number is larger than all earlier numbers of this process and,
+/// as far as the clocks agree, of other processes.
 pub fn number_now(id: &str) -> i64 {
     static LAST: AtomicI64 = AtomicI64::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -124,7 +126,7 @@ pub fn number_now(id: &str) -> i64 {
 /// Converts a day, `YYYY-MM-DD`, to the form that rows store, `yyyymmdd`.
 pub fn day_number(day: &str) -> i32 {
     let digits = day.bytes().filter(u8::is_ascii_digit).map(|digit| i32::from(digit - b'0'));
-    // Saturating, because a day from a cursor may have any number of digits.
+    // Saturating, because a day from a cursor can have any number of digits.
     digits.fold(0_i32, |number, digit| number.saturating_mul(10).saturating_add(digit))
 }
 
@@ -139,7 +141,8 @@ fn days_of(paper: &Paper) -> DayRange {
     days.map_or(DayRange::default(), |days| range(&days.first, &days.last))
 }
 
-/// A category in lower case and those that contain it, which are separated by dots: `cs.lg` gives `cs` and `cs.lg`.
+/// Returns a category in lower case and the categories that contain it. The levels of a category are separated by dots:
+/// `cs.lg` gives `cs` and `cs.lg`.
 fn with_parents(category: &str) -> Vec<String> {
     let category = category.to_lowercase();
     let ends = category.match_indices('.').map(|(end, _)| end).chain([category.len()]);

@@ -5,21 +5,21 @@ use super::{Aggregation, Examples, MAX_K, Mode, Query};
 use crate::error::Result;
 use std::ops::Deref;
 
-/// Fewest candidates that are reordered by `diversity` or `half_life`.
+/// Minimum number of candidates that are reordered by `diversity` or `half_life`.
 const MIN_REORDERED: usize = 200;
 
-/// Number of candidates that are reranked by their sentences: reranking the rest of the first 200 changes no measured
-/// result (`make bench-recipe`).
+/// Maximum number of candidates that are reranked by their sentences. Reranking the first 200 candidates instead
+/// changes no measured result (`make bench-recipe`).
 pub const MAX_RERANKED: usize = 30;
 
 /// A validated query.
 pub(super) struct CheckedQuery<'a> {
     query: &'a Query,
-    /// How papers are compared.
+    /// Method of comparing papers with the query.
     pub mode: Mode,
-    /// How several examples are combined.
+    /// Method of combining several examples.
     pub aggregation: Aggregation,
-    /// Number of candidates to retrieve: `offset + k`, or more if they are reordered or reranked.
+    /// Number of candidates to retrieve: `offset + k`, or more if candidates are reordered or reranked.
     pub depth: usize,
 }
 
@@ -27,7 +27,7 @@ impl<'a> CheckedQuery<'a> {
     /// Validates a query and resolves its defaults.
     ///
     /// # Errors
-    /// As [`Query::check`]; also if the store fails to say whether it indexes terms.
+    /// Returns the errors of [`Query::check`], and the store's error if the store cannot be read.
     pub fn of(query: &'a Query, resources: &Resources) -> Result<CheckedQuery<'a>> {
         query.check()?;
         let mode = mode(query, resources)?;
@@ -43,7 +43,7 @@ impl Deref for CheckedQuery<'_> {
     }
 }
 
-/// The mode of a query, or its default.
+/// Returns the mode of a query, or the default mode if the query has none.
 pub(super) fn mode(query: &Query, resources: &Resources) -> Result<Mode> {
     let Examples { texts, papers, .. } = &query.like;
     let has_words = !(texts.is_empty() && papers.is_empty());

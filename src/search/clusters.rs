@@ -1,20 +1,20 @@
 //! Clusters vectors, and interleaves ranked lists.
 //!
-//! A reading list covers several subjects, and its mean is about none of them: its examples are clustered, and each
-//! cluster is searched for.
+//! A reading list covers several subjects, so the mean of its vectors is close to none of the subjects. Therefore the
+//! examples are clustered, and each cluster is searched for separately.
 
 use likewise_index::dot;
 
 /// Clusters unit vectors by average linkage (Sokal & Michener 1958): merges the two clusters with the highest average
-/// cosine between their members while there are more than `max_clusters`, or while that average is at least
-/// `min_cosine`. A cluster is a sorted list of indices into `vectors`. The largest cluster comes first, and of equal
-/// ones that with the lowest index.
+/// cosine between their members, as long as there are more than `max_clusters` clusters or the average is at least
+/// `min_cosine`. A cluster is a sorted list of indices into `vectors`. The largest cluster comes first; clusters of
+/// equal size are sorted by their lowest index.
 ///
 /// Takes O(n³) at worst for n vectors.
 pub fn clusters(vectors: &[Vec<f32>], min_cosine: f32, max_clusters: usize) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = (0..vectors.len()).map(|index| vec![index]).collect();
     let row = |one: &Vec<f32>| vectors.iter().map(|other| dot(one, other)).collect();
-    // Sums of cosines between clusters: the sums of two clusters add up when they are merged.
+    // Sums of the cosines between the members of two clusters. When two clusters are merged, their sums are added.
     let mut sums: Vec<Vec<f32>> = vectors.iter().map(row).collect();
     while groups.len() > 1 {
         let mut best = (f32::NEG_INFINITY, 0, 1);
@@ -49,8 +49,9 @@ pub fn clusters(vectors: &[Vec<f32>], min_cosine: f32, max_clusters: usize) -> V
     groups
 }
 
-/// Interleaves lists in proportion to their `sizes` by the highest averages method (D'Hondt 1882); ties go to the
-/// earlier list. Items for which `is_new` is false are skipped and do not count as a turn.
+/// Interleaves lists by the highest averages method (D'Hondt 1882): each list gets turns in proportion to its value in
+/// `sizes`, and ties go to the earlier list. Items for which `is_new` returns false are skipped and do not count as a
+/// turn.
 pub fn interleave<T>(lists: Vec<Vec<T>>, sizes: &[usize], mut is_new: impl FnMut(&T) -> bool) -> Vec<T> {
     let mut lists: Vec<_> = lists.into_iter().map(Vec::into_iter).collect();
     let (mut taken, mut all) = (vec![0_usize; lists.len()], Vec::new());

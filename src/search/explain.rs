@@ -1,9 +1,8 @@
-//! Explains hits: what the score comes from, the terms shared with the query, and the sentences that share most of
-//! them.
+//! Explains hits: the parts of the score, the terms shared with the query, and the most similar pairs of sentences.
 //!
-//! Runs after the answer is complete, for the few hits that are shown. Sentences are compared by the weight of their
-//! shared terms and not by vectors: ten hits have about eighty sentences, and encoding them takes longer than the rest
-//! of a search.
+//! Hits are explained after the answer is complete, and only the few hits that are shown. Sentences are compared by the
+//! weight of their shared terms and not by vectors: ten hits have about eighty sentences, and encoding eighty sentences
+//! takes longer than the rest of a search.
 
 use super::hybrid::query_terms;
 use super::lexical::{QueryTerms, TermCounts};
@@ -21,49 +20,51 @@ use likewise_papers::{Paper, PaperId};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
-/// Maximum number of hits that are explained: their titles have to be encoded.
+/// Maximum number of hits that are explained. There is a limit because the titles of these hits have to be encoded.
 pub const MAX_EXPLAINED: usize = 100;
 
-/// Maximum number of bytes of titles that are encoded for an explanation. For later hits, the title's share of the
-/// score counts as the text's.
+/// Maximum number of bytes of titles that are encoded to explain an answer. If the title of a hit would exceed this
+/// limit, the title's part of the score is 0, and the text's part includes it.
 const MAX_TITLE_BYTES: usize = 20_000;
 
-/// Maximum number of pairs of sentences, and of terms, in an explanation.
+/// Maximum number of pairs of sentences in an explanation.
 const MAX_PAIRS: usize = 3;
+
+/// Maximum number of shared terms in an explanation.
 const MAX_TERMS: usize = 10;
 
-/// Maximum number of sentences of one text that are compared, each with each of the other text; no abstract has as
-/// many.
+/// Maximum number of sentences of one text that are compared with the sentences of another text. No abstract has as
+/// many sentences.
 const MAX_SENTENCES: usize = 100;
 
-/// A further pair of sentences is shown if its similarity is at least this share of the first pair's.
+/// Minimum similarity of a further pair of sentences, as a share of the best pair's similarity.
 const MIN_SHARE_OF_BEST: f32 = 0.5;
 
-/// Number of terms added to the length of each sentence, so that a short one with a single shared term is not the most
-/// similar.
+/// Number of terms added to the length of each sentence, so that a short sentence with a single shared term is not the
+/// most similar.
 const LENGTH_SMOOTHING: f32 = 8.0;
 
-/// Why a paper is a hit.
+/// Explanation of why a paper is a hit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
-    /// What the score comes from; the parts add up to it.
+    /// Parts of the score, which add up to the score.
     pub score_breakdown: ScoreBreakdown,
-    /// Terms that the query and the paper share, those that add most to the lexical score first.
+    /// Terms that the query and the paper share, sorted by weight, largest first.
     pub terms: Vec<SharedTerm>,
-    /// The pairs of sentences that share most term weight.
+    /// Pairs of a query sentence and a paper sentence that are most similar, best first.
     pub pairs: Vec<SentencePair>,
 }
 
-/// The parts of a score; they add up to it.
+/// The parts of a score, which add up to the score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ScoreBreakdown {
-    /// The cosine, without the title's part of it.
+    /// Part of the score from the cosine, without the title's part.
     pub semantic: f32,
-    /// The title's part of the cosine; 0 for models that do not encode titles separately.
+    /// The title's part of the score; 0 if the title was not encoded separately.
     pub title: f32,
-    /// The shared terms.
+    /// Part of the score from the shared terms.
     pub lexical: f32,
-    /// The reranked sentences; `None` if the hit was not reranked.
+    /// Part of the score from the similarity of sentences; `None` if the hit was not reranked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sentences: Option<f32>,
 }
@@ -73,36 +74,37 @@ pub struct ScoreBreakdown {
 pub struct SharedTerm {
     /// The term in its indexed form, in lower case.
     pub term: String,
-    /// What it adds to the lexical score, 0 to 1.
+    /// Value that the term adds to the lexical score, 0 to 1.
     pub weight: f32,
 }
 
 /// A sentence of the query and a similar sentence of the hit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SentencePair {
-    /// In the query.
+    /// The sentence of the query.
     pub query: Span,
-    /// In the hit.
+    /// The sentence of the hit.
     pub hit: Span,
 }
 
 /// A part of a text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Span {
-    /// Id of the paper of the query that the text belongs to; `None` in a hit and in a text of the query.
+    /// Id of the query's paper that the text belongs to; `None` for a text of the hit and for a text given in the
+    /// query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<PaperId>,
-    /// Which text: `title` or `abstract` of a paper, or `text`.
+    /// Kind of text: `title` or `abstract` of a paper, or `text` for a text given in the query.
     pub of: &'static str,
     /// Index of the first character, in Unicode code points.
     pub start: usize,
-    /// Index after the last character, in Unicode code points.
+    /// Index of the character after the last one, in Unicode code points.
     pub end: usize,
-    /// The characters between.
+    /// The characters from `start` up to `end`.
     pub text: String,
 }
 
-/// Explains the first [`MAX_EXPLAINED`] hits, each by the sub-query that retrieved it.
+/// Explains the first [`MAX_EXPLAINED`] hits, each with the sub-query that retrieved the hit.
 pub(super) fn explain(
     resources: &Resources,
     sub_queries: &[SubQuery],
@@ -145,8 +147,8 @@ pub(super) fn explain(
     Ok(())
 }
 
-/// The title's part of the cosine. A paper's vector is `(text + share · title) / length`; the text's vector has length
-/// 1, so the length follows from the other values.
+/// Computes the title's part of the cosine. A paper's vector is `(text + share · title) / length`. The vector of the
+/// text has length 1, so `length` follows from the other values.
 fn title_part(resources: &Resources, query: &[f32], vector: &[f32], title: &[f32]) -> f32 {
     let share = resources.encoder.model().title_weight();
     let along = share * dot(vector, title);
@@ -154,7 +156,8 @@ fn title_part(resources: &Resources, query: &[f32], vector: &[f32], title: &[f32
     if length > 0.0 { share * dot(query, title) / length } else { 0.0 }
 }
 
-/// Weighs the terms of a query by their document frequencies; among the hits, if the store does not index terms.
+/// Weighs the terms of a query by their document frequencies in the store or, if the store does not index terms, by
+/// their document frequencies among the hits.
 fn terms_among(resources: &Resources, counts: &TermCounts, hits: &[Hit]) -> Result<QueryTerms> {
     if resources.indexes_terms()? {
         return query_terms(resources, counts);
@@ -186,7 +189,7 @@ fn score_breakdown(hit: &Hit, mode: Mode, title: f32) -> ScoreBreakdown {
     }
 }
 
-/// The [`MAX_TERMS`] shared terms that add most. Numbers are left out, since they explain nothing.
+/// The [`MAX_TERMS`] shared terms with the largest weights. Numbers are left out, because they explain nothing.
 fn shared_terms(terms: &QueryTerms, paper: &Paper) -> Vec<SharedTerm> {
     let mut shared: Vec<SharedTerm> = terms
         .scores(paper)
@@ -210,14 +213,14 @@ struct Sentence<'a> {
     text: &'a str,
     /// Terms of the query that the sentence has, with their weights.
     terms: BTreeMap<String, f32>,
-    /// Normalisation for the number of terms.
+    /// Divisor that normalises the similarity for the number of terms.
     length: f32,
 }
 
 impl<'a> Sentence<'a> {
-    /// The sentences of a text that have a term of the query, among the first [`MAX_SENTENCES`] of its first
-    /// [`MAX_QUERY_BYTES`]. The limits matter because stored texts can be longer than any abstract and the number of
-    /// pairs grows with the square.
+    /// Returns the sentences of a text that have a term of the query. Only the first [`MAX_QUERY_BYTES`] bytes of the
+    /// text and the first [`MAX_SENTENCES`] sentences are read, because stored texts can be longer than any abstract
+    /// and the number of pairs of sentences grows with the square of the length.
     fn all(
         id: Option<&'a PaperId>,
         of: &'static str,
@@ -262,7 +265,7 @@ impl<'a> Sentence<'a> {
     }
 }
 
-/// The terms and sentences of a sub-query; computed once for all its hits.
+/// The terms and sentences of a sub-query. They are computed once for all hits of the sub-query.
 struct QuerySentences<'a> {
     terms: QueryTerms,
     sentences: Vec<Sentence<'a>>,
@@ -275,7 +278,7 @@ impl<'a> QuerySentences<'a> {
     }
 }
 
-/// The most similar pairs of sentences; each sentence is in one pair at most.
+/// The most similar pairs of sentences; each sentence is in at most one pair.
 fn pairs(query: &QuerySentences, paper: &Paper) -> Vec<SentencePair> {
     let mut found = Sentence::all(None, "title", &paper.title, &query.terms);
     found.extend(Sentence::all(None, "abstract", &paper.r#abstract, &query.terms));

@@ -1,6 +1,6 @@
-//! A cache of the sets of papers that pass a filter.
+//! Caches, for each filter, the set of papers that pass the filter.
 //!
-//! Computing such a set takes longer than the search it is for: SQLite has to list every paper that passes.
+//! Computing such a set takes longer than the search that uses it, because SQLite has to list every paper in the set.
 
 use crate::error::Result;
 use crate::store::catalog::{Catalog, Filter, PaperSet};
@@ -8,32 +8,32 @@ use crate::store::slot_map::SlotMap;
 use roaring::RoaringBitmap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Number of filters that are cached.
+/// Maximum number of filters that are cached.
 const MAX_CACHED: usize = 64;
 
 /// The papers that pass a filter, and their slots.
 pub struct Allowed {
-    /// The numbers of the papers.
+    /// The numbers of the papers that pass.
     pub numbers: Arc<PaperSet>,
-    /// The slots of their vectors.
+    /// The slots of the vectors of these papers.
     pub slots: Arc<RoaringBitmap>,
 }
 
 /// The cached sets of one filter.
 struct CachedFilter {
     filter: Filter,
-    /// The last change of the slot map that the sets are valid for.
+    /// Number of the slot map's last change when the sets were computed; the sets are valid for this change only.
     last: i64,
     numbers: Arc<PaperSet>,
-    /// The slots, with the number of slots in the index that they were computed for.
+    /// The slots of the papers, and the number of slots that the index had when the slots were computed.
     slots: Option<(usize, Arc<RoaringBitmap>)>,
 }
 
-/// The cache of filters; the least recently used one is dropped first.
+/// The cache of filters; the least recently used filter is dropped first.
 pub struct Filters {
-    /// A connection of its own, so that queries without a filter do not wait while a set is computed.
+    /// A separate connection, so that queries without a filter do not wait while a set is computed.
     catalog: Catalog,
-    /// Least recently used first.
+    /// The cached filters, least recently used first.
     cached: Mutex<Vec<CachedFilter>>,
 }
 
@@ -48,7 +48,8 @@ impl Filters {
         &self.catalog
     }
 
-    /// The papers that pass a filter, as of change `last` of the slot map or later. Computing the set may take long.
+    /// Returns the papers that pass a filter, as of change `last` of the slot map or later. Computing the set can take
+    /// long.
     pub fn numbers(&self, filter: &Filter, last: i64) -> Result<Arc<PaperSet>> {
         if let Some(cached) = find(&mut self.lock(), filter, last) {
             return Ok(Arc::clone(&cached.numbers));
@@ -68,7 +69,7 @@ impl Filters {
         Ok(numbers)
     }
 
-    /// The papers that pass a filter and their slots, in an index of `slot_count` slots.
+    /// Returns the papers that pass a filter and their slots, for an index of `slot_count` slots.
     pub fn allowed(&self, filter: &Filter, slot_map: &SlotMap, slot_count: usize) -> Result<Allowed> {
         let numbers = self.numbers(filter, slot_map.last_change())?;
         let cached =
@@ -88,7 +89,7 @@ impl Filters {
     }
 }
 
-/// The sets of a filter, marked as the most recently used.
+/// Returns the cached sets of a filter and marks them as the most recently used; `None` if the filter is not cached.
 fn find<'a>(cached: &'a mut Vec<CachedFilter>, filter: &Filter, last: i64) -> Option<&'a mut CachedFilter> {
     let index = cached.iter().position(|other| other.filter == *filter && other.last == last)?;
     let found = cached.remove(index);

@@ -1,8 +1,8 @@
 //! The paper store of a data folder.
 //!
-//! It follows the changes that any process writes to the folder, by the catalog's log of changes. So the first query
-//! after a paper was added finds it, the first query after it was deleted does not, and processes need not notify each
-//! other.
+//! The store follows the changes that any process writes to the folder, by reading the catalog's log of changes. A
+//! paper is found by the first query after it was added, and is no longer found by the first query after it was
+//! deleted. Processes need not notify each other.
 
 use super::filters::Filters;
 use super::paper_store::{DocFreqs, PaperStore, ScoredPaper, StoredPaper, TermQuery, VectorQuery};
@@ -23,16 +23,16 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-/// Number of stored vectors that the recall is measured with.
+/// Number of stored vectors that are searched for to measure the recall.
 const RECALL_SAMPLE: usize = 20;
 
 /// Number of papers in a chunk of [`PaperStore::for_each_chunk`].
 const CHUNK: usize = 2048;
 
-/// Cost of opening a posting list, in postings read.
+/// Cost of opening a posting list, as a number of postings that are read.
 const LIST_OPEN_COST: usize = 100;
 
-/// How often a query is repeated because the catalog changed while it ran.
+/// Maximum number of times that a query is repeated because the catalog changed while the query ran.
 const MAX_RETRIES: usize = 8;
 
 /// A data folder opened for search.
@@ -45,7 +45,7 @@ pub struct FolderStore {
     filters: Filters,
 }
 
-/// What is derived from one version of the catalog.
+/// State that is derived from one version of the catalog.
 struct Derived {
     vector_store: VectorStore,
     index: Segments,
@@ -55,7 +55,7 @@ struct Derived {
     version: i64,
 }
 
-/// Withdrawn papers, which are not found unless the filter includes them.
+/// Withdrawn papers. A query finds them only if its filter includes withdrawn papers.
 struct Withdrawn {
     numbers: PaperSet,
     /// The slots whose papers are all withdrawn.
@@ -85,14 +85,14 @@ impl Derived {
         Ok(Derived { vector_store, index, slot_map, withdrawn, version })
     }
 
-    /// Whether the catalog or the vectors have changed since.
+    /// Whether the catalog or the vectors have changed since this state was derived.
     fn is_behind(&self, catalog: &Catalog) -> Result<bool> {
-        // A paper's vector is written after the paper, and does not change the catalog.
+        // A vector is written later than its paper, and writing the vector does not change the catalog.
         let has_vectors = || self.slot_map.without_slot() > 0 && self.vector_store.has_grown();
         Ok(catalog.data_version()? != self.version || has_vectors())
     }
 
-    /// Applies the changes since.
+    /// Applies the changes since this state was derived.
     fn follow(&mut self, data: &Path, catalog: &Catalog, fingerprint: &Fingerprint) -> Result<()> {
         if !self.vector_store.is_current(data, fingerprint)? {
             *self = Derived::open(data, catalog, fingerprint)?;
@@ -100,7 +100,7 @@ impl Derived {
         }
         let version = catalog.data_version()?;
         if self.vector_store.has_grown() {
-            // Reopened in the folder in use: a compaction may just have switched to another one.
+            // Reopened in the same folder: a compaction may have switched to another folder in the meantime.
             self.vector_store = VectorStore::open_in(self.vector_store.path().into(), fingerprint.dimension)?;
             self.vector_store.vectors().advise_random_access();
         }
@@ -112,14 +112,14 @@ impl Derived {
         Ok(())
     }
 
-    /// Whether an ingest was interrupted: papers lack vectors, or many vectors are in no segment.
+    /// Whether an ingest was interrupted, so that papers lack vectors or many vectors are in no segment.
     fn is_unfinished(&self) -> bool {
         self.lacks_vectors() || self.index.is_behind()
     }
 
     /// Whether papers lack a vector that the model could compute.
     fn lacks_vectors(&self) -> bool {
-        // Without the list of texts that the model cannot read, it could read all of them.
+        // If the list of texts that the model cannot read is missing, all texts count as readable.
         self.slot_map.without_slot() > 0
             && self.slot_map.waiting(&VectorStore::unreadable(self.vector_store.path()).unwrap_or_default())
                 > 0
@@ -127,13 +127,13 @@ impl Derived {
 }
 
 impl FolderStore {
-    /// Opens a data folder. Each query sees everything that any process has written to the folder before it.
+    /// Opens a data folder. Each query sees everything that any process wrote to the folder before the query.
     ///
-    /// Work that an interrupted ingest left is finished first, unless another process is writing; then the folder opens
-    /// as it is.
+    /// If an ingest was interrupted, its work is finished first. If another process is writing at that time, the folder
+    /// is opened without this work.
     ///
     /// # Errors
-    /// Returns [`crate::Error::Data`] if the folder has no catalog, or one of another model.
+    /// Returns [`crate::Error::Data`] if the folder has no catalog, or a catalog of another model.
     pub fn open(data: &Path, encoder: Arc<Encoder>) -> Result<FolderStore> {
         let catalog = ingest::open_catalog(data)?;
         ingest::check_model(&catalog, encoder.model())?;
@@ -142,9 +142,9 @@ impl FolderStore {
         if !derived.as_ref().is_ok_and(|derived| !derived.is_unfinished()) {
             match finish_interrupted(data, &encoder) {
                 Ok(()) => derived = Derived::open(data, &catalog, fingerprint),
-                // The disk may be full or the folder read-only: incomplete answers are better than none.
+                // The disk can be full or the folder read-only: incomplete answers are better than no answers.
                 Err(error) if derived.is_ok() => {
-                    tracing::warn!("an earlier run was interrupted and could not be finished: {error}");
+                    tracing::warn!("cannot finish an interrupted ingest; answers may lack papers: {error}");
                 }
                 Err(error) => return Err(error),
             }
@@ -153,7 +153,7 @@ impl FolderStore {
         Ok(FolderStore { catalog, encoder, data: data.into(), derived: RwLock::new(derived?), filters })
     }
 
-    /// The derived state, brought up to date.
+    /// Brings the derived state up to date and returns it.
     fn derived(&self) -> RwLockReadGuard<'_, Derived> {
         // A poisoned lock is safe to use: the next change repairs a state that a panic left half updated.
         let read = || self.derived.read().unwrap_or_else(PoisonError::into_inner);
@@ -162,7 +162,7 @@ impl FolderStore {
             Ok(false) => return derived,
             Ok(true) => drop(derived),
             Err(error) => {
-                tracing::warn!("cannot read the catalog's changes: {error}");
+                tracing::warn!("cannot read the catalog's changes; the next query tries again: {error}");
                 return derived;
             }
         }
@@ -175,12 +175,13 @@ impl FolderStore {
         };
         match followed {
             Ok(()) => {}
-            // The old model's files may be deleted: keep serving the loaded state until the new model is opened.
+            // After a switch to another model, the old model's files may be deleted: keep serving the loaded state
+            // until the new model is opened.
             Err(_) if self.is_superseded().unwrap_or_default() => {
                 behind.version = self.catalog.data_version().unwrap_or_default();
             }
             Err(error) => {
-                tracing::warn!("cannot apply the latest changes, so queries do not see them: {error}")
+                tracing::warn!("cannot apply the latest changes; the next query tries again: {error}")
             }
         }
         drop(behind);
@@ -200,12 +201,13 @@ impl FolderStore {
         derived.slot_map.slot(number).map(|slot| derived.vector_store.vectors().get(slot).to_vec())
     }
 
-    /// The nearest papers and their cosines, nearest first; equal cosines are in no order.
+    /// Returns the nearest papers with their cosines, nearest first; papers with equal cosines are in no particular
+    /// order.
     fn nearest_numbers(&self, query: &VectorQuery) -> Result<Vec<(f32, PaperNumber)>> {
         let VectorQuery { vector, k, filter, exact } = *query;
         if !filter.is_empty() {
-            // Computed before the read lock is taken: a query that applies changes would wait for the lock, and all
-            // other queries for that one.
+            // The set of allowed papers is computed before the read lock is taken. Otherwise, a query that applies
+            // changes would wait for the read lock, and all other queries would wait for that query.
             let last = self.derived().slot_map.last_change();
             self.filters.numbers(filter, last)?;
         }
@@ -252,7 +254,8 @@ impl FolderStore {
         Ok(weights)
     }
 
-    /// The `k` papers with the largest term weight, nearest first where weights are equal; each with its cosine.
+    /// Returns the `k` papers with the largest term weights, with their cosines. Of papers with equal weights, those
+    /// with the larger cosines are chosen.
     fn cosines_with_terms(&self, query: &TermQuery) -> Result<HashMap<PaperNumber, f32>> {
         let TermQuery { vector, k, filter, .. } = *query;
         let allowed = if filter.is_empty() {
@@ -283,7 +286,8 @@ impl FolderStore {
         let numbers: Vec<PaperNumber> = found.iter().map(|(_, number)| *number).collect();
         let papers = self.catalog.get(&numbers)?;
         let mut scores = found.into_iter();
-        // Both are in the same order; a paper that was deleted meanwhile is missing from `papers`.
+        // `papers` and `scores` are in the same order; a paper that was deleted in the meantime is missing from
+        // `papers`.
         let scored = papers
             .into_iter()
             .filter_map(|(number, paper)| Some((scores.find(|(_, scored)| *scored == number)?.0, paper)));
@@ -292,8 +296,8 @@ impl FolderStore {
 }
 
 impl PaperStore for FolderStore {
-    /// Repeated until the catalog does not change meanwhile: otherwise papers that are deleted between scoring and
-    /// reading would leave fewer than `k`.
+    /// Repeats the search if the catalog changed while it ran: papers that are deleted between scoring and reading
+    /// would leave fewer than `k` papers.
     fn nearest(&self, query: &VectorQuery) -> Result<Vec<ScoredPaper>> {
         for _ in 0..MAX_RETRIES {
             let version = self.catalog.data_version()?;
@@ -340,7 +344,7 @@ impl PaperStore for FolderStore {
     }
 
     fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<PaperPage> {
-        // With the filters' connection, because every query uses the other one to check for changes.
+        // Reads with the connection of the filters, because every query uses `self.catalog` to check for changes.
         self.filters.catalog().list(filter, after, limit)
     }
 
@@ -412,7 +416,7 @@ impl PaperStore for FolderStore {
     }
 }
 
-/// The slots that a query without a filter may return; `None` if these are all slots.
+/// The slots that a query without a filter can return; `None` if it can return all slots.
 fn live(slot_map: &SlotMap, withdrawn: &Withdrawn, include_withdrawn: bool) -> Option<RoaringBitmap> {
     let live = slot_map.slots(None);
     if include_withdrawn || withdrawn.slots.is_empty() {
@@ -426,8 +430,8 @@ fn live(slot_map: &SlotMap, withdrawn: &Withdrawn, include_withdrawn: bool) -> O
     Some(live.unwrap_or_else(all) - &withdrawn.slots)
 }
 
-/// Returns the test for whether a paper may be found: the filter allows it or, if `allowed` is `None`, it is not
-/// withdrawn.
+/// Returns the test for whether a paper is allowed in an answer. If `allowed` is `Some`, a paper must be in that set;
+/// otherwise, a paper must not be withdrawn, unless `include_withdrawn` is true.
 fn passing<'a>(
     allowed: Option<&'a PaperSet>,
     withdrawn: &'a Withdrawn,
@@ -444,9 +448,9 @@ fn finish_interrupted(data: &Path, encoder: &Arc<Encoder>) -> Result<()> {
     let Some(mut writer) = ingest::FolderWriter::try_open(data, encoder)? else {
         return Ok(());
     };
-    tracing::info!("an earlier run was interrupted; finishing its work");
+    tracing::info!("an earlier ingest was interrupted; finishing its work");
     writer.catch_up(|ingest::EncodeProgress { done, total }| {
-        tracing::info!("papers of an interrupted run: encoded {done} of {total}");
+        tracing::info!("interrupted ingest: encoded {done} of {total} papers");
     })?;
     writer.finish().map(drop)
 }

@@ -1,4 +1,5 @@
-//! Lexical and hybrid search: the nearest papers and those with the query's rarest terms, scored by both.
+//! Finds and scores the candidates of lexical and hybrid search: the papers with the query's rarest terms and, in
+//! hybrid mode, also the papers nearest to the query's vector.
 //!
 //! The constants were chosen on the development sets of benches/judged.py.
 
@@ -13,22 +14,23 @@ use likewise_papers::PaperId;
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 
-/// Weight of the lexical score; the cosine has weight 1.
+/// Weight of the lexical score in hybrid mode; the cosine has weight 1.
 const LEXICAL_WEIGHT: f32 = 1.3;
 
-/// Numbers of candidates that are scored by both. More candidates change few first pages and take longer. The number
-/// grows in steps, so that the pages within one step come from the same ranking.
+/// Possible numbers of candidates of a sub-query. The smallest number that is sufficient for the query's depth is used.
+/// The numbers grow in large steps, so that all pages within one step come from the same ranking. A larger number takes
+/// longer and rarely changes the first page.
 const CANDIDATES: [usize; 4] = [48, 300, MAX_K + 2 * MAX_PAPERS, MAX_OFFSET + MAX_K + 2 * MAX_PAPERS];
 
-/// For this many candidates found by vector, one is added by its rare terms.
+/// Number of candidates found by vector for each candidate found by rare terms, in hybrid mode.
 const NEAR_PER_RARE: usize = 3;
 
-/// Maximum number of postings that are read: in hybrid mode, and in lexical mode, where terms are the only source of
-/// candidates.
+/// Maximum number of postings that are read: the first value is for hybrid mode, the second for lexical mode. The
+/// second is larger, because terms are the only source of candidates in lexical mode.
 const MAX_POSTINGS: [usize; 2] = [1500, 50_000];
 
-/// Retrieves the candidates of a lexical or hybrid sub-query, with `more` candidates beyond the query's depth; in no
-/// order.
+/// Retrieves and scores the candidates of a lexical or hybrid sub-query, in no particular order. `more` is added to the
+/// number of candidates that the query's depth requires.
 pub(super) fn by_terms(
     resources: &Resources,
     query: &CheckedQuery,
@@ -70,7 +72,7 @@ pub(super) fn by_terms(
         RankedPaper { score, probability, parts, sub_query: 0, paper }
     };
     let mut ranked: Vec<RankedPaper> = found.into_par_iter().map(ranked).collect();
-    // In lexical mode a score of 0 means that the paper has none of the terms.
+    // In lexical mode a score of 0 means that the paper has none of the query's terms.
     ranked.retain(|ranked| !is_lexical || ranked.score > 0.0);
     Ok(ranked)
 }
@@ -88,13 +90,13 @@ pub(super) fn query_terms(resources: &Resources, counts: &TermCounts) -> Result<
     Ok(QueryTerms::of(counts, papers, |term| doc_freqs.get(term).copied().unwrap_or_default()))
 }
 
-/// The number of candidates to score for a given depth: the first sufficient step of [`CANDIDATES`], from `first_step`
-/// on.
+/// Returns the number of candidates for a given depth: the first number in [`CANDIDATES`], from index `first_step` on,
+/// that is at least `depth`. If all numbers are smaller, returns `depth`.
 fn candidates(depth: usize, first_step: usize) -> usize {
     CANDIDATES[first_step..].iter().copied().find(|count| *count >= depth).unwrap_or(depth)
 }
 
-/// Combines a cosine and a lexical score by mode; -1 to 1.
+/// Combines a cosine and a lexical score into the score of a mode, -1 to 1.
 pub(super) fn score(mode: Mode, semantic: f32, lexical: f32) -> f32 {
     match mode {
         Mode::Lexical => lexical,

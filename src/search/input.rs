@@ -1,7 +1,7 @@
-//! Parses free-form input of the search field, or of a file, into examples.
+//! Parses the free-form text of the search field, or of a file, into examples.
 //!
-//! The input may be a sentence, one or several abstracts, ids or URLs of papers, or a BibTeX bibliography. Parsing does
-//! not depend on the papers in a library; [`ResolvedExamples`] looks them up.
+//! The text can be a sentence, one or several abstracts, ids or URLs of papers, or a BibTeX bibliography. Parsing does
+//! not depend on the papers in a library; [`ResolvedExamples`] looks the papers up.
 
 use super::MAX_PAPERS;
 use super::library::Library;
@@ -9,18 +9,18 @@ use likewise_papers::bibliography::{self, BibEntry};
 use likewise_papers::latex::to_unicode;
 use likewise_papers::paper::{MAX_ID_BYTES, Paper, PaperId, collapse_whitespace};
 
-/// Maximum number of words of one part that are looked up as ids.
+/// Maximum number of words of one part of the input that are looked up as ids.
 const MAX_IDS: usize = 10 * MAX_PAPERS;
 
-/// A part of the input.
+/// One example of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParsedExample {
     /// A text.
     Text(String),
-    /// A paper by its ids, any of which the library may know, and its text, if the input has one, for when it knows
-    /// none.
+    /// A paper: its ids, and its text if the input has one. The text is used if the library knows none of the ids.
     Paper(Vec<PaperId>, Option<String>),
-    /// Words that may all be custom ids of papers, and the text that they are if the library knows none of them.
+    /// Words that are possibly all custom ids of papers, and the same words as one text. The text is used if the
+    /// library knows none of the ids.
     PossibleIds(Vec<PaperId>, String),
 }
 
@@ -29,9 +29,9 @@ pub enum ParsedExample {
 pub struct ResolvedExamples {
     /// Ids of papers in the library, without repetition.
     pub papers: Vec<String>,
-    /// Texts, those of papers that the library lacks included.
+    /// Texts, including the texts of papers that the library lacks.
     pub texts: Vec<String>,
-    /// Ids of papers that the library lacks and of which the input has no text.
+    /// Ids of papers that the library lacks and that have no text in the input.
     pub missing: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ impl ResolvedExamples {
     /// Looks examples up in a library.
     ///
     /// # Errors
-    /// As [`Library::find_paper`].
+    /// Returns the errors of [`Library::find_paper`].
     pub fn of(examples: Vec<ParsedExample>, library: &Library) -> crate::Result<ResolvedExamples> {
         let mut resolved = ResolvedExamples::default();
         let find = |ids: &[PaperId]| {
@@ -64,7 +64,7 @@ impl ResolvedExamples {
         Ok(resolved)
     }
 
-    /// Adds a paper, or its text or id if the library lacks it.
+    /// Adds a paper of the library. If `found` is `None`, adds the text or, without a text, adds the id to `missing`.
     fn add(&mut self, found: Option<Paper>, id: Option<&PaperId>, text: Option<String>) {
         match (found, text) {
             (Some(paper), _) if self.papers.iter().any(|id| id == paper.id.as_str()) => {}
@@ -80,9 +80,9 @@ impl ResolvedExamples {
 pub struct ParsedInput {
     /// The examples.
     pub examples: Vec<ParsedExample>,
-    /// For each entry of a bibliography with a problem: its line, its key and the problem.
+    /// A message for each bibliography entry with a problem: the line and the key of the entry, and the problem.
     pub problems: Vec<String>,
-    /// Number of these entries that give no example.
+    /// Number of bibliography entries that give no example.
     pub skipped: u64,
 }
 
@@ -97,8 +97,8 @@ pub fn parse(text: &str) -> ParsedInput {
     for entry in bibliography::entries(text) {
         let example = example(&entry);
         let is_skipped = example.is_none();
-        let skipped =
-            is_skipped.then(|| "it has no title and no global id, such as an arXiv id or a DOI".to_string());
+        let skipped = is_skipped
+            .then(|| "the entry has no title and no global id, such as an arXiv id or a DOI".to_string());
         let problems: Vec<String> = [entry.problem.clone(), skipped].into_iter().flatten().collect();
         if !problems.is_empty() {
             let key = if entry.key.is_empty() { "an entry without a key" } else { &entry.key };
@@ -107,7 +107,7 @@ pub fn parse(text: &str) -> ParsedInput {
         }
         parsed.examples.extend(example);
     }
-    // A text that contains something like an entry, but is not a bibliography.
+    // The text contains something like a bibliography entry, but is not a bibliography.
     if parsed.examples.is_empty() && !text.trim_start().starts_with('@') {
         return ParsedInput { examples: parts(text), ..ParsedInput::default() };
     }
@@ -130,7 +130,7 @@ fn parts(text: &str) -> Vec<ParsedExample> {
             None => examples.push(text_or_ids(collapse_whitespace(part), words.into_iter())),
         }
     }
-    // A single word may be a custom id. If the library does not know it, it is a text, unless it is a URL.
+    // A single word can be a custom id. If the library does not know the id, the word is a text, unless it is a URL.
     if let [ParsedExample::Text(word)] = &examples[..]
         && !word.contains(' ')
         && let Ok(id) = PaperId::parse(word)
@@ -141,8 +141,8 @@ fn parts(text: &str) -> Vec<ParsedExample> {
     examples
 }
 
-/// Splits a word at commas and semicolons. A DOI may contain them, so a word with a DOI is split only where another id
-/// begins.
+/// Splits a word at commas and semicolons. A DOI can contain commas and semicolons, so a word with a DOI is split only
+/// where another id begins.
 fn split_ids(word: &str) -> impl Iterator<Item = &str> {
     let has_doi = word.contains("10.") && word.contains('/');
     let mut rest = word;
@@ -180,7 +180,8 @@ fn looks_like_id(text: &str) -> bool {
     starts.iter().any(|start| lower.starts_with(start)) || (digits == 4 && text[digits..].starts_with('.'))
 }
 
-/// A text, or possible ids if it has several words and each has a digit or a slash, as words of a language do not.
+/// Returns possible ids if there are several words and each has a digit or a slash, which ordinary words do not have;
+/// otherwise returns the text.
 fn text_or_ids<'a>(text: String, words: impl Iterator<Item = &'a str>) -> ParsedExample {
     let may_be_id = |word: &'a str| {
         let id = PaperId::parse(word).ok();
@@ -196,14 +197,14 @@ fn text_or_ids<'a>(text: String, words: impl Iterator<Item = &'a str>) -> Parsed
     }
 }
 
-/// The global id that a word is: an arXiv id, a DOI, or a URL that contains one.
+/// Parses a word that is a global id, such as an arXiv id or a DOI, or that is a URL with a global id in it.
 fn global_id(word: &str) -> Option<PaperId> {
-    // A URL is longer than the id in it.
+    // The limit is twice the maximum length of an id, because a URL is longer than the id in it.
     if word.len() > 2 * MAX_ID_BYTES {
         return None;
     }
     let mut word = word.trim_start_matches(['(', '[', '<', '"', '\'', '{']).trim_end_matches(['"', '\'']);
-    // A DOI may end with a closing bracket, if it has the opening one.
+    // A closing bracket at the end belongs to a DOI only if the DOI contains the opening bracket.
     loop {
         let before = word;
         word = word.trim_end_matches(['.', ',', ';', '"', '\'']);
@@ -223,7 +224,7 @@ fn global_id(word: &str) -> Option<PaperId> {
 
 /// The DOI in the URL of a publisher's page, such as `https://dl.acm.org/doi/abs/10.1145/1.2?download=true`.
 fn doi_in_url(word: &str) -> Option<PaperId> {
-    /// What publishers append to a DOI.
+    /// Endings that publishers append to a DOI.
     const SUFFIXES: [&str; 8] = ["/pdf", "/full", "/abstract", "/meta", "/html", "/epdf", ".pdf", ".html"];
     let (_, path) = word.split_once("://")?;
     let start = path.find("/10.").or_else(|| path.find("=10.").or_else(|| path.find("/10%2E")))? + 1;
@@ -235,8 +236,8 @@ fn doi_in_url(word: &str) -> Option<PaperId> {
     id.is_global().then_some(id)
 }
 
-/// The example that a bibliography entry gives: a paper by its ids, or its title and abstract. `None` if it has
-/// neither.
+/// Converts a bibliography entry to an example: a paper with the entry's ids or, without ids, the text of its title and
+/// abstract. `None` if the entry has neither an id nor a title.
 fn example(entry: &BibEntry) -> Option<ParsedExample> {
     let field = |name: &str| {
         let text = to_unicode(entry.field(name)?).replace(['{', '}'], "");
@@ -245,7 +246,7 @@ fn example(entry: &BibEntry) -> Option<ParsedExample> {
     // Bibliographies that likewise exports have this field.
     let own = field("likewise").and_then(|id| PaperId::parse(&id).ok());
     let id = |name: &&str| {
-        // Spaces in a DOI are not significant: LaTeX commands for its special characters leave some.
+        // Spaces in a DOI are removed: they come from LaTeX commands for the DOI's special characters.
         let id = field(name)?.replace(' ', "");
         global_id(&id).or_else(|| global_id(entry.field(name)?))
     };
@@ -385,7 +386,7 @@ mod tests {
         let bib = "\u{feff}@article{a, title={One}}\n@misc{empty, note={x}}\n@article{open, doi={10.1000/x},\n title={No end\n";
         let ParsedInput { examples, problems, skipped } = parse(bib);
         assert_eq!((examples.len(), skipped), (2, 1), "{examples:?}");
-        assert!(problems[0].starts_with("line 2, empty: it has no title"), "{problems:?}");
+        assert!(problems[0].starts_with("line 2, empty: the entry has no title"), "{problems:?}");
         assert!(problems[1].starts_with("line 3, open: the value of title is not closed"), "{problems:?}");
     }
 

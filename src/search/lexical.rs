@@ -1,6 +1,8 @@
-//! Lexical similarity: BM25, divided by the highest value that a query can reach.
+//! Computes lexical similarity: the BM25 value of a paper, divided by the highest value that a paper could have for the
+//! query.
 //!
-//! It complements vectors: a model blurs the rare name of a method, and an index of terms does not.
+//! Lexical similarity complements vectors: a vector represents the rare name of a method only vaguely, whereas an index
+//! of terms finds the exact name.
 
 use likewise_papers::Paper;
 use likewise_papers::terms::for_each_term;
@@ -9,23 +11,24 @@ use std::collections::HashMap;
 /// BM25's term frequency saturation (Robertson & Zaragoza 2009, section 3.3).
 const K1: f32 = 1.2;
 
-/// BM25's length normalisation (the same).
+/// BM25's length normalisation (Robertson & Zaragoza 2009, section 3.3).
 const B: f32 = 0.75;
 
-/// Mean number of terms in an abstract with its title, without stop words. Fixed, so that a paper's score does not
-/// depend on the other papers in the library.
+/// Mean number of terms in the title and abstract of a paper, without stop words. The value is fixed, so that a paper's
+/// score does not depend on the other papers in the library.
 const MEAN_LENGTH: f32 = 110.0;
 
-/// Weight of a term in a title; one in an abstract has weight 1.
+/// Weight of a term in a title; a term in an abstract has weight 1.
 const TITLE_WEIGHT: f32 = 2.0;
 
-/// Maximum number of terms of a query that count: those with the largest weights.
+/// Maximum number of terms of a query that count. The terms with the largest weights are chosen.
 const MAX_TERMS: usize = 128;
 
-/// Maximum number of different terms that are counted in a query, the first ones in its text: each costs a lookup.
+/// Maximum number of different terms of a query that are counted: each term costs a lookup, so terms that first occur
+/// later in the text are ignored.
 const MAX_DISTINCT: usize = 4000;
 
-/// The frequency of each term in a query.
+/// The frequency of each term in a query. A term in a title counts twice.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TermCounts(HashMap<String, f32>);
 
@@ -58,7 +61,7 @@ impl TermCounts {
         }
     }
 
-    /// The terms, in no order.
+    /// The terms, in no particular order.
     pub fn terms(&self) -> Vec<&str> {
         self.0.keys().map(String::as_str).collect()
     }
@@ -70,17 +73,18 @@ pub struct QueryTerms {
     weights: HashMap<String, f32>,
     /// Terms that some paper has, with their document frequencies, rarest first.
     rarest: Vec<(String, usize)>,
-    /// Sum of the [`MAX_TERMS`] largest weights, unknown terms included.
+    /// Sum of the [`MAX_TERMS`] largest weights, including weights of terms that no paper has.
     total_weight: f32,
 }
 
 impl QueryTerms {
-    /// Weighs the terms of a query. `doc_freq` gives the number of papers with a term, among `papers`.
+    /// Weighs the terms of a query. `doc_freq` returns the number of papers that have a term; `papers` is the number of
+    /// all papers.
     pub fn of(counts: &TermCounts, papers: usize, doc_freq: impl Fn(&str) -> usize) -> QueryTerms {
         let weigh = |(term, times): (&String, &f32)| {
             let doc_freq = doc_freq(term);
             let (papers, with) = (papers.max(doc_freq) as f32, doc_freq as f32);
-            // Spärck Jones 1972, in the form that is never negative.
+            // Inverse document frequency (Spärck Jones 1972), in a form that is never negative.
             let idf = (1.0 + (papers - with + 0.5) / (with + 0.5)).ln();
             (times / (times + 1.0) * idf, term.clone(), doc_freq)
         };
@@ -116,8 +120,8 @@ impl QueryTerms {
         self.weights.is_empty()
     }
 
-    /// The lexical score of a paper, 0 to 1: BM25 (Robertson & Zaragoza 2009, formula 3.15), divided by the value of a
-    /// text in which every term of the query is infinitely frequent.
+    /// The lexical score of a paper, 0 to 1: BM25 (Robertson & Zaragoza 2009, formula 3.15), divided by the BM25 value
+    /// of a text in which every term of the query is infinitely frequent.
     pub fn score(&self, paper: &Paper) -> f32 {
         // Summed in sorted order, so that rounding does not depend on the hash map's order.
         let mut scores: Vec<f32> = self.scores(paper).into_iter().map(|(_, score)| score).collect();
@@ -126,7 +130,8 @@ impl QueryTerms {
         scores.into_iter().fold(0.0, |sum, score| sum + score)
     }
 
-    /// What each term of the query that the paper has adds to [`QueryTerms::score`], in no order.
+    /// Returns the terms of the query that the paper has, in no particular order. The value of each term is the part
+    /// that the term adds to [`QueryTerms::score`].
     pub fn scores(&self, paper: &Paper) -> Vec<(&str, f32)> {
         let mut found: HashMap<&str, f32> = HashMap::new();
         let mut length = 0.0;

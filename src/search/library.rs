@@ -27,19 +27,20 @@ pub struct Library {
 }
 
 impl Library {
-    /// Opens a data folder. Each query sees everything that any process has written to the folder before it.
+    /// Opens a data folder. Each query sees everything that any process wrote to the folder before the query.
     ///
-    /// Work that an interrupted ingest left is finished first, unless another process is writing; then the library
-    /// opens as it is.
+    /// If an ingest was interrupted, its work is finished first. If another process is writing at that time, the folder
+    /// is opened without this work.
     ///
     /// # Errors
-    /// Returns [`Error::Data`] if the folder has no catalog, or one of another model.
+    /// Returns [`Error::Data`] if the folder has no catalog, or a catalog of another model.
     pub fn open(data: &Path, encoder: Arc<Encoder>) -> Result<Library> {
         let folder = FolderStore::open(data, Arc::clone(&encoder))?;
         Ok(Library::over(Box::new(folder), ingest::open_folder(data), encoder))
     }
 
-    /// A library over a store whose vectors are those of `encoder`; `open_paper_writer` opens the store for writing.
+    /// Makes a library of a store whose vectors were computed by the model of `encoder`. `open_paper_writer` opens the
+    /// store for writing.
     pub fn over(
         store: Box<dyn PaperStore>,
         open_paper_writer: OpenPaperWriter,
@@ -48,10 +49,10 @@ impl Library {
         Library { resources: Resources { store, encoder }, open_paper_writer }
     }
 
-    /// Opens the library for writing; `None` if it allows one writer and another process is writing.
+    /// Opens the library for writing; `None` if the library allows only one writer and another process is writing.
     ///
     /// # Errors
-    /// As [`crate::ingest::FolderWriter::try_open`].
+    /// Returns the errors of [`crate::ingest::FolderWriter::try_open`].
     pub fn paper_writer(&self) -> Result<Option<Box<dyn PaperWriter>>> {
         (self.open_paper_writer)(&self.resources.encoder)
     }
@@ -74,7 +75,8 @@ impl Library {
         self.resources.store.folder()
     }
 
-    /// A page of the papers that pass a filter, newest first: those after `after`, at most `limit`.
+    /// Returns a page of at most `limit` papers that pass a filter, newest first. The page begins after the cursor
+    /// `after` or, if `after` is `None`, with the newest paper.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`] if the filter is invalid.
@@ -82,7 +84,8 @@ impl Library {
         self.resources.store.list(filter, after, limit)
     }
 
-    /// The papers that were certainly published between two days, both included; newest first, after skipping `offset`.
+    /// Returns at most `limit` papers that were certainly published between two days, both days included; newest first,
+    /// after skipping the first `offset` papers.
     pub fn published_within(
         &self,
         days: (&str, &str),
@@ -92,7 +95,8 @@ impl Library {
         self.resources.store.published_within(days, offset, limit)
     }
 
-    /// The last day before `day` and the first day after it on which a paper was published; `None` if there is none.
+    /// The last day before `day` and the first day after `day` on which a paper was published; `None` in place of a day
+    /// if there is no such day.
     pub fn days_around(&self, day: &str) -> Result<(Option<String>, Option<String>)> {
         self.resources.store.days_around(day)
     }
@@ -100,22 +104,22 @@ impl Library {
     /// The records of a paper, one for each source.
     ///
     /// # Errors
-    /// As [`Library::paper`].
+    /// Returns the errors of [`Library::paper`].
     pub fn records(&self, id: &str) -> Result<Vec<Paper>> {
         let id = parse(id)?;
         let records = self.resources.store.records(&id)?;
         if records.is_empty() { Err(not_found(&id)) } else { Ok(records) }
     }
 
-    /// The largest paper number; papers added later have larger ones.
+    /// The largest paper number. Papers that are added later get larger numbers.
     pub fn last_number(&self) -> Result<PaperNumber> {
         self.resources.store.last_number()
     }
 
-    /// The vector of a paper; `None` if there is no such paper or it has no vector.
+    /// The vector of a paper; `None` if there is no such paper or the paper has no vector.
     ///
     /// # Errors
-    /// Returns the store's error if it cannot be read.
+    /// Returns the store's error if the store cannot be read.
     pub fn vector(&self, id: &PaperId) -> Result<Option<Vec<f32>>> {
         Ok(self.resources.store.find(id)?.and_then(|(_, vector)| vector))
     }
@@ -123,13 +127,13 @@ impl Library {
     /// The vectors of several papers, in the given order; see [`Library::vector`].
     ///
     /// # Errors
-    /// As [`Library::vector`].
+    /// Returns the errors of [`Library::vector`].
     pub fn vectors(&self, ids: &[PaperId]) -> Result<Vec<Option<Vec<f32>>>> {
         self.resources.store.vectors(ids)
     }
 
-    /// Whether some papers that could have a vector have none yet; a query by such a paper has to encode it. May lag
-    /// behind.
+    /// Whether there are papers that the model can encode and that have no vector so far. A query with such a paper as
+    /// an example has to encode the paper. The result can be slightly out of date.
     pub fn lacks_vectors(&self) -> bool {
         self.resources.store.lacks_vectors()
     }
@@ -140,18 +144,18 @@ impl Library {
         self.resources.store.probe_recall()
     }
 
-    /// Passes all papers to `take`, a chunk at a time.
+    /// Calls `take` with all papers, a chunk at a time.
     pub fn for_each_chunk(&self, take: &mut dyn FnMut(Vec<StoredPaper>) -> Result<()>) -> Result<()> {
         self.resources.store.for_each_chunk(take)
     }
 
-    /// The numbers of papers and vectors, and the state of the index.
+    /// The counts of papers and vectors, and the state of the index.
     pub fn stats(&self) -> Stats {
         self.resources.store.stats()
     }
 
-    /// Whether the data folder has switched to another model. This library still answers queries, but sees no more new
-    /// papers.
+    /// Whether the data folder has switched to another model. After the switch, this library still answers queries, but
+    /// does not see new papers.
     pub fn is_superseded(&self) -> Result<bool> {
         self.resources.store.is_superseded()
     }
@@ -159,16 +163,16 @@ impl Library {
     /// The paper with this id or alternate id, in any notation.
     ///
     /// # Errors
-    /// Returns [`Error::NotFound`] if the library has no such paper, [`Error::Invalid`] if `id` is not an id.
+    /// Returns [`Error::NotFound`] if the library has no such paper, [`Error::Invalid`] if `id` is not a valid id.
     pub fn paper(&self, id: &str) -> Result<Paper> {
         let id = parse(id)?;
         self.resources.store.paper(&id)?.ok_or_else(|| not_found(&id))
     }
 
-    /// As [`Library::paper`], but `None` if the library has no such paper or `id` is not an id.
+    /// Like [`Library::paper`], but returns `None` if the library has no such paper or `id` is not a valid id.
     ///
     /// # Errors
-    /// Returns the store's error if it cannot be read.
+    /// Returns the store's error if the store cannot be read.
     pub fn find_paper(&self, id: &str) -> Result<Option<Paper>> {
         match self.paper(id) {
             Err(Error::NotFound(_) | Error::Invalid(_)) => Ok(None),
@@ -179,8 +183,8 @@ impl Library {
     /// Answers a query.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`] if the query is invalid, [`Error::NotFound`] if it names a paper that the library
-    /// lacks.
+    /// Returns [`Error::Invalid`] if the query is invalid, [`Error::NotFound`] if the library lacks a paper of the
+    /// query.
     pub fn search(&self, query: &Query) -> Result<Answer> {
         let query = CheckedQuery::of(query, &self.resources)?;
         let texts: Vec<_> = query.texts().map(|text| text_of_query(text)).collect();
@@ -189,29 +193,30 @@ impl Library {
         pipeline::answer(&self.resources, &query, embeddings)
     }
 
-    /// Answers a query with the embeddings of [`Query::texts`]: the server encodes the texts of many queries in one
-    /// batch.
+    /// Answers a query with the given embeddings of [`Query::texts`]. The server uses this function, because it encodes
+    /// the texts of many queries in one batch.
     ///
     /// # Errors
-    /// As [`Library::search`]; also [`Error::Invalid`] if the number of embeddings is wrong.
+    /// Returns the errors of [`Library::search`], and [`Error::Invalid`] if the number of embeddings is wrong.
     pub fn search_encoded(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Answer> {
         pipeline::answer(&self.resources, &CheckedQuery::of(query, &self.resources)?, embeddings)
     }
 
     /// Retrieves the candidates of a query with `rerank_sentences`. The caller encodes [`Retrieved::sentences`] and
-    /// passes their vectors to [`Library::finish`]; so the server can encode them in one batch with other texts.
+    /// passes the vectors to [`Library::finish`]. This lets the server encode the sentences in one batch with other
+    /// texts.
     ///
     /// # Errors
-    /// As [`Library::search_encoded`].
+    /// Returns the errors of [`Library::search_encoded`].
     pub fn retrieve(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Retrieved> {
         pipeline::retrieve(&self.resources, &CheckedQuery::of(query, &self.resources)?, embeddings)
     }
 
-    /// Completes the answer to a query with the vectors of [`Retrieved::sentences`]; `None` for a sentence that the
-    /// model cannot encode.
+    /// Completes the answer to a query with the vectors of [`Retrieved::sentences`]. A vector is `None` if the model
+    /// cannot encode the sentence.
     ///
     /// # Errors
-    /// As [`Library::search_encoded`].
+    /// Returns the errors of [`Library::search_encoded`].
     pub fn finish(
         &self,
         query: &Query,
@@ -224,15 +229,15 @@ impl Library {
     /// The unit vector of a query's first sub-query.
     ///
     /// # Errors
-    /// As [`Library::search_encoded`].
+    /// Returns the errors of [`Library::search_encoded`].
     pub fn query_vector(&self, query: &Query, embeddings: Vec<Embedding>) -> Result<Vec<f32>> {
         Ok(resolve(&self.resources, &CheckedQuery::of(query, &self.resources)?, embeddings)?.into_vector())
     }
 
-    /// Explains the first [`MAX_EXPLAINED`](super::MAX_EXPLAINED) of a query's hits.
+    /// Explains the first [`MAX_EXPLAINED`](super::MAX_EXPLAINED) hits of a query.
     ///
     /// # Errors
-    /// As [`Library::search_encoded`].
+    /// Returns the errors of [`Library::search_encoded`].
     pub fn explain(&self, query: &Query, embeddings: Vec<Embedding>, hits: &mut [Hit]) -> Result<()> {
         let query = Query { explain: true, ..query.clone() };
         let query = CheckedQuery::of(&query, &self.resources)?;
@@ -240,10 +245,10 @@ impl Library {
         explain::explain(&self.resources, &resolved.sub_queries, query.mode, hits)
     }
 
-    /// Whether examples are only short texts, which have a calibration of their own.
+    /// Returns the kind of a query with these examples; each kind has a calibration of its own.
     ///
     /// # Errors
-    /// As [`Encoder::tokenize`].
+    /// Returns the errors of [`Encoder::tokenize`].
     pub fn query_kind(&self, examples: &Examples) -> Result<QueryKind> {
         resolve::query_kind(&self.resources.encoder, examples)
     }
@@ -251,15 +256,15 @@ impl Library {
     /// Whether the store indexes terms, which lexical and hybrid search need.
     ///
     /// # Errors
-    /// Returns the store's error if it cannot be read.
+    /// Returns the store's error if the store cannot be read.
     pub fn indexes_terms(&self) -> Result<bool> {
         self.resources.indexes_terms()
     }
 
-    /// The mode of a query, or its default.
+    /// Returns the mode of a query, or the default mode if the query has none.
     ///
     /// # Errors
-    /// Returns the store's error if it cannot be read.
+    /// Returns the store's error if the store cannot be read.
     pub fn mode(&self, query: &Query) -> Result<Mode> {
         checked_query::mode(query, &self.resources)
     }

@@ -1,7 +1,7 @@
 //! Diversifies a ranking: merges near duplicates, and reorders by maximal marginal relevance (Carbonell & Goldstein
 //! 1998).
 //!
-//! This is the only ordering that needs the candidates' vectors.
+//! No other stage that orders candidates needs their vectors.
 
 use super::RankedPaper;
 use super::resources::Resources;
@@ -11,27 +11,28 @@ use likewise_index::dot;
 use likewise_papers::PaperId;
 use serde::Serialize;
 
-/// Papers with at least this cosine are near duplicates. Of 30 such pairs of conference papers, 29 are the same work:
-/// under another title, as an extended abstract, or at a workshop and a conference. From 0.92 on it is about half.
+/// Minimum cosine of two papers that are near duplicates. Of 30 such pairs of conference papers, 29 are the same work:
+/// under another title, as an extended abstract, or at a workshop and a conference. With a minimum of 0.92, only about
+/// half of the pairs are the same work.
 pub const NEAR_DUPLICATE_COSINE: f32 = 0.95;
 
 /// Maximum number of hits that the Vendi Score is computed over.
 const MAX_VENDI_HITS: usize = 100;
 
-/// Diversity of the hits up to the last one of the page.
+/// Diversity of the ranking from its first hit to the last hit of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Diversity {
     /// Vendi Score: the effective number of different papers among the first 100 hits.
     pub vendi: f32,
-    /// Vendi Score of as many papers in the order of their scores.
+    /// Vendi Score of the same number of papers in the order of their scores, for comparison.
     pub plain: f32,
 }
 
 /// A candidate, and the ids of its near duplicates that rank below it.
 pub(super) type Merged = (RankedPaper, Vec<PaperId>);
 
-/// Merges near duplicates in `candidates`, which are in order of score, and returns the first `count` in the order of
-/// [`mmr`].
+/// Merges near duplicates in `candidates`, which are sorted by score. Returns the first `count` candidates in the order
+/// of [`mmr`], and their diversity.
 pub(super) fn diversified(
     resources: &Resources,
     candidates: Vec<RankedPaper>,
@@ -55,28 +56,29 @@ pub(super) fn diversified(
     Ok((take_at(merged, &order), Diversity { vendi, plain }))
 }
 
-/// The items at some distinct indices, in the order of the indices.
+/// Returns the items at the given indices, in the order of the indices. The indices must be distinct.
 pub fn take_at<T>(items: Vec<T>, indices: &[usize]) -> Vec<T> {
     let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
     indices.iter().filter_map(|index| items[*index].take()).collect()
 }
 
-/// The Vendi Score of the first `count` vectors, at most [`MAX_VENDI_HITS`].
+/// The Vendi Score of the first `count` vectors, or of the first [`MAX_VENDI_HITS`] vectors if `count` is larger.
 fn vendi_of_first(vectors: &[Option<Vec<f32>>], count: usize) -> f32 {
     let first: Vec<&[f32]> =
         vectors.iter().take(count.min(MAX_VENDI_HITS)).flatten().map(Vec::as_slice).collect();
     vendi(&first)
 }
 
-/// 0 if either has no vector.
+/// The cosine of two vectors; 0 if a vector is missing.
 fn cosine(one: &Option<Vec<f32>>, other: &Option<Vec<f32>>) -> f32 {
     one.as_ref().zip(other.as_ref()).map_or(0.0, |(one, other)| dot(one, other))
 }
 
-/// Maximal marginal relevance: returns the first `count` indices of an order in which the next item is always the one
-/// with the largest `(1 - diversity) · score / best score - diversity · (largest cosine to an item chosen before)`.
-/// Scores are divided by the best one, so that their scale does not change the balance. `vectors` are unit vectors; an
-/// item without one has cosine 0 to every other.
+/// Orders items by maximal marginal relevance, and returns the indices of the first `count` items. The next item is
+/// always the item with the largest value of
+/// `(1 - diversity) · score / best score - diversity · (largest cosine to an item chosen before)`. Scores are divided
+/// by the best score, so that their scale has no influence. `vectors` are unit vectors; an item without a vector has
+/// cosine 0 to every other item.
 pub fn mmr(scores: &[f32], vectors: &[Option<Vec<f32>>], count: usize, diversity: f32) -> Vec<usize> {
     let mut remaining: Vec<usize> = (0..scores.len().min(vectors.len())).collect();
     let mut nearest = vec![0.0_f32; remaining.len()];
@@ -85,7 +87,8 @@ pub fn mmr(scores: &[f32], vectors: &[Option<Vec<f32>>], count: usize, diversity
     let mut order = Vec::with_capacity(count.min(remaining.len()));
     while order.len() < count && !remaining.is_empty() {
         let value = |index: usize| (1.0 - diversity) * scores[index] / best - diversity * nearest[index];
-        // In reverse, because max_by returns the last of equal values: ties go to the item with the better score.
+        // The order is reversed, because `max_by` returns the last of several equal values, and ties must go to the
+        // item with the better score.
         let positions = (0..remaining.len()).rev();
         let next = positions.max_by(|a, b| value(remaining[*a]).total_cmp(&value(remaining[*b])));
         let chosen = remaining.remove(next.unwrap_or_default());

@@ -1,7 +1,8 @@
-//! Ranks papers by their similarity to texts, papers or vectors.
+//! Ranks papers by their similarity to given texts, papers or vectors.
 //!
-//! A [`Library`] answers queries over an encoder and a [`paper_store::PaperStore`]: a data folder ([`folder`]) or a
-//! Milvus collection. [`pipeline`] runs the stages of a search, and [`plan`] chooses between a scan and a graph search.
+//! A [`Library`] answers queries with an encoder and a [`paper_store::PaperStore`], which is a data folder ([`folder`])
+//! or a Milvus collection. [`pipeline`] runs the stages of a search, and [`plan`] chooses between a scan and a graph
+//! search.
 
 mod checked_query;
 mod clusters;
@@ -44,15 +45,16 @@ pub const MAX_K: usize = 1000;
 /// Largest `offset` of a query.
 pub const MAX_OFFSET: usize = 9000;
 
-/// Maximum number of examples in `like`, and in `unlike`.
+/// Maximum number of examples in each of `like` and `unlike`.
 pub const MAX_PAPERS: usize = 1000;
 
 /// Allowed half-lives, in years.
 pub const HALF_LIFE_YEARS: RangeInclusive<f32> = 0.01..=1000.0;
 
-/// If no candidate reaches this probability, the answer is empty. It is twice the probability of a random pair. Over
-/// 87,248 conference papers it empties the answers to none of 1,233 titles, sentences, keywords and papers, and to 20
-/// of 30 recipes, letters, lyrics and the like.
+/// Minimum probability of the best candidate: if every candidate is below it, the answer is empty. The value is twice
+/// the probability of a random pair. Measured over 87,248 conference papers: all 1,233 queries that are titles,
+/// sentences, keywords or papers keep their answers, and 20 of 30 unrelated queries (recipes, letters, lyrics and the
+/// like) get an empty answer.
 pub const NO_MATCH_PROBABILITY: f32 = 0.4;
 
 /// Default `k` of a query.
@@ -96,10 +98,12 @@ impl Examples {
     }
 
     /// Returns [`Error::Invalid`] if there are more than [`MAX_PAPERS`] examples or a text is blank. `field` is the
-    /// name that the error gives them.
+    /// name of these examples in the error message.
     fn check(&self, field: &str) -> Result<()> {
         if self.texts.iter().any(|text| text.trim().is_empty()) {
-            return Err(Error::Invalid("text must not be empty; give a title or an abstract".into()));
+            return Err(Error::Invalid(format!(
+                "{field}: a text must not be empty or blank; give a title or an abstract"
+            )));
         }
         if self.len() > MAX_PAPERS {
             let count = self.len();
@@ -111,18 +115,18 @@ impl Examples {
     }
 }
 
-/// With this many examples or more, the default [`Aggregation`] is [`Aggregation::Clusters`]: a reading list covers
+/// Number of examples from which the default [`Aggregation`] is [`Aggregation::Clusters`]: a reading list covers
 /// several subjects.
 const READING_LIST_LEN: usize = 8;
 
-/// How several examples are combined.
+/// Method of combining several examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Aggregation {
     /// Search once, with the mean of the examples.
     Mean,
-    /// Search for each example; a paper counts by its best score, or by its best probability where the model is
-    /// calibrated.
+    /// Search once for each example. A paper is ranked by the best of its scores or, if the model is calibrated, by the
+    /// best of its probabilities.
     Best,
     /// Group the examples by subject, search for the mean of each group, and interleave the results.
     Clusters,
@@ -138,15 +142,16 @@ impl fmt::Display for Aggregation {
     }
 }
 
-/// How papers are compared.
+/// Method of comparing papers with the query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// By the cosine of their vectors.
+    /// Compare vectors by their cosine.
     Semantic,
-    /// By the terms they share, weighted by rarity (BM25). `unlike` examples are only left out of the hits.
+    /// Compare terms: a paper scores by the terms that it shares with the query, weighted by rarity (BM25). The papers
+    /// of `unlike` are removed from the hits; the texts and vectors of `unlike` have no effect.
     Lexical,
-    /// By both.
+    /// Combine the semantic and the lexical score.
     Hybrid,
 }
 
@@ -160,11 +165,11 @@ impl fmt::Display for Mode {
     }
 }
 
-/// The kind of text that a query is made of. Short texts have other scores than papers have, and so another
-/// calibration.
+/// The kind of examples that a query consists of. Short texts have other scores than papers, so the model is calibrated
+/// separately for each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueryKind {
-    /// Papers, vectors, or texts as long as an abstract.
+    /// At least one paper, one vector, or one text of 64 tokens or more.
     Papers,
     /// Only texts of fewer than 64 tokens.
     ShortText,
@@ -173,35 +178,39 @@ pub enum QueryKind {
 /// A search request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    /// What hits should be similar to; at least one example.
+    /// Examples that hits should be similar to; at least one.
     pub like: Examples,
-    /// How several examples are combined. `None`: by mean, and by clusters from 8 examples on.
+    /// Method of combining the examples. `None`: [`Aggregation::Mean`] for fewer than 8 examples,
+    /// [`Aggregation::Clusters`] for 8 or more.
     pub aggregation: Option<Aggregation>,
-    /// What hits should be dissimilar from. Its papers are never hits.
+    /// Examples that hits should be dissimilar from. The papers among these examples are never hits.
     pub unlike: Examples,
-    /// Number of hits, 1 to [`MAX_K`].
+    /// Maximum number of hits, 1 to [`MAX_K`].
     pub k: usize,
-    /// Number of best hits to skip, 0 to [`MAX_OFFSET`].
+    /// Number of hits to skip at the start of the ranking, 0 to [`MAX_OFFSET`].
     pub offset: usize,
-    /// Lowest probability of a hit, 0 to 1, or lowest score where the model is not calibrated. `None`: no limit, but
-    /// the answer is empty if no candidate reaches [`NO_MATCH_PROBABILITY`].
+    /// Lowest allowed probability of a hit, 0 to 1; if the model is not calibrated, lowest allowed score. `None`: no
+    /// limit, but the answer to a query without a filter is empty if no candidate reaches [`NO_MATCH_PROBABILITY`].
     pub min_score: Option<f32>,
-    /// Compare with every paper instead of searching the graph.
+    /// Whether to compare the query with every paper instead of searching the graph.
     pub exact: bool,
-    /// How papers are compared. `None`: hybrid if the store indexes terms and `like` has a text or a paper, else
-    /// semantic.
+    /// Method of comparing papers with the query. `None`: [`Mode::Hybrid`] if the store indexes terms and `like` has a
+    /// text or a paper, else [`Mode::Semantic`].
     pub mode: Option<Mode>,
-    /// Weight of dissimilarity from earlier hits against similarity to the query, 0 to 1. Above 0, near duplicates are
-    /// merged into the best of them. Only the first [`MAX_K`] candidates are reordered.
+    /// Weight of a hit's dissimilarity from the hits ranked above it, 0 to 1; the similarity to the query has weight 1
+    /// minus this value. Above 0, near duplicates are merged into the highest-ranked one. Only the first [`MAX_K`]
+    /// candidates are reordered.
     pub diversity: f32,
-    /// Age in years at which a score counts half, in [`HALF_LIFE_YEARS`]. `None`: age does not count. Only the best 200
-    /// candidates are reordered, or at least 1000 if `offset + k` is over 100; this holds for `diversity` too.
+    /// Age of a paper, in years, at which its score is halved; in [`HALF_LIFE_YEARS`]. `None`: age does not count. With
+    /// `half_life` or `diversity`, the best 200 candidates are reordered if `offset + k` is at most 100, otherwise at
+    /// least the best 1000.
     pub half_life: Option<f32>,
-    /// Rescore the first [`MAX_RERANKED`] candidates by their sentences, which are encoded with the model.
+    /// Whether to rescore the first [`MAX_RERANKED`] candidates by their sentences, which the model encodes during the
+    /// search.
     pub rerank_sentences: bool,
-    /// Explain the first [`MAX_EXPLAINED`] hits.
+    /// Whether to explain the first [`MAX_EXPLAINED`] hits.
     pub explain: bool,
-    /// Which papers may be hits.
+    /// Filter that every hit must pass.
     pub filter: Filter,
 }
 
@@ -229,7 +238,7 @@ impl Query {
         }
     }
 
-    /// How the examples are combined: `aggregation`, or its default.
+    /// Returns the method of combining the examples: `aggregation` or, if it is `None`, the default.
     pub fn aggregation(&self) -> Aggregation {
         let is_list = self.like.len() >= READING_LIST_LEN;
         self.aggregation.unwrap_or(if is_list { Aggregation::Clusters } else { Aggregation::Mean })
@@ -245,7 +254,8 @@ impl Query {
         !(self.exact || self.explain || self.rerank_sentences || self.is_reordered())
     }
 
-    /// All texts of the query, those of `like` first: their embeddings are passed in this order.
+    /// All texts of the query: first the texts of `like`, then the texts of `unlike`. Embeddings are passed in the same
+    /// order.
     pub fn texts(&self) -> impl Iterator<Item = &String> {
         self.like.texts.iter().chain(&self.unlike.texts)
     }
@@ -309,19 +319,21 @@ impl Query {
 pub struct Hit {
     /// Position in the whole ranking, from 1.
     pub rank: usize,
-    /// The value that hits are ranked by, -1 to 1: the cosine, or the combination of [`ScoreDetails`].
+    /// Value that hits are ranked by, -1 to 1: the cosine, or a combination of the values in [`ScoreDetails`].
     pub score: f32,
     /// Probability that the paper is related, 0 to 1; `None` if the model is not calibrated. Unlike scores,
-    /// probabilities can be compared between queries. Age and reranked sentences do not change them.
+    /// probabilities can be compared between queries. The paper's age and the reranking by sentences change the score,
+    /// but not the probability.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probability: Option<f32>,
-    /// What the score is computed from; `None` if it is only the cosine.
+    /// Values that the score is computed from; `None` if the score is the cosine alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<ScoreDetails>,
-    /// Ids of the near duplicates that were merged into this hit; empty unless the query has a `diversity`.
+    /// Ids of the near duplicates that were merged into this hit; empty if the query's `diversity` is 0.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub near_duplicates: Vec<PaperId>,
-    /// Why the paper is a hit; `None` unless the query has `explain`.
+    /// Explanation of why the paper is a hit; `None` if the query does not set `explain`, and after the first
+    /// [`MAX_EXPLAINED`] hits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<Explanation>,
     /// Index of the sub-query that retrieved this hit.
@@ -332,7 +344,7 @@ pub struct Hit {
 }
 
 impl Hit {
-    /// The cosine between the paper and the sub-query.
+    /// The cosine between the paper and the sub-query that retrieved it.
     pub fn cosine(&self) -> f32 {
         self.parts.map_or(self.score, |parts| parts.semantic)
     }
@@ -343,20 +355,23 @@ impl Hit {
 pub struct ScoreDetails {
     /// Cosine similarity, -1 to 1; 0 for a paper without a vector.
     pub semantic: f32,
-    /// Share of the query's term weight that the paper has, 0 to 1; `None` in semantic mode.
+    /// Lexical score, 0 to 1: BM25 divided by the highest value that any paper could have for the query; `None` in
+    /// semantic mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lexical: Option<f32>,
-    /// Factor for the paper's age, 0 to 1, which positive scores are multiplied by; `None` without a half-life.
+    /// Factor for the paper's age, 0 to 1; a positive score is multiplied by this factor. `None` if the query has no
+    /// half-life.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recency: Option<f32>,
-    /// Similarity of sentences, -1 to 1: over the query's sentences, the mean cosine of the paper's nearest sentence.
-    /// It counts one fifth as much as the rest of the score. `None` without `rerank_sentences`, and after the first 30
-    /// candidates.
+    /// Similarity of sentences, -1 to 1. For each sentence of the query, the cosine to the most similar sentence of the
+    /// paper is computed; the value is the mean of these cosines. It has weight 0.2 in the score, and the score without
+    /// it has weight 1. `None` if the query does not set `rerank_sentences`, after the first 30 candidates, and if no
+    /// sentence could be encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sentences: Option<f32>,
 }
 
-/// A candidate with its score; the fields are those of [`Hit`].
+/// A candidate with its score. The fields have the same meaning as in [`Hit`].
 #[derive(Debug, Clone)]
 struct RankedPaper {
     score: f32,
@@ -367,24 +382,24 @@ struct RankedPaper {
 }
 
 impl RankedPaper {
-    /// The values that the score is computed from, also where that is only the cosine.
+    /// Returns the values that the score is computed from. If `parts` is `None`, the score is the cosine.
     fn parts(&self) -> ScoreDetails {
         let cosine = ScoreDetails { semantic: self.score, lexical: None, recency: None, sentences: None };
         self.parts.unwrap_or(cosine)
     }
 }
 
-/// How much of a query's text the model read.
+/// Number of tokens that the model read of a query's text, and whether it read the whole text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TextUsage {
-    /// Number of tokens that the model read; of several texts, the sum.
+    /// Number of tokens that the model read; for several texts, the sum.
     pub tokens: usize,
-    /// Whether the text is longer than the model reads; of several texts, whether any is.
+    /// Whether the text is longer than the model can read; for several texts, whether any of them is.
     pub truncated: bool,
 }
 
 impl TextUsage {
-    /// The total of several texts; `None` if there are none.
+    /// Combines the usage of several texts; `None` if there are no texts.
     pub fn total(texts: &[TextUsage]) -> Option<TextUsage> {
         let add = |one: TextUsage, other: TextUsage| TextUsage {
             tokens: one.tokens + other.tokens,
@@ -397,16 +412,17 @@ impl TextUsage {
 /// The answer to a query.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Answer {
-    /// Best first, and by id where scores are equal. With `diversity` they are in MMR order, with clusters interleaved.
+    /// The hits, best score first; hits with equal scores are sorted by id. With `diversity`, the hits are in MMR
+    /// order. With [`Aggregation::Clusters`], the hits of the clusters are interleaved.
     pub hits: Vec<Hit>,
     /// Whether `hits` is empty because every candidate's probability is below [`NO_MATCH_PROBABILITY`]. Always false if
     /// the query has a `min_score` or a filter.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_match: bool,
-    /// Diversity of the hits; `None` unless the query has a `diversity`.
+    /// Diversity of the hits; `None` if the query's `diversity` is 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diversity: Option<Diversity>,
-    /// How much of each text of `like` was read; serialised as `text`, their total.
+    /// Usage of each text of `like`. Serialised under the name `text`, as the total of all texts.
     #[serde(rename = "text", skip_serializing_if = "Vec::is_empty", serialize_with = "serialize_total")]
     pub texts: Vec<TextUsage>,
     /// The unit vector of the first sub-query.
@@ -441,7 +457,7 @@ pub struct Stats {
     pub fingerprint: String,
     /// Number of values in a vector.
     pub dimension: usize,
-    /// The model that `likewise reembed` is switching to, if any.
+    /// Progress of the switch to another model by `likewise reembed`; `None` if there is no switch in progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<NextStats>,
 }
@@ -449,11 +465,11 @@ pub struct Stats {
 /// Progress of re-embedding with another model.
 #[derive(Debug, Clone, Serialize)]
 pub struct NextStats {
-    /// Name of the model.
+    /// Name of the other model.
     pub model: String,
-    /// Fingerprint of the model.
+    /// Fingerprint of the other model.
     pub fingerprint: String,
-    /// Number of vectors written so far, one for each distinct text.
+    /// Number of vectors of the other model that were written so far, one for each distinct text.
     pub vectors: usize,
 }
 
@@ -463,14 +479,14 @@ const LARGEST_VALUES: RangeInclusive<f32> = 1e-30..=1e30;
 /// Scales a vector to length 1.
 ///
 /// # Errors
-/// Returns [`Error::Invalid`] if it does not have `dimension` values, has one that is not finite, or has its largest
-/// absolute value outside [`LARGEST_VALUES`].
+/// Returns [`Error::Invalid`] if the vector does not have `dimension` values, if a value is not finite, or if the
+/// largest absolute value is outside [`LARGEST_VALUES`].
 fn unit(vector: &[f32], dimension: usize) -> Result<Vec<f32>> {
     if vector.len() != dimension {
         let len = vector.len();
         return Err(Error::Invalid(format!("vector must have {dimension} values (got {len})")));
     }
-    // Scaled by the largest value first, so that squares neither overflow nor vanish.
+    // The vector is divided by its largest value first, so that squares neither overflow nor underflow to 0.
     let largest = vector.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     if !vector.iter().all(|value| value.is_finite()) || !LARGEST_VALUES.contains(&largest) {
         return Err(Error::Invalid(

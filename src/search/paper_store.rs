@@ -1,7 +1,7 @@
 //! The interface to the papers and their vectors; implemented by a data folder and by a Milvus collection.
 //!
-//! It is all that a [`super::Library`] needs of either. Both implementations pass the same tests
-//! (`tests/paper_store.rs`).
+//! A [`super::Library`] uses a data folder or a collection only through this interface. Both implementations pass the
+//! same tests (`tests/paper_store.rs`).
 
 use super::{QueryTerms, Stats};
 use crate::error::Result;
@@ -12,14 +12,15 @@ use std::path::Path;
 /// A paper and its cosine to the query vector, -1 to 1.
 pub type ScoredPaper = (f32, Paper);
 
-/// A paper with everything that the store has of it.
+/// A paper with its records and its vector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredPaper {
     /// The paper, merged from its records.
     pub paper: Paper,
-    /// One record for each source; a paper with a single record is that record.
+    /// The records that the paper was merged from, one for each source. If there is only one record, it equals the
+    /// paper.
     pub records: Vec<Paper>,
-    /// Its vector; `None` if it has none.
+    /// The paper's vector; `None` if the paper has no vector.
     pub vector: Option<Vec<f32>>,
 }
 
@@ -27,11 +28,11 @@ pub struct StoredPaper {
 pub struct VectorQuery<'a> {
     /// The unit vector.
     pub vector: &'a [f32],
-    /// Number of papers, at least 1.
+    /// Number of papers to find, at least 1.
     pub k: usize,
-    /// Which papers may be found.
+    /// Filter that the papers must pass.
     pub filter: &'a Filter,
-    /// Compare with every paper, so that none is missed.
+    /// Whether to compare the vector with every paper, so that none of the nearest papers is missed.
     pub exact: bool,
 }
 
@@ -39,17 +40,18 @@ pub struct VectorQuery<'a> {
 pub struct TermQuery<'a> {
     /// The query's terms with their weights.
     pub terms: &'a QueryTerms,
-    /// Unit vector for the cosines of the papers that are found.
+    /// Unit vector that the cosines of the found papers are computed with.
     pub vector: &'a [f32],
-    /// Number of papers, at least 1.
+    /// Number of papers to find, at least 1.
     pub k: usize,
     /// Maximum number of postings to read; the shortest posting lists are read first.
     pub max_postings: usize,
-    /// Terms with a lower document frequency are skipped.
+    /// Minimum document frequency of a term; terms with a document frequency below it are skipped.
     pub min_doc_freq: usize,
-    /// Read on beyond `max_postings` until `k` papers are found: set where no other search adds candidates.
+    /// Whether to read more than `max_postings` postings if fewer than `k` papers are found; true if no other search
+    /// adds candidates.
     pub fill_to_k: bool,
-    /// Which papers may be found.
+    /// Filter that the papers must pass.
     pub filter: &'a Filter,
 }
 
@@ -58,27 +60,28 @@ pub struct TermQuery<'a> {
 pub struct DocFreqs {
     /// Number of papers in the store.
     pub papers: usize,
-    /// For each term, in the given order, the number of papers that have it.
+    /// For each term, in the given order, the number of papers that have the term.
     pub counts: Vec<usize>,
 }
 
 /// Papers with their vectors.
 pub trait PaperStore: Send + Sync {
-    /// The `k` nearest papers that pass the filter, in no order; more if several papers share a vector.
+    /// Returns the `k` nearest papers that pass the filter, in no particular order; more than `k` if several papers
+    /// share a vector.
     ///
     /// # Errors
-    /// Returns [`crate::Error::Invalid`] if the filter is invalid or the query compares too many papers, and
+    /// Returns [`crate::Error::Invalid`] if the filter is invalid or an exact query would compare too many papers, and
     /// [`crate::Error::Engine`] if the engine cannot be reached.
     fn nearest(&self, query: &VectorQuery) -> Result<Vec<ScoredPaper>>;
 
     /// The document frequencies of terms; `None` if the store does not index terms.
     fn doc_freqs(&self, terms: &[&str]) -> Result<Option<DocFreqs>>;
 
-    /// The papers that pass the filter and have most of the weight of the terms read, in no order. Their cosine is 0 if
-    /// they have no vector.
+    /// Returns the `k` papers that pass the filter and have the largest weight of the query's terms, among the terms
+    /// whose posting lists were read; in no particular order. The cosine of a paper without a vector is 0.
     fn search_terms(&self, query: &TermQuery) -> Result<Vec<ScoredPaper>>;
 
-    /// The paper with this id or alternate id, and its vector; the vector is `None` if it has none.
+    /// The paper with this id or alternate id, and the paper's vector; `None` in place of the vector if there is none.
     fn find(&self, id: &PaperId) -> Result<Option<(Paper, Option<Vec<f32>>)>>;
 
     /// The vectors of papers, in the given order; `None` for a paper that is missing or has no vector.
@@ -90,11 +93,13 @@ pub trait PaperStore: Send + Sync {
     /// The records of the paper with this id or alternate id, one for each source; empty if there is no such paper.
     fn records(&self, id: &PaperId) -> Result<Vec<Paper>>;
 
-    /// A page of the papers that pass a filter, newest first: those after `after`, at most `limit`.
+    /// Returns a page of at most `limit` papers that pass a filter, newest first. The page begins after the cursor
+    /// `after` or, if `after` is `None`, with the newest paper.
     fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<PaperPage>;
 
-    /// The papers that were certainly published between two days, both included; newest first, after skipping `offset`.
-    /// Withdrawn papers are left out.
+    /// Returns at most `limit` papers that were certainly published between two days, both days included; newest first,
+    /// after skipping the first `offset` papers. A paper with an inexact date, such as a month, is returned only if all
+    /// days of the month are in the range. Withdrawn papers are left out.
     fn published_within(
         &self,
         days: (&str, &str),
@@ -102,24 +107,25 @@ pub trait PaperStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<(PaperNumber, Paper)>>;
 
-    /// The last day before `day` and the first day after it on which a paper was published; `None` if there is none.
+    /// The last day before `day` and the first day after `day` on which a paper was published; `None` in place of a day
+    /// if there is no such day.
     fn days_around(&self, day: &str) -> Result<(Option<String>, Option<String>)>;
 
-    /// The largest paper number; papers added later have larger ones.
+    /// The largest paper number. Papers that are added later get larger numbers.
     fn last_number(&self) -> Result<PaperNumber>;
 
-    /// Whether some papers that could have a vector have none yet; a query by such a paper has to encode it. May lag
-    /// behind.
+    /// Whether there are papers that the model can encode and that have no vector so far. A query with such a paper as
+    /// an example has to encode the paper. The result can be slightly out of date.
     fn lacks_vectors(&self) -> bool;
 
     /// recall@10 of the index for a sample of stored vectors, 0 to 1; 1 for an empty store, NaN if it cannot be
     /// measured.
     fn probe_recall(&self) -> f64;
 
-    /// Passes all papers to `take`, a chunk at a time.
+    /// Calls `take` with all papers, a chunk at a time.
     fn for_each_chunk(&self, take: &mut dyn FnMut(Vec<StoredPaper>) -> Result<()>) -> Result<()>;
 
-    /// The numbers of papers and vectors, and the state of the index.
+    /// The counts of papers and vectors, and the state of the index.
     fn stats(&self) -> Stats;
 
     /// Whether the store has switched to another model since it was opened.
@@ -128,9 +134,9 @@ pub trait PaperStore: Send + Sync {
     /// Checks that the store can answer queries.
     ///
     /// # Errors
-    /// Returns [`crate::Error::Engine`] if it cannot.
+    /// Returns [`crate::Error::Engine`] if the store cannot answer queries.
     fn check(&self) -> Result<()>;
 
-    /// The data folder; `None` for a collection, which answers over the network and so less quickly.
+    /// The path of the data folder; `None` for a collection, which is slower because it answers over the network.
     fn folder(&self) -> Option<&Path>;
 }

@@ -1,6 +1,6 @@
 //! The stages of a search: resolve → retrieve → fuse → rerank → diversify → explain.
 //!
-//! Each stage is a function over one [`CheckedQuery`] and the result of the stage before it.
+//! Each stage is a function of the [`CheckedQuery`] and of the result of the previous stage.
 
 use super::checked_query::CheckedQuery;
 use super::clusters::interleave;
@@ -28,7 +28,7 @@ pub struct Retrieved {
 }
 
 impl Retrieved {
-    /// The sentences that a query with `rerank_sentences` compares; to be encoded as documents.
+    /// The sentences that are compared for a query with `rerank_sentences`; the caller encodes them as documents.
     pub fn sentences(&self) -> Vec<&str> {
         Sentences::of(&self.resolved, &self.candidates).texts()
     }
@@ -38,7 +38,7 @@ impl Retrieved {
 ///
 /// # Errors
 /// Returns [`Error::Invalid`](crate::Error::Invalid) if the query is invalid,
-/// [`Error::NotFound`](crate::Error::NotFound) if it names a paper that the store lacks.
+/// [`Error::NotFound`](crate::Error::NotFound) if the query names a paper that the store lacks.
 pub(super) fn answer(
     resources: &Resources,
     query: &CheckedQuery,
@@ -57,7 +57,7 @@ pub(super) fn answer(
 /// Runs the stages before reranking, which needs the vectors of sentences.
 ///
 /// # Errors
-/// As [`answer`].
+/// Returns the errors of [`answer`].
 pub(super) fn retrieve(
     resources: &Resources,
     query: &CheckedQuery,
@@ -75,8 +75,8 @@ pub(super) fn retrieve(
     Ok(Retrieved { resolved, candidates, no_match })
 }
 
-/// Runs the stages from reranking on. `sentences` are the vectors of [`Retrieved::sentences`], `None` where a sentence
-/// could not be encoded; they are unused without `rerank_sentences`.
+/// Runs reranking and all later stages. `sentences` are the vectors of [`Retrieved::sentences`], with `None` for a
+/// sentence that could not be encoded. They are ignored if the query does not set `rerank_sentences`.
 pub(super) fn finish(
     resources: &Resources,
     query: &CheckedQuery,
@@ -94,7 +94,7 @@ pub(super) fn finish(
     Ok(Answer { hits, no_match, diversity, texts, query_vector: resolved.into_vector() })
 }
 
-/// Diversifies the candidates, if asked, and takes the hits of the page.
+/// Diversifies the candidates if the query's `diversity` is above 0, and returns the hits of the requested page.
 fn diversify(
     resources: &Resources,
     query: &CheckedQuery,
@@ -137,7 +137,7 @@ fn ranked_list(
     let mut list = candidates(resources, query, &sub_queries[index], excluded.len())?;
     list.iter_mut().for_each(|ranked| ranked.sub_query = index);
     list.retain(|ranked| !excluded.contains(&ranked.paper.id));
-    // A minimum of 0 keeps everything, negative cosines included.
+    // A `min_score` of 0 keeps all candidates, including candidates with negative cosines.
     if let Some(min_score) = query.min_score.filter(|min_score| *min_score > 0.0) {
         list.retain(|ranked| ranked.probability.unwrap_or(ranked.score) >= min_score);
     }
@@ -151,8 +151,8 @@ fn ranked_list(
     Ok(list)
 }
 
-/// Retrieves `depth + more` candidates or more, in no order; `more` makes up for the query's own papers, which are
-/// removed later.
+/// Retrieves at least `depth + more` candidates, if there are as many papers; in no particular order. `more` makes up
+/// for the query's own papers, which are removed from the candidates later.
 fn candidates(
     resources: &Resources,
     query: &CheckedQuery,
@@ -175,7 +175,7 @@ fn candidates(
     }
 }
 
-/// Fuses the lists of all sub-queries into one without repeated papers.
+/// Fuses the lists of all sub-queries into one list without repeated papers.
 fn fuse(
     mut lists: Vec<Vec<RankedPaper>>,
     resolved: &ResolvedQuery,
@@ -192,7 +192,7 @@ fn fuse(
     }
     let mut all: Vec<RankedPaper> = lists.into_iter().flatten().collect();
     sort(&mut all);
-    // Short queries score higher than papers, so merge by calibrated probability where there is one.
+    // Short queries score higher than papers, so merge by calibrated probability if the model is calibrated.
     let key = |ranked: &RankedPaper| {
         let recency = ranked.parts().recency.unwrap_or(1.0);
         ranked.probability.map_or(0.0, |probability| probability * recency)
@@ -202,7 +202,7 @@ fn fuse(
     all
 }
 
-/// Whether there are candidates and every one has a probability below [`NO_MATCH_PROBABILITY`].
+/// Whether there are candidates and the probability of every candidate is below [`NO_MATCH_PROBABILITY`].
 fn all_below_cutoff(candidates: &[RankedPaper]) -> bool {
     let is_below = |ranked: &RankedPaper| {
         ranked.probability.is_some_and(|probability| probability < NO_MATCH_PROBABILITY)

@@ -1,6 +1,6 @@
 //! Chooses how the nearest vectors are found: by a graph search or by a scan.
 //!
-//! The choice decides how fast a filtered query is and whether its answer is complete.
+//! The choice decides how fast a filtered query is and whether the answer is complete.
 
 use likewise_index::ef_search;
 
@@ -17,9 +17,9 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// Chooses the faster plan for the `k` nearest of the `allowed` vectors among `total`; `None`: all are allowed. A
-    /// stricter filter makes the scan shorter and the graph search longer, since it meets more vectors that are not
-    /// allowed.
+    /// Chooses the faster plan for finding the `k` nearest vectors. A filter allows `allowed` of the `total` vectors;
+    /// `None`: all vectors are allowed. A stricter filter makes a scan shorter and a graph search longer, because the
+    /// graph search meets more vectors that are not allowed.
     pub fn choose(k: usize, allowed: Option<u64>, total: usize) -> Plan {
         let allowed = allowed.unwrap_or(total as u64);
         let candidates = ef_search(k, allowed as f64 / total.max(1) as f64) as u64;

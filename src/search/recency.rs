@@ -1,20 +1,20 @@
-//! How much a paper's age lowers its score.
+//! Computes the factor by which a paper's age lowers its score.
 //!
-//! Handles publication dates that are a day, a month, a year, or missing.
+//! A publication date can be a day, a month or a year, or can be missing.
 
 use time::OffsetDateTime;
 
 /// Age of papers without a valid date, in half-lives: an undated paper must not rank as new.
 const UNKNOWN_AGE: f32 = 2.0;
 
-/// Today, in years, with the fraction of the year.
+/// Today's date in years, with a fraction: the middle of 2025 is 2025.5.
 pub fn today() -> f32 {
     let date = OffsetDateTime::now_utc();
     date.year() as f32 + f32::from(date.ordinal() - 1) / 365.25
 }
 
-/// The factor that a score is multiplied by, 0 to 1: halved for each `half_life` years since publication, 1 for a
-/// future date.
+/// The factor that a score is multiplied by, 0 to 1. It halves with each `half_life` years since publication, and is 1
+/// for a date in the future.
 pub fn recency(published: Option<&str>, half_life: f32, today: f32) -> f32 {
     let age = published.and_then(year).map_or(UNKNOWN_AGE, |year| (today - year).max(0.0) / half_life);
     (-age).exp2()

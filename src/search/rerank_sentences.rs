@@ -1,7 +1,7 @@
-//! Reranks the first candidates by how similar their sentences are to the query's.
+//! Reranks the first candidates by the similarity of their sentences to the sentences of the query.
 //!
-//! It is the only stage that reads papers with the model: about 240 sentences, which takes a hundred times as long as
-//! all other stages. It therefore runs only on request.
+//! No other stage encodes texts of papers. Encoding about 240 sentences takes a hundred times as long as all other
+//! stages together, so this stage runs only if the query asks for it.
 
 use super::RankedPaper;
 use super::ScoreDetails;
@@ -12,25 +12,26 @@ use likewise_index::dot;
 use likewise_papers::Paper;
 use likewise_papers::sentences::split;
 
-/// Weight of sentences; the rest of the score has weight 1. Chosen on keywords-dev of benches/judged.py.
+/// Weight of the similarity of sentences; the score without it has weight 1. Chosen on the development set keywords-dev
+/// of benches/judged.py.
 const SENTENCE_WEIGHT: f32 = 0.2;
 
-/// Maximum number of bytes of the query's texts, taken together, whose sentences are compared.
+/// Maximum number of bytes that are read of all texts of the query together.
 pub(super) const MAX_QUERY_BYTES: usize = 16_000;
 
-/// Maximum number of bytes of a candidate's abstract whose sentences are compared; few abstracts are longer.
+/// Maximum number of bytes that are read of a candidate's title and of its abstract; few abstracts are longer.
 const MAX_PAPER_BYTES: usize = 4_000;
 
-/// Bytes that are read of each of the query's texts, however many there are: enough for a title.
+/// Number of bytes that are read of each text of the query even if the query has many texts: enough for a title.
 const MIN_TEXT_BYTES: usize = 250;
 
-/// Maximum number of sentences that are read of one text; no abstract has more.
+/// Maximum number of sentences that are read of one text; no abstract has more sentences.
 const MAX_SENTENCES: usize = 32;
 
-/// Maximum number of sentences of the query; several texts share them equally.
+/// Maximum number of sentences that are read of all texts of the query together. Each text gets an equal share.
 const MAX_QUERY_SENTENCES: usize = 64;
 
-/// How much of a text is read.
+/// Limits for reading one text.
 #[derive(Debug, Clone, Copy)]
 struct ReadLimit {
     bytes: usize,
@@ -38,10 +39,10 @@ struct ReadLimit {
 }
 
 impl ReadLimit {
-    /// For each candidate.
+    /// The limits for each candidate.
     const OF_PAPER: ReadLimit = ReadLimit { bytes: MAX_PAPER_BYTES, sentences: MAX_SENTENCES };
 
-    /// For each text of a query that has `texts` of them.
+    /// The limits for each text of a query with `texts` texts.
     fn shared_by(texts: usize) -> ReadLimit {
         let texts = texts.max(1);
         ReadLimit {
@@ -53,14 +54,15 @@ impl ReadLimit {
 
 /// The sentences of a query and of its first [`MAX_RERANKED`] candidates.
 pub(super) struct Sentences<'a> {
-    /// For each sub-query.
+    /// The sentences of each sub-query.
     of_queries: Vec<Vec<&'a str>>,
-    /// For each candidate.
+    /// The sentences of each candidate.
     of_papers: Vec<Vec<&'a str>>,
 }
 
 impl<'a> Sentences<'a> {
-    /// Splits the texts. Sub-queries that retrieved none of these candidates get no sentences.
+    /// Splits the texts into sentences. A sub-query that retrieved none of the first [`MAX_RERANKED`] candidates gets
+    /// no sentences.
     pub fn of(query: &'a ResolvedQuery, candidates: &'a [RankedPaper]) -> Sentences<'a> {
         let first = &candidates[..candidates.len().min(MAX_RERANKED)];
         let sources = |(index, sub_query): (usize, &'a SubQuery)| -> &'a [ExampleText] {
@@ -75,16 +77,16 @@ impl<'a> Sentences<'a> {
         Sentences { of_queries: of_queries.collect(), of_papers: of_papers.collect() }
     }
 
-    /// All sentences: those of the sub-queries, then those of the candidates.
+    /// All sentences: first the sentences of the sub-queries, then the sentences of the candidates.
     pub fn texts(&self) -> Vec<&'a str> {
         self.of_queries.iter().chain(&self.of_papers).flatten().copied().collect()
     }
 }
 
-/// Rescores and sorts the candidates. The sentences of the first [`MAX_RERANKED`] are compared with those of the
-/// sub-query that retrieved them; all later candidates count as having similarity 0. With several sub-queries, the
-/// candidates of each are sorted among the positions that they had. `vectors` are those of [`Sentences::texts`], `None`
-/// where a sentence could not be encoded.
+/// Rescores and sorts the candidates. The sentences of a candidate are compared with the sentences of the sub-query
+/// that retrieved the candidate; candidates after the first [`MAX_RERANKED`] get similarity 0. With several
+/// sub-queries, the candidates of one sub-query are sorted among themselves: together they keep their positions in the
+/// list. `vectors` are the vectors of [`Sentences::texts`], with `None` for a sentence that could not be encoded.
 pub(super) fn rerank_sentences(
     query: &ResolvedQuery,
     candidates: &mut [RankedPaper],
@@ -120,8 +122,8 @@ pub(super) fn score(score: f32, sentences: f32) -> f32 {
     (score + SENTENCE_WEIGHT * sentences) / (1.0 + SENTENCE_WEIGHT)
 }
 
-/// For each vector of the query the cosine of the paper's nearest one; the mean of these. `None` if either has no
-/// vectors.
+/// Computes for each vector of the query the cosine to the nearest vector of the paper, and returns the mean of these
+/// cosines. `None` if the query or the paper has no vectors.
 fn similarity(query: &[Vec<f32>], paper: &[Vec<f32>]) -> Option<f32> {
     let nearest = |query: &Vec<f32>| paper.iter().map(|paper| dot(query, paper)).reduce(f32::max);
     let nearest: Option<Vec<f32>> = query.iter().map(nearest).collect();

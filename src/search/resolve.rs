@@ -1,7 +1,7 @@
-//! Resolves a query to sub-queries: looks up its papers, combines its examples, and subtracts those of `unlike`.
+//! Resolves a query to sub-queries: looks up its papers, combines its examples, and subtracts the mean of `unlike`.
 //!
-//! Every kind of query comes down to sub-queries, each of them a unit vector with the terms that belong to it. Later
-//! stages need nothing else of the examples.
+//! Each sub-query is a unit vector, with the terms and texts of the examples that it stands for. Later stages need
+//! nothing else of the examples.
 
 use super::checked_query::CheckedQuery;
 use super::clusters::clusters;
@@ -13,44 +13,45 @@ use likewise_encoder::model::InputType;
 use likewise_encoder::{Embedding, Encoder};
 use likewise_papers::{Paper, PaperId};
 
-/// Weight of the mean of `unlike` in Rocchio's formula. A query and one of its hits have most of their direction in
-/// common, so a large weight loses the subject: with one of ten hits as `unlike`, 0.5 leaves five of the nine others
-/// among the hits, and 0.15 leaves eight (conference abstracts).
+/// Weight of the mean vector of `unlike` in Rocchio's formula. The vectors of a query and of its hits point in similar
+/// directions, so a large weight moves the query away from its subject. With one of ten hits as `unlike`, weight 0.5
+/// leaves five of the nine other hits in the answer, and weight 0.15 leaves eight (conference abstracts).
 const GAMMA: f32 = 0.3;
 
-/// Smallest average cosine within a cluster of examples: chosen on lists-dev of benches/judged.py.
+/// Minimum average cosine at which two clusters of examples are merged. Chosen on the development set lists-dev of
+/// benches/judged.py.
 const MIN_CLUSTER_COSINE: f32 = 0.35;
 
-/// Maximum number of clusters of examples, each of which is one sub-query.
+/// Maximum number of clusters of examples; each cluster becomes one sub-query.
 pub(super) const MAX_CLUSTERS: usize = 12;
 
 /// Maximum number of sub-queries of [`Aggregation::Best`] if `offset + k` is at most [`SHALLOW`] and the query is not
-/// exact; otherwise there are at most [`MAX_CLUSTERS`]. With more examples, the most similar ones are merged.
+/// exact; otherwise the maximum is [`MAX_CLUSTERS`]. If there are more examples, the most similar examples are merged.
 pub(super) const MAX_BEST: usize = 100;
 const SHALLOW: usize = 100;
 
-/// Texts of fewer tokens are short; longer ones score as abstracts do.
+/// Minimum number of tokens of a text that scores like an abstract. Texts with fewer tokens are short texts.
 const MIN_ABSTRACT_TOKENS: usize = 64;
 
 /// A cosine that no pair of vectors reaches.
 const UNREACHABLE_COSINE: f32 = 2.0;
 
-/// Maximum number of examples of a sub-query whose sentences are compared.
+/// Maximum number of examples of one sub-query for which sentences are compared.
 const MAX_SENTENCE_EXAMPLES: usize = 20;
 
 /// One search for the papers nearest to a vector.
 pub(super) struct SubQuery {
     /// The unit vector.
     pub vector: Vec<f32>,
-    /// The terms of its examples; empty unless lexical scores or explanations need them.
+    /// The terms of the sub-query's examples; empty unless lexical scores or explanations need the terms.
     pub terms: TermCounts,
-    /// Whether it stands for exactly one paper.
+    /// Whether the sub-query stands for exactly one paper.
     pub is_paper: bool,
-    /// Whether it stands only for short texts.
+    /// Kind of the examples that the sub-query stands for.
     pub kind: QueryKind,
-    /// Number of examples that it stands for.
+    /// Number of examples that the sub-query stands for.
     pub examples: usize,
-    /// The texts of its first [`MAX_SENTENCE_EXAMPLES`] examples; empty unless sentences are compared or hits
+    /// The texts of the first [`MAX_SENTENCE_EXAMPLES`] examples; empty unless sentences are compared or hits
     /// explained.
     pub sources: Vec<ExampleText>,
 }
@@ -73,13 +74,13 @@ impl ExampleText {
     }
 }
 
-/// A query that can be answered without the encoder.
+/// A query with all vectors computed, which can be answered without encoding its examples.
 pub(super) struct ResolvedQuery {
-    /// At least one.
+    /// The sub-queries; at least one.
     pub sub_queries: Vec<SubQuery>,
     /// The papers of `like` and `unlike`, which are never hits.
     pub excluded: Vec<PaperId>,
-    /// How much of each text of `like` was read.
+    /// Usage of each text of `like`.
     pub texts: Vec<TextUsage>,
 }
 
@@ -90,7 +91,7 @@ impl ResolvedQuery {
     }
 }
 
-/// Whether examples are only short texts.
+/// Returns the kind of a query with these examples: [`QueryKind::ShortText`] if all examples are short texts.
 pub(super) fn query_kind(encoder: &Encoder, examples: &Examples) -> Result<QueryKind> {
     let Examples { texts, papers, vectors } = examples;
     let texts: Vec<_> = texts.iter().map(|text| text_of_query(text)).collect();
@@ -106,11 +107,11 @@ fn kind_of(is_short: bool) -> QueryKind {
     if is_short { QueryKind::ShortText } else { QueryKind::Papers }
 }
 
-/// Resolves a query to sub-queries. `embeddings` are those of [`Query::texts`].
+/// Resolves a query to sub-queries. `embeddings` are the embeddings of [`Query::texts`].
 ///
 /// # Errors
-/// Returns [`Error::NotFound`] if the store lacks a paper, and [`Error::Invalid`] if a vector is invalid, a paper
-/// cannot be encoded, or the number of embeddings is wrong.
+/// Returns [`Error::NotFound`] if the store lacks a paper of the query, and [`Error::Invalid`] if a vector is invalid,
+/// a paper cannot be encoded, or the number of embeddings is wrong.
 pub(super) fn resolve(
     resources: &Resources,
     query: &CheckedQuery,
@@ -120,7 +121,7 @@ pub(super) fn resolve(
     let (texts, given) = (query.texts().count(), embeddings.len());
     if given != texts {
         return Err(Error::Invalid(format!(
-            "text must be encoded before the search (got {given} embeddings for {texts} texts)"
+            "each text of the query must have one embedding (got {given} embeddings for {texts} texts)"
         )));
     }
     let of_unlike = embeddings.split_off(like.texts.len());
@@ -153,14 +154,14 @@ pub(super) fn resolve(
     Ok(ResolvedQuery { sub_queries, excluded, texts })
 }
 
-/// What sub-queries keep of their examples besides vectors.
+/// Data of the examples that sub-queries keep besides the vectors.
 #[derive(Clone, Copy, Default)]
 struct Keep {
     terms: bool,
     texts: bool,
 }
 
-/// One sub-query for each example, and the ids of the papers among them, without repetition.
+/// Returns one sub-query for each example, and the ids of the examples that are papers. Repeated papers are left out.
 fn resolve_examples(
     resources: &Resources,
     examples: &Examples,
@@ -177,7 +178,7 @@ fn resolve_examples(
     };
     for id in &examples.papers {
         let (paper, vector) = resources.find(id)?;
-        // A paper that is named by two of its ids is one example.
+        // A paper that the query names by two ids is one example.
         if !papers.contains(&paper.id) {
             papers.push(paper.id.clone());
             // A paper without a vector is encoded now.
@@ -216,7 +217,7 @@ fn combine(examples: &[SubQuery], group: &[usize]) -> Result<SubQuery> {
     let mut terms = TermCounts::default();
     group.iter().for_each(|index| terms.add_all(&examples[*index].terms));
     let vector = match group {
-        // The mean of one vector could differ from it in the last bit.
+        // Computing the mean of a single vector could change its last bit.
         [one] => examples[*one].vector.clone(),
         many => mean(&many.iter().map(|index| examples[*index].vector.clone()).collect::<Vec<_>>())?,
     };

@@ -1,6 +1,7 @@
-//! What every stage of a search uses: the paper store and the model.
+//! The paper store and the model, which every stage of a search uses.
 //!
-//! Separate from [`Library`](super::Library), which calls the stages, so that the imports go one way.
+//! This module is separate from [`Library`](super::Library), because `Library` calls the stages and imports must go one
+//! way.
 
 use super::paper_store::PaperStore;
 use super::{Mode, QueryKind, RankedPaper};
@@ -10,19 +11,19 @@ use likewise_encoder::model::{Calibration, Curve};
 use likewise_papers::{Paper, PaperId};
 use std::sync::Arc;
 
-/// A paper store and the model of its vectors.
+/// A paper store, and the model that computed its vectors.
 pub struct Resources {
     /// The papers and their vectors.
     pub store: Box<dyn PaperStore>,
-    /// Encodes queries.
+    /// The model, which encodes queries.
     pub encoder: Arc<Encoder>,
 }
 
 impl Resources {
-    /// The paper with this id, and its vector; `None` if it has no vector.
+    /// The paper with this id, and its vector; `None` in place of the vector if the paper has no vector.
     ///
     /// # Errors
-    /// Returns [`Error::NotFound`] if the store has no such paper, [`Error::Invalid`] if `id` is not an id.
+    /// Returns [`Error::NotFound`] if the store has no such paper, [`Error::Invalid`] if `id` is not a valid id.
     pub fn find(&self, id: &str) -> Result<(Paper, Option<Vec<f32>>)> {
         let id = parse(id)?;
         self.store.find(&id)?.ok_or_else(|| not_found(&id))

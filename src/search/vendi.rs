@@ -2,17 +2,17 @@
 
 use likewise_index::dot;
 
-/// Maximum number of sweeps of Jacobi rotations. Each sweep roughly squares the off-diagonal rest, so far fewer
-/// suffice.
+/// Maximum number of sweeps of Jacobi rotations. Each sweep roughly squares the size of the off-diagonal values, so far
+/// fewer sweeps are enough in practice.
 const MAX_SWEEPS: usize = 30;
 
-/// The Vendi Score of unit vectors (Friedman & Dieng 2023, definition 3.1): the exponential of the entropy of the
-/// eigenvalues of their similarity matrix divided by their number. It ranges from 1 (all equal) to their number (all
-/// orthogonal), and is 0 for no vectors. Takes O(n³) for n vectors.
+/// The Vendi Score of n unit vectors (Friedman & Dieng 2023, definition 3.1): the exponential of the entropy of the
+/// eigenvalues of the similarity matrix divided by n. The score ranges from 1 (all vectors equal) to n (all vectors
+/// orthogonal), and is 0 for no vectors. Takes O(n³).
 pub fn vendi(vectors: &[&[f32]]) -> f32 {
     let count = vectors.len();
     let similarity = |row: usize, column: usize| f64::from(dot(vectors[row], vectors[column])) / count as f64;
-    // The diagonal is exact, although rounding leaves the vectors' lengths slightly off 1.
+    // The diagonal is set to its exact value, because rounding leaves the vectors' lengths slightly different from 1.
     let entry = |index: usize| match (index / count, index % count) {
         (row, column) if row == column => 1.0 / count as f64,
         (row, column) => similarity(row.min(column), row.max(column)),
@@ -23,8 +23,8 @@ pub fn vendi(vectors: &[&[f32]]) -> f32 {
     if count == 0 { 0.0 } else { entropy.exp() as f32 }
 }
 
-/// The eigenvalues of a symmetric matrix of `size` rows, which is overwritten: the cyclic Jacobi method (Golub & Van
-/// Loan, Matrix Computations, 4th edition, algorithm 8.5.2).
+/// Computes the eigenvalues of a symmetric matrix of `size` rows by the cyclic Jacobi method (Golub & Van Loan, Matrix
+/// Computations, 4th edition, algorithm 8.5.2). The matrix is overwritten.
 fn eigenvalues(matrix: &mut [f64], size: usize) -> impl Iterator<Item = f64> {
     for _ in 0..MAX_SWEEPS {
         let is_off_diagonal = |index: &usize| index / size != index % size;
@@ -41,7 +41,7 @@ fn eigenvalues(matrix: &mut [f64], size: usize) -> impl Iterator<Item = f64> {
     (0..size).map(move |index| matrix[index * size + index])
 }
 
-/// Rotates rows and columns `p` and `q` so that the entry at their crossing becomes 0.
+/// Rotates rows and columns `p` and `q` so that the value in row `p` and column `q` becomes 0.
 fn rotate(matrix: &mut [f64], size: usize, p: usize, q: usize) {
     let crossing = matrix[p * size + q];
     if crossing.abs() < 1e-300 {
@@ -81,8 +81,8 @@ mod tests {
         assert!((of(&twice) - 8.0).abs() < 1e-4, "{}", of(&twice));
     }
 
-    /// The eigenvalues for two vectors are (1 ± cosine) / 2. For three vectors at 0, 45 and 90 degrees in a plane and
-    /// one orthogonal to it they are 2, 1, 0 and 1, divided by 4.
+    /// The eigenvalues for two vectors are (1 ± cosine) / 2. For three vectors at 0, 45 and 90 degrees in a plane and a
+    /// fourth vector orthogonal to the plane, the eigenvalues are 2, 1, 0 and 1, divided by 4.
     #[test]
     fn score_matches_known_eigenvalues() {
         for cosine in [0.0_f32, 0.3, 0.9, -0.5] {

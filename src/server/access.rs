@@ -1,6 +1,6 @@
-//! Access control: API keys, their permissions and rate limits, and which requests may write without a key.
+//! Access control: API keys, their permissions and rate limits, and the rules for writing without a key.
 //!
-//! [`middleware`](super::middleware) calls it for every request, so no route can forget a check.
+//! The [`middleware`](super::middleware) calls [`Keys::check`] for every request, so no route can forget the check.
 
 use super::problem::Problem;
 use crate::error::{Error, Result};
@@ -31,17 +31,17 @@ const PROXY_HEADERS: [&str; 9] = [
     "true-client-ip",
 ];
 
-/// Name of the cookie in which a browser sends a key. It grants read permission only, because a page of another site
-/// can make a browser send it.
+/// Name of the cookie in which a browser sends a key. A key in the cookie grants read permission only, because a page
+/// of another site can make a browser send the cookie.
 pub const KEY_COOKIE: &str = "key";
 
-/// What a key allows.
+/// The requests that a key allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Permission {
-    /// Read: search, and fetch papers.
+    /// Searching, and fetching papers.
     Read,
-    /// Read, and add and delete papers.
+    /// Everything that `Read` allows, and adding and deleting papers.
     Write,
 }
 
@@ -50,7 +50,7 @@ pub enum Permission {
 struct ApiKey {
     digest: [u8; 32],
     permission: Permission,
-    /// Requests per second and their limiter; `None`: no limit.
+    /// Maximum number of requests per second, and the limiter that enforces this maximum; `None`: no limit.
     limit: Option<(u32, Arc<DefaultDirectRateLimiter>)>,
 }
 
@@ -76,7 +76,7 @@ struct KeyFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyTable {
-    /// A note for people; not used.
+    /// A note for the people who edit the file; the server ignores it.
     #[serde(rename = "name")]
     _name: Option<String>,
     key: String,
@@ -94,7 +94,7 @@ impl Keys {
         if key.len() < MIN_KEY_BYTES {
             let got = key.len();
             return Err(Error::Invalid(format!(
-                "a key must have at least {MIN_KEY_BYTES} bytes (got {got}); `openssl rand -hex 24` makes one"
+                "a key must have at least {MIN_KEY_BYTES} bytes (got {got}); `openssl rand -hex 24` makes a key"
             )));
         }
         let limit =
@@ -132,7 +132,7 @@ impl Keys {
         })
     }
 
-    /// Sets the rate limit of all keys that have none of their own.
+    /// Sets the rate limit of all keys that have no limit.
     pub fn set_default_rate(&mut self, per_second: NonZeroU32) {
         for key in self.0.iter_mut().filter(|key| key.limit.is_none()) {
             key.limit =
@@ -140,8 +140,8 @@ impl Keys {
         }
     }
 
-    /// Returns the key with the digest of `sent`. All keys are compared completely, in constant time, so that the
-    /// duration does not reveal a key.
+    /// Returns the key with the digest of `sent`. Compares `sent` with every key, each time in constant time, so that
+    /// the duration of the search does not reveal a key.
     fn find(&self, sent: &str) -> Option<&ApiKey> {
         let digest: [u8; 32] = Sha256::digest(sent).into();
         let mut found = None;
@@ -158,16 +158,18 @@ impl Keys {
         self.find(key).is_some()
     }
 
-    /// Whether a key has exactly this permission.
+    /// Whether any of the keys has exactly this permission.
     pub fn has(&self, permission: Permission) -> bool {
         self.0.iter().any(|key| key.permission == permission)
     }
 
-    /// Checks that a request has the permission `required`. `peer` is the address that it comes from, if known.
+    /// Checks that a request has the permission `required`. `peer` is the address that the request comes from; `None`:
+    /// unknown.
     ///
     /// # Errors
-    /// Returns 401 if a key is required and is missing or unknown, 403 if the key may not write or no write key exists
-    /// and the request is not from this machine, and 429 if the key exceeds its rate limit.
+    /// Returns 401 if the request needs a key and its key is missing or unknown, and 429 if the key exceeds its rate
+    /// limit. Returns 403 for a write with a read key if the server has a write key, and for a write from another
+    /// machine if the server has no write key.
     pub fn check(
         &self,
         required: Permission,
@@ -194,7 +196,7 @@ impl Keys {
                 may_write_without_key(headers, peer).map_err(Problem::forbidden)
             }
             (Permission::Write, Some(key)) if key.permission < Permission::Write => {
-                Err(Problem::forbidden("this key may only read; send a key that may write"))
+                Err(Problem::forbidden("this key allows only reading; send a key that allows writing"))
             }
             (_, Some(ApiKey { limit: Some((per_second, limiter)), .. })) => {
                 limiter.check().map_err(|early| {
@@ -224,13 +226,14 @@ pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     form_urlencoded::parse(format!("v={value}").as_bytes()).next().map(|(_, value)| value.into_owned())
 }
 
-/// Checks that a request may write although the server has no write key: it must come from this machine, and neither
-/// from a page of another site in the user's browser nor through a proxy. A proxy that adds no header is not
-/// recognised, so a server behind such a proxy needs a write key.
+/// Checks that a request may write although the server has no write key. The request must come from this machine. It
+/// must not come through a proxy, nor from a page of another site in the user's browser. A proxy that adds no header is
+/// not recognised, so a server behind such a proxy needs a write key.
 fn may_write_without_key(headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), String> {
     let refused = |reason: &str| {
         Err(format!(
-            "{reason}; without a write key (--keys, LIKEWISE_WRITE_KEY), papers can only be written from this machine"
+            "{reason}; the server has no write key (--keys, LIKEWISE_WRITE_KEY), so papers can be written from \
+             the server's own machine only"
         ))
     };
     if !peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {

@@ -1,4 +1,5 @@
-//! The listening socket: connection limit, header timeouts and TLS, all that happens before a request is complete.
+//! Serves connections from a listening socket, with the connection limit, the header timeout and TLS. All of these
+//! apply before a request reaches a route.
 
 use super::options::ServerOptions;
 use super::{App, router};
@@ -32,11 +33,12 @@ impl Tls {
     /// Reads a certificate chain and its private key from PEM files.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`], which names the file, if one cannot be read or is not valid.
+    /// Returns [`Error::Invalid`], which names the file, if a file cannot be read or is not valid.
     pub fn load(certificate: &Path, key: &Path) -> Result<Tls> {
         let invalid = |path: &Path, reason: &dyn std::fmt::Display| {
             Error::Invalid(format!(
-                "{}: {reason}; the files must be a certificate and its private key in PEM",
+                "{}: {reason}; --tls-cert must be a certificate and --tls-key the private key of that certificate, \
+                 both in PEM format",
                 path.display()
             ))
         };
@@ -99,8 +101,8 @@ pub async fn serve(
     served
 }
 
-/// Restricts a server to HTTP/1, with a header timeout and a header limit. With more versions allowed, hyper would wait
-/// without a timeout for the first bytes of a connection to detect its version.
+/// Restricts a server to HTTP/1, with a timeout for the headers and a limit on their number. If other HTTP versions
+/// were allowed too, hyper would wait without a timeout for the first bytes of a connection to detect the version.
 fn http1_only<A>(server: Server<SocketAddr, A>, options: &ServerOptions) -> Server<SocketAddr, A> {
     let mut server = server.http1_only();
     let builder = server.http_builder();
@@ -115,7 +117,7 @@ fn http1_only<A>(server: Server<SocketAddr, A>, options: &ServerOptions) -> Serv
 /// Maximum number of header fields in a request.
 const MAX_HEADERS: usize = 64;
 
-/// Accepts connections while permits are left, and closes others at once.
+/// Accepts connections while permits are left, and closes further connections at once.
 #[derive(Clone)]
 struct LimitedAcceptor {
     permits: Arc<Semaphore>,

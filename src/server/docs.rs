@@ -1,5 +1,5 @@
-//! `GET /openapi.json`: the OpenAPI document, made from the handlers' types. `GET /docs`: Swagger UI for that document;
-//! its files are part of the program.
+//! `GET /openapi.json`: the OpenAPI document, made from the handlers' types. `GET /docs`: Swagger UI for that document.
+//! The files of Swagger UI are compiled into the program.
 
 use super::App;
 use super::access::{Keys, Permission};
@@ -34,10 +34,10 @@ const SWAGGER_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'sel
     info(
         title = "likewise",
         description = "Semantic search over research papers: finds the papers that are similar to a text, to other papers, or \
-                       to a vector.\n\nlikewise's own routes are under `/v1`. The others implement the APIs of OpenAI, \
-                       text-embeddings-inference, Semantic Scholar, Hugging Face papers and Cohere, so that their clients \
-                       work with this server. An MCP server is at `/mcp`.\n\nResponses have `x-request-id` and \
-                       `Server-Timing` headers. Every route can return 429 and 503 with `Retry-After`.",
+                       to a vector.\n\nlikewise's own routes are under `/v1`. The other routes implement the APIs of \
+                       OpenAI, text-embeddings-inference, Semantic Scholar, Hugging Face papers and Cohere, so that \
+                       clients of those APIs work with this server. An MCP server is at `/mcp`.\n\nResponses have \
+                       `x-request-id` and `Server-Timing` headers. Every route can return 429 and 503 with `Retry-After`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags(
@@ -46,7 +46,7 @@ const SWAGGER_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         (name = "pages", description = "The web page"),
         (name = "operations", description = "Health, statistics and metrics"),
         (name = "OpenAI", description = "For clients of OpenAI's API"),
-        (name = "text-embeddings-inference", description = "For clients of text-embeddings-inference and Hugging Face's inference clients"),
+        (name = "text-embeddings-inference", description = "For clients of text-embeddings-inference, and for Hugging Face's inference clients"),
         (name = "Cohere", description = "For clients of Cohere's API"),
         (name = "Semantic Scholar", description = "For clients of Semantic Scholar's API"),
         (name = "Hugging Face papers", description = "For clients of Hugging Face's papers API"),
@@ -60,7 +60,7 @@ pub fn api_info() -> OpenApi {
     ApiInfo::openapi()
 }
 
-/// Returns the routes `/docs` and `/openapi.json` for an API's document.
+/// Returns the routes `/docs` and `/openapi.json` for the OpenAPI document of an API.
 pub fn router(api: OpenApi, options: &ServerOptions) -> Router<App> {
     let api = json!(completed(api, &options.keys));
     let config = Config::from("/openapi.json").validator_url("none");
@@ -78,8 +78,8 @@ pub fn router(api: OpenApi, options: &ServerOptions) -> Router<App> {
     pages.route("/openapi.json", document)
 }
 
-/// Adds the responses and the security scheme that routes have in common, and converts axum's wildcards in paths to
-/// OpenAPI parameters.
+/// Completes the OpenAPI document: adds the security scheme and the responses that all routes share, and converts
+/// axum's wildcards in paths to OpenAPI parameters.
 fn completed(mut api: OpenApi, keys: &Keys) -> OpenApi {
     api.merge(SimilarRoute::openapi());
     let paths = std::mem::replace(&mut api.paths, Paths::new());
@@ -97,13 +97,14 @@ fn completed(mut api: OpenApi, keys: &Keys) -> OpenApi {
     }
     let key = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A key of this server; the header `x-api-key` also works"))
+        .description(Some("A key of this server. The header `x-api-key: KEY` works too."))
         .build();
     api.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(key));
     api
 }
 
-/// Adds the responses that any route can return, the schema of the id in the path, and whether a key is required.
+/// Completes the description of one operation: adds the responses that any route can return and the schema of the id in
+/// the path, and states whether a key is required.
 fn complete(operation: &mut Operation, path: &str, method: &HttpMethod, keys: &Keys) {
     let is_public = ["/health", "/ready", "/metrics"].contains(&path);
     let is_page = path == "/" && *method == HttpMethod::Get;
@@ -123,7 +124,7 @@ fn complete(operation: &mut Operation, path: &str, method: &HttpMethod, keys: &K
     }
     for (status, description) in added.into_iter().filter(|_| path != "/health") {
         operation.responses.responses.entry(status.into()).or_insert_with(|| {
-            // Errors of a page are HTML pages.
+            // A route that returns an HTML page returns its errors as HTML pages too.
             let (media_type, schema) = match is_page {
                 true => (
                     "text/html",
@@ -159,11 +160,12 @@ fn schema_of(format: ErrorFormat) -> Ref {
 }
 
 /// Description of the field `prompt_name`.
-const PROMPT_NAME: &str = "Name of the model's prompt that is put before each text: `query` for queries. Default: the texts \
-                           are encoded as documents.";
+const PROMPT_NAME: &str = "Name of the prompt to put before each text, one of the model's prompts: `query` if the \
+                           texts are queries. Default: the texts are encoded as documents.";
 
-/// Adds constraints that Rust types cannot express: a query has at least one of three fields, a vector has the model's
-/// dimension, and `prompt_name` is one of the model's prompts. `None`: no model is loaded yet.
+/// Adds constraints that Rust types cannot express: a query has at least one of `text`, `like` and `vector`, a vector
+/// has the model's dimension, and `prompt_name` is one of the model's prompts. `None`: no model is loaded yet, so the
+/// constraints that depend on the model are left out.
 fn with_model_limits(mut api: Value, model: Option<&ModelFolder>) -> Value {
     let dimension = model.map(ModelFolder::dimension);
     let components = &mut api["components"]["schemas"];
@@ -192,8 +194,8 @@ fn with_model_limits(mut api: Value, model: Option<&ModelFolder>) -> Value {
     let mut variants = Vec::new();
     let fields = ["text", "like", "vector"];
     for (index, name) in ["SearchByText", "SearchByExamples", "SearchByVector"].into_iter().enumerate() {
-        // A variant requires one field, and excludes those of the variants before it, so that exactly one variant
-        // matches.
+        // Each variant requires one field and excludes the fields that earlier variants require, so that exactly one
+        // variant matches a request.
         let required = fields[index];
         let mut variant = request.clone();
         for other in &fields[..index] {
@@ -204,7 +206,7 @@ fn with_model_limits(mut api: Value, model: Option<&ModelFolder>) -> Value {
             _ => json!({ "oneOf": [vector(dimension), { "type": "null" }] }),
         };
         variant["required"] = json!([required]);
-        variant["description"] = json!(format!("A query by `{required}`."));
+        variant["description"] = json!(format!("A query that has the field `{required}`."));
         if required != "text" {
             variant.as_object_mut().map(|variant| variant.remove("example"));
         }
@@ -229,11 +231,12 @@ fn with_model_limits(mut api: Value, model: Option<&ModelFolder>) -> Value {
     api
 }
 
-/// Returns the schema of a vector, with `dimension` values if that is known, not all 0.
+/// Returns the schema of a vector that is not all 0. `dimension` is the number of values in the vector; `None`: any
+/// number.
 fn vector(dimension: Option<usize>) -> Value {
     let mut vector = json!({
         "type": "array",
-        "description": "A vector from the served model, with any norm but 0.",
+        "description": "A vector from the model of this server. It can have any norm except 0.",
         "items": { "type": "number", "minimum": -1e30, "maximum": 1e30 },
         "contains": { "anyOf": [{ "minimum": 1e-30 }, { "maximum": -1e-30 }] },
     });

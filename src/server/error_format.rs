@@ -1,4 +1,4 @@
-//! JSON formats of error responses: each emulated API has its own, chosen by the request's path.
+//! JSON formats of error responses. Each emulated API has its own format, so the format depends on the request's path.
 //!
 //! The middleware applies the format, because errors also come from layers around the routes, such as access control.
 
@@ -31,7 +31,7 @@ impl ErrorFormat {
         if is_page(method, path) { ErrorFormat::Page } else { ErrorFormat::for_api_path(path) }
     }
 
-    /// Returns the format for the path of an API, which is not a page.
+    /// Returns the format for a path that does not belong to an HTML page.
     pub fn for_api_path(path: &str) -> ErrorFormat {
         match path {
             "/" | "/embed" | "/info" | "/rerank" => ErrorFormat::Tei,
@@ -43,7 +43,8 @@ impl ErrorFormat {
         }
     }
 
-    /// Returns the problem as a response in this format; pages are rendered elsewhere, and get the native format here.
+    /// Returns the problem as a response in this format. For [`ErrorFormat::Page`] that is the native JSON format,
+    /// because the middleware renders error pages itself.
     pub fn response(self, problem: &Problem) -> Response {
         with_headers(Json(self.body(problem)).into_response(), problem)
     }
@@ -76,13 +77,13 @@ pub fn with_headers(mut response: Response, problem: &Problem) -> Response {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = ErrorFormat::Native.response(&self);
-        // The middleware takes the problem out again to write it in the format of the request's API.
+        // The middleware takes the problem out of the response again and writes it in the format of the request's API.
         response.extensions_mut().insert(self);
         response
     }
 }
 
-/// Whether a request is for an HTML page, so that errors are HTML pages too.
+/// Whether a request is for an HTML page. The errors of such a request are HTML pages too.
 fn is_page(method: &Method, path: &str) -> bool {
     let is_read = [Method::GET, Method::HEAD].contains(method);
     let is_form = *method == Method::POST && ["/ask", "/follow", "/key"].contains(&path);
@@ -126,19 +127,19 @@ pub struct ErrorBody {
     error: ErrorDetail,
 }
 
-/// What is wrong.
+/// The error object of an error response.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorDetail {
     /// The kind of the error, for programs: `invalid_request`, `not_found`, `busy`, …
     #[schema(example = "invalid_request")]
     code: String,
-    /// What is wrong with which value, what is allowed, and what to do.
+    /// Message for people: which value is wrong and why, what is allowed, and what to do.
     #[schema(example = "k must be between 1 and 1000 (got 0)")]
     message: String,
     /// The kind of the error in OpenAI's terms.
     #[schema(example = "invalid_request_error")]
     r#type: String,
-    /// The field that is wrong; null if the error is not about a field.
+    /// Name of the field that is wrong; null if the error is not about a field.
     #[schema(example = "k")]
     param: Option<String>,
 }
@@ -160,6 +161,6 @@ pub struct CohereError {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PlainError {
     error: String,
-    /// The same text, for clients that read this field.
+    /// The same text as in `error`, for clients that read `message`.
     message: String,
 }

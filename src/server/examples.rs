@@ -1,6 +1,6 @@
-//! The lists `like` and `unlike` of a search request: ids of papers and texts, mixed.
+//! The lists `like` and `unlike` of a search request. The items of a list are ids of papers and texts, in any order.
 //!
-//! They have a hand-written deserializer because serde's untagged enums do not report what is wrong with an item.
+//! The items have a hand-written deserializer because serde's untagged enums do not report what is wrong with an item.
 
 use super::schemas;
 use crate::search::{Examples, MAX_PAPERS};

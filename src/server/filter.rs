@@ -1,4 +1,5 @@
-//! Filters in requests, in a JSON body and in a query string. Both are converted to the catalog's filter.
+//! Filters in requests: [`Filter`] in a JSON body, and [`FilterParams`] in a query string. Each is converted to the
+//! catalog's filter.
 
 use super::schemas;
 use crate::json::object_or_null;
@@ -6,21 +7,21 @@ use crate::store::catalog;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// A filter on papers: hits match every condition that is set.
+/// A filter on papers. A hit must match every condition that is set.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
-    /// Only these papers.
+    /// Only papers with one of these ids.
     ids: Option<Vec<String>>,
     /// Only papers published in this range.
     #[serde(deserialize_with = "object_or_null")]
     published: Option<DateRange>,
-    /// Only papers with one of these categories; `cs` includes every `cs.…`; case is ignored.
+    /// Only papers with one of these categories. `cs` includes every category that starts with `cs.`; case is ignored.
     categories: Option<Vec<String>>,
     /// Only papers from one of these conferences or journals; case is ignored.
     venues: Option<Vec<String>>,
-    /// Only papers by one of these authors. A name matches if all its words occur, in any order, with at most one other
-    /// word between them; case and accents are ignored.
+    /// Only papers by one of these authors. An author matches if the author's name contains all words of the given
+    /// name, in any order, with at most one other word between them; case and accents are ignored.
     authors: Option<Vec<String>>,
     /// Only papers from one of these sources (dumps); case is ignored.
     sources: Option<Vec<String>>,
@@ -28,8 +29,8 @@ pub struct Filter {
     withdrawn: bool,
 }
 
-/// A range of days from `from` to `to`, inclusive. Both are optional; `2021` is the whole year, `2021-06` the whole
-/// month.
+/// A range of days from `from` to `to`, inclusive. Both ends are optional. `2021` means the whole year, `2021-06` the
+/// whole month.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DateRange {
@@ -53,7 +54,7 @@ impl From<Filter> for catalog::Filter {
     }
 }
 
-/// A filter in a query string. A list is written by repeating its parameter.
+/// A filter in a query string. To give several values, repeat the parameter.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -61,20 +62,21 @@ pub struct FilterParams {
     /// Only papers published on this date or later: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
     #[param(schema_with = schemas::date)]
     from: Option<String>,
-    /// Only papers published on this date or earlier.
+    /// Only papers published on this date or earlier, in the same formats as `from`.
     #[param(schema_with = schemas::date)]
     to: Option<String>,
-    /// Only papers with this category; `cs` includes every `cs.…`. Repeat it for several, any of which may match.
+    /// Only papers with this category; `cs` includes every category that starts with `cs.`. Repeat the parameter to
+    /// allow several categories.
     #[serde(default)]
     category: Vec<String>,
-    /// Only papers from this conference or journal. Repeat it for several.
+    /// Only papers from this conference or journal. Repeat the parameter to allow several.
     #[serde(default)]
     venue: Vec<String>,
-    /// Only papers by this author. Repeat it for several.
+    /// Only papers by this author. Repeat the parameter to allow several authors.
     #[serde(default)]
     #[param(schema_with = schemas::names, required = false)]
     author: Vec<String>,
-    /// Only papers from this source (dump). Repeat it for several.
+    /// Only papers from this source (dump). Repeat the parameter to allow several sources.
     #[serde(default)]
     source: Vec<String>,
     /// Include withdrawn papers.
@@ -86,7 +88,8 @@ impl FilterParams {
     /// Names of the parameters.
     pub const NAMES: [&str; 7] = ["from", "to", "category", "venue", "author", "source", "withdrawn"];
 
-    /// Names of the filter's fields, each with the name of its parameter; for error messages.
+    /// Pairs of a field of the catalog's filter and the parameter that sets this field. Error messages about a field
+    /// use the name of the parameter.
     pub const FIELD_NAMES: [(&str, &str); 6] = [
         ("filter.published.from", "from"),
         ("filter.published.to", "to"),

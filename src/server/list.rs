@@ -31,14 +31,15 @@ fn default_page_size() -> usize {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListParams {
-    /// Number of papers on a page.
+    /// Maximum number of papers on a page.
     #[serde(default = "default_page_size")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: usize,
-    /// The `next` of the previous page.
+    /// The value of `next` in the response with the previous page. Default: the first page.
     #[param(schema_with = schemas::cursor)]
     cursor: Option<String>,
-    /// Return `bibtex`, `ris`, `csv` or `jsonl` instead of JSON; each format has its own fields, and ignores `fields`.
+    /// Format of the response: `bibtex`, `ris`, `csv` or `jsonl`. Default: JSON. Each of the four formats has a fixed
+    /// set of fields and ignores `fields`.
     #[param(inline)]
     format: Option<ExportFormat>,
     /// Fields of each paper in the response. Default: all except `embedding`.
@@ -49,17 +50,18 @@ pub struct ListParams {
 /// A page of papers.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PaperListResponse {
-    /// Newest first; papers without a date come last.
+    /// The papers, newest first. Papers without a date come last.
     #[schema(value_type = Vec<ViewSchema>)]
     papers: Vec<View>,
-    /// Number of papers on all pages together.
+    /// Number of papers that match the filter, on all pages together.
     total: usize,
-    /// The `cursor` of the next page; null on the last.
+    /// The value of `cursor` for the next page; null on the last page.
     #[schema(example = "2021-01-11_2021-01-11_7")]
     next: Option<String>,
 }
 
-/// Returns a `Link` header (RFC 8288) with the address of the next page, for formats that have no field for it.
+/// Returns a `Link` header (RFC 8288) with the address of the next page, for export formats, which have no field
+/// `next`.
 fn link_to(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
     let params = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let mut query = form_urlencoded::Serializer::new(String::new());
@@ -67,13 +69,14 @@ fn link_to(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish())).ok()
 }
 
-/// Lists all papers, newest first, one page at a time. The header `Link` has the address of the next page.
+/// Lists all papers that match a filter, newest first, one page at a time. The header `Link` has the address of the
+/// next page.
 #[utoipa::path(get, path = "/v1/papers", tag = "papers", params(ListParams, FilterParams), responses(
     (status = 200, description = "A page of papers", content(
         (PaperListResponse = "application/json"), (String = "application/x-bibtex"),
         (String = "application/x-research-info-systems"), (String = "text/csv"), (String = "application/x-ndjson"),
     )),
-    (status = 400, description = "A parameter has an old name", body = ErrorBody),
+    (status = 400, description = "The request uses the old name of a parameter", body = ErrorBody),
     (status = 422, description = "A parameter is invalid", body = ErrorBody),
 ))]
 pub async fn list(

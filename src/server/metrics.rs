@@ -1,6 +1,6 @@
 //! `GET /metrics`: metrics in Prometheus's text format.
 //!
-//! Each [`App`] has its own registry, so nothing is global.
+//! Each [`App`] has its own registry instead of a global one.
 
 use super::problem::Problem;
 use super::queue::BatchStats;
@@ -37,7 +37,7 @@ const COUNTERS: [(&str, &str); 4] = [
 const HISTOGRAMS: [(&str, &str); 4] = [
     (
         "likewise_request_seconds",
-        "Time from receiving a request's headers to sending those of its response, by route.",
+        "Time from receiving a request's headers to sending the response's headers, by route.",
     ),
     ("likewise_stage_seconds", "Time spent in each stage of a request."),
     ("likewise_batch_tokens", "Tokens per batch."),
@@ -58,7 +58,7 @@ const GAUGES: [(&str, &str); 11] = [
     ),
     (
         "likewise_recall_at_10",
-        "Recall at 10 of graph search, measured with stored vectors against an exact scan at the last probe.",
+        "Recall at 10 of graph search against an exact scan, at the last probe, with stored vectors as queries.",
     ),
     ("likewise_queue_tokens", "Tokens waiting to be encoded."),
     ("likewise_searches", "Searches running or waiting."),
@@ -167,8 +167,8 @@ impl Metrics {
         *self.recall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the gauges: what the library holds, the tokens waiting for the encoder, and the searches running or
-    /// waiting.
+    /// Sets the gauges: the statistics of the library, the number of tokens that wait for the encoder, and the number
+    /// of searches that run or wait.
     fn set_gauges(&self, stats: &Stats, waiting_tokens: usize, searches: usize) {
         let index = &stats.index;
         let library = [
@@ -188,8 +188,8 @@ impl Metrics {
         self.gauge("likewise_searches", Vec::new()).set(searches as f64);
     }
 
-    /// Moves the values recorded since the last call into the histograms' buckets. Must be called regularly, or they
-    /// use ever more memory if `/metrics` is not read.
+    /// Moves the values recorded since the last call into the histograms' buckets. Must be called regularly: while
+    /// `/metrics` is not read, recorded values use more and more memory.
     pub fn run_upkeep(&self) {
         self.recorder.handle().run_upkeep();
     }

@@ -17,11 +17,11 @@ use tracing::Instrument;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// Maximum length in bytes of a client's `x-request-id` that is adopted; for a longer one, a new id is made.
+/// Maximum length in bytes of a client's `x-request-id`. A longer id is replaced by a new one.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
-/// Paths that never need a key: health checks have none, `/key` is where a browser enters one, and the others reveal
-/// nothing secret.
+/// Paths that never need a key: health checks do not send a key, a visitor enters a key at `/key`, and the other paths
+/// reveal nothing secret.
 const PUBLIC_PATHS: [&str; 6] = ["/health", "/ready", "/metrics", "/openapi.json", "/docs", "/key"];
 
 /// Runs a request through access control, the time limit and its route, and records the response.
@@ -50,7 +50,8 @@ pub async fn handle_request(State(app): State<App>, mut request: Request, next: 
     );
     let headers = response.headers_mut();
     if status == StatusCode::METHOD_NOT_ALLOWED.as_u16() && path.ends_with("/similar") {
-        // `/similar` is handled by the route of the paper, whose `Allow` header also lists DELETE.
+        // The paper's route handles `/similar` too, so the `Allow` header would list DELETE, which `/similar` does not
+        // support.
         headers.insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
     }
     headers.insert(REQUEST_ID, id);
@@ -77,7 +78,7 @@ async fn check_and_run(app: &App, request: Request, path: &str, next: Next) -> R
     }
 }
 
-/// Returns the permission that a request needs. `None`: it needs no key.
+/// Returns the permission that a request needs. `None`: the request needs no key.
 fn required_permission(method: &Method, path: &str) -> Option<Permission> {
     let is_public =
         PUBLIC_PATHS.contains(&path) || path.starts_with("/docs/") || path.starts_with("/static/");
@@ -90,12 +91,13 @@ fn required_permission(method: &Method, path: &str) -> Option<Permission> {
     }
 }
 
-/// Whether a request may take longer than the time limit: an upload may run as long as its chunks keep arriving.
+/// Whether a request has no time limit. An upload has none, as long as its chunks keep arriving.
 fn has_no_time_limit(method: &Method, path: &str) -> bool {
     method == Method::POST && path == "/v1/papers"
 }
 
-/// Returns the method for metrics and traces: clients can send arbitrary names, so unusual ones are counted as `other`.
+/// Returns the method's name for metrics and traces. Clients can send arbitrary method names, so unusual methods are
+/// counted as `other`.
 fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -117,7 +119,7 @@ fn request_id(request: &Request) -> HeaderValue {
     };
     request.headers().get(REQUEST_ID).filter(is_valid).cloned().unwrap_or_else(|| {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        HeaderValue::from_str(&id).expect("it is hexadecimal")
+        HeaderValue::from_str(&id).expect("hexadecimal digits are valid in a header")
     })
 }
 

@@ -1,9 +1,10 @@
 //! The HTTP server, the only asynchronous part of the program.
 //!
-//! The server accepts connections at once; the library is opened in the background, and `/ready` reports when it is
-//! loaded. Encoding goes through one [`queue`], searches through [`searches`] and writes through [`writes`]; when one
-//! of them is full, the response is 429 without waiting. [`middleware`] runs around every route. Each group of routes
-//! has one file, named after its URL. likewise's own routes are under `/v1`; [`compat`] has those of other APIs.
+//! The server accepts connections at once. The library is opened in the background, and `/ready` reports whether it is
+//! loaded. Encoding goes through one [`queue`], searches go through [`searches`] and writes through [`writes`]. A
+//! request that finds its queue full gets a 429 response at once. [`middleware`] runs around every route. Each group of
+//! routes has one file, named after its URL. likewise's own routes are under `/v1`; [`compat`] has the routes of other
+//! APIs.
 
 mod access;
 mod body;
@@ -75,7 +76,7 @@ struct AppState {
 }
 
 impl App {
-    /// Returns a server without a library: until [`App::set_library`], routes that need one return 503.
+    /// Returns a server without a library. Routes that need a library return 503 until [`App::set_library`] is called.
     pub fn new(options: ServerOptions) -> App {
         App(Arc::new(AppState { options, ..AppState::default() }))
     }
@@ -86,7 +87,7 @@ impl App {
         *self.0.service.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(service));
     }
 
-    /// Measures the recall of graph search and publishes it in `/metrics`; takes a few milliseconds.
+    /// Measures the recall of graph search and publishes the value in `/metrics`. This takes a few milliseconds.
     pub fn probe_recall(&self) {
         if let Ok(service) = self.service() {
             self.0.metrics.set_recall(service.library.probe_recall());
@@ -138,7 +139,7 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(async || Problem::wrong_method())
         .layer(axum::middleware::from_fn_with_state(app.clone(), middleware::handle_request))
         // CORS is the outermost layer: browsers send preflight requests without a key, and a page can read an error
-        // response only if it has the CORS headers.
+        // response only if the response has the CORS headers.
         .layer(tower::util::option_layer(cors(&app.options().cors_origins)))
         .with_state(app);
     Router::new().fallback_service(MapRequest::new(routes, move |request| paths.correct(request)))
@@ -173,7 +174,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(metrics::metrics))
 }
 
-/// Returns the CORS layer that lets pages of `origins` call this server; `*` allows all. `None` if `origins` is empty.
+/// Returns the CORS layer that lets pages of `origins` call this server. The origin `*` allows all origins. `None` if
+/// `origins` is empty.
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     let layer =
         CorsLayer::new().allow_methods(Any).allow_headers(AllowHeaders::mirror_request()).expose_headers(Any);

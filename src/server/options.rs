@@ -5,14 +5,15 @@ use super::queue::QueueLimits;
 use crate::search::MAX_K;
 use std::time::Duration;
 
-/// A hit with its embedding or an explanation counts as this many plain hits.
+/// Number of hits that a hit with its embedding or with an explanation counts as, for [`ServerOptions::max_hits`].
 pub const LARGE_HIT_COST: usize = 4;
 
-/// A query with `rerank_sentences` counts as this many additional hits, because of the time that it takes.
+/// Number of hits that `rerank_sentences` adds to the hits of a query, for [`ServerOptions::max_hits`]. It stands for
+/// the time that reranking takes.
 pub const RERANK_COST: usize = 1000;
 
-/// Each sub-query of a query beyond the first, for an example or a cluster of examples, counts as this many additional
-/// hits.
+/// Number of hits that each sub-query after the first adds to the hits of a query, for [`ServerOptions::max_hits`]. A
+/// query can have one sub-query for each example, or for each cluster of examples.
 pub const SUB_QUERY_COST: usize = 40;
 
 /// The options of a server.
@@ -20,7 +21,7 @@ pub const SUB_QUERY_COST: usize = 40;
 pub struct ServerOptions {
     /// Maximum size of a body, in bytes.
     pub max_body_bytes: usize,
-    /// Maximum size of an upload of papers, in bytes; it is never in memory as a whole.
+    /// Maximum size of an upload of papers, in bytes. An upload is never in memory as a whole.
     pub max_upload_bytes: usize,
     /// Maximum length of a text in a query or an input, in bytes.
     pub max_text_bytes: usize,
@@ -28,27 +29,27 @@ pub struct ServerOptions {
     pub max_batch: usize,
     /// Maximum number of hits of a query.
     pub max_k: usize,
-    /// Maximum number of hits of all queries in a request together. A hit with its embedding or an explanation counts
-    /// as [`LARGE_HIT_COST`] hits; reranking adds [`RERANK_COST`] per query, and each further sub-query adds
-    /// [`SUB_QUERY_COST`].
+    /// Maximum number of hits of all queries in a request together. A hit with its embedding or with an explanation
+    /// counts as [`LARGE_HIT_COST`] hits. `rerank_sentences` adds [`RERANK_COST`] hits to a query, and each sub-query
+    /// after the first adds [`SUB_QUERY_COST`] hits.
     pub max_hits: usize,
-    /// Maximum size of all responses in memory that clients have not read yet, in bytes.
+    /// Maximum total size, in bytes, of the responses in memory that clients have not read to their end.
     pub max_unread_bytes: usize,
-    /// Maximum number of searches that run or wait.
+    /// Maximum number of searches that run or wait, taken together.
     pub max_searches: usize,
     /// Limits of the queue into the encoder.
     pub queue: QueueLimits,
-    /// How long a client may take to send the headers of a request.
+    /// Time within which a client must send the headers of a request.
     pub header_timeout: Duration,
-    /// How long a client may take to send a body or, in an upload, the next chunk of it.
+    /// Time within which a client must send a body or, in an upload, the next chunk of the body.
     pub body_timeout: Duration,
-    /// How long a request may take, uploads excepted.
+    /// Time within which a request must be answered; uploads have no such limit.
     pub request_timeout: Duration,
-    /// Maximum number of open connections; further ones are closed at once.
+    /// Maximum number of open connections; further connections are closed at once.
     pub max_connections: usize,
     /// The keys, with their permissions and rate limits.
     pub keys: Keys,
-    /// Origins of other sites whose pages may call this server from a browser; `*`: all.
+    /// Origins of other sites whose pages may call this server from a browser; `*` allows all origins.
     pub cors_origins: Vec<String>,
     /// Host names of this server that `/mcp` accepts in `Host`, besides `localhost` and the loopback addresses.
     pub hosts: Vec<String>,

@@ -1,6 +1,7 @@
 //! `GET` and `DELETE /v1/papers/{id}`, `GET /v1/papers/{id}/similar`.
 //!
-//! Ids contain slashes, so one route matches the whole rest of the path, and checks whether it ends with `/similar`.
+//! Ids can contain slashes. So one route matches everything after `/v1/papers/`, and its handler checks whether the
+//! path ends with `/similar`.
 
 use super::App;
 use super::body::{Params, WildcardPath, WithFilter};
@@ -29,7 +30,8 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PaperParams {
-    /// Return `bibtex`, `ris`, `csv` or `jsonl` instead of JSON; each format has its own fields, and ignores `fields`.
+    /// Format of the response: `bibtex`, `ris`, `csv` or `jsonl`. Default: JSON. Each of the four formats has a fixed
+    /// set of fields and ignores `fields`.
     #[param(inline)]
     format: Option<ExportFormat>,
     /// Fields of the paper in the response. Default: all except `embedding`.
@@ -46,36 +48,47 @@ pub struct SimilarParams {
     #[serde(default, deserialize_with = "non_empty")]
     #[param(schema_with = schemas::k, required = false)]
     k: Option<usize>,
-    /// Number of the best hits to skip. Consecutive pages can repeat or miss a paper unless `exact` is true; in lexical and hybrid mode, even then beyond the first 1000 hits.
+    /// Number of hits to skip, best first. Unless `exact` is true, consecutive pages can repeat or miss a paper. In
+    /// lexical and hybrid mode, pages beyond the first 1000 hits can do so even if `exact` is true.
     #[serde(default)]
     #[param(schema_with = schemas::offset, required = false)]
     offset: usize,
-    /// Leave out hits with a lower probability of being related or, if the model has no calibration, with a lower score (before `half_life` is applied). With the default model and mode, no probability exceeds 0.76, or 0.64 for short texts. Default: no minimum, but without a filter, no hits are returned if nothing in the library is related to the query.
+    /// Minimum probability, 0 to 1, that a hit is related to the query; hits below the minimum are left out. If the
+    /// model has no calibration, `min_score` is the minimum score, before `half_life` changes the score. With the
+    /// default model and mode, no probability is above 0.76, or above 0.64 for short texts. Default: no minimum. But if
+    /// the request has neither `min_score` nor a filter, and nothing in the library is related to the query, no hits
+    /// are returned.
     #[param(minimum = 0, maximum = 1)]
     min_score: Option<f32>,
-    /// Compare the query with every paper instead of searching the graph.
+    /// Compare the query with every paper instead of searching the graph of the index.
     #[serde(default)]
     #[param(default = false)]
     exact: bool,
-    /// How papers are compared: `semantic`, `lexical` or `hybrid`. Default: `hybrid`, or `semantic` if there are no terms to compare, that is, for a vector and in a Milvus collection.
+    /// How papers are compared: `semantic`, `lexical` or `hybrid`. Default: `hybrid`, but `semantic` in a Milvus
+    /// collection, which has no terms to compare.
     #[param(inline)]
     mode: Option<Mode>,
-    /// Weight of the difference from earlier hits against the similarity to the query, 0 to 1. Above 0, near duplicates of a better hit are listed in that hit's `near_duplicates` instead of being hits themselves. Beyond the best 1000 hits, the order is by score.
+    /// Weight, 0 to 1, of a hit's difference from the hits before it; the similarity to the query has the remaining
+    /// weight. If `diversity` is above 0, a near duplicate of a better hit is not a hit of its own: it is listed in the
+    /// better hit's `near_duplicates`. Only the best 1000 hits are reordered.
     #[param(minimum = 0, maximum = 1)]
     diversity: Option<f32>,
-    /// Age in years at which a score is halved; a paper without a date counts as two half-lives old. Like `diversity`, it reorders the best 200 hits, or the best 1000 if more than 100 are requested.
+    /// Age in years at which a paper's score is halved. A paper without a date counts as two half-lives old.
+    /// `half_life` and `diversity` reorder only the best 200 hits, or the best 1000 if `offset` + `k` is over 100.
     #[param(minimum = 0.01, maximum = 1000)]
     half_life: Option<f32>,
-    /// Rerank the first 30 hits, also by how similar their sentences are to those of the paper. The model encodes the sentences, which takes about 0.4 s on two cores.
+    /// Rerank the first 30 hits: add to a hit's score how similar the hit's sentences are to the sentences of the paper
+    /// in the path. The model encodes these sentences, which takes about 0.4 s on two cores.
     #[serde(default)]
     #[param(default = false)]
     rerank_sentences: bool,
-    /// Explain the first 100 hits: the parts of the score, the terms shared with the query, and the sentences that
-    /// contain them.
+    /// Explain the first 100 hits: return the parts of each score, the terms that the paper shares with the query, and
+    /// the sentences that contain these terms.
     #[serde(default)]
     #[param(default = false)]
     explain: bool,
-    /// Return `bibtex`, `ris`, `csv` or `jsonl` instead of JSON; each format has its own fields, and ignores `fields`.
+    /// Format of the response: `bibtex`, `ris`, `csv` or `jsonl`. Default: JSON. Each of the four formats has a fixed
+    /// set of fields and ignores `fields`.
     #[param(inline)]
     format: Option<ExportFormat>,
     /// Fields of each paper in the response. Default: all except `embedding`.
@@ -83,15 +96,15 @@ pub struct SimilarParams {
     fields: Option<Vec<PaperField>>,
 }
 
-/// Returns one paper, by any of its ids, in any spelling.
+/// Returns the paper with this id. Any id of the paper works, in any spelling.
 #[utoipa::path(get, path = "/v1/papers/{*id}", tag = "papers",
-    params(("id" = String, Path, description = "An arXiv id, a DOI, any other id of the paper, or its URL", example = "9901.00001"), PaperParams),
+    params(("id" = String, Path, description = "An arXiv id, a DOI, any other id of the paper, or the paper's URL", example = "9901.00001"), PaperParams),
     responses(
         (status = 200, description = "The paper", content(
             (ViewSchema = "application/json"), (String = "application/x-bibtex"),
             (String = "application/x-research-info-systems"), (String = "text/csv"), (String = "application/x-ndjson"),
         )),
-        (status = 400, description = "The path is not valid UTF-8, or a parameter has an old name", body = ErrorBody),
+        (status = 400, description = "The path is not valid UTF-8, or the request uses the old name of a parameter", body = ErrorBody),
         (status = 404, description = "No paper has this id", body = ErrorBody),
         (status = 422, description = "The id or a parameter is invalid", body = ErrorBody),
     ))]
@@ -127,7 +140,7 @@ async fn one_paper(app: App, id: String, Params(params): Params<PaperParams>) ->
             (SearchResponse = "application/json"), (String = "application/x-bibtex"),
             (String = "application/x-research-info-systems"), (String = "text/csv"), (String = "application/x-ndjson"),
         )),
-        (status = 400, description = "The path is not valid UTF-8, or a parameter has an old name", body = ErrorBody),
+        (status = 400, description = "The path is not valid UTF-8, or the request uses the old name of a parameter", body = ErrorBody),
         (status = 404, description = "No paper has this id", body = ErrorBody),
         (status = 422, description = "The id or a parameter is invalid", body = ErrorBody),
     ))]
@@ -162,14 +175,15 @@ pub struct DeletedPaper {
     deleted: String,
 }
 
-/// Deletes a paper, by any of its ids. It is no longer found from then on.
+/// Deletes the paper with this id. Any id of the paper works. When the response arrives, searches no longer find the
+/// paper.
 #[utoipa::path(delete, path = "/v1/papers/{*id}", tag = "papers",
     params(("id" = String, Path, description = "Any id of the paper", example = "9901.00001")),
     responses(
         (status = 200, description = "The paper was deleted", body = DeletedPaper),
         (status = 400, description = "The path is not valid UTF-8", body = ErrorBody),
         (status = 401, description = "The key is missing or unknown", body = ErrorBody),
-        (status = 403, description = "The key may only read, or the server has no write key and the request is not from this machine", body = ErrorBody),
+        (status = 403, description = "The key does not allow writing, or the server has no write key and the request comes from another machine", body = ErrorBody),
         (status = 404, description = "No paper has this id", body = ErrorBody),
         (status = 409, description = "Another process is writing to the data folder", body = ErrorBody),
         (status = 422, description = "The id is invalid", body = ErrorBody),
@@ -188,7 +202,7 @@ pub async fn delete(
             Ok(Json(DeletedPaper { deleted: id.to_string() }))
         }
         _ => Err(Problem::not_found(format!(
-            "paper {:?} is not in the catalog; it may already have been deleted",
+            "paper {:?} is not in the catalog; it might already have been deleted",
             id.as_str()
         ))),
     }

@@ -1,4 +1,4 @@
-//! Corrects paths that clients commonly get wrong: `//embed`, `/v1/v1/search`, `/embeddings`, a trailing slash.
+//! Corrects paths that clients often get wrong: `//embed`, `/v1/v1/search`, `/embeddings`, a trailing slash.
 //!
 //! Paths are corrected before routing, so access control, limits and metrics see the corrected path.
 
@@ -11,8 +11,8 @@ use utoipa::openapi::OpenApi;
 /// Routes that the OpenAPI document does not list.
 const UNDOCUMENTED_PATHS: [&str; 4] = ["/map", "/status", "/date", "/mcp"];
 
-/// Maximum edit distance between the last segments of a path and of the route that is suggested for it. The distance
-/// must also be at most a third of the segment's length.
+/// Maximum edit distance between the last segment of a requested path and the last segment of the route that is
+/// suggested for it. The distance must also be at most a third of the length of the requested segment.
 const MAX_EDITS: usize = 3;
 
 /// The paths of all routes.
@@ -21,7 +21,7 @@ pub struct Paths(Arc<[Route]>);
 
 #[derive(Debug)]
 struct Route {
-    /// The path, up to the id if it has one.
+    /// The route's path. If the route has an id, only the part before the id.
     path: String,
     /// Whether an id, which can contain slashes, follows the path.
     has_id: bool,
@@ -30,8 +30,9 @@ struct Route {
 }
 
 impl Route {
-    /// Returns the edit distance from the segments of a requested path: of the last segment, then of the whole path.
-    /// `None`: the route is too different to be suggested.
+    /// Returns two edit distances between the route's path and a requested path, given as its segments: the distance
+    /// between the last segments, then the distance between the whole paths. `None`: the route is too different to be
+    /// suggested.
     fn distance(&self, requested: &[&str]) -> Option<(usize, usize)> {
         let segments: Vec<&str> = self.path.split('/').filter(|segment| !segment.is_empty()).collect();
         let requested = if self.has_id { requested.get(..segments.len())? } else { requested };
@@ -43,7 +44,7 @@ impl Route {
 }
 
 impl Paths {
-    /// Returns the paths of the OpenAPI document and the undocumented ones.
+    /// Returns the paths that the OpenAPI document lists and the paths that it does not list.
     pub fn of(api: &OpenApi) -> Paths {
         let documented = api.paths.paths.iter().map(|(path, item)| {
             let method = if item.get.is_some() { Method::GET } else { Method::POST };
@@ -57,7 +58,7 @@ impl Paths {
         Paths(documented.chain(UNDOCUMENTED_PATHS.into_iter().map(undocumented)).collect())
     }
 
-    /// Returns the corrected path. `None`: the path needs no correction, or none leads to a route.
+    /// Returns the corrected path. `None`: the path needs no correction, or no correction leads to a route.
     fn corrected(&self, path: &str) -> Option<String> {
         if self.has(path) {
             return None;
@@ -74,8 +75,8 @@ impl Paths {
         self.0.iter().any(|route| !route.has_id && route.path == path)
     }
 
-    /// Returns the corrected path for a route with an id: slashes and a repeated `v1` before the id are removed, and
-    /// the id is left unchanged.
+    /// Returns the corrected path for a route with an id. Before the id, extra slashes at the start and a repeated `v1`
+    /// are removed. The id is left unchanged.
     fn corrected_with_id(&self, path: &str) -> Option<String> {
         let mut rest = path.trim_start_matches('/');
         while let Some(after) =
@@ -88,7 +89,7 @@ impl Paths {
         (is_known && corrected != path).then_some(corrected)
     }
 
-    /// Returns the label of the route that was most likely meant. `None`: no route is similar enough.
+    /// Returns the label of the route that the client most likely meant. `None`: no route is similar enough.
     pub fn nearest(&self, path: &str) -> Option<&str> {
         let path = path.to_ascii_lowercase();
         let requested: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();

@@ -14,11 +14,11 @@ pub struct Problem {
     pub status: StatusCode,
     /// The kind of the error, for programs.
     pub code: &'static str,
-    /// What is wrong with which value, what is allowed, and what to do.
+    /// Message for people: which value is wrong and why, what is allowed, and what to do.
     pub message: String,
     /// Seconds after which the client can try again.
     pub retry_after: Option<u64>,
-    /// Index of the text that is wrong, if the problem is with one of several texts; the message begins with it.
+    /// Index of the wrong text, if the problem is with one of several texts. The message begins with this index.
     pub text_index: Option<usize>,
 }
 
@@ -46,7 +46,7 @@ impl Problem {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message)
     }
 
-    /// 400: a value is invalid, in APIs that return 400 for that, or a name is an old one.
+    /// 400: the request uses an old name, or a value is invalid and the emulated API returns 400 for invalid values.
     pub fn bad_request(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "invalid_request", message)
     }
@@ -62,14 +62,15 @@ impl Problem {
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "packed_body", message)
     }
 
-    /// 413: the body is longer than `limit` bytes, which `option` sets.
+    /// 413: the body is longer than `limit` bytes. `option` is the name of the command-line option that sets `limit`.
     pub fn too_large(limit: usize, option: &str) -> Problem {
         let message =
             format!("the body must be at most {limit} bytes ({option}); split it into smaller requests");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
-    /// 408: the body, or the next chunk of an upload, did not arrive in time. `event` is what did not happen.
+    /// 408: the body, or the next chunk of an upload, did not arrive in time. `event` is the part of the message that
+    /// comes before the duration: what did not arrive.
     pub fn slow_body(limit: Duration, event: &str) -> Problem {
         let message = format!(
             "body: {event} {} s (--body-timeout); send it faster, or in smaller requests",
@@ -87,7 +88,7 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message).retry_in(1)
     }
 
-    /// 429: a queue is full. `reason` says which, and its limit.
+    /// 429: a queue is full. `reason` names the queue and the queue's limit.
     pub fn busy(reason: impl std::fmt::Display) -> Problem {
         let message = format!("the server is busy: {reason}; try again in 1 s");
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", message).retry_in(1)
@@ -119,7 +120,8 @@ impl Problem {
     /// 503: the search engine that holds the papers cannot be reached.
     pub fn engine_unreachable(message: impl std::fmt::Display) -> Problem {
         tracing::warn!("{message}");
-        let message = format!("the papers cannot be reached: {message}; try again in a few seconds");
+        let message =
+            format!("the search engine that holds the papers cannot be reached: {message}; try again in 5 s");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "engine_away", message).retry_in(5)
     }
 
@@ -159,19 +161,19 @@ impl Problem {
     /// 507: the disk is full.
     pub fn disk_full(cause: impl std::fmt::Display) -> Problem {
         tracing::error!("{cause}");
-        let message = "the server's disk is full, and nothing more was written; free space on it (the log names the file), then \
-                       send the papers again: those that are already stored are recognised";
+        let message = "the server's disk is full, and nothing more was written; free disk space (the server's log names \
+                       the file), then send the papers again; papers that are already stored stay as they are";
         Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", message).retry_in(60)
     }
 
-    /// 500: an internal error. Its cause is logged.
+    /// 500: an internal error. The cause is logged.
     pub fn internal(cause: impl std::fmt::Display) -> Problem {
         tracing::error!("{cause}");
-        let message = "internal error; the server's log has its cause under this response's x-request-id";
+        let message = "internal error; the server's log has the cause under this response's x-request-id";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 
-    /// Adds which query of a batch the problem is about.
+    /// Adds to the message which query of a batch the problem is about.
     pub fn in_query(self, index: usize) -> Problem {
         let of_body = self.message.strip_prefix("body").filter(|rest| is_after_field(rest));
         let message = match of_body {
@@ -187,8 +189,8 @@ impl Problem {
         Problem { message: format!("{}; {note}", self.message), ..self }
     }
 
-    /// Replaces the field's name at the start of the message by its name in the API of the request. `names` are pairs
-    /// of the search's name and the API's.
+    /// Replaces the name of a field at the start of the message by the name that the request's API has for the field.
+    /// Each pair in `names` is the name in the search and the name in the API.
     pub fn with_field_names(self, names: &[(&str, &str)]) -> Problem {
         let renamed = |(name, api_name): &(&str, &str)| {
             let rest = self.message.strip_prefix(name).filter(|rest| is_after_field(rest))?;
@@ -200,7 +202,8 @@ impl Problem {
         }
     }
 
-    /// Replaces the index of the wrong text by its name in the request, which `name` returns for an index.
+    /// Replaces the index of the wrong text in the message by the text's name in the request. `name` returns the name
+    /// for an index.
     pub fn with_text_name(self, name: impl Fn(usize) -> String) -> Problem {
         let Some(index) = self.text_index else { return self };
         let reason = self.message.strip_prefix(&format!("text {index}: ")).unwrap_or(&self.message);
@@ -216,7 +219,7 @@ impl Problem {
     }
 }
 
-/// Whether this is the rest of a message that begins with a field's name.
+/// Whether `rest` is what follows a field's name at the start of a message.
 fn is_after_field(rest: &str) -> bool {
     [": ", " must ", "\" is now called "].iter().any(|text| rest.starts_with(text))
 }

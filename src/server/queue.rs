@@ -1,13 +1,14 @@
 //! The queue into the encoder: waiting texts are encoded in batches, interactive ones first.
 //!
-//! Limits are in tokens, because they determine the cost of encoding. A request that does not fit is refused at once
-//! ([`Problem::busy`]), whatever its number of texts. A request whose client has disconnected is dropped without being
-//! encoded. A large request is encoded in parts, alternating with other requests, so that these need not wait for all
-//! of it.
+//! Limits are in tokens, because the number of tokens determines the cost of encoding. A request that does not fit into
+//! the queue is refused at once ([`Problem::busy`]), whatever its number of texts. A request whose client has
+//! disconnected is dropped without being encoded. A large request is encoded in parts, alternating with other requests,
+//! so that the other requests need not wait until the large request is complete.
 //!
-//! The queue absorbs bursts. For [`OVERLOAD_PERIOD`] after a request was refused, the server counts as overloaded and
-//! the queue is kept short: under constant overload a longer queue does not increase throughput, only the time that
-//! each request waits (Nichols & Jacobson 2012, "Controlling Queue Delay", on good and bad queues).
+//! The queue absorbs bursts. For [`OVERLOAD_PERIOD`] after an interactive request was refused, the server counts as
+//! overloaded and the queue for interactive requests is kept short. Under constant overload, a longer queue does not
+//! increase the throughput; it only increases the time that each request waits (Nichols & Jacobson 2012, "Controlling
+//! Queue Delay", on good and bad queues).
 
 use super::problem::Problem;
 use super::stages::{Stage, record};
@@ -38,13 +39,14 @@ impl Priority {
 /// Limits of the queue, in tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueLimits {
-    /// Tokens of interactive requests that may wait.
+    /// Maximum number of tokens in waiting interactive requests.
     pub interactive: usize,
-    /// Tokens of interactive requests that may wait while the server is overloaded.
+    /// Maximum number of tokens in waiting interactive requests while the server is overloaded.
     pub overloaded: usize,
-    /// Tokens of bulk requests that may wait.
+    /// Maximum number of tokens in waiting bulk requests.
     pub bulk: usize,
-    /// Maximum size of a batch. A request that arrives while a batch is being encoded waits at most for that batch.
+    /// Maximum number of tokens in a batch. A request that arrives while a batch is being encoded must wait until that
+    /// batch is done.
     pub batch: usize,
 }
 
@@ -60,11 +62,11 @@ struct TextResult {
     index: usize,
     /// The embedding, or the message of the encoder's error.
     embedding: Result<Embedding, String>,
-    /// Time that the batch took.
+    /// Time that encoding the text's batch took.
     took: Duration,
 }
 
-/// A request in the queue, with the texts that are not encoded yet.
+/// A request in the queue, with those of its texts that are not in a batch yet.
 struct QueuedRequest {
     /// Texts, with their indices in the request.
     texts: VecDeque<(usize, Tokenized)>,
@@ -89,7 +91,7 @@ struct RequestQueue {
 struct QueueState {
     interactive: RequestQueue,
     bulk: RequestQueue,
-    /// When an interactive request was last refused. `None`: never.
+    /// Time of the last refusal of an interactive request. `None`: no interactive request was refused.
     last_refusal: Option<Instant>,
     closed: bool,
 }
@@ -100,7 +102,7 @@ struct QueueShared {
     observer: BatchObserver,
 }
 
-/// Called for every batch that was encoded.
+/// A function that is called for every batch that was encoded.
 pub type BatchObserver = Box<dyn Fn(&BatchStats) + Send + Sync>;
 
 /// Size and duration of a batch that was encoded.
@@ -111,7 +113,7 @@ pub struct BatchStats {
     pub took: Duration,
 }
 
-/// Handle to the encoder's queue. The encoder thread ends when the last clone is dropped.
+/// Handle to the encoder's queue. The encoder thread ends when the last clone of the handle is dropped.
 #[derive(Clone)]
 pub struct EncodeQueue {
     encoder: Arc<Encoder>,
@@ -120,7 +122,7 @@ pub struct EncodeQueue {
     _closer: Arc<CloseOnDrop>,
 }
 
-/// Tells the encoder thread to end when it is dropped.
+/// Closes the queue when it is dropped, so that the encoder thread ends.
 struct CloseOnDrop(Arc<QueueShared>);
 
 impl Drop for CloseOnDrop {
@@ -144,15 +146,15 @@ impl QueueShared {
     }
 }
 
-/// How long the server counts as overloaded after it refused an interactive request.
+/// Time for which the server counts as overloaded after it refused an interactive request.
 const OVERLOAD_PERIOD: Duration = Duration::from_secs(1);
 
-/// Bytes per token that are assumed for a lower bound on the number of tokens; texts of papers have fewer bytes per
-/// token.
+/// Number of bytes per token that the lower bound on a text's number of tokens assumes. Texts of papers have fewer
+/// bytes per token.
 const MAX_BYTES_PER_TOKEN: usize = 16;
 
 /// Texts of up to this many bytes in total are tokenized on the request's thread: waking another thread would take
-/// longer.
+/// longer than tokenizing them.
 const MAX_INLINE_BYTES: usize = 4096;
 
 impl EncodeQueue {
@@ -183,8 +185,8 @@ impl EncodeQueue {
         self.embed(tokenized, priority).await
     }
 
-    /// Refuses texts that cannot fit into the queue, from a lower bound on their tokens: under overload, tokenizing
-    /// them first would cost more than the refusal.
+    /// Refuses texts that cannot fit into the queue. The check uses a lower bound on the number of tokens: under
+    /// overload, it would cost too much to tokenize texts that are then refused.
     ///
     /// # Errors
     /// Returns [`Problem::busy`] if the queue is full.
@@ -234,8 +236,8 @@ impl EncodeQueue {
         embeddings.complete().map_err(Problem::internal)
     }
 
-    /// Encodes texts with bulk priority. Returns their vectors, in order; `None` for a text that the model cannot
-    /// encode.
+    /// Encodes texts with bulk priority. Returns a vector for each text, in the order of the texts; `None` for a text
+    /// that the model cannot encode.
     ///
     /// # Errors
     /// Returns [`Problem::busy`] if the queue is full.
@@ -257,8 +259,8 @@ impl EncodeQueue {
         Ok(vectors)
     }
 
-    /// Encodes texts of papers that are being written, with bulk priority; blocks until they are encoded. Never refuses
-    /// them, because the papers were already accepted.
+    /// Encodes texts of papers that are being written, with bulk priority, and blocks until they are encoded. Never
+    /// refuses the texts, because the papers were already accepted.
     pub fn encode_accepted(&self, texts: &[&str]) -> likewise_encoder::Result<Vec<Embedding>> {
         let (request, mut results, mut embeddings) =
             new_request(self.encoder.tokenize(texts, &self.encoder.encode_options(InputType::Document))?);
@@ -276,7 +278,7 @@ impl EncodeQueue {
     }
 }
 
-/// Tokenizes the texts that the model can encode. Returns them with their indices.
+/// Tokenizes the texts that the model can encode. Returns each of these texts with its index in `texts`.
 fn tokenize_readable(
     encoder: &Encoder,
     texts: &[String],
@@ -296,7 +298,8 @@ fn tokenize_readable(
     }
 }
 
-/// Returns a request for the queue, the channel that receives its results, and the collection that they are added to.
+/// Returns a request for the queue, the channel that receives the request's results, and the empty collection for these
+/// results.
 fn new_request(
     texts: Vec<Tokenized>,
 ) -> (QueuedRequest, mpsc::UnboundedReceiver<TextResult>, CollectedEmbeddings) {
@@ -305,11 +308,11 @@ fn new_request(
     (QueuedRequest { texts: texts.into_iter().enumerate().collect(), reply }, results, embeddings)
 }
 
-/// The embeddings of a request's texts that have arrived so far.
+/// The embeddings that have arrived so far for the texts of a request.
 struct CollectedEmbeddings {
-    /// By the text's index; `None`: not encoded yet.
+    /// The embedding of each text, by the text's index. `None`: the text is not encoded yet.
     embeddings: Vec<Option<Embedding>>,
-    /// Time that the last batch took.
+    /// Time that encoding the last batch took.
     took: Duration,
 }
 
@@ -327,7 +330,7 @@ impl CollectedEmbeddings {
     }
 }
 
-/// Locks the queue if a request of `tokens` tokens fits into it.
+/// Locks the queues if a request of `tokens` tokens fits into the queue of its priority.
 ///
 /// # Errors
 /// Returns [`Problem::busy`] if the queue of this priority is full.
@@ -346,14 +349,15 @@ fn admit<'a>(
     };
     let queue = state.queue(priority);
     let queued = queue.tokens;
-    // An empty queue accepts a request of any size; otherwise one that is larger than the limit could never be encoded.
+    // An empty queue accepts a request of any size; otherwise a request that is larger than the limit could never be
+    // encoded.
     if queue.requests.is_empty() || queued + tokens <= limit {
         return Ok(state);
     }
     if priority == Priority::Interactive {
         state.last_refusal = Some(Instant::now());
     }
-    Err(Problem::busy(format!("{queued} tokens wait to be encoded, and at most {limit} may wait ({option})")))
+    Err(Problem::busy(format!("{queued} tokens wait to be encoded, and at most {limit} can wait ({option})")))
 }
 
 /// A text of a batch.
@@ -364,7 +368,8 @@ struct BatchItem {
     reply: mpsc::UnboundedSender<TextResult>,
 }
 
-/// Waits until texts are queued, and removes those that fit into a batch, at least one. `None`: the queue is closed.
+/// Waits until texts are queued, then removes from the queues the texts that fit into a batch, at least one text.
+/// `None`: the queue is closed.
 fn take_batch(shared: &QueueShared, batch_tokens: usize) -> Option<Vec<BatchItem>> {
     let mut state = shared.lock();
     loop {
@@ -387,7 +392,7 @@ impl QueueState {
         }
     }
 
-    /// Removes the texts of the next batch, interactive ones first.
+    /// Removes the texts of the next batch from the queues, interactive texts first.
     fn take(&mut self, batch_tokens: usize) -> Vec<BatchItem> {
         let mut batch = Vec::new();
         let mut capacity = batch_tokens;
@@ -403,8 +408,8 @@ impl RequestQueue {
         self.requests.push_back(request);
     }
 
-    /// Moves texts into the batch while they fit into `capacity` tokens. A request with texts left is moved to the end
-    /// of the queue. Requests whose clients have disconnected are dropped.
+    /// Moves texts into the batch while they fit into `capacity` tokens. If only some texts of a request fit, the
+    /// request is moved to the end of the queue. Requests whose clients have disconnected are dropped.
     fn take(&mut self, capacity: &mut usize, batch: &mut Vec<BatchItem>) {
         while let Some(mut request) = self.requests.pop_front() {
             if request.reply.is_closed() {
@@ -425,7 +430,7 @@ impl RequestQueue {
             }
             match request.texts.len() {
                 0 => {}
-                // A request that got nothing into this batch stays ahead of later ones.
+                // A request with no text in this batch stays ahead of later requests.
                 left if left == count => return self.requests.push_front(request),
                 _ => return self.requests.push_back(request),
             }
@@ -451,7 +456,7 @@ fn encode_batch(encoder: &Encoder, batch: Vec<BatchItem>, observer: &BatchObserv
                 let _ = reply.send(TextResult { index, embedding: Ok(embedding), took });
             }
         }
-        // Encode each text alone, so that one bad text does not fail the others.
+        // Encode each text alone, so that one bad text does not make the other texts fail.
         Err(_) => {
             for BatchItem { index, text, reply } in batch {
                 let embedding = embed(vec![text]).map(|mut embeddings| embeddings.remove(0));

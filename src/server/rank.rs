@@ -1,6 +1,6 @@
-//! Ranks texts by their similarity to a query; shared by the `/rerank` routes of all APIs.
+//! Ranks texts by their similarity to a query. The `/rerank` routes of all APIs use this module.
 //!
-//! A text's score is the cosine similarity of its embedding and the query's.
+//! The score of a text is the cosine similarity between the text's embedding and the query's embedding.
 
 use super::problem::Problem;
 use super::queue::Priority;
@@ -10,7 +10,7 @@ use likewise_index::dot;
 
 impl Service {
     /// Ranks texts by cosine similarity to a query. Returns each text's index and score, best first, and the number of
-    /// tokens that were encoded. `field` is the name of the texts in the request, for error messages.
+    /// tokens that were encoded. `field` is the name of the request's field with the texts, for error messages.
     pub async fn rerank(
         &self,
         query: String,

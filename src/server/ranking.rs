@@ -1,5 +1,5 @@
-//! JSON types for ranking, in requests and responses. They mirror the search's types, and are converted here, so that
-//! the HTTP API does not change with the search's internals.
+//! JSON types for ranking, in requests and responses. They mirror types of [`search`] and are converted here, so that
+//! the HTTP API does not change when the types of the search change.
 
 use crate::search;
 use likewise_papers::PaperId;
@@ -13,9 +13,11 @@ use utoipa::ToSchema;
 pub enum Mode {
     /// By meaning: the cosine similarity of the embeddings.
     Semantic,
-    /// By shared terms, of which rare ones count most. Papers in `unlike` are only excluded from the hits.
+    /// By shared terms; rare terms count most. In this mode, examples in `unlike` do not change scores: papers in
+    /// `unlike` are left out of the hits.
     Lexical,
-    /// By both: papers that also share rare terms, such as the name of a method, score higher.
+    /// By meaning and by shared terms: a paper that shares rare terms with the query, such as the name of a method,
+    /// scores higher.
     Hybrid,
 }
 
@@ -34,11 +36,12 @@ impl From<Mode> for search::Mode {
 #[cfg_attr(feature = "mcp", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Aggregation {
-    /// By the mean of their embeddings: what they have in common.
+    /// By the mean of the examples' embeddings, that is, by what the examples have in common.
     Mean,
-    /// By the example that a paper is most similar to, compared by probability if the model is calibrated.
+    /// By the example that a paper is most similar to. If the model is calibrated, the similarities to different
+    /// examples are compared as probabilities.
     Best,
-    /// By clusters of examples: each cluster is searched for, and the hits of all clusters are interleaved.
+    /// By clusters of examples: each cluster is searched for separately, and the hits of all clusters are interleaved.
     Clusters,
 }
 
@@ -57,15 +60,16 @@ impl From<Aggregation> for search::Aggregation {
 pub struct ScoreDetails {
     /// Cosine similarity, -1 to 1; 0 for a paper without a vector.
     semantic: f32,
-    /// Share of the weight of the query's terms that the paper has, 0 to 1; left out if terms were not compared.
+    /// Term weight that the paper shares with the query, as a fraction of the weight of all the query's terms, 0 to 1;
+    /// left out if terms were not compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     lexical: Option<f32>,
-    /// Factor for the paper's age, 0 to 1, that a positive score is multiplied by; only with `half_life`.
+    /// Factor for the paper's age, 0 to 1. A positive score is multiplied by this factor. Only with `half_life`.
     #[serde(skip_serializing_if = "Option::is_none")]
     recency: Option<f32>,
-    /// Similarity of the sentences, -1 to 1: for each sentence of the query, the cosine of the paper's most similar
-    /// sentence, averaged. It has the weight 0.2, and the rest of the score 1. Only with `rerank_sentences`, for the
-    /// first 30 hits.
+    /// Similarity of the sentences, -1 to 1: each sentence of the query is compared with the paper's most similar
+    /// sentence, and the cosines of these pairs are averaged. In the score, this value has weight 0.2, and the score
+    /// without it has weight 1. Only with `rerank_sentences`, for the first 30 hits.
     #[serde(skip_serializing_if = "Option::is_none")]
     sentences: Option<f32>,
 }
@@ -77,12 +81,13 @@ impl From<search::ScoreDetails> for ScoreDetails {
     }
 }
 
-/// How diverse the hits are, up to the last one in the response.
+/// Diversity of the hits, from the first hit of the ranking to the last hit in the response.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Diversity {
-    /// Vendi Score of the first hits, at most 100: the effective number of papers that have nothing in common.
+    /// Vendi Score of the first hits (at most 100 hits): the number of papers with nothing in common that would be as
+    /// diverse.
     vendi: f32,
-    /// Vendi Score of the same number of hits without `diversity`.
+    /// Vendi Score that as many hits would have without `diversity`.
     plain: f32,
 }
 
@@ -95,9 +100,9 @@ impl From<search::Diversity> for Diversity {
 /// How much of a query's texts was encoded.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TextUsage {
-    /// Number of tokens that were encoded, of all texts.
+    /// Number of tokens that were encoded, summed over all texts.
     tokens: usize,
-    /// Whether a text was longer than the model's maximum, and was truncated.
+    /// Whether at least one text was longer than the model's maximum and was therefore truncated.
     truncated: bool,
 }
 
@@ -107,14 +112,15 @@ impl From<search::TextUsage> for TextUsage {
     }
 }
 
-/// Why a paper is a hit.
+/// The reasons why a paper is a hit.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Explanation {
-    /// The parts of the score; they add up to it.
+    /// The parts of the score. Their sum is the score.
     score_breakdown: ScoreBreakdown,
-    /// Terms that the query and the paper share, those that add most to the lexical score first.
+    /// Terms that the query and the paper share. The terms that add most to the lexical score come first.
     terms: Vec<SharedTerm>,
-    /// The pairs of sentences that share most term weight.
+    /// Pairs of a sentence of the query and a sentence of the paper, chosen by the weight of the terms that the two
+    /// sentences share.
     pairs: Vec<SentencePair>,
 }
 
@@ -132,16 +138,18 @@ impl From<search::Explanation> for Explanation {
     }
 }
 
-/// The parts of a score; they add up to it.
+/// The parts of a score. Their sum is the score.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ScoreBreakdown {
-    /// The cosine similarity of the whole texts, without the title's part.
+    /// Part of the score that comes from the cosine similarity of the whole texts, without the part that comes from the
+    /// title.
     semantic: f32,
-    /// The title's part of the cosine similarity; 0 for models that do not encode titles separately.
+    /// Part of the score that comes from the title's share of the cosine similarity; 0 for models that do not encode
+    /// titles separately.
     title: f32,
-    /// The shared terms.
+    /// Part of the score that comes from the shared terms.
     lexical: f32,
-    /// The sentences; only with `rerank_sentences`.
+    /// Part of the score that comes from the similarity of the sentences; only with `rerank_sentences`.
     #[serde(skip_serializing_if = "Option::is_none")]
     sentences: Option<f32>,
 }
@@ -151,33 +159,33 @@ pub struct ScoreBreakdown {
 pub struct SharedTerm {
     /// The term in its indexed form, in lower case.
     term: String,
-    /// Share of the weight of the query's terms, 0 to 1.
+    /// What the term adds to the lexical score (`parts.lexical`), 0 to 1.
     weight: f32,
 }
 
 /// A sentence of the query and a similar sentence of the hit.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SentencePair {
-    /// In the query.
+    /// The sentence of the query.
     query: Span,
-    /// In the hit.
+    /// The sentence of the hit.
     hit: Span,
 }
 
-/// A part of a text.
+/// A passage of a text, such as a sentence.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Span {
-    /// Id of the paper, if the text is that of a paper in the query.
+    /// Id of the paper that the text belongs to, if that paper is an example in the query; otherwise left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false)]
     id: Option<PaperId>,
-    /// Which text it is part of: `title` or `abstract` of a paper, or `text` for a text of the query.
+    /// The text that the passage is taken from: `title` or `abstract` of a paper, or `text` for a text in the query.
     of: &'static str,
-    /// Start in the text, in characters (Unicode code points).
+    /// Index of the passage's first character in the text, in Unicode code points.
     start: usize,
-    /// End in the text, in characters, exclusive.
+    /// Index after the passage's last character in the text, in Unicode code points.
     end: usize,
-    /// The text of the part.
+    /// The passage itself.
     text: String,
 }
 

@@ -1,14 +1,15 @@
-//! Old names of request fields and parameters: a request that uses one gets an error that names the new one.
+//! Old names of request fields and parameters. A request that uses an old name gets an error with the new name.
 
-/// Old names, each with the name that replaces it. Names of body fields, of query parameters, and of the values of
-/// `fields`.
+/// Pairs of an old name and the new name that replaces it. The names are those of body fields, of query parameters, and
+/// of values of `fields`.
 const RENAMED: [(&str, &str); 3] =
     [("examples", "aggregation"), ("rescore", "rerank_sentences"), ("also", "alternate_ids")];
 
 /// Returns the error message for a request that uses an old name, such as `"rescore" is now called "rerank_sentences"`.
 ///
-/// `error` is serde's message about an unknown field or variant, and `path` is where it occurred (`None`: not known).
-/// Returns `None` if the name is not an old one, or if the new one is not allowed in its place.
+/// `error` is serde's message about an unknown field or variant. `path` is the place in the request where the error
+/// occurred (`None`: not known). Returns `None` if the unknown name is not an old name, or if the new name is not
+/// allowed in that place.
 pub fn message(path: Option<&str>, error: &str) -> Option<String> {
     let unknown =
         error.strip_prefix("unknown field `").or_else(|| error.strip_prefix("unknown variant `"))?;
@@ -16,7 +17,8 @@ pub fn message(path: Option<&str>, error: &str) -> Option<String> {
     let is_it = |(old, new): &&(&str, &str)| *old == name && expected.contains(&format!("`{new}`"));
     let (old, new) = RENAMED.iter().find(is_it)?;
     let path = path.unwrap_or_default();
-    // The path of an unknown field ends with its name, that of an unknown variant does not.
+    // The path of an unknown field ends with the field's name; the path of an unknown variant does not contain the
+    // variant's name.
     let parent = path.strip_suffix(old).unwrap_or(path).trim_end_matches('.');
     let separator = if parent.is_empty() { "" } else { ": " };
     Some(format!("{parent}{separator}\"{old}\" is now called \"{new}\""))

@@ -9,14 +9,14 @@ use http_body::Body as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Responses up to this size in bytes are not counted: the operating system's socket buffers hold them.
+/// Responses of up to this many bytes are not counted, because the operating system's socket buffers hold them.
 const MAX_UNCOUNTED_BYTES: u64 = 16 << 10;
 
-/// Total size in bytes of the responses that have not been sent completely.
+/// Total size in bytes of the responses that have not been sent to their end.
 #[derive(Default)]
 pub struct ResponseBudget(Arc<AtomicUsize>);
 
-/// A response body that is counted until it is dropped, which happens when its last byte has been sent.
+/// A response body that is counted until it is dropped. It is dropped when its last byte has been sent.
 struct CountedBody {
     bytes: Bytes,
     total: Arc<AtomicUsize>,
@@ -38,7 +38,8 @@ impl ResponseBudget {
     /// Counts a response until it has been sent.
     ///
     /// # Errors
-    /// Returns [`Problem::busy`] if there are other unsent responses and the total would exceed `max` bytes.
+    /// Returns [`Problem::busy`] if other responses are still unsent and the total size with this response would exceed
+    /// `max` bytes.
     pub async fn count(&self, response: Response, max: usize) -> Result<Response, Problem> {
         let Some(size) = response.body().size_hint().exact().filter(|size| *size > MAX_UNCOUNTED_BYTES)
         else {
@@ -50,7 +51,8 @@ impl ResponseBudget {
         let counted = CountedBody { bytes, total: Arc::clone(&self.0) };
         if before > 0 && before.saturating_add(size as usize) > max {
             return Err(Problem::busy(format!(
-                "clients have not read {before} bytes of responses, and at most {max} may be unread (--max-unread-bytes)"
+                "clients have not read {before} bytes of responses, and at most {max} bytes can be unread \
+                 (--max-unread-bytes)"
             )));
         }
         Ok(Response::from_parts(parts, Body::from(Bytes::from_owner(counted))))

@@ -1,7 +1,8 @@
 //! OpenAPI schemas of request fields with constraints that Rust types do not express: a text that is not blank, one
 //! text or several, dates.
 //!
-//! They are exact: the server accepts what a schema allows and refuses what it does not, and tests check that.
+//! The schemas are exact: the server accepts every value that a schema allows and refuses every other value. Tests
+//! check this.
 
 use crate::search::{MAX_K, MAX_OFFSET, MAX_PAPERS};
 use likewise_papers::paper::MAX_ID_BYTES;
@@ -39,15 +40,16 @@ pub fn paper() -> Schema {
     );
     ObjectBuilder::new()
         .description(Some(
-            "A paper, with the field names below, common alternatives to them, or those of arXiv, OpenAlex, Semantic Scholar or BEIR. \
-             Optional fields that cannot be read are left out and reported in not_read.",
+            "A paper. Its fields have the names below, other usual names, or the names that arXiv, OpenAlex, \
+             Semantic Scholar or BEIR use. An optional field that cannot be read is left out and listed in the \
+             response's `not_read`.",
         ))
         .property("id", id)
         .property("title", clean_text())
         .required("title")
         .property("abstract", any("Text."))
         .property("authors", any("A list of names, a list of objects with a name, or one text with names separated by semicolons."))
-        .property("published", any("YYYY, YYYY-MM or YYYY-MM-DD; other common formats of dates are accepted too."))
+        .property("published", any("YYYY, YYYY-MM or YYYY-MM-DD; other usual date formats are accepted too."))
         .property("categories", any("A list of texts, or one text with categories separated by semicolons or commas."))
         .property("venue", any("Text."))
         .property("source", any("Text."))
@@ -63,7 +65,7 @@ pub fn paper() -> Schema {
         .into()
 }
 
-/// Largest number that is accepted as an id.
+/// Maximum value of a number that is used as an id.
 const MAX_NUMERIC_ID: f64 = 1e15;
 
 fn nullable(kind: Type) -> SchemaType {
@@ -75,12 +77,12 @@ pub fn list_of_texts() -> Schema {
     ArrayBuilder::new().items(text()).min_items(Some(1)).max_items(Some(MAX_BATCH)).into()
 }
 
-/// A text that is not blank, or a list of them.
+/// A text that is not blank, or a list of such texts.
 pub fn texts() -> Schema {
     OneOfBuilder::new().item(text()).item(list_of_texts()).into()
 }
 
-/// A list of documents to rank: each is a text, or an object with one.
+/// A list of documents to rank. Each document is a text, or an object with the field `text`.
 pub fn documents() -> Schema {
     let object = ObjectBuilder::new().property("text", text()).required("text");
     let document = OneOfBuilder::new().item(text()).item(object);
@@ -93,7 +95,7 @@ fn date_pattern() -> String {
     format!("[0-9]{{4}}(-(0[1-9]|1[0-2]|{DAYS}))?|({LEAP_YEARS})-02-29")
 }
 
-/// A date that exists: a day, a month or a year.
+/// An existing date: a day, a month or a year.
 pub fn date() -> Object {
     let pattern = format!("^({})$", date_pattern());
     ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).examples(["2021-01-11"]).build()
@@ -108,7 +110,7 @@ pub fn day() -> Object {
         .build()
 }
 
-/// The cursor of a page.
+/// The cursor of a page in the list of papers.
 pub fn cursor() -> Object {
     let pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2}_[0-9]{4}-[0-9]{2}-[0-9]{2}|_)_[1-9][0-9]{0,17}$";
     ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build()
@@ -134,7 +136,7 @@ pub fn ids() -> Schema {
     ArrayBuilder::new().items(id()).min_items(Some(1)).max_items(Some(MAX_PAPERS)).into()
 }
 
-/// A list of ids of papers that can be empty.
+/// A list of ids of papers. The list can be empty.
 pub fn optional_ids() -> Schema {
     ArrayBuilder::new().items(id()).max_items(Some(MAX_PAPERS)).into()
 }

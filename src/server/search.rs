@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use utoipa::ToSchema;
 
-/// A query: at least one of `text`, `like` and `vector` is required. All that are given are examples of the wanted
-/// papers.
+/// A query. At least one of `text`, `like` and `vector` is required. If several are given, each of them is an example
+/// of the papers to find.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"text": "superconductivity in twisted graphene", "k": 3}))]
@@ -30,13 +30,16 @@ pub struct SearchRequest {
     /// A title, an abstract or a question.
     #[schema(schema_with = schemas::text, required = false)]
     text: Option<String>,
-    /// Ids of papers, which are not returned as hits, and texts as `{"text": …}`.
+    /// Examples of the papers to find: ids of papers, and texts as `{"text": …}`. Papers in `like` are not returned
+    /// as hits.
     #[schema(schema_with = non_empty_list_schema, required = false)]
     like: Option<Vec<ExampleItem>>,
-    /// A vector from the served model, with any norm but 0.
+    /// A vector from the model of this server. It can have any norm except 0.
     #[schema(required = false, value_type = Vec<f32>)]
     vector: Option<Vec<f32>>,
-    /// How several examples are combined: by their `mean`, by the `best` of them, or by `clusters`, whose hits are interleaved. Default: `mean`, and `clusters` from 8 examples on.
+    /// How several examples are combined: by the `mean` of their embeddings, by the `best` example for each paper, or
+    /// by `clusters` of examples, whose hits are interleaved. Default: `mean` for up to 7 examples, `clusters` for 8 or
+    /// more.
     aggregation: Option<Aggregation>,
     /// Papers and texts that the hits should not be similar to.
     #[serde(default)]
@@ -46,29 +49,39 @@ pub struct SearchRequest {
     #[serde(default, deserialize_with = "some_whole_number")]
     #[schema(schema_with = schemas::k, required = false)]
     k: Option<usize>,
-    /// Number of the best hits to skip. Consecutive pages can repeat or miss a paper unless `exact` is true; in lexical and hybrid mode, even then beyond the first 1000 hits.
+    /// Number of hits to skip, best first. Unless `exact` is true, consecutive pages can repeat or miss a paper. In
+    /// lexical and hybrid mode, pages beyond the first 1000 hits can do so even if `exact` is true.
     #[serde(default, deserialize_with = "whole_number")]
     #[schema(schema_with = schemas::offset, required = false)]
     offset: usize,
-    /// Leave out hits with a lower probability of being related or, if the model has no calibration, with a lower score (before `half_life` is applied). With the default model and mode, no probability exceeds 0.76, or 0.64 for short texts. Default: no minimum, but without a filter, no hits are returned if nothing in the library is related to the query.
+    /// Minimum probability, 0 to 1, that a hit is related to the query; hits below the minimum are left out. If the
+    /// model has no calibration, `min_score` is the minimum score, before `half_life` changes the score. With the
+    /// default model and mode, no probability is above 0.76, or above 0.64 for short texts. Default: no minimum. But if
+    /// the request has neither `min_score` nor a filter, and nothing in the library is related to the query, no hits
+    /// are returned.
     #[schema(minimum = 0, maximum = 1)]
     min_score: Option<f32>,
-    /// Compare the query with every paper instead of searching the graph.
+    /// Compare the query with every paper instead of searching the graph of the index.
     #[serde(default)]
     exact: bool,
-    /// How papers are compared: `semantic`, `lexical` or `hybrid`. Default: `hybrid`, or `semantic` if there are no terms to compare, that is, for a vector and in a Milvus collection.
+    /// How papers are compared: `semantic`, `lexical` or `hybrid`. Default: `hybrid`, but `semantic` if there are no
+    /// terms to compare, that is, for a vector or in a Milvus collection.
     mode: Option<Mode>,
-    /// Weight of the difference from earlier hits against the similarity to the query, 0 to 1. Above 0, near duplicates of a better hit are listed in that hit's `near_duplicates` instead of being hits themselves. Beyond the best 1000 hits, the order is by score.
+    /// Weight, 0 to 1, of a hit's difference from the hits before it; the similarity to the query has the remaining
+    /// weight. If `diversity` is above 0, a near duplicate of a better hit is not a hit of its own: it is listed in the
+    /// better hit's `near_duplicates`. Only the best 1000 hits are reordered.
     #[schema(minimum = 0, maximum = 1)]
     diversity: Option<f32>,
-    /// Age in years at which a score is halved; a paper without a date counts as two half-lives old. Like `diversity`, it reorders the best 200 hits, or the best 1000 if more than 100 are requested.
+    /// Age in years at which a paper's score is halved. A paper without a date counts as two half-lives old.
+    /// `half_life` and `diversity` reorder only the best 200 hits, or the best 1000 if `offset` + `k` is over 100.
     #[schema(minimum = 0.01, maximum = 1000)]
     half_life: Option<f32>,
-    /// Rerank the first 30 hits, also by how similar their sentences are to those of the query. The model encodes the sentences, which takes about 0.4 s on two cores.
+    /// Rerank the first 30 hits: add to a hit's score how similar the hit's sentences are to the sentences of the
+    /// query. The model encodes these sentences, which takes about 0.4 s on two cores.
     #[serde(default)]
     rerank_sentences: bool,
-    /// Explain the first 100 hits: the parts of the score, the terms shared with the query, and the sentences that
-    /// contain them.
+    /// Explain the first 100 hits: return the parts of each score, the terms that the paper shares with the query, and
+    /// the sentences that contain these terms.
     #[serde(default)]
     explain: bool,
     /// Only papers that match this filter.
@@ -79,7 +92,8 @@ pub struct SearchRequest {
 }
 
 impl SearchRequest {
-    /// Refuses texts that are too long or blank; the message names the text by its position.
+    /// Refuses texts that are too long or blank. The message names the field of the text and the text's position in
+    /// that field.
     fn check_texts(&self, service: &Service) -> Result<(), Problem> {
         self.text.iter().try_for_each(|text| service.check_text("text", text))?;
         for (name, examples) in [("like", self.like.as_deref().unwrap_or_default()), ("unlike", &self.unlike)]
@@ -134,7 +148,7 @@ impl SearchRequest {
         (SearchResponse = "application/json"), (String = "application/x-bibtex"),
         (String = "application/x-research-info-systems"), (String = "text/csv"), (String = "application/x-ndjson"),
     )),
-    (status = 400, description = "The body is not valid JSON, or a field has an old name", body = ErrorBody),
+    (status = 400, description = "The body is not valid JSON, or the request uses the old name of a field", body = ErrorBody),
     (status = 404, description = "A paper in the request is not in the library", body = ErrorBody),
     (status = 422, description = "A field is missing or invalid", body = ErrorBody),
 ))]
@@ -165,8 +179,8 @@ pub struct SearchBatchResponse {
     answers: Vec<SearchBatchItem>,
 }
 
-/// The result of one query, or the error that one of its papers is not in the library. Such an error does not affect
-/// the other queries.
+/// The result of one query in a batch: its hits, or an error if one of the query's papers is not in the library. The
+/// error does not affect the other queries of the batch.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum SearchBatchItem {
@@ -174,7 +188,7 @@ pub enum SearchBatchItem {
     Found(SearchResponse),
     /// The error.
     Error {
-        /// The same object as in an error response.
+        /// The error object, as in an error response.
         error: ErrorDetail,
     },
 }
@@ -182,8 +196,8 @@ pub enum SearchBatchItem {
 /// Runs several queries at once; their texts are encoded together.
 #[utoipa::path(post, path = "/v1/search/batch", tag = "search", request_body = SearchBatchRequest, responses(
     (status = 200, description = "A result for each query, in the order of the queries", body = SearchBatchResponse),
-    (status = 400, description = "The body is not valid JSON, or a field has an old name", body = ErrorBody),
-    (status = 422, description = "There are no queries or too many, or one of them is invalid", body = ErrorBody),
+    (status = 400, description = "The body is not valid JSON, or the request uses the old name of a field", body = ErrorBody),
+    (status = 422, description = "There are no queries or too many queries, or a query is invalid", body = ErrorBody),
 ))]
 pub async fn batch(
     State(app): State<App>,

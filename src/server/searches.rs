@@ -1,8 +1,8 @@
-//! Limits how many searches run at once, and how many may wait.
+//! Limits how many searches run at once, and how many wait.
 //!
-//! A search takes a few hundred microseconds of one core, so as many run at once as there are cores, in the order of
-//! their arrival. When the limit of waiting searches is reached, further ones are refused. A search whose client
-//! disconnects while it waits is not run.
+//! A search takes a few hundred microseconds of one core, so as many searches run at once as there are cores. The other
+//! searches wait, and run in the order of their arrival. When the limit of searches is reached, further searches are
+//! refused. A search whose client disconnects while the search waits is not run.
 //!
 //! Quick searches run on the thread of their request: waking another thread and waiting for it costs as much as the
 //! search (measured: 3,100 responses per second with threads, 5,200 without, on two cores). Searches that can take
@@ -20,28 +20,29 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Limits the searches of a server.
 pub struct Searches {
-    /// One permit for each search that may run at once.
+    /// Permits for running searches. Their number is the maximum number of searches that run at once.
     running: Arc<Semaphore>,
     /// Number of searches that run or wait.
     in_flight: Arc<AtomicUsize>,
-    /// Maximum of `in_flight`.
+    /// Maximum value of `in_flight`.
     limit: usize,
-    /// One permit for each query that may be reranked or wait for that.
+    /// Permits for queries that are being reranked or wait for reranking.
     reranking: Arc<Semaphore>,
 }
 
-/// Maximum number of queries that wait for reranking. Each takes about a second, so more would wait for too long.
+/// Maximum number of queries that wait for reranking. Reranking a query takes about a second, so further queries would
+/// wait for too long.
 const MAX_WAITING_RERANKS: usize = 4;
 
 /// Maximum number of concurrent searches in a remote search engine.
 const MAX_REMOTE_SEARCHES: usize = 64;
 
-/// Where searches are computed, which determines how many run at once.
+/// The place where searches are computed. It determines how many searches run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SearchLocation {
     /// In this process: one search per core.
     Local,
-    /// In a remote search engine, for which searches only wait here.
+    /// In a remote search engine; a search in this process only waits for the engine.
     Remote,
 }
 
@@ -55,7 +56,7 @@ impl Drop for InFlightGuard {
 }
 
 impl Searches {
-    /// Allows at most `limit` searches to run or wait.
+    /// Creates the limits for a server on which at most `limit` searches run or wait.
     pub fn new(limit: usize, location: SearchLocation) -> Searches {
         let cores = std::thread::available_parallelism().map_or(1, |count| count.get());
         let max_running = match location {
@@ -70,8 +71,8 @@ impl Searches {
         }
     }
 
-    /// Returns a permit to rerank a query, to be held until it is done. The encoder alternates between the queries that
-    /// hold one.
+    /// Returns a permit to rerank a query. The caller must hold the permit until the query is reranked. The encoder
+    /// alternates between the queries that hold a permit.
     ///
     /// # Errors
     /// Returns [`Problem::busy`] if all permits are taken.
@@ -79,7 +80,8 @@ impl Searches {
         Arc::clone(&self.reranking).try_acquire_owned().map_err(|_| {
             let max = 1 + MAX_WAITING_RERANKS;
             Problem::busy(format!(
-                "{max} queries are being reranked, which is the maximum; send the query without rerank_sentences"
+                "{max} queries are being reranked or wait for reranking, which is the maximum; send the query \
+                 without rerank_sentences"
             ))
         })
     }
@@ -89,7 +91,8 @@ impl Searches {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Runs a query as soon as a permit is free: a quick one on the current thread, others as [`Searches::run`] does.
+    /// Runs a query as soon as a permit is free. A quick query runs on the current thread, any other query as in
+    /// [`Searches::run`].
     ///
     /// # Errors
     /// Returns [`Problem::busy`] if too many searches wait, and the errors of the search.
@@ -130,7 +133,7 @@ impl Searches {
         result
     }
 
-    /// Counts a search as in flight and waits until it may run.
+    /// Counts a search as in flight and waits for the permit to run it.
     async fn acquire(&self) -> Result<(InFlightGuard, OwnedSemaphorePermit), Problem> {
         let started = Instant::now();
         let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -138,7 +141,7 @@ impl Searches {
         if in_flight >= self.limit {
             let limit = self.limit;
             return Err(Problem::busy(format!(
-                "{in_flight} searches run or wait, and at most {limit} may (--max-searches)"
+                "{in_flight} searches run or wait, and at most {limit} are allowed to (--max-searches)"
             )));
         }
         let permit = Arc::clone(&self.running).acquire_owned().await.map_err(Problem::internal)?;
@@ -147,10 +150,10 @@ impl Searches {
     }
 }
 
-/// Maximum number of hits, and of papers in the query, of a search that takes a few hundred microseconds.
+/// Maximum number of hits of a quick search, and maximum number of papers in its query.
 const MAX_QUICK_SIZE: usize = 50;
 
-/// Whether a query takes only a few hundred microseconds.
+/// Whether a query is quick: it takes only a few hundred microseconds.
 fn is_quick(query: &Query, library: &Library) -> bool {
     let papers = query.like.papers.len() + query.unlike.papers.len();
     let is_small = query.k + query.offset <= MAX_QUICK_SIZE && papers <= MAX_QUICK_SIZE;

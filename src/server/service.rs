@@ -1,6 +1,7 @@
-//! An open library with the queues into it; the handlers of all APIs use it.
+//! An open library with the queues into it. The handlers of all APIs use it.
 //!
-//! A request uses one service from its beginning to its end, even if the server switches to another library meanwhile.
+//! A request uses the same service from its beginning to its end, even if the server switches to another library
+//! meanwhile.
 
 use super::metrics::{CacheLookup, Metrics};
 use super::options::{LARGE_HIT_COST, RERANK_COST, SUB_QUERY_COST, ServerOptions};
@@ -20,7 +21,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Number of query texts whose embeddings are cached, because requests for further pages of results repeat the text.
 const EMBEDDING_CACHE_SIZE: usize = 4096;
 
-/// Maximum number of batches of queries that run at once; others wait.
+/// Maximum number of batches of queries that run at once; further batches wait.
 const MAX_CONCURRENT_BATCHES: usize = 2;
 
 /// An open library with the queues into it.
@@ -81,7 +82,8 @@ impl Service {
         self.search_for_page(query).await
     }
 
-    /// Like [`Service::search`], but without the limit on `k` that `--max-k` sets, which applies to clients only.
+    /// Like [`Service::search`], but without the limit on `k` that `--max-k` sets. That limit applies to API clients,
+    /// not to the server's own pages.
     pub async fn search_for_page(&self, query: Query) -> Result<Answer, Problem> {
         self.check(&query)?;
         let embeddings = self.embeddings_of(std::slice::from_ref(&query)).await?.remove(0);
@@ -95,8 +97,9 @@ impl Service {
         self.searches.search(&self.library, query, embeddings).await
     }
 
-    /// Runs a query with `rerank_sentences`: retrieves candidates, encodes their sentences, and ranks them again. It
-    /// holds no search permit while the sentences are encoded; they are dropped if the client disconnects.
+    /// Runs a query with `rerank_sentences`: retrieves candidates, encodes the candidates' sentences, and ranks the
+    /// candidates again. Holds no search permit while the sentences are encoded. If the client disconnects, sentences
+    /// that are not encoded yet are dropped.
     async fn rerank_sentences(&self, query: Query, embeddings: Vec<Embedding>) -> Result<Answer, Problem> {
         let _permit = self.searches.rerank_permit()?;
         let (library, query) = (Arc::clone(&self.library), Arc::new(query));
@@ -118,11 +121,11 @@ impl Service {
         self.searches.run(explain).await
     }
 
-    /// Runs several queries, whose texts are encoded together. Returns a result for each, in order.
+    /// Runs several queries, whose texts are encoded together. Returns a result for each query, in order.
     ///
     /// # Errors
-    /// Returns 422 if a query is invalid, and 429 if the queue into the encoder is full. Errors of single searches are
-    /// in the list.
+    /// Returns 422 if a query is invalid, and 429 if the queue into the encoder is full. If a single search fails, its
+    /// error is in the returned list.
     pub async fn search_all(&self, queries: Vec<Query>) -> Result<Vec<Result<Answer, Problem>>, Problem> {
         for (index, query) in queries.iter().enumerate() {
             self.check_k(query)
@@ -137,8 +140,8 @@ impl Service {
         Ok(answers)
     }
 
-    /// Encodes the texts of a request's field. Error messages name the field, and the index of the text if there are
-    /// several.
+    /// Encodes the texts of a request's field. Error messages name the field and, if the field has several texts, the
+    /// index of the text.
     pub async fn embed_field(
         &self,
         field: &str,
@@ -161,11 +164,11 @@ impl Service {
         self.queue.encode(texts, options, priority).await
     }
 
-    /// Returns the options for texts with the prompt `prompt_name`: `query` encodes them as queries, other prompts as
-    /// documents. `None` or empty: as documents, with the default prompt.
+    /// Returns the options for texts with the prompt `prompt_name`. With `query`, texts are encoded as queries; with
+    /// any other prompt, as documents. `None` or empty: texts are encoded as documents, with the default prompt.
     ///
     /// # Errors
-    /// Returns 422 if the model has no such prompt; the message lists its prompts.
+    /// Returns 422 if the model has no such prompt; the message lists the model's prompts.
     pub fn encode_options(&self, prompt_name: Option<&str>) -> Result<EncodeOptions, Problem> {
         let encoder = self.library.encoder();
         let Some(name) = prompt_name.filter(|name| !name.is_empty()) else {
@@ -177,14 +180,14 @@ impl Service {
         Ok(EncodeOptions { prompt, ..encoder.encode_options(input_type) })
     }
 
-    /// Returns the vectors of papers, in order. `None`: the paper has no vector yet, or was deleted.
+    /// Returns the vectors of papers, in the order of the papers. `None`: the paper has no vector yet, or was deleted.
     pub async fn vectors(&self, papers: &[Paper]) -> Result<Vec<Option<Vec<f32>>>, Problem> {
         let library = Arc::clone(&self.library);
         let ids: Vec<PaperId> = papers.iter().map(|paper| paper.id.clone()).collect();
         self.searches.run(move || library.vectors(&ids)).await
     }
 
-    /// Returns the embeddings of each query's texts, from the cache if possible.
+    /// Returns the embeddings of each query's texts. Embeddings that are in the cache are not computed again.
     async fn embeddings_of(&self, queries: &[Query]) -> Result<Vec<Vec<Embedding>>, Problem> {
         let texts = || queries.iter().flat_map(Query::texts);
         let hashes: Vec<TextHash> = texts().map(|text| TextHash::of(text)).collect();
@@ -229,7 +232,7 @@ impl Service {
         query.texts().try_for_each(|text| self.check_text("text", text))
     }
 
-    /// Checks that a text is not too long and not blank. `field` is its name in error messages.
+    /// Checks that a text is not too long and not blank. `field` is the text's name in error messages.
     pub fn check_text(&self, field: &str, text: &str) -> Result<(), Problem> {
         let (length, max) = (text.len(), self.max_text_bytes);
         if length > max {
@@ -243,20 +246,21 @@ impl Service {
         Ok(())
     }
 
-    /// Checks that a list of texts is not empty or too long, and each of its texts. The message names the text that is
-    /// wrong.
+    /// Checks that a list of texts is neither empty nor too long, and checks each text. The message names the text that
+    /// is wrong.
     pub fn check_texts(&self, field: &str, texts: &[String]) -> Result<(), Problem> {
         self.check_count(field, texts.len())?;
         let mut numbered = texts.iter().enumerate();
         numbered.try_for_each(|(index, text)| self.check_text(&text_name(field, index, texts.len()), text))
     }
 
-    /// Returns the default number of hits, at most `--max-k`.
+    /// Returns `default` as the number of hits, or the value of `--max-k` if that is smaller.
     pub fn default_k(&self, default: usize) -> usize {
         default.min(self.max_k)
     }
 
-    /// Waits for a permit to run a batch of queries for `hits` hits in total.
+    /// Waits for a permit to run a batch of queries. `hits` is the number of hits of all queries together, counted as
+    /// for [`ServerOptions::max_hits`].
     ///
     /// # Errors
     /// Returns 422 if `hits` is over `--max-hits`.
@@ -265,14 +269,15 @@ impl Service {
             let max = self.max_hits;
             return Err(Problem::invalid(format!(
                 "queries must have a total k of at most {max} (got {hits}); --max-hits sets the maximum; embeddings or \
-                 explanations multiply a query's k by {LARGE_HIT_COST}, rerank_sentences adds {RERANK_COST}, and each further \
-                 example or cluster that is searched for adds {SUB_QUERY_COST}; send fewer queries at once"
+                 explanations multiply a query's k by {LARGE_HIT_COST}, rerank_sentences adds {RERANK_COST}, and each \
+                 example or cluster after the first that is searched for separately adds {SUB_QUERY_COST}; \
+                 send fewer queries at once"
             )));
         }
         self.batches.acquire().await.map_err(Problem::internal)
     }
 
-    /// Checks that a list has between 1 and `--max-batch` items. `field` is its name in error messages.
+    /// Checks that a list has between 1 and `--max-batch` items. `field` is the list's name in error messages.
     pub fn check_count(&self, field: &str, count: usize) -> Result<(), Problem> {
         let max = self.max_batch;
         match count {
@@ -285,7 +290,8 @@ impl Service {
     }
 }
 
-/// Returns the name of a field's text in error messages: the field's name, with an index if it has several texts.
+/// Returns the name of a text in error messages: the name of the text's field and, if the field has several texts, an
+/// index.
 pub fn text_name(field: &str, index: usize, count: usize) -> String {
     if count == 1 { field.into() } else { format!("{field}[{index}]") }
 }
@@ -293,8 +299,9 @@ pub fn text_name(field: &str, index: usize, count: usize) -> String {
 /// Number of characters of a text that an error message quotes to identify it.
 const EXCERPT_CHARS: usize = 40;
 
-/// Adds to a problem with a text the beginning of the text and, if there are several queries, the index of its query.
-/// The problem's text index is a position in `encoded`, the indices of the texts that were encoded.
+/// Names the wrong text in the message of a problem: by the beginning of the text and, if there are several queries, by
+/// the index of the text's query. The problem's `text_index` is a position in `encoded`. `encoded` has the indices,
+/// among all texts of the queries, of the texts that were encoded.
 fn with_query_text(problem: Problem, queries: &[Query], encoded: &[usize]) -> Problem {
     let Some(text_index) = problem.text_index.and_then(|index| encoded.get(index)) else { return problem };
     let mut texts =

@@ -1,6 +1,6 @@
 //! Measures how long the stages of a request take.
 //!
-//! A stage is recorded where it ends, in a handler or a queue, and reported by the middleware in the response's
+//! A stage is recorded where it ends, in a handler or a queue. The middleware reports all stages in the response's
 //! `Server-Timing` header and in the metrics.
 
 use std::cell::RefCell;
@@ -45,15 +45,15 @@ pub fn record(stage: Stage, took: Duration) {
     let _ = STAGE_TIMES.try_with(|times| times.borrow_mut().push((stage, took)));
 }
 
-/// Runs a request. Returns its result and its stages, in the order in which they were first recorded; a stage that was
-/// recorded several times has the sum of its durations.
+/// Runs a request. Returns the request's result and its stages, in the order in which they were first recorded. A stage
+/// that was recorded several times has the sum of its durations.
 pub async fn collect_stages<T>(request: impl Future<Output = T>) -> (T, Vec<(Stage, Duration)>) {
     let run = async {
         let result = request.await;
         (result, STAGE_TIMES.with(RefCell::take))
     };
     let (result, times) = STAGE_TIMES.scope(RefCell::default(), run).await;
-    // A batch records a stage for each query; they are summed up to keep the header short.
+    // A batch records each stage once per query. Their durations are summed up to keep the header short.
     let mut stages: Vec<(Stage, Duration)> = Vec::new();
     for (stage, took) in times {
         match stages.iter_mut().find(|(other, _)| *other == stage) {

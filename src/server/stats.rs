@@ -1,4 +1,4 @@
-//! `GET /v1/stats`: numbers of papers and vectors, the state of the index, and the model.
+//! `GET /v1/stats`: the number of papers and of vectors, the state of the index, and the model.
 
 use super::problem::Problem;
 use super::{App, blocking};
@@ -12,15 +12,15 @@ use utoipa::ToSchema;
 /// Statistics of a library.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Stats {
-    /// Papers in the catalog.
+    /// Number of papers in the catalog.
     papers: usize,
-    /// Stored vectors, one for each distinct text.
+    /// Number of stored vectors, one for each distinct text.
     vectors: usize,
-    /// Papers without a vector.
+    /// Number of papers without a vector.
     without_vector: usize,
     /// State of the index.
     index: IndexStats,
-    /// Address of the search engine that holds the papers; left out if they are in a data folder.
+    /// Address of the search engine that holds the papers; left out if the papers are in a data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<String>,
     /// The model's name.
@@ -29,7 +29,8 @@ pub struct Stats {
     fingerprint: String,
     /// Dimension of the vectors.
     dimension: usize,
-    /// The model that will replace this one; left out if there is none.
+    /// The model that will replace the current model, and its progress; left out if the current model is not being
+    /// replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<NextStats>,
 }
@@ -39,13 +40,13 @@ pub struct Stats {
 pub struct IndexStats {
     /// Number of segments.
     segments: usize,
-    /// Vectors in segments.
+    /// Number of vectors in segments.
     indexed: usize,
-    /// Vectors in segments that graph search could not reach and that were linked again.
+    /// Number of vectors in segments that graph search could not reach and that were linked again.
     repaired: usize,
-    /// Vectors in segments that graph search cannot reach and that are compared with every query instead.
+    /// Number of vectors in segments that graph search cannot reach and that are compared with every query instead.
     unreachable: usize,
-    /// Vectors that are not in a segment yet.
+    /// Number of vectors that are not in a segment yet.
     waiting: usize,
 }
 
@@ -56,7 +57,7 @@ pub struct NextStats {
     model: String,
     /// Fingerprint of the vector store.
     fingerprint: String,
-    /// Vectors stored so far, one for each distinct text.
+    /// Number of vectors stored so far, one for each distinct text.
     vectors: usize,
 }
 
@@ -82,7 +83,7 @@ impl From<search::Stats> for Stats {
     }
 }
 
-/// Returns the numbers of papers and vectors, the state of the index, and the model.
+/// Returns the number of papers and of vectors, the state of the index, and the model.
 #[utoipa::path(get, path = "/v1/stats", tag = "operations", responses(
     (status = 200, description = "Papers, vectors, index and model", body = Stats),
 ))]

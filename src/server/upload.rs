@@ -1,7 +1,8 @@
-//! `POST /v1/papers`: adds papers, or replaces those with the same id.
+//! `POST /v1/papers`: adds papers, or replaces papers that have the same id.
 //!
-//! A body can be larger than memory: it is read line by line and written in chunks, so a long upload or a slow client
-//! never takes more memory than a chunk. A chunk that was written stays written, even if the rest of the upload fails.
+//! A body can be larger than memory: the server reads it line by line and writes its papers in chunks, so a long upload
+//! or a slow client never takes more memory than a chunk. A chunk that was written stays written, even if a later part
+//! of the upload fails.
 
 use super::App;
 use super::body::{Params, check_encoding, read_error, without_bom};
@@ -30,7 +31,7 @@ const CHUNK_PAPERS: usize = 256;
 /// Interval between attempts to write while the writer is busy.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Maximum number of refused entries that are listed with their reasons; all are counted.
+/// Maximum number of refused entries that are listed with their reasons. Further refused entries are only counted.
 const MAX_LISTED_PROBLEMS: usize = 100;
 
 /// Query parameters of an upload.
@@ -38,7 +39,7 @@ const MAX_LISTED_PROBLEMS: usize = 100;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct UploadParams {
-    /// Also accept papers without an abstract; their titles are embedded.
+    /// Accept papers without an abstract too. Only the title of such a paper is embedded.
     #[serde(default)]
     #[param(default = false)]
     title_only: bool,
@@ -58,49 +59,50 @@ impl ToSchema for PaperInput {}
 /// The result of an upload: how many of its entries were added, refused, and so on.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct UploadReport {
-    /// Entries in the upload.
+    /// Number of entries in the upload.
     read: u64,
-    /// New papers.
+    /// Number of new papers.
     added: u64,
-    /// Papers that were in the library and have changed.
+    /// Number of papers that were in the library already and have changed.
     replaced: u64,
-    /// Papers that were merged with another record of the same paper.
+    /// Number of papers that were merged with another record of the same paper.
     merged: u64,
-    /// Papers that were in the library with the same fields.
+    /// Number of papers that were in the library already with the same fields.
     unchanged: u64,
-    /// Papers deleted by an entry with `"deleted": true`.
+    /// Number of papers deleted by an entry with `"deleted": true`.
     deleted: u64,
-    /// Papers that were left out because they have no abstract.
+    /// Number of papers that were left out because they have no abstract.
     without_abstract: u64,
-    /// Papers whose text the model cannot encode; only lexical search finds them.
+    /// Number of papers whose text the model cannot encode. Only lexical search finds them.
     without_vector: u64,
-    /// Entries that were refused because they cannot be read as papers.
+    /// Number of entries that were refused because they cannot be read as papers.
     refused: u64,
-    /// The first refused entries, with the reasons.
+    /// The first 100 refused entries, each with the reason.
     problems: Vec<RefusedEntry>,
-    /// Fields of accepted papers that could not be read, by kind, each with the number of times and the first paper.
+    /// Fields of accepted papers that could not be read. Each item names a kind of problem, how many times it occurred,
+    /// and the first value with this problem.
     not_read: Vec<String>,
 }
 
 /// A refused entry.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RefusedEntry {
-    /// Number of the entry in the upload, from 1; blank lines are not counted.
+    /// Position of the entry in the upload, from 1; blank lines are not counted.
     entry: u64,
-    /// Why the entry was refused.
+    /// Reason why the entry was refused.
     reason: String,
 }
 
-/// Adds papers, or replaces those with the same id. The body is a JSON object, a list of objects, or JSON Lines of any
-/// length. When the response arrives, the papers are on disk and can be found. Entries that are not papers are refused,
-/// reported and left out.
+/// Adds papers, or replaces papers that have the same id. The body is a JSON object, a list of objects, or JSON Lines
+/// of any length. When the response arrives, the papers are on disk and searches find them. Entries that are not papers
+/// are refused: they are not stored, and the response lists them.
 #[utoipa::path(post, path = "/v1/papers", tag = "papers", params(UploadParams),
     request_body(content((PaperInput = "application/json"), (String = "application/x-ndjson"))),
     responses(
         (status = 200, description = "How many entries were added, replaced, refused and so on", body = UploadReport),
         (status = 400, description = "The body is incomplete", body = ErrorBody),
         (status = 401, description = "The key is missing or unknown", body = ErrorBody),
-        (status = 403, description = "The key may only read, or the server has no write key and the request is not from this machine", body = ErrorBody),
+        (status = 403, description = "The key does not allow writing, or the server has no write key and the request comes from another machine", body = ErrorBody),
         (status = 409, description = "Another process is writing to the data folder", body = ErrorBody),
         (status = 422, description = "The body has no papers, or a parameter is invalid", body = ErrorBody),
     ))]
@@ -121,8 +123,8 @@ pub async fn upload(
             let UploadReport { read, added, replaced, .. } = &upload.report;
             let pending = upload.pending.len();
             Err(problem.with_note(&format!(
-                "of the {read} entries before that, {added} were added, {replaced} were replaced and the last {pending} were not \
-                 written; the whole upload can safely be sent again"
+                "of the {read} entries before this error, {added} were added, {replaced} were replaced and the last \
+                 {pending} were not written; the whole upload can safely be sent again"
             )))
         }
         Err(problem) => Err(problem),
@@ -140,9 +142,9 @@ enum BodyLine {
 struct BodyLines<'a> {
     body: Limited<Body>,
     options: &'a ServerOptions,
-    /// Bytes that have arrived and are not yet discarded.
+    /// Bytes that have arrived and are not discarded yet.
     buffer: Vec<u8>,
-    /// Position in `buffer` up to which it has been searched for the end of a line.
+    /// Position in `buffer` up to which `buffer` has been searched for the end of a line.
     searched: usize,
     /// Position in `buffer` up to which lines have been returned.
     returned: usize,
@@ -166,7 +168,7 @@ impl<'a> BodyLines<'a> {
         }
     }
 
-    /// Returns the next line; the last one need not end with a line break. `None`: the body has ended.
+    /// Returns the next line. The last line need not end with a line break. `None`: the body has ended.
     async fn next(&mut self) -> Result<Option<BodyLine>, Problem> {
         loop {
             if let Some(end) = memchr::memchr(b'\n', &self.buffer[self.searched..]) {
@@ -212,10 +214,10 @@ impl<'a> BodyLines<'a> {
 struct Upload<'a> {
     app: &'a App,
     title_only: bool,
-    /// Entries that were read and not yet written.
+    /// Entries that were read and are not written yet.
     pending: Vec<Entry>,
     report: UploadReport,
-    /// Lines that are not valid JSON by themselves: the start of an object or list that spans several lines.
+    /// Lines that are not valid JSON by themselves: they are the start of an object or a list that spans several lines.
     multi_line: Vec<u8>,
     warnings: Warnings,
 }
@@ -226,7 +228,7 @@ impl<'a> Upload<'a> {
         Upload { app, title_only, pending, report, multi_line, warnings: Warnings::default() }
     }
 
-    /// Reads all lines, and writes all chunks but the last.
+    /// Reads all lines, and writes all chunks except the last, which [`Upload::finish`] writes.
     async fn read_all(&mut self, mut lines: BodyLines<'_>) -> Result<(), Problem> {
         let max = self.app.options().max_body_bytes;
         let mut is_first = true;
@@ -234,7 +236,7 @@ impl<'a> Upload<'a> {
             match line {
                 BodyLine::Complete(line) if is_first => self.read_line(without_bom(&line)).await?,
                 BodyLine::Complete(line) => self.read_line(&line).await?,
-                // The line can be the whole body, such as a list on one line.
+                // If nothing was read before, the line can be the whole body, such as a list on one line.
                 BodyLine::TooLong if self.report.read == 0 => {
                     return Err(Problem::too_large(max, "--max-body-bytes, per line"));
                 }
@@ -263,15 +265,16 @@ impl<'a> Upload<'a> {
         self.read_json_line(line, true).await
     }
 
-    /// Whether the body is JSON Lines with an incomplete line, although it looked like one object over several lines:
-    /// that is so if the next line is a paper by itself, because no part of an object is.
+    /// Whether the body is JSON Lines with an incomplete line, although it looked like one object over several lines.
+    /// It is JSON Lines if the line `next` is a paper by itself, because no line of a longer object is a paper by
+    /// itself.
     fn is_json_lines(&self, next: &[u8]) -> bool {
         let is_entry = |value: Value| entry_from_json(value, &Warnings::default()).is_ok();
         self.multi_line.starts_with(b"{") && serde_json::from_slice(next).is_ok_and(is_entry)
     }
 
-    /// Reads the JSON values of a line. An incomplete first line can be the start of a value that spans several lines
-    /// if `can_continue`; otherwise it is refused.
+    /// Reads the JSON values of a line. If `can_continue` is true, an incomplete first line is kept as the start of a
+    /// value that spans several lines; otherwise an incomplete line is refused.
     async fn read_json_line(&mut self, line: &[u8], can_continue: bool) -> Result<(), Problem> {
         if line.is_empty() {
             return Ok(());
@@ -307,7 +310,7 @@ impl<'a> Upload<'a> {
         if self.multi_line.len() > max {
             return Err(Problem::too_large(
                 max,
-                "--max-body-bytes, for one JSON value; JSON Lines can be longer",
+                "--max-body-bytes, for one JSON value; a body in JSON Lines can be longer",
             ));
         }
         Ok(())
@@ -349,14 +352,15 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Writes entries. After the first chunk, a busy writer does not fail the upload: the write is retried for up to
-    /// `body_timeout`.
+    /// Writes entries. If the writer is busy after the first chunk, the upload does not fail: the write is retried for
+    /// up to `body_timeout`.
     async fn write_with_retries(&self, entries: Vec<Entry>) -> Result<WriteOutcome, Problem> {
         let has_written = self.report.read > (entries.len() as u64 + self.report.refused);
         let started = Instant::now();
         loop {
             let write = Write::Put { entries: entries.clone(), title_only: self.title_only };
-            // Get the service for each attempt: the server may have switched to another model since the last chunk.
+            // Get the service again for each attempt: the server might have switched to another model since the last
+            // chunk.
             let outcome = self.app.service()?.writes.write(write).await;
             let can_retry = has_written && started.elapsed() < self.app.options().body_timeout;
             match outcome {
@@ -380,7 +384,7 @@ impl<'a> Upload<'a> {
         report.refused += counts.refused;
     }
 
-    /// Reads a value that spans several lines, writes the last chunk and returns the report.
+    /// Reads the value that spans several lines, if there is one, writes the last chunk and returns the report.
     async fn finish(mut self) -> Result<UploadReport, Problem> {
         if !self.multi_line.is_empty() {
             let json = std::mem::take(&mut self.multi_line);
@@ -418,8 +422,8 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// Whether a write can succeed soon: another process is writing, the queue is full, or the server is switching to
-/// another model. A full disk is not temporary.
+/// Whether a write that failed can succeed soon: another process is writing, the queue is full, or the server is
+/// switching to another model. A full disk is not temporary.
 fn is_temporary(problem: &Problem) -> bool {
     problem.retry_after.is_some() && problem.status != StatusCode::INSUFFICIENT_STORAGE
 }

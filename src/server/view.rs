@@ -1,6 +1,6 @@
 //! Papers and search results in responses: the requested fields of each paper, as JSON or in an export format.
 //!
-//! Shared by all routes under `/v1` that return papers.
+//! All routes under `/v1` that return papers use this module.
 
 use super::body::Params;
 use super::problem::Problem;
@@ -31,11 +31,11 @@ pub enum PaperField {
     Url,
     AlternateIds,
     Withdrawn,
-    /// The embedding; only in the response if it is requested.
+    /// The embedding. It is in the response only if it is requested.
     Embedding,
 }
 
-/// The fields in a response that requests none: all except the embedding.
+/// The fields in the response to a request that names no fields: all except the embedding.
 const DEFAULT_FIELDS: [PaperField; 11] = [
     PaperField::Id,
     PaperField::Title,
@@ -55,7 +55,7 @@ const DEFAULT_FIELDS: [PaperField; 11] = [
 pub struct PaperFields(Vec<PaperField>);
 
 impl PaperFields {
-    /// Returns the requested fields, without repetitions. `None` or empty: the default ones.
+    /// Returns the requested fields, without repetitions. `None` or empty: the default fields.
     pub fn of(requested: Option<Vec<PaperField>>) -> PaperFields {
         let mut fields: Vec<PaperField> = Vec::new();
         for field in requested.unwrap_or_default() {
@@ -66,13 +66,13 @@ impl PaperFields {
         PaperFields(if fields.is_empty() { DEFAULT_FIELDS.into() } else { fields })
     }
 
-    /// Whether a field is among them.
+    /// Whether the response has this field.
     pub fn contains(&self, field: PaperField) -> bool {
         self.0.contains(&field)
     }
 }
 
-/// A paper with the fields to serialise.
+/// A paper, with the list of its fields to serialise.
 #[derive(Debug)]
 pub struct View {
     paper: Paper,
@@ -109,7 +109,7 @@ impl Serialize for View {
 #[schema(as = PaperView)]
 #[expect(dead_code, reason = "it is the schema of `View`, which has its own `Serialize`")]
 pub struct ViewSchema {
-    /// Normalised id.
+    /// The paper's id, normalised.
     #[schema(example = "9901.00001")]
     id: Option<String>,
     /// Title.
@@ -118,14 +118,14 @@ pub struct ViewSchema {
     r#abstract: Option<String>,
     /// Authors, in order.
     authors: Option<Vec<String>>,
-    /// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
+    /// Date of publication: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
     #[schema(example = "2021-01-11")]
     published: Option<String>,
     /// Categories and keywords.
     categories: Option<Vec<String>>,
     /// Conference or journal.
     venue: Option<String>,
-    /// The source (dump) that it comes from.
+    /// The source (dump) that the paper comes from.
     source: Option<String>,
     /// Address of the paper.
     url: Option<String>,
@@ -133,12 +133,12 @@ pub struct ViewSchema {
     alternate_ids: Option<Vec<String>>,
     /// Whether the paper was withdrawn.
     withdrawn: Option<bool>,
-    /// The embedding, a vector of norm 1; null if the paper has none yet.
+    /// The embedding, a vector of norm 1; null if the paper is not embedded yet.
     embedding: Option<Vec<f32>>,
 }
 
 impl Service {
-    /// Prepares papers for a response, with their embeddings if these are requested.
+    /// Prepares papers for a response, with their embeddings if `fields` contains the embedding.
     pub async fn views(&self, papers: Vec<Paper>, fields: &PaperFields) -> Result<Vec<View>, Problem> {
         let embeddings = if fields.contains(PaperField::Embedding) {
             self.vectors(&papers).await?
@@ -149,7 +149,7 @@ impl Service {
         Ok(papers.into_iter().zip(embeddings).map(view).collect())
     }
 
-    /// Converts an answer of the search to a response. `started` is when the request began.
+    /// Converts an answer of the search to a response. `started` is the time at which the request began.
     pub async fn search_response(
         &self,
         mut answer: Answer,
@@ -182,9 +182,11 @@ pub struct SearchResponse {
     model: String,
     /// Duration of the request in milliseconds.
     took_ms: f64,
-    /// Best first, equal scores ordered by id. With `diversity`, in the order that it selects.
+    /// The hits, best first. Hits with equal scores are ordered by id. With `diversity`, diversification determines the
+    /// order.
     hits: Vec<SearchHit>,
-    /// True if there are no hits because nothing in the library is related to the query; left out otherwise. With a filter or with `min_score` 0, the nearest papers are returned anyway.
+    /// True if there are no hits because nothing in the library is related to the query; left out otherwise. A request
+    /// with a filter or with `min_score` 0 gets the nearest papers even if none is related.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     no_match: bool,
@@ -208,19 +210,20 @@ impl SearchResponse {
 pub struct SearchHit {
     /// Position in the whole ranking: the first hit has rank `offset` + 1.
     rank: usize,
-    /// The value that hits are ranked by, -1 to 1: the cosine similarity, or the combination of `parts`.
+    /// The value by which hits are ranked, -1 to 1: the cosine similarity, or the combination of the values in `parts`.
     score: f32,
-    /// Probability that the paper is related, 0 to 1; left out if the model has no calibration. Unlike scores, probabilities can be compared between queries.
+    /// Probability that the paper is related to the query, 0 to 1; left out if the model has no calibration.
+    /// Probabilities of different queries can be compared, scores of different queries cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     probability: Option<f32>,
-    /// The values that the score is computed from; left out if it is only the cosine.
+    /// The values that the score is computed from; left out if the score is the cosine similarity itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     parts: Option<ScoreDetails>,
-    /// Ids of near duplicates of this paper, which are not hits themselves; only with `diversity`.
+    /// Ids of near duplicates of this paper. The near duplicates are not hits themselves. Only with `diversity`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>, required = false)]
     near_duplicates: Vec<PaperId>,
-    /// Why the paper is a hit; only with `explain`.
+    /// The reasons why the paper is a hit; only with `explain`.
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<Explanation>,
     /// The paper.
@@ -234,7 +237,7 @@ pub struct SearchHit {
 pub enum ExportFormat {
     /// BibTeX.
     Bibtex,
-    /// RIS, as EndNote, Zotero and Mendeley read it.
+    /// RIS, the format that EndNote, Zotero and Mendeley read.
     Ris,
     /// Comma-separated values with a header line.
     Csv,
@@ -255,12 +258,13 @@ impl ExportFormat {
     }
 }
 
-/// Query parameter for the format of the response.
+/// Query parameter that sets the format of the response.
 #[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FormatParam {
-    /// Return `bibtex`, `ris`, `csv` or `jsonl` instead of JSON; each format has its own fields, and ignores `fields`.
+    /// Format of the response: `bibtex`, `ris`, `csv` or `jsonl`. Default: JSON. Each of the four formats has a fixed
+    /// set of fields and ignores `fields`.
     #[param(inline)]
     pub format: Option<ExportFormat>,
 }

@@ -1,9 +1,9 @@
 //! The server's writer: adds and deletes papers that are sent over HTTP.
 //!
-//! A data folder has one writer at a time, and opening it takes a while. A thread opens the folder for the first write,
-//! keeps it open while more writes arrive, and closes it soon after, so that `likewise ingest` need not wait for the
-//! server; it also closes it when another process waits for it. The texts of new papers go through the server's encode
-//! queue with bulk priority.
+//! A data folder has one writer at a time, and opening the folder takes a while. A thread opens the folder for the
+//! first write and keeps it open while more writes arrive. It closes the folder soon after the last write, so that
+//! `likewise ingest` need not wait for the server, and also when another process waits for the folder. The texts of new
+//! papers go through the server's encode queue with bulk priority.
 
 use super::problem::Problem;
 use super::queue::EncodeQueue;
@@ -20,33 +20,33 @@ use tokio::sync::oneshot;
 /// Maximum number of waiting writes, each of at most one chunk of papers.
 const MAX_WAITING: usize = 16;
 
-/// How long the folder is kept open after a write, for the next one.
+/// Time for which the folder stays open after a write, so that the next write need not open it again.
 const KEEP_OPEN: Duration = Duration::from_millis(500);
 
 /// A change to the papers.
 pub enum Write {
-    /// Adds records, or replaces earlier ones of the same papers.
+    /// Adds records, or replaces earlier records of the same papers.
     Put {
         /// The records.
         entries: Vec<Entry>,
-        /// Whether papers without an abstract are accepted, by their titles.
+        /// Whether papers without an abstract are accepted; only the titles of such papers are embedded.
         title_only: bool,
     },
-    /// Deletes papers, by any of their ids.
+    /// Deletes the papers with these ids; any id of a paper works.
     Delete(Vec<PaperId>),
 }
 
 /// The result of a write.
 #[derive(Debug)]
 pub enum WriteOutcome {
-    /// Of [`Write::Put`].
+    /// The result of [`Write::Put`].
     Put {
         /// How many entries were added, replaced and so on.
         counts: Counts,
         /// Papers that the model cannot encode, each with the reason.
         unreadable: Vec<String>,
     },
-    /// Of [`Write::Delete`]: for each id, whether a paper had it.
+    /// The result of [`Write::Delete`]: for each id in the request, whether a paper had this id.
     Deleted(Vec<bool>),
 }
 
@@ -68,7 +68,7 @@ impl Writes {
         Writes { sender }
     }
 
-    /// Performs a write. When it returns, the change is on disk and visible to queries.
+    /// Performs a write. When this function returns, the change is on disk and visible to queries.
     ///
     /// # Errors
     /// Returns 429 if the queue is full, 409 if another process is writing, and 503 if the server is switching to
@@ -91,7 +91,7 @@ fn run(jobs: &Receiver<WriteJob>, library: &Library, queue: &EncodeQueue) {
             Ok(writer) => {
                 // After a panic, the next job opens the folder again.
                 if catch_unwind(AssertUnwindSafe(|| write_all(writer, job, jobs))).is_err() {
-                    tracing::error!("the writer panicked; its pending requests fail");
+                    tracing::error!("the writer panicked; the write that it was performing fails");
                 }
             }
             Err(problem) => drop(job.reply.send(Err(problem))),
@@ -99,8 +99,9 @@ fn run(jobs: &Receiver<WriteJob>, library: &Library, queue: &EncodeQueue) {
     }
 }
 
-/// Performs jobs until none arrives for [`KEEP_OPEN`] or another process wants to write. After an error the writer is
-/// not used again: its files can end with an incomplete record, which is cut off when they are opened next.
+/// Performs jobs until no job arrives for [`KEEP_OPEN`] or another process wants to write. After an error, the writer
+/// is not used again: the files can end with an incomplete record, which is cut off when the next writer opens the
+/// files.
 fn write_all(mut writer: Box<dyn PaperWriter>, first: WriteJob, jobs: &Receiver<WriteJob>) {
     let mut next = Ok(first);
     while let Ok(job) = next {
@@ -114,30 +115,30 @@ fn write_all(mut writer: Box<dyn PaperWriter>, first: WriteJob, jobs: &Receiver<
     }
     // On an error nothing is lost: the papers are in the catalog, and the next writer completes the index.
     if let Err(error) = writer.finish() {
-        tracing::warn!("the index could not be updated; the next write will complete it: {error}");
+        tracing::warn!("the index could not be updated; the next write completes the index: {error}");
     }
 }
 
 fn open(library: &Library, queue: &EncodeQueue) -> Result<Box<dyn PaperWriter>, Problem> {
     let opened = library.paper_writer();
-    // Another model has replaced this one, and the server is about to open the folder with it.
+    // Another model has replaced the library's model, and the server is about to open the folder with the other model.
     if opened.is_err() && library.is_superseded().unwrap_or_default() {
         return Err(Problem::switching_model());
     }
-    let busy = "another process is writing to this data folder; try again when it is done";
+    let busy = "another process is writing to this data folder; try again when that process is done";
     let mut writer = opened?.ok_or_else(|| Problem::conflict(busy))?;
     writer.announce_yielding()?;
     let queue = queue.clone();
     writer.set_encode_fn(Box::new(move |texts| queue.encode_accepted(texts)));
     if library.lacks_vectors() {
-        // An earlier write failed after its papers were stored and before they were embedded. Sending them again would
-        // not embed them, because they are unchanged.
+        // An earlier write failed after its papers were stored and before they were embedded. Sending these papers
+        // again would not embed them, because the stored papers would be unchanged.
         writer.catch_up(&mut |_| {})?;
     }
     Ok(writer)
 }
 
-/// Performs a job and sends its result. Returns whether it succeeded.
+/// Performs a job and sends the result to the job's sender. Returns whether the job succeeded.
 fn perform(writer: &mut dyn PaperWriter, job: WriteJob) -> bool {
     let result = match job.write {
         Write::Put { entries, title_only } => {

@@ -1,4 +1,5 @@
-//! The write lock of a data folder. Everything that writes to the folder takes it, so that there is one writer.
+//! The write lock of a data folder. Every process that writes to the folder takes the lock first, so only one process
+//! writes at a time.
 
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -6,24 +7,25 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often [`WriteLock::take`] tries, [`RETRY_INTERVAL`] apart (2 s). The lock may be held for a moment by a process
-/// that only checks it, or for half a second after a write by a server.
+/// Number of attempts of [`WriteLock::take`] to take the lock, [`RETRY_INTERVAL`] apart: 2 s in all. A process that
+/// only checks the lock holds it for a moment, and a server holds it for half a second after each write.
 const MAX_ATTEMPTS: usize = 80;
 
-/// The same if the holder yields the lock (1 min): a server, which finishes its current work before it releases the
-/// lock.
+/// Number of attempts if the holder of the lock yields it: 1 min in all. The holder is then a server, which finishes
+/// its current work before it releases the lock.
 const MAX_ATTEMPTS_IF_YIELDING: usize = 2400;
 
-/// Written to the lock's file after the process id by a process that yields the lock to others.
+/// Text after the process id in the lock's file. It says that the process yields the lock to a process that waits.
 const YIELDING: &str = "gives way";
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(25);
 
-/// How often [`WriteLock::try_take`] tries again, 1 ms apart, because another process may only be checking the lock.
+/// Number of attempts of [`WriteLock::try_take`] before the last one, 1 ms apart. One attempt is not enough, because
+/// another process might hold the lock only for the moment of a check.
 const QUICK_RETRIES: usize = 5;
 
-/// The lock of the one process that writes to a data folder. The operating system releases it when the process ends,
-/// even if it is killed.
+/// The lock that a process holds while it writes to a data folder. Only one process at a time can hold it. The
+/// operating system releases the lock when the process ends, even if the process is killed.
 #[derive(Debug)]
 pub struct WriteLock {
     file: File,
@@ -31,8 +33,8 @@ pub struct WriteLock {
 }
 
 impl WriteLock {
-    /// Whether a process holds the lock at `path`. `None` if the file cannot be read. The check takes a shared lock for
-    /// a microsecond; a process that tries to take the lock meanwhile tries again.
+    /// Whether a process holds the lock at `path`. `None` if the file cannot be read. The check itself holds a shared
+    /// lock for a microsecond; a process that cannot take the write lock because of the check tries again.
     pub fn is_held(path: &Path) -> Option<bool> {
         let file = File::open(path).ok()?;
         match file.try_lock_shared() {
@@ -42,7 +44,8 @@ impl WriteLock {
         }
     }
 
-    /// Announces that this process yields the lock: it releases the lock soon after [`WriteLock::has_waiters`] is true.
+    /// Announces to other processes that this process yields the lock. The caller must then release the lock soon after
+    /// [`WriteLock::has_waiters`] becomes true.
     pub fn announce_yielding(&mut self) -> Result<()> {
         let content = format!("{} {YIELDING}\n", std::process::id());
         let mut file = &self.file;
@@ -55,7 +58,7 @@ impl WriteLock {
         waiting.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Takes the lock at `path`. Returns `None` if another process holds it or waits for it.
+    /// Takes the lock at `path`. Returns `None` if another process holds the lock or waits for the lock.
     pub fn try_take(path: &Path) -> Result<Option<WriteLock>> {
         if WriteLock::has_waiters(path) {
             return Ok(None);
@@ -90,10 +93,10 @@ impl WriteLock {
         Ok(Some(WriteLock { file, path: path.into() }))
     }
 
-    /// Takes the lock at `path`. Waits up to 2 s for it, and up to 1 min if the holder yields it.
+    /// Takes the lock at `path`. Waits up to 2 s for the lock, or up to 1 min if the holder yields it.
     ///
     /// # Errors
-    /// Returns [`Error::Data`] with the id of the holding process if it still holds the lock then.
+    /// Returns [`Error::Data`] with the id of the holding process if that process still holds the lock after this time.
     pub fn take(path: &Path) -> Result<WriteLock> {
         let mut waiting: Option<File> = None;
         for attempt in 0..MAX_ATTEMPTS_IF_YIELDING {
@@ -108,10 +111,13 @@ impl WriteLock {
             }
             std::thread::sleep(RETRY_INTERVAL);
         }
-        Err(Error::Data(format!("{}; wait for it or stop it", WriteLock::describe_holder(path))))
+        Err(Error::Data(format!(
+            "{}; wait until that process is done, or stop it",
+            WriteLock::describe_holder(path)
+        )))
     }
 
-    /// The id of the process that took the lock at `path` last. `None` if the file cannot be read.
+    /// The id of the process that took the lock at `path` last. `None` if the file cannot be read or has no process id.
     pub fn holder(path: &Path) -> Option<u32> {
         std::fs::read_to_string(path).ok()?.split_whitespace().next()?.parse().ok()
     }
@@ -120,25 +126,27 @@ impl WriteLock {
         std::fs::read_to_string(path).is_ok_and(|content| content.trim_end().ends_with(YIELDING))
     }
 
-    /// A sentence that says which process holds the lock at `path`.
+    /// A clause for messages: names the lock's file at `path`, and the process that holds the lock.
     pub fn describe_holder(path: &Path) -> String {
         let id = WriteLock::holder(path);
         let holder = id.map_or("another process".into(), |id| format!("process {id}"));
-        format!("{}: {holder} is writing here", path.display())
+        format!("{}: {holder} holds this lock and is writing to the folder", path.display())
     }
 }
 
-/// The file on which all processes that wait for the lock at `path` hold a shared lock.
+/// The path of a second file beside the lock's file. All processes that wait for the lock at `path` hold a shared lock
+/// on this second file.
 fn waiting_path(path: &Path) -> PathBuf {
     path.with_extension("waiting")
 }
 
-/// Shows other processes that this one waits for the lock, until the returned file is dropped.
+/// Shows other processes that this process waits for the lock at `path`, until the returned file is dropped.
 fn announce_waiting(path: &Path) -> Result<File> {
     let path = waiting_path(path);
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(Error::io(&path))?;
-    // Other processes hold the exclusive lock for a microsecond only, in `has_waiters`.
+    // This blocks for a microsecond at most: only `has_waiters`, in another process, takes an exclusive lock on this
+    // file, and releases it at once.
     file.lock_shared().map_err(Error::io(&path))?;
     Ok(file)
 }
@@ -174,7 +182,7 @@ mod tests {
             while !WriteLock::has_waiters(&path) {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            // Longer than `take` waits for a holder that does not yield.
+            // The holder keeps the lock longer than `take` waits for a holder that does not yield.
             std::thread::sleep(MAX_ATTEMPTS as u32 * RETRY_INTERVAL + Duration::from_millis(500));
             drop(held);
             assert!(WriteLock::try_take(&path).unwrap().is_none(), "the waiting process comes first");

@@ -1,10 +1,10 @@
-//! A data folder: the catalog of papers, and the files derived from it.
+//! A data folder: the catalog of papers, and the files derived from the catalog.
 //!
 //! - [`catalog`]: the papers, in SQLite
-//! - [`text`]: the text of a paper that the model reads; its hash identifies the text
-//! - [`vector_store`]: the vectors of one model, by text
-//! - [`slot_map`]: which papers have which vector
-//! - [`lock`]: the lock that the one writing process holds
+//! - [`text`]: the text that the model reads for a paper, and the hash that identifies this text
+//! - [`vector_store`]: the vectors of one model, each stored with the hash of the encoded text
+//! - [`slot_map`]: maps each paper to the slot of the paper's vector, and each slot to papers
+//! - [`lock`]: the lock that a process holds while it writes; only one process at a time can hold it
 
 pub mod catalog;
 pub mod lock;

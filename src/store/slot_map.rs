@@ -1,9 +1,9 @@
-//! The slot map: maps papers to the slots of their vectors, and slots to papers.
+//! The slot map: maps each paper to the slot of the paper's vector, and each slot to papers.
 //!
-//! Papers with the same text share a slot, and a slot whose papers were all replaced or deleted is *orphaned*: it has
-//! no paper. The map is derived from the catalog and the vector store, and follows what is written to them. It is saved
-//! beside the vectors, in a file named `directory`, so that opening a library of millions of papers reads four bytes
-//! per paper instead of a row of a table.
+//! Papers with the same text share a slot. A slot is *orphaned* if it has no paper, because all its papers were
+//! replaced or deleted. The map is derived from the catalog and the vector store, and is updated when either of them
+//! has changed. It is saved beside the vectors, in a file named `directory`. To open a library of millions of papers,
+//! four bytes per paper are read from this file instead of a row per paper from a table.
 
 use crate::error::Result;
 use crate::store::catalog::{Catalog, CatalogChanges, PaperNumber, PaperSet};
@@ -18,48 +18,49 @@ use std::path::{Path, PathBuf};
 
 const FILE_NAME: &str = "directory";
 
-/// Bytes before the slots: the format, the catalog's identity, the last transaction included, and the CRC-32 of these
-/// and of the slots.
+/// Size in bytes of the header, which precedes the slots. It has the format's name and version, the catalog's identity,
+/// the number of the last catalog transaction that the map includes, and the CRC-32 of these fields and of the slots.
 const HEADER_BYTES: usize = 128;
 
-/// In place of a slot: no paper has this number.
+/// Stored instead of a slot for a number that no paper has.
 const UNUSED_NUMBER: Slot = Slot::MAX;
 
-/// In place of a slot: the paper's text has no vector yet.
+/// Stored instead of a slot for a paper whose text has no vector.
 const WITHOUT_VECTOR: Slot = Slot::MAX - 1;
 
-/// In place of a paper's number: the slot has no paper.
+/// Stored instead of a paper's number for a slot that has no paper.
 const ORPHANED: u32 = u32::MAX;
 
-/// The slots of papers and the papers of slots, as of a transaction of the catalog.
+/// The slots of papers and the papers of slots, as they were after one transaction of the catalog.
 #[derive(Default)]
 pub struct SlotMap {
-    /// The slot of each paper, by the paper's number.
+    /// The slot of each paper, indexed by the paper's number.
     slot_of: Vec<Slot>,
-    /// A paper of each slot: the first one that was assigned to it.
+    /// One paper of each slot, indexed by slot, or [`ORPHANED`].
     paper_of: Vec<u32>,
-    /// The other papers of slots that have several.
+    /// For each slot that has several papers: all of these papers except the one in `paper_of`.
     other_papers: HashMap<Slot, Vec<u32>>,
     /// Slots that have no paper.
     orphaned: RoaringBitmap,
     papers: usize,
-    /// Papers without a vector, with their texts.
+    /// Papers without a vector, each with the hash of its text.
     waiting: HashMap<PaperNumber, TextHash>,
-    /// The slots before this one are known not to be those of waiting texts.
+    /// The first slot that has not been searched for the texts of the papers in `waiting`. No earlier slot has one of
+    /// these texts.
     searched: usize,
     /// The identity of the catalog.
     identity: String,
-    /// The number of the last transaction of the catalog that is included.
+    /// The number of the last catalog transaction that this map includes.
     last_change: i64,
 }
 
 impl SlotMap {
-    /// An empty map of the catalog with this identity, as before its first transaction.
+    /// An empty map for the catalog with this identity. The map includes no transaction of the catalog.
     pub fn new(identity: &str) -> SlotMap {
         SlotMap { identity: identity.into(), ..SlotMap::default() }
     }
 
-    /// Loads the saved map, and brings it up to date with a catalog and its vector store.
+    /// Loads the saved map, and brings it up to date with the catalog and the vector store.
     pub fn open(catalog: &Catalog, vector_store: &VectorStore) -> Result<SlotMap> {
         let text = |number| catalog.text(number);
         let slot_count = vector_store.vectors().len();
@@ -68,9 +69,10 @@ impl SlotMap {
         Ok(slot_map)
     }
 
-    /// Loads the map that was saved in the folder of a vector store of `count` slots. Returns an empty map if there is
-    /// no file, or if it is damaged or of another catalog. `text` returns the text of a paper that had no vector when
-    /// the map was saved, or `None` if the paper has been deleted.
+    /// Loads the map that was saved in the folder of a vector store of `count` slots. Returns an empty map if no map
+    /// was saved, or if the saved map is damaged or belongs to another catalog. `text` is called for papers that had no
+    /// vector when the map was saved; it must return the hash of the paper's text, or `None` if the paper has been
+    /// deleted.
     fn load(
         folder: &Path,
         identity: &str,
@@ -81,7 +83,10 @@ impl SlotMap {
         let Ok(file) = MappedFile::open(&path) else { return Ok(slot_map) };
         let parsed = parse(file.bytes(), identity).filter(|(_, saved)| all_below(saved, count));
         let Some((last_change, slots)) = parsed else {
-            tracing::warn!("{}: it is damaged or of another catalog; it will be rebuilt", path.display());
+            tracing::warn!(
+                "{}: the slot map is damaged or belongs to another catalog; it is rebuilt now",
+                path.display()
+            );
             return Ok(slot_map);
         };
         slot_map.last_change = last_change;
@@ -109,13 +114,14 @@ impl SlotMap {
         Ok(disk::write_atomically(&folder.join(FILE_NAME), &bytes)?)
     }
 
-    /// Removes the saved map. It must be removed before slots change, and is rebuilt from the catalog.
+    /// Removes the saved map. This must be done before slots get other texts. The map is then rebuilt from the catalog.
     pub fn remove(folder: &Path) -> Result<()> {
         Ok(disk::remove_if_exists(&folder.join(FILE_NAME))?)
     }
 
-    /// Removes the saved map if it includes later transactions than the catalog has, or cannot be read. That happens if
-    /// an older copy of the catalog is restored; its next transactions will get the same numbers again.
+    /// Removes the saved map if it cannot be read, or if it includes later transactions than the catalog has. The map
+    /// includes such transactions if an older copy of the catalog was restored. The next transactions of that copy will
+    /// get the same numbers again.
     pub fn remove_if_ahead(folder: &Path, catalog: &Catalog) -> Result<()> {
         let Ok(file) = MappedFile::open(&folder.join(FILE_NAME)) else { return Ok(()) };
         match parse(file.bytes(), &catalog.identity()?) {
@@ -129,7 +135,8 @@ impl SlotMap {
         folder.join(FILE_NAME)
     }
 
-    /// Whether the map saved in the folder of a vector store of `count` slots can be read. True if none was saved.
+    /// Whether the map that was saved in the folder of a vector store of `count` slots can be read. True if no map was
+    /// saved.
     pub fn is_readable(folder: &Path, catalog: &Catalog, count: usize) -> Result<bool> {
         let Ok(file) = MappedFile::open(&folder.join(FILE_NAME)) else { return Ok(true) };
         Ok(parse(file.bytes(), &catalog.identity()?).is_some_and(|(_, saved)| all_below(saved, count)))
@@ -143,7 +150,7 @@ impl SlotMap {
         if saved.is_some_and(|saved| all_below(saved, count)) { Ok(()) } else { SlotMap::remove(folder) }
     }
 
-    /// Applies what has been written to a catalog and its vector store since the last call.
+    /// Brings the map up to date with all changes to the catalog and the vector store since the last call.
     pub fn follow(&mut self, catalog: &Catalog, vector_store: &VectorStore) -> Result<()> {
         let mut changes = catalog.changes(self.last_change)?;
         if changes.last < self.last_change {
@@ -157,7 +164,8 @@ impl SlotMap {
         Ok(())
     }
 
-    /// Applies changes. `slot_count` is the number of slots now, and `found` has the slots of the texts that have one.
+    /// Applies changes of the catalog. `slot_count` is the current count of slots. `found` maps those of the written
+    /// and waiting texts that have a vector to their slots.
     fn apply(&mut self, changes: &CatalogChanges, slot_count: usize, found: &HashMap<TextHash, Slot>) {
         for &number in &changes.deleted {
             self.unassign(number);
@@ -245,7 +253,7 @@ impl SlotMap {
         self.orphaned.len() as usize
     }
 
-    /// The number of the last transaction of the catalog that is included.
+    /// The number of the last catalog transaction that this map includes.
     pub fn last_change(&self) -> i64 {
         self.last_change
     }
@@ -260,7 +268,8 @@ impl SlotMap {
         self.waiting.len()
     }
 
-    /// The number of papers without a slot, except those whose texts are `unreadable` for the model.
+    /// The number of papers that have no slot, although the model can read their texts: their texts are not in
+    /// `unreadable`.
     pub fn waiting(&self, unreadable: &HashSet<TextHash>) -> usize {
         self.waiting.values().filter(|text| !unreadable.contains(*text)).count()
     }
@@ -280,9 +289,10 @@ impl SlotMap {
             .map(|number| (*number).into())
     }
 
-    /// The slots of the allowed papers. `allowed` is `None`: all papers are allowed.
+    /// The slots of the papers in `allowed`. If `allowed` is `None`, all papers are allowed.
     ///
-    /// Returns `None` if that is every slot, which is the common case and needs no set.
+    /// Returns `None` if every slot is allowed because `allowed` is `None` and no slot is orphaned. This is the usual
+    /// case, and needs no set.
     pub fn slots(&self, allowed: Option<&PaperSet>) -> Option<RoaringBitmap> {
         match allowed {
             Some(allowed) => Some(allowed.iter().filter_map(|number| self.slot(number)).collect()),
@@ -296,7 +306,7 @@ impl SlotMap {
     }
 }
 
-/// Whether all slots are among the first `count`. Ignores papers without a vector and unused numbers.
+/// Whether all slots are below `count`. Ignores the values for papers without a vector and for unused numbers.
 fn all_below(slots: &[Slot], count: usize) -> bool {
     slots.iter().all(|slot| *slot >= WITHOUT_VECTOR || (*slot as usize) < count)
 }
@@ -309,8 +319,8 @@ fn header(identity: &str, last_change: i64, slots: &[u8]) -> String {
     format!("{text}{:08x}\n", checksum.finalize())
 }
 
-/// The number of the last transaction included and the slots, from the bytes of a file. `None` if the file is damaged
-/// or of another catalog.
+/// Parses the bytes of a saved map. Returns the number of the last catalog transaction that the map includes, and the
+/// slots. `None` if the file is damaged or belongs to another catalog.
 fn parse<'a>(bytes: &'a [u8], identity: &str) -> Option<(i64, &'a [Slot])> {
     let (start, slots) = bytes.split_at_checked(HEADER_BYTES)?;
     let start = std::str::from_utf8(start).ok()?;
@@ -329,7 +339,7 @@ mod tests {
         TextHash::of(&name.to_string())
     }
 
-    /// Compares the map with a plain map of papers to texts, and of texts to slots.
+    /// Compares the slot map with two plain maps: from papers to texts, and from texts to slots.
     fn check(slot_map: &SlotMap, papers: &BTreeMap<PaperNumber, u8>, slots: &HashMap<TextHash, Slot>) {
         assert_eq!(slot_map.papers(), papers.len());
         let slot = |name: &u8| slots.get(&text(*name)).copied();

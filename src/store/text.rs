@@ -1,7 +1,7 @@
-//! The text of a paper that the model reads, and its hash.
+//! The text that the model reads for a paper, and the hash of this text.
 //!
-//! The hash joins the catalog and the vector store: the catalog has the hash of each paper's text, and the vector store
-//! has a vector for each hash.
+//! The hash links the catalog to the vector store: the catalog has the hash of each paper's text, and the vector store
+//! maps such hashes to vectors.
 
 use likewise_encoder::Document;
 use likewise_papers::Paper;
@@ -26,21 +26,22 @@ impl TextHash {
     }
 }
 
-/// The encoder's view of a paper.
+/// The title and the abstract of a paper, in the form that the encoder takes.
 pub fn document_of(paper: &Paper) -> Document<'_> {
     Document { title: &paper.title, body: &paper.r#abstract }
 }
 
-/// The text of a paper that the model reads: see [`Document::text`].
+/// The text that the model reads for a paper: see [`Document::text`].
 pub fn text_of(paper: &Paper) -> String {
     document_of(paper).text()
 }
 
-/// LaTeX is not converted in queries longer than this, in bytes, because the conversion delays the response. Abstracts
-/// are shorter.
+/// Maximum length of a query, in bytes, for which LaTeX is converted. The conversion of a longer query would delay the
+/// response. Abstracts are shorter than this.
 const MAX_LATEX_QUERY_BYTES: usize = 20_000;
 
-/// The text of a query that the model reads. LaTeX is converted to plain text, as it is in papers.
+/// The text that the model reads for a query. LaTeX in the query is converted to plain text, as in papers; a query
+/// longer than 20,000 bytes is returned unchanged.
 pub fn text_of_query(text: &str) -> Cow<'_, str> {
     if text.len() > MAX_LATEX_QUERY_BYTES { Cow::Borrowed(text) } else { to_unicode(text) }
 }

@@ -1,27 +1,28 @@
-//! The page of a day: its papers.
+//! The page of a day, which lists the papers of the day.
 
 use super::frame::{Frame, path_of};
 use super::list::{ListItem, list_item};
 use likewise_papers::Paper;
 use maud::html;
 
-/// What the page of a day shows.
+/// Content of the page of a day.
 pub struct DayView {
-    /// `YYYY-MM-DD`.
+    /// The day, `YYYY-MM-DD`.
     pub date: String,
-    /// The last earlier day with papers, `YYYY-MM-DD`. `None`: there is none.
+    /// The nearest earlier day with papers, `YYYY-MM-DD`. `None`: no earlier day has papers.
     pub before: Option<String>,
-    /// The first later day with papers, `YYYY-MM-DD`. `None`: there is none.
+    /// The nearest later day with papers, `YYYY-MM-DD`. `None`: no later day has papers.
     pub after: Option<String>,
     /// The day's papers, in the order in which they are shown.
     pub papers: Vec<ListItem>,
     /// Number of the day's papers that are not shown.
     pub left_out: usize,
-    /// The papers that the reader follows, by similarity to which the day's papers are ranked. Empty: they are not ranked.
+    /// The papers that the reader follows. The day's papers are ranked by similarity to these papers; if the list is
+    /// empty, the day's papers are not ranked.
     pub followed: Vec<Paper>,
 }
 
-/// The page of a day, as HTML.
+/// Renders the page of a day as HTML.
 pub fn day_page(day: &DayView, frame: &Frame) -> String {
     let new = day.papers.iter().filter(|paper| paper.is_new).count();
     frame.render(html! {

@@ -1,6 +1,8 @@
-//! Counts of the papers around a query by year, category and venue, to choose filters from.
+//! Counts the papers around a query by year, category and venue. The page of results offers the counted values as
+//! filters.
 //!
-//! Only the few hundred most similar papers are counted, not the whole library: a query is about a small part of it.
+//! Only the few hundred most similar papers are counted, not the whole library, because a query is about a small part
+//! of the library.
 
 use likewise_papers::Paper;
 use std::collections::{BTreeMap, HashMap};
@@ -8,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 /// Maximum number of categories, and of venues, that are offered as filters.
 const MAX_CHOICES: usize = 8;
 
-/// Numbers of papers by year, category and venue.
+/// Counts of papers by year, category and venue.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Facets {
     /// Consecutive years, oldest first; years without papers are included.
@@ -24,7 +26,7 @@ pub struct Facets {
 pub struct YearCount {
     /// The year of publication.
     pub year: i32,
-    /// How many papers were published in it.
+    /// Number of papers that were published in this year.
     pub papers: usize,
 }
 
@@ -33,12 +35,12 @@ pub struct YearCount {
 pub struct LabelCount {
     /// The label, in its most frequent spelling.
     pub label: String,
-    /// How many papers have it, in any spelling.
+    /// Number of papers that have the label, in any spelling.
     pub papers: usize,
 }
 
 impl Facets {
-    /// Counts some papers.
+    /// Counts papers by year, category and venue.
     pub fn of<'a>(papers: impl Iterator<Item = &'a Paper>) -> Facets {
         let (mut years, mut categories, mut venues) = (BTreeMap::new(), HashMap::new(), HashMap::new());
         for paper in papers {
@@ -59,7 +61,7 @@ pub fn year(paper: &Paper) -> Option<i32> {
     paper.published.as_deref()?.get(..4)?.parse().ok()
 }
 
-/// Maximum span from the first to the last year shown; earlier years are left out.
+/// Maximum difference between the last year and the first year shown. Earlier years are left out.
 const MAX_YEARS: i32 = 120;
 
 fn without_gaps(years: &BTreeMap<i32, usize>) -> Vec<YearCount> {
@@ -71,14 +73,15 @@ fn without_gaps(years: &BTreeMap<i32, usize>) -> Vec<YearCount> {
     (first..=*last).map(count).collect()
 }
 
-/// The number of papers by lower-case label and spelling: filters ignore case, so all spellings are one choice.
+/// Counts of papers by label in lower case, and then by spelling. Filters ignore case, so all spellings of a label are
+/// one choice.
 type Spellings = HashMap<String, BTreeMap<String, usize>>;
 
 fn count(counts: &mut Spellings, label: &str) {
     *counts.entry(label.to_lowercase()).or_default().entry(label.into()).or_insert(0) += 1;
 }
 
-/// The most frequent labels, each in its most frequent spelling. A label that only one paper has is not worth a filter.
+/// Returns the most frequent labels, each in its most frequent spelling. Leaves out labels that only one paper has.
 fn most_frequent(counts: Spellings) -> Vec<LabelCount> {
     let merged = |spellings: BTreeMap<String, usize>| {
         let papers = spellings.values().sum::<usize>();

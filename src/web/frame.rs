@@ -1,19 +1,20 @@
-//! The parts that pages share: the head and the navigation, the search form, and the query above the results.
+//! The parts that several pages have: the head and the navigation, the search form, and the query above the results.
 
 use super::page_query::{PageQuery, toggle, toggle_label};
 use super::statics::{SCRIPT, STYLE};
 use maud::{DOCTYPE, Markup, html};
 
-/// What surrounds the content of a page.
+/// The HTML around the content of a page: the head and the navigation.
 pub struct Frame<'a> {
-    /// The window's title, before the program's name. Empty: only the program's name.
+    /// Title of the page. The window's title is this title and the program's name. Empty: only the program's name.
     pub title: &'a str,
     /// The newest day with papers, `YYYY-MM-DD`, for the link to the pages of days. `None`: no link.
     pub newest_day: Option<&'a str>,
 }
 
-/// Maximum number of example papers that are shown with a link to remove them. Each such link contains the ids of all the
-/// others, so the page grows with the square of their number.
+/// Maximum number of example papers that are shown with a link that removes the paper from the query. Each of these
+/// links contains the ids of all other example papers, so the size of the page grows with the square of the number of
+/// links.
 const MAX_CHIPS: usize = 30;
 
 /// The query, as it is shown above the results.
@@ -29,28 +30,28 @@ pub struct QueryPanel {
     pub notes: Vec<String>,
 }
 
-/// A text of the query, split where the model's maximum length cuts it off.
+/// A text of the query, split where the text exceeds the model's maximum length.
 pub struct InputText {
-    /// The part that the model read.
+    /// The beginning of the text, which the model read.
     pub read: String,
-    /// The rest. Empty: the model read the whole text.
+    /// The end of the text, which was cut off. Empty: the model read the whole text.
     pub cut: String,
     /// Number of tokens that the model read.
     pub tokens: usize,
 }
 
-/// A paper of the query.
+/// A paper in the query, as an example of similar or of dissimilar papers.
 pub struct Chip {
-    /// Its id, as it is written in the query.
+    /// Id of the paper, as it is written in the query.
     pub id: String,
-    /// Its title.
+    /// Title of the paper.
     pub title: String,
-    /// Whether results should be dissimilar to it, and not similar.
+    /// Whether results should be dissimilar to the paper. `false`: results should be similar to it.
     pub is_unlike: bool,
 }
 
 impl Frame<'_> {
-    /// The whole page with this content, as HTML.
+    /// Renders the whole page with this content as HTML.
     pub fn render(&self, content: Markup) -> String {
         let title =
             if self.title.is_empty() { "likewise".into() } else { format!("{} · likewise", self.title) };
@@ -85,9 +86,10 @@ impl Frame<'_> {
 }
 
 impl QueryPanel {
-    /// The search form, notices, the query's papers and filters, and what was cut off its texts. Links lead to `path`.
+    /// Renders the search form, the notices, the papers and the filters of the query, and the texts that were cut off.
+    /// The links lead to `path`.
     pub fn render(&self, path: &str) -> Markup {
-        // A query of unknown ids only: they stay in the form, so that the reader can correct them.
+        // If the query has only unknown ids, show these ids in the form, so that the reader can correct them.
         let text =
             if self.page_query.has_no_examples() { &self.page_query.missing } else { &self.page_query.q };
         html! {
@@ -129,8 +131,8 @@ impl QueryPanel {
     }
 }
 
-/// The active filters, each with a link to remove it. They are repeated here because the list of all filters may be
-/// collapsed, or far down the page.
+/// The active filters, each with a link that removes the filter. The list of all filters shows the active filters, too,
+/// but that list can be collapsed, or be far down the page.
 fn filters(query: &PageQuery, path: &str) -> Markup {
     let dates = match query.days() {
         (None, None) => None,
@@ -162,16 +164,16 @@ fn filters(query: &PageQuery, path: &str) -> Markup {
     }
 }
 
-/// When the search form gets the keyboard focus.
+/// The event that gives the keyboard focus to the search form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Focus {
-    /// As soon as the page is loaded.
+    /// The page is loaded.
     OnLoad,
-    /// When the reader clicks into it or moves to it.
+    /// The reader clicks into the form, or moves to it with the keyboard.
     OnClick,
 }
 
-/// The search form, with `text` in its field. The other parameters of `page_query` are kept in hidden fields.
+/// The search form, with `text` in the text field. Hidden fields keep all parameters of `page_query` except the texts.
 pub fn search_form(text: &str, focus: Focus, page_query: Option<&PageQuery>) -> Markup {
     html! {
         form.ask action="/ask" method="post" role="search" {
@@ -192,7 +194,7 @@ pub fn hidden(page_query: &PageQuery) -> Markup {
     html! { @for (name, value) in pairs { input type="hidden" name=(name) value=(value); } }
 }
 
-/// The form for the reader's key, on a server that requires one.
+/// The form for the reader's key, for a server that requires a key.
 fn key_form() -> Markup {
     html! {
         form.key action="/key" method="post" {
@@ -203,7 +205,7 @@ fn key_form() -> Markup {
     }
 }
 
-/// A paper's id as part of a URL path, percent-encoded where it has characters that are not allowed there.
+/// Returns the id of a paper as part of a URL path. Characters that are not allowed in a path are percent-encoded.
 pub fn path_of(id: &str) -> String {
     let mut path = String::with_capacity(id.len());
     // Browsers resolve `.` and `..` between slashes, even if the dots are encoded; so the slashes are encoded instead.
@@ -230,7 +232,8 @@ pub fn path_of(id: &str) -> String {
     path
 }
 
-/// The page of an error: the message, and the search form with `text` in it. For status 401, the form for a key.
+/// Renders the page of an error: the message, and the search form with `text`. For status 401, the page has the form
+/// for a key instead of the search form.
 pub fn problem_page(message: &str, status: u16, text: &str) -> String {
     let title = match status {
         404 => "Not found",

@@ -1,4 +1,4 @@
-//! Places vectors around a query in the plane, for the map.
+//! Arranges vectors around a query in the plane, for the map of results.
 //!
 //! The layout is deterministic: the same vectors always get the same points, so a link to a map shows the same map.
 
@@ -7,13 +7,13 @@ use likewise_index::dot;
 /// A point of the map. The query is at (0, 0), and every point is within the unit circle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// To the right.
+    /// Horizontal coordinate; larger values are further to the right.
     pub x: f32,
-    /// Down.
+    /// Vertical coordinate; larger values are further down.
     pub y: f32,
 }
 
-/// Minimum distance from the query.
+/// Minimum distance of a point from the query.
 const MIN_RADIUS: f32 = 0.2;
 
 /// Distance below which two points are pushed apart.
@@ -22,15 +22,17 @@ const MIN_DISTANCE: f32 = 0.105;
 /// Number of rounds in which points are pushed apart.
 const PUSH_ROUNDS: usize = 120;
 
-/// Iterations of the power method for one axis.
+/// Number of iterations of the power method for one axis.
 const POWER_ITERATIONS: usize = 80;
 
-/// Returns a point for each unit vector: the more similar it is to the query, a unit vector, the closer to the middle.
-/// Vectors that differ from the query in a similar way lie in a similar direction.
+/// Returns a point for each vector. The query and the vectors must have length 1. The more similar a vector is to the
+/// query, the closer its point is to the middle. Vectors that differ from the query in a similar way get points in a
+/// similar direction.
 ///
-/// The direction comes from the components orthogonal to the query, projected on their two principal axes (Torgerson
-/// 1952, classical scaling). The distance from the middle is the mean of two values: the similarity, scaled to the range of
-/// all similarities, and its rank.
+/// The direction of a point comes from the component of the vector that is orthogonal to the query, projected on the
+/// two principal axes of all these components (Torgerson 1952, classical scaling). The distance of a point from the
+/// middle is the mean of two values: one from the similarity, scaled to the range of all similarities, and one from the
+/// rank of the similarity.
 pub fn radial_layout(query: &[f32], vectors: &[Vec<f32>]) -> Vec<Point> {
     let scores: Vec<f32> = vectors.iter().map(|vector| dot(query, vector)).collect();
     let orthogonal: Vec<Vec<f32>> =
@@ -64,15 +66,15 @@ fn radii(scores: &[f32]) -> Vec<f32> {
     let mut radii = vec![0.0; scores.len()];
     for (rank, index) in order.into_iter().enumerate() {
         let by_score = (best - scores[index]) / span;
-        // The square root spreads the ranks evenly over the area of the circle.
+        // The square root spreads the points evenly over the area of the circle.
         let by_rank = ((rank + 1) as f32 / scores.len() as f32).sqrt();
         radii[index] = MIN_RADIUS + (1.0 - MIN_RADIUS) * (by_score + by_rank) / 2.0;
     }
     radii
 }
 
-/// The coordinates of the vectors on their two principal axes: the first two eigenvectors of the centred Gram matrix, by
-/// power iteration.
+/// Returns the coordinates of the vectors on their two principal axes, which are the first two eigenvectors of the
+/// centred Gram matrix. The eigenvectors are computed by power iteration.
 fn principal_axes(vectors: &[Vec<f32>]) -> [Vec<f32>; 2] {
     let count = vectors.len();
     let mut products: Vec<Vec<f32>> =
@@ -87,8 +89,8 @@ fn principal_axes(vectors: &[Vec<f32>]) -> [Vec<f32>; 2] {
     [first, second]
 }
 
-/// The eigenvector with the largest eigenvalue, or with the largest after that of `orthogonal_to`, scaled by the square
-/// root of its eigenvalue.
+/// Returns the eigenvector with the largest eigenvalue, scaled by the square root of this eigenvalue. If
+/// `orthogonal_to` is given, considers only eigenvectors that are orthogonal to it.
 fn axis(products: &[Vec<f32>], orthogonal_to: Option<&[f32]>) -> Vec<f32> {
     // A fixed start vector, so that the layout is deterministic; it is unlikely to be orthogonal to the eigenvector.
     let mut axis: Vec<f32> = (0..products.len()).map(|index| 1.0 + (index as f32 * 0.7).sin()).collect();
@@ -106,13 +108,13 @@ fn axis(products: &[Vec<f32>], orthogonal_to: Option<&[f32]>) -> Vec<f32> {
         axis = next.into_iter().map(|value| value / length).collect();
         eigenvalue = length;
     }
-    // Scaled, so that vectors that differ along one axis only are not spread along both.
+    // Scale the axis, so that vectors that differ only along one axis are not spread along both axes.
     let scale = f32::sqrt(eigenvalue);
     axis.into_iter().map(|value| value * scale).collect()
 }
 
-/// Pushes points that are closer than [`MIN_DISTANCE`] apart, a little in each round. Every point stays within half of
-/// that of its radius.
+/// Pushes two points apart if their distance is below [`MIN_DISTANCE`], a little in each round. The distance of a point
+/// from the middle stays within half of [`MIN_DISTANCE`] of the point's value in `radii`.
 fn push_apart(points: &mut [Point], radii: &[f32]) {
     for _ in 0..PUSH_ROUNDS {
         for one in 0..points.len() {

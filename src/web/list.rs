@@ -11,23 +11,23 @@ use maud::{Markup, html};
 pub struct ListItem {
     /// The paper.
     pub paper: Paper,
-    /// Its score. `None`: the list is not the result of a query.
+    /// The score of the paper. `None`: the list is not the result of a query.
     pub score: Option<DisplayScore>,
-    /// Why it is a hit. `None`: the list is not the result of a query.
+    /// The explanation of why the paper is a hit. `None`: the list is not the result of a query.
     pub explanation: Option<Explanation>,
-    /// The sentences of its abstract, each with whether it is highlighted.
+    /// The sentences of the abstract. The `bool` says whether a sentence is highlighted.
     pub sentences: Vec<(String, bool)>,
     /// Whether the paper was added since the reader's last visit.
     pub is_new: bool,
 }
 
-/// The score of a paper, as a list shows it.
+/// The score of a paper, in the form in which a list shows it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum DisplayScore {
     /// The cosine similarity, -1 to 1.
     Cosine(f32),
-    /// The score relative to the best one. The scores of a short query are all low, and the probabilities of many papers
-    /// have the same maximum, so neither tells the papers of a list apart.
+    /// The score relative to the best score of the list. Neither the score itself nor the probability tells the papers
+    /// of a list apart: all scores for a short query are low, and many papers have the same maximum probability.
     RelativeToBest {
         /// The score divided by the best score, 0 to 1.
         ratio: f32,
@@ -51,14 +51,14 @@ impl DisplayScore {
     }
 }
 
-/// What the page of results shows.
+/// Content of the page of results.
 pub struct ListView {
     /// The query.
     pub panel: QueryPanel,
     /// One page of the results, in the order in which they are shown.
     pub hits: Vec<ListItem>,
-    /// Numbers of papers by year, category and venue. The filter of one kind does not limit the counts of that kind, so
-    /// that other choices stay visible.
+    /// Counts of papers by year, category and venue. A filter by year does not limit the counts by year, so that other
+    /// years stay visible; the same holds for categories and for venues.
     pub facets: Facets,
     /// Number of papers that `facets` counts.
     pub pool: usize,
@@ -73,13 +73,13 @@ pub struct ListView {
 /// Number of papers on one page.
 pub const PAGE_SIZE: usize = 20;
 
-/// The page of results, as HTML.
+/// Renders the page of results as HTML.
 pub fn list_page(view: &ListView, frame: &Frame) -> String {
     let query = &view.panel.page_query;
     frame.render(html! {
         h1.hidden { "Similar papers" }
         (view.panel.render("/"))
-        // A query of ids that no paper has leaves no examples to search for.
+        // If the query consists of ids that no paper has, there are no examples, and therefore no results.
         @if !query.has_no_examples() { div.columns { (aside(view)) (results(view)) } }
     })
 }
@@ -100,7 +100,7 @@ fn results(view: &ListView) -> Markup {
     }
 }
 
-/// Links to the same results in each order, and as a map.
+/// Links to the results of a query in each order, and to the map of the results.
 pub fn tabs(query: &PageQuery, path: &str) -> Markup {
     let order = |order, name| {
         let is_current = path == "/" && query.order == order;
@@ -117,7 +117,7 @@ pub fn tabs(query: &PageQuery, path: &str) -> Markup {
     }
 }
 
-/// Links to the same query in each mode of comparison.
+/// Links to the results of a query in each mode of comparison.
 fn modes(query: &PageQuery) -> Markup {
     let mode = |mode, name| {
         let is_current = query.mode == mode;
@@ -178,8 +178,8 @@ fn unfiltered(query: &PageQuery) -> PageQuery {
     })
 }
 
-/// A paper as an item of a list. `query` is the query of the list, for the links that refine it; `None`: the list is not the
-/// result of a query.
+/// A paper as an item of a list. `query` is the query of the list, for the links that refine the query; `None`: the
+/// list is not the result of a query.
 pub fn list_item(item: &ListItem, query: Option<&PageQuery>) -> Markup {
     let paper = &item.paper;
     let id = paper.id.as_str();
@@ -206,7 +206,8 @@ pub fn list_item(item: &ListItem, query: Option<&PageQuery>) -> Markup {
     }
 }
 
-/// Why a paper is a hit: the shared terms, the probability, the parts of its score, and the most similar sentences.
+/// The explanation of why a paper is a hit: the shared terms, the probability, the parts of the score, and the most
+/// similar sentences.
 fn explanation_details(explanation: &Explanation, probability: Option<f32>) -> Markup {
     const MAX_TERMS: usize = 6;
     let ScoreBreakdown { semantic, title, lexical, .. } = explanation.score_breakdown;
@@ -229,8 +230,8 @@ fn explanation_details(explanation: &Explanation, probability: Option<f32>) -> M
     }
 }
 
-/// An abstract with its highlighted sentences. While it is collapsed, the stylesheet hides what comes before the first
-/// highlighted sentence, if that would otherwise be out of view.
+/// An abstract with its highlighted sentences. If the first highlighted sentence would be out of view in a collapsed
+/// abstract, the sentences before it get the class `early`, which the stylesheet hides in a collapsed abstract.
 fn sentences(sentences: &[(String, bool)]) -> Markup {
     const VISIBLE_BYTES: usize = 200;
     let first = sentences.iter().position(|(_, is_highlighted)| *is_highlighted).unwrap_or_default();
@@ -246,7 +247,8 @@ fn highlighted(sentences: &[(String, bool)]) -> Markup {
     html! { @for (text, is_highlighted) in sentences { @if *is_highlighted { mark { (text.trim_end()) } " " } @else { (text) } } }
 }
 
-/// The authors: all if they are at most 6, else the first 5 and the number of others.
+/// Returns the names of all authors if there are at most 6. Otherwise, returns the names of the first 5 authors and the
+/// number of the other authors.
 pub fn authors(paper: &Paper) -> String {
     const MAX_AUTHORS: usize = 6;
     match paper.authors.len() {
@@ -259,7 +261,7 @@ pub fn authors(paper: &Paper) -> String {
     }
 }
 
-/// The date, the venue, the first categories and the id.
+/// The date, the venue, the first categories and the id of a paper.
 fn publication(paper: &Paper) -> Markup {
     const MAX_CATEGORIES: usize = 4;
     html! {
@@ -286,7 +288,8 @@ fn actions(paper: &Paper, query: Option<&PageQuery>) -> Markup {
     }
 }
 
-/// The paper's address, if it is an HTTP or HTTPS address. An address in a dump can be anything, such as `javascript:…`.
+/// Returns the address of a paper if it is an HTTP or HTTPS address, otherwise `None`. An address in a dump can have
+/// any scheme, such as `javascript:…`.
 pub fn web_address(paper: &Paper) -> Option<&str> {
     let url = paper.url.as_deref()?;
     let is_http = ["https://", "http://"].iter().any(|scheme| url.to_ascii_lowercase().starts_with(scheme));
@@ -314,7 +317,7 @@ pub fn score_bar(score: DisplayScore) -> Markup {
     }
 }
 
-/// The filters, each with the number of papers that it keeps.
+/// The list of filters, each with the number of papers that the filter keeps.
 fn aside(view: &ListView) -> Markup {
     let (facets, query) = (&view.facets, &view.panel.page_query);
     html! {
@@ -331,7 +334,8 @@ fn aside(view: &ListView) -> Markup {
     }
 }
 
-/// The filter links of one kind; `change` adds a label to that filter, or removes it.
+/// The links for one kind of filter: categories or venues. `change` adds a label to the filter or, if the filter has
+/// the label, removes it.
 fn labels(
     heading: &str,
     counts: &[LabelCount],
@@ -364,8 +368,8 @@ fn labels(
     }
 }
 
-/// The number of papers by year, as bars that a range is dragged over with the mouse, and two fields that need neither a
-/// mouse nor a script.
+/// The filter by year. A bar chart shows the number of papers by year; dragging the mouse over the bars sets the range
+/// of years. Two fields set the range without a mouse and without the script.
 fn years(years: &[YearCount], query: &PageQuery) -> Markup {
     const HEIGHT: f32 = 40.0;
     let max = years.iter().map(|count| count.papers).max().unwrap_or(1).max(1);
@@ -397,7 +401,7 @@ fn years(years: &[YearCount], query: &PageQuery) -> Markup {
     }
 }
 
-/// The start page: the search form and the newest papers, as HTML.
+/// Renders the start page, with the search form and the newest papers, as HTML.
 pub fn start_page(papers: usize, model: &str, newest: &[ListItem], frame: &Frame) -> String {
     frame.render(html! {
         section.start {

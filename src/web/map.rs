@@ -1,5 +1,5 @@
-//! The map of results: an SVG with the query in the middle and similar papers close to each other, and a table of the same
-//! papers for readers who cannot see the drawing. The points come from [`layout`](super::layout).
+//! The map of results: an SVG drawing with the query in the middle and similar papers close to each other, and a table
+//! of the papers for readers who cannot see the drawing. The module [`layout`](super::layout) computes the points.
 
 use super::facets::year;
 use super::frame::{Frame, QueryPanel, path_of};
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 /// Maximum number of papers on a map.
 pub const MAX_MAP_PAPERS: usize = 100;
 
-/// Number of colours, without the one for papers that belong to no group.
+/// Number of groups with a colour of their own. Papers that belong to no group have one more colour.
 const COLOURS: usize = 5;
 
 /// Half of the drawing's width and height, in SVG units.
@@ -26,13 +26,13 @@ const MARGIN: f32 = 24.0;
 pub struct MapItem {
     /// The paper.
     pub paper: Paper,
-    /// Its cosine similarity to the query.
+    /// Cosine similarity of the paper to the query.
     pub similarity: f32,
-    /// Its point on the map.
+    /// Point of the paper on the map.
     pub point: Point,
 }
 
-/// The page of the map, as HTML.
+/// Renders the page of the map as HTML.
 pub fn map_page(panel: &QueryPanel, papers: &[MapItem], frame: &Frame) -> String {
     let query = &panel.page_query;
     let groups = Groups::of(papers, query.colour);
@@ -57,9 +57,9 @@ pub fn map_page(panel: &QueryPanel, papers: &[MapItem], frame: &Frame) -> String
 
 /// The groups that papers are coloured by.
 struct Groups {
-    /// The group of each paper: an index into `names`, and the number of its colour.
+    /// The group of each paper: an index into `names`. The style class of the group's colour is `g` and this index.
     of: Vec<usize>,
-    /// The name of each group. Empty: no paper has this colour.
+    /// The name of each group. An empty name: no paper belongs to the group.
     names: Vec<String>,
 }
 
@@ -71,7 +71,7 @@ impl Groups {
         }
     }
 
-    /// Groups of consecutive years, with about the same number of papers in each.
+    /// Groups papers by ranges of years, with about the same number of papers in each group.
     fn by_year(papers: &[MapItem]) -> Groups {
         let years: Vec<Option<i32>> = papers.iter().map(|item| year(&item.paper)).collect();
         let mut sorted: Vec<i32> = years.iter().flatten().copied().collect();
@@ -98,7 +98,8 @@ impl Groups {
         Groups { of, names }
     }
 
-    /// The most frequent categories. A paper with several of them belongs to the most frequent one.
+    /// Groups papers by the most frequent categories. A paper with several of these categories belongs to the most
+    /// frequent of them.
     fn by_category(papers: &[MapItem]) -> Groups {
         let mut counts: HashMap<&str, usize> = HashMap::new();
         for item in papers {
@@ -135,7 +136,7 @@ fn legend(groups: &Groups, query: &PageQuery) -> Markup {
     }
 }
 
-/// A title beside its dot, in SVG units.
+/// The title of a paper beside the paper's dot. The coordinates are in SVG units.
 struct Label {
     x: f32,
     y: f32,
@@ -143,12 +144,13 @@ struct Label {
     text: String,
 }
 
-/// The titles of the most similar papers that fit beside their dots without covering other dots or titles. The titles of the
-/// 3 most similar papers may cover dots, but no other titles.
+/// Returns the titles of the most similar papers, as far as these fit beside their dots without covering other dots or
+/// titles. Exception: the titles of the 3 most similar papers are allowed to cover dots, but not other titles.
 fn labels(papers: &[MapItem]) -> Vec<Label> {
     const MAX_LABELS: usize = 25;
     const MAY_COVER_DOTS: usize = 3;
-    // Sizes in SVG units: the mean width of a letter, the height of a line, from a dot to its label, the radius of a dot.
+    // Sizes in SVG units: the mean width of a letter, the height of a line, the distance from the centre of a dot to
+    // the label, and the radius of a dot.
     const LETTER: f32 = 8.6;
     const LINE: f32 = 24.0;
     const GAP: f32 = 19.0;
@@ -181,7 +183,7 @@ fn labels(papers: &[MapItem]) -> Vec<Label> {
     labels
 }
 
-/// A title cut off after at most 34 characters, at the end of a word.
+/// Returns a title, cut off at the end of a word if it has more than 34 characters.
 fn shortened(title: &str) -> String {
     const MAX_CHARS: usize = 34;
     let Some((end, _)) = title.char_indices().nth(MAX_CHARS) else { return title.into() };

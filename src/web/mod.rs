@@ -1,8 +1,8 @@
 //! The web pages, as HTML that is rendered on the server and works without a script.
 //!
-//! Everything here is a function from search results to HTML; requests and searches are in [`server`](crate::server).
-//! Papers contain text from untrusted sources: the templates (maud) escape all of it, and pages contain no inline scripts
-//! or styles.
+//! The functions of this module only turn search results into HTML. The module [`server`](crate::server) handles
+//! requests and runs searches. Papers contain text from untrusted sources: the templates (maud) escape all of it, and
+//! pages contain no inline scripts or styles.
 
 mod day;
 mod facets;

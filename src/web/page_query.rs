@@ -1,38 +1,39 @@
-//! The query string of a page: what is searched for, which filters are set, in which order papers are listed.
+//! The query string of a page, with the examples to search for, the filters, and the order of the list.
 //!
-//! Every link on a page is this with one thing changed, so each state has an address that can be shared, and the browser's
-//! Back button works.
+//! Every link on a page has the query string of the page with one parameter changed. So each state of a page has an
+//! address that can be shared, and the browser's Back button works.
 
 use crate::search::Mode;
 use serde::Deserialize;
 
-/// Maximum number of texts, of papers to be similar to, and of papers to be dissimilar to.
+/// Maximum number of texts in a query, of papers that results should be similar to, and of papers that results should
+/// be dissimilar to. The limit holds for each of the three separately.
 pub const MAX_EXAMPLES: usize = 200;
 
 /// Maximum number of categories, and of venues, in a filter.
 const MAX_LABELS: usize = 50;
 
-/// The parameters in a page's query string, by their names there.
+/// The parameters in the query string of a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct PageQuery {
-    /// Texts that papers should be similar to.
+    /// Texts that the results should be similar to.
     pub q: Vec<String>,
-    /// Ids of papers that papers should be similar to.
+    /// Ids of papers that the results should be similar to.
     pub like: Vec<String>,
-    /// Ids of papers that papers should be dissimilar to.
+    /// Ids of papers that the results should be dissimilar to.
     pub unlike: Vec<String>,
     /// Earliest date of publication: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`. `None`: no limit.
     #[serde(deserialize_with = "empty_as_none")]
     pub from: Option<String>,
-    /// Latest date of publication, in the same formats. `None`: no limit.
+    /// Latest date of publication, in the same formats as `from`. `None`: no limit.
     #[serde(deserialize_with = "empty_as_none")]
     pub to: Option<String>,
-    /// Only papers in one of these categories. Empty: all.
+    /// Categories of which a result must have at least one. Empty: no limit.
     pub category: Vec<String>,
-    /// Only papers of one of these venues. Empty: all.
+    /// Venues of which a result must have one. Empty: no limit.
     pub venue: Vec<String>,
-    /// How papers are compared with the query. `None`: the search's default.
+    /// How papers are compared with the query. `None`: the default of the search.
     pub mode: Option<Mode>,
     /// Whether to list the most similar papers even if none is similar enough to count as a match.
     pub all: bool,
@@ -40,13 +41,15 @@ pub struct PageQuery {
     pub order: Order,
     /// Number of papers skipped at the beginning of the list.
     pub offset: usize,
-    /// What the colours of the map stand for.
+    /// The property of papers that the colours of the map show.
     pub colour: Colour,
-    /// Ids and addresses in the form's text that no paper in the library has. Reported once: links do not repeat them.
+    /// Ids and addresses in the text of the search form that no paper in the library has. Only one page shows them: its
+    /// links leave this parameter out.
     pub missing: Vec<String>,
-    /// Errors of bibliography entries that could not be read, at all or in part. Reported once.
+    /// Errors of bibliography entries that could not be read, at all or in part. Only one page shows them, as for
+    /// `missing`.
     pub not_read: Vec<String>,
-    /// Number of examples left out because the address would be too long. Reported once.
+    /// Number of examples left out because the address would be too long. Only one page shows it, as for `missing`.
     #[serde(rename = "left")]
     pub left_out: usize,
 }
@@ -58,13 +61,14 @@ pub enum Order {
     /// Most similar first.
     #[default]
     Relevance,
-    /// The papers that are nearly as similar as the best, newest first.
+    /// Newest first; only papers that are nearly as similar to the query as the most similar paper.
     Newest,
-    /// Most similar first, without papers that repeat an earlier one (maximal marginal relevance).
+    /// Most similar first, but papers that are similar to an earlier paper of the list come later (maximal marginal
+    /// relevance).
     Diverse,
 }
 
-/// What the colours of the map stand for.
+/// The property of papers that the colours of the map show.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Colour {
@@ -82,11 +86,11 @@ fn empty_as_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Op
 }
 
 impl PageQuery {
-    /// Refuses lists that are too long: every link of a page contains all of them.
+    /// Refuses lists that are too long, because every link of a page contains all lists of the page's query.
     ///
     /// # Errors
-    /// Returns a message that names the parameter, its length and the maximum if a list is longer than [`MAX_EXAMPLES`],
-    /// or has more than 50 categories or venues.
+    /// Returns a message with the name of the list, its length and the maximum, if a list has more than
+    /// [`MAX_EXAMPLES`] values, or a list of categories or venues has more than 50.
     pub fn check(&self) -> Result<(), String> {
         let lists = [
             ("q", &self.q, MAX_EXAMPLES),
@@ -105,7 +109,7 @@ impl PageQuery {
         }
     }
 
-    /// Whether there is no text and no paper that papers should be similar to.
+    /// Whether there is neither a text nor a paper that the results should be similar to.
     pub fn has_no_examples(&self) -> bool {
         self.q.iter().all(|text| text.trim().is_empty()) && self.like.is_empty()
     }
@@ -118,7 +122,8 @@ impl PageQuery {
     /// The earliest and the latest date, swapped if they are in the wrong order.
     pub fn days(&self) -> (Option<&str>, Option<&str>) {
         let (from, to) = (self.from.as_deref(), self.to.as_deref());
-        // Compared at the precision of the less precise date, since the year 2020 contains the month 2020-05.
+        // Compare the dates at the precision of the less precise date, because the year 2020 contains the month
+        // 2020-05.
         let is_after = |from: &str, to: &str| {
             let common = from.len().min(to.len());
             from.as_bytes()[..common] > to.as_bytes()[..common]
@@ -173,7 +178,8 @@ impl PageQuery {
         }
     }
 
-    /// A changed copy that starts at the first page and does not repeat what is reported once.
+    /// Returns a changed copy that starts at the first page of results. Leaves out `missing`, `not_read` and
+    /// `left_out`, which only one page shows.
     pub fn with(&self, change: impl FnOnce(&mut PageQuery)) -> PageQuery {
         let (missing, not_read) = (Vec::new(), Vec::new());
         let mut changed = PageQuery { missing, not_read, left_out: 0, offset: 0, ..self.clone() };
@@ -182,7 +188,7 @@ impl PageQuery {
     }
 }
 
-/// Adds a value to a list, or removes it if it is there.
+/// Adds a value to a list, or removes the value if the list contains it.
 pub fn toggle(list: &mut Vec<String>, value: &str) {
     match list.iter().position(|other| other == value) {
         Some(index) => drop(list.remove(index)),
@@ -190,7 +196,8 @@ pub fn toggle(list: &mut Vec<String>, value: &str) {
     }
 }
 
-/// Adds a category or venue to a list, or removes it if it is there, in whatever case.
+/// Adds a category or venue to a list, or removes it if the list contains it in any combination of upper and lower
+/// case.
 pub fn toggle_label(list: &mut Vec<String>, label: &str) {
     match list.iter().position(|other| is_same_label(other, label)) {
         Some(index) => drop(list.remove(index)),
@@ -198,7 +205,7 @@ pub fn toggle_label(list: &mut Vec<String>, label: &str) {
     }
 }
 
-/// Whether two labels differ at most in case.
+/// Whether two labels are equal, apart from upper and lower case.
 pub fn is_same_label(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }

@@ -1,4 +1,4 @@
-//! The page of a paper: its metadata, its versions, and the papers that are similar to it.
+//! The page of a paper, which shows the metadata, the versions, and the similar papers.
 
 use super::frame::{Focus, Frame, path_of, search_form};
 use super::list::{DisplayScore, ListItem, authors, list_item, score_bar, web_address};
@@ -6,21 +6,21 @@ use super::page_query::PageQuery;
 use likewise_papers::Paper;
 use maud::{Markup, html};
 
-/// What the page of a paper shows.
+/// Content of the page of a paper.
 pub struct PaperView {
     /// The paper.
     pub paper: Paper,
-    /// The record of each of its sources.
+    /// The records of the paper, one from each source.
     pub records: Vec<Paper>,
     /// The most similar papers, best first.
     pub neighbours: Vec<ListItem>,
-    /// The papers of the timeline, each with its cosine similarity, most similar first.
+    /// The papers of the timeline, each with the cosine similarity to this paper, most similar first.
     pub over_time: Vec<(Paper, f32)>,
     /// Whether the reader follows the paper.
     pub is_followed: bool,
 }
 
-/// The page of a paper, as HTML.
+/// Renders the page of a paper as HTML.
 pub fn paper_page(view: &PaperView, frame: &Frame) -> String {
     let paper = &view.paper;
     let id = paper.id.as_str();
@@ -52,13 +52,15 @@ pub fn paper_page(view: &PaperView, frame: &Frame) -> String {
     })
 }
 
-/// A file name for a download of a paper.
+/// Returns a file name for downloading the citation of a paper. Characters of the id that can be invalid in a file name
+/// become `-`.
 fn file_name(id: &str, extension: &str) -> String {
     let name: String = id.chars().map(|letter| if letter.is_alphanumeric() { letter } else { '-' }).collect();
     format!("{name}.{extension}")
 }
 
-/// The button to follow a paper. Only shown if the library has pages of days, which following ranks.
+/// The button to follow or unfollow a paper. It is shown only if the library has pages of days, because following a
+/// paper changes only the ranking on these pages.
 fn follow(id: &str, is_followed: bool, newest_day: &str) -> Markup {
     html! {
         form.follow action="/follow" method="post" {
@@ -96,7 +98,7 @@ fn metadata(paper: &Paper) -> Markup {
     }
 }
 
-/// The record of each source, such as a preprint and its publication.
+/// The list of a paper's records, one from each source, such as a preprint and its publication.
 fn versions(records: &[Paper]) -> Markup {
     html! {
         section.versions aria-label="Versions" {
@@ -117,7 +119,8 @@ fn versions(records: &[Paper]) -> Markup {
     }
 }
 
-/// A chart of the similar papers: the date of publication to the right, the similarity upwards.
+/// A chart of the similar papers, with the date of publication on the horizontal axis and the similarity on the
+/// vertical axis.
 fn timeline(paper: &Paper, over_time: &[(Paper, f32)]) -> Markup {
     const WIDTH: f32 = 1000.0;
     const HEIGHT: f32 = 200.0;
@@ -155,7 +158,8 @@ fn timeline(paper: &Paper, over_time: &[(Paper, f32)]) -> Markup {
     }
 }
 
-/// The most similar papers published before this one, and those published after it.
+/// Two lists: the most similar papers that were published before this paper, and the most similar ones that were
+/// published after it.
 fn before_and_after(own: Option<f32>, over_time: &[(Paper, f32)]) -> Markup {
     let Some(own) = own else { return html! {} };
     let list = |name: &str, keep: &dyn Fn(f32) -> bool| {
@@ -179,7 +183,8 @@ fn before_and_after(own: Option<f32>, over_time: &[(Paper, f32)]) -> Markup {
     }
 }
 
-/// The date of publication as a number of years: 2021-07 is 2021.5. A date without a month counts as the middle of its year.
+/// Returns the date of publication as a decimal number of years: 2021-07 is 2021.5. A date without a month counts as
+/// the middle of the year. `None`: the date is unknown.
 fn decimal_year(paper: &Paper) -> Option<f32> {
     let mut parts = paper.published.as_deref()?.split('-').map(|part| part.parse::<f32>().ok());
     let year = parts.next()??;
@@ -188,7 +193,7 @@ fn decimal_year(paper: &Paper) -> Option<f32> {
     Some(year + (month + day) / 12.0)
 }
 
-/// The years written below the axis, at most about ten.
+/// Returns the years that are written below the horizontal axis: about ten at most.
 fn ticks(first: i32, last: i32) -> impl Iterator<Item = i32> {
     let step = ((last - first) / 8).max(1);
     (first..=last).step_by(step as usize)

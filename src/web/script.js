@@ -1,4 +1,4 @@
-// Shortcuts for the pages. All pages work without this script: it sends the same requests as their links and forms.
+// Shortcuts for the pages. All pages work without this script, which sends the same requests as the links and forms.
 "use strict";
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
@@ -65,7 +65,7 @@ addEventListener("click", async (event) => {
   setTimeout(() => { link.textContent = label; }, 1500);
 });
 
-// "More papers" appends the next page to the list, on a click or when it scrolls into view.
+// The link "More papers" appends the next page to the list, on a click or when the link scrolls into view.
 const more = document.querySelector("ol.hits + a.more[href*='offset=']");
 if (more) {
   const load = async () => {
@@ -89,7 +89,7 @@ if (more) {
   new IntersectionObserver(([entry]) => entry.isIntersecting && load(), { rootMargin: "300px" }).observe(more);
 }
 
-// Dragging over the bars of the years sets the filter by date.
+// Dragging the mouse over the bars of the years sets the filter by date.
 const years = document.querySelector("svg.years");
 if (years) {
   const bars = all("rect", years);

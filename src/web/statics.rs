@@ -1,22 +1,23 @@
 //! The stylesheet and the script of the pages, which are compiled into the program.
 //!
-//! Their names contain a hash of their content, so that browsers may cache them without expiry.
+//! The names of these files contain a hash of the content, so that browsers can keep the files in their caches for
+//! ever.
 
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
 /// A file that pages load.
 pub struct StaticFile {
-    /// Its name, with the first 6 bytes of its SHA-256 in it.
+    /// Name of the file. It contains the first 6 bytes of the content's SHA-256 in hexadecimal.
     pub name: String,
-    /// Its media type.
+    /// Media type of the content.
     pub media_type: &'static str,
-    /// Its content.
+    /// Content of the file.
     pub text: &'static str,
 }
 
 impl StaticFile {
-    /// Its path on the server.
+    /// Returns the path of the file on the server.
     pub fn path(&self) -> String {
         format!("/static/{}", self.name)
     }
@@ -26,7 +27,7 @@ impl StaticFile {
 pub static STYLE: LazyLock<StaticFile> =
     LazyLock::new(|| named("style", "css", "text/css; charset=utf-8", include_str!("style.css")));
 
-/// The script. Pages work without it, too.
+/// The script. All pages work without the script, too.
 pub static SCRIPT: LazyLock<StaticFile> =
     LazyLock::new(|| named("script", "js", "text/javascript; charset=utf-8", include_str!("script.js")));
 
@@ -36,7 +37,7 @@ fn named(name: &str, extension: &str, media_type: &'static str, text: &'static s
     StaticFile { name: format!("{name}-{hash}.{extension}"), media_type, text }
 }
 
-/// The file with this name; `None` if there is none.
+/// Returns the file with this name; `None` if there is no such file.
 pub fn static_file(name: &str) -> Option<&'static StaticFile> {
     [&*STYLE, &*SCRIPT].into_iter().find(|file| file.name == name)
 }

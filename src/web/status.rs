@@ -1,4 +1,4 @@
-//! The status page: what the library contains, what is running, and how much disk it uses.
+//! The status page, which shows the size of the library, running ingests and searches, and the use of the disk.
 
 use super::frame::Frame;
 use super::list::thousands;
@@ -7,7 +7,7 @@ use crate::search::Stats;
 use maud::{Markup, html};
 use time::OffsetDateTime;
 
-/// What the status page shows.
+/// Content of the status page.
 pub struct StatusView {
     /// The library's papers, vectors and index.
     pub stats: Stats,
@@ -15,7 +15,7 @@ pub struct StatusView {
     pub precision: String,
     /// Number of tokens waiting to be encoded.
     pub queued_tokens: usize,
-    /// Maximum number of tokens that may wait.
+    /// Maximum number of tokens that are allowed to wait.
     pub max_queued_tokens: usize,
     /// Number of searches that are running or waiting.
     pub searches: usize,
@@ -25,7 +25,7 @@ pub struct StatusView {
     pub disk: Option<DiskUse>,
     /// Whether another process is writing to the data folder.
     pub is_being_written: bool,
-    /// When the catalog was last written. `None`: unknown.
+    /// Time of the last write to the catalog. `None`: unknown.
     pub last_written: Option<OffsetDateTime>,
     /// The current or last ingest. `None`: unknown.
     pub run: Option<(IngestRun, IngestState)>,
@@ -34,13 +34,13 @@ pub struct StatusView {
 /// The disk use of a data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskUse {
-    /// Bytes of the folder's files.
+    /// Size of all files in the folder, in bytes.
     pub used: u64,
-    /// Free bytes of its file system. `None`: unknown.
+    /// Free space of the folder's file system, in bytes. `None`: unknown.
     pub free: Option<u64>,
 }
 
-/// The status page, as HTML. The script of the pages reloads it every 2 seconds.
+/// Renders the status page as HTML. The script of the pages reloads the status page every 2 seconds.
 pub fn status_page(status: &StatusView, frame: &Frame) -> String {
     let stats = &status.stats;
     frame.render(html! {
@@ -83,7 +83,8 @@ fn row(name: &str, value: &str) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
-/// The running ingest, an interrupted ingest, and how many papers have a vector, as far as these apply.
+/// A notice about a running or interrupted ingest, or about another process that writes. If some papers have no vector,
+/// also the number of papers that have a vector.
 fn progress(status: &StatusView) -> Markup {
     let stats = &status.stats;
     let done = stats.papers.saturating_sub(stats.without_vector);
@@ -108,7 +109,7 @@ fn progress(status: &StatusView) -> Markup {
     }
 }
 
-/// A running ingest, as of its last report.
+/// A notice about a running ingest, from the last record of the run.
 fn running(run: &IngestRun) -> Markup {
     html! {
         div.running {
@@ -128,7 +129,7 @@ fn running(run: &IngestRun) -> Markup {
     }
 }
 
-/// A finished ingest, in one line.
+/// Describes a finished ingest in one line.
 fn finished(run: &IngestRun) -> String {
     let at = noted_at(run).map_or(String::new(), |time| format!("{}, ", utc(time)));
     format!("{at}{}: {} in {}", from(run), counted(&run.counts), duration(run.seconds))
@@ -149,7 +150,7 @@ fn counted(counts: &Counts) -> String {
     shown.map(|(name, count)| format!("{} {name}", thousands(*count as usize))).collect::<Vec<_>>().join(", ")
 }
 
-/// When the run was last reported; `None` if the time is out of range.
+/// Time of the last record of the run; `None` if the time is out of range.
 fn noted_at(run: &IngestRun) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(run.noted).ok()
 }
@@ -159,7 +160,7 @@ fn utc(time: OffsetDateTime) -> String {
     time.format(&format).unwrap_or_default()
 }
 
-/// Formats a share: 0.342 as `34 %`.
+/// Formats a fraction in per cent: 0.342 as `34 %`.
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }

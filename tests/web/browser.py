@@ -140,7 +140,7 @@ def ids_urls_and_bibliographies_are_recognised(site):
     page.evaluate(drop, [page.query_selector(".field"), "@misc{a, title={Bees that count}}\n@misc{lost, note={x}}\n@misc{b, title={No end"])
     page.wait_for_selector(".note:has-text('could not be read')")
     note = page.inner_text(".note:has-text('could not be read')")
-    assert "line 2, lost: it has no title" in note and "line 3, b: the value of title is not closed" in note, note
+    assert "line 2, lost: the entry has no title" in note and "line 3, b: the value of title is not closed" in note, note
     assert page.input_value("#q").split("\n")[0] == "Bees that count", page.url
 
 

@@ -1,4 +1,4 @@
-//! Replaces a file's content with standard input; a reader sees either the old content or the new:
+//! Replaces a file's content with standard input; a reader sees either the old content or the new content:
 //! `echo new | cargo run --release -p likewise-base --example replace -- FILE`
 
 use likewise_base::{FileError, disk};

@@ -1,15 +1,17 @@
 //! Chooses the instruction set of the SIMD kernels.
 //!
-//! The encoder and the index choose in the same way: the best instruction set that the CPU supports, or the one that
-//! the environment variable `LIKEWISE_CPU` names, so that all of them can be tested on one machine.
+//! The encoder and the index both choose the best instruction set that the CPU supports, unless the environment
+//! variable `LIKEWISE_CPU` names another supported instruction set. With this variable, the kernels of every supported
+//! instruction set can be tested on one machine.
 
 /// The environment variable that names an instruction set.
 pub const ENV_VAR: &str = "LIKEWISE_CPU";
 
-/// Returns the instruction set that [`ENV_VAR`] names, or else the first one. Logs a warning if the variable names
-/// none of them.
+/// Returns the instruction set that [`ENV_VAR`] names. If the variable is not set, returns the first of `supported`. If
+/// the variable names none of `supported`, logs a warning and returns the first of `supported`.
 ///
-/// `supported` lists what the CPU supports, best first.
+/// `supported` lists the instruction sets that the CPU supports, best first; `name` returns the name of an instruction
+/// set.
 ///
 /// # Panics
 /// If `supported` is empty.

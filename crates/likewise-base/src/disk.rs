@@ -7,8 +7,8 @@ use std::path::Path;
 
 type Result<T> = std::result::Result<T, FileError>;
 
-/// Replaces a file's content atomically: after a crash or a power cut, the file has either the old content or the
-/// new. Writes and syncs a temporary file, renames it over the old one, and syncs the folder.
+/// Replaces a file's content atomically: after a crash or a power cut, the file has either the old content or the new
+/// content. Writes and syncs a temporary file, renames it to `path`, and syncs the folder.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension("tmp");
     let mut file = File::create(&temporary).map_err(FileError::at(&temporary))?;
@@ -17,23 +17,27 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     path.parent().map_or(Ok(()), sync)
 }
 
-/// Maximum size of a file that [`read_text`] reads, in bytes: three times the largest known tokenizer.
+/// Maximum size of a file that [`read_text`] reads, in bytes: three times the size of the largest known tokenizer file.
 const MAX_TEXT_BYTES: u64 = 128 << 20;
 
 /// Returns the size of a regular file, in bytes.
 ///
 /// # Errors
-/// Returns an error if the path cannot be read or is not a regular file: opening a pipe would block, and a device
-/// may never end.
+/// Returns an error if the file's metadata cannot be read or the file is not a regular file. Other kinds of file are
+/// refused because opening a pipe would block and reading a device might never end.
 pub fn regular_file_size(path: &Path) -> std::io::Result<u64> {
     let metadata = std::fs::metadata(path)?;
-    if metadata.is_file() { Ok(metadata.len()) } else { Err(std::io::Error::other("not a regular file")) }
+    if metadata.is_file() {
+        Ok(metadata.len())
+    } else {
+        Err(std::io::Error::other("this is not a regular file"))
+    }
 }
 
 /// Reads a text file from an untrusted source.
 ///
 /// # Errors
-/// Returns an error if it is not a regular file, is larger than 128 MiB, cannot be read, or is not UTF-8.
+/// Returns an error if the file is not a regular file, is larger than 128 MiB, cannot be read, or is not UTF-8.
 pub fn read_text(path: &Path) -> std::io::Result<String> {
     let size = regular_file_size(path)?;
     if size > MAX_TEXT_BYTES {
@@ -53,12 +57,12 @@ pub fn publish(temporary: &Path, path: &Path) -> Result<()> {
     sync(folder.unwrap_or(Path::new(".")))
 }
 
-/// Syncs a file's content, or a folder's entries, so that it survives a power cut.
+/// Writes a file's content, or a folder's list of entries, through to the disk, where a power cut cannot destroy it.
 pub fn sync(path: &Path) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).map_err(FileError::at(path))
 }
 
-/// Removes a file if it exists, and syncs the folder.
+/// Removes a file if it exists, and then syncs the folder that contained the file.
 pub fn remove_if_exists(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

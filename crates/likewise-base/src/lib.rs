@@ -1,8 +1,8 @@
 //! Operating-system basics that the other crates share: atomic file writes, memory-mapped files as plain slices, and
 //! the choice of the CPU's instruction set.
 //!
-//! It is a crate of its own because the encoder, the index and the store all need it, and because mapping a file is the
-//! only `unsafe` code outside the SIMD kernels: it is written and justified once.
+//! This crate is separate for two reasons: the encoder, the index and the store all need it; and mapping a file is the
+//! only `unsafe` code outside the SIMD kernels, so it is written and justified in one place.
 //!
 //! ```
 //! use likewise_base::disk;
@@ -11,7 +11,7 @@
 //! # let folder = std::env::temp_dir().join(format!("likewise-base-{}", std::process::id()));
 //! disk::create_folder(&folder)?;
 //! let path = folder.join("note.txt");
-//! // A reader sees the old content or the new one, even if the power fails in between.
+//! // A reader sees either the old content or the new content, even if the power fails during the write.
 //! disk::write_atomically(&path, b"all or nothing")?;
 //! assert_eq!(disk::read_text(&path).unwrap(), "all or nothing");
 //! # disk::remove(&folder)
@@ -20,8 +20,8 @@
 //!
 //! # Layout
 //!
-//! - [`disk`]: atomic writes, syncs and removals; every error has its path
-//! - [`map`]: memory-mapped files, and arrays that are part of one
+//! - [`disk`]: atomic writes, syncs and removals; every error names the path
+//! - [`map`]: memory-mapped files, and arrays whose values are in memory or in a mapped file
 //! - [`cpu`]: the choice of the instruction set
 
 pub mod disk;

@@ -1,6 +1,6 @@
-//! Files mapped read-only into memory, and arrays that may be part of one.
+//! Files mapped read-only into memory, and arrays whose values are in memory or in a mapped file.
 //!
-//! Mapping a file is the only `unsafe` code outside the SIMD kernels; callers see plain values.
+//! Mapping a file is the only `unsafe` code outside the SIMD kernels; callers see ordinary slices.
 
 use crate::FileError;
 use bytemuck::Pod;
@@ -24,10 +24,11 @@ impl MappedFile {
     /// Returns an error if the file cannot be opened or mapped.
     pub fn open(path: &Path) -> Result<MappedFile, FileError> {
         let file = File::open(path).map_err(FileError::at(path))?;
-        // SAFETY: the program only appends to the files it maps (model weights, vector files, segments) or replaces
-        // them atomically; the next writer truncates, once, an incomplete record that a power cut left at the end. The
-        // mapped bytes therefore do not change and the mapped range does not shrink. A hostile process with write
-        // access to the user's files could do both, but it could also replace the binary.
+        // SAFETY: the program changes the files that it maps (model weights, vector files, segments) in two ways only:
+        // it appends to a file or replaces the file atomically. The one exception is an incomplete record that a power
+        // cut left at the end of a file: the next writer truncates this record once. The mapped bytes therefore do not
+        // change, and the mapped range does not shrink. A hostile process with write access to the user's files could
+        // change or shrink a mapped file, but such a process could also replace the program itself.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(FileError::at(path))?;
         Ok(MappedFile {
             map,
@@ -36,7 +37,7 @@ impl MappedFile {
         })
     }
 
-    /// Tells the operating system that access will be random, which disables read-ahead.
+    /// Tells the operating system to expect accesses at random positions, which disables read-ahead.
     pub fn advise_random_access(&self) {
         #[cfg(unix)]
         if let Err(error) = self.map.advise(memmap2::Advice::Random) {
@@ -49,9 +50,9 @@ impl MappedFile {
         &self.map
     }
 
-    /// Fills `bytes` with the file's bytes from `start` on, by reading the file, not the map: a page of the map that
-    /// was accessed counts as the process's memory from then on, with the 15 pages around it that the kernel maps
-    /// along.
+    /// Fills `bytes` with the file's bytes from the byte offset `start` on. Reads the file instead of the map, because
+    /// a page of the map counts as the process's memory once it was accessed, together with the 15 neighbouring pages
+    /// that the kernel maps at the same time.
     ///
     /// # Panics
     /// If `start + bytes.len()` is past the end of the file.
@@ -64,24 +65,24 @@ impl MappedFile {
     }
 }
 
-/// Values in memory, or in part of a mapped file. Cloning shares the values.
+/// An array of values that are either in memory or in a byte range of a mapped file. Clones share the values.
 #[derive(Debug, Clone)]
 pub enum Array<T> {
     /// Values in memory.
     Memory(Arc<Vec<T>>),
-    /// The bytes of the file that hold the values; the first is aligned for `T`.
+    /// A mapped file and the range of its bytes that holds the values. The first byte of the range is aligned for `T`.
     Mapped(Arc<MappedFile>, Range<usize>),
 }
 
 impl<T: Pod> Array<T> {
-    /// The values in a byte range of a file. `None` if the file is too short, or the range is not aligned for `T` or
-    /// does not hold a whole number of values.
+    /// Returns the values in the byte range `part` of a file. `None` if the file ends before the range does, the range
+    /// is not aligned for `T`, or the range does not hold a whole number of values.
     pub fn mapped(file: &Arc<MappedFile>, part: Range<usize>) -> Option<Array<T>> {
         bytemuck::try_cast_slice::<u8, T>(file.bytes().get(part.clone())?).ok()?;
         Some(Array::Mapped(Arc::clone(file), part))
     }
 
-    /// The values, mutable. Copies them first if they are in a file or shared.
+    /// Returns the values for modification. Values that are in a file or shared with a clone are copied first.
     pub fn to_mut(&mut self) -> &mut Vec<T> {
         if let Array::Mapped(..) = self {
             *self = Array::from(self.to_vec());

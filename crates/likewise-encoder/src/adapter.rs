@@ -1,5 +1,6 @@
-//! Adapters: two small linear layers after each feed-forward block, trained while the other weights were frozen
-//! (Pfeiffer et al., AdapterFusion; SPECTER2's are from Singh et al., SciRepEval).
+//! Loads and computes adapters. An adapter adds two small linear layers after each feed-forward block of a network.
+//! These layers were trained while the weights of the network were frozen (Pfeiffer et al., AdapterFusion). The
+//! adapters of SPECTER2 are from Singh et al., SciRepEval.
 //!
 //! An adapter has a folder of its own, in the format of the Python package `adapters`.
 
@@ -51,8 +52,9 @@ struct AdapterShape {
 }
 
 impl AdapterShape {
-    /// Whether this is the only supported kind: a sequential bottleneck after the feed-forward block. Its input is
-    /// normalised by the layer's own norm, and so is the sum of its output and the residual.
+    /// Whether the adapter is of the only supported kind, a sequential bottleneck after the feed-forward block. The
+    /// layer's own norm normalises the input of such an adapter, and then the sum of the adapter's output and the
+    /// residual.
     fn is_sequential_bottleneck(&self) -> bool {
         let is_after_feed_forward = self.output_adapter && !self.mh_adapter && !self.is_parallel;
         let uses_layer_norms = self.original_ln_before && self.original_ln_after && self.residual_before_ln;
@@ -82,7 +84,7 @@ struct AdapterLayer {
 }
 
 impl Adapter {
-    /// Loads an adapter from its folder, for a network of `layers` layers.
+    /// Loads the adapter in `folder`, for a network of `layers` layers.
     ///
     /// # Errors
     /// [`Error::Model`] if a file is damaged or the kind of adapter is not supported; [`Error::Io`] if
@@ -122,7 +124,7 @@ impl Adapter {
     }
 
     /// Applies the adapter of one layer: `output + up(f(down(norm(output + attended))))`, where `output` is the output
-    /// of the layer's feed-forward block and `attended` its input.
+    /// of the layer's feed-forward block, and `attended` is the input of that block.
     pub fn forward(
         &self,
         layer: usize,

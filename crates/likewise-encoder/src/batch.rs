@@ -28,7 +28,8 @@ impl Batch {
         })
     }
 
-    /// The batch of a range of the texts, and the range of their tokens in this batch.
+    /// Returns a batch of only the texts in the range `texts`, and the range of tokens that these texts have in the
+    /// whole batch.
     pub fn slice(&self, texts: Range<usize>) -> Result<(Batch, Range<usize>)> {
         let start = self.lengths[..texts.start].iter().sum::<usize>();
         let lengths = self.lengths[texts].to_vec();
@@ -43,7 +44,7 @@ impl Batch {
         self.lengths.iter().copied().max().unwrap_or_default()
     }
 
-    /// For each text, the range of its tokens.
+    /// Returns the range of tokens of each text.
     pub fn text_ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let mut start = 0;
         self.lengths.iter().map(move |length| {
@@ -52,8 +53,9 @@ impl Batch {
         })
     }
 
-    /// The row indices with which `index_select` pads all texts to the length of the longest, shape `[texts *
-    /// longest]`. The index of padding is the number of tokens: callers append one row for it after the last token.
+    /// Returns the row indices with which `index_select` pads all texts to the length of the longest text, shape
+    /// `[texts * longest]`. Padding has the row index `tokens`, the number of tokens in the batch. Callers therefore
+    /// append one row of padding after the row of the last token.
     pub fn padded_rows(&self) -> Result<Tensor> {
         let (longest, padding) = (self.longest(), self.position_ids.elem_count() as u32);
         let row = |text: Range<usize>| {

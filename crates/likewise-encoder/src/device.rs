@@ -1,14 +1,14 @@
 //! Selects the devices that encode: the CPU or GPUs.
 //!
-//! The available devices depend on the machine and on whether the program was built with the feature `cuda`; both are
-//! checked only here.
+//! The available devices depend on the machine and on whether the program was built with the feature `cuda`; no other
+//! module checks them.
 
 use crate::error::{Error, Result};
 use crate::model::Precision;
 use candle_core::{DType, Device};
 use std::str::FromStr;
 
-/// The devices to encode on, as given by `--device`.
+/// The devices that encode, as given by `--device`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Devices {
     /// All GPUs if the machine has any and the program was built with `cuda`, else the CPU.
@@ -16,7 +16,7 @@ pub enum Devices {
     Auto,
     /// The CPU.
     Cpu,
-    /// The GPUs with these numbers; an empty list stands for all GPUs.
+    /// The GPUs with these ids, counted from 0. An empty list stands for all GPUs.
     Cuda(Vec<usize>),
 }
 
@@ -24,9 +24,8 @@ impl FromStr for Devices {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Devices, String> {
-        let invalid = || {
-            format!("must be auto, cpu, cuda, or numbered GPUs as in cuda:0 or cuda:0,cuda:1 (got {text:?})")
-        };
+        let invalid =
+            || format!("must be auto, cpu, cuda, or a list such as cuda:0 or cuda:0,cuda:1 (got {text:?})");
         let number = |part: &str| {
             let number = part.strip_prefix("cuda:").unwrap_or(part);
             number.parse().map_err(|_| invalid())
@@ -56,8 +55,8 @@ impl std::fmt::Display for Devices {
 }
 
 impl Devices {
-    /// Whether these are GPUs. The precision is not considered: [`Devices::open`] refuses int8 for GPUs, or uses the
-    /// CPU.
+    /// Whether the devices are GPUs. This ignores the precision: for int8, which GPUs do not support, [`Devices::open`]
+    /// returns an error or uses the CPU.
     pub fn are_gpus(&self) -> bool {
         match self {
             Devices::Cpu => false,
@@ -66,15 +65,17 @@ impl Devices {
         }
     }
 
-    /// Opens the devices: the CPU or at least one GPU, all able to compute in `precision`.
+    /// Opens the devices. Returns the CPU, or at least one GPU. All returned devices can compute in `precision`.
     ///
     /// # Errors
-    /// [`Error::Model`] if a GPU cannot be used, the program was built without `cuda`, or the precision is int8, which
-    /// GPUs do not support. [`Devices::Auto`] falls back to the CPU instead.
+    /// For [`Devices::Cuda`], [`Error::Model`] if a GPU cannot be used, the program was built without `cuda`, or the
+    /// precision is int8, which GPUs do not support. In these cases, [`Devices::Auto`] uses the CPU and returns no
+    /// error.
     pub fn open(&self, precision: Precision) -> Result<Vec<Device>> {
         match self {
             Devices::Cpu => Ok(vec![Device::Cpu]),
-            // Papers in int8 were encoded on a CPU, so more of them have to be encoded on one too.
+            // GPUs do not support int8. If a data folder has int8 vectors, which were computed on a CPU, the vectors of
+            // new papers have to be computed on a CPU too.
             Devices::Auto if !cfg!(feature = "cuda") || precision == Precision::Int8 => Ok(vec![Device::Cpu]),
             Devices::Cuda(_) if precision == Precision::Int8 => Err(Error::Model(
                 "--device cuda does not support int8; use --precision bf16 or f32 (with `likewise reembed` for papers \
@@ -89,7 +90,7 @@ impl Devices {
                 }
             },
             Devices::Cuda(_) if !cfg!(feature = "cuda") => Err(Error::Model(
-                "--device cuda is not available, because this program was built without it; build it with `cargo build \
+                "--device cuda is not available, because this program was built without CUDA; build it with `cargo build \
                  --release --features cuda` (deploy/gpu.md), or omit --device"
                     .into(),
             )),
@@ -99,7 +100,7 @@ impl Devices {
     }
 }
 
-/// Opens all GPUs of the machine; an error if it has none.
+/// Opens all GPUs of the machine. Returns an error if the machine has no GPU.
 fn all_gpus() -> Result<Vec<Device>> {
     let mut gpus = vec![gpu(0)?];
     while let Ok(next) = gpu(gpus.len()) {
@@ -118,7 +119,7 @@ fn gpu(number: usize) -> Result<Device> {
     })
 }
 
-/// A device's name, in the notation of [`Devices`].
+/// Returns the name of a device, in the notation of `--device`.
 pub fn name(device: &Device) -> String {
     match device.location() {
         candle_core::DeviceLocation::Cpu => "cpu".into(),
@@ -127,13 +128,13 @@ pub fn name(device: &Device) -> String {
     }
 }
 
-/// Whether an error means that a device is out of memory, so that a smaller batch may succeed.
+/// Whether an error means that a device is out of memory, so that a smaller batch might succeed.
 pub fn is_out_of_memory(error: &candle_core::Error) -> bool {
     let text = error.to_string().to_ascii_lowercase();
     text.contains("out of memory") || text.contains("out_of_memory")
 }
 
-/// The data type that a GPU computes in.
+/// Returns the data type in which a GPU computes for a precision.
 pub fn dtype(precision: Precision) -> DType {
     match precision {
         Precision::F32 => DType::F32,

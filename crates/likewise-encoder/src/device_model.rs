@@ -1,4 +1,4 @@
-//! A model loaded on one device, and the number of tokens it computes at once.
+//! A model loaded on one device, and the maximum number of tokens that the device computes at once.
 //!
 //! The number of tokens that fit into the memory of a GPU is not known in advance. It is found by trying: whenever the
 //! device runs out of memory, the batch is halved.
@@ -14,14 +14,15 @@ use crate::weights::Weights;
 use candle_core::Device;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Tokens per batch for the packed CPU kernels. The input of a layer then fits into the core's own cache.
+/// Maximum number of tokens per batch for the packed CPU kernels. With this number, the input of a layer fits into the
+/// core's own cache.
 pub const BATCH_TOKENS: usize = 1024;
 
-/// Initial number of tokens per batch on a GPU. It is halved until a batch fits into the GPU's memory.
+/// Initial maximum number of tokens per batch on a GPU. It is halved until a batch fits into the GPU's memory.
 const GPU_BATCH_TOKENS: usize = 65_536;
 
-/// Tokens per batch for models that compute one layer after the other on a CPU. The whole output of a layer then stays
-/// in the core's own cache until the next layer reads it.
+/// Maximum number of tokens per batch on a CPU for models that the packed kernels do not compute. With this number, the
+/// whole output of a layer stays in the core's own cache until the next layer reads it.
 const LAYERED_BATCH_TOKENS: usize = 512;
 
 /// A model on one device.
@@ -60,13 +61,13 @@ impl DeviceModel {
         device::name(&self.device)
     }
 
-    /// Maximum number of tokens per batch. It shrinks when the device runs out of memory.
+    /// Maximum number of tokens per batch. The number is lowered when the device runs out of memory.
     pub fn budget(&self) -> usize {
         self.budget.load(Ordering::Relaxed)
     }
 
     /// Computes one unit vector per text. If the device runs out of memory, the texts are computed in two halves, and
-    /// the budget is lowered to half their tokens.
+    /// the budget is lowered to half the number of tokens of `texts`.
     ///
     /// # Errors
     /// [`Error::Model`] if a single text does not fit into the device's memory; [`Error::Tensor`] if the computation
@@ -81,7 +82,7 @@ impl DeviceModel {
             Err(error) if is_divisible && device::is_out_of_memory(&error) => {
                 self.budget.fetch_min(tokens / 2, Ordering::Relaxed);
                 tracing::warn!(
-                    "{} is out of memory with {tokens} tokens in a batch; trying half as many",
+                    "{} is out of memory with {tokens} tokens in a batch; trying again with half as many tokens",
                     self.device_name()
                 );
                 self.embed_halves(texts)
@@ -102,7 +103,7 @@ impl DeviceModel {
     }
 
     fn embed_at_once(&self, texts: &[&Tokenized]) -> candle_core::Result<Vec<Vec<f32>>> {
-        // All texts of a batch have the same input type if the model distinguishes them.
+        // If the model distinguishes input types, all texts of a batch have the same input type.
         let input_type = texts.first().map_or(InputType::Document, |text| text.input_type);
         let ids: Vec<&[u32]> = texts.iter().map(|text| &text.ids[..]).collect();
         self.head.forward(self.architecture.forward_pooled(&ids, input_type)?)

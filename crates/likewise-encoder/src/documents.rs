@@ -1,8 +1,9 @@
 //! Encodes documents that have a title and a body.
 //!
-//! In the mean over the tokens of a paper, a ten-word title counts for about a twentieth, although it says what the
-//! paper is about. If the model's settings give the title a weight, the title is encoded a second time on its own, and
-//! the document's vector is `normalize(e(text) + weight * e(title))`.
+//! In the mean over the tokens of a paper, a title of ten words has about a twentieth of the total weight, although the
+//! title says what the paper is about. If the model's settings give titles a weight, each title is encoded a second
+//! time, on its own. With `e` for the encoded vector of a text, the document's vector is then
+//! `normalize(e(text) + weight * e(title))`.
 
 use crate::encoder::{Embedding, Encoder, encode_readable};
 use crate::error::{Error, Result, UnreadableText};
@@ -11,9 +12,9 @@ use crate::pooling::normalized;
 
 /// The texts that have to be encoded for a list of documents.
 pub struct DocumentTexts {
-    /// One text per document, then the titles that are encoded separately.
+    /// One text per document, followed by the titles that are encoded separately.
     texts: Vec<String>,
-    /// For each of those titles, the index of its document.
+    /// Index of the document of each title that is encoded separately.
     titled: Vec<usize>,
     title_weight: f32,
 }
@@ -34,13 +35,13 @@ impl DocumentTexts {
         DocumentTexts { texts, titled, title_weight }
     }
 
-    /// All texts to encode.
+    /// Returns all texts to encode.
     pub fn texts(&self) -> Vec<&str> {
         self.texts.iter().map(String::as_str).collect()
     }
 
-    /// Encodes the documents. Returns one result per document, in the same order: its embedding, or the reason why the
-    /// model cannot read it. `encode` encodes texts, as in [`encode_readable`].
+    /// Encodes the documents. Returns one result per document, in the order of the documents: the document's embedding,
+    /// or the reason why the model cannot read the document. `encode` encodes texts, as in [`encode_readable`].
     ///
     /// # Errors
     /// Returns every error of `encode` other than [`Error::Texts`].
@@ -51,8 +52,8 @@ impl DocumentTexts {
         Ok(self.combine(encode_readable(&self.texts(), encode)?))
     }
 
-    /// Combines the embeddings of all texts into those of the documents. A document's token count includes its title's
-    /// tokens; its `truncated` flag is that of its text.
+    /// Combines the embeddings of all texts into the embeddings of the documents. The token count of a document
+    /// includes the tokens of a separately encoded title. The `truncated` flag of a document ignores that title.
     fn combine(&self, mut embeddings: Vec<Result<Embedding, String>>) -> Vec<Result<Embedding, String>> {
         let titles = embeddings.split_off(self.texts.len() - self.titled.len());
         for (index, title) in self.titled.iter().zip(titles) {
@@ -74,13 +75,13 @@ impl DocumentTexts {
     }
 }
 
-/// Whether a document has both a title and a body. Without a body, its text is already the title alone.
+/// Whether a document has both a title and a body. If there is no body, the document's text is already the title alone.
 fn has_separate_title(document: Document) -> bool {
     !document.title.is_empty() && !document.body.is_empty()
 }
 
 impl Encoder {
-    /// Encodes documents with titles. Returns one embedding per document, in the same order.
+    /// Encodes documents with titles. Returns one embedding per document, in the order of `documents`.
     ///
     /// # Errors
     /// [`Error::Texts`] lists all documents that the model cannot read.
@@ -100,8 +101,8 @@ impl Encoder {
         if unreadable.is_empty() { Ok(embeddings) } else { Err(Error::Texts(unreadable)) }
     }
 
-    /// The vectors of the titles that are added to the documents' vectors, one per document. `None`: no title is added
-    /// to this document's vector, or the model cannot read the title.
+    /// Returns one title vector per document, which is added to the document's vector. `None`: no title is added to the
+    /// document's vector, or the model cannot read the title.
     pub fn encode_titles<'a>(
         &self,
         documents: impl Iterator<Item = Document<'a>>,
@@ -152,8 +153,8 @@ mod tests {
     #[test]
     fn encode_readable_encodes_all_other_texts() {
         let embedding = |text: &str| Embedding { vector: vec![0.0], tokens: text.len(), truncated: false };
-        // Reports one unreadable text per call: with a GPU, texts are tokenised in chunks, so later unreadable texts
-        // are found only after the first ones have been left out.
+        // Returns an error for one unreadable text per call. An encoder on a GPU is similar: it tokenises texts in
+        // chunks, and returns only the unreadable texts of the first chunk that has any.
         let encode = |texts: &[&str]| {
             let (index, _) = match texts.iter().enumerate().find(|(_, text)| text.starts_with('!')) {
                 None => return Ok(texts.iter().map(|text| embedding(text)).collect()),

@@ -18,29 +18,30 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
-/// Texts per CPU core in one call of [`Encoder::encode`]: enough for sorting by length to pay off and for all cores to
-/// finish at about the same time.
+/// Recommended number of texts per CPU core in one call of [`Encoder::encode`]. It is large enough that sorting by
+/// length pays off and that all cores finish at about the same time.
 const TEXTS_PER_CORE: usize = 512;
 
-/// Texts per GPU in one call of [`Encoder::encode`].
+/// Recommended number of texts per GPU in one call of [`Encoder::encode`].
 const TEXTS_PER_GPU: usize = 16_384;
 
-/// Texts per GPU that are tokenised while the previous ones are computed.
+/// Number of texts per GPU that are tokenised while the GPU computes the previous texts.
 const TEXTS_TOKENIZED_AHEAD: usize = 1024;
 
-/// The vector of one text, and how much of the text it covers.
+/// The vector of one text, and how much of the text the model read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
     /// A vector of length 1, with [`Encoder::dimension`] values.
     pub vector: Vec<f32>,
     /// Number of tokens that the model read, special tokens included.
     pub tokens: usize,
-    /// Whether a part of the text was cut off because it exceeds the model's maximum length.
+    /// Whether a part of the text was cut off because the text exceeds the model's maximum length.
     pub truncated: bool,
 }
 
-/// The default precision for a model: bf16 on a GPU; on a CPU, the fastest one for BERT, DistilBERT and RoBERTa models
-/// without adapters, and f32 for all others, whose accuracy in lower precisions has not been measured closely enough.
+/// Returns the default precision for a model. On a GPU, it is bf16. On a CPU, it is the fastest precision of that CPU
+/// for BERT, DistilBERT and RoBERTa models without adapters, and f32 for all other models, because their accuracy in
+/// lower precisions has not been measured closely enough.
 pub fn fastest_precision(model: &ModelFolder, devices: &Devices) -> Precision {
     if devices.are_gpus() {
         return Precision::Bf16;
@@ -53,11 +54,11 @@ pub struct Encoder {
     folder: ModelFolder,
     devices: Devices,
     tokenizer: tokenize::Tokenizer,
-    /// The model on each device; on the CPU a single copy, shared by all workers.
+    /// The model on each device. On the CPU, there is a single copy, which all workers share.
     models: Vec<DeviceModel>,
-    /// One pool per worker, with a single thread each.
+    /// One thread pool per worker. Each pool has a single thread.
     workers: Vec<rayon::ThreadPool>,
-    /// A pool of all threads, for calls that consist of a single batch.
+    /// A thread pool with all threads, for calls whose texts fit into a single batch.
     all_threads: rayon::ThreadPool,
 }
 
@@ -98,8 +99,8 @@ impl Encoder {
         Ok(encoder)
     }
 
-    /// Encodes two texts and checks the result, so that a broken model folder is found when it is loaded and not after
-    /// a million papers.
+    /// Encodes two texts and checks their vectors, so that a broken model folder is detected when the model is loaded,
+    /// and not after a million papers.
     fn self_test(&self) -> Result<()> {
         const TEXTS: [&str; 2] = ["Folding of proteins in water", "Which graphs have no short cycles?"];
         let shown = self.folder.path.display();
@@ -112,11 +113,11 @@ impl Encoder {
             let squared_length =
                 |embedding: &Embedding| embedding.vector.iter().map(|value| value * value).sum::<f32>();
             if !embeddings.iter().all(|embedding| (squared_length(embedding) - 1.0).abs() < 0.01) {
-                return broken("its vectors are zero or not a number");
+                return broken("the model returns vectors that are zero or not a number");
             }
-            // Vectors of one dimension are 1 or -1, so different texts may have equal ones.
+            // A unit vector of one dimension is 1 or -1, so different texts can have equal vectors.
             if self.dimension() > 1 && embeddings[0].vector == embeddings[1].vector {
-                return broken("different texts have the same vector");
+                return broken("the model returns the same vector for different texts");
             }
             let prompts = &self.folder.prompt;
             if prompts.document == prompts.query && self.folder.config.adapters.is_none() {
@@ -131,7 +132,7 @@ impl Encoder {
         &self.folder
     }
 
-    /// The devices passed to [`Encoder::load_on`], for loading another model onto the same ones.
+    /// The devices passed to [`Encoder::load_on`], for loading another model onto the same devices.
     pub fn devices(&self) -> &Devices {
         &self.devices
     }
@@ -141,12 +142,12 @@ impl Encoder {
         self.folder.dimension()
     }
 
-    /// Number of workers, and so of batches that are encoded at the same time.
+    /// Number of workers, which is also the number of batches that are encoded at the same time.
     pub fn threads(&self) -> usize {
         self.workers.len()
     }
 
-    /// Recommended number of texts per call of [`Encoder::encode`], when there are many to encode.
+    /// Recommended number of texts per call of [`Encoder::encode`], when there are many texts to encode.
     pub fn chunk_size(&self) -> usize {
         let per_worker = if self.is_on_cpu() { TEXTS_PER_CORE } else { TEXTS_PER_GPU };
         per_worker * self.threads()
@@ -156,7 +157,8 @@ impl Encoder {
         self.models.iter().all(DeviceModel::is_on_cpu)
     }
 
-    /// One line for people: the model, its devices, the number of threads and the CPU instruction set.
+    /// Returns one line for people: the model, the devices and, on a CPU, the number of threads and the instruction
+    /// set.
     pub fn describe(&self) -> String {
         let model = self.folder.describe();
         if !self.is_on_cpu() {
@@ -167,27 +169,29 @@ impl Encoder {
         format!("{model}, on cpu, {threads} threads, {isa}")
     }
 
-    /// The options that this model encodes texts of a type with: its prompt for the type, and texts that are too long
-    /// lose their end.
+    /// Returns the options with which this model encodes texts of an input type: the model's prompt for that type, and
+    /// truncation at the end of texts that are too long.
     pub fn encode_options(&self, input_type: InputType) -> EncodeOptions {
         let prompt = self.folder.prompt.get(input_type).clone();
         EncodeOptions { input_type, prompt, truncation_side: TruncationSide::Right }
     }
 
-    /// Number of leading bytes of a query that fit within the model's maximum length, with its prompt.
+    /// Number of leading bytes of a query that fit within the model's maximum length, with the model's prompt for
+    /// queries before them.
     pub fn fitting_bytes(&self, text: &str) -> usize {
         self.tokenizer.fitting_bytes(text, &self.encode_options(InputType::Query))
     }
 
     /// Loads a model onto all cores of the CPU, in its default precision ([`fastest_precision`]). `name` is a
-    /// sentence-transformers folder, a model's name, or a repository `owner/name` on the Hugging Face hub. Models that
-    /// are not on this machine yet are downloaded first.
+    /// sentence-transformers folder, a model's name, or a repository `owner/name` on the Hugging Face hub. A model that
+    /// is not on this machine is downloaded first.
     ///
-    /// Downloaded models are stored in the folder given by the environment variable `LIKEWISE_MODELS`, or else in
-    /// `likewise` in the user's cache folder.
+    /// Downloaded models are stored in the folder that the environment variable `LIKEWISE_MODELS` names. If the
+    /// variable is not set, they are stored in the folder `likewise` inside the user's cache folder.
     ///
     /// # Errors
-    /// [`Error::Model`] if no source provides the model (with the reason for each source), or if a file is damaged.
+    /// [`Error::Model`] if no source provides the model (the message has the reason for each source), or if a file is
+    /// damaged.
     pub fn from_pretrained(name: &str) -> Result<Encoder> {
         let models = models_folder()?;
         let folder = pull(name, &models)?.folder;
@@ -196,12 +200,12 @@ impl Encoder {
         Encoder::load(&folder.in_precision(precision))
     }
 
-    /// Encodes texts that are searched for. Returns one embedding per text, in the same order.
+    /// Encodes documents, the texts that a search finds. Returns one embedding per text, in the order of `texts`.
     pub fn encode_documents<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Embedding>> {
         self.encode(&texts.iter().map(AsRef::as_ref).collect::<Vec<_>>(), InputType::Document)
     }
 
-    /// Encodes queries. Returns one embedding per text, in the same order.
+    /// Encodes queries. Returns one embedding per text, in the order of `texts`.
     pub fn encode_queries<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Embedding>> {
         self.encode(&texts.iter().map(AsRef::as_ref).collect::<Vec<_>>(), InputType::Query)
     }
@@ -212,7 +216,7 @@ impl Encoder {
         Ok(embeddings.pop().expect("encode returns one embedding per text"))
     }
 
-    /// Tokenises texts: the first half of [`Encoder::encode`].
+    /// Tokenises texts. This is the first half of [`Encoder::encode`].
     ///
     /// # Errors
     /// [`Error::Texts`] lists all texts with a token that the model has no vector for.
@@ -220,11 +224,11 @@ impl Encoder {
         self.tokenizer.tokenize(texts, options)
     }
 
-    /// Encodes texts. Returns one embedding per text, in the same order. The other texts of the call change a text's
-    /// vector by rounding only (1e-6).
+    /// Encodes texts. Returns one embedding per text, in the order of `texts`. The vector of a text depends on the
+    /// other texts of the call only through rounding (1e-6).
     ///
     /// # Errors
-    /// [`Error::Texts`] lists all texts that the model cannot read; [`encode_readable`] encodes the others.
+    /// [`Error::Texts`] lists all texts that the model cannot read; [`encode_readable`] encodes the remaining texts.
     pub fn encode(&self, texts: &[&str], input_type: InputType) -> Result<Vec<Embedding>> {
         if texts.is_empty() {
             return Ok(Vec::new());
@@ -234,7 +238,7 @@ impl Encoder {
         if self.is_on_cpu() || texts.len() <= ahead {
             return self.embed(self.tokenize(texts, &options)?);
         }
-        // Tokenising takes as long as computing on a GPU, so the two run in parallel.
+        // On a GPU, tokenising takes as long as the computation of the vectors, so both run in parallel.
         let (sender, receiver) = mpsc::sync_channel(1);
         std::thread::scope(|scope| {
             let options = &options;
@@ -256,10 +260,12 @@ impl Encoder {
         })
     }
 
-    /// Computes the vectors of tokenised texts, in the same order: the second half of [`Encoder::encode`].
+    /// Computes the vectors of tokenised texts, in the order of `tokenized`. This is the second half of
+    /// [`Encoder::encode`].
     pub fn embed(&self, tokenized: Vec<Tokenized>) -> Result<Vec<Embedding>> {
         let budget = self.models.iter().map(DeviceModel::budget).min().unwrap_or(BATCH_TOKENS);
-        // Documents and queries go through different adapters.
+        // If the model has adapters, documents and queries go through different adapters, so a batch cannot contain
+        // both.
         let grouping = match self.folder.config.adapters {
             Some(_) => BatchGrouping::ByInputType,
             None => BatchGrouping::Mixed,
@@ -287,7 +293,7 @@ impl Encoder {
         Ok(tokenized.into_iter().zip(vectors).map(embed).collect())
     }
 
-    /// Runs all batches on the workers; each worker takes the next batch as soon as it is free.
+    /// Runs all batches on the workers; each worker takes the next batch as soon as the worker is free.
     fn run_batches(
         &self,
         batches: &[Vec<usize>],
@@ -314,11 +320,11 @@ impl Encoder {
     }
 }
 
-/// Encodes all texts that the model can read. Returns one result per text, in the same order: its embedding, or the
-/// reason why the model cannot read it.
+/// Encodes all texts that the model can read. Returns one result per text, in the order of `texts`: the text's
+/// embedding, or the reason why the model cannot read the text.
 ///
-/// `encode` encodes several texts, as [`Encoder::encode`] does. It is called again without the unreadable texts each
-/// time it reports some.
+/// `encode` encodes several texts, as [`Encoder::encode`] does. Each time `encode` returns [`Error::Texts`], it is
+/// called again without the texts that the error lists.
 ///
 /// # Errors
 /// Returns every error of `encode` other than [`Error::Texts`].
@@ -347,7 +353,8 @@ pub fn encode_readable(
     }
 }
 
-/// Adds `offset` to the text indices in an [`Error::Texts`]: from an index in a chunk to one in the whole list.
+/// Adds `offset` to the text indices in an [`Error::Texts`]. This turns indices in a chunk of texts into indices in the
+/// whole list.
 fn shift_indices(error: Error, offset: usize) -> Error {
     let shifted = |text: UnreadableText| UnreadableText { index: text.index + offset, ..text };
     match error {
@@ -361,12 +368,12 @@ fn models_folder() -> Result<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     variable("LIKEWISE_MODELS").or_else(|| Some(cache()?.join("likewise"))).ok_or_else(|| {
-        Error::Model("no folder to store models in: HOME is not set; set LIKEWISE_MODELS to a folder".into())
+        Error::Model("models cannot be stored: HOME is not set; set LIKEWISE_MODELS to a folder".into())
     })
 }
 
-/// A thread pool. In a pool with one thread every parallel loop runs in place: with one batch per core, splitting one
-/// matrix multiplication over the cores would only add waiting.
+/// Creates a thread pool. In a pool with one thread, every parallel loop runs on that thread: if every core has its own
+/// batch, splitting a matrix multiplication over several cores would only add waiting.
 fn pool(threads: usize) -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

@@ -6,16 +6,16 @@ use std::path::Path;
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error, classified by its cause.
+/// An error of this crate, classified by cause.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An argument of the caller is not allowed. The message says which values are.
+    /// An argument of the caller is not allowed. The message says which values are allowed.
     #[error("{0}")]
     Invalid(String),
     /// A model folder is missing, incomplete, damaged or of an unsupported kind.
     #[error("{0}")]
     Model(String),
-    /// Texts that the model cannot read. None of the other texts in the same call was encoded.
+    /// The model cannot read these texts of a call. No text of that call was encoded.
     #[error("{}", summary(.0))]
     Texts(Vec<UnreadableText>),
     /// An operating system error on a path.
@@ -29,16 +29,16 @@ pub enum Error {
 /// A text that a model cannot read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableText {
-    /// Its index in the list of texts passed by the caller.
+    /// Index of the text in the caller's list of texts.
     pub index: usize,
-    /// Why the model cannot read it.
+    /// The reason why the model cannot read the text.
     pub reason: String,
 }
 
 /// Maximum number of unreadable texts listed in one error message.
 const MAX_LISTED_TEXTS: usize = 3;
 
-/// One line that lists the first unreadable texts and counts the rest.
+/// Returns one line that lists the first unreadable texts, and says how many more there are.
 fn summary(texts: &[UnreadableText]) -> String {
     let listed =
         texts.iter().take(MAX_LISTED_TEXTS).map(|text| format!("text {}: {}", text.index, text.reason));
@@ -50,20 +50,21 @@ fn summary(texts: &[UnreadableText]) -> String {
 }
 
 impl Error {
-    /// For `map_err`: turns an I/O error into an [`Error::Io`] with its path.
+    /// For `map_err`: turns an I/O error into an [`Error::Io`] that names `path`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
         move |cause| FileError::at(path)(cause).into()
     }
 }
 
-// Not `#[from]`: the message already contains the cause, so the cause must not also be its `source()`.
+// This is not `#[from]`, which would also return the cause as `source()`: the message already contains the cause, and
+// an error report would print it twice.
 impl From<candle_core::Error> for Error {
     fn from(cause: candle_core::Error) -> Error {
         Error::Tensor(cause)
     }
 }
 
-/// The error for a file of a model folder that cannot be parsed.
+/// Returns the error for a file of a model folder that cannot be parsed.
 pub(crate) fn damaged(path: &Path, error: impl std::fmt::Display) -> Error {
     Error::Model(format!("{}: {error}; fetch the model folder again", path.display()))
 }

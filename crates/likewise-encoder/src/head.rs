@@ -1,5 +1,5 @@
-//! The steps after pooling: dense layers, truncation to the requested dimensions, and scaling to length 1. They are the
-//! same for all architectures.
+//! The steps after pooling: dense layers, truncation to the requested number of dimensions, and scaling to length 1.
+//! These steps are the same for all architectures.
 
 use crate::error::{Error, Result};
 use crate::layers::{Linear, Loader};
@@ -8,7 +8,7 @@ use crate::pooling::normalized;
 use crate::weights::Weights;
 use candle_core::{DType, Device, Tensor};
 
-/// The steps after pooling.
+/// The dense layers of a model, and the number of values to keep of each vector.
 pub struct Head {
     dense: Vec<DenseLayer>,
     dimension: usize,
@@ -16,12 +16,12 @@ pub struct Head {
 
 struct DenseLayer {
     linear: Linear,
-    /// Whether the activation function is tanh; otherwise there is none.
+    /// Whether the activation function is tanh. If not, there is no activation function.
     tanh: bool,
 }
 
 impl Head {
-    /// Loads the dense layers from their folders, in f32 like pooling.
+    /// Loads the dense layers from their folders. The layers compute in f32, as pooling does.
     pub fn load(folder: &ModelFolder, device: &Device) -> Result<Head> {
         let mut dense = Vec::new();
         for config in &folder.config.dense {
@@ -32,8 +32,8 @@ impl Head {
             if loader.has("bias") != config.bias {
                 let (stated, found) = if config.bias { ("a", "no") } else { ("no", "a") };
                 return Err(Error::Model(format!(
-                    "{}: has {found} bias, but model.toml or the config.json beside it states {stated} bias; fetch the \
-                     model folder again",
+                    "{}: the dense layer has {found} bias, but model.toml or the config.json beside the file states \
+                     {stated} bias; fetch the model folder again",
                     weights.path().display()
                 )));
             }

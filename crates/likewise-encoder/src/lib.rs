@@ -1,12 +1,12 @@
 //! Sentence embeddings on the CPU or on NVIDIA GPUs. Loads a sentence-transformers model folder and returns one unit
-//! vector per text, matching the output of the sentence-transformers library.
+//! vector per text. The vectors match those of the sentence-transformers library.
 //!
 //! ```
 //! use likewise_encoder::Encoder;
 //!
 //! # fn main() -> Result<(), likewise_encoder::Error> {
-//! // A model folder. Also accepted: the name of a model ("all-MiniLM-L6-v2") or a repository on the Hugging Face hub
-//! // ("BAAI/bge-small-en-v1.5"); both are downloaded once.
+//! // The path of a model folder. The name of a model ("all-MiniLM-L6-v2") or of a repository on the Hugging Face hub
+//! // ("BAAI/bge-small-en-v1.5") works as well: the model is then downloaded once.
 //! let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/small-bert");
 //! let encoder = Encoder::from_pretrained(model)?;
 //!
@@ -32,14 +32,17 @@
 //! - `kernels`: fast CPU kernels, for each supported instruction set
 //! - `batch`: the tokens of several texts, concatenated without padding
 //! - `layers`: the building blocks of networks, for CPU and GPU
-//! - `tokenize`: texts to token ids, packed into batches
-//! - `weights`, `adapter`, `device`: reading tensors from weight files; SPECTER2's adapters; selecting devices
-//! - `pooling`, `head`: the token vectors of a text to one vector
+//! - `tokenize`: converts texts to token ids, and packs the token ids into batches
+//! - `weights`: reads tensors from weight files
+//! - `adapter`: computes SPECTER2's adapters
+//! - `device`: selects the devices that encode
+//! - `pooling`: combines the token vectors of a text into one vector
+//! - `head`: the steps after pooling: dense layers, truncation, and scaling to length 1
 //! - `network`: the interface that all architectures implement
 //! - `architectures`: one file per architecture, and the list of all of them
 //! - `device_model`: a model loaded on one device
-//! - [`encoder`]: the public [`Encoder`], which combines all of these
-//! - [`documents`]: encoding documents that have titles
+//! - [`encoder`]: the public [`Encoder`], which combines all modules above
+//! - [`documents`]: encodes documents that have titles
 
 mod error;
 pub use error::{Error, Result, UnreadableText};

@@ -1,15 +1,15 @@
 //! Pools the token vectors of a text into one vector, and scales vectors to length 1.
 //!
-//! Always in f32, whatever precision the network computes in: in half precision, a sum over the tokens of a text loses
-//! digits. There are two implementations, which must agree: [`rows`] for one text in memory, and [`batch`] for all
-//! texts of a batch on a device.
+//! Pooling always computes in f32, whatever the precision of the network, because a sum over the tokens of a text loses
+//! digits in half precision. There are two implementations, which must return equal vectors: [`rows`] for one text in
+//! memory, and [`batch`] for all texts of a batch on a device.
 
 use crate::batch::Batch;
 use crate::model::Pooling;
 use candle_core::{DType, Result, Tensor};
 
-/// Pools the token vectors of one text: `rows` holds one row of `width` values per token. Without tokens, the result is
-/// zero.
+/// Pools the token vectors of one text: `rows` holds one row of `width` values per token. If there are no tokens, all
+/// values of the result are 0.
 pub fn rows(rows: &[f32], width: usize, pooling: Pooling) -> Vec<f32> {
     let count = rows.len() / width;
     let row = |token: usize| &rows[token * width..][..width];
@@ -41,7 +41,7 @@ fn triangular_number(count: usize) -> f32 {
     (count * (count + 1) / 2) as f32
 }
 
-/// Pools all texts of a batch on its device: `[tokens, width]` to `[texts, width]`, in f32.
+/// Pools all texts of a batch on the device of the batch. Maps `hidden [tokens, width]` to `[texts, width]`, in f32.
 pub fn batch(hidden: &Tensor, batch: &Batch, pooling: Pooling) -> Result<Tensor> {
     let device = hidden.device();
     let select =
@@ -52,7 +52,7 @@ pub fn batch(hidden: &Tensor, batch: &Batch, pooling: Pooling) -> Result<Tensor>
         _ => {}
     }
     let (texts, width) = (batch.lengths.len(), hidden.dim(1)?);
-    // The padding row must not change the result: 0 for a sum, the smallest value for a maximum.
+    // The padding row must not change the result, so its values are 0 for a sum, and the smallest f32 for a maximum.
     let padding = Tensor::full(if pooling == Pooling::Max { f32::MIN } else { 0.0 }, (1, width), device)?;
     let rows = Tensor::cat(&[&hidden.to_dtype(DType::F32)?, &padding], 0)?;
     let padded = rows.index_select(&batch.padded_rows()?, 0)?.reshape((texts, batch.longest(), width))?;

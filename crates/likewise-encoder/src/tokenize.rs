@@ -1,8 +1,9 @@
 //! Tokenises texts and packs them into batches of a limited number of tokens.
 //!
-//! All texts are tokenised before they are packed, so that their lengths are known exactly. They are packed in order of
-//! length, longest first: the last batches are then the short ones, and all cores finish at about the same time. (Where
-//! a batch is padded, mixed lengths in order of arrival would take 1.8 times the work.)
+//! All texts of a call are tokenised before they are packed, so that their lengths are known exactly. Texts are packed
+//! in order of length, longest first. The last batches then contain the short texts, and all cores finish at about the
+//! same time. Sorting also saves padding where batches are padded: texts in order of arrival would take 1.8 times the
+//! work.
 
 use crate::error::{Error, Result, UnreadableText};
 use crate::model::{BertNormalizer, InputType, ModelFolder, TOKENIZER};
@@ -12,14 +13,15 @@ use std::sync::OnceLock;
 use tokenizers::normalizers::{self, Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::{Encoding, Model, PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
 
-/// A text is cut to this many bytes per token of the model's maximum length before it is tokenised. Words are shorter,
-/// so this loses nothing, and it avoids tokenising a whole book of which only the first page is used.
+/// Before a text is tokenised, it is cut to this many bytes per token of the model's maximum length. Words are shorter
+/// than this number of bytes, so no token is lost. The cut avoids tokenising a whole book if the model reads only the
+/// first page.
 const MAX_BYTES_PER_TOKEN: usize = 1024;
 
 /// The token ids of one text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokenized {
-    /// The ids, special tokens included; at most as many as the model's maximum length.
+    /// The token ids, including special tokens. There are at most as many as the model's maximum length.
     pub ids: Vec<u32>,
     /// Whether a part of the text was cut off.
     pub truncated: bool,
@@ -27,7 +29,7 @@ pub struct Tokenized {
     pub input_type: InputType,
 }
 
-/// The side on which a text that is too long is cut (the name is that of Hugging Face's tokenizers).
+/// The side on which a text is cut if it is too long for the model. Hugging Face's tokenizers use the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TruncationSide {
     /// The end is cut off: the model reads the first tokens.
@@ -36,25 +38,25 @@ pub enum TruncationSide {
     Left,
 }
 
-/// How to encode texts.
+/// Options for encoding texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodeOptions {
     /// Whether the texts are documents or queries.
     pub input_type: InputType,
-    /// The prompt that is put before each text; may be empty.
+    /// The prompt that is put before each text. Empty: no prompt.
     pub prompt: String,
-    /// Where texts that are too long are cut.
+    /// The side on which texts that are too long for the model are cut.
     pub truncation_side: TruncationSide,
 }
 
 /// A model's tokenizer. It truncates texts to the model's maximum length.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    /// A copy that truncates on the left; created on first use.
+    /// A copy of `inner` that truncates on the left. It is created on first use.
     left_truncating: OnceLock<tokenizers::Tokenizer>,
     max_length: usize,
     max_bytes: usize,
-    /// Number of tokens that the model has vectors for. Tokens with this id or a higher one have none.
+    /// The model has no vector for tokens with this id or a higher id.
     vocabulary_size: usize,
 }
 
@@ -62,12 +64,12 @@ pub struct Tokenizer {
 const UNKNOWN_CHARACTER: &str = "\u{10fffd}";
 
 impl Tokenizer {
-    /// Loads `tokenizer.json`. Its truncation and padding settings are ignored, as sentence-transformers does: that of
-    /// all-MiniLM-L6-v2 truncates to 128 tokens, but the model reads 256.
+    /// Loads `tokenizer.json`. Like sentence-transformers, this ignores the truncation and padding settings in the
+    /// file: for example, the file of all-MiniLM-L6-v2 says 128 tokens, but the model reads 256.
     ///
     /// # Errors
     /// [`Error::Model`] if tokenizer.json is missing or damaged, does not fit the model's vocabulary, or has no token
-    /// for unknown characters; or if the maximum length leaves no room for a text.
+    /// for unknown characters; or if the special tokens take up the whole maximum length.
     pub fn load(folder: &ModelFolder) -> Result<Tokenizer> {
         let path = folder.network().join(TOKENIZER);
         let refused = |error: tokenizers::Error| {
@@ -98,7 +100,7 @@ impl Tokenizer {
         }
         let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
         let max_length = folder.config.max_length;
-        // The tokenizers library subtracts the one from the other, which would underflow.
+        // The tokenizers library subtracts `special` from `max_length`, which would underflow.
         if max_length <= special {
             let error = prompt_too_long(max_length, special, "");
             return Err(Error::Model(format!("{}: {error}", folder.path.display())));
@@ -112,7 +114,7 @@ impl Tokenizer {
         Ok(Tokenizer { inner, left_truncating, max_length, max_bytes, vocabulary_size })
     }
 
-    /// Returns [`Error::Model`] if the prompt and the special tokens leave no room for a text.
+    /// Returns [`Error::Model`] if the prompt and the special tokens take up the model's whole maximum length.
     pub fn check_prompt_length(&self, options: &EncodeOptions) -> Result<()> {
         let (max_length, used) = (self.max_length, self.tokenize(&[""], options)?[0].ids.len());
         if used < max_length {
@@ -121,7 +123,7 @@ impl Tokenizer {
         Err(prompt_too_long(max_length, used, &options.prompt))
     }
 
-    /// Tokenises texts in parallel. Returns one result per text, in the same order.
+    /// Tokenises texts in parallel. Returns one result per text, in the order of `texts`.
     ///
     /// # Errors
     /// [`Error::Texts`] lists all texts with a token that the model has no vector for.
@@ -136,7 +138,8 @@ impl Tokenizer {
         let inputs = texts.iter().map(|text| self.with_prompt(&text[kept_bytes(text)], options));
         let inputs: Vec<(Cow<str>, bool)> = inputs.collect::<Result<_>>()?;
         let inner = match truncation_side {
-            // With a prompt, `with_prompt` has already cut the text: truncating on the left would cut the prompt first.
+            // If there is a prompt, `with_prompt` has already cut the text. Truncating on the left here would cut off
+            // the prompt.
             TruncationSide::Left if prompt.is_empty() => self.left_truncating()?,
             _ => &self.inner,
         };
@@ -151,8 +154,9 @@ impl Tokenizer {
         Ok(encodings.into_iter().zip(texts).zip(&inputs).map(tokenized).collect())
     }
 
-    /// Returns [`Error::Texts`] if texts contain tokens that the model has no vectors for. Tokenizers of good models
-    /// have such tokens (EmbeddingGemma's has one for images), so only the texts are refused and not the model.
+    /// Returns [`Error::Texts`] if texts contain tokens that the model has no vectors for. Tokenizers of supported
+    /// models have such tokens (EmbeddingGemma's tokenizer has a token for images), so this is an error of the texts
+    /// and not of the model folder.
     fn check_token_ids(&self, encodings: &[Encoding]) -> Result<()> {
         let unreadable = |(index, encoding): (usize, &Encoding)| {
             let id = *encoding.get_ids().iter().find(|id| **id as usize >= self.vocabulary_size)?;
@@ -164,8 +168,8 @@ impl Tokenizer {
         if texts.is_empty() { Ok(()) } else { Err(Error::Texts(texts)) }
     }
 
-    /// Puts the prompt before a text. If the text is to be cut on the left, its beginning is removed here to make room
-    /// for the prompt. Returns the result and whether something was removed.
+    /// Puts the prompt before a text. If the text has to be cut on the left, removes the beginning of the text here, to
+    /// make room for the prompt. Returns the prompt with the text, and whether a part of the text was removed.
     fn with_prompt<'a>(&self, text: &'a str, options: &EncodeOptions) -> Result<(Cow<'a, str>, bool)> {
         let EncodeOptions { prompt, truncation_side, .. } = options;
         let start = match truncation_side {
@@ -179,14 +183,15 @@ impl Tokenizer {
         Ok((text, start > 0))
     }
 
-    /// The byte index at which the longest end of a text begins that fits behind a prompt.
+    /// Returns the smallest byte index from which on the text fits within the model's maximum length, with the prompt
+    /// before it.
     fn fitting_tail(&self, text: &str, prompt: &str) -> Result<usize> {
         let prompt_tokens = self.inner.encode_fast(prompt, true).map_err(cannot_tokenize)?.len();
         let encoding = self.left_truncating()?.encode(text, true).map_err(cannot_tokenize)?;
         let tokens = encoding.get_offsets().iter().zip(encoding.get_special_tokens_mask());
         let starts: Vec<usize> =
             tokens.filter(|(_, special)| **special == 0).map(|((start, _), _)| *start).collect();
-        // `prompt_tokens` includes the special tokens; prompt and text together have them once.
+        // `prompt_tokens` already includes the special tokens, which the prompt and the text share.
         let removed = (starts.len() + prompt_tokens).saturating_sub(self.max_length);
         if removed == 0 && encoding.get_overflowing().is_empty() {
             return Ok(0);
@@ -194,8 +199,8 @@ impl Tokenizer {
         Ok(starts.get(removed).map_or(text.len(), |start| text.floor_char_boundary(*start)))
     }
 
-    /// Number of leading bytes of a text that fit within the model's maximum length, with the prompt. If the text
-    /// cannot be tokenised, its whole length.
+    /// Number of leading bytes of a text that fit within the model's maximum length, with the prompt before them. If
+    /// the text cannot be tokenised, returns the length of the whole text.
     pub fn fitting_bytes(&self, text: &str, options: &EncodeOptions) -> usize {
         let head = &text[..text.floor_char_boundary(self.max_bytes)];
         let Ok((prompted, _)) = self.with_prompt(head, options) else { return text.len() };
@@ -211,15 +216,15 @@ impl Tokenizer {
             inner.with_truncation(Some(truncation(self.max_length, TruncationDirection::Left))).map_err(
                 |error| Error::Model(format!("the tokenizer cannot truncate on the left: {error}")),
             )?;
-            // If another thread has set it meanwhile, its value is the same.
+            // If another thread has set the cell meanwhile, it has set an equal tokenizer.
             let _ = self.left_truncating.set(inner);
         }
         Ok(self.left_truncating.get().expect("it was set above"))
     }
 }
 
-/// Makes a tokenizer convert texts to lower case, as sentence-transformers does: only the text between special tokens,
-/// and before the tokenizer's own normalisation.
+/// Makes a tokenizer convert texts to lower case, as sentence-transformers does. The tokenizer then converts only the
+/// text between special tokens, before its own normalisation.
 fn add_lowercase_normalizer(tokenizer: &mut tokenizers::Tokenizer) -> tokenizers::Result<()> {
     let own = match tokenizer.get_normalizer() {
         None => Vec::new(),
@@ -237,7 +242,8 @@ fn prompt_too_long(max_length: usize, used: usize, prompt: &str) -> Error {
     let prompt: String = prompt.chars().take(60).collect();
     Error::Model(format!(
         "the model reads at most {max_length} tokens, and the special tokens and the prompt {prompt:?} already take \
-         {used}; shorten the prompt, or correct max_seq_length, model_max_length, or max_length in model.toml"
+         {used}; shorten the prompt, or correct the maximum length (max_length in model.toml, max_seq_length in \
+         sentence_bert_config.json, or model_max_length in tokenizer_config.json)"
     ))
 }
 
@@ -250,12 +256,12 @@ fn truncation(max_length: usize, direction: TruncationDirection) -> TruncationPa
     TruncationParams { max_length, strategy, direction, ..TruncationParams::default() }
 }
 
-/// Which texts may be in the same batch.
+/// Which texts can be in the same batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchGrouping {
-    /// Documents and queries together.
+    /// A batch can contain both documents and queries.
     Mixed,
-    /// Only texts of the same [`InputType`].
+    /// All texts of a batch have the same [`InputType`].
     ByInputType,
 }
 

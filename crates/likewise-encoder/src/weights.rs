@@ -1,7 +1,7 @@
 //! Reads the tensors of a model from its weight files.
 //!
-//! The tensors are in one safetensors file, in several, or in a file written by `torch.save`. The architectures do not
-//! depend on which.
+//! The tensors are in safetensors files or in files written by `torch.save`. The architectures do not depend on the
+//! file format.
 
 use crate::error::{Error, Result};
 use candle_core::safetensors::SliceSafetensors;
@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 /// Opened weight files.
 pub struct Weights {
-    /// `None` in place of the mapping: a `torch.save` file, which is read as a whole.
+    /// The path of each file, and the mapping of the file into memory. A file without a mapping (`None`) was written by
+    /// `torch.save`, and is read as a whole.
     files: Vec<(PathBuf, Option<MappedFile>)>,
 }
 
@@ -28,12 +29,12 @@ impl Weights {
         Ok(Weights { files: files.iter().map(open).collect::<Result<_>>()? })
     }
 
-    /// The path to name in error messages: the first file.
+    /// Returns the path of the first file, which error messages name.
     pub fn path(&self) -> &Path {
         self.files.first().map_or(Path::new("weights"), |(path, _)| path)
     }
 
-    /// The tensors, converted to `dtype` and moved to `device` when they are accessed.
+    /// Returns the tensors. A tensor is converted to `dtype` and moved to `device` when it is accessed.
     ///
     /// # Errors
     /// [`Error::Model`] if a file is damaged, has quantised weights, or repeats a tensor of another file.
@@ -45,7 +46,7 @@ impl Weights {
                 check_type(&name, DType::try_from(tensor.dtype()).ok())
                     .map_err(|error| unreadable(path, error))?;
             }
-            // Reads each tensor only when it is accessed, because the file may be larger than memory.
+            // Reads each tensor only when it is accessed, because the file can be larger than memory.
             return VarBuilder::from_slice_safetensors(mapped.bytes(), dtype, device)
                 .map_err(|error| crate::error::damaged(path, error));
         }
@@ -74,7 +75,7 @@ impl Weights {
     }
 }
 
-/// Refuses quantised weights: their integers would be used without the scales that belong to them.
+/// Returns an error for quantised weights, because their integers would be used without the scales that belong to them.
 fn check_type(name: &str, dtype: Option<DType>) -> candle_core::Result<()> {
     let is_float = matches!(dtype, Some(DType::F16 | DType::BF16 | DType::F32 | DType::F64));
     if name.ends_with("weight") && !is_float {
@@ -83,7 +84,7 @@ fn check_type(name: &str, dtype: Option<DType>) -> candle_core::Result<()> {
     Ok(())
 }
 
-/// Verifies the CRC-32 of all files in a zip archive written by `torch.save`. candle does not verify them.
+/// Verifies the CRC-32 of all files in a zip archive written by `torch.save`. candle does not verify these checksums.
 fn check_archive(path: &Path) -> candle_core::Result<()> {
     let mut archive = zip::ZipArchive::new(std::fs::File::open(path)?).map_err(candle_core::Error::wrap)?;
     for file in 0..archive.len() {

@@ -1,4 +1,4 @@
-//! Builds a segment over 20,000 random unit vectors, and prints the recall of its searches:
+//! Builds a segment over 20,000 random unit vectors, and prints the recall of searches in it:
 //! `cargo run --release -p likewise-index --example neighbours`
 
 use likewise_index::build::HnswParams;

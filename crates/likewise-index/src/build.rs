@@ -1,11 +1,12 @@
-//! Builds an HNSW graph over vectors, or adds vectors to one.
+//! Builds an HNSW graph over vectors, or adds vectors to an existing graph.
 //!
-//! It implements algorithms 1 and 4 of Malkov & Yashunin (HNSW), with insertions in batches as in ParlayANN (Manohar et
-//! al., PPoPP 2024): all nodes of a batch are looked up in the graph as it was before the batch, on every core and
-//! without locks, and are linked afterwards. The same vectors therefore give the same graph with any number of threads.
+//! This module implements algorithms 1 and 4 of Malkov & Yashunin (HNSW), with insertions in batches as in ParlayANN
+//! (Manohar et al., PPoPP 2024). All nodes of a batch are looked up in the graph as it was before the batch, on every
+//! core and without locks. The nodes are linked afterwards. The same vectors therefore give the same graph with any
+//! number of threads.
 //!
-//! Nodes are inserted from the highest layer down. A node's layers do not depend on its vector, so this order is as
-//! random as any other, and the entry point never changes.
+//! Nodes of higher layers are inserted first, so the entry point never changes. The layers of a node do not depend on
+//! the node's vector, so this order is as random as any other order.
 
 use super::graph::{Graph, GraphLayer, NONE, StoredLayer};
 use super::graph_search::{Candidate, GraphSearch};
@@ -15,21 +16,21 @@ use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Links that a new node gets in each layer; `M` in the paper. A node can have at most `M` links in a higher layer, and
-/// twice as many in the lowest.
+/// Maximum number of links that a new node gets in each layer; `M` in the HNSW paper. As further nodes link to it, a
+/// node can get up to `M` links in a higher layer, and up to `2 * M` links in the lowest layer.
 pub const M: usize = 16;
 
-/// Candidates from which a new node's links are selected; `efConstruction` in the paper.
+/// Number of candidates from which the links of a new node are selected; `efConstruction` in the HNSW paper.
 pub const EF_CONSTRUCTION: usize = 200;
 
-/// A batch has at most `1 / BATCH_FRACTION` as many nodes as the graph has before it, because the nodes of one batch
-/// are not linked to each other.
+/// A batch has at most `1 / BATCH_FRACTION` times as many nodes as the graph already has. Larger batches would harm the
+/// graph, because the nodes of one batch are not linked to each other.
 const BATCH_FRACTION: usize = 50;
 
-/// The most layers that a graph has.
+/// Maximum number of layers of a graph.
 const MAX_LAYERS: usize = 10;
 
-/// Parameters of the graph's construction.
+/// Parameters for building a graph.
 #[derive(Debug, Clone, Copy)]
 pub struct HnswParams {
     /// See [`M`].
@@ -44,14 +45,15 @@ impl Default for HnswParams {
     }
 }
 
-/// A link of a node: the position of its target in the layer, and the approximate cosine of the two.
+/// A link of a node: the position of the link's target in the layer, and the approximate cosine between the node and
+/// the target.
 #[derive(Debug, Clone, Copy)]
 struct Link {
     score: f32,
     to: u32,
 }
 
-/// A new link of the node at position `from`.
+/// A new link that the node at position `from` gets.
 #[derive(Debug, Clone, Copy)]
 struct BackLink {
     from: u32,
@@ -61,7 +63,7 @@ struct BackLink {
 /// The links of one node in one layer, nearest first.
 type Links = Vec<Link>;
 
-/// A new node, and its links in each of its layers, lowest layer first.
+/// A new node, and the node's links in each of its layers, lowest layer first.
 struct NewNode {
     node: u32,
     links: Vec<Links>,
@@ -78,7 +80,7 @@ thread_local! {
     static SCRATCH: RefCell<BuildScratch> = RefCell::default();
 }
 
-/// Builds a graph over the vectors in `slots`. Node 0 is the first slot.
+/// Builds a graph over the vectors in `slots`. Node 0 is the vector in the first slot.
 ///
 /// # Panics
 /// If `slots` is empty.
@@ -99,7 +101,7 @@ pub fn build(vectors: &Vectors, slots: Range<u32>, params: HnswParams) -> Graph 
     extend(empty, vectors, slots, params)
 }
 
-/// Adds the vectors in `slots` to a graph, as nodes that follow the existing ones.
+/// Adds the vectors in `slots` to a graph, as nodes that follow the existing nodes.
 pub fn extend(mut graph: Graph, vectors: &Vectors, slots: Range<u32>, params: HnswParams) -> Graph {
     let old = graph.count() as u32;
     add_quantized(&mut graph, vectors, slots);
@@ -153,14 +155,15 @@ fn add_quantized(graph: &mut Graph, vectors: &Vectors, slots: Range<u32>) {
     graph.error = error;
 }
 
-/// The number of layers that a node is in. A node of one layer is in the next higher one with probability `1 / m`.
+/// Returns the number of layers that contain a node. A node of one layer is also in the next higher layer with
+/// probability `1 / m`.
 fn layers_of(node: u32, m: usize) -> usize {
     let uniform = (hash(node) >> 11) as f64 / (1_u64 << 53) as f64;
     let above = -(1.0 - uniform).ln() / (m as f64).ln();
     (above as usize + 1).min(MAX_LAYERS)
 }
 
-/// Hashes a node's number (Steele, Lea & Flood's SplitMix).
+/// Hashes a node id (Steele, Lea & Flood's SplitMix).
 fn hash(node: u32) -> u64 {
     let mut mixed = (u64::from(node) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -168,8 +171,8 @@ fn hash(node: u32) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Orders nodes so that those which are looked up in the same part of a graph follow each other. Most of what a look-up
-/// reads is then still in the CPU's caches from the one before.
+/// Orders nodes so that nodes whose searches visit the same part of a graph follow each other. Most of the memory that
+/// a search reads is then still in the CPU's caches from the search before.
 pub fn by_path(graph: &Graph, nodes: &[u32]) -> Vec<u32> {
     let path = |node: &u32| {
         SCRATCH.with_borrow_mut(|BuildScratch { search, query, .. }| {
@@ -201,9 +204,10 @@ fn find_links(graph: &Graph, node: u32, layers: usize, params: HnswParams) -> Ve
     })
 }
 
-/// Selects at most `max` links from candidates, which come nearest first. Skips a candidate that is nearer to a
-/// selected one than to the node itself, because it can be reached through that one. This is algorithm 4, without its
-/// options `extendCandidates` and `keepPrunedConnections`.
+/// Selects at most `max` links of a node from `candidates`, which are sorted, nearest first. Skips a candidate that is
+/// nearer to an already selected candidate than to the node itself, because it can be reached through the selected
+/// candidate. This is algorithm 4 of the HNSW paper, without the options `extendCandidates` and
+/// `keepPrunedConnections`.
 fn select(
     quantized: QuantizedVectors,
     layer: GraphLayer,
@@ -255,7 +259,8 @@ fn link(graph: &mut Graph, index: usize, new_nodes: &[NewNode]) {
     back.iter().zip(&relinked).for_each(|(new, links)| write(new[0].from, links));
 }
 
-/// Merges new links of one node into its old ones. Selects among them if they exceed the layer's degree.
+/// Returns the old links of one node together with the node's new links. If there are more links than the layer's
+/// degree, only the links that [`select`] selects are returned.
 fn with_new(graph: &Graph, index: usize, new: &[BackLink]) -> Links {
     let (quantized, layer) = (graph.quantized(), graph.layer(index));
     let position = new[0].from;

@@ -1,7 +1,8 @@
-//! Makes every stored vector findable: searches for each node, and adds links to those that are not found.
+//! Ensures that searches can find every stored vector: searches for each node of a graph, and adds links to the nodes
+//! that are not found.
 //!
-//! HNSW itself does not guarantee this: a node loses links when nearer nodes are added, and the last link that leads to
-//! it may be among them.
+//! HNSW itself does not guarantee this. When nodes are added, existing nodes replace some of their links by links to
+//! nearer nodes, and a replaced link can be the last one that leads to a node.
 
 use super::build::by_path;
 use super::graph::{Graph, NONE};
@@ -10,26 +11,27 @@ use super::quantized::QuantizedQuery;
 use rayon::prelude::*;
 use std::cell::RefCell;
 
-/// A node counts as reachable if it is among this many nearest candidates for its own vector. Every search scores at
-/// least this many candidates again with the `f32` vectors.
+/// A node counts as reachable if a search for the node's own vector returns the node among this many nearest
+/// candidates. Every search scores at least this many candidates again with the `f32` vectors.
 pub const MIN_RERANKED: usize = 12;
 
-/// Number of candidates of the first, cheap search for a node. A node that comes first in it is also found with more
-/// candidates, because a larger search begins by expanding the same candidates in the same order.
+/// Number of candidates of the first, cheap search for a node. A node that is the first result of this search is also
+/// found by a search with more candidates, because the larger search begins by expanding the same candidates in the
+/// same order.
 const EF_FIRST: usize = 16;
 
-/// Number of nodes that get a link to an unreachable one.
+/// Number of nodes that get a new link to the same unreachable node.
 const REPAIR_LINKS: usize = 4;
 
-/// How often links are added for nodes that are still unreachable.
+/// Maximum number of rounds in which links to unreachable nodes are added.
 const MAX_REPAIR_ROUNDS: usize = 3;
 
 /// The result of [`repair`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repairs {
-    /// Nodes that were unreachable before links were added.
+    /// Number of nodes that were unreachable until links to them were added.
     pub repaired: usize,
-    /// The nodes that are still unreachable, ascending. A search must compare them with every query.
+    /// The nodes that are still unreachable, in ascending order. A search must compare these nodes with every query.
     pub unreachable: Vec<u32>,
 }
 
@@ -44,7 +46,7 @@ pub fn repair(graph: &mut Graph) -> Repairs {
         for Unreachable { node, found } in &unreachable {
             add_links_to(graph, *node, found);
         }
-        // A new link can redirect the search for another node, so all are checked again.
+        // A new link can redirect the search for another node, so all nodes are checked again.
         unreachable = find_unreachable(graph);
     }
     Repairs {
@@ -53,14 +55,15 @@ pub fn repair(graph: &mut Graph) -> Repairs {
     }
 }
 
-/// A node that the search for its own vector does not return, and the nodes that it returns instead, nearest first.
+/// A node that the search for its own vector does not return, and the nodes that the search returns instead, nearest
+/// first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Unreachable {
     node: u32,
     found: Vec<u32>,
 }
 
-/// The unreachable nodes, ascending.
+/// Returns the unreachable nodes, in ascending order.
 fn find_unreachable(graph: &Graph) -> Vec<Unreachable> {
     thread_local! {
         static BUFFERS: RefCell<(GraphSearch, QuantizedQuery)> = RefCell::default();
@@ -84,7 +87,7 @@ fn find_unreachable(graph: &Graph) -> Vec<Unreachable> {
     unreachable
 }
 
-/// Adds links to `node` from the nearest of the `found` nodes that have an unused link.
+/// Adds links to `node` from those nodes in `found` that have an unused entry in their list of links, nearest first.
 fn add_links_to(graph: &mut Graph, node: u32, found: &[u32]) {
     let lowest = &mut graph.layers[0];
     let (degree, links) = (lowest.degree, lowest.links.to_mut());

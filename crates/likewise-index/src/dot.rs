@@ -1,13 +1,13 @@
 //! The dot product of two `f32` vectors, with the widest SIMD instructions of the CPU.
 //!
-//! For unit vectors the dot product is the cosine, so a higher value is nearer.
+//! For unit vectors, the dot product is the cosine, so a higher value means nearer vectors.
 
 use pulp::{Simd, WithSimd};
 
-/// Independent sums, which hide the latency of one addition.
+/// Number of independent sums. With several sums, the CPU need not wait for one addition before it starts the next.
 const ACCUMULATORS: usize = 4;
 
-/// `Σ a[i] b[i]`, for slices of equal length.
+/// Returns `Σ a[i] b[i]`, for slices of equal length.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     pulp::Arch::new().dispatch(Dot { a, b })
 }

@@ -12,7 +12,7 @@ pub enum Error {
     /// A file is damaged or of another version. The message says what to do.
     #[error("{0}")]
     Damaged(String),
-    /// The operating system reported an error for a path.
+    /// The operating system returned an error for a path.
     #[error(transparent)]
     Io(#[from] FileError),
 }

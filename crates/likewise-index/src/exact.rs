@@ -7,7 +7,8 @@ use crate::{Slot, Vectors};
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
-/// Vectors that one task scans: large enough to outweigh the overhead of a task, small enough to spread over the cores.
+/// Number of vectors that one task scans. It is large enough to outweigh the overhead of a task, and small enough to
+/// spread a scan over all cores.
 const TASK_VECTORS: usize = 4096;
 
 /// An index that scans all vectors.
@@ -16,7 +17,7 @@ pub struct Exact {
 }
 
 impl Exact {
-    /// An index of these vectors.
+    /// Creates an index of `vectors`.
     pub fn new(vectors: Vectors) -> Exact {
         Exact { vectors }
     }

@@ -1,7 +1,8 @@
 //! The HNSW graph as flat arrays: quantized vectors, and the links of the nodes in every layer.
 //!
-//! Layers are numbered from 0, the lowest, which has every node. Each higher layer has some of the nodes of the layer
-//! below it. Links are *positions*: indexes into the layer's list of nodes, so that following a link needs no look-up.
+//! Layers are numbered from 0. Layer 0, the lowest, contains every node. Each higher layer has some of the nodes of the
+//! layer below it. Links are *positions*: indexes into the layer's list of nodes, so that following a link needs no
+//! look-up.
 
 use super::quantized::QuantizedVectors;
 use likewise_base::map::Array;
@@ -31,9 +32,9 @@ pub struct Graph {
 pub struct StoredLayer {
     /// The layer's nodes, ascending. Empty for the lowest layer, which has every node.
     pub nodes: Array<u32>,
-    /// Shape `[positions, degree]`.
+    /// The links of the nodes, shape `[positions, degree]`.
     pub links: Array<u32>,
-    /// The most links that a node can have.
+    /// Maximum number of links of a node.
     pub degree: usize,
 }
 
@@ -56,7 +57,7 @@ impl Graph {
         self.scales.len()
     }
 
-    /// The layer with this number; 0 is the lowest.
+    /// Returns the layer with this index. Layer 0 is the lowest.
     pub fn layer(&self, index: usize) -> GraphLayer<'_> {
         let StoredLayer { nodes, links, degree } = &self.layers[index];
         GraphLayer { nodes, links, degree: *degree }
@@ -80,7 +81,7 @@ impl GraphLayer<'_> {
         &self.links[position as usize * self.degree..][..self.degree]
     }
 
-    /// The most links that a node can have.
+    /// Maximum number of links of a node.
     pub fn degree(&self) -> usize {
         self.degree
     }
@@ -101,7 +102,7 @@ impl GraphLayer<'_> {
             return node;
         }
         let position = self.nodes.partition_point(|other| *other < node);
-        // Only a damaged file asks for a node that the layer lacks. Any valid position will do then.
+        // The layer can lack the node only if the file is damaged. In that case, any valid position will do.
         position.min(self.nodes.len() - 1) as u32
     }
 }

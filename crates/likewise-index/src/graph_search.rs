@@ -1,20 +1,22 @@
 //! Greedy search of an HNSW graph.
 //!
-//! Building a graph and answering queries spend most of their time here. It implements algorithms 2 and 5 of Malkov &
-//! Yashunin (Efficient and robust approximate nearest neighbor search using HNSW graphs), with the candidates and the
-//! results of algorithm 2 in one sorted list. A search takes no locks, and allocates nothing once its buffers have
-//! grown.
+//! Building a graph and answering queries spend most of their time in this module. This module implements algorithms 2
+//! and 5 of Malkov & Yashunin (Efficient and robust approximate nearest neighbor search using HNSW graphs). One sorted
+//! list contains the candidates as well as the results of algorithm 2. A search takes no locks, and allocates no memory
+//! once its buffers are large enough.
 
 use super::graph::{Graph, GraphLayer};
 use super::quantized::{QuantizedQuery, prefetch};
 
-/// Default number of candidates of a search; `ef` in the paper. Recall@10 is then above 0.99 on real abstracts.
+/// Default number of candidates of a search; `ef` in the HNSW paper. With this number, recall@10 is above 0.99 on real
+/// abstracts.
 pub const EF_SEARCH: usize = 96;
 
-/// The highest bit of a candidate's position: set once the candidate's links have been followed.
+/// The highest bit of a candidate's position. It is set once the candidate's links have been followed.
 const EXPANDED: u32 = 1 << 31;
 
-/// A new candidate's links are prefetched if it ranks at most this far behind the next one to expand.
+/// The links of a new candidate are prefetched if the candidate ranks at most this many places behind the next
+/// candidate to expand.
 const PREFETCH_DISTANCE: usize = 2;
 
 /// A node that a search has found.
@@ -36,7 +38,7 @@ impl Candidate {
 #[derive(Default)]
 pub struct GraphSearch {
     visited: Visited,
-    /// Nearest first.
+    /// The candidates of the current search, nearest first.
     candidates: Vec<Candidate>,
     positions: Vec<u32>,
     nodes: Vec<u32>,
@@ -44,7 +46,7 @@ pub struct GraphSearch {
 }
 
 impl GraphSearch {
-    /// Returns the `ef` nearest nodes found, nearest first.
+    /// Searches the graph. Returns the `ef` nearest nodes that the search finds, nearest first.
     pub fn nearest(&mut self, graph: &Graph, query: &QuantizedQuery, ef: usize) -> &[Candidate] {
         let start = self.descend(graph, query, 0);
         self.search_layer(graph, 0, query, ef, start)
@@ -55,8 +57,9 @@ impl GraphSearch {
         self.path(graph, query, layer).last().unwrap_or(graph.entry)
     }
 
-    /// The nearest node found in each layer above `layer`, from the highest layer down. Queries with similar paths
-    /// visit similar nodes, so running them one after the other keeps those nodes in the CPU's caches.
+    /// Returns the nearest node found in each layer above `layer`, from the highest layer down. Queries with similar
+    /// paths visit mostly the same nodes, so running such queries one after the other keeps these nodes in the CPU's
+    /// caches.
     pub fn path(&mut self, graph: &Graph, query: &QuantizedQuery, layer: usize) -> impl Iterator<Item = u32> {
         let mut node = graph.entry;
         (layer + 1..graph.layers.len()).rev().map(move |index| {
@@ -66,7 +69,8 @@ impl GraphSearch {
         })
     }
 
-    /// Returns the `ef` nearest nodes of a layer that are found from the node `start`, nearest first.
+    /// Searches a layer, starting at the node `start`. Returns the `ef` nearest nodes that the search finds, nearest
+    /// first.
     pub fn search_layer(
         &mut self,
         graph: &Graph,
@@ -122,7 +126,7 @@ fn nodes_at<'a>(layer: GraphLayer, positions: &'a [u32], nodes: &'a mut Vec<u32>
 #[derive(Default)]
 struct Visited {
     bits: Vec<u64>,
-    /// The visited positions as a list, so that `reset` clears only their bits.
+    /// The visited positions as a list, so that `reset` clears only the bits of these positions.
     positions: Vec<u32>,
     count: usize,
 }
@@ -139,8 +143,8 @@ impl Visited {
         self.count = count;
     }
 
-    /// Adds `links` to the set, and sets `new` to those that were not in it. Ignores links that are not positions of
-    /// the layer: `NONE`, and values from a damaged file.
+    /// Adds `links` to the set, and sets `new` to the links that were not in the set before. Ignores links that are not
+    /// positions of the layer: `NONE`, and values from a damaged file.
     fn insert_new(&mut self, links: &[u32], new: &mut Vec<u32>) {
         new.resize(links.len(), 0);
         let mut kept = 0;
@@ -149,7 +153,7 @@ impl Visited {
             let link = if is_position { link } else { 0 };
             let (bits, bit) = (&mut self.bits[link as usize / 64], u64::from(is_position) << (link % 64));
             new[kept] = link;
-            // Without a branch: about half of the links are new, so the CPU could not predict it.
+            // This line has no branch, because about half of the links are new, so the CPU could not predict a branch.
             kept += usize::from(is_position & (*bits & bit == 0));
             *bits |= bit;
         }

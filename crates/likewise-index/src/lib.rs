@@ -1,5 +1,5 @@
-//! Nearest-neighbour search over unit vectors: HNSW graphs in immutable, memory-mapped segments, searched by int8
-//! quantized vectors, and an exact scan as the reference.
+//! Nearest-neighbour search over unit vectors. HNSW graphs in immutable, memory-mapped segments are searched with
+//! vectors quantized to int8. An exact scan is the reference.
 //!
 //! ```
 //! use likewise_index::{Index, Segments, Vectors, build::HnswParams};
@@ -7,7 +7,7 @@
 //! # fn main() -> Result<(), likewise_index::Error> {
 //! # let folder = std::env::temp_dir().join(format!("likewise-index-{}", std::process::id()));
 //! # std::fs::create_dir_all(&folder).unwrap();
-//! // 2,000 unit vectors on a circle. A slot is a vector's number, from 0.
+//! // 2,000 unit vectors on a circle. A slot is the index of a vector, counted from 0.
 //! let angle = |slot: usize| slot as f32 * std::f32::consts::TAU / 2000.0;
 //! let values = (0..2000).flat_map(|slot| [angle(slot).cos(), angle(slot).sin()]).collect();
 //! let vectors = Vectors::in_memory(values, 2);
@@ -29,16 +29,17 @@
 //!
 //! # Layout
 //!
-//! - [`Index`]: the trait that every index implements. Its tests are in this file and run for every implementation.
-//! - [`Segments`]: the index that the program uses: immutable segments, and a mutable one (with the crate hnsw_rs) for
-//!   vectors that are in none of them yet
-//! - [`Segment`]: one immutable segment, a [`graph`] in a mapped file; [`build`] makes it, [`graph_search`] searches
-//!   it, and [`quantized`] has its int8 vectors
-//! - [`Exact`]: the exact scan of all `f32` vectors, the reference for the others
+//! - [`Index`]: the trait that every index implements. The tests of the trait are in this file, and run for every
+//!   implementation.
+//! - [`Segments`]: the index that the program uses: immutable segments, and one mutable segment (a graph of the crate
+//!   hnsw_rs) for the vectors that are in no immutable segment yet
+//! - [`Segment`]: one immutable segment, which is a [`graph`] in a mapped file; [`build`] builds the graph,
+//!   [`graph_search`] searches it, and [`quantized`] has its int8 vectors
+//! - [`Exact`]: the exact scan of all `f32` vectors, the reference for the other indexes
 //! - [`recall`](fn@recall): the fraction of the exact result that a search returns
 //!
-//! After a graph is built, every vector is searched for. Vectors that are not found get more links, and those that are
-//! still unreachable are compared with every query, so that every stored vector can be found.
+//! After a graph is built, every vector is searched for. Links are added to the vectors that are not found. Vectors
+//! that are still unreachable are compared with every query. Every stored vector can therefore be found.
 
 pub mod build;
 mod check;
@@ -67,15 +68,15 @@ pub use vectors::Vectors;
 use roaring::RoaringBitmap;
 use std::cmp::Ordering;
 
-/// The number of a stored vector, from 0.
+/// The index of a stored vector, counted from 0.
 pub type Slot = u32;
 
 /// The parameters of a graph search.
 #[derive(Debug, Clone, Copy)]
 pub struct SearchParams {
-    /// How many nearest neighbours to return.
+    /// Number of nearest neighbours to return.
     pub k: usize,
-    /// How many candidates the search keeps; `ef` in the HNSW paper.
+    /// Number of candidates that the search keeps; `ef` in the HNSW paper.
     pub ef: usize,
 }
 
@@ -89,13 +90,13 @@ pub struct Neighbour {
 }
 
 impl Neighbour {
-    /// Orders the nearest first, and equally near ones by slot.
+    /// Orders nearer neighbours first, and equally near neighbours by slot.
     pub fn nearest_first(&self, other: &Neighbour) -> Ordering {
         other.score.total_cmp(&self.score).then(self.slot.cmp(&other.slot))
     }
 }
 
-/// An index of unit vectors: finds those that are nearest to a query by cosine.
+/// An index of unit vectors, which finds the vectors that are nearest to a query by cosine.
 pub trait Index: Send + Sync {
     /// The number of vectors in the index.
     fn len(&self) -> usize;
@@ -105,14 +106,14 @@ pub trait Index: Send + Sync {
         self.len() == 0
     }
 
-    /// Returns the `k` nearest of the allowed slots, nearest first. `allowed` is `None`: all slots are allowed.
+    /// Returns the `k` nearest of the allowed slots, nearest first. If `allowed` is `None`, all slots are allowed.
     ///
-    /// Returns fewer than `k` only if fewer slots are allowed. `query` is a unit vector with the dimension of the
-    /// stored vectors.
+    /// Returns fewer than `k` slots only if fewer than `k` slots are allowed. `query` must be a unit vector with the
+    /// dimension of the stored vectors.
     fn search(&self, query: &[f32], k: usize, allowed: Option<&RoaringBitmap>) -> Vec<Neighbour>;
 }
 
-/// Cosine of two unit vectors, clamped to -1..1 because rounding may exceed that range.
+/// Cosine of two unit vectors, clamped to -1..1, because rounding errors can lead outside that range.
 #[expect(
     clippy::manual_clamp,
     reason = "in this order NaN, the score of a damaged vector, becomes -1, the farthest score"
@@ -121,9 +122,11 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
     dot(a, b).max(-1.0).min(1.0)
 }
 
-/// Returns the `k` nearest candidates, nearest first, each slot once. `candidates` has each slot at most twice.
+/// Returns the `k` nearest candidates, nearest first, with each slot only once. `candidates` must have each slot at
+/// most twice.
 pub fn nearest(mut candidates: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
-    // Selects before it sorts: sorting all results of a scan would cost more than the scan.
+    // Selects the nearest candidates before it sorts, because sorting all results of a scan would cost more than the
+    // scan.
     let kept = 2 * k;
     if kept < candidates.len() {
         candidates.select_nth_unstable_by(kept, Neighbour::nearest_first);
@@ -166,8 +169,8 @@ mod tests {
         Vectors::in_memory(values, DIMENSION)
     }
 
-    /// Two indexes: one of a single segment, and one of two segments, a mutable segment that was filled in two steps,
-    /// and vectors that are in none of them.
+    /// Returns two indexes. The first has a single immutable segment. The second has two immutable segments, a mutable
+    /// segment that was filled in two steps, and vectors that are in no segment.
     fn segments(vectors: &Vectors) -> [Segments; 2] {
         let first =
             |count: usize| Vectors::in_memory(vectors.values()[..count * DIMENSION].to_vec(), DIMENSION);

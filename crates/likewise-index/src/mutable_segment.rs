@@ -1,8 +1,8 @@
 //! The mutable segment: vectors that are in no immutable segment yet, in a graph of the crate hnsw_rs.
 //!
-//! This is the only file that uses hnsw_rs. It adds the guarantee that every stored vector can be found: after each
-//! insertion it searches for every vector, and compares the *unreachable* ones, which the search does not return, with
-//! every query from then on. Vectors that have not been inserted yet are compared in the same way.
+//! This is the only file that uses hnsw_rs. It adds the guarantee that every stored vector can be found. After each
+//! insertion, it searches for every vector. Vectors that this search does not return are called *unreachable*, and are
+//! compared with every query from then on. Vectors that have not been inserted yet are also compared with every query.
 
 use super::build::{EF_CONSTRUCTION, M};
 use super::{Neighbour, SearchParams, cosine, dot};
@@ -12,23 +12,23 @@ use rayon::prelude::*;
 use roaring::RoaringBitmap;
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
-/// The fewest candidates of a search.
+/// Minimum number of candidates of a search.
 const MIN_EF: usize = 128;
 
 /// The maximum number of layers that hnsw_rs supports.
 const MAX_LAYERS: usize = 16;
 
-/// Vectors for which hnsw_rs allocates memory at first.
+/// Number of vectors for which hnsw_rs allocates memory at first.
 const INITIAL_CAPACITY: usize = 10_000;
 
-/// The fewest vectors that one thread compares with a query.
+/// Minimum number of vectors that one thread compares with a query.
 const MIN_TASK_VECTORS: usize = 1000;
 
-/// A vector counts as found if it is among this many nearest to itself. More than 1, because some papers have exact
-/// duplicates.
+/// A vector counts as found if a search for the vector returns it among this many nearest vectors. The number is more
+/// than 1, because some papers have exact duplicates.
 const SELF_CHECK_K: usize = 10;
 
-/// Distance of unit vectors: `1 - cosine`, but at least 0, because hnsw_rs panics on negative distances.
+/// Distance between unit vectors: `1 - cosine`, but at least 0, because hnsw_rs panics on negative distances.
 #[derive(Default, Clone, Copy)]
 struct CosineDistance;
 
@@ -40,37 +40,39 @@ impl Distance<f32> for CosineDistance {
 
 type HnswRsGraph = Hnsw<'static, f32, CosineDistance>;
 
-/// The slots from `first` to the last one.
+/// The segment of all slots from `first` on, to which vectors can be added.
 pub struct MutableSegment {
     graph: OnceLock<HnswRsGraph>,
     first: Slot,
     inserted: RwLock<Inserted>,
-    /// Held during an insertion, so that there is only one at a time.
+    /// Held during an insertion, so that there is only one insertion at a time.
     insertion: Mutex<()>,
 }
 
-/// The slots that the graph can find.
+/// Which slots are in the graph, and which of these the graph cannot find.
 #[derive(Clone)]
 struct Inserted {
-    /// The slots before this one are in the graph.
+    /// The end of the slots that are in the graph: this slot and later slots are not in it.
     end: Slot,
     /// Slots in the graph that searches do not return.
     unreachable: RoaringBitmap,
 }
 
 impl MutableSegment {
-    /// A segment of the slots from `first` on. None of them is in the graph, so all are compared with every query.
+    /// Creates a segment of the slots from `first` on. At first, the graph is empty, so all slots are compared with
+    /// every query.
     pub fn starting_at(first: Slot) -> MutableSegment {
         let inserted = RwLock::new(Inserted { end: first, unreachable: RoaringBitmap::new() });
         MutableSegment { graph: OnceLock::new(), first, inserted, insertion: Mutex::new(()) }
     }
 
-    /// The number of vectors that are in the graph but are not found there, so that they are compared with every query.
+    /// Number of vectors that are in the graph but that searches of the graph do not find. They are compared with every
+    /// query.
     pub fn unreachable(&self) -> usize {
         self.inserted().unreachable.len() as usize
     }
 
-    /// The number of vectors that are not in the graph yet, out of `count` vectors in all segments.
+    /// Number of vectors that are not in the graph yet, if the whole index has `count` vectors.
     pub fn not_inserted(&self, count: usize) -> usize {
         count.saturating_sub(self.inserted().end as usize)
     }
@@ -79,8 +81,9 @@ impl MutableSegment {
         self.inserted.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Inserts the vectors that are not in the graph yet. Returns at once if another thread is inserting. Searches
-    /// continue meanwhile, and compare the new vectors with every query until all of them are inserted and checked.
+    /// Inserts the vectors that are not in the graph yet. Returns at once if another thread is inserting vectors.
+    /// Searches can run during an insertion. They compare the query with the new vectors directly until all new vectors
+    /// are inserted and checked.
     pub fn insert(&self, vectors: &Vectors) {
         let Ok(_insertion) = self.insertion.try_lock() else { return };
         let end = self.inserted().end;
@@ -94,15 +97,15 @@ impl MutableSegment {
         for slot in new.clone() {
             graph.insert((vectors.get(slot), slot as usize));
         }
-        // A new node may remove the last link to any other one, so all are checked.
+        // A new node can remove the last link to any other node, so all nodes are checked.
         let unreachable =
             (self.first..new.end).filter(|slot| !finds_itself(graph, vectors.get(*slot), *slot)).collect();
         let mut inserted = self.inserted.write().unwrap_or_else(PoisonError::into_inner);
         *inserted = Inserted { end: new.end, unreachable };
     }
 
-    /// Appends candidates for the `k` nearest slots that pass the filter to `found`, in no order: those that the graph
-    /// finds, and all slots that the graph cannot find.
+    /// Appends candidates for the `k` nearest slots to `found`, in no order: the slots that a search of the graph
+    /// finds, and all slots that the graph cannot find. Appends only slots for which `passes` returns true.
     pub fn search(
         &self,
         vectors: &Vectors,
@@ -137,9 +140,9 @@ mod tests {
     use super::super::tests::{exact_by_sorting, vectors};
     use super::*;
 
-    /// The graphs that this crate builds have the recall of hnsw_rs's at every number of candidates that gives good
-    /// recall. With fewer candidates hnsw_rs has more, because it compares `f32` vectors (benches/results/search.md has
-    /// the same comparison on papers).
+    /// The graphs of this crate have the same recall as graphs of hnsw_rs, at every number of candidates that gives
+    /// good recall. With fewer candidates, hnsw_rs has a higher recall, because it compares `f32` vectors
+    /// (benches/results/search.md has the same comparison on papers).
     #[test]
     fn segment_has_the_recall_of_hnsw_rs() {
         let (vectors, queries) = (vectors(4000, 21), vectors(300, 22));

@@ -1,30 +1,32 @@
-//! Exact search over quantized vectors: a scan selects every vector that may be among the nearest, and the caller
-//! scores those with the `f32` vectors.
+//! Exact search over quantized vectors: a scan selects every vector that can be among the nearest, and the caller
+//! scores the selected vectors with their `f32` values.
 //!
 //! The selection is exact, because the error of a quantized score is bounded by the quantization errors of the vector
-//! and of the query (Cauchy & Schwarz). A vector that scores more than twice this bound below the k-th best score is
-//! not among the k nearest, and few other vectors remain. A scan is limited by memory bandwidth, and quantized vectors
-//! are a quarter of the size of the `f32` ones.
+//! and of the query (Cauchy & Schwarz). A vector whose score is more than twice this bound below the k-th best score
+//! cannot be among the k nearest, so it is not selected. Few vectors are selected. The scan reads quantized vectors
+//! because memory bandwidth limits its speed, and a quantized vector is a quarter of the size of the `f32` vector.
 
 use super::graph::Graph;
 use super::quantized::{QuantizedQuery, QuantizedVectors};
 use rayon::prelude::*;
 
-/// Nodes that one task scans: large enough to outweigh the overhead of a task, small enough to spread over the cores.
+/// Number of nodes that one task scans. It is large enough to outweigh the overhead of a task, and small enough to
+/// spread a scan over all cores.
 const TASK_NODES: usize = 2048;
 
-/// Nodes that are multiplied with both parts of the query while their vectors stay in the L1 cache.
+/// Number of nodes that are multiplied by the two parts of the query while the vectors of the nodes stay in the L1
+/// cache.
 const BLOCK_NODES: usize = 64;
 
 /// Allowance for the rounding of float sums, in addition to the quantization errors.
 const FLOAT_ERROR: f32 = 1e-5;
 
-/// A query that is quantized in two stages: the second part is the quantized rounding error of the first.
+/// A query that is quantized in two parts: the second part is the quantized rounding error of the first part.
 pub struct ResidualQuery<'q> {
     vector: &'q [f32],
     coarse: QuantizedQuery,
     residual: QuantizedQuery,
-    /// Length of the rounding error that both parts leave.
+    /// Length of the rounding error that remains after both parts.
     error: f32,
 }
 
@@ -49,12 +51,12 @@ impl<'q> ResidualQuery<'q> {
         self.vector
     }
 
-    /// The largest difference of a quantized score and the cosine.
+    /// Maximum difference between a quantized score and the exact cosine.
     fn max_score_error(&self, graph: &Graph) -> f32 {
         graph.error + self.error * (1.0 + graph.error) + FLOAT_ERROR
     }
 
-    /// Approximate cosines of the query and the vectors of `nodes`, in order. `products` is scratch space.
+    /// Approximate cosines of the query and the vectors of `nodes`, in order. `products` is working memory.
     fn scores<'a>(
         &'a self,
         quantized: QuantizedVectors<'a>,
@@ -73,7 +75,8 @@ struct ScoredNode {
     score: f32,
 }
 
-/// The nodes that may be among the `k` nearest of `nodes`, in no order. `nodes` is `None`: all nodes.
+/// Returns the nodes that can be among the `k` nearest of `nodes`, in no order. If `nodes` is `None`, all nodes of the
+/// graph are scanned.
 pub fn candidates(graph: &Graph, query: &ResidualQuery, k: usize, nodes: Option<&[u32]>) -> Vec<u32> {
     let count = nodes.map_or(graph.count(), <[u32]>::len);
     let margin = 2.0 * query.max_score_error(graph);
@@ -110,7 +113,7 @@ fn scored(
     scored
 }
 
-/// Removes the nodes that score more than `margin` below the `k`-th best.
+/// Removes the nodes whose score is more than `margin` below the `k`-th best score.
 fn retain_candidates(scored: &mut Vec<ScoredNode>, k: usize, margin: f32) {
     if scored.len() <= k || k == 0 {
         return;

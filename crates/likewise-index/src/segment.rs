@@ -1,10 +1,10 @@
 //! An immutable segment: the graph over a range of slots, in one file.
 //!
-//! A segment is written to a temporary file, synced, renamed, and never changed after that. It is memory-mapped, so it
-//! opens at once, and all processes that read it share its pages.
+//! A segment is written to a temporary file, which is synced and then renamed. The file never changes after that. It is
+//! memory-mapped, so it opens at once, and all processes that read the file share its pages.
 //!
-//! File format: a line with `likewise segment 1`, the length of the header and its CRC-32; the header, in JSON; and the
-//! arrays that the header lists, each aligned to 64 bytes.
+//! File format: a line with `likewise segment 1`, the length of the header and the CRC-32 of the header; the header, in
+//! JSON; and the arrays that the header lists, each aligned to 64 bytes.
 
 use super::build::{self, HnswParams};
 use super::check::{self, MIN_RERANKED, Repairs};
@@ -31,7 +31,7 @@ const MAGIC: &str = "likewise segment 1";
 /// Alignment of the arrays: a cache line, which is more than any of their values needs.
 const ALIGNMENT: usize = 64;
 
-/// A graph over the slots `first..first + len`, and the slots that it cannot find.
+/// A graph over the slots `first..first + len`, and the slots that searches of the graph cannot find.
 #[derive(Debug, Clone)]
 pub struct Segment {
     graph: Graph,
@@ -66,10 +66,10 @@ struct LayerHeader {
     links: ArrayHeader,
 }
 
-/// Where an array is in the file.
+/// The position of an array in the file.
 #[derive(Serialize, Deserialize)]
 struct ArrayHeader {
-    /// First byte, counted from the end of the header and its padding.
+    /// Offset of the first byte of the array, counted from the end of the header and its padding.
     start: usize,
     bytes: usize,
     crc32: u32,
@@ -89,7 +89,7 @@ impl Segment {
         Segment::repaired(build::build(vectors, slots, params), first, params)
     }
 
-    /// Builds a segment that has the slots of this one and those up to `end`.
+    /// Builds a segment of the slots of this segment and of the slots after them, up to `end`.
     pub fn extend(&self, vectors: &Vectors, end: Slot) -> Segment {
         let graph = build::extend(self.graph.clone(), vectors, self.slots().end..end, self.params);
         Segment::repaired(graph, self.first, self.params)
@@ -105,23 +105,24 @@ impl Segment {
         self.first..self.first + self.graph.count() as Slot
     }
 
-    /// Whether the segment can be of these vectors, judged by their number and dimension.
+    /// Whether the segment can belong to these vectors, judged by the number and the dimension of the vectors.
     pub fn fits(&self, vectors: &Vectors) -> bool {
         self.graph.stride == stride(vectors.dimension()) && self.slots().end as usize <= vectors.len()
     }
 
-    /// The segment's graph. Node 0 is the first slot.
+    /// The segment's graph. Node 0 is the first slot of the segment.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// How many nodes were unreachable, and which still are.
+    /// How many unreachable nodes were repaired, and which nodes are still unreachable.
     pub fn repairs(&self) -> &Repairs {
         &self.repairs
     }
 
-    /// Searches the graph, and appends the `k` nearest slots found that pass the filter to `found`, in no order, with
-    /// the cosines of their `f32` vectors. Appends slightly more than `k`.
+    /// Searches the graph for the `k` nearest slots for which `passes` returns true. Appends the slots that it finds,
+    /// slightly more than `k`, to `found`, in no order. Their scores are the cosines between the query and their `f32`
+    /// vectors.
     pub fn search(
         &self,
         vectors: &Vectors,
@@ -140,7 +141,7 @@ impl Segment {
                 |slot| Neighbour { slot, score: cosine(query, vectors.fetch(slot, &mut fetched)) };
             let mut slots = slots.inspect(|slot| prefetch(vectors.get(*slot))).peekable();
             while let Some(slot) = slots.next() {
-                // Prefetches the next vector while this one is scored.
+                // Prefetches the next vector while the current vector is scored.
                 slots.peek();
                 found.push(score(slot));
             }
@@ -149,8 +150,9 @@ impl Segment {
         });
     }
 
-    /// Scans the segment, and appends the `k` nearest allowed slots to `found`, in no order, with the cosines of their
-    /// `f32` vectors. Appends slightly more than `k`. `allowed` is `None`: all slots are allowed.
+    /// Scans the segment for the `k` nearest allowed slots. If `allowed` is `None`, all slots are allowed. Appends the
+    /// slots that it finds, slightly more than `k`, to `found`, in no order. Their scores are the cosines between the
+    /// query and their `f32` vectors.
     pub fn scan(
         &self,
         vectors: &Vectors,
@@ -209,15 +211,15 @@ impl Segment {
         Ok(path)
     }
 
-    /// Maps a segment's file. Checks its header and the lengths of its arrays, but not their contents: see
-    /// [`Segment::verify`].
+    /// Maps the file of a segment. Checks the header and the lengths of the arrays, but not the contents of the arrays,
+    /// which [`Segment::verify`] checks.
     ///
     /// # Errors
     /// Returns [`Error::Damaged`] if the header or the length of an array is wrong.
     pub fn open(path: &Path) -> Result<Segment> {
         let file = Arc::new(MappedFile::open(path)?);
         let (header, start) = read_header(path, &file)?;
-        let damaged = || damaged(path, "its arrays are not as long as its header says");
+        let damaged = || damaged(path, "the arrays are not as long as the header says");
         let graph = graph(&header, &file, start).ok_or_else(damaged)?;
         Ok(Segment {
             graph,
@@ -232,7 +234,7 @@ impl Segment {
         Segment::verify(&folder.join(file_name(&self.slots())))
     }
 
-    /// Reads a whole file, and compares its arrays with their checksums.
+    /// Reads a whole segment file, and compares the arrays in the file with their checksums.
     ///
     /// # Errors
     /// Returns [`Error::Damaged`], which names the array, if a checksum or a length is wrong.
@@ -263,7 +265,7 @@ impl Segment {
     }
 }
 
-/// The number of candidates whose `f32` vectors are scored, for `k` results.
+/// Returns the number of candidates that are scored with their `f32` vectors, for `k` results.
 fn rerank_count(k: usize) -> usize {
     (k + k / 4).max(MIN_RERANKED)
 }
@@ -272,7 +274,8 @@ fn file_name(slots: &Range<Slot>) -> String {
     format!("segment-{}-{}", slots.start, slots.end)
 }
 
-/// The slots of a segment, from the name of its file. `None` if the name is not that of a segment.
+/// Returns the slots of a segment, read from the name of the segment's file. `None`: the name is not that of a segment
+/// file.
 pub fn slots_of(path: &Path) -> Option<Range<Slot>> {
     let (start, end) = path.file_name()?.to_str()?.strip_prefix("segment-")?.split_once('-')?;
     Some(start.parse().ok()?..end.parse().ok()?)
@@ -296,25 +299,27 @@ fn pad(file: &mut impl Write, length: usize) -> std::io::Result<()> {
     file.write_all(&[0; ALIGNMENT][..length.next_multiple_of(ALIGNMENT) - length])
 }
 
-/// The header, and the position of the first array in the file.
+/// Returns the header, and the position of the first array in the file.
 fn read_header(path: &Path, file: &MappedFile) -> Result<(Header, usize)> {
-    let wrong = || damaged(path, format!("its first line is not that of a `{MAGIC}`"));
+    let wrong = || damaged(path, format!("the first line must begin with `{MAGIC}`"));
     let bytes = file.bytes();
     let end = bytes.iter().take(128).position(|byte| *byte == b'\n').ok_or_else(wrong)?;
     let line = std::str::from_utf8(&bytes[..end]).map_err(|_| wrong())?;
     let (length, checksum) =
         line.strip_prefix(MAGIC).and_then(|rest| rest.trim().split_once(' ')).ok_or_else(wrong)?;
     let length: usize = length.parse().map_err(|_| wrong())?;
-    let header = bytes.get(end + 1..end + 1 + length).ok_or_else(|| damaged(path, "it is cut short"))?;
+    let header =
+        bytes.get(end + 1..end + 1 + length).ok_or_else(|| damaged(path, "the file is cut short"))?;
     let actual = format!("{:08x}", crc32fast::hash(header));
     if actual != checksum {
-        return Err(damaged(path, format!("the CRC-32 of its header must be {checksum} (got {actual})")));
+        return Err(damaged(path, format!("the CRC-32 of the header must be {checksum} (got {actual})")));
     }
     let header = serde_json::from_slice(header).map_err(|error| damaged(path, error))?;
     Ok((header, (end + 1 + length).next_multiple_of(ALIGNMENT)))
 }
 
-/// The graph whose arrays a header lists. `None` if the arrays do not fit each other or the file.
+/// Returns the graph whose arrays the header lists. `None`: the arrays do not fit each other, or are not inside the
+/// file.
 fn graph(header: &Header, file: &Arc<MappedFile>, start: usize) -> Option<Graph> {
     fn map<T: bytemuck::Pod>(file: &Arc<MappedFile>, start: usize, array: &ArrayHeader) -> Option<Array<T>> {
         let start = start.checked_add(array.start)?;
@@ -345,7 +350,7 @@ fn graph(header: &Header, file: &Arc<MappedFile>, start: usize) -> Option<Graph>
 
 fn damaged(path: &Path, problem: impl std::fmt::Display) -> Error {
     Error::Damaged(format!(
-        "{}: {problem}; delete the file; it is built again from the vectors when the folder is next opened",
+        "{}: {problem}; delete the file (it is built again from the vectors when the folder is next opened)",
         path.display()
     ))
 }

@@ -1,9 +1,10 @@
 //! The index that the program uses: immutable segments over consecutive ranges of slots, and a mutable segment over the
 //! slots after them.
 //!
-//! It searches all segments, decides which are merged when new ones are built, and which files of a folder are in use.
-//! A folder has no list of its segments: starting at slot 0, the longest segment that starts where the last one ended
-//! is in use, and files that overlap it are not.
+//! It searches all segments. It also decides which segments are merged when a new segment is built, and which segment
+//! files of a folder are in use. A folder has no list of its segments in use. The first one is the longest segment that
+//! starts at slot 0, and each further one is the longest segment that starts where the previous one ends. Files that
+//! overlap these segments are not in use.
 
 use super::build::HnswParams;
 use super::graph_search::EF_SEARCH;
@@ -21,32 +22,35 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Additional candidates if a filter excludes a fifth of the vectors or more (proportionally fewer below that). The
-/// allowed vectors are scattered then, and this keeps recall@10 at 0.99 among a million papers.
+/// Number of additional candidates if a filter excludes a fifth of the vectors or more. If the filter excludes fewer,
+/// there are proportionally fewer additional candidates. They keep recall@10 at 0.99 among a million papers, although
+/// the allowed vectors are scattered over the graph.
 const EF_FILTERED: f64 = 160.0;
 
-/// Additional candidates for every result that the filter is expected to exclude.
+/// Number of additional candidates for every result that the filter is expected to exclude.
 const EF_PER_EXCLUDED: f64 = 1.5;
 
-/// With more candidates than this, a graph search costs more than a scan of the filtered set.
+/// With more candidates than this, a graph search costs more than a scan of the vectors that the filter allows.
 const MAX_EF: usize = 4096;
 
-/// Fewer vectors than this are not built into an immutable segment. Until then they are compared with every query.
+/// Minimum number of vectors for building an immutable segment. Fewer vectors are compared with every query instead.
 const MIN_SEGMENT_VECTORS: usize = 1000;
 
-/// The fewest vectors that one thread compares with a query.
+/// Minimum number of vectors that one thread compares with a query.
 const MIN_TASK_VECTORS: usize = 1000;
 
-/// With more vectors than this, none are inserted into the mutable segment, whose graph copies each vector. So many
-/// only wait if a segment is damaged or the folder is of an older version, and then a segment is about to be built.
+/// If more vectors than this are in no immutable segment, none of them is inserted into the mutable segment, because
+/// the graph of the mutable segment copies each vector. There are so many only if a segment is damaged or the folder is
+/// of an older version. In both cases, an immutable segment is about to be built.
 const MAX_MUTABLE_VECTORS: usize = 100_000;
 
-/// A segment is kept if it is at least this many times as large as everything after it, and is otherwise merged with
-/// it. Each vector is then built into a segment only a few times, and a search visits only a few segments.
+/// A segment is kept if it has at least this many times as many vectors as come after the segment. Otherwise, the
+/// segment is merged with these vectors. With this rule, each vector is built into a segment only a few times, and a
+/// search visits only a few segments.
 const MERGE_RATIO: usize = 8;
 
-/// The number of candidates of a search for `k` results, if a filter allows this fraction of the vectors
-/// (benches/scale.rs measures the recall).
+/// Returns the number of candidates of a search for `k` results, if a filter allows the fraction `allowed_fraction` of
+/// the vectors (benches/scale.rs measures the recall).
 pub fn ef_search(k: usize, allowed_fraction: f64) -> usize {
     let excluded = k as f64 * (1.0 / allowed_fraction.max(1e-9) - 1.0);
     let more = EF_FILTERED * ((1.0 - allowed_fraction) / 0.2).clamp(0.0, 1.0) + EF_PER_EXCLUDED * excluded;
@@ -56,30 +60,31 @@ pub fn ef_search(k: usize, allowed_fraction: f64) -> usize {
 /// An index of immutable segments and one mutable segment.
 pub struct Segments {
     segments: Vec<Segment>,
-    /// The slots of the files that were in use when the folder was opened. Longer than `segments` if a file was
-    /// damaged.
+    /// The slots of the files that were in use when the folder was opened. This list is longer than `segments` if a
+    /// file was damaged.
     files: Vec<Range<Slot>>,
     mutable: Arc<MutableSegment>,
     vectors: Vectors,
 }
 
-/// Numbers about an index.
+/// Statistics of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
 pub struct IndexStats {
-    /// Immutable segments.
+    /// Number of immutable segments.
     pub segments: usize,
-    /// Vectors in immutable segments.
+    /// Number of vectors in immutable segments.
     pub indexed: usize,
-    /// Indexed vectors that graph searches did not find until links to them were added.
+    /// Number of indexed vectors that graph searches did not find until links to the vectors were added.
     pub repaired: usize,
-    /// Vectors in a graph that searches do not find there, so that they are compared with every query.
+    /// Number of vectors that are in a graph but that searches of the graph do not find. They are compared with every
+    /// query.
     pub unreachable: usize,
-    /// Vectors that are in no immutable segment yet.
+    /// Number of vectors that are in no immutable segment yet.
     pub waiting: usize,
 }
 
 impl Segments {
-    /// An index of these vectors without any segment: each vector is compared with every query.
+    /// Creates an index of these vectors that has no segment, so that each vector is compared with every query.
     pub fn empty(vectors: Vectors) -> Segments {
         Segments::new(Vec::new(), vectors)
     }
@@ -90,10 +95,11 @@ impl Segments {
         Segments { segments, files, mutable: Arc::new(MutableSegment::starting_at(end)), vectors }
     }
 
-    /// Opens the segments in `folder`, which are of the first of these vectors.
+    /// Opens the segments in `folder`, which contain the first vectors of `vectors`. Later vectors can be in no
+    /// segment.
     ///
-    /// A damaged or missing segment is not an error. Its vectors are compared with every query until [`Segments::seal`]
-    /// builds it again.
+    /// A damaged or missing segment is not an error. The vectors of such a segment are compared with every query until
+    /// [`Segments::seal`] builds the segment again.
     pub fn open(folder: &Path, vectors: Vectors) -> Result<Segments> {
         let mut segments: Vec<Segment> = Vec::new();
         let used = in_use(files(folder)?, vectors.len());
@@ -102,7 +108,7 @@ impl Segments {
             match Segment::open(&path) {
                 Ok(segment) if segment.slots() == slots && segment.fits(&vectors) => segments.push(segment),
                 Ok(_) => {
-                    tracing::warn!("{}: it is of other vectors, and will be built again", path.display())
+                    tracing::warn!("{}: this segment has other vectors, and will be rebuilt", path.display())
                 }
                 Err(error) => tracing::warn!("{error}"),
             }
@@ -113,17 +119,18 @@ impl Segments {
         Ok(Segments { files, ..Segments::new(segments, vectors) })
     }
 
-    /// How many of the first `vectors` vectors are in the segments in `folder`.
+    /// Returns how many of the first `vectors` vectors are in the segments in `folder`.
     pub fn sealed_in(folder: &Path, vectors: usize) -> Result<usize> {
         Ok(in_use(files(folder)?, vectors).last().map_or(0, |(slots, _)| slots.end as usize))
     }
 
-    /// The paths of all segment files in `folder`, in use or not.
+    /// Returns the paths of all segment files in `folder`, whether they are in use or not.
     pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
         Ok(files(folder)?.into_iter().map(|(_, path)| path).collect())
     }
 
-    /// Removes the segments that end after the first `slots` slots, because the later slots will get other vectors.
+    /// Removes the segments that contain slots after the first `slots` slots, because the later slots will get other
+    /// vectors.
     pub fn remove_beyond(folder: &Path, slots: usize) -> Result<()> {
         for (_, path) in files(folder)?.into_iter().filter(|(range, _)| range.end as usize > slots) {
             disk::remove_if_exists(&path)?;
@@ -131,7 +138,8 @@ impl Segments {
         Ok(())
     }
 
-    /// Replaces the vectors by the current ones, and opens segments that another process has built since.
+    /// Replaces the vectors of the index by `vectors`. If another process has built segments in the meantime, opens
+    /// these segments.
     pub fn follow(&mut self, folder: &Path, vectors: Vectors) -> Result<()> {
         let files = in_use(files(folder)?, vectors.len());
         if files.iter().map(|(slots, _)| slots).eq(&self.files) {
@@ -142,11 +150,13 @@ impl Segments {
         Ok(())
     }
 
-    /// Starts a thread that inserts the vectors which are not in the mutable segment's graph yet. Does nothing if there
-    /// are few of them: vectors that are not inserted are compared with every query.
+    /// Starts a thread that inserts the vectors that are not in the mutable segment's graph yet. Does nothing if there
+    /// are only few such vectors, or if more than 100,000 vectors are in no immutable segment. Vectors that are not
+    /// inserted are compared with every query.
     pub fn insert_in_background(&self) {
         let (waiting, not_inserted) = (self.waiting(), self.mutable.not_inserted(self.vectors.len()));
-        // Each insertion checks every vector of the mutable segment. With growing batches there are few insertions.
+        // Each insertion checks every vector of the mutable segment again. Batches grow with the segment, so that there
+        // are few insertions.
         if not_inserted >= MIN_SEGMENT_VECTORS.max(waiting / 4) && waiting <= MAX_MUTABLE_VECTORS {
             let (mutable, vectors) = (Arc::clone(&self.mutable), self.vectors.clone());
             std::thread::spawn(move || mutable.insert(&vectors));
@@ -158,11 +168,11 @@ impl Segments {
         self.mutable.insert(&self.vectors);
     }
 
-    /// Builds an immutable segment from the mutable one and those before it that are not much larger, and saves it in
-    /// `folder`. Builds nothing if the mutable segment has fewer than 1,000 vectors. Removes the segment files that are
-    /// not in use.
+    /// Builds an immutable segment from the mutable segment and from the immutable segments before it that are not much
+    /// larger. Saves the new segment in `folder`. Builds nothing if the mutable segment has fewer than 1,000 vectors.
+    /// Removes the segment files that are not in use.
     pub fn seal(&mut self, folder: &Path, params: HnswParams) -> Result<()> {
-        // Temporary files of killed processes, and the index files of older versions.
+        // Removes temporary files of killed processes, and index files of older versions.
         remove_files(folder, |name| name.starts_with(".segment-") || name.starts_with("graph-"))?;
         let end = self.vectors.len() as Slot;
         if (end - self.sealed_end()) as usize >= MIN_SEGMENT_VECTORS {
@@ -172,8 +182,9 @@ impl Segments {
             );
             let first = self.segments.get(kept).map_or(self.sealed_end(), |segment| segment.slots().start);
             let segment = match self.segments.get(kept) {
-                // Most of the graph exists already. The file is verified first, because damage would be copied into
-                // the new segment, whose checksums would hide it.
+                // Extends the old segment, because it contains most of the graph. The file of the old segment is
+                // verified first, because damage in the file would be copied into the new segment, whose checksums
+                // would hide the damage.
                 Some(old)
                     if 2 * old.slots().len() > (end - first) as usize && old.verify_in(folder).is_ok() =>
                 {
@@ -210,7 +221,7 @@ impl Segments {
         nearest(found, k)
     }
 
-    /// Numbers about the index.
+    /// Returns statistics of the index.
     pub fn stats(&self) -> IndexStats {
         IndexStats {
             segments: self.segments.len(),
@@ -231,12 +242,12 @@ impl Segments {
         self.waiting() >= MIN_SEGMENT_VECTORS
     }
 
-    /// The immutable segments, by slot.
+    /// The immutable segments, in order of their slots.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// The end of the last immutable segment.
+    /// The first slot after the last immutable segment.
     fn sealed_end(&self) -> Slot {
         self.segments.last().map_or(0, |segment| segment.slots().end)
     }
@@ -269,8 +280,8 @@ impl Index for Segments {
     }
 }
 
-/// How many segments of these sizes, counted from the first, are kept if `waiting` vectors come after them. The others
-/// are merged with the waiting vectors.
+/// Returns how many segments, counted from the first, are kept if `waiting` vectors come after them. `sizes` has the
+/// number of vectors of each segment. The remaining segments are merged with the waiting vectors.
 fn kept_segments(sizes: &[usize], mut waiting: usize) -> usize {
     let mut kept = sizes.len();
     while kept > 0 && sizes[kept - 1] < MERGE_RATIO * waiting {
@@ -280,8 +291,8 @@ fn kept_segments(sizes: &[usize], mut waiting: usize) -> usize {
     kept
 }
 
-/// The segment files that are in use for the first `vectors` vectors, in order: always the longest one that starts
-/// where the last one ended.
+/// Returns the segment files that are in use for the first `vectors` vectors, in order of their slots. Each is the
+/// longest segment file that starts where the previous one ends.
 fn in_use(mut files: Vec<(Range<Slot>, PathBuf)>, vectors: usize) -> Vec<(Range<Slot>, PathBuf)> {
     files.retain(|(slots, _)| slots.end as usize <= vectors && !slots.is_empty());
     files.sort_by_key(|(slots, _)| (slots.start, std::cmp::Reverse(slots.end)));
@@ -294,7 +305,7 @@ fn in_use(mut files: Vec<(Range<Slot>, PathBuf)>, vectors: usize) -> Vec<(Range<
     files
 }
 
-/// The segment files in `folder`, with their slots.
+/// Returns the segment files in `folder`, with the slots of each file.
 fn files(folder: &Path) -> Result<Vec<(Range<Slot>, PathBuf)>> {
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
@@ -302,7 +313,7 @@ fn files(folder: &Path) -> Result<Vec<(Range<Slot>, PathBuf)>> {
     Ok(paths.into_iter().filter_map(|path| Some((segment::slots_of(&path)?, path))).collect())
 }
 
-/// Removes the files whose names `is_leftover` accepts.
+/// Removes the files in `folder` for whose names `is_leftover` returns true.
 fn remove_files(folder: &Path, is_leftover: impl Fn(&str) -> bool) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let entry = entry.map_err(Error::io(folder))?;
@@ -332,7 +343,7 @@ mod tests {
         Vectors::in_memory((0..count).flat_map(vector).collect(), 8)
     }
 
-    /// Seals the index after each of these numbers of vectors, and opens it.
+    /// For each count, opens the index with that many vectors and seals it. Returns the index after the last count.
     fn sealed(folder: &Path, counts: &[usize]) -> Segments {
         for &count in counts {
             Segments::open(folder, vectors(count)).unwrap().seal(folder, HnswParams::default()).unwrap();

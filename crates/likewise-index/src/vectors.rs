@@ -4,12 +4,13 @@ use crate::Slot;
 use likewise_base::map::{Array, MappedFile};
 use std::sync::Arc;
 
-/// From this file size on, in bytes, [`Vectors::fetch`] copies single vectors from the file instead of reading them
-/// from the map. A search reads about a dozen vectors at random positions, so that in time all of a large file would
-/// become resident memory of the process. A copy costs half a microsecond, which small files need not pay.
+/// File size in bytes, from which on [`Vectors::fetch`] copies single vectors from the file instead of reading them
+/// from the memory map. A search reads about a dozen vectors at random positions, so after many searches, a large file
+/// would be completely in the resident memory of the process. A copy takes half a microsecond, which is not worthwhile
+/// for small files.
 const MIN_COPIED_FILE_BYTES: usize = 1 << 30;
 
-/// Unit vectors of one dimension, by slot. Cloning shares the vectors.
+/// Unit vectors that have the same dimension, by slot. Clones share the vectors.
 #[derive(Debug, Clone)]
 pub struct Vectors {
     values: Array<f32>,
@@ -17,12 +18,12 @@ pub struct Vectors {
 }
 
 impl Vectors {
-    /// Vectors from their concatenated values.
+    /// Creates vectors from their concatenated values.
     pub fn new(values: Array<f32>, dimension: usize) -> Vectors {
         Vectors { values, dimension }
     }
 
-    /// Vectors from their concatenated values, in memory.
+    /// Creates vectors in memory from their concatenated values.
     pub fn in_memory(values: Vec<f32>, dimension: usize) -> Vectors {
         Vectors::new(values.into(), dimension)
     }
@@ -54,7 +55,8 @@ impl Vectors {
         &self.values
     }
 
-    /// Returns the vector in a slot, for reading it once. Copies it into `buffer` if the file is large.
+    /// Returns the vector in a slot, for a caller that reads the vector once. Copies the vector into `buffer` if the
+    /// file is large.
     ///
     /// # Panics
     /// If there is no such slot.

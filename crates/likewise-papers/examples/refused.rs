@@ -1,4 +1,4 @@
-//! Lists the entries of dumps that are refused, and why:
+//! Lists the refused entries of dumps, each with the reason:
 //! `cargo run --release -p likewise-papers --example refused -- tests/data/five`
 
 use likewise_papers::Error;

@@ -1,4 +1,4 @@
-//! Converts dumps, in any format that the crate reads, to BibTeX:
+//! Converts dumps in any supported format to BibTeX:
 //! `cargo run --release -p likewise-papers --example to_bibtex -- tests/data/sample.jsonl`
 
 use likewise_papers::{Error, cite, dump};

@@ -1,8 +1,8 @@
 //! A tolerant BibTeX parser.
 //!
-//! Strict parsers reject what people paste and programs export: entries without a key, parentheses instead of braces,
-//! double commas, bare dates, quotation marks within quotes, unclosed braces. This one reads as much of an entry as
-//! it can, reports the first problem in [`BibEntry::problem`], and continues with the next entry.
+//! Strict parsers reject much of the BibTeX that people paste and programs export: entries without a key, parentheses
+//! instead of braces, double commas, bare dates, quotation marks within quotes, unclosed braces. This parser reads as
+//! much of an entry as it can, reports the first problem in [`BibEntry::problem`], and continues with the next entry.
 //!
 //! ```
 //! let entries = likewise_papers::bibliography::entries("@article{title = {Bees that count}, year = 2019}");
@@ -16,25 +16,25 @@ use ends::{BASE_BUDGET, BUDGET_PER_BYTE};
 use std::cell::Cell;
 use std::collections::HashMap;
 
-/// Maximum length of a value, in bytes: longer than any abstract. The rest is dropped.
+/// Maximum length of a field's value, in bytes: longer than any abstract. Bytes beyond this length are dropped.
 const MAX_VALUE_BYTES: usize = 16_000;
 
 /// A BibTeX entry: `@article{key, title = {…}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BibEntry {
-    /// Number of the line where it starts, from 1.
+    /// Number of the line where the entry starts, from 1.
     pub line: u64,
     /// Citation key; empty if the entry has none.
     pub key: String,
-    /// Field names in lower case, and their values: LaTeX without the outer braces or quotation marks, at most 16,000
-    /// bytes.
+    /// Pairs of a field name in lower case and the field's value. A value is LaTeX without the outer braces or
+    /// quotation marks, at most 16,000 bytes long.
     pub fields: Vec<(String, String)>,
-    /// The first problem with the entry's syntax. `None`: it was read completely.
+    /// The first problem with the entry's syntax. `None`: the entry was read completely.
     pub problem: Option<String>,
 }
 
 impl BibEntry {
-    /// The value of the field with this name, which must be in lower case. `None` if the entry has no such field.
+    /// Returns the value of the field `name`, which must be in lower case. `None` if the entry has no such field.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
@@ -45,7 +45,7 @@ pub fn is_bibliography(text: &str) -> bool {
     next_start(text, 0).is_some()
 }
 
-/// Parses the entries of a text, in order. Text between entries is skipped, as BibTeX does.
+/// Parses the entries of a text, in order. Text between entries is skipped, as in BibTeX.
 pub fn entries(text: &str) -> Vec<BibEntry> {
     let budget = Cell::new(BASE_BUDGET + BUDGET_PER_BYTE * text.len());
     let mut parser = Parser { text, position: 0, line: 1, counted: 0, abbreviations: HashMap::new(), budget };
@@ -64,25 +64,25 @@ pub fn entries(text: &str) -> Vec<BibEntry> {
     entries
 }
 
-/// The start of an entry.
+/// The start of an entry, up to the opening bracket: `@article{`.
 struct Start<'a> {
-    /// Position of the `@`.
+    /// Position of the `@`, in bytes from the start of the text.
     at: usize,
     /// Entry type, such as `article`.
     kind: &'a str,
     /// Position after the opening bracket.
     body: usize,
-    /// The matching closing bracket.
+    /// The bracket that closes the entry: `}` or `)`.
     closing: u8,
 }
 
-/// The first `@kind{` or `@kind(` at the start of a word, at or after position `from`.
+/// Returns the first `@kind{` or `@kind(` at the start of a word, at or after position `from`.
 fn next_start(text: &str, from: usize) -> Option<Start<'_>> {
     let signs = memchr::memchr_iter(b'@', &text.as_bytes()[from..]);
     signs.map(|position| from + position).find_map(|at| start_at(text, at))
 }
 
-/// The start of an entry at position `at`, which is that of an `@`; `None` if no entry starts there.
+/// Returns the start of the entry whose `@` is at position `at`. `None` if no entry starts with this `@`.
 fn start_at(text: &str, at: usize) -> Option<Start<'_>> {
     let bytes = text.as_bytes();
     let begins_word = at == 0 || bytes[at - 1].is_ascii_whitespace() || b"}),\"\xbf".contains(&bytes[at - 1]);
@@ -107,7 +107,7 @@ struct Parser<'a> {
     /// Position up to which lines were counted.
     counted: usize,
     abbreviations: HashMap<String, String>,
-    /// Bytes that may still be scanned for the ends of values.
+    /// Number of bytes that the searches for the ends of values are still allowed to scan.
     budget: Cell<usize>,
 }
 
@@ -152,7 +152,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads the `name = value` of an `@string`.
+    /// Reads the `name = value` of an `@string`, and stores it in `abbreviations`.
     fn abbreviation(&mut self, closing: u8) {
         self.skip_separators();
         if let Some(name) = self.name(closing)
@@ -175,7 +175,7 @@ impl Parser<'_> {
                     entry.problem.get_or_insert_with(|| "the entry is not closed".into());
                     return entry;
                 }
-                // Either bracket closes the entry, even if it does not match.
+                // Both `}` and `)` close the entry, even if the other kind of bracket opened it.
                 Some(b'}' | b')') => {
                     self.position += 1;
                     return entry;
@@ -183,7 +183,7 @@ impl Parser<'_> {
                 Some(b'@') if start_at(self.text, self.position).is_some() => {
                     entry
                         .problem
-                        .get_or_insert_with(|| "the entry is not closed before the next one starts".into());
+                        .get_or_insert_with(|| "the entry is not closed before the next entry starts".into());
                     return entry;
                 }
                 Some(_) => self.field(closing, &mut entry),
@@ -197,7 +197,7 @@ impl Parser<'_> {
             let shown: String = self.text[before..self.position].trim().chars().take(40).collect();
             entry
                 .problem
-                .get_or_insert_with(|| format!("expected a field, name = {{value}} (got {shown:?})"));
+                .get_or_insert_with(|| format!("a field must look like name = {{value}} (got {shown:?})"));
             return;
         };
         match self.value(closing) {
@@ -216,7 +216,7 @@ impl Parser<'_> {
         let end = rest.find([',', '=', '{', '}', '"', closing as char]).unwrap_or(rest.len());
         let before = &rest[..end];
         if rest[end..].starts_with('=') {
-            // No key (`title = …`), or no comma after it (`key title = …`).
+            // The entry has no key (`title = …`), or no comma follows the key (`key title = …`).
             let name = before.trim_end().rfind(char::is_whitespace).map_or(0, |position| position + 1);
             let name = if before.trim().contains(char::is_whitespace) { name } else { 0 };
             self.position += name;
@@ -226,13 +226,14 @@ impl Parser<'_> {
         before.trim().to_string()
     }
 
-    /// Reads a field's name and the `=` after it. `None` if there is none; then skips to the next comma or bracket.
+    /// Reads a field's name and the `=` after it. If the text here is anything else, skips to the next delimiter, such
+    /// as a comma or bracket, and returns `None`.
     fn name(&mut self, closing: u8) -> Option<String> {
         let rest = &self.text[self.position..];
         let end = rest.find(['=', ',', '{', '}', '"', '@', closing as char]).unwrap_or(rest.len());
         let name = rest[..end].trim();
         let is_name = rest[end..].starts_with('=') && !name.is_empty() && !name.contains(char::is_whitespace);
-        // Skips at least one character, so that parsing always advances.
+        // Skip at least one character, so that parsing always advances.
         let passed =
             rest[end..].chars().next().filter(|next| !['}', ',', closing as char].contains(next) || end == 0);
         self.position += end + passed.map_or(0, char::len_utf8);
@@ -242,7 +243,7 @@ impl Parser<'_> {
     /// Reads a value of one or more parts joined by `#`.
     ///
     /// # Errors
-    /// Returns the part that was read if the value is not closed.
+    /// Returns the text that was read if the value is not closed.
     fn value(&mut self, closing: u8) -> Result<String, String> {
         let mut value = String::new();
         loop {
@@ -278,17 +279,23 @@ impl Parser<'_> {
         self.abbreviations.get(&word.to_ascii_lowercase()).cloned().unwrap_or_else(|| word.to_string())
     }
 
-    /// Reads a value in braces or quotation marks; returns it, and whether it is closed.
+    /// Reads a value in braces or quotation marks. Returns the value, and whether it is closed.
     ///
-    /// The end is the first of these that exists:
+    /// Candidates for the end of the value are:
     ///
-    /// 1. the balanced delimiter, counting escaped braces (as BibTeX does) or not, after which the entry continues or
-    ///    ends;
-    /// 2. such a delimiter after which another entry starts;
-    /// 3. such a delimiter before which no other entry starts;
-    /// 4. any delimiter before the next entry after which the entry continues or ends.
+    /// - in braces, two positions: the brace that balances the opening brace if escaped braces are counted (as in
+    ///   BibTeX), and the brace that balances it if they are not counted;
+    /// - in quotation marks, the first quotation mark outside braces after which the entry continues or ends.
     ///
-    /// If there is none, the value is not closed and ends at the next entry.
+    /// The end of the value is the first of these positions that exists:
+    ///
+    /// 1. a candidate after which the entry continues or ends;
+    /// 2. a candidate after which another entry starts;
+    /// 3. a candidate without a start of another entry between the start of the value and the candidate;
+    /// 4. any other closing brace or quotation mark, in front of the next start of an entry, after which the entry
+    ///    continues or ends or the next entry starts.
+    ///
+    /// If no such position exists, the value is not closed and ends where the next entry starts.
     fn delimited(&mut self, end: u8, closing: u8) -> (String, bool) {
         let start = self.position + 1;
         let ends = match end {
@@ -370,7 +377,7 @@ mod tests {
         for (entry, problem) in [
             ("@article{k1,\n doi = {10/1},\n title = {No end\n", "title is not closed"),
             ("@article{k1,\n doi = {10/1},\n title = {One}\n", "not closed before the next"),
-            ("@article{k1,\n doi = {10/1},\n nonsense\n}", "expected a field"),
+            ("@article{k1,\n doi = {10/1},\n nonsense\n}", "must look like name = {value}"),
         ] {
             let got = entries(&format!("\n{entry}{next}"));
             assert_eq!(

@@ -15,13 +15,17 @@ pub enum Error {
     /// An I/O error, with its path.
     #[error(transparent)]
     Io(#[from] FileError),
-    /// The temporary SQLite database in which abstracts wait for their papers failed.
-    #[error("temporary database of abstracts: {0}{advice}", advice = if is_full(.0) { DISK_FULL_ADVICE } else { "" })]
+    /// An error of the temporary SQLite database that stores Semantic Scholar's abstracts until they are joined with
+    /// their papers.
+    #[error(
+        "the temporary database of abstracts failed: {0}{advice}",
+        advice = if is_full(.0) { DISK_FULL_ADVICE } else { "" }
+    )]
     Join(rusqlite::Error),
 }
 
 impl Error {
-    /// Adds the path to an I/O error; for `map_err`.
+    /// Returns a function that adds `path` to an I/O error, for use in `map_err`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
         move |cause| FileError::at(path)(cause).into()
     }
@@ -32,7 +36,7 @@ fn is_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
-// Without `#[from]`, so that `source()` stays `None`: the message already contains the cause.
+// Written by hand, because `#[from]` would make `source()` return the cause, which the message already contains.
 impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
         Error::Join(cause)

@@ -1,6 +1,6 @@
 //! Converts LaTeX to plain Unicode text: accents, quotes, dashes, and simple mathematics.
 //!
-//! Papers contain LaTeX in every dump format. Text that only looks like LaTeX is kept: prices, paths, the `~` of an
+//! Papers contain LaTeX in every dump format. Text that only looks like LaTeX is kept: prices, paths, the `~` in a web
 //! address. Unknown commands are kept as well. The conversion never fails.
 
 mod symbols;
@@ -9,13 +9,13 @@ use std::borrow::Cow;
 use symbols::{accent, accented, font_letter, symbol};
 use unicode_normalization::UnicodeNormalization;
 
-/// Maximum nesting depth of groups that are converted; deeper ones are copied.
+/// Maximum nesting depth of groups (`{…}`) that are converted. Braces that are nested deeper are not read as groups.
 const MAX_DEPTH: usize = 16;
 
-/// Maximum length of a formula, in bytes: a `$` without another one within this distance is an ordinary character.
+/// Maximum length of a formula, in bytes. A `$` without a second `$` within this distance is an ordinary character.
 const MAX_FORMULA_BYTES: usize = 1000;
 
-/// Maximum length of a group, in bytes: enough for a footnote, or an abstract in one font.
+/// Maximum length of a group, in bytes: enough for a footnote, or for an abstract that is set in another font.
 const MAX_GROUP_BYTES: usize = 4000;
 
 /// Converts a text with LaTeX to Unicode: `Erd\H{o}s` becomes Erdős, `$O(n\log n)$` becomes O(n log n),
@@ -27,7 +27,7 @@ pub fn to_unicode(text: &str) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(text.len());
     read_text(text, &mut out, 0);
-    // NFC joins letters and the combining accents after them, as in text that was never LaTeX.
+    // NFC joins each letter with the combining accent after it, as in text that was never LaTeX.
     if out.is_ascii() { Cow::Owned(out) } else { Cow::Owned(out.nfc().collect()) }
 }
 
@@ -80,13 +80,15 @@ fn is_dash(before: Option<char>, after: &str) -> bool {
     before.is_some_and(|before| !before.is_whitespace()) || after.starts_with(' ')
 }
 
-/// Whether `~` between `before` and `after` is LaTeX's non-breaking space. In an address, `~` follows a slash.
+/// Whether `~` between `before` and `after` is LaTeX's non-breaking space, not part of a web address, where `~` follows
+/// a slash.
 fn is_tie(before: Option<char>, after: &str) -> bool {
     let is_word = |character: char| !character.is_whitespace() && character != '/';
     before.is_some_and(is_word) && after.starts_with(is_word)
 }
 
-/// Converts a group in text. Drops its braces if they only protect a word's letters or enclose a command.
+/// Converts a group outside formulas. Drops the braces if they only protect the letters of a word from a change of case
+/// or enclose a command.
 fn read_group(group: &str, out: &mut String, depth: usize) {
     let is_word = group.chars().all(|character| character.is_alphanumeric() || character == '-');
     if is_word || group.starts_with('\\') {
@@ -97,7 +99,8 @@ fn read_group(group: &str, out: &mut String, depth: usize) {
     out.push('}');
 }
 
-/// Splits off the formula that `text` starts with: returns the formula without its dollar signs, and the rest.
+/// Returns the formula that `text` starts with, without its dollar signs, and the text after the formula. `None` if
+/// `text` does not start with a formula.
 fn formula(text: &str) -> Option<(&str, &str)> {
     for mark in ["$$", "$"] {
         let Some(inner) = text.strip_prefix(mark) else { continue };
@@ -117,9 +120,9 @@ fn formula(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// Whether text between two dollar signs is a formula, not the text between two prices. A formula has no white space
-/// at its ends, no digit after it, and balanced parentheses, and if it has several words then one of them is a
-/// symbol. Text with `\`, `^` or `_` is always a formula.
+/// Whether the text between two dollar signs is a formula, not the text between two prices. A formula has no white
+/// space at its ends, no digit after it, and balanced parentheses. If a formula has several words, at least one word
+/// has no letters or digits, such as `+`. Text with `\`, `^` or `_` is always a formula.
 fn is_formula(formula: &str, after: &str) -> bool {
     let is_tight = !formula.starts_with(char::is_whitespace) && !formula.ends_with(char::is_whitespace);
     let is_closed = formula.matches('(').count() == formula.matches(')').count();
@@ -163,8 +166,8 @@ fn read_math(mut text: &str, out: &mut String, depth: usize) {
     out.push_str(text);
 }
 
-/// Converts a subscript or superscript: a single letter or a number becomes Unicode's small form if there is one. Words
-/// stay at full size, because they are easier to read so.
+/// Converts a subscript or superscript. A single letter or a number becomes small characters if Unicode has them. Words
+/// stay at full size, because small words are hard to read.
 fn script(mark: u8, argument: &str) -> String {
     let letter = if mark == b'^' { symbols::raised } else { symbols::lowered };
     let is_short = argument.chars().nth(1).is_none() || !argument.contains(char::is_alphabetic);
@@ -176,8 +179,8 @@ fn script(mark: u8, argument: &str) -> String {
     if is_one { format!("{mark}{argument}") } else { format!("{mark}({argument})") }
 }
 
-/// Splits off the group that `text` starts with: returns the group without its braces, and the rest. `None` if there
-/// is no group, or it is too deep or too long.
+/// Returns the group that `text` starts with, without its braces, and the text after the group. `None` if `text` does
+/// not start with a group, or the group is nested too deeply or too long.
 fn group(text: &str, depth: usize) -> Option<(&str, &str)> {
     if depth >= MAX_DEPTH || !text.starts_with('{') {
         return None;
@@ -198,7 +201,8 @@ fn group(text: &str, depth: usize) -> Option<(&str, &str)> {
     None
 }
 
-/// Converts a command's argument, which is a group, a command or a single character. Returns it and the rest.
+/// Converts a command's argument, which is a group, a command or a single character. Returns the converted argument and
+/// the text after the argument.
 fn argument(text: &str, depth: usize, math: bool) -> (String, &str) {
     let text = text.trim_start_matches(' ');
     let mut read = String::new();
@@ -218,7 +222,7 @@ fn argument(text: &str, depth: usize, math: bool) -> (String, &str) {
     (text[..end].into(), &text[end..])
 }
 
-/// Converts the command after a backslash; returns the rest.
+/// Converts a command; `text` is the text after the backslash. Returns the text after the command.
 fn read_command<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -> &'a str {
     let end = text.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(text.len());
     if end == 0 {
@@ -234,7 +238,7 @@ fn read_command<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -
             out.push(' ');
         }
         out.push_str(symbol);
-        // In text, a space after a letter's command only ends the command's name.
+        // Outside formulas, a space after a command for a letter only ends the command's name, so the space is dropped.
         let letter = symbol.chars().next().filter(|_| !math);
         return letter.map_or(rest, |letter| after_name(rest, letter));
     }
@@ -277,7 +281,7 @@ fn read_command<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -
         | "boldsymbol" | "bm" | "operatorname" | "ensuremath" | "smash" | "mathop" | "bold" | "overline"
         | "pmb" => put_argument(rest, out, depth, true),
         _ if math => {
-            // Probably a macro of the author: its name is the best approximation.
+            // The command is probably a macro of the author. The name of the macro is the best approximation.
             out.push_str(name);
             rest
         }
@@ -289,7 +293,8 @@ fn read_command<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -
     }
 }
 
-/// The rest after a letter's command, without the space that ended the command's name: `\O rsted`.
+/// Returns the text after the command for a Latin letter, without the space that ended the command's name: `\O rsted`.
+/// After the command for any other letter, the space is kept.
 fn after_name(rest: &str, letter: char) -> &str {
     let is_latin = ('\u{c0}'..='\u{24f}').contains(&letter);
     rest.strip_prefix(' ').filter(|_| is_latin).unwrap_or(rest)
@@ -302,7 +307,7 @@ fn put_argument<'a>(rest: &'a str, out: &mut String, depth: usize, math: bool) -
 }
 
 /// Converts a command whose name is one character that is not a letter: an accent, an escaped character, a space, or
-/// the start of a formula.
+/// the start of a formula. Returns the text after the command.
 fn read_sign<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -> &'a str {
     let Some(sign) = text.chars().next() else {
         out.push('\\');
@@ -336,8 +341,8 @@ fn read_sign<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -> &
     rest
 }
 
-/// Converts an accent command. If no letter follows that exists with this accent, it was not LaTeX: the command is
-/// kept.
+/// Converts an accent command. Returns the text after the command and the letter. A command outside formulas and groups
+/// is kept if the character after it is not a letter that exists with this accent, because it is probably not LaTeX.
 fn put_accent<'a>(
     name: &str,
     mark: char,
@@ -359,7 +364,7 @@ fn put_accent<'a>(
         }
         None if math || depth > 0 => out.push_str(&base),
         None => {
-            // An escaped quotation mark, or not LaTeX.
+            // The command is an escaped quotation mark, or is not LaTeX.
             match name {
                 "\"" => out.push('"'),
                 "'" => out.push('\''),
@@ -379,8 +384,8 @@ fn is_letter(letter: char, mark: char) -> bool {
     accented(letter, mark).into_iter().nfc().nth(1).is_none()
 }
 
-/// Parenthesises an expression of more than one letter or number. A fraction bar or root sign grouped it in the
-/// formula.
+/// Puts parentheses around an expression that is more than one word or number. In the formula, a fraction bar or a root
+/// sign showed where the expression begins and ends.
 fn parenthesised(part: &str) -> String {
     let is_one = part.chars().all(char::is_alphanumeric) || part.chars().count() == 1;
     if is_one { part.into() } else { format!("({})", part.trim()) }

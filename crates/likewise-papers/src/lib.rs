@@ -1,8 +1,10 @@
-//! Reads dumps of research papers into one type, [`Paper`]. Supported are arXiv, OpenAlex, PubMed, Semantic Scholar,
-//! the ACL Anthology, Hugging Face's daily papers, papercopilot, BEIR, and plain JSON Lines, CSV and Parquet.
+//! Reads dumps of research papers into one type, [`Paper`]. Supports the dumps of arXiv, OpenAlex, PubMed, Semantic
+//! Scholar, the ACL Anthology, Hugging Face's daily papers, papercopilot and BEIR, and plain JSON Lines, CSV and
+//! Parquet.
 //!
-//! Dumps are streamed: a reader holds one line, element or paragraph at a time, not the whole file. An entry that
-//! cannot be read is refused, with its line number and the reason, and the next entry is read.
+//! Dumps are streamed: a reader holds one line, XML element or paragraph in memory (in Parquet, a few hundred rows),
+//! not the whole file. An entry that cannot be read is refused, with its line number and the reason, and reading
+//! continues with the next entry.
 //!
 //! ```
 //! use likewise_papers::dump::{self, Entry};
@@ -35,7 +37,7 @@
 //! - [`sentences`]: text → sentences
 //! - [`terms`]: text → terms of lexical search
 //! - [`paper`]: papers, their ids and dates
-//! - [`dump`]: dump → papers, one file per format
+//! - [`dump`]: dump → papers, one source file per format
 //! - [`bibliography`]: BibTeX → entries
 //! - [`cite`]: papers → BibTeX, RIS, CSV and JSON Lines
 

@@ -1,11 +1,11 @@
-//! Converts HTML, JATS and character entities in a text to plain text.
+//! Converts a text with HTML tags, JATS tags or character entities to plain text.
 //!
 //! Publishers deliver abstracts with markup (`H<sub>2</sub>O`, `<jats:p>`, `&amp;lt;`). Text that only looks like
 //! markup, such as `a < b and c > d`, is kept.
 
 use std::borrow::Cow;
 
-/// Block-level tags: they separate words.
+/// Block-level tags, which separate words.
 const BLOCKS: [&str; 24] = [
     "abstract",
     "article-title",
@@ -33,7 +33,7 @@ const BLOCKS: [&str; 24] = [
     "ul",
 ];
 
-/// Inline tags: they do not separate words.
+/// Inline tags, which do not separate words.
 const INLINE: [&str; 35] = [
     "a",
     "abbr",
@@ -72,16 +72,16 @@ const INLINE: [&str; 35] = [
     "xref",
 ];
 
-/// Tags whose content is dropped: it repeats a formula in another notation.
+/// Tags that are dropped together with their content, because the content repeats a formula in another notation.
 const HIDDEN: [&str; 3] = ["annotation", "annotation-xml", "tex-math"];
 
-/// Namespace prefixes of JATS and MathML: any tag with one of these is markup.
+/// Namespace prefixes of JATS, MathML and XHTML. A tag with one of these prefixes is markup, whatever its name.
 const PREFIXES: [&str; 4] = ["jats:", "mml:", "m:", "xhtml:"];
 
-/// Headings that are dropped, because they only state that the text is an abstract.
+/// Headings that are dropped, because they say only that the text is an abstract.
 const HEADINGS: [&str; 2] = ["abstract", "summary"];
 
-/// Maximum number of times that entities are decoded, since they may be nested: `&amp;amp;lt;`.
+/// Maximum number of passes over a text. Several passes are needed because entities can be nested: `&amp;amp;lt;`.
 const MAX_PASSES: usize = 4;
 
 /// Removes tags and decodes entities. Unknown tags and entities are kept.
@@ -100,17 +100,18 @@ pub fn plain_text(text: &str) -> Cow<'_, str> {
     plain
 }
 
-/// A tag of markup.
+/// A tag, or a comment.
 struct Tag<'a> {
-    /// Without a namespace prefix.
+    /// Name without a namespace prefix; `!--` for a comment.
     name: &'a str,
     is_closing: bool,
     is_empty: bool,
-    /// Length in bytes, with the angle brackets.
+    /// Length in bytes, including the angle brackets.
     length: usize,
 }
 
-/// The tag that a text starts with: `<`, a known name, attributes with values, `>`.
+/// Returns the tag that a text starts with: `<`, a known name, attributes with values, `>`. `None` if the text starts
+/// with anything else.
 fn tag(text: &str) -> Option<Tag<'_>> {
     let inner = text.strip_prefix('<')?;
     let end = inner.find('>')?;
@@ -168,10 +169,11 @@ fn without_tags(text: &str) -> String {
     plain
 }
 
-/// Converts the content of `<sub>` or `<sup>` to LaTeX, which a later step converts to Unicode. Returns it and the text
-/// after the closing tag.
+/// Converts the content of `<sub>` or `<sup>` to LaTeX, which a later step converts to Unicode. Returns the LaTeX and
+/// the text after the closing tag. `None` if `tag` is another tag or its content cannot be converted.
 fn script<'a>(tag: &Tag<'_>, rest: &'a str) -> Option<(String, &'a str)> {
-    /// Maximum length of the content and the closing tag, in bytes: beyond it, the closing tag is probably missing.
+    /// Maximum length of the content and the closing tag together, in bytes. If no closing tag is found within this
+    /// length, it is probably missing.
     const MAX_BYTES: usize = 100;
     let signs = [("sub", '_'), ("inf", '_'), ("sup", '^')];
     let (name, sign) = signs.into_iter().find(|(name, _)| tag.name.eq_ignore_ascii_case(name))?;
@@ -186,7 +188,7 @@ fn script<'a>(tag: &Tag<'_>, rest: &'a str) -> Option<(String, &'a str)> {
     is_plain.then(|| (format!("${sign}{{{}}}$", without_tags(inner).trim()), &rest[end..]))
 }
 
-/// Skips the content of a `<title>` that only says "Abstract" or "Summary".
+/// Skips the content of a `<title>` that says only "Abstract" or "Summary". `rest` is the text after `tag`.
 fn without_heading<'a>(tag: &Tag<'_>, rest: &'a str) -> &'a str {
     let is_heading = |text: &str| is_one_of(text.trim().trim_end_matches([':', '.']), &HEADINGS);
     match rest.find('<') {
@@ -199,7 +201,7 @@ fn without_heading<'a>(tag: &Tag<'_>, rest: &'a str) -> &'a str {
     }
 }
 
-/// The text after the tag that closes `opened`; `None` if there is none.
+/// Returns the text after the tag that closes `opened`. `None` if `rest` contains no such tag.
 fn after_closing<'a>(opened: &Tag<'_>, rest: &'a str) -> Option<&'a str> {
     let mut position = 0;
     while let Some(next) = rest[position..].find("</") {
@@ -235,9 +237,11 @@ fn without_entities(text: &str) -> String {
     plain
 }
 
-/// Decodes the entity that a text starts with. Returns its characters, and the entity's length in bytes.
+/// Decodes the entity that a text starts with. Returns the entity's characters, and its length in bytes. `None` if the
+/// text does not start with a known entity.
 pub fn entity(text: &str) -> Option<(Cow<'static, str>, usize)> {
-    /// Maximum length of a name, in bytes; HTML's longest has 33.
+    /// Maximum length of an entity's name and semicolon, in bytes. The longest name in HTML,
+    /// `CounterClockwiseContourIntegral`, has 31 bytes.
     const MAX_NAME_BYTES: usize = 40;
     let inner = text.strip_prefix('&')?;
     let end = inner.bytes().take(MAX_NAME_BYTES).position(|byte| byte == b';')?;

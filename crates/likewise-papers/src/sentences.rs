@@ -1,18 +1,19 @@
 //! Splits a text into sentences.
 //!
-//! All code that works on an abstract's sentences uses this function, so that sentence numbers agree.
+//! All code that works on an abstract's sentences uses [`split`], so that a sentence has the same number everywhere.
 
-/// Abbreviations: a full stop after one of these does not end a sentence.
+/// Abbreviations in lower case, without their last full stop. A full stop after an abbreviation does not end a
+/// sentence.
 const ABBREVIATIONS: [&str; 14] =
     ["e.g", "i.e", "al", "cf", "vs", "fig", "figs", "eq", "eqs", "sec", "resp", "dr", "approx", "no"];
 
-/// Splits a text into sentences, each with its trailing space. Concatenated, they are the text.
+/// Splits a text into sentences. Each sentence keeps its trailing space, so the concatenated sentences are the text.
 pub fn split(text: &str) -> Vec<&str> {
     let bytes = text.as_bytes();
     let mut sentences = Vec::new();
     let mut start = 0;
     for (position, byte) in bytes.iter().enumerate() {
-        // Chinese and Japanese have no space after the mark.
+        // In Chinese and Japanese, no space follows the mark that ends a sentence.
         if let Some(end) = text.get(position..position + 3).filter(|mark| ["。", "！", "？"].contains(mark))
         {
             sentences.push(&text[start..position + end.len()]);
@@ -36,7 +37,7 @@ pub fn split(text: &str) -> Vec<&str> {
     sentences
 }
 
-/// Whether the text before a full stop ends with an abbreviation: `e.g`, `et al`, `J`.
+/// Whether the text before a full stop ends with an abbreviation or an initial: `e.g`, `et al`, `J`.
 fn ends_with_abbreviation(before: &str) -> bool {
     let word = before.rsplit([' ', '(']).next().unwrap_or_default();
     word.chars().count() == 1 && word.chars().all(char::is_uppercase)

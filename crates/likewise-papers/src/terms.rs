@@ -1,22 +1,22 @@
 //! Splits a text into the terms of lexical search.
 //!
-//! Indexing, queries and scoring all use these functions, so that their terms agree.
+//! Indexing, queries and scoring all use these functions, so that the same text has the same terms everywhere.
 
 use std::collections::HashSet;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// Minimum length of a term, in characters: `3d`, `rl`.
+/// Minimum length of a term, in characters. Terms such as `3d` and `rl` have this length.
 const MIN_CHARACTERS: usize = 2;
 
-/// Maximum length of a term, in bytes; longer strings are not words.
+/// Maximum length of a term, in bytes. Strings that are longer than this are not words.
 const MAX_BYTES: usize = 64;
 
 /// Calls `on_term` with every term of a text, in order of occurrence. Terms are in lower case, without accents, and
 /// singular; stop words are skipped.
 pub fn for_each_term(text: &str, mut on_term: impl FnMut(&str)) {
     let mut term = String::new();
-    // Splits by bytes first: iterating over an abstract's characters takes three times as long.
+    // Split by bytes first, because iterating over the characters of an abstract takes three times as long.
     let may_be_in_word = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
     let mut start = 0;
     for run in text.as_bytes().split(|byte| !may_be_in_word(byte)) {
@@ -32,9 +32,9 @@ pub fn for_each_term(text: &str, mut on_term: impl FnMut(&str)) {
     }
 }
 
-/// Calls `on_term` with the terms of a word; `term` is a reused buffer.
+/// Calls `on_term` with the terms of a word. `term` is a buffer that is reused.
 fn emit_terms(word: &str, term: &mut String, on_term: &mut impl FnMut(&str)) {
-    // Normalisation cannot shorten such a word to a valid term.
+    // Normalisation cannot shorten a word of this length to a valid term.
     if word.is_empty() || word.len() > 4 * MAX_BYTES && !word.contains(is_unspaced) {
         return;
     }
@@ -43,10 +43,11 @@ fn emit_terms(word: &str, term: &mut String, on_term: &mut impl FnMut(&str)) {
         term.push_str(word);
         term.make_ascii_lowercase();
     } else {
-        // Lower case first: the lower case of some capitals has a combining accent.
+        // Convert to lower case before decomposing: some capitals become a letter and a combining accent, which the
+        // filter must remove.
         let plain =
             word.chars().flat_map(char::to_lowercase).nfkd().filter(|letter| letter.is_alphanumeric());
-        // Decomposes again, because removing characters may have left combining marks out of canonical order.
+        // Decompose again: the removal of characters can leave combining marks out of canonical order.
         term.extend(plain.flat_map(char::to_lowercase).nfkd());
     }
     if !term.contains(is_unspaced) {
@@ -66,7 +67,8 @@ fn emit_terms(word: &str, term: &mut String, on_term: &mut impl FnMut(&str)) {
     }
 }
 
-/// Calls `on_term` with a normalised word's stem, unless it is a stop word, too short or too long.
+/// Calls `on_term` with the stem of a normalised word, unless the word or the stem is a stop word, or the stem is too
+/// short or too long.
 fn emit_word(term: &mut String, on_term: &mut impl FnMut(&str)) {
     if is_stop_word(term) {
         return;
@@ -86,19 +88,19 @@ fn is_in_word(letter: char) -> bool {
     }
 }
 
-/// Whether a letter is of Chinese or Japanese, which are written without spaces between words.
+/// Whether a letter belongs to Chinese or Japanese, which are written without spaces between words.
 fn is_unspaced(letter: char) -> bool {
     matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}')
 }
 
-/// Calls `on_term` with each bigram of letters of a language without spaces between words. Bigrams do without a
-/// dictionary (Nie et al. 2000, "On the use of words and n-grams for Chinese information retrieval").
+/// Calls `on_term` with each pair of adjacent letters (bigram) of a Chinese or Japanese text. Splitting into bigrams
+/// needs no dictionary (Nie et al. 2000, "On the use of words and n-grams for Chinese information retrieval").
 fn emit_bigrams(letters: &str, on_term: &mut impl FnMut(&str)) {
     let ends = letters.char_indices().map(|(at, letter)| at + letter.len_utf8()).skip(1);
     letters.char_indices().zip(ends).for_each(|((start, _), end)| on_term(&letters[start..end]));
 }
 
-/// Whether a word is a stop word: one that is frequent in abstracts of every field.
+/// Whether a word is a stop word, that is, a word that is frequent in abstracts of every field of research.
 #[rustfmt::skip]
 fn is_stop_word(word: &str) -> bool {
     matches!(
@@ -114,7 +116,7 @@ fn is_stop_word(word: &str) -> bool {
     )
 }
 
-/// The distinct terms of a text.
+/// Returns the distinct terms of a text.
 pub fn terms(text: &str) -> HashSet<String> {
     let mut terms = HashSet::new();
     for_each_term(text, |term| {
@@ -159,7 +161,7 @@ mod tests {
     }
 
     proptest! {
-        /// Hence terms can be stored joined by spaces and split again.
+        /// Terms can be joined by spaces, stored, and split again, because splitting a term gives the term itself.
         #[test]
         fn the_only_term_of_a_term_is_itself(text in "\\PC{0,40}") {
             for term in all(&text) {

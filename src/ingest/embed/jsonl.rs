@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes a part.
+/// Writes one part of the output.
 pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Result<()> {
     let file = File::create(path).map_err(Error::io(path))?;
     let mut file = BufWriter::new(file);
@@ -23,7 +23,7 @@ pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Resu
     file.flush().map_err(Error::io(path))
 }
 
-/// Joins parts.
+/// Joins the parts into the output file.
 pub fn join(parts: &[PathBuf], out: &Path) -> Result<()> {
     let mut file = File::create(out).map_err(Error::io(out))?;
     append_all(parts, &mut file, out)

@@ -1,9 +1,10 @@
-//! Writes papers' vectors to a file, without a data folder, in parts, so that an interrupted run can continue.
+//! Writes the vectors of papers to a file, without a data folder. The file is written in parts, so that an interrupted
+//! run can continue.
 //!
-//! Each part covers a fixed range of the dumps' entries, including refused ones. A finished part is a file that is
-//! published by one rename; a run that finds it skips its entries. When all parts exist, they are joined. With
-//! shards, each paper belongs to one shard by the hash of its id, so the shards are disjoint and can be made on
-//! different machines.
+//! Each part covers a fixed range of the dumps' entries, including refused entries. A finished part is a file that is
+//! published by one rename; a run that finds this file skips the entries of the part. When all parts exist, they are
+//! joined. If the work is divided into shards, the hash of a paper's id determines the one shard that the paper belongs
+//! to. Shards are therefore disjoint, and can be made on different machines.
 
 mod jsonl;
 mod npy;
@@ -19,13 +20,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Number of entries per part and shard: the most that an interrupted run has to encode again.
+/// Number of entries per part and shard. An interrupted run has to encode at most this many entries again.
 const ENTRIES_PER_PART: u64 = 4096;
 
-/// The file that describes the run.
+/// Name of the file that describes the run, in the folder of parts.
 const RUN_FILE: &str = "run.json";
 
-/// The lock of the process that writes the parts.
+/// Name of the lock's file, in the folder of parts. The process that writes the parts holds the lock.
 const LOCK_FILE: &str = "lock";
 
 /// A paper with its vector.
@@ -46,17 +47,17 @@ pub enum Dtype {
     F16,
 }
 
-/// One of several runs that share the work.
+/// One of several shards into which the papers are divided. Each run encodes one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
-    /// Number of this shard, from 0.
+    /// Index of this shard, from 0.
     pub index: u32,
     /// Number of shards.
     pub count: u32,
 }
 
 impl Shard {
-    /// The only shard of a run that is not shared.
+    /// The shard of a run that encodes all papers.
     pub const WHOLE: Shard = Shard { index: 0, count: 1 };
 
     /// Whether a paper belongs to this shard.
@@ -68,7 +69,7 @@ impl Shard {
 impl FromStr for Shard {
     type Err = String;
 
-    /// Parses `I/N`, from `0/N` to `N-1/N`.
+    /// Parses `I/N`, where I is the shard's index, from 0 to N-1, and N is the number of shards.
     fn from_str(text: &str) -> std::result::Result<Shard, String> {
         let wrong = || {
             format!("the shard must be I/N with I from 0 to N-1, for example 0/16 to 15/16 (got {text:?})")
@@ -128,14 +129,14 @@ pub struct VectorLayout {
     pub dtype: Dtype,
 }
 
-/// Describes a run. An interrupted run can be continued only by one with the same description.
+/// Describes a run. An interrupted run can be continued only by a run with the same description.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmbedRun {
     /// Properties of the vectors.
     pub layout: VectorLayout,
-    /// Which papers are encoded.
+    /// The shard that is encoded.
     pub shard: Shard,
-    /// The options by which the dumps are read.
+    /// The options that the dumps are read with.
     pub options: String,
     /// The dumps, with their sizes and modification times.
     pub dumps: Vec<String>,
@@ -174,11 +175,11 @@ pub struct EmbedJob {
 }
 
 impl EmbedJob {
-    /// Starts a run, or continues an interrupted one with the same description.
+    /// Starts a run, or continues an interrupted run with the same description.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`] if the file's extension is not of a known format or `out` is a folder. Returns
-    /// [`Error::Data`] if the folder of parts is in use, or has files of another run or of an unknown one.
+    /// [`Error::Data`] if the folder of parts is in use, has files of another run, or has unknown files.
     pub fn open(out: &Path, run: EmbedRun) -> Result<EmbedJob> {
         let format = VectorFormat::of(out)?;
         let out = sharded(out, run.shard);
@@ -220,12 +221,12 @@ impl EmbedJob {
         &self.folder
     }
 
-    /// Number of the dumps' entries, of all shards, that one part covers.
+    /// Number of entries of the dumps that one part covers. Entries of papers in other shards count too.
     pub fn entries_per_part(&self) -> u64 {
         ENTRIES_PER_PART * u64::from(self.run.shard.count)
     }
 
-    /// Number of entries that can be skipped, because their parts exist.
+    /// Number of entries at the start of the dumps that can be skipped, because their parts exist.
     pub fn entries_done(&self) -> u64 {
         self.done * self.entries_per_part()
     }
@@ -235,13 +236,14 @@ impl EmbedJob {
         self.run.shard.contains(id)
     }
 
-    /// Writes and publishes the next part, given the papers of all its entries.
+    /// Writes and publishes the next part. `rows` must have all papers of the part's entries that belong to this run's
+    /// shard.
     pub fn publish(&mut self, rows: &[EmbeddedPaper]) -> Result<()> {
         let part = self.part(self.done);
         let partial = with_suffix(&part, ".partial");
         self.format.write(&partial, rows, &self.run.layout)?;
         if self.format == VectorFormat::Npy {
-            // Ids first: a part exists once its vectors do.
+            // The ids are published first, because a part exists as soon as its file of vectors exists.
             disk::publish(&npy::ids(&partial), &npy::ids(&part))?;
         }
         disk::publish(&partial, &part)?;
@@ -258,7 +260,8 @@ impl EmbedJob {
             disk::publish(&npy::ids(&partial), &npy::ids(&self.out))?;
         }
         disk::publish(&partial, &self.out)?;
-        // Renamed first: an interrupted removal could otherwise leave parts without the file that describes them.
+        // The folder is renamed before it is removed: an interrupted removal could otherwise leave parts without the
+        // file that describes the run.
         let gone = with_suffix(&self.folder, ".gone");
         if gone.exists() {
             disk::remove(&gone)?;
@@ -272,41 +275,41 @@ impl EmbedJob {
     }
 }
 
-/// Checks that an interrupted run, described by the content of the file at `path`, has the same description as this
-/// one.
+/// Checks that an interrupted run has the same description as this run. `bytes` is the content of the file at `path`,
+/// which describes the interrupted run.
 fn check(path: &Path, bytes: &[u8], run: &EmbedRun) -> Result<()> {
     let folder = path.parent().unwrap_or(path).display();
-    let remedy =
-        "give that run's options to continue it, delete the folder to start again, or give another --out";
+    let remedy = "give the options of that run to continue it, delete the folder to start again, or give another --out";
     let interrupted: EmbedRun = serde_json::from_slice(bytes)
         .map_err(|error| Error::Data(format!("{}: {error}; {remedy}", path.display())))?;
     match interrupted.first_difference(run) {
         Some((theirs, ours)) => Err(Error::Data(format!(
-            "{folder}: has parts of another run, with {theirs} (this run: {ours}); {remedy}"
+            "{folder}: the folder has parts of another run, with {theirs} (this run: {ours}); {remedy}"
         ))),
         None => Ok(()),
     }
 }
 
-/// Whether a file is the lock, or the file of the processes that wait for it.
+/// Whether a file name is that of the lock, or that of the file which waiting processes hold.
 fn is_of_lock(name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| name.split('.').next() == Some(LOCK_FILE))
 }
 
-/// Checks that a folder of parts without a description of its run has no other files.
+/// Checks that a folder of parts that has no file `run.json` has no other files either, except those of the lock.
 fn check_is_new(folder: &Path) -> Result<()> {
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
     match entries.filter_map(std::result::Result::ok).find(|entry| !is_of_lock(&entry.file_name())) {
         None => Ok(()),
         Some(other) => Err(Error::Data(format!(
-            "{}: unknown file, because the folder has no {}; move the folder away, or give another --out",
+            "{}: this file is not known to belong to a run, because its folder has no {}; move the folder away, or \
+             give another --out",
             other.path().display(),
             RUN_FILE
         ))),
     }
 }
 
-/// The file of a shard: `vectors-00003-of-00016.parquet` for `vectors.parquet`.
+/// The path of the output file of a shard: `vectors-00003-of-00016.parquet` for `vectors.parquet`.
 fn sharded(out: &Path, shard: Shard) -> PathBuf {
     if shard == Shard::WHOLE {
         return out.into();
@@ -322,7 +325,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Appends the content of files to an open file.
+/// Appends the content of `parts` to the open file `out`, which is at `path`.
 fn append_all(parts: &[PathBuf], out: &mut File, path: &Path) -> Result<()> {
     for part in parts {
         let mut file = File::open(part).map_err(Error::io(part))?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Size of the header of a .npy file, in bytes; the format requires a multiple of 64.
 const HEADER_BYTES: usize = 128;
 
-/// The path of the file of ids for a file of vectors.
+/// The path of the file with the papers' ids, for the file of vectors at `path`.
 pub fn ids(path: &Path) -> PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     // `v.ids` for `v.npy`, and `v.ids.partial` for the unfinished `v.npy.partial`.
@@ -21,7 +21,7 @@ pub fn ids(path: &Path) -> PathBuf {
     }
 }
 
-/// Writes a part.
+/// Writes one part of the output, and the file with the ids of its papers.
 pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Result<()> {
     let mut bytes = Vec::new();
     for value in rows.iter().flat_map(|row| &row.vector) {
@@ -35,7 +35,7 @@ pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Resu
     std::fs::write(self::ids(path), ids).map_err(Error::io(self::ids(path)))
 }
 
-/// Joins parts.
+/// Joins the parts into the output file, and the ids into a second file.
 pub fn join(parts: &[PathBuf], out: &Path, layout: &VectorLayout) -> Result<()> {
     let width = layout.dimension * if layout.dtype == Dtype::F32 { 4 } else { 2 };
     let mut bytes = 0;

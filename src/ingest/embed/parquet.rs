@@ -25,7 +25,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Writes a part.
+/// Writes one part of the output.
 pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Result<()> {
     let cannot = |error: ParquetError| Error::Data(format!("{}: {error}", path.display()));
     let batch = batch(rows, layout).map_err(|error| cannot(ParquetError::General(error)))?;
@@ -61,7 +61,7 @@ fn batch(rows: &[EmbeddedPaper], layout: &VectorLayout) -> std::result::Result<R
         FixedSizeListArray::try_new(item, layout.dimension as i32, values, None).map_err(message)?;
     let mut columns: Vec<(&str, ArrayRef)> =
         PAPER_COLUMNS.iter().map(|name| (*name, column(name, rows))).collect();
-    // After id, title and date, so that the columns of most interest come first.
+    // The vectors come after id, title and date, so that the most interesting columns are the first columns.
     columns.insert(3, (EMBEDDING_COLUMN, Arc::new(vectors)));
     let field = |(name, column): &(&str, ArrayRef)| {
         let is_optional = !["id", "title", EMBEDDING_COLUMN].contains(name);
@@ -100,7 +100,7 @@ fn column(name: &str, rows: &[EmbeddedPaper]) -> ArrayRef {
     }
 }
 
-/// Joins parts by concatenating their row groups.
+/// Joins the parts into the output file by concatenating their row groups.
 pub fn join(parts: &[PathBuf], out: &Path, layout: &VectorLayout) -> Result<()> {
     let cannot = |path: &Path| {
         let path = path.display().to_string();
@@ -109,7 +109,7 @@ pub fn join(parts: &[PathBuf], out: &Path, layout: &VectorLayout) -> Result<()> 
         }
     };
     let file = File::create(out).map_err(Error::io(out))?;
-    // Even without papers, the file has the schema and the fingerprint.
+    // If there are no parts, an empty part supplies the schema and the fingerprint of the output file.
     let empty = out.with_extension("empty");
     write(&empty, &[], layout)?;
     let first = parts.first().unwrap_or(&empty);

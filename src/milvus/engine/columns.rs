@@ -44,7 +44,7 @@ pub(super) fn schema(dimension: usize) -> CollectionSchema {
     schema
 }
 
-/// The columns of some rows.
+/// Converts rows to columns.
 pub(super) fn columns(rows: &[PaperRow]) -> Vec<FieldData> {
     fn of<T>(rows: &[PaperRow], value: impl Fn(&PaperRow) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
@@ -118,7 +118,7 @@ fn short_integers(fields: &[FieldData], name: &str) -> Vec<i32> {
     }
 }
 
-/// The vectors of an answer; empty if it lacks the field.
+/// The vectors of an answer; empty if the answer lacks the vector field.
 pub(super) fn vectors(fields: &[FieldData]) -> Vec<Vec<f32>> {
     match field(fields, VECTOR) {
         Some(FieldData::FloatVector { values, .. }) => values.clone(),

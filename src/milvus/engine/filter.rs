@@ -4,7 +4,7 @@
 
 use super::columns::{ID, MAX_LABEL_BYTES, cut};
 
-/// A quoted string, cut to the length of a stored label.
+/// Returns a text as a quoted string, cut to the maximum length of a stored label.
 pub fn quoted(text: &str) -> String {
     format!("\"{}\"", cut(text, MAX_LABEL_BYTES).replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -15,12 +15,12 @@ pub fn list_of<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
     format!("[{}]", texts.join(","))
 }
 
-/// The filter for rows with one of some values in a field.
+/// Returns the filter for rows that have one of the given values in a field.
 pub fn is_one_of<'a>(field: &str, texts: impl IntoIterator<Item = &'a String>) -> String {
     format!("{field} in {}", list_of(texts))
 }
 
-/// The filter for rows with one of some ids, as their id or alternate id.
+/// Returns the filter for rows that have one of the given ids, as their id or as an alternate id.
 pub fn has_one_of<'a>(ids: impl IntoIterator<Item = &'a String> + Clone) -> String {
     format!("{} or array_contains_any(also, {})", is_one_of(ID, ids.clone()), list_of(ids))
 }

@@ -7,27 +7,27 @@
 pub struct PaperRow {
     /// Id of the paper: the primary key.
     pub id: String,
-    /// Its vector, of length 1.
+    /// Vector of the paper, of length 1.
     pub vector: Vec<f32>,
     /// Hash of the text that the vector encodes, in hexadecimal digits.
     pub text: String,
-    /// The paper and its records, at most [`super::MAX_DOCUMENT_BYTES`].
+    /// The paper and its records, as text of at most [`super::MAX_DOCUMENT_BYTES`] bytes.
     pub document: String,
-    /// Its alternate ids; column `also`.
+    /// Alternate ids of the paper; column `also`.
     pub alternate_ids: Vec<String>,
     /// Keys for deduplication, see [`crate::store::catalog::blocking_keys`]; column `marks`.
     pub blocking_keys: Vec<i64>,
-    /// The days between which it was published; columns `first` and `last`.
+    /// The days between which the paper was published; columns `first` and `last`.
     pub days: DayRange,
-    /// Grows with the time at which the paper was added.
+    /// Number of the row; larger for papers that were added later.
     pub number: i64,
-    /// Its categories in lower case, each with those that contain it: `cs.lg` and `cs`.
+    /// Categories of the paper in lower case, each with the categories that contain it, such as `cs.lg` and `cs`.
     pub categories: Vec<String>,
-    /// Its conferences and journals, in lower case.
+    /// Conferences and journals of the paper, in lower case.
     pub venues: Vec<String>,
-    /// The sources of its records, in lower case.
+    /// Sources of the paper's records, in lower case.
     pub sources: Vec<String>,
-    /// The words of its authors' names. As of every list, only the first 4,096 are stored.
+    /// Words of the authors' names. Like for every list in this row, only the first 4,096 elements are stored.
     pub names: Vec<String>,
     /// Pairs of words of a name, see [`crate::store::catalog::AuthorName::word_pairs`].
     pub pairs: Vec<String>,
@@ -35,7 +35,7 @@ pub struct PaperRow {
     pub withdrawn: bool,
 }
 
-/// The days between which a paper was published, as `yyyymmdd`; both 0 if its date is unknown.
+/// The days between which a paper was published, as `yyyymmdd`; both days are 0 if the date of the paper is unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DayRange {
     /// The first possible day.
@@ -57,7 +57,7 @@ pub struct StoredRow {
     pub number: i64,
 }
 
-/// A row's id with the values that it is sorted by; the newest row has the largest key.
+/// The id of a row with the values that rows are sorted by; the newest row has the largest key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowKey {
     /// See [`PaperRow::days`].

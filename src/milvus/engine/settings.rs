@@ -1,6 +1,6 @@
 //! The address of a collection: its location, and options for creating and querying it.
 //!
-//! Independent of the SDK's types.
+//! This module does not depend on the SDK's types.
 
 use crate::error::{Error, Result};
 use percent_encoding::percent_decode_str;
@@ -29,14 +29,14 @@ pub enum IndexKind {
     IvfRabitq,
 }
 
-/// Which writes a query must see.
+/// The writes that a query must see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consistency {
     /// All writes.
     Strong,
-    /// All writes of this process, and those of others except in the last seconds.
+    /// All writes of this process, and all writes of other processes except those of the last seconds.
     Session,
-    /// All writes except those in the last seconds.
+    /// All writes except those of the last seconds.
     Bounded,
     /// No guarantee.
     Eventually,
@@ -84,7 +84,8 @@ pub struct Settings {
     pub login: Login,
     /// Whether to connect with TLS.
     pub tls: bool,
-    /// Path of the CA certificate in PEM that signed the engine's; `None`: the system's certificates.
+    /// Path of the CA certificate in PEM format that signed the server's certificate; `None`: the certificates of the
+    /// operating system.
     pub ca: Option<PathBuf>,
     /// Number of shards, 1 to 16; used when the collection is created.
     pub shards: i32,
@@ -92,21 +93,21 @@ pub struct Settings {
     pub replicas: i32,
     /// Kind of the vector index; used when the collection is created.
     pub kind: IndexKind,
-    /// Links of each node in an HNSW graph, 4 to 64; used when the collection is created.
+    /// Number of links of each node in an HNSW graph, 4 to 64; used when the collection is created.
     pub m: usize,
-    /// Candidates while an HNSW graph is built, 8 to 4,096; used when the collection is created.
+    /// Number of candidates while an HNSW graph is built, 8 to 4,096; used when the collection is created.
     pub ef_construction: usize,
-    /// Candidates of a search, 1 to 32,768: `ef` of HNSW, `search_list` of DiskANN, `nprobe` of IVF. At least 1.5 times
-    /// as many as hits are always examined.
+    /// Number of candidates of a search, 1 to 32,768: `ef` of HNSW, `search_list` of DiskANN, `nprobe` of IVF. A search
+    /// always examines at least 1.5 times as many candidates as it returns hits.
     pub ef: usize,
-    /// Which writes a query must see.
+    /// The writes that a query must see.
     pub consistency: Consistency,
 }
 
 /// The credentials for a connection.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Login {
-    /// None.
+    /// No credentials.
     None,
     /// A user name and a password.
     User(String, String),
@@ -114,7 +115,7 @@ pub enum Login {
     Token(String),
 }
 
-/// Shows no secrets, because logs and pages show this text.
+/// The text contains no secrets, because logs and pages show it.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{SCHEME}://{}/{}", self.host, self.collection)
@@ -200,7 +201,8 @@ impl Settings {
 }
 
 impl Settings {
-    /// Uses these credentials if the address has none; the password also if the address has only a user name.
+    /// Uses the given credentials if the address has none. If the address has a user name without a password, uses the
+    /// given password.
     pub fn or_login(self, user: Option<String>, password: Option<String>, token: Option<String>) -> Settings {
         let login = match (&self.login, token, user) {
             (Login::None, Some(token), _) => Login::Token(token),
@@ -214,7 +216,7 @@ impl Settings {
     }
 }
 
-/// An address without its password and token, for display; `…` if it is not a URL.
+/// An address without its password and token, for display; `…` if the address is not a URL.
 pub fn without_secrets(address: &str) -> String {
     let Ok(mut url) = Url::parse(address) else { return "…".into() };
     if url.password().is_some() {
@@ -232,7 +234,7 @@ pub fn without_secrets(address: &str) -> String {
     url.to_string()
 }
 
-/// The credentials before the host of a URL.
+/// Reads the credentials in front of the host name of a URL.
 fn login(url: &Url) -> Login {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     match (url.username(), url.password()) {

@@ -26,7 +26,7 @@ pub struct CohereRerankRequest {
     /// Texts, or objects with a field `text`.
     #[schema(schema_with = schemas::documents)]
     documents: Vec<Value>,
-    /// Return only this many of the best documents. Default: all.
+    /// Maximum number of documents in the response, best first. Default: all documents.
     #[serde(default, deserialize_with = "whole_number_or_null")]
     #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     top_n: Option<usize>,
@@ -54,7 +54,7 @@ pub struct CohereRanks {
 pub struct CohereRank {
     /// Index of the document in the request.
     index: usize,
-    /// Relevance to the query, 0 to 1: the cosine similarity, mapped from -1 to 1.
+    /// Relevance to the query, 0 to 1: the cosine similarity, mapped from the range -1 to 1 to the range 0 to 1.
     relevance_score: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
     document: Option<DocumentText>,

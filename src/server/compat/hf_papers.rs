@@ -1,7 +1,7 @@
 //! `/api/papers/search`, `/api/papers/{id}` and `/api/daily_papers` of Hugging Face's papers API.
 //!
-//! A paper is listed on its day of publication, because the library does not know when it was in Hugging Face's daily
-//! list.
+//! A paper is listed on its day of publication, because the library does not know when the paper was in Hugging Face's
+//! daily list.
 
 use crate::json::non_empty;
 use crate::search::{Examples, Query};
@@ -153,7 +153,8 @@ pub async fn paper(State(app): State<App>, WildcardPath(id): WildcardPath) -> Re
     Ok(Json(HfPaper::of(paper)))
 }
 
-/// Query parameters of daily papers. If several are set, `date` overrides `week`, and `week` overrides `month`.
+/// Query parameters of the list of daily papers. If several of `date`, `week` and `month` are set, `date` overrides the
+/// other two, and `week` overrides `month`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -191,10 +192,13 @@ pub enum DailySort {
 }
 
 impl DailyParams {
-    /// Returns the first and the last day, inclusive, as `YYYY-MM-DD`. Without parameters: all days.
+    /// Returns the first and the last day of the list, inclusive, as `YYYY-MM-DD`. If no parameter is set, the list has
+    /// all days.
     fn range(&self) -> Result<(String, String), Problem> {
         let invalid = |field: &str, value: &str, format: &str| {
-            Problem::bad_request(format!("{field} must be an existing date as {format} (got {value:?})"))
+            Problem::bad_request(format!(
+                "{field} must be an existing {field} in the format {format} (got {value:?})"
+            ))
         };
         if let Some(date) = &self.date {
             return match parse_date(date) {
@@ -225,7 +229,7 @@ impl DailyParams {
 /// Lists the papers of a day, a week or a month, or all papers, newest first.
 #[utoipa::path(get, path = "/api/daily_papers", tag = "Hugging Face papers", params(DailyParams), responses(
     (status = 200, description = "The papers, newest first; an empty list after the last page", body = Vec<HfListItem>),
-    (status = 400, description = "The date does not exist, or a number is out of range", body = PlainError),
+    (status = 400, description = "The day, week or month does not exist, or `p` or `limit` is out of range", body = PlainError),
     (status = 422, description = "A parameter is invalid", body = PlainError),
 ))]
 pub async fn daily(

@@ -26,15 +26,17 @@ pub struct EmbeddingsRequest {
     /// Ignored: the server has one model, which the response names.
     #[serde(default, rename = "model")]
     _model: Option<String>,
-    /// `float` (default), or `base64`: little-endian 32-bit floats.
+    /// Encoding of the vectors: `float` (the default) for numbers, or `base64` for little-endian 32-bit floats in
+    /// base64.
     #[schema(inline)]
     encoding_format: Option<EncodingFormat>,
-    /// Truncate each vector to this many values, and scale it to norm 1 again. Default: the model's dimension.
+    /// Number of values to which each vector is truncated; a truncated vector is scaled to norm 1 again. Default: the
+    /// model's dimension.
     #[serde(default, deserialize_with = "whole_number_or_null")]
     #[schema(minimum = 1)]
     dimensions: Option<usize>,
-    /// Name of the model's prompt that is put before each text: `query` for queries. Default: the texts are encoded as
-    /// documents.
+    /// Name of the prompt to put before each text, one of the model's prompts: `query` if the texts are queries.
+    /// Default: the texts are encoded as documents.
     prompt_name: Option<String>,
 }
 
@@ -68,7 +70,7 @@ pub struct EmbeddingItem {
     embedding: EmbeddingValue,
     /// Number of tokens that were encoded.
     tokens: usize,
-    /// Whether the text was longer than the model's maximum, and was truncated.
+    /// Whether the text was longer than the model's maximum and was therefore truncated.
     truncated: bool,
 }
 
@@ -118,7 +120,8 @@ pub async fn embeddings(
     }))
 }
 
-/// Returns the dimension of the vectors in the response. `None`: all of the model's dimension.
+/// Returns the dimension of the vectors in the response. `requested` is the dimension in the request; `None`: the
+/// model's dimension.
 ///
 /// # Errors
 /// Returns 422 if `requested` is not between 1 and `dimension`.
@@ -141,7 +144,7 @@ pub fn shortened(mut vector: Vec<f32>, dimensions: usize) -> Vec<f32> {
     vector
 }
 
-/// Reads a text, or a list of texts. `field` is the name in error messages.
+/// Reads a text, or a list of texts. `field` is the name of the field in error messages.
 pub fn texts(field: &str, input: Value) -> Result<Vec<String>, Problem> {
     let token_ids = |name: &str| {
         Problem::invalid(format!(
@@ -155,7 +158,7 @@ pub fn texts(field: &str, input: Value) -> Result<Vec<String>, Problem> {
         _ => Err(Problem::invalid(format!("{name} must be a text or a list of texts"))),
     };
     match input {
-        // A list without any text: token ids of one text or of several, or other values.
+        // The list has no text: it has the token ids of one text or of several texts, or values of another kind.
         Value::Array(list) if !list.is_empty() && !list.iter().any(Value::is_string) => match list.first() {
             Some(Value::Number(_) | Value::Array(_)) => Err(token_ids(field)),
             _ => Err(Problem::invalid(format!("{field} must be a text or a list of texts"))),
@@ -202,7 +205,7 @@ pub struct Model {
     dimension: usize,
     /// Maximum number of tokens of a text.
     max_tokens: usize,
-    /// Fingerprint of the model: embeddings are comparable only if it is the same.
+    /// Fingerprint of the model. Only embeddings of models with the same fingerprint can be compared.
     fingerprint: String,
 }
 
@@ -241,7 +244,10 @@ pub async fn model(State(app): State<App>, WildcardPath(id): WildcardPath) -> Re
     if model.id == id {
         return Ok(Json(model));
     }
-    Err(Problem::not_found(format!("the server does not have the model {id:?}, only {:?}", model.id)))
+    Err(Problem::not_found(format!(
+        "the server does not have the model {id:?}; its only model is {:?}",
+        model.id
+    )))
 }
 
 #[cfg(test)]

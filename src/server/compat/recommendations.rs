@@ -1,7 +1,7 @@
 //! `/recommendations/v1/papers/…` of Semantic Scholar's recommendations API.
 //!
-//! Semantic Scholar recommends from one of two pools, recent papers or all papers in computer science. Here, both are
-//! all papers in the library.
+//! Semantic Scholar recommends from one of two pools, recent papers or all papers in computer science. On this server,
+//! each pool has all papers in the library.
 
 use super::semantic_scholar::{RequestedFields, S2PaperSchema, fields_schema, plain_id};
 use crate::json::non_empty;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-/// Names of the query's fields, each with its name in this API; for error messages.
+/// Pairs of a field of [`Query`] and its name in this API. Error messages about a field use the name in this API.
 const FIELD_NAMES: [(&str, &str); 3] =
     [("like", "positivePaperIds"), ("unlike", "negativePaperIds"), ("k", "limit")];
 
@@ -30,14 +30,14 @@ const MAX_LIMIT: usize = 500;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RecommendParams {
-    /// Names of fields of each paper, separated by commas. Default: `paperId` and `title`.
+    /// Names of the fields of each paper in the response, separated by commas. Default: `paperId` and `title`.
     #[param(schema_with = fields_schema)]
     fields: Option<String>,
     /// Maximum number of recommendations.
     #[serde(default, deserialize_with = "non_empty")]
     #[param(minimum = 1, maximum = 500, default = 100)]
     limit: Option<usize>,
-    /// `recent` or `all-cs`; both mean all papers in the library.
+    /// `recent` or `all-cs`. Each of the two means all papers in the library.
     #[serde(rename = "from")]
     #[param(rename = "from", inline)]
     _from: Option<PaperPool>,
@@ -89,14 +89,14 @@ pub struct RecommendRequest {
     negative: Option<Vec<String>>,
 }
 
-/// Recommends papers that are similar to some papers and not similar to others.
+/// Recommends papers that are similar to some papers and not similar to other papers.
 #[utoipa::path(post, path = "/recommendations/v1/papers/", tag = "Semantic Scholar", params(RecommendParams),
     request_body = RecommendRequest,
     responses(
         (status = 200, description = "The most similar papers, best first", body = RecommendResponse),
         (status = 400, description = "A field is unknown, a number is out of range, or the body is not valid JSON", body = PlainError),
-        (status = 404, description = "One of the papers is not in the library", body = PlainError),
-        (status = 422, description = "There are no ids or too many, or an id or a parameter is invalid", body = PlainError),
+        (status = 404, description = "A paper in the request is not in the library", body = PlainError),
+        (status = 422, description = "There are no ids or too many ids, or an id or a parameter is invalid", body = PlainError),
     ))]
 pub async fn for_papers(
     State(app): State<App>,

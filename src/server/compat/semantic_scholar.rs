@@ -1,8 +1,8 @@
 //! `GET /graph/v1/paper/{id}` and `POST /graph/v1/paper/batch` of Semantic Scholar's Graph API, and the conversion of
-//! papers to its format.
+//! papers to the format of that API.
 //!
 //! Fields that a library never has, such as citations, are left out of responses even if they are requested: an empty
-//! list would mean that there are none.
+//! list of citations would mean that the paper has no citations.
 
 use crate::server::App;
 use crate::server::body::{Body, Params, WildcardPath};
@@ -21,7 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 /// Maximum number of ids in a batch, as in Semantic Scholar's API.
 const MAX_BATCH_IDS: usize = 500;
 
-/// Fields that clients can request. Of a nested field such as `authors.name`, only the first part counts.
+/// Fields that clients can request. For a nested field such as `authors.name`, the list has only the first part.
 pub const KNOWN_FIELDS: [&str; 25] = [
     "paperId",
     "corpusId",
@@ -65,11 +65,11 @@ const UNAVAILABLE_FIELDS: [&str; 11] = [
     "references",
 ];
 
-/// The fields of a paper that a request asks for, by Semantic Scholar's names.
+/// The fields of a paper that a request asks for, under Semantic Scholar's names.
 pub struct RequestedFields(Vec<&'static str>);
 
 impl RequestedFields {
-    /// Parses a list of names separated by commas. `paperId` is always included. `None`: `paperId` and `title`.
+    /// Parses a list of names separated by commas. The result always includes `paperId`. `None`: `paperId` and `title`.
     ///
     /// # Errors
     /// Returns 400 if a name is unknown.
@@ -106,13 +106,13 @@ pub fn fields_schema() -> Object {
         .build()
 }
 
-/// Strips the prefix `URL:` that Semantic Scholar's clients write before an address.
+/// Strips the prefix `URL:` that Semantic Scholar's clients write before a URL.
 pub fn plain_id(id: &str) -> &str {
     id.strip_prefix("URL:").or_else(|| id.strip_prefix("url:")).unwrap_or(id)
 }
 
 impl Service {
-    /// Converts papers to Semantic Scholar's format with the requested fields, in order.
+    /// Converts papers to Semantic Scholar's format, with the requested fields. Keeps the order of the papers.
     pub async fn s2_papers(
         &self,
         papers: Vec<Paper>,
@@ -199,12 +199,15 @@ pub struct S2PaperSchema {
     year: Option<u16>,
 }
 
-/// Query parameter for the fields of papers.
+/// Query parameter that chooses the fields of papers.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FieldsParam {
-    /// Names of fields, separated by commas. Default: `paperId` and `title`. This server does not have `citations`, `references`, their counts, `tldr`, `openAccessPdf`, `isOpenAccess`, `publicationTypes`, `publicationVenue` and `citationStyles`, and leaves them out of the response.
+    /// Names of the fields of each paper in the response, separated by commas. Default: `paperId` and `title`. This
+    /// server does not have `citations`, `references`, `citationCount`, `referenceCount`, `influentialCitationCount`,
+    /// `tldr`, `openAccessPdf`, `isOpenAccess`, `publicationTypes`, `publicationVenue` and `citationStyles`, and leaves
+    /// them out of the response.
     #[param(schema_with = fields_schema)]
     fields: Option<String>,
 }
@@ -223,7 +226,7 @@ pub async fn paper(
     WildcardPath(id): WildcardPath,
     params: Result<Params<FieldsParam>, Problem>,
 ) -> Result<Json<Value>, Problem> {
-    // Routes of Semantic Scholar's API that this server does not have.
+    // Semantic Scholar's API has these routes; this server does not have them.
     if id.starts_with("search")
         || ["/citations", "/references", "/authors"].iter().any(|end| id.ends_with(end))
     {
@@ -246,13 +249,13 @@ pub struct PaperIds {
     ids: Vec<String>,
 }
 
-/// Returns papers in Semantic Scholar's format, null for ids that no paper in the library has.
+/// Returns papers in Semantic Scholar's format. The item for an id that no paper in the library has is null.
 #[utoipa::path(post, path = "/graph/v1/paper/batch", tag = "Semantic Scholar", params(FieldsParam),
     request_body = PaperIds,
     responses(
-        (status = 200, description = "The papers, in the order of their ids", body = Vec<Option<S2PaperSchema>>),
+        (status = 200, description = "The papers, in the order of the ids in the request", body = Vec<Option<S2PaperSchema>>),
         (status = 400, description = "A field is unknown, or the body is not valid JSON", body = PlainError),
-        (status = 422, description = "There are no ids or too many, or an id or a parameter is invalid", body = PlainError),
+        (status = 422, description = "There are no ids or too many ids, or an id or a parameter is invalid", body = PlainError),
     ))]
 pub async fn batch(
     State(app): State<App>,

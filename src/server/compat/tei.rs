@@ -1,5 +1,5 @@
-//! `POST /embed`, `POST /`, `GET /info` and `POST /rerank` of text-embeddings-inference (TEI), which Hugging Face's
-//! clients also use.
+//! `POST /embed`, `POST /`, `GET /info` and `POST /rerank` of text-embeddings-inference (TEI). Hugging Face's clients
+//! use these routes too.
 
 use super::openai::{dimensions, shortened, texts};
 use crate::json::whole_number_or_null;
@@ -28,16 +28,18 @@ pub struct EmbedRequest {
     /// Ignored: vectors always have norm 1.
     #[serde(default, rename = "normalize")]
     _normalize: Option<bool>,
-    /// Whether to truncate texts that are longer than the model's maximum; if false, they are refused. Default: true.
+    /// Whether to truncate texts that are longer than the model's maximum; if false, such texts are refused. Default:
+    /// true.
     truncate: Option<bool>,
     /// The end at which texts are truncated. Default: right.
     #[serde(default)]
     #[schema(inline)]
     truncation_direction: Option<TruncationDirection>,
-    /// Name of the model's prompt that is put before each text: `query` for queries. Default: the texts are encoded as
-    /// documents.
+    /// Name of the prompt to put before each text, one of the model's prompts: `query` if the texts are queries.
+    /// Default: the texts are encoded as documents.
     prompt_name: Option<String>,
-    /// Truncate each vector to this many values, and scale it to norm 1 again. Default: the model's dimension.
+    /// Number of values to which each vector is truncated; a truncated vector is scaled to norm 1 again. Default: the
+    /// model's dimension.
     #[serde(default, deserialize_with = "whole_number_or_null")]
     #[schema(minimum = 1)]
     dimensions: Option<usize>,
@@ -56,7 +58,7 @@ pub enum TruncationDirection {
 #[utoipa::path(post, path = "/embed", tag = "text-embeddings-inference", request_body = EmbedRequest, responses(
     (status = 200, description = "An embedding for each text", body = Vec<Vec<f32>>),
     (status = 400, description = "The body is not valid JSON", body = TeiError),
-    (status = 422, description = "The texts are missing or invalid, or one is too long", body = TeiError),
+    (status = 422, description = "The texts are missing or invalid, or a text is too long", body = TeiError),
 ))]
 pub async fn embed(
     State(app): State<App>,
@@ -88,11 +90,12 @@ pub async fn embed(
     Ok(Json(embeddings.into_iter().map(|embedding| shortened(embedding.vector, dimensions)).collect()))
 }
 
-/// Returns the embeddings of texts, like `/embed`; for clients that use the server's address as that of a model.
+/// Returns the embeddings of texts, like `/embed`. This route is for clients that take the server's address for the
+/// address of a model.
 #[utoipa::path(post, path = "/", tag = "text-embeddings-inference", request_body = EmbedRequest, responses(
     (status = 200, description = "An embedding for each text", body = Vec<Vec<f32>>),
     (status = 400, description = "The body is not valid JSON", body = TeiError),
-    (status = 422, description = "The texts are missing or invalid, or one is too long", body = TeiError),
+    (status = 422, description = "The texts are missing or invalid, or a text is too long", body = TeiError),
 ))]
 pub async fn embed_at_root(
     app: State<App>,
@@ -112,7 +115,7 @@ pub struct ServerInfo {
     #[schema(example = "float32")]
     model_dtype: String,
     model_type: TeiModelType,
-    /// Maximum number of searches that run or wait.
+    /// Maximum number of searches that run or wait, taken together.
     max_concurrent_requests: usize,
     /// Maximum number of tokens of a text.
     max_input_length: usize,
@@ -178,7 +181,7 @@ pub struct TeiRerankRequest {
     query: String,
     #[schema(schema_with = schemas::list_of_texts)]
     texts: Vec<String>,
-    /// Return cosine similarities, -1 to 1. By default, they are mapped to the range 0 to 1.
+    /// Return cosine similarities, -1 to 1. By default, the similarities are mapped to the range 0 to 1.
     #[serde(default)]
     raw_scores: bool,
     /// Include the texts in the response.

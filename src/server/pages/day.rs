@@ -1,4 +1,5 @@
-//! `/date/{day}`: the papers of a day, those most similar to the papers that the visitor follows first.
+//! `/date/{day}`: the papers of a day. The papers that are most similar to the papers that the visitor follows come
+//! first.
 
 use super::home::plain_item;
 use super::visitor::Visitor;
@@ -57,16 +58,16 @@ pub async fn day(
     Ok(response)
 }
 
-/// What the page of a day shows.
+/// The content of a day's page.
 struct DayData {
     view: DayView,
     /// Day of the newest paper.
     newest_day: Option<String>,
-    /// The largest number of a paper in the library.
+    /// The largest paper number in the library.
     last_number: PaperNumber,
 }
 
-/// Collects the papers of a day. Papers with a number over `since` are marked as new; `None`: none are.
+/// Collects the papers of a day. Papers with a number over `since` are marked as new; `None`: no paper is marked.
 fn day_data(
     library: &Library,
     date: String,
@@ -92,12 +93,12 @@ fn day_data(
     Ok(DayData { view, newest_day: newest_day(library), last_number: library.last_number()? })
 }
 
-/// A paper with its number and its similarity to the followed papers. `None`: it has no vector, or no papers are
-/// followed.
+/// A paper with its number and its similarity to the followed papers. The similarity is `None` if the paper has no
+/// vector, or if the visitor follows no papers.
 type DayPaper = (PaperNumber, Paper, Option<f32>);
 
-/// Sorts papers by their similarity to the mean of the followed ones. Papers without a vector come last. Keeps the
-/// order if no papers are followed.
+/// Sorts papers by their similarity to the mean of the followed papers. Papers without a vector come last. Keeps the
+/// order of `papers` if no papers are followed.
 fn rank(
     library: &Library,
     papers: Vec<(PaperNumber, Paper)>,

@@ -18,18 +18,18 @@ use likewise_papers::Paper;
 use likewise_papers::sentences::split;
 use std::sync::Arc;
 
-/// Number of the most similar papers that are retrieved at once: pages show parts of them, and the facets count all of
-/// them.
+/// Number of papers, the most similar ones, that are retrieved at once. A page shows some of these papers; the facets
+/// count all of them.
 const POOL_SIZE: usize = 300;
 
-/// For the order by date, papers need at least this share of the best paper's similarity; otherwise the newest of 300
-/// papers would be on other topics.
+/// Minimum similarity of a paper in the order by date, as a fraction of the best paper's similarity. Without a minimum,
+/// the newest of 300 papers would be on other topics than the query.
 const MIN_RELATIVE_SIMILARITY: f32 = 0.75;
 
 /// Number of new papers on the start page.
 const START_PAGE_PAPERS: usize = 5;
 
-/// Weight of the difference from earlier papers for the diverse order.
+/// Weight of a paper's difference from earlier papers, in the diverse order. The score has the remaining weight.
 const DIVERSITY_WEIGHT: f32 = 0.4;
 
 /// Returns the start page or, with a query, the list of results.
@@ -115,8 +115,8 @@ async fn start(service: &Arc<Service>) -> Result<Response, Problem> {
     Ok(page(start_page(listed.total, service.model(), &newest, &frame)))
 }
 
-/// Returns the parameters with the text in an address resolved, for an address written by hand whose text names papers.
-/// `None`: the text is the query itself.
+/// Resolves the text in an address. An address that was written by hand can have a text that names papers; the result
+/// has these papers as examples instead of the text. `None`: the text is itself the query.
 async fn canonical(service: &Arc<Service>, page_query: &PageQuery) -> Result<Option<PageQuery>, Problem> {
     let [text] = &page_query.q[..] else { return Ok(None) };
     if !page_query.like.is_empty() || !page_query.unlike.is_empty() {
@@ -129,8 +129,8 @@ async fn canonical(service: &Arc<Service>, page_query: &PageQuery) -> Result<Opt
     }))
 }
 
-/// Counts the years, categories and venues of the results. If one of them is filtered, it is counted without its
-/// filter, so that other values can be chosen.
+/// Counts the years, categories and venues of the results. If the query has a filter on one of these three, its values
+/// are counted without that filter, so that the visitor can choose other values.
 async fn facets(service: &Arc<Service>, page_query: &PageQuery, answer: &Answer) -> Result<Facets, Problem> {
     let mut facets = Facets::of(answer.hits.iter().map(|hit| &hit.paper));
     if page_query.has_no_examples() {
@@ -181,12 +181,13 @@ async fn ordered(
     Ok(hits)
 }
 
-/// Returns the best score. With interleaved results, it need not be that of the first hit.
+/// Returns the best score of the hits. If results are interleaved, the first hit need not have this score.
 fn best_score(answer: &Answer) -> f32 {
     answer.hits.iter().map(|hit| hit.score).fold(0.0, f32::max)
 }
 
-/// Converts a hit to a list item, with the sentences of its abstract that match the query marked.
+/// Converts a hit to a list item. The sentences of the abstract that match the query are marked. `best` is the best
+/// score of all results.
 fn list_item(hit: Hit, best: f32) -> ListItem {
     let pairs = hit.explanation.iter().flat_map(|explanation| &explanation.pairs);
     let marked: Vec<&str> =

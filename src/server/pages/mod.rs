@@ -1,6 +1,6 @@
 //! HTML pages: `/`, `/map`, `/papers/{id}`, `/date/{day}` and `/status`.
 //!
-//! They use the same search as the APIs. [`web`](crate::web) renders the HTML.
+//! The pages use the same search as the APIs. [`web`](crate::web) renders the HTML.
 
 mod day;
 pub mod home;
@@ -24,11 +24,12 @@ use axum::routing::{get, post};
 const PAGE_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// `Cache-Control` of static files, whose names change with their contents: browsers can cache them for a year.
+/// `Cache-Control` of static files. Browsers can cache them for a year, because a file's name changes with its
+/// contents.
 const STATIC_CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 
-/// Returns the routes of the pages, except `/`: API clients use its path too, so it is documented with the API's
-/// routes.
+/// Returns the routes of the pages, except `/`. API clients use the path `/` too, so its routes are documented together
+/// with the API's routes.
 pub fn router() -> Router<App> {
     Router::new()
         .route("/map", get(home::map))
@@ -42,7 +43,7 @@ pub fn router() -> Router<App> {
         .route("/static/{name}", get(static_response))
 }
 
-/// Renders an error as a page. `query` is the query string of the request, whose texts the page's form shows again.
+/// Renders an error as a page. `query` is the query string of the request; the form on the page shows its texts again.
 pub fn problem(problem: &Problem, query: &str) -> Response {
     let html = problem_page(&problem.message, problem.status.as_u16(), &texts_of(query));
     with_headers(page(html), problem)
@@ -54,8 +55,8 @@ fn texts_of(query: &str) -> String {
     texts.map(|(_, text)| text.into_owned()).collect::<Vec<_>>().join("\n\n")
 }
 
-/// Returns a response with a page and its security headers. The referrer policy keeps addresses from other sites,
-/// because they contain the query's texts, which can be unpublished abstracts.
+/// Returns a response with a page and its security headers. The referrer policy hides the pages' addresses from other
+/// sites, because an address contains the query's texts, which can be unpublished abstracts.
 pub fn page(html: String) -> Response {
     let mut response = Html(html).into_response();
     let headers = [
@@ -80,8 +81,8 @@ async fn static_response(Path(name): Path<String>) -> Result<impl IntoResponse, 
     Ok((headers, file.text))
 }
 
-/// Redirects back to the page in the request's `Referer`, or to `default` if there is none. The host in the header is
-/// ignored.
+/// Redirects back to the page in the request's `Referer` header, or to `default` if the request has no such header. The
+/// host in the header is ignored.
 fn back(headers: &HeaderMap, default: &str) -> Redirect {
     let path = headers.get(header::REFERER).and_then(|referer| {
         let (_, rest) = referer.to_str().ok()?.split_once("://")?;

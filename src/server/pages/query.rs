@@ -15,19 +15,20 @@ use axum::response::Redirect;
 use likewise_papers::Paper;
 use std::sync::Arc;
 
-/// Maximum length in bytes of a text in an address; models encode less of a text.
+/// Maximum length in bytes of a text in an address. Models encode fewer bytes of a text than this.
 const MAX_TEXT_BYTES: usize = 4000;
 
 /// Maximum length in bytes of all texts in an address: servers and browsers accept about 64 KB, and percent-encoding
 /// can triple the length.
 const MAX_TOTAL_TEXT_BYTES: usize = 16_000;
 
-/// Maximum number of unreadable bibliography entries that are reported, and of characters of each report.
+/// Maximum number of reported bibliography entries that cannot be read, and maximum number of characters of each
+/// report.
 const MAX_REPORTED_ENTRIES: usize = 5;
 const MAX_REPORT_CHARS: usize = 150;
 
-/// Handles the search form: parses its text and redirects to the address of the query, which also has the form's
-/// filters and papers.
+/// Handles the search form: parses the text in the form and redirects to the address of the query. The address also has
+/// the papers and filters that the form has.
 pub async fn ask(State(app): State<App>, Form(form): Form<PageQuery>) -> Result<Redirect, Problem> {
     let service = app.service()?;
     let text = form.q.join("\n\n");
@@ -52,7 +53,7 @@ pub async fn ask(State(app): State<App>, Form(form): Form<PageQuery>) -> Result<
     Ok(Redirect::to(&page_query.link("/")))
 }
 
-/// Parses a text and looks up the papers that it names. Returns the parameters of the query for it.
+/// Parses a text and looks up the papers that the text names. Returns the page parameters of the resulting query.
 pub async fn resolve(service: &Arc<Service>, text: String) -> Result<PageQuery, Problem> {
     let library = Arc::clone(&service.library);
     service.searches.run(move || resolved(&library, parse(&text))).await
@@ -119,11 +120,11 @@ pub async fn answer(service: &Service, query: Query) -> Result<Answer, Problem> 
     service.search_for_page(query).await.map_err(|problem| problem.with_field_names(&FIELD_NAMES))
 }
 
-/// What the pages with results show besides the results.
+/// The content of a page with results, besides the results.
 pub struct PageContext {
     /// The query panel above the results.
     pub panel: QueryPanel,
-    /// The papers of the query that results should be similar to.
+    /// The papers in the query that results should be similar to.
     pub like: Vec<Paper>,
     /// Day of the newest paper, for the page's frame.
     pub newest_day: Option<String>,
@@ -187,7 +188,7 @@ fn notes(page_query: &PageQuery) -> Vec<String> {
     }
     if page_query.left_out > 0 {
         notes.push(format!(
-            "{} more were left out, because the length of an address is limited.",
+            "{} more papers or texts were left out, because the address of a page has a maximum length.",
             page_query.left_out
         ));
     }
@@ -195,7 +196,7 @@ fn notes(page_query: &PageQuery) -> Vec<String> {
     let (count, texts) = (query.like.len(), query.like.texts.len());
     if query.aggregation() == Aggregation::Clusters {
         notes.push(format!(
-            "Searched as a reading list of {count}: the results for each of its topics are interleaved."
+            "Searched as a reading list of {count} papers or texts: the results for the topics are interleaved."
         ));
     } else if texts > 1 {
         notes.push(format!("Searched as {texts} texts: results are similar to all of them."));

@@ -52,13 +52,13 @@ fn size(folder: &Path) -> u64 {
     entries.map(size).sum()
 }
 
-/// Returns the free bytes of the folder's file system. `None`: unknown.
+/// Returns the number of free bytes on the folder's file system. `None`: unknown.
 fn free(folder: &Path) -> Option<u64> {
     let stats = rustix::fs::statvfs(folder).ok()?;
     Some(stats.f_bavail * stats.f_frsize)
 }
 
-/// Returns when the catalog was last written. `None`: unknown.
+/// Returns the time of the last write to the catalog. `None`: unknown.
 fn last_written(folder: &Path) -> Option<OffsetDateTime> {
     let catalog = ingest::catalog_path(folder);
     let log = catalog.with_extension("sqlite-wal");

@@ -1,6 +1,6 @@
-//! Cookies: the papers that a visitor follows, which papers were new at the last visit, and a key.
+//! Cookies: the papers that a visitor follows, the newest papers that the visitor has seen, and the visitor's key.
 //!
-//! The state of visitors is in cookies only; the server stores nothing about them.
+//! The state of visitors is in cookies only; the server stores nothing about visitors.
 
 use super::back;
 use crate::server::App;
@@ -18,7 +18,7 @@ const MAX_FOLLOWED: usize = 40;
 /// Maximum length of a cookie's value in bytes; browsers ignore longer cookies.
 const MAX_COOKIE_BYTES: usize = 3800;
 
-/// Separates the ids in the cookie; ids never contain it.
+/// Separator of the ids in the cookie; an id never contains a line break.
 const ID_SEPARATOR: &str = "\n";
 
 /// Names of the cookies.
@@ -33,10 +33,10 @@ const COOKIE_LIFETIME: u32 = 31_536_000;
 pub struct Visitor {
     /// Ids of the followed papers.
     pub followed: Vec<String>,
-    /// The largest number of a paper at the end of the previous visit; papers with larger numbers are new. `None`: this
-    /// is the first visit.
+    /// The largest paper number in the library at the end of the visitor's previous visit. Papers with larger numbers
+    /// are new to the visitor. `None`: this is the first visit.
     pub since: Option<i64>,
-    /// The largest number of a paper that the visitor has seen.
+    /// The largest paper number that the visitor has seen.
     seen: Option<i64>,
 }
 
@@ -50,10 +50,11 @@ impl Visitor {
         Visitor { followed: followed.take(MAX_FOLLOWED).collect(), since: since.or(seen), seen }
     }
 
-    /// Sets the cookies of a visit: `seen`, which persists, to the largest number of a paper now, and `since`, which
-    /// lasts until the browser is closed, to that at the end of the previous visit.
+    /// Sets the cookies of a visit. `seen`, which persists, is set to `last`, the largest paper number in the library
+    /// now. `since`, which lasts until the browser is closed, is set to the largest paper number at the end of the
+    /// previous visit.
     pub fn record_visit(&self, response: &mut Response, last: i64) {
-        // `last` can be smaller than before if the data folder was created again.
+        // `last` can be smaller than `seen` if the data folder was created again.
         if self.seen != Some(last) {
             set(response, SEEN_COOKIE, &last.to_string(), Some(COOKIE_LIFETIME));
         }
@@ -62,7 +63,7 @@ impl Visitor {
     }
 }
 
-/// Adds a cookie to a response. It lasts for `seconds`; `None`: until the browser is closed.
+/// Adds a cookie to a response. The cookie lasts for `seconds`; `None`: until the browser is closed.
 fn set(response: &mut Response, name: &str, value: &str, seconds: Option<u32>) {
     let value = encoded(value);
     let age = seconds.map_or(String::new(), |seconds| format!("; Max-Age={seconds}"));
@@ -80,7 +81,7 @@ fn encoded(value: &str) -> String {
 #[derive(Deserialize)]
 pub struct FollowForm {
     id: String,
-    /// `yes` to follow the paper; any other value to unfollow it.
+    /// `yes` follows the paper; any other value unfollows it.
     follow: String,
 }
 
@@ -92,7 +93,8 @@ pub async fn follow(headers: HeaderMap, Form(form): Form<FollowForm>) -> Result<
         followed.insert(0, form.id);
         followed.truncate(MAX_FOLLOWED);
     }
-    // Browsers silently ignore cookies that are too long, so drop the papers that were followed first.
+    // Browsers silently ignore cookies that are too long, so drop the papers that have been followed for the longest
+    // time.
     while encoded(&followed.join(ID_SEPARATOR)).len() > MAX_COOKIE_BYTES {
         followed.pop();
     }

@@ -1,32 +1,33 @@
-//! The changes of a catalog since a given transaction.
+//! The changes to a catalog since a given transaction.
 //!
-//! Everything that is derived from the catalog follows these changes. Every transaction has a number, and every paper
-//! has the number of the transaction that wrote it last.
+//! All data that is derived from the catalog is updated from these changes. Every transaction has a number, and every
+//! paper has the number of the transaction that wrote it last.
 
 use super::{Catalog, PaperNumber, text_hash};
 use crate::error::Result;
 use crate::store::text::TextHash;
 use rusqlite::{Connection, OptionalExtension};
 
-/// What has been written since a transaction.
+/// The papers that were written or deleted since a transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CatalogChanges {
-    /// The number of the last transaction.
+    /// The number of the catalog's last transaction.
     pub last: i64,
-    /// Papers that were added or replaced, with their texts.
+    /// Papers that were added or replaced, each with the hash of its text.
     pub written: Vec<(PaperNumber, TextHash)>,
     /// Papers that were deleted.
     pub deleted: Vec<PaperNumber>,
 }
 
 impl Catalog {
-    /// What has been written since the transaction `after`. 0: every paper in the catalog.
+    /// The papers that were written or deleted after the transaction with the number `after`. If `after` is 0: every
+    /// paper in the catalog.
     pub fn changes(&self, after: i64) -> Result<CatalogChanges> {
         let mut connection = self.lock();
         // One transaction, so that the three queries see the same state.
         let transaction = connection.transaction()?;
         let last = last_change(&transaction)?;
-        // Papers that an older version wrote have the number 0.
+        // Papers that an older version of likewise wrote have the transaction number 0.
         let from = if after == 0 { 0 } else { after + 1 };
         let mut written =
             transaction.prepare_cached("SELECT number, text_hash FROM papers WHERE changed >= ?1")?;
@@ -37,7 +38,7 @@ impl Catalog {
         Ok(CatalogChanges { last, written, deleted })
     }
 
-    /// The number of the last transaction.
+    /// The number of the last transaction that changed papers. [`Catalog::touch`] raises this number too.
     pub fn last_change(&self) -> Result<i64> {
         last_change(&self.lock())
     }
@@ -48,9 +49,9 @@ impl Catalog {
         Ok(connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
 
-    /// Notifies readers, through [`Catalog::data_version`], of a change to the files beside the catalog.
+    /// Notifies readers, through [`Catalog::data_version`], of a change to other files of the data folder.
     pub fn touch(&self) -> Result<()> {
-        // One statement, so that two processes can do this at the same time.
+        // The number is raised in one statement, so that two processes can do this at the same time.
         let sql = "INSERT INTO meta (key, value) VALUES ('changes', '1') \
                    ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1";
         self.lock().prepare_cached(sql)?.execute([])?;
@@ -64,7 +65,7 @@ pub fn last_change(connection: &Connection) -> Result<i64> {
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?.unwrap_or_default())
 }
 
-/// Sets the number of the last transaction that changed papers. Must run in that transaction.
+/// Sets the number of the last transaction that changed papers. Must be called within that transaction.
 pub fn set_last_change(connection: &Connection, change: i64) -> Result<()> {
     let sql =
         "INSERT INTO meta (key, value) VALUES ('changes', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1";

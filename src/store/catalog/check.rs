@@ -1,5 +1,5 @@
-//! Integrity checks that read the whole catalog: SQLite's check of its pages, and the text of every paper against its
-//! hash.
+//! Integrity checks that read the whole catalog: SQLite's check of the file's pages, and a comparison of each paper's
+//! text with its recorded hash.
 
 use super::{Catalog, PaperNumber, SELECT, paper};
 use crate::error::{Error, Result};
@@ -17,13 +17,13 @@ impl Catalog {
             return Ok(());
         }
         Err(Error::Data(format!(
-            "{}: the file is damaged: {report}; restore a copy of it, or ingest the dumps into a new --data folder",
+            "{}: the file is damaged: {report}; restore it from a backup, or ingest the dumps into a new --data folder",
             self.path.display()
         )))
     }
 
-    /// Reads all papers. Returns a message for each one with a field that cannot be read, or with a text that does not
-    /// match its hash.
+    /// Reads all papers. Returns a message for each paper that has an unreadable field, or a text that does not match
+    /// its hash.
     pub fn damaged(&self) -> Result<Vec<String>> {
         let mut damaged = Vec::new();
         for (number, hash) in self.texts()? {
@@ -31,7 +31,7 @@ impl Catalog {
             let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
             match statement.query_row([number], |row| Ok(paper(row))).optional()? {
                 Some(Ok(paper)) if TextHash::of(&text_of(&paper)) != hash => {
-                    damaged.push(self.unreadable(number, &"its text does not match its hash"));
+                    damaged.push(self.unreadable(number, &"the text does not match the recorded hash"));
                 }
                 Some(Err(error)) => damaged.push(self.unreadable(number, &error)),
                 Some(Ok(_)) | None => {}
@@ -43,7 +43,7 @@ impl Catalog {
     /// The message about a damaged paper.
     pub(super) fn unreadable(&self, number: PaperNumber, problem: &dyn std::fmt::Display) -> String {
         format!(
-            "{}: paper number {number} is damaged: {problem}; ingest the dump that it came from again",
+            "{}: the paper with row number {number} is damaged: {problem}; ingest again the dump that contains it",
             self.path.display()
         )
     }

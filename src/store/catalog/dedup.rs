@@ -1,7 +1,7 @@
 //! Deduplication: groups records into papers, and merges the records of a group into one paper.
 //!
-//! A preprint, its published version, and what other sources say about either are separate records with their own ids.
-//! A search returns them as one paper.
+//! A preprint, its published version, and the entries for it in other sources are separate records with different ids.
+//! A search returns all of them as one paper.
 
 use super::labels::transliterate;
 use crate::store::text::{TextHash, text_of};
@@ -10,19 +10,21 @@ use std::collections::HashSet;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// The fewest letters and digits of a title that can identify a paper: `Book Review` is the title of many papers.
+/// Minimum number of letters and digits in a title that identifies a paper.
 const MIN_TITLE_LETTERS: usize = 10;
 
-/// The fewest words of a title that can identify a paper.
+/// Minimum number of words in a title that identifies a paper. Shorter titles, such as `Book Review`, are the titles of
+/// many papers.
 const MIN_TITLE_WORDS: usize = 3;
 
-/// The most years between a preprint and its published version.
+/// Maximum number of years between a preprint and its published version.
 const MAX_YEARS_APART: i32 = 5;
 
-/// Sources of published papers. A paper that one of them has is not withdrawn, even if its preprint is.
+/// Sources of published papers. A paper that is in one of these sources is not withdrawn, even if its preprint is
+/// withdrawn.
 const PUBLISHED_SOURCES: [&str; 3] = ["acl", "pubmed", "papercopilot"];
 
-/// The blocking keys of a record: two records can only be of the same paper if they share an id or a blocking key. The
+/// The blocking keys of a record. Two records can be of the same paper only if they share an id or a blocking key. The
 /// keys are a hash of the title with the first author, and a hash of the text.
 pub fn blocking_keys(record: &Paper) -> Vec<i64> {
     let hash = |text: &str| {
@@ -34,9 +36,11 @@ pub fn blocking_keys(record: &Paper) -> Vec<i64> {
     title_key.into_iter().chain(text_key).collect()
 }
 
-/// Whether two records are versions of one record, so that the later one replaces the earlier one. They are if they
-/// have the same source and the same source id or, if one of them has no source id, the same id. A record without a
-/// source (one written by hand) is a version of every record with the same id.
+/// Whether two records are versions of the same record, so that the later version replaces the earlier one:
+/// - If both records have the same source, they must have the same source id. If one of the two records has no source
+///   id, they must have the same id.
+/// - If the records have different sources, they are not versions of the same record.
+/// - If a record has no source (it was written by hand), the two records must have the same id.
 pub fn is_same_record(one: &Paper, other: &Paper) -> bool {
     match (&one.source, &other.source) {
         (Some(source), Some(other_source)) if source == other_source => {
@@ -55,8 +59,8 @@ pub fn has_source_id(record: &Paper) -> bool {
     record.source.as_deref().is_some_and(|source| source_id(record, source).is_some())
 }
 
-/// The id that the source itself assigned to a record. It identifies the record, because the other ids that a source
-/// lists may change. `None` if the source assigns no ids or the record lacks one.
+/// The id that the source itself assigned to a record. This id identifies the record, because the source can change the
+/// record's other ids. `None` if the source assigns no ids or the record lacks this id.
 fn source_id<'a>(record: &'a Paper, source: &str) -> Option<&'a PaperId> {
     let prefix = match source {
         "openalex" => "openalex:",
@@ -80,7 +84,7 @@ pub fn is_same_paper(one: &Paper, other: &Paper) -> bool {
 
 fn have_same_title(one: &Paper, other: &Paper) -> bool {
     let given = |record: &Paper| record.authors.first().and_then(|author| given_name(author));
-    // A given name may be the initial of the other.
+    // One of the two given names can be the initial of the other one.
     let are_different =
         |one: &String, other: &String| !one.starts_with(other.as_str()) && !other.starts_with(one.as_str());
     let differ = given(one).zip(given(other)).is_some_and(|(one, other)| are_different(&one, &other));
@@ -92,8 +96,9 @@ fn have_same_text(one: &Paper, other: &Paper) -> bool {
     lacks_authors && !one.r#abstract.is_empty() && text_of(one) == text_of(other)
 }
 
-/// Whether both records have ids from arXiv, PubMed or the ACL Anthology, and share none of them. These assign one id
-/// per paper, so the records are of different papers, and a DOI that both have is that of a volume or a mistake.
+/// Whether the ids of two records show that the records are of different papers: both records have ids from arXiv but
+/// share none of these ids, or the same is true of ids from PubMed or the ACL Anthology. Each of these three sources
+/// assigns one id per paper. A DOI that two such records share is therefore the DOI of a volume, or a mistake.
 fn have_conflicting_ids(one: &Paper, other: &Paper) -> bool {
     fn ids_of(record: &Paper, kind: IdKind) -> impl Iterator<Item = &PaperId> {
         record.ids().filter(move |id| id.kind() == kind)
@@ -107,11 +112,11 @@ fn have_conflicting_ids(one: &Paper, other: &Paper) -> bool {
     [IdKind::Arxiv, IdKind::Pubmed, IdKind::Acl].into_iter().any(conflict)
 }
 
-/// Whether two records with the same title are of different works, such as the parts of a column. They are if they have
-/// different DOIs, OpenAlex ids or Semantic Scholar ids, and abstracts with few common words. A preprint and its
-/// published version may also have different DOIs, but their abstracts are similar.
+/// Whether two records with the same title are of different works, such as two articles of a series with a fixed title.
+/// The works are different if the records have different DOIs, OpenAlex ids or Semantic Scholar ids, and abstracts that
+/// share few words. A preprint and its published version can also have different DOIs, but have similar abstracts.
 fn are_distinct_works(one: &Paper, other: &Paper) -> bool {
-    /// Two abstracts of one work share at least this fraction of the words of the shorter one.
+    /// Two abstracts of the same work share at least this fraction of the distinct words of the shorter abstract.
     const MIN_SHARED_WORDS: f64 = 0.5;
     const NUMBER_PREFIXES: [&str; 2] = ["openalex:", "corpusid:"];
     let differ_in = |is_kind: &dyn Fn(&&PaperId) -> bool| {
@@ -133,7 +138,7 @@ fn are_distinct_works(one: &Paper, other: &Paper) -> bool {
     (shared as f64) < MIN_SHARED_WORDS * words.len().min(others.len()) as f64
 }
 
-/// Whether two records are at most [`MAX_YEARS_APART`] years apart. True if one of them has no date.
+/// Whether two records were published at most [`MAX_YEARS_APART`] years apart. True if one of the records has no date.
 fn have_close_years(one: &Paper, other: &Paper) -> bool {
     let year = |record: &Paper| {
         let days = parse_date(record.published.as_deref()?).ok()?;
@@ -152,7 +157,7 @@ fn title_and_author(record: &Paper) -> Option<String> {
     (is_long && !author.is_empty()).then(|| format!("{title} {author}"))
 }
 
-/// `Ann Bee`, `Bee, Ann`, `A. Bee Jr.` → `bee`.
+/// The normalised last name of an author: `bee` for `Ann Bee`, `Bee, Ann` and `A. Bee Jr.`.
 fn last_name(author: &str) -> String {
     let name = author.split_once(',').map_or(author, |(last, _)| last);
     let words: Vec<String> = name.split_whitespace().map(letters).filter(|word| !word.is_empty()).collect();
@@ -160,7 +165,8 @@ fn last_name(author: &str) -> String {
     words.iter().rev().find(|word| !is_suffix(word)).cloned().unwrap_or_default()
 }
 
-/// `Ann Bee`, `Bee, Ann` → `ann`, `A. Bee` → `a`. `None` if there is only a last name.
+/// The normalised given name of an author: `ann` for `Ann Bee` and `Bee, Ann`, `a` for `A. Bee`. `None` if the author
+/// has only a last name.
 fn given_name(author: &str) -> Option<String> {
     let given = match author.split_once(',') {
         Some((_, given)) => given,
@@ -176,17 +182,18 @@ fn letters(text: &str) -> String {
     letters.flat_map(char::to_lowercase).collect()
 }
 
-/// Groups records into papers. The papers, and the records of each, keep the order of the input. A record that matches
-/// two papers which are known to be different joins only the first of them. `T` is data of the caller about each
-/// record.
+/// Groups records into papers. The papers, and the records of each paper, are in the order of the input. A record that
+/// matches two papers that are known to be different joins only the first of the two. `T` is data that the caller keeps
+/// with each record.
 pub fn group_records<T>(records: Vec<(T, Paper)>) -> Vec<Vec<(T, Paper)>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     (0..records.len()).for_each(|index| add_to_groups(&mut groups, &records, index));
     collect_groups(groups, records)
 }
 
-/// Groups records of which all but the last, `new`, are grouped already: the records of a paper follow each other and
-/// have equal `T`. Returns what [`group_records`] returns, in a fraction of the time.
+/// Adds the record `new` to records that are already grouped into papers. In `records`, the records of a paper follow
+/// each other and have equal `T`. Returns the groups that [`group_records`] would return for all the records, in a
+/// fraction of the time.
 pub fn regroup_with<T: PartialEq>(records: Vec<(T, Paper)>, new: (T, Paper)) -> Vec<Vec<(T, Paper)>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (index, (paper, _)) in records.iter().enumerate() {
@@ -200,7 +207,8 @@ pub fn regroup_with<T: PartialEq>(records: Vec<(T, Paper)>, new: (T, Paper)) -> 
     collect_groups(groups, records)
 }
 
-/// Adds the record `index` to the groups of those before it. It starts a new group, joins one, or merges several.
+/// Adds the record with this index to the groups of the earlier records. The record starts a new group, joins one
+/// group, or merges several groups.
 fn add_to_groups<T>(groups: &mut Vec<Vec<usize>>, records: &[(T, Paper)], index: usize) {
     let record = |index: &usize| &records[*index].1;
     let mut merged: Vec<usize> = Vec::new();
@@ -227,7 +235,8 @@ fn collect_groups<T>(mut groups: Vec<Vec<usize>>, records: Vec<(T, Paper)>) -> V
     groups.into_iter().map(collect).collect()
 }
 
-/// Whether a record is of the same paper as the records of a group: it matches one of them, and contradicts none.
+/// Whether a record is of the same paper as the records of a group: it matches at least one record of the group, and
+/// contradicts none.
 fn belongs_to<'a>(record: &Paper, mut group: impl Iterator<Item = &'a Paper> + Clone) -> bool {
     let is_compatible = |other: &Paper| {
         let share_id = other.ids().any(|id| record.ids().any(|other| id == other));
@@ -237,9 +246,10 @@ fn belongs_to<'a>(record: &Paper, mut group: impl Iterator<Item = &'a Paper> + C
     group.clone().all(is_compatible) && group.any(|other| is_same_paper(other, record))
 }
 
-/// Merges the records of a paper. The paper has the id of the first record, and the other fields of the first record
-/// that is not withdrawn and has an abstract. If that one lacks a date, venue, URL or authors, they come from the
-/// others. The source is the first one, and the categories are those of all records.
+/// Merges the records of a paper into one paper. The paper has the id of the first record, and the other fields of the
+/// first record that has an abstract and is not withdrawn. If that record lacks a date, venue, URL or authors, the
+/// field comes from the first record that has it. The source is that of the first record that has a source. The
+/// categories are those of all records, and all other ids become alternate ids.
 pub fn merge_records(records: &[&Paper]) -> Paper {
     let Some(first) = records.first() else { return Paper::default() };
     let is_valid = |record: &&&Paper| !record.withdrawn;
@@ -273,8 +283,8 @@ pub fn merge_records(records: &[&Paper]) -> Paper {
     paper
 }
 
-/// Whether a paper is withdrawn: one of its records is, and none of its published versions is still valid. Records of
-/// other sources do not count, because those sources do not report withdrawals.
+/// Whether a paper is withdrawn: one of its records is withdrawn, and no record from [`PUBLISHED_SOURCES`] is still
+/// valid. A valid record from another source does not count, because other sources do not report withdrawals.
 fn is_withdrawn(records: &[&Paper]) -> bool {
     let is_published =
         |record: &Paper| record.source.as_deref().is_some_and(|source| PUBLISHED_SOURCES.contains(&source));
@@ -376,7 +386,7 @@ mod tests {
         let papers = group_records(vec![((), records[0].clone()), ((), records[1].clone()), ((), bridge)]);
         let ids: Vec<&str> = papers[0].iter().map(|(_, record)| record.id.as_str()).collect();
         assert_eq!((papers.len(), &ids[..]), (1, &["a", "b", "c"][..]));
-        // In any order.
+        // The order of the records makes no difference.
         let late = with_alternate_id(record("d", "Four", ""), "a");
         let last = Paper {
             alternate_ids: vec![PaperId::parse("b").unwrap(), PaperId::parse("a").unwrap()],

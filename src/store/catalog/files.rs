@@ -1,11 +1,12 @@
-//! The files of a watched folder that have been ingested, so that they are not read again after a restart.
+//! The files of a watched folder that have been ingested. They are recorded so that they are not read again after a
+//! restart.
 
 use super::Catalog;
 use crate::error::Result;
 use std::collections::HashMap;
 
 impl Catalog {
-    /// The files that have been ingested, by path, with the state that each had then.
+    /// The files that have been ingested, by path, each with the state (size and modification time) that it had then.
     pub fn ingested_files(&self) -> Result<HashMap<String, String>> {
         let connection = self.lock();
         let mut all = connection.prepare_cached("SELECT path, state FROM files")?;
@@ -13,7 +14,7 @@ impl Catalog {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Records that a file has been ingested in this state.
+    /// Records that a file has been ingested in this state (size and modification time).
     pub fn set_ingested_file(&self, path: &str, state: &str) -> Result<()> {
         let sql =
             "INSERT INTO files (path, state) VALUES (?1, ?2) ON CONFLICT (path) DO UPDATE SET state = ?2";

@@ -1,7 +1,8 @@
-//! Filters: their form in requests, and the SQL that selects the papers that pass.
+//! Filters of searches: the form that a filter has in requests, and the SQL queries that select the papers that pass
+//! it.
 //!
-//! Each condition of a filter is a query of its own that SQLite answers from an index alone. The papers that pass are
-//! the intersection of the results.
+//! Each condition of a filter is a separate SQL query, which SQLite answers from an index alone. The papers that pass
+//! the filter are the intersection of the results of these queries.
 
 use super::labels::{LabelKind, author_query};
 use super::{Catalog, PaperSet};
@@ -17,41 +18,41 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
-    /// Only these papers.
+    /// Only papers with one of these ids or alternate ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<String>>,
     /// Only papers published in this range.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object_or_null")]
     pub published: Option<DateRange>,
-    /// Only papers with one of these categories; `cs` also means every `cs.…`; case is ignored.
+    /// Only papers with at least one of these categories. `cs` includes every category `cs.…`. Case is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub categories: Option<Vec<String>>,
-    /// Only papers of one of these conferences or journals; case is ignored.
+    /// Only papers published in one of these conferences or journals. Case is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub venues: Option<Vec<String>>,
-    /// Only papers by one of these authors. A name matches if an author has all of its words, in any order, with at
-    /// most one other word between them; case and accents are ignored.
+    /// Only papers by at least one of these authors. A name in this list matches an author if the author's name has all
+    /// words of the listed name, in any order, with at most one other word among them. Case and accents are ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authors: Option<Vec<String>>,
-    /// Only papers with a record from one of these sources; case is ignored.
+    /// Only papers with a record from one of these sources. Case is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sources: Option<Vec<String>>,
-    /// Also withdrawn papers.
+    /// Whether withdrawn papers pass too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
 }
 
-/// The most values in a list.
+/// Maximum number of values in one list of a filter.
 const MAX_VALUES: usize = 10_000;
 
-/// The longest time that a filter may take, because other requests wait for it. The largest realistic filters take half
-/// a second among millions of papers.
+/// Maximum time to evaluate a filter. Other requests wait during this time. The largest realistic filters take half a
+/// second in a catalog of millions of papers.
 const MAX_DURATION: Duration = Duration::from_secs(2);
 
-/// SQLite checks the time limit after this many instructions of its virtual machine.
+/// Number of instructions of SQLite's virtual machine between two checks of the time limit.
 const INSTRUCTIONS_PER_CHECK: i32 = 200;
 
-/// A range of days, inclusive. Each end is a date such as `2021`, `2021-06` or `2021-06-15`; a year or a month means
+/// A range of days, inclusive. Each limit is a date such as `2021`, `2021-06` or `2021-06-15`; a year or a month means
 /// all of its days. `None`: no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -62,15 +63,16 @@ pub struct DateRange {
     pub to: Option<String>,
 }
 
-// CROSS JOIN fixes the order of the join: SQLite goes through the values of the filter, and looks up each of them.
+// CROSS JOIN fixes the order of the join: SQLite goes through the values of the filter, and looks up each value.
 const BY_ID: &str = "SELECT number FROM json_each(?1) AS wanted CROSS JOIN papers ON papers.id = wanted.value \
                      UNION ALL SELECT number FROM json_each(?1) AS wanted CROSS JOIN names ON names.name = wanted.value";
 
-/// A paper without a date has NULL for both days, and is in no range.
+/// Selects the papers whose possible days of publication overlap the range. A paper without a date has NULL for the
+/// first and the last day, so it is in no range.
 const BY_DATE: &str = "SELECT number FROM papers \
                        WHERE published_first <= coalesce(?2, '9999-99') AND published_last >= coalesce(?1, '')";
 
-/// `/` is the character after `.`, so the range contains every name that starts with `archive.`.
+/// `/` is the character after `.`, so the range contains every category that starts with the value and a dot.
 const BY_CATEGORY: &str = "SELECT number FROM json_each(?1) AS wanted \
                            CROSS JOIN labels ON kind = ?2 AND label = wanted.value \
                            UNION ALL SELECT number FROM json_each(?1) AS wanted \
@@ -86,12 +88,12 @@ const BY_AUTHOR: &str =
 type SqlQuery = (&'static str, Vec<Option<String>>);
 
 impl Filter {
-    /// Whether the filter has no conditions, except that withdrawn papers may be excluded.
+    /// Whether the filter has no conditions. The exclusion of withdrawn papers does not count as a condition.
     pub fn is_empty(&self) -> bool {
         Filter { withdrawn: false, ..self.clone() } == Filter::default()
     }
 
-    /// The conditions, normalised for comparison with papers.
+    /// The conditions of the filter, normalised for comparison with papers.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`] if a date, an id or a name is invalid, or a list is too long.
@@ -123,7 +125,7 @@ impl Filter {
         })
     }
 
-    /// A query for each condition.
+    /// An SQL query for each condition.
     fn queries(&self) -> Result<Vec<SqlQuery>> {
         let NormalizedFilter { ids, published, categories, venues, sources, authors } = self.normalized()?;
         let mut queries = Vec::new();
@@ -149,12 +151,12 @@ impl Filter {
     }
 }
 
-/// The conditions of a filter, normalised for comparison with papers. `None`: no such condition.
+/// The conditions of a filter, normalised for comparison with papers. A field is `None` if there is no such condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NormalizedFilter {
     /// Ids, normalised.
     pub ids: Option<BTreeSet<String>>,
-    /// First and last day, `YYYY-MM-DD`. `None`: no limit.
+    /// First and last day of the range, `YYYY-MM-DD`. A limit is `None` if the range has no limit there.
     pub published: Option<(Option<String>, Option<String>)>,
     /// Categories, in lower case.
     pub categories: Option<BTreeSet<String>>,
@@ -210,7 +212,7 @@ impl Catalog {
         papers.map_err(|error| match error {
             Error::Catalog(cause) if cause.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
                 Error::Invalid(format!(
-                    "filter: took longer than {} s; use fewer values",
+                    "filter: the evaluation took longer than {} s; use fewer values",
                     MAX_DURATION.as_secs()
                 ))
             }
@@ -268,7 +270,7 @@ mod tests {
         }
     }
 
-    /// A filter with one condition, and the same condition as plain Rust.
+    /// A filter with one condition, and a Rust function that checks the same condition.
     type TestedFilter = (Filter, fn(&Paper) -> bool);
 
     fn filters() -> Vec<TestedFilter> {
@@ -325,7 +327,7 @@ mod tests {
         ]
     }
 
-    /// A filter with the conditions of both.
+    /// A filter with the conditions of `a` and of `b`.
     fn and(a: &Filter, b: &Filter) -> Filter {
         let (a, b) = (a.clone(), b.clone());
         Filter {
@@ -357,7 +359,7 @@ mod tests {
         fn filters_select_the_papers_that_meet_all_conditions(bits in proptest::collection::vec(any::<u32>(), 0..40)) {
             let folder = tempfile::tempdir().unwrap();
             let catalog = Catalog::create(&folder.path().join("catalog.sqlite")).unwrap();
-            // First written with other labels, which must be removed.
+            // The papers are written with other labels first. The second write must remove these labels.
             let papers = |shift: u32| -> Vec<Paper> {
                 bits.iter().enumerate().map(|(number, bits)| paper(number, bits.rotate_left(shift))).collect()
             };
@@ -383,7 +385,7 @@ mod tests {
 
     proptest! {
         #[test]
-        // Only letters of Unicode 6.1, because SQLite does not know newer ones.
+        // The names have only letters of Unicode 6.1, because SQLite does not know newer letters.
         fn every_author_name_finds_its_paper(
             names in proptest::collection::vec("[a-zA-Z0-9À-ÖØ-öø-ɏΑ-ΡΣ-ωА-я一-龥가-힣ぁ-ん .'’,-]{1,20}", 1..4),
         ) {
@@ -414,7 +416,7 @@ mod tests {
         let many: Vec<String> = (0..3000).map(|number| format!("{number} LeCun")).collect();
         let filter = Filter { authors: Some(many), ..Filter::default() };
         let slow = catalog.matching_within(&filter, Duration::ZERO).unwrap_err().to_string();
-        assert!(slow.contains("filter: took longer than"), "{slow}");
+        assert!(slow.contains("filter: the evaluation took longer than"), "{slow}");
         assert_eq!(
             catalog.matching(&filter).unwrap().iter().count(),
             0,

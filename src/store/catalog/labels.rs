@@ -1,6 +1,7 @@
 //! The tables of labels (categories, venues, sources) and authors, by which papers are filtered.
 //!
-//! Names are normalised when they are stored and when they are queried, and both must be done in the same way.
+//! Names are normalised when they are stored and when they are queried. The normalisation must be the same in these two
+//! cases.
 
 use super::PaperNumber;
 use likewise_papers::Paper;
@@ -20,7 +21,7 @@ pub enum LabelKind {
 }
 
 impl LabelKind {
-    /// The name in the table.
+    /// The name of this kind in the table `labels`.
     pub fn name(self) -> &'static str {
         match self {
             LabelKind::Category => "category",
@@ -30,15 +31,16 @@ impl LabelKind {
     }
 }
 
-/// Separates two authors in the table of names. Its three characters occur in no name, and each is a word for the
-/// full-text index. They keep the words of two authors so far apart that a query for one name does not match across
-/// them.
+/// Text between two authors in the table `authors`. It has three characters that occur in no name, and each of them is
+/// a word for the full-text index. The three characters keep the names of two authors so far apart that a query for
+/// one name does not match words of two authors.
 pub const AUTHOR_SEPARATOR: &str = " \u{e000} \u{e000} \u{e000} ";
 
-/// The most words that a name in a query can have.
+/// Maximum number of words of a name in a query.
 const MAX_NAME_WORDS: usize = 32;
 
-/// Letters that Unicode does not decompose into a letter and an accent, with the letters that people type instead.
+/// Letters that Unicode does not decompose into a letter and an accent, each with the letters that people type instead
+/// of it.
 const TRANSLITERATIONS: [(&str, &str); 16] = [
     ("ł", "l"),
     ("Ł", "L"),
@@ -58,12 +60,12 @@ const TRANSLITERATIONS: [(&str, &str); 16] = [
     ("þ", "th"),
 ];
 
-/// Replaces these letters in a name.
+/// Replaces the letters of `TRANSLITERATIONS` in a name.
 pub fn transliterate(name: &str) -> String {
     TRANSLITERATIONS.iter().fold(name.to_string(), |name, (from, to)| name.replace(from, to))
 }
 
-/// An SQL expression that replaces these letters in the value of the expression `name`.
+/// An SQL expression that replaces the letters of `TRANSLITERATIONS` in the value of the SQL expression `name`.
 pub fn transliterate_sql(name: &str) -> String {
     TRANSLITERATIONS
         .iter()
@@ -107,11 +109,11 @@ pub fn remove(connection: &Connection, number: PaperNumber) -> rusqlite::Result<
     Ok(())
 }
 
-/// The full-text query for an author's name: all of its words, in any order, with at most one other word between them
+/// The full-text query for an author's name: all of its words, in any order, with at most one other word among them
 /// (`Yann LeCun` also finds `Yann A. LeCun` and `LeCun, Yann`).
 ///
 /// # Errors
-/// Returns a message if the name has no words, or more than 32.
+/// Returns a message if the name has no words, or more than 32 words.
 pub fn author_query(name: &str) -> Result<String, String> {
     let transliterated = transliterate(name);
     let words: Vec<String> = words(&transliterated).map(|word| format!("\"{word}\"")).collect();
@@ -125,8 +127,8 @@ pub fn author_query(name: &str) -> Result<String, String> {
     }
 }
 
-/// The words of a name, split in the same way as in the table of authors: letters and digits with their combining
-/// accents.
+/// The words of a name, each with its letters, digits and combining accents. SQLite splits the names in the table
+/// `authors` in the same way.
 fn words(name: &str) -> impl Iterator<Item = &str> {
     let is_in_word =
         |character: char| character.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&character);
@@ -145,8 +147,8 @@ impl AuthorName {
         AuthorName(words(&plain).map(str::to_lowercase).collect())
     }
 
-    /// All pairs of words with at most one other word between them: the names of two words that match this name by
-    /// [`AuthorName::matches`]. The two words are in alphabetical order, separated by a space.
+    /// All pairs of words of this name that have at most one other word between them. Each pair is a name of two words
+    /// that matches this name ([`AuthorName::matches`]). The two words are in alphabetical order, separated by a space.
     pub fn word_pairs(&self) -> impl Iterator<Item = String> {
         let pairs_from =
             move |at: usize| self.0[at + 1..].iter().take(2).map(move |word| (&self.0[at], word));
@@ -154,8 +156,8 @@ impl AuthorName {
         pairs.map(|(first, second)| format!("{} {}", first.min(second), first.max(second)))
     }
 
-    /// Whether an author has this name: all of its words, in any order, with at most one other word between them. The
-    /// same rule as that of [`author_query`].
+    /// Whether an author has this name: the author's name has all words of this name, in any order, with at most one
+    /// other word among them. [`author_query`] follows the same rule.
     pub fn matches(&self, author: &str) -> bool {
         let author = AuthorName::new(author).0;
         let window = author.len().min(self.0.len() + usize::from(self.0.len() > 1));

@@ -1,7 +1,7 @@
 //! Lists papers by date, newest first, in pages.
 //!
-//! A page starts at a cursor, which is a position in this order and not a count. Papers that are added or deleted
-//! meanwhile therefore do not shift others from one page to another.
+//! A page starts at a cursor, which names the last paper of the previous page instead of counting papers. Papers that
+//! are added or deleted meanwhile therefore do not shift other papers from one page to another.
 
 use super::{Catalog, Filter, PaperNumber, PaperSet};
 use crate::error::{Error, Result};
@@ -11,8 +11,8 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
-/// If at most this many papers pass a filter, they are looked up one by one. Otherwise all papers are scanned in order
-/// until a page is full.
+/// If at most this many papers pass a filter, they are looked up one by one. Otherwise all papers are scanned in the
+/// order of their dates until a page is full.
 const MAX_LOOKUPS: usize = 5000;
 
 const BY_DATE: &str = "SELECT published_first, published_last, number FROM papers \
@@ -35,11 +35,11 @@ const DAY_AFTER: &str = "SELECT published_first FROM papers \
                          WHERE published_first > ?1 AND published_last = published_first AND withdrawn = 0 \
                          ORDER BY published_first, published_last LIMIT 1";
 
-/// Sorts after every date.
+/// A text that sorts after every date.
 const END_OF_DATES: &str = "~";
 
-/// A position in the list: after the paper with these days and this number. Papers of the same date are listed by
-/// number in descending order, and papers without a date come last.
+/// A position in the list: directly after the paper with these days and this number. Papers of the same date are listed
+/// by number in descending order, and papers without a date come last.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
     /// First and last possible day of publication. `None`: no date.
@@ -48,12 +48,13 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The position after the paper with these days, or without a date, and this number.
+    /// The position after the paper with these days of publication and this number. `days` is `None` if the paper has
+    /// no date.
     pub fn after(days: Option<(String, String)>, number: PaperNumber) -> Cursor {
         Cursor { days, number }
     }
 
-    /// The paper's first and last day, `YYYY-MM-DD`, and its number.
+    /// The first and last possible day of publication (`YYYY-MM-DD`) and the number of the paper before this position.
     pub fn parts(&self) -> (Option<(&str, &str)>, PaperNumber) {
         (self.days.as_ref().map(|(first, last)| (&**first, &**last)), self.number)
     }
@@ -72,7 +73,7 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Cursor> {
         let invalid = || {
             Error::Invalid(format!(
-                "cursor must be the \"next\" of the previous response, unchanged (got {text:?})"
+                "cursor must be the value of \"next\" in the previous response, unchanged (got {text:?})"
             ))
         };
         let is_day =
@@ -94,7 +95,7 @@ impl FromStr for Cursor {
 /// A page of the list.
 #[derive(Debug, Clone, Default)]
 pub struct PaperPage {
-    /// Newest first.
+    /// The papers of this page, newest first.
     pub papers: Vec<Paper>,
     /// The number of papers that pass the filter, on all pages.
     pub total: usize,
@@ -106,7 +107,7 @@ impl Catalog {
     /// The first `limit` papers that pass `filter` and come after a cursor, newest first.
     ///
     /// # Errors
-    /// The same as those of [`Catalog::matching`].
+    /// Returns the errors of [`Catalog::matching`].
     pub fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<PaperPage> {
         let passing = if filter.is_empty() { None } else { Some(self.matching(filter)?) };
         let (total, mut cursors) = match &passing {
@@ -130,8 +131,8 @@ impl Catalog {
         Ok(PaperPage { papers, total, next: cursors.pop().filter(|_| has_more) })
     }
 
-    /// The papers that were certainly published in this range of days (first and last day, inclusive) and are not
-    /// withdrawn, newest first: up to `limit` of them after the first `offset`.
+    /// The papers that were certainly published in this range of days (first and last day, inclusive), newest first,
+    /// except withdrawn papers. Skips the first `offset` papers, and returns at most `limit` papers.
     pub fn published_within(
         &self,
         days: (&str, &str),
@@ -148,8 +149,8 @@ impl Catalog {
         self.get(&numbers)
     }
 
-    /// The nearest days before and after `day` on which a paper was published. Considers only papers whose date is a
-    /// full day.
+    /// The nearest days before and after `day` on which a paper was published. `None` if there is no such day. Ignores
+    /// withdrawn papers, and papers whose date is only a month or a year.
     pub fn days_around(&self, day: &str) -> Result<(Option<String>, Option<String>)> {
         let connection = self.reader();
         let day_of = |sql: &str| -> Result<Option<String>> {
@@ -160,7 +161,8 @@ impl Catalog {
         Ok((day_of(DAY_BEFORE)?, day_of(DAY_AFTER)?))
     }
 
-    /// The papers of a small set that come after a cursor, in order, as cursors.
+    /// The cursors of the papers in `passing` that come after the cursor `after`, in the order of the list. For small
+    /// sets.
     fn look_up(&self, passing: &PaperSet, after: Option<&Cursor>) -> Result<Vec<Cursor>> {
         let connection = self.reader();
         let mut find = connection
@@ -174,7 +176,8 @@ impl Catalog {
         Ok(cursors)
     }
 
-    /// The first `limit` papers after a cursor that pass the filter, in order, as cursors. Scans the index of dates.
+    /// The cursors of the first `limit` papers that come after the cursor `after` and pass the filter, in the order of
+    /// the list. Scans the index of dates.
     fn scan_by_date(
         &self,
         after: Option<&Cursor>,
@@ -196,7 +199,7 @@ impl Catalog {
     }
 }
 
-/// Appends the papers of a query that pass the filter, until there are `limit` cursors.
+/// Appends the cursors of the papers that the query returns and that pass the filter, until there are `limit` cursors.
 fn collect(
     connection: &Connection,
     sql: &str,

@@ -1,4 +1,4 @@
-//! The catalog: the papers of a data folder, in SQLite.
+//! The catalog: the papers of a data folder, in an SQLite database.
 //!
 //! When [`Catalog::apply`] returns, its transaction is on the disk. The vectors and the index are derived from the
 //! catalog, and can be rebuilt from it.
@@ -36,13 +36,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A paper's number in the catalog, from 1. Numbers of deleted papers are not used again.
+/// The row number of a paper in the catalog, from 1. The row numbers of deleted papers are not used again.
 pub type PaperNumber = i64;
 
 /// A catalog, open for reading or writing.
 pub struct Catalog {
     connection: Mutex<Connection>,
-    /// More connections for reading, so that queries do not wait for each other. Empty if the catalog is open for
+    /// Additional connections for reading, so that queries do not wait for each other. Empty if the catalog is open for
     /// writing, because other connections do not see uncommitted changes.
     readers: Vec<Mutex<Connection>>,
     path: PathBuf,
@@ -50,8 +50,8 @@ pub struct Catalog {
     is_writer: bool,
 }
 
-/// How long closing a catalog waits for readers before it gives up the checkpoint. The changes are durable in the
-/// write-ahead log too.
+/// Time that closing a catalog waits for readers before it gives up the checkpoint. No change is lost without the
+/// checkpoint, because the write-ahead log is durable too.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Drop for Catalog {
@@ -71,7 +71,7 @@ impl Drop for Catalog {
 }
 
 impl Catalog {
-    /// Opens the catalog at `path` for writing. Creates it if there is none.
+    /// Opens the catalog at `path` for writing. Creates the file if it does not exist.
     pub fn create(path: &Path) -> Result<Catalog> {
         let connection = Connection::open(path)?;
         schema::prepare(&connection, path).map_err(|error| unusable(path, error))?;
@@ -83,15 +83,15 @@ impl Catalog {
         })
     }
 
-    /// Whether the catalog at `path` is of an older version. Opening it migrates it.
+    /// Whether the catalog at `path` has the schema of an older version. Opening such a catalog migrates it.
     pub fn is_old(path: &Path) -> Result<bool> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
             .map_err(|error| unusable(path, error.into()))?;
         schema::is_old(&connection).map_err(|error| unusable(path, error))
     }
 
-    /// Opens the catalog at `path` for reading. A process that writes to it is not blocked. Migrates a catalog of an
-    /// older version first.
+    /// Opens the catalog at `path` for reading. Other processes can write to it meanwhile. A catalog with the schema of
+    /// an older version is migrated first.
     pub fn open(path: &Path) -> Result<Catalog> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || Connection::open_with_flags(path, flags);
@@ -110,22 +110,22 @@ impl Catalog {
         Ok(Catalog { connection: Mutex::new(connection), readers, path: path.into(), is_writer: false })
     }
 
-    /// Whether the file has no tables yet, because the process that created it was killed.
+    /// Whether the file at `path` has no tables. This is so if the process that created the file was killed.
     pub fn is_blank(path: &Path) -> bool {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(path, flags).is_ok_and(|connection| schema::is_blank(&connection))
     }
 
-    /// Copies a consistent snapshot of the catalog into a new file. Other processes may write meanwhile.
+    /// Copies a consistent snapshot of the catalog into a new file. Other processes can write to the catalog meanwhile.
     pub fn copy_to(&self, path: &Path) -> Result<()> {
         let mut copy = Connection::open(path)?;
         let source = self.reader();
         let backup = Backup::new(&source, &mut copy)?;
-        // All pages in one step: a write by another process between two steps would restart the backup.
+        // All pages are copied in one step: if another process wrote between two steps, the backup would start again.
         match backup.step(-1)? {
             StepResult::Done => Ok(()),
             other => Err(Error::Data(format!(
-                "{}: the catalog could not be copied: {other:?}",
+                "{}: the catalog could not be copied (SQLite: {other:?}); try again",
                 self.path.display()
             ))),
         }
@@ -162,7 +162,7 @@ impl Catalog {
         Ok(statement.query_row([number], |row| text_hash(row, 0)).optional()?)
     }
 
-    /// The paper with this id or alternate id, and its number.
+    /// The paper with this id or alternate id, and its number. `None` if there is no such paper.
     pub fn find(&self, id: &PaperId) -> Result<Option<(PaperNumber, Paper)>> {
         let reader = self.reader();
         // One transaction for both queries, because each transaction locks and unlocks the file.
@@ -172,7 +172,7 @@ impl Catalog {
         Ok(statement.query_row([number], |row| Ok((number, paper(row)?))).optional()?)
     }
 
-    /// The largest number of a paper. 0 if there are no papers.
+    /// The highest number of a paper. 0 if there are no papers.
     pub fn last_number(&self) -> Result<PaperNumber> {
         let sql = "SELECT coalesce(max(number), 0) FROM papers";
         Ok(self.reader().query_row(sql, [], |row| row.get(0))?)
@@ -198,7 +198,7 @@ impl Catalog {
         for number in numbers {
             match statement.query_row([number], |row| Ok(paper(row))).optional()? {
                 Some(Ok(paper)) => papers.push((*number, paper)),
-                // One damaged paper does not fail the whole request.
+                // One damaged paper must not make the whole request fail.
                 Some(Err(error)) => tracing::error!("{}", self.unreadable(*number, &error)),
                 None => {}
             }
@@ -206,7 +206,7 @@ impl Catalog {
         Ok(papers)
     }
 
-    /// An idle connection for reading. If none is idle, waits for the main connection.
+    /// An idle connection for reading. If no reader is idle, waits for the main connection.
     fn reader(&self) -> MutexGuard<'_, Connection> {
         self.readers.iter().find_map(|reader| reader.try_lock().ok()).unwrap_or_else(|| self.lock())
     }
@@ -217,18 +217,18 @@ impl Catalog {
     }
 }
 
-/// Adds the file's path and a remedy to an error of SQLite.
+/// Adds the file's path and advice to an error of SQLite.
 fn unusable(path: &Path, error: Error) -> Error {
     match error {
         Error::Catalog(cause) if cause.sqlite_error_code() == Some(ErrorCode::ReadOnly) => {
             Error::Data(format!(
-                "{}: SQLite cannot write to the folder, which it must even for reading; give this user write permission, \
-                 or use a copy",
+                "{}: SQLite cannot write to the folder of this file, but must do so even to read the file; give this \
+                 user write permission for the folder, or use a copy of the folder",
                 path.display()
             ))
         }
         Error::Catalog(cause) => Error::Data(format!(
-            "{}: {cause}; the file must be a catalog made by `likewise ingest`; give --data another folder",
+            "{}: {cause}; the file must be a catalog that `likewise ingest` made; give --data another folder",
             path.display()
         )),
         other => other,

@@ -1,6 +1,6 @@
 //! The inverted index for lexical search: the posting list of every term, and its document frequency.
 //!
-//! It is written in the transaction that writes the papers, so the two always agree, even after a crash.
+//! The index is written in the same transaction as the papers, so index and papers always agree, even after a crash.
 
 use super::transaction::{DocFreqDeltas, WriteContext, begin};
 use super::{Catalog, PaperNumber};
@@ -9,8 +9,8 @@ use likewise_papers::terms::terms;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::{HashMap, HashSet};
 
-/// The tables. `words` has the distinct terms of each paper, separated by spaces; every other character is part of a
-/// term.
+/// The tables of the index. `words` has the distinct terms of each paper, separated by spaces; a term contains no
+/// space. `word_counts` has the document frequency of each term.
 pub const TABLES: &str = "
 CREATE VIRTUAL TABLE words USING fts5 (
     terms, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii'
@@ -18,15 +18,15 @@ CREATE VIRTUAL TABLE words USING fts5 (
 
 CREATE TABLE word_counts (
     term   TEXT PRIMARY KEY,
-    papers INTEGER NOT NULL         -- that have it
+    papers INTEGER NOT NULL         -- number of papers that have the term
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// While all papers are indexed, document frequencies are written whenever this many terms have been counted.
+/// [`index_all`] writes document frequencies to the table whenever it has counted them for this many terms.
 const MAX_COUNTED_TERMS: usize = 500_000;
 
-/// The terms of a stored paper. Empty if there is no paper with this number. If the paper cannot be read its terms are
-/// unknown, so all document frequencies are counted again at the end of the transaction.
+/// The terms of a stored paper. Empty if there is no paper with this number. If the paper cannot be read, its terms are
+/// unknown. All document frequencies are then counted again at the end of the transaction.
 pub fn stored_terms(
     connection: &Connection,
     number: PaperNumber,
@@ -73,14 +73,15 @@ pub fn replace(
     Ok(())
 }
 
-/// Adds changes to the stored document frequencies. Done once per transaction, because its papers share most terms.
+/// Adds `deltas` to the stored document frequencies. This is done once per transaction, because the papers of a
+/// transaction share most terms.
 pub fn add_doc_freqs(connection: &Connection, deltas: &DocFreqDeltas) -> Result<()> {
     let mut add = connection.prepare_cached(
         "INSERT INTO word_counts (term, papers) VALUES (?1, max(?2, 0)) \
          ON CONFLICT (term) DO UPDATE SET papers = max(papers + ?2, 0)",
     )?;
     let mut changed: Vec<_> = deltas.iter().filter(|(_, delta)| **delta != 0).collect();
-    // In the order of the table, so that each page is changed once.
+    // The terms are in the order of the table, so that each page of the table is changed once.
     changed.sort_unstable();
     for (term, delta) in changed {
         add.execute(params![term, delta])?;
@@ -88,14 +89,14 @@ pub fn add_doc_freqs(connection: &Connection, deltas: &DocFreqDeltas) -> Result<
     Ok(())
 }
 
-/// Creates both tables again, from all papers.
+/// Drops both tables of the index, and creates them again from all papers.
 pub fn rebuild(connection: &Connection) -> Result<()> {
     connection.execute_batch("DROP TABLE words; DROP TABLE word_counts;")?;
     connection.execute_batch(TABLES)?;
     index_all(connection)
 }
 
-/// Indexes all papers; for catalogs of older versions, which had no inverted index.
+/// Adds all papers to the empty index. For catalogs of older versions, which had no inverted index.
 pub fn index_all(connection: &Connection) -> Result<()> {
     let mut context = WriteContext::default();
     for_each_paper(connection, |number, terms| {
@@ -125,7 +126,7 @@ fn for_each_paper(
 }
 
 impl Catalog {
-    /// Whether the stored document frequencies are those of the papers. Reads all papers.
+    /// Whether the stored document frequencies match the papers. Reads all papers.
     pub fn doc_freqs_are_correct(&self) -> Result<bool> {
         let connection = self.lock();
         let mut expected = HashMap::<String, i64>::new();
@@ -146,7 +147,7 @@ impl Catalog {
         Ok(transaction.commit()?)
     }
 
-    /// The document frequency of each term: the number of papers that have it.
+    /// The document frequency of each term: the number of papers that have the term.
     pub fn doc_freqs(&self, terms: &[&str]) -> Result<Vec<usize>> {
         let connection = self.reader();
         let mut find = connection.prepare_cached("SELECT papers FROM word_counts WHERE term = ?1")?;
@@ -157,8 +158,8 @@ impl Catalog {
         terms.iter().map(count).collect()
     }
 
-    /// The last `limit` papers that have a term, in descending order of their numbers. `term` is one that
-    /// [`likewise_papers::terms`] returns.
+    /// The numbers of the papers that have `term`, in descending order: the `limit` highest numbers. `term` must be in
+    /// the form that [`likewise_papers::terms`] returns.
     pub fn papers_with_term(&self, term: &str, limit: usize) -> Result<Vec<PaperNumber>> {
         let connection = self.reader();
         let sql = "SELECT rowid FROM words WHERE words MATCH ?1 ORDER BY rowid DESC LIMIT ?2";

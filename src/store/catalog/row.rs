@@ -1,5 +1,5 @@
-//! Reads and writes the rows of a paper, which are in several tables: the paper, its records, and everything that it
-//! can be found by.
+//! Reads and writes the rows of a paper in several tables: the paper, its records, and the ids, labels and terms by
+//! which the paper is found.
 
 use super::dedup::{blocking_keys, merge_records};
 use super::transaction::WriteContext;
@@ -20,8 +20,8 @@ pub fn numbers_of(connection: &Connection, id: &PaperId) -> Result<BTreeSet<Pape
     Ok(numbers)
 }
 
-/// An id in Unicode's decomposed form (NFD), in which older versions stored it if the dump had it so. `None` if the two
-/// forms are equal.
+/// The id in Unicode's decomposed form (NFD). Older versions of likewise stored an id in this form if it had this form
+/// in the dump. `None` if the decomposed form equals the id.
 fn decomposed(id: &PaperId) -> Option<PaperId> {
     let nfd = || id.as_str().nfd().collect::<String>();
     let decomposed = (!id.as_str().is_ascii()).then(nfd)?;
@@ -35,7 +35,8 @@ fn numbers_by_exact_id(connection: &Connection, id: &PaperId) -> Result<BTreeSet
     Ok(numbers.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The number of the paper with this id or, if there is none, of one that has it as an alternate id.
+/// The number of the paper with this id. If there is no such paper: the number of a paper that has it as an alternate
+/// id.
 pub fn number_of(connection: &Connection, id: &PaperId) -> Result<Option<PaperNumber>> {
     match (number_by_exact_id(connection, id)?, decomposed(id)) {
         (None, Some(decomposed)) => number_by_exact_id(connection, &decomposed),
@@ -49,8 +50,8 @@ fn number_by_exact_id(connection: &Connection, id: &PaperId) -> Result<Option<Pa
     Ok(connection.prepare_cached(sql)?.query_row([id.as_str()], |row| row.get(0)).optional()?)
 }
 
-/// The records of a paper. A paper with a single record has no rows in the table of records: the paper is the record.
-/// Skips records that cannot be read, so that new ones replace them.
+/// The records of a paper. A paper with a single record has no rows in the table of records, because the paper itself
+/// is the record. Skips records that cannot be read, so that new records replace them.
 pub fn records_of(connection: &Connection, number: PaperNumber) -> Result<Vec<Paper>> {
     let mut several =
         connection.prepare_cached("SELECT record FROM records WHERE number = ?1 ORDER BY place")?;
@@ -64,15 +65,15 @@ pub fn records_of(connection: &Connection, number: PaperNumber) -> Result<Vec<Pa
     Ok(record.flatten().into_iter().collect())
 }
 
-/// The number of records of a paper, but at most `max`.
+/// The number of records of a paper, or `max` if the paper has more.
 pub fn record_count(connection: &Connection, number: PaperNumber, max: usize) -> Result<usize> {
     let sql = "SELECT count(*) FROM (SELECT 1 FROM records WHERE number = ?1 LIMIT ?2)";
     let several: i64 = connection.prepare_cached(sql)?.query_row((number, max as i64), |row| row.get(0))?;
     Ok(usize::try_from(several).unwrap_or_default().max(1))
 }
 
-/// Writes the paper that these records describe, with its records and everything that it can be found by. Replaces the
-/// paper `number`, or adds a new one if it is `None`. Returns the paper.
+/// Writes the paper that `records` describe, with its records, ids, labels and terms. Replaces the paper with the
+/// number `number`, or adds a new paper if `number` is `None`. Returns the written paper.
 pub fn write(
     connection: &Connection,
     number: Option<PaperNumber>,
@@ -114,7 +115,8 @@ fn write_row(
 ) -> Result<PaperNumber> {
     let days = paper.published.as_deref().map(parse_date).transpose().map_err(Error::Invalid)?;
     let json = |list: &[String]| serde_json::Value::from(list.to_vec()).to_string();
-    // Two statements, because an upsert that ends as an update uses up a number of the AUTOINCREMENT column.
+    // Two statements instead of one upsert, because an upsert that updates a row uses up a number of the AUTOINCREMENT
+    // column.
     let sql = if number.is_some() {
         "UPDATE papers SET id = ?2, title = ?3, abstract = ?4, authors = ?5, published = ?6, published_first = ?7, \
          published_last = ?8, categories = ?9, url = ?10, text_hash = ?11, changed = ?12, venue = ?13, source = ?14, \
@@ -149,7 +151,7 @@ fn write_row(
     )?)
 }
 
-/// Deletes the records of a paper, and everything that it can be found by except its terms.
+/// Deletes the records, labels, authors, alternate ids and blocking keys of a paper. Does not delete its terms.
 fn delete_derived(connection: &Connection, number: PaperNumber) -> Result<()> {
     labels::remove(connection, number)?;
     for sql in ["DELETE FROM names WHERE number = ?1", "DELETE FROM records WHERE number = ?1"] {
@@ -158,7 +160,7 @@ fn delete_derived(connection: &Connection, number: PaperNumber) -> Result<()> {
     Ok(())
 }
 
-/// Deletes a paper, and records the deletion.
+/// Deletes a paper, and records the deletion in the table `deleted`.
 pub fn delete(connection: &Connection, number: PaperNumber, context: &mut WriteContext) -> Result<()> {
     let terms = postings::stored_terms(connection, number, context)?;
     postings::replace(connection, number, &terms, &HashSet::new(), context)?;
@@ -169,7 +171,7 @@ pub fn delete(connection: &Connection, number: PaperNumber, context: &mut WriteC
     Ok(())
 }
 
-/// Adds the blocking keys of all papers; for catalogs of older versions, which had none.
+/// Adds the blocking keys of all papers. For catalogs of older versions, which had no blocking keys.
 pub fn add_blocking_keys(connection: &Connection) -> Result<()> {
     let mut all = connection.prepare(SELECT)?;
     let mut add = connection.prepare("INSERT OR IGNORE INTO names (name, number) VALUES (?1, ?2)")?;

@@ -1,4 +1,4 @@
-//! The catalog's schema: creates the tables, migrates those of older versions, and checks a file's version.
+//! The catalog's schema: creates the tables, migrates the tables of older versions, and checks the version of a file.
 //!
 //! Every change to the schema gets a new version number.
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The version of the schema, stored as SQLite's `user_version`.
 const VERSION: i64 = 5;
 
-/// How long a connection waits for a lock of another one.
+/// Time that a connection waits for a lock that another connection holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 const PAPERS: &str = "
@@ -29,12 +29,12 @@ CREATE TABLE papers (
     abstract        TEXT NOT NULL,
     authors         TEXT NOT NULL,  -- JSON list
     published       TEXT,           -- as exact as the dump has it
-    published_first TEXT,           -- first and last day that it may mean
+    published_first TEXT,           -- first and last day that `published` can mean
     published_last  TEXT,
     categories      TEXT NOT NULL,  -- JSON list
     url             TEXT,
-    text_hash       BLOB NOT NULL,  -- of what the model reads
-    changed         INTEGER NOT NULL DEFAULT 0, -- the number of the transaction that wrote it last
+    text_hash       BLOB NOT NULL,  -- of the text that the model reads
+    changed         INTEGER NOT NULL DEFAULT 0, -- number of the transaction that wrote the paper last
     venue           TEXT,
     source          TEXT
 ) STRICT;
@@ -42,12 +42,12 @@ CREATE TABLE papers (
 CREATE INDEX papers_by_date ON papers (published_first, published_last);
 ";
 
-/// Since version 2: the changes since a transaction, and the catalog's identity.
+/// Added in version 2: the changes since a transaction, and the catalog's identity.
 const CHANGES: &str = "
 CREATE INDEX papers_by_change ON papers (changed);
 
 CREATE TABLE deleted (
-    number  INTEGER PRIMARY KEY,    -- a paper that was here
+    number  INTEGER PRIMARY KEY,    -- number of a deleted paper
     changed INTEGER NOT NULL
 ) STRICT;
 
@@ -56,34 +56,34 @@ CREATE INDEX deleted_by_change ON deleted (changed);
 INSERT INTO meta (key, value) VALUES ('identity', lower(hex(randomblob(16))));
 ";
 
-/// Since version 3: categories, venues, sources and authors, for filters.
+/// Added in version 3: categories, venues, sources and authors, for filters.
 const LABELS: &str = "
 CREATE TABLE labels (
     kind   TEXT NOT NULL,           -- category, venue or source
-    label  TEXT NOT NULL,           -- lower case
+    label  TEXT NOT NULL,           -- in lower case
     number INTEGER NOT NULL,
     PRIMARY KEY (kind, label, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX labels_by_paper ON labels (number);
 
--- Each paper's authors, one after the other. Words are found whatever their case and accents.
+-- The authors of each paper, one after the other. Searches ignore case and accents.
 CREATE VIRTUAL TABLE authors USING fts5 (
     names, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
 );
 ";
 
-/// Since version 4: papers with several records, and withdrawn papers.
+/// Added in version 4: papers with several records, and withdrawn papers.
 const RECORDS: &str = "
 CREATE TABLE names (
-    name   ANY NOT NULL,            -- another id, or the hash of what a record says
+    name   ANY NOT NULL,            -- an alternate id, or a blocking key of a record
     number INTEGER NOT NULL,
     PRIMARY KEY (name, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX names_by_paper ON names (number);
 
--- Of papers that have several; of one that has one, the paper is the record.
+-- The records of papers with several records. If a paper has a single record, the paper is the record.
 CREATE TABLE records (
     number INTEGER NOT NULL,
     place  INTEGER NOT NULL,
@@ -91,13 +91,13 @@ CREATE TABLE records (
     PRIMARY KEY (number, place)
 ) STRICT, WITHOUT ROWID;
 
--- Files that were taken in from a folder that is watched, as they were then.
+-- Files of a watched folder that were ingested, each with the state that it had then.
 CREATE TABLE files (
     path  TEXT PRIMARY KEY,
     state TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-ALTER TABLE papers ADD COLUMN also TEXT NOT NULL DEFAULT '[]'; -- JSON list
+ALTER TABLE papers ADD COLUMN also TEXT NOT NULL DEFAULT '[]'; -- alternate ids, a JSON list
 ALTER TABLE papers ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;
 
 CREATE INDEX papers_withdrawn ON papers (number) WHERE withdrawn <> 0;
@@ -115,8 +115,8 @@ INSERT INTO authors (rowid, names)
     WHERE authors <> '[]';
 ";
 
-/// Prepares a connection for durable writing. Creates the tables in an empty file, and migrates those of older
-/// versions.
+/// Prepares a connection for durable writing. Creates the tables in an empty file, and migrates the tables of an older
+/// version.
 pub fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // In WAL mode readers and the writer do not block each other. FULL syncs every commit.
@@ -125,7 +125,7 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     if version(connection)? == VERSION {
         return Ok(());
     }
-    // If two processes do this at the same time, the second one finds the new version.
+    // If two processes do this at the same time, the second process finds the new version and adds nothing.
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let done = add_missing(connection);
     let ended = connection.execute_batch(if done.is_ok() { "COMMIT" } else { "ROLLBACK" });
@@ -148,7 +148,7 @@ fn add_missing(connection: &Connection) -> Result<()> {
     };
     connection.execute_batch(&format!("{missing} PRAGMA user_version = {VERSION};"))?;
     if old > 0 {
-        tracing::info!("migrating the catalog to version {VERSION}; this reads every paper, once");
+        tracing::info!("migrating the catalog to schema version {VERSION}; this reads every paper once");
         postings::index_all(connection)?;
     }
     if (1..4).contains(&old) {
@@ -157,33 +157,37 @@ fn add_missing(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Prepares one of several connections that read papers.
+/// Prepares a connection that only reads papers.
 pub fn prepare_reader(connection: &Connection) -> Result<()> {
-    // The file is not memory-mapped: the kernel would map 64 KiB around every paper that is read into the process.
+    // Memory-mapping stays off: for every paper that is read, the kernel would map 64 KiB of the file into the process.
     Ok(connection.busy_timeout(BUSY_TIMEOUT)?)
 }
 
-/// Whether the file is of an older version, which [`prepare`] migrates.
+/// Whether the file has the schema of an older version, which [`prepare`] migrates.
 pub fn is_old(connection: &Connection) -> Result<bool> {
     Ok((1..VERSION).contains(&version(connection)?))
 }
 
-/// Whether the file has no tables yet.
+/// Whether the file has no tables.
 pub fn is_blank(connection: &Connection) -> bool {
     version(connection).is_ok_and(|version| version == 0)
 }
 
-/// Checks that a file has this version of the schema.
+/// Checks that a file has the current version of the schema.
 ///
 /// # Errors
-/// Returns [`Error::Data`] if it is empty or of another version.
+/// Returns [`Error::Data`] if the file has no tables, or another version of the schema.
 pub fn check(connection: &Connection, path: &Path) -> Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     match version(connection)? {
         VERSION => Ok(()),
-        0 => Err(Error::Data(format!("{}: no papers here yet; run `likewise ingest` first", path.display()))),
+        0 => Err(Error::Data(format!(
+            "{}: the catalog has no papers; run `likewise ingest` first",
+            path.display()
+        ))),
         other => Err(Error::Data(format!(
-            "{}: the catalog must be of version {VERSION} (got {other}); ingest into a new --data folder",
+            "{}: the catalog must have schema version {VERSION} (got {other}); ingest the dumps into a new --data \
+             folder",
             path.display()
         ))),
     }
@@ -214,7 +218,7 @@ mod tests {
         INSERT INTO categories VALUES ('cs.lg', 7);
         PRAGMA user_version = 1;";
 
-    /// The changes from version 1 to version 2.
+    /// SQL that changes a catalog of version 1 to version 2.
     const VERSION_2: &str = "
         ALTER TABLE papers ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
         CREATE INDEX papers_by_change ON papers (changed);
@@ -256,7 +260,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("catalog.sqlite");
             Connection::open(&path).unwrap().execute_batch(&old).unwrap();
-            // Opening it migrates it, even for reading.
+            // Opening a catalog migrates it, even if it is opened for reading.
             let catalog = Catalog::open(&path).unwrap();
             assert_eq!(catalog.changes(0).unwrap().written.len(), 2);
             assert_eq!((catalog.last_change().unwrap(), catalog.identity().is_ok()), (last, true));

@@ -1,8 +1,8 @@
-//! The embedding spaces of the papers: the one in use, and the next one, whose vector store is being filled to replace
-//! it.
+//! The two embedding spaces that a catalog records: the embedding space in use, and the next embedding space. The next
+//! embedding space is put into use when its vector store is complete.
 //!
-//! An embedding space is identified by its model's fingerprint. The catalog records them so that the switch from one to
-//! the other is a single transaction.
+//! An embedding space is identified by the fingerprint of its model. The catalog records both fingerprints, so that the
+//! switch to the next embedding space is a single transaction.
 
 use super::{Catalog, transaction::begin};
 use crate::error::Result;
@@ -15,33 +15,34 @@ const SET_VALUE: &str =
     "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2";
 
 impl Catalog {
-    /// The fingerprint of the space in use. `None` if none has been set.
+    /// The fingerprint of the embedding space in use. `None` if no embedding space has been set.
     pub fn space(&self) -> Result<Option<String>> {
         self.meta(USED_KEY)
     }
 
-    /// Sets the space in use, for a catalog that has none.
+    /// Sets the fingerprint of the embedding space in use.
     pub fn set_space(&self, fingerprint: &str) -> Result<()> {
         self.set_meta(USED_KEY, fingerprint)
     }
 
-    /// The fingerprint of the next space. `None` if there is none.
+    /// The fingerprint of the next embedding space. `None` if there is no next embedding space.
     pub fn next_space(&self) -> Result<Option<String>> {
         self.meta(NEXT_KEY)
     }
 
-    /// Sets the next space.
+    /// Sets the fingerprint of the next embedding space.
     pub fn set_next_space(&self, fingerprint: &str) -> Result<()> {
         self.set_meta(NEXT_KEY, fingerprint)
     }
 
-    /// Removes the next space.
+    /// Removes the fingerprint of the next embedding space.
     pub fn remove_next_space(&self) -> Result<()> {
         self.lock().execute("DELETE FROM meta WHERE key = ?1", [NEXT_KEY])?;
         Ok(())
     }
 
-    /// Makes a space the one in use, and removes the next space, in one transaction.
+    /// Puts the embedding space with this fingerprint into use, and removes the fingerprint of the next embedding
+    /// space, in one transaction.
     pub fn switch_space(&self, fingerprint: &str) -> Result<()> {
         let mut connection = self.lock();
         let transaction = begin(&mut connection)?;
@@ -50,7 +51,8 @@ impl Catalog {
         Ok(transaction.commit()?)
     }
 
-    /// The recorded description of the model with this fingerprint; for stores whose own description is missing.
+    /// The recorded description of the model with this fingerprint. `None` if none was recorded. Used if the
+    /// description in the vector store is missing or damaged.
     pub fn model_of(&self, fingerprint: &str) -> Result<Option<String>> {
         self.meta(&format!("model {fingerprint}"))
     }

@@ -1,6 +1,6 @@
-//! Writes papers. A new record joins an existing paper, starts a new one, or merges several.
+//! Writes records of papers. A new record joins an existing paper, starts a new paper, or merges several papers.
 //!
-//! A paper can have several records (`dedup.rs`). Each of them can change, be retracted, or turn out to belong to
+//! A paper can have several records (`dedup.rs`). Each record can change, be retracted, or turn out to belong to
 //! another paper.
 
 use super::changes::{last_change, set_last_change};
@@ -20,9 +20,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 /// A change to the catalog.
 #[derive(Debug, Clone, Copy)]
 pub enum Mutation<'a> {
-    /// Adds a record, or replaces its older version.
+    /// Adds a record. If the catalog has an older version of the record, replaces that version.
     Put(&'a Paper),
-    /// Removes a record. Its paper stays if it has other records.
+    /// Removes a record. The record's paper stays if it has other records.
     Retract(&'a Deletion),
 }
 
@@ -31,13 +31,13 @@ pub enum Mutation<'a> {
 pub enum MutationOutcome {
     /// The record started a new paper.
     Added,
-    /// The record replaced an older version that differed from it.
+    /// The record replaced an older version of itself that was different.
     Replaced,
     /// The record joined a paper that had other records.
     Merged,
-    /// The record was in the catalog already, equal in every field.
+    /// The record was already in the catalog, equal in every field.
     Unchanged,
-    /// The record has no abstract and its paper is not in the catalog, so it was skipped.
+    /// The record has no abstract and its paper is not in the catalog, so the record was skipped.
     WithoutAbstract,
     /// The record was removed.
     Retracted,
@@ -45,8 +45,8 @@ pub enum MutationOutcome {
     NotFound,
 }
 
-/// A new record is compared with at most this many others that share a blocking key or an id with it. A key or an id
-/// that more records share does not identify a paper, and is ignored.
+/// Maximum number of records that can share a blocking key or an id. A key or an id that more records share does not
+/// identify a paper, and is ignored. A new record is therefore compared with at most this many records per key or id.
 const MAX_SHARED: usize = 50;
 
 /// Options of [`Catalog::apply`].
@@ -59,14 +59,14 @@ pub struct ApplyOptions {
 /// The result of [`Catalog::apply`].
 #[derive(Debug, Default)]
 pub struct AppliedMutations {
-    /// The outcome of each mutation.
+    /// The outcome of each mutation, in the order of the mutations.
     pub outcomes: Vec<MutationOutcome>,
-    /// The papers that were added or changed, each once, in their last state.
+    /// The papers that were added or changed, each paper once, in its state after all mutations.
     pub papers: Vec<Paper>,
 }
 
 impl Catalog {
-    /// Applies mutations in order, in one durable transaction. On an error, none is applied.
+    /// Applies mutations in order, in one durable transaction. If an error is returned, no mutation has been applied.
     pub fn apply(&self, mutations: &[Mutation], options: ApplyOptions) -> Result<AppliedMutations> {
         let mut applied = AppliedMutations::default();
         self.write_in_transaction(|connection, context| {
@@ -84,7 +84,7 @@ impl Catalog {
                 matches!(outcome, Added | Replaced | Merged | Retracted)
             }))
         })?;
-        // Keeps the last state of each paper.
+        // Keeps only the last state of each paper.
         let mut seen = HashSet::new();
         applied.papers.reverse();
         applied.papers.retain(|paper| seen.insert(paper.id.clone()));
@@ -92,14 +92,14 @@ impl Catalog {
         Ok(applied)
     }
 
-    /// Adds or replaces records, including those without an abstract.
+    /// Adds or replaces records, including records without an abstract.
     pub fn upsert(&self, records: &[Paper]) -> Result<Vec<MutationOutcome>> {
         let mutations: Vec<Mutation> = records.iter().map(Mutation::Put).collect();
         Ok(self.apply(&mutations, ApplyOptions { title_only: true })?.outcomes)
     }
 
-    /// Adds papers without deduplication; each item has the records of one paper. For papers from another catalog or
-    /// collection, which are deduplicated already.
+    /// Adds papers without deduplication; each item of `papers` has the records of one paper. For papers from another
+    /// catalog or collection, which are already deduplicated.
     pub fn restore(&self, papers: &[Vec<Paper>]) -> Result<()> {
         self.write_in_transaction(|connection, context| {
             for records in papers {
@@ -109,7 +109,8 @@ impl Catalog {
         })
     }
 
-    /// Deletes papers by any of their ids, in one durable transaction. Returns for each id whether there was a paper.
+    /// Deletes the papers with these ids or alternate ids, in one durable transaction. Returns for each id whether a
+    /// paper was deleted.
     pub fn delete(&self, ids: &[PaperId]) -> Result<Vec<bool>> {
         let mut found = Vec::with_capacity(ids.len());
         self.write_in_transaction(|connection, context| {
@@ -123,7 +124,8 @@ impl Catalog {
         Ok(found)
     }
 
-    /// Runs `write` in one transaction. The transaction gets a number if `write` returns true: something changed.
+    /// Runs `write` in one transaction. `write` returns whether it changed anything; if so, the transaction gets a
+    /// number.
     fn write_in_transaction(
         &self,
         write: impl FnOnce(&Connection, &mut WriteContext) -> Result<bool>,
@@ -179,7 +181,7 @@ fn put(
     changed: &mut Vec<Paper>,
 ) -> Result<MutationOutcome> {
     let mut find = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
-    // A paper that cannot be read is replaced.
+    // A stored paper that cannot be read is replaced.
     let stored = find.query_row([record.id.as_str()], |row| Ok(paper(row).ok())).optional()?;
     let is_unreadable = matches!(stored, Some(None));
     if stored.flatten().as_ref() == Some(&merge_records(&[record])) {
@@ -226,8 +228,8 @@ fn put(
     })
 }
 
-/// Keeps the old abstract if the new version of a record lacks one. Keeps other missing fields only if the two versions
-/// are from different sources.
+/// Completes the new version of a record from the old version. Takes the old abstract if the new version has none.
+/// Takes other missing fields only if the two versions are from different sources.
 fn keep_missing_fields(new: &mut Paper, old: &Paper) {
     if new.r#abstract.is_empty() {
         new.r#abstract.clone_from(&old.r#abstract);
@@ -253,7 +255,8 @@ fn keep_missing_fields(new: &mut Paper, old: &Paper) {
     new.alternate_ids.extend(more);
 }
 
-/// The numbers of the papers to which a record may belong: those that share an id or a blocking key with it.
+/// The numbers of the papers to which a record might belong: the papers that share an id or a blocking key with the
+/// record.
 fn candidates(connection: &Connection, record: &Paper) -> Result<BTreeSet<PaperNumber>> {
     let mut numbers = BTreeSet::new();
     for id in record.ids() {
@@ -270,7 +273,7 @@ fn candidates(connection: &Connection, record: &Paper) -> Result<BTreeSet<PaperN
     Ok(numbers)
 }
 
-/// Whether papers have more than [`MAX_SHARED`] records together.
+/// Whether these papers have more than [`MAX_SHARED`] records in total.
 fn have_too_many_records(connection: &Connection, numbers: &BTreeSet<PaperNumber>) -> Result<bool> {
     if numbers.len() > MAX_SHARED {
         return Ok(true);
@@ -285,8 +288,9 @@ fn have_too_many_records(connection: &Connection, numbers: &BTreeSet<PaperNumber
     Ok(false)
 }
 
-/// Removes ids from a new record that more than [`MAX_SHARED`] other records have, such as the DOI of a volume. With
-/// such an id it would be merged with those records, and compared with all of them. The record keeps at least one id.
+/// Returns a new record without the ids that more than [`MAX_SHARED`] other records have, such as the DOI of a volume.
+/// With such an id, the record would be compared and merged with all those records. If the record would have no id
+/// left, it is returned unchanged.
 fn without_shared_ids<'a>(connection: &Connection, record: &'a Paper) -> Result<Cow<'a, Paper>> {
     let (mut kept, mut shared) = (Vec::new(), Vec::new());
     for id in record.ids() {
@@ -298,12 +302,14 @@ fn without_shared_ids<'a>(connection: &Connection, record: &'a Paper) -> Result<
     let Some((first, others)) = kept.split_first().filter(|_| !shared.is_empty()) else {
         return Ok(Cow::Borrowed(record));
     };
-    tracing::debug!("{first}: more than {MAX_SHARED} other records have the ids {shared:?}");
+    tracing::debug!(
+        "record {first}: the ids {shared:?} are ignored, because more than {MAX_SHARED} other records have them"
+    );
     let alternate_ids = others.iter().map(|id| (*id).clone()).collect();
     Ok(Cow::Owned(Paper { id: (*first).clone(), alternate_ids, ..record.clone() }))
 }
 
-/// Whether one of these papers, which all have `id`, has an older version of the record already.
+/// Whether one of these papers, all of which have the id `id`, already has an older version of the record.
 fn is_record_of(
     connection: &Connection,
     record: &Paper,
@@ -323,8 +329,9 @@ fn is_record_of(
     Ok(false)
 }
 
-/// Adds the papers that have ids which are about to be removed from a record. Records that were one paper only through
-/// that record may belong to one of them afterwards. Returns whether any were added.
+/// Adds to `numbers` the papers that have one of `removed_ids`, the ids that a record is about to lose. The change can
+/// split the record's paper, and the split-off records can then belong to one of these other papers. Returns whether
+/// any papers were added.
 fn add_papers_with_ids(
     connection: &Connection,
     numbers: &mut BTreeSet<PaperNumber>,
@@ -337,7 +344,7 @@ fn add_papers_with_ids(
     Ok(numbers.len() > count_before)
 }
 
-/// A record, and the number of its paper. `None` if it has none yet.
+/// A record, and the number of its paper. `None` if the record has no paper yet.
 type NumberedRecord = (Option<PaperNumber>, Paper);
 
 fn records_of_all(connection: &Connection, numbers: &BTreeSet<PaperNumber>) -> Result<Vec<NumberedRecord>> {
@@ -348,7 +355,7 @@ fn records_of_all(connection: &Connection, numbers: &BTreeSet<PaperNumber>) -> R
     Ok(all)
 }
 
-/// The number of readable records of each paper.
+/// The count of readable records of each paper, by the paper's number.
 type RecordCounts = BTreeMap<PaperNumber, usize>;
 
 fn count_records(numbers: &BTreeSet<PaperNumber>, records: &[NumberedRecord]) -> RecordCounts {
@@ -356,9 +363,10 @@ fn count_records(numbers: &BTreeSet<PaperNumber>, records: &[NumberedRecord]) ->
     numbers.iter().map(|number| (*number, count(number))).collect()
 }
 
-/// Writes papers whose records have changed, and appends them to `changed`. `before` has the number of records that
-/// each paper had, and `new` is the record that was added or replaced. A paper keeps the number of one of its records
-/// if that number is still free, and gets a new one otherwise. Papers whose numbers are left over are deleted.
+/// Writes papers whose records have changed, and appends them to `changed`. `before` has the count of records that each
+/// paper had before the change. `new` is the record that was added or replaced. A written paper takes over the number
+/// of a paper that one of its records came from, if no other paper has taken this number. Otherwise, the written paper
+/// gets a new number. Old papers whose numbers are not taken over are deleted.
 fn write_papers(
     connection: &Connection,
     papers: Vec<Vec<NumberedRecord>>,
@@ -381,7 +389,8 @@ fn write_papers(
         }
     }
     if free.len() > 1 {
-        // The papers may exchange ids, which are unique at any time, so all get a temporary id first.
+        // The papers can exchange ids. An id must be unique at every moment, so all these papers get a temporary id
+        // first.
         let mut set_temporary_id =
             connection.prepare_cached("UPDATE papers SET id = char(0) || number WHERE number = ?1")?;
         free.iter().try_for_each(|number| set_temporary_id.execute([number]).map(drop))?;
@@ -452,10 +461,10 @@ mod tests {
         assert_eq!(by(Filter { sources: Some(vec!["acl".into()]), ..Filter::default() }), 1);
         assert_eq!(by(Filter { ids: Some(vec!["10.1000/x".into()]), ..Filter::default() }), 1);
 
-        // A new version of one of them, with another title.
+        // A new version of the published record, with another title.
         let revised = Paper { title: "Attention for all, revised".into(), ..published.clone() };
         assert_eq!(catalog.upsert(std::slice::from_ref(&revised)).unwrap(), [MutationOutcome::Replaced]);
-        assert_eq!(catalog.count().unwrap(), 2, "another title and no common id");
+        assert_eq!(catalog.count().unwrap(), 2, "another title and no shared id");
         assert_eq!(catalog.upsert(std::slice::from_ref(&published)).unwrap(), [MutationOutcome::Replaced]);
         assert_eq!(catalog.count().unwrap(), 1);
 
@@ -494,7 +503,7 @@ mod tests {
         let without = Paper { alternate_ids: Vec::new(), ..one };
         assert_eq!(catalog.upsert(&[without]).unwrap(), [MutationOutcome::Replaced]);
         assert_eq!((catalog.count().unwrap(), paper_of("10.5555/aa")), (2, paper_of("2201.00002")));
-        // The same if the record that links them is retracted.
+        // The same happens if the record that the published record was merged with is retracted.
         catalog.upsert(&[claims("2201.00001", "One thing")]).unwrap();
         let gone = Deletion { id: two.id, source: None };
         catalog.apply(&[Mutation::Retract(&gone)], ApplyOptions::default()).unwrap();
@@ -541,7 +550,7 @@ mod tests {
         assert_eq!(apply(&other, true), MutationOutcome::Added);
     }
 
-    /// Adds records. Returns the mean time per record of the second half, in seconds.
+    /// Adds `count` records. Returns the mean time per record of the second half of the records, in seconds.
     fn seconds_per_record(record: impl Fn(usize) -> Paper, count: usize) -> f64 {
         let (_folder, catalog) = catalog();
         let records: Vec<Paper> = (0..count).map(record).collect();
@@ -599,7 +608,7 @@ mod tests {
         catalog.upsert(std::slice::from_ref(&old)).unwrap();
         let (_, found) = catalog.find(&id("caf\u{e9}/1")).unwrap().unwrap();
         assert_eq!(found.title, old.title);
-        // The same record, with the id as it is parsed now.
+        // The same record, with its id in the form in which ids are parsed now.
         catalog.upsert(&[record("caf\u{e9}/1", "A title for coffee", "s", &[])]).unwrap();
         assert_eq!(catalog.count().unwrap(), 1);
         assert_eq!(catalog.delete(&[id("cafe\u{301}/1")]).unwrap(), [true]);

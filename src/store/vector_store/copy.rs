@@ -1,7 +1,7 @@
-//! Copies a vector store while another process may append to it.
+//! Copies a vector store while another process can append to it.
 //!
-//! The order matters: first the index, then the keys, then the vectors. Then every slot of the copied index has a key,
-//! and every key has a vector.
+//! The files are copied in the reverse of the order in which they are written: first the index, then the keys, then the
+//! vectors. Every slot of the copied index therefore has a key, and every key has a vector.
 
 use super::generation::current;
 use super::{DESCRIPTION, KEYS, UNREADABLE, VECTORS, VectorStore, folder_name, stores_folder};
@@ -12,8 +12,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 impl VectorStore {
-    /// Copies the vector store with this fingerprint into another data folder. Returns the number of bytes copied, or
-    /// `None` if the store was replaced or removed meanwhile, and the caller must start again.
+    /// Copies the vector store with this fingerprint into the data folder `out`. Returns the number of bytes copied.
+    /// Returns `None` if the store does not exist, or was replaced or removed meanwhile; the caller must then start
+    /// again.
     pub fn copy_to(data: &Path, sha256: &str, out: &Path) -> Result<Option<u64>> {
         let name = folder_name(sha256);
         let (base, to) = (stores_folder(data).join(name), stores_folder(out).join(name));
@@ -23,7 +24,7 @@ impl VectorStore {
         disk::create_folder(&to)?;
         let folder = current(&base)?;
         let copied = copy_files(&base, &folder, &to);
-        // If another generation is in use now, the copied one was being removed.
+        // If another generation is in use now, the files of the copied generation were being removed.
         if !base.is_dir() || current(&base)? != folder {
             return Ok(None);
         }
@@ -31,17 +32,18 @@ impl VectorStore {
     }
 }
 
-/// The copy is a first generation, so its files are directly in the store's folder.
+/// Copies the files of the generation in `folder`. The copy is a first generation, so its files go directly into the
+/// store's folder, `to`. `None` if an index segment was removed meanwhile.
 fn copy_files(base: &Path, folder: &Path, to: &Path) -> Result<Option<u64>> {
     let mut bytes = 0;
     for segment in Segments::files(folder)? {
         match copy(&segment, &to.join(segment.file_name().unwrap_or_default()))? {
             Some(copied) => bytes += copied,
-            // The segment was merged into another one.
+            // The segment was merged into another segment.
             None => return Ok(None),
         }
     }
-    // These files may be missing; the catalog has the description too.
+    // The two files can be missing. A copy of the description is also in the catalog.
     for (from, name) in [(base, DESCRIPTION), (folder, UNREADABLE)] {
         bytes += copy(&from.join(name), &to.join(name))?.unwrap_or_default();
     }
@@ -55,7 +57,7 @@ fn copy_files(base: &Path, folder: &Path, to: &Path) -> Result<Option<u64>> {
     Ok(Some(bytes))
 }
 
-/// Copies a file. Returns the number of bytes, or `None` if there is no such file.
+/// Copies a file. Returns the number of bytes, or `None` if the file `from` does not exist.
 fn copy(from: &Path, to: &Path) -> Result<Option<u64>> {
     match std::fs::copy(from, to) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -1,8 +1,10 @@
-//! Generations: rewrites a vector store's files without the orphaned slots.
+//! Generations of a vector store. A new generation is a rewritten copy of the store's files, without the orphaned
+//! slots.
 //!
-//! This is the only operation that renumbers slots. Everything that refers to slots is made for the new files before
-//! they are published, and removed with the old ones. The files of the first generation are directly in the store's
-//! folder; a later generation has a subfolder, and the file `current` names it.
+//! This is the only operation that renumbers slots. All files that refer to slots (the index and the slot map) are made
+//! again for a new generation before it is published, and the old ones are removed with the old generation. The files
+//! of the first generation are directly in the store's folder. Every later generation has a subfolder, and the file
+//! `current` contains the name of the subfolder in use.
 
 use super::{DESCRIPTION, KEY_BYTES, KEYS, Slot, UNREADABLE, VECTORS, VectorStore, header, open_records};
 use crate::error::{Error, Result};
@@ -14,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) const CURRENT: &str = "current";
 
-/// The folder of the generation in use, in the folder of a store.
+/// The folder of the generation in use. `base` is the folder of the store.
 pub fn current(base: &Path) -> Result<PathBuf> {
     Ok(folder(base, number(base)?))
 }
@@ -33,15 +35,15 @@ fn number(base: &Path) -> Result<u64> {
     name.trim().parse().map_err(|_| {
         let folder = base.display();
         Error::Data(format!(
-            "{}: the content must be the name of a folder beside this file (got {name:?}); write that name into it, or \
-             delete {folder} and run `likewise ingest` to encode the papers again",
+            "{}: the content must be the name of a folder beside this file (got {name:?}); write the name of such a \
+             folder into the file, or delete the folder {folder} and run `likewise ingest` to encode the papers again",
             path.display()
         ))
     })
 }
 
-/// Removes the files of all generations but the one in use, which a killed process left. Returns whether there were
-/// any.
+/// Removes the files of all generations except the one in use. A killed process can leave such files. Returns whether
+/// there were any such files.
 pub fn remove_leftovers(base: &Path) -> Result<bool> {
     let number = number(base)?;
     let mut found = false;
@@ -60,20 +62,20 @@ pub fn remove_leftovers(base: &Path) -> Result<bool> {
     Ok(found)
 }
 
-/// The highest number of a generation that has a folder, in use or not.
+/// The highest number of all generations that have a subfolder, in use or not. 0 if there is no subfolder.
 fn highest(base: &Path) -> Result<u64> {
     let entries = std::fs::read_dir(base).map_err(Error::io(base))?.flatten();
     Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).max().unwrap_or_default())
 }
 
-/// A generation that is not in use yet.
+/// A new generation, which is put into use by [`Generation::publish`].
 pub struct Generation {
     base: PathBuf,
     number: u64,
 }
 
 impl Generation {
-    /// Creates a new generation with these slots of the one in use, in this order.
+    /// Creates a new generation from these slots of the generation in use, in the order of `slots`.
     pub fn copy(
         data: &Path,
         fingerprint: &Fingerprint,
@@ -110,10 +112,12 @@ impl Generation {
         Ok(new)
     }
 
-    /// Creates a new generation without slots. Reads nothing of the one in use, which may be damaged.
+    /// Creates a new generation without slots. Does not read the records of the generation in use, which can be
+    /// damaged.
     pub fn empty(data: &Path, fingerprint: &Fingerprint) -> Result<Generation> {
         let base = VectorStore::base(data, fingerprint);
-        // A new number, because a process may still have an older generation open and tells them apart by their folders.
+        // The number must be new: a process that still has an older generation open recognises a new generation by the
+        // name of its folder.
         let used = highest(&base)?.max(number(&base).unwrap_or_default());
         let new = Generation { base, number: used + 1 };
         let folder = new.folder();
@@ -129,8 +133,8 @@ impl Generation {
         folder(&self.base, self.number)
     }
 
-    /// Puts this generation into use, atomically, and removes the one before. A process that has that one open can
-    /// still read it.
+    /// Puts this generation into use, atomically, and removes the previous generation. A process that has the previous
+    /// generation open can still read it.
     pub fn publish(self) -> Result<()> {
         disk::write_atomically(&self.base.join(CURRENT), self.number.to_string().as_bytes())?;
         remove_leftovers(&self.base).map(drop)

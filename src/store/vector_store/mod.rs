@@ -1,11 +1,13 @@
-//! The vector store of one model: its vectors on disk, and the text of each.
+//! The vector store of one model: the model's vectors on disk, each with the hash of the encoded text.
 //!
-//! The vectors of a model are points in its *embedding space*: only vectors of the same model, with the same options,
-//! can be compared. The model's fingerprint identifies the space, so each fingerprint has a vector store.
+//! The vectors of a model are points in the model's *embedding space*: only vectors of the same model, with the same
+//! options, can be compared. The model's fingerprint identifies the embedding space, so each fingerprint has a vector
+//! store.
 //!
-//! A store maps a text's hash to a slot, and a slot to a vector. It has no papers: two papers with the same text share
-//! a slot, and a paper whose text changes gets another slot. Two files grow by appending, first `vectors.f32` and then
-//! `keys`, and a slot exists only if both have it. The next writer truncates what a crash left incomplete.
+//! A store maps the hash of a text to a slot, and the slot to a vector. A store has no papers: two papers with the same
+//! text share a slot, and a paper whose text changes gets another slot. Records are appended to two files, first to
+//! `vectors.f32` and then to `keys`, and a slot exists only if both files have its record. If a crash leaves an
+//! incomplete record at the end of a file, the next writer truncates that record.
 
 mod copy;
 mod description;
@@ -29,10 +31,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes before the first record of either file: the format and the dimension, padded with zeros.
+/// Size in bytes of the header of each of the two files. The header has the format's name and version and the
+/// dimension, padded with zeros.
 const HEADER_BYTES: usize = 64;
 
-/// Size of a record of `keys`: the text's hash, and the CRC-32 of the vector's bytes.
+/// Size in bytes of a record in the file `keys`: the hash of the text, and the CRC-32 of the vector's bytes.
 const KEY_BYTES: usize = HASH_BYTES + 4;
 
 const VECTORS: &str = "vectors.f32";
@@ -40,10 +43,10 @@ const KEYS: &str = "keys";
 const DESCRIPTION: &str = "space.json";
 const UNREADABLE: &str = "unreadable";
 
-/// Prefix of the folders of stores that are being removed.
+/// Prefix of the names of folders of stores that are being removed.
 const REMOVED_PREFIX: &str = ".gone-";
 
-/// A vector store, as it was when it was opened.
+/// A vector store that is open for reading, with the vectors that it had when it was opened.
 pub struct VectorStore {
     folder: PathBuf,
     vectors: Vectors,
@@ -51,7 +54,7 @@ pub struct VectorStore {
 }
 
 impl VectorStore {
-    /// The folder with the files in use of the vector store with this fingerprint.
+    /// The folder of the current files of the vector store with this fingerprint.
     ///
     /// # Errors
     /// Returns [`Error::Data`] if the file `current`, which names the folder, is damaged.
@@ -59,17 +62,17 @@ impl VectorStore {
         generation::current(&VectorStore::base(data, fingerprint))
     }
 
-    /// The folders with the files in use of all vector stores of a data folder.
+    /// The folders of the current files of all vector stores of a data folder.
     pub fn folders(data: &Path) -> Result<Vec<PathBuf>> {
         bases(data)?.iter().map(|base| generation::current(base)).collect()
     }
 
-    /// The folder of the vector store with this fingerprint, which has all its generations.
+    /// The folder of the vector store with this fingerprint. It contains all generations of the store.
     pub fn base(data: &Path, fingerprint: &Fingerprint) -> PathBuf {
         stores_folder(data).join(folder_name(&fingerprint.sha256))
     }
 
-    /// Creates an empty vector store if there is none, and writes the description of its model.
+    /// Creates an empty vector store for a model if there is none, and writes the description of the model.
     pub fn create(data: &Path, model: &ModelFolder) -> Result<()> {
         let folder = VectorStore::base(data, &model.fingerprint);
         disk::create_folder(&folder)?;
@@ -80,29 +83,29 @@ impl VectorStore {
                 disk::write_atomically(&folder.join(file), &header)?;
             }
         }
-        // The model may have been moved since.
+        // The description is written again if it differs, because the model's folder might have been moved.
         if std::fs::read(&path).is_ok_and(|old| old == description.as_bytes()) {
             return Ok(());
         }
         Ok(disk::write_atomically(&path, description.as_bytes())?)
     }
 
-    /// Whether a store's folder has no vectors. A store that has vectors may lack its description.
+    /// Whether a store's folder has no vectors. The store can have vectors although its description is missing.
     fn is_empty(base: &Path) -> bool {
         let is_new = |file| base.join(file).metadata().map_or(true, |file| file.len() <= HEADER_BYTES as u64);
         is_new(VECTORS) && is_new(KEYS) && !base.join(generation::CURRENT).exists()
     }
 
-    /// The description of the vector store with this fingerprint. `None` if there is none.
+    /// The description of the vector store with this fingerprint. `None` if the file does not exist.
     ///
     /// # Errors
-    /// Returns [`Error::Data`] if it cannot be read.
+    /// Returns [`Error::Data`] if the description is damaged.
     pub fn description(data: &Path, sha256: &str) -> Result<Option<Description>> {
         Description::read(&stores_folder(data).join(folder_name(sha256)))
     }
 
-    /// Removes all vector stores of a data folder except those with these fingerprints. Returns the descriptions of the
-    /// removed ones.
+    /// Removes all vector stores of a data folder except those with the fingerprints in `kept`. Returns the
+    /// descriptions of the removed stores.
     pub fn remove_others(data: &Path, kept: &[String]) -> Result<Vec<Description>> {
         let mut removed = Vec::new();
         for base in bases(data)? {
@@ -110,7 +113,8 @@ impl VectorStore {
                 continue;
             }
             removed.extend(Description::read(&base).ok().flatten());
-            // Renamed first, which is atomic: other processes would take a partly removed folder for a store.
+            // The folder is renamed before it is removed, because renaming is atomic. Otherwise, other processes would
+            // take a partly removed folder for a vector store.
             let renamed = base.with_file_name(format!("{REMOVED_PREFIX}{}", removed.len()));
             if renamed.exists() {
                 disk::remove(&renamed)?;
@@ -124,7 +128,7 @@ impl VectorStore {
         Ok(removed)
     }
 
-    /// Replaces the files of the vector store with this fingerprint, which cannot be used, by an empty generation.
+    /// Replaces the files of the vector store with this fingerprint by an empty generation. For files that are damaged.
     pub fn reset(data: &Path, fingerprint: &Fingerprint) -> Result<()> {
         disk::create_folder(&VectorStore::base(data, fingerprint))?;
         Generation::empty(data, fingerprint)?.publish()
@@ -140,22 +144,29 @@ impl VectorStore {
 
     /// Opens the vector store whose files are in `folder`.
     pub fn open_in(folder: PathBuf, dimension: usize) -> Result<VectorStore> {
-        // Keys are opened first: each was written after its vector, so every key that is read here has a vector.
+        // The keys are opened before the vectors. Each key was written after its vector, so every key in the opened
+        // file has a vector.
         let keys = open_records(&folder.join(KEYS), dimension)?;
         let mapped = open_records(&folder.join(VECTORS), dimension)?;
         let complete = (mapped.bytes().len() - HEADER_BYTES) / (4 * dimension);
         let count = complete.min((keys.bytes().len() - HEADER_BYTES) / KEY_BYTES);
         let values = Array::mapped(&Arc::new(mapped), HEADER_BYTES..HEADER_BYTES + count * 4 * dimension)
-            .ok_or_else(|| Error::Data(format!("{}: it is cut short", folder.join(VECTORS).display())))?;
+            .ok_or_else(|| {
+                Error::Data(format!(
+                    "{}: the file is cut short; run `likewise verify --repair`",
+                    folder.join(VECTORS).display()
+                ))
+            })?;
         Ok(VectorStore { folder, vectors: Vectors::new(values, dimension), keys })
     }
 
-    /// Whether the opened files are still those in use.
+    /// Whether the opened files are still the current files of the store.
     pub fn is_current(&self, data: &Path, fingerprint: &Fingerprint) -> Result<bool> {
         Ok(self.folder == VectorStore::folder(data, fingerprint)?)
     }
 
-    /// Removes files that killed processes left. Returns whether there were any.
+    /// Removes the files of old and unfinished generations, which killed processes left. Returns whether there were
+    /// such files.
     pub fn remove_leftovers(data: &Path, fingerprint: &Fingerprint) -> Result<bool> {
         generation::remove_leftovers(&VectorStore::base(data, fingerprint))
     }
@@ -166,7 +177,7 @@ impl VectorStore {
         length > self.keys.bytes().len() as u64
     }
 
-    /// The folder of the store's files.
+    /// The folder of the opened files.
     pub fn path(&self) -> &Path {
         &self.folder
     }
@@ -176,12 +187,12 @@ impl VectorStore {
         &self.vectors
     }
 
-    /// The texts of the vectors, by slot.
+    /// The hashes of the texts of the vectors, in the order of the slots.
     pub fn texts(&self) -> impl Iterator<Item = TextHash> {
         (0..self.vectors.len()).map(|slot| self.text(slot))
     }
 
-    /// The slots whose vectors do not have the recorded checksums. Reads all vectors.
+    /// The slots whose vectors do not match their recorded checksums. Reads all vectors.
     pub fn damaged(&self) -> Vec<Slot> {
         let dimension = self.vectors.dimension();
         let keys = self.keys.bytes()[HEADER_BYTES..].par_chunks_exact(KEY_BYTES);
@@ -193,8 +204,8 @@ impl VectorStore {
         rows.filter_map(is_damaged).collect()
     }
 
-    /// The slots of those of `texts` that have a vector in slot `first` or later. Reads keys backwards from the end
-    /// until all are found, because recent texts are there.
+    /// Finds the slots of `texts`, but only slots from `first` on. Texts without such a slot are left out. Reads the
+    /// keys backwards from the end until all texts are found, because texts that were added recently are at the end.
     pub fn slots(&self, texts: impl Iterator<Item = TextHash>, first: usize) -> HashMap<TextHash, Slot> {
         let mut missing: HashSet<TextHash> = texts.collect();
         let mut found = HashMap::new();
@@ -221,7 +232,7 @@ fn stores_folder(data: &Path) -> PathBuf {
     data.join("spaces")
 }
 
-/// The folders of a data folder's vector stores. Ignores other files and folders.
+/// The folders of a data folder's vector stores. Ignores all files, and folders with other names.
 fn bases(data: &Path) -> Result<Vec<PathBuf>> {
     let is_base = |path: &PathBuf| {
         let name = name_of(path);
@@ -230,7 +241,7 @@ fn bases(data: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries(&stores_folder(data))?.into_iter().filter(is_base).collect())
 }
 
-/// The paths in a folder. Empty if there is no such folder.
+/// The paths of the files and folders in a folder. Empty if the folder does not exist.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -259,7 +270,7 @@ fn open_records(path: &Path, dimension: usize) -> Result<MappedFile> {
     })?;
     if file.bytes().get(..HEADER_BYTES) != Some(&header(dimension)[..]) {
         return Err(Error::Data(format!(
-            "{}: its header must be that of a vector store of dimension {dimension}; {}",
+            "{}: the file must begin with the header of a vector store of dimension {dimension}; {}",
             path.display(),
             remedy(path)
         )));
@@ -267,11 +278,11 @@ fn open_records(path: &Path, dimension: usize) -> Result<MappedFile> {
     Ok(file)
 }
 
-/// What to do about a file that cannot be used.
+/// Advice for an error message about a file that cannot be used.
 fn remedy(path: &Path) -> String {
     let folder = path.parent().unwrap_or(path).display();
     format!(
-        "run `likewise verify --repair`, or delete the folder {folder} and run `likewise ingest`: both encode the papers \
-         again"
+        "run `likewise verify --repair`, or delete the folder {folder} and run `likewise ingest`; in either case the \
+         papers are encoded again"
     )
 }

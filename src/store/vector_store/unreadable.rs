@@ -1,6 +1,6 @@
-//! The texts that the model of a vector store cannot read. They get no vector, and are not tried again.
+//! The texts that the model of a vector store cannot read. These texts get no vector, and are not tried again.
 //!
-//! The file `unreadable`, beside the keys, has their concatenated hashes.
+//! The file `unreadable`, beside the file `keys`, has the concatenated hashes of these texts.
 
 use super::generation::current;
 use super::{UNREADABLE, VectorStore, folder_name, stores_folder};
@@ -12,19 +12,19 @@ use std::collections::HashSet;
 use std::path::Path;
 
 impl VectorStore {
-    /// The texts that the model cannot read, from the folder of a vector store.
+    /// Reads the hashes of the texts that the model cannot read, from the folder of a vector store.
     pub fn unreadable(folder: &Path) -> Result<HashSet<TextHash>> {
         let path = folder.join(UNREADABLE);
         let bytes = match std::fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashSet::new()),
             bytes => bytes.map_err(Error::io(&path))?,
         };
-        // An incomplete hash at the end is ignored, so that its text is tried again.
+        // An incomplete hash at the end is ignored, so the text with this hash is tried again.
         let hashes = bytes.chunks_exact(HASH_BYTES).filter_map(|hash| hash.try_into().ok());
         Ok(hashes.map(TextHash).collect())
     }
 
-    /// Replaces the list of texts that the model cannot read.
+    /// Replaces the stored list of texts that the model cannot read.
     pub fn set_unreadable(data: &Path, fingerprint: &Fingerprint, texts: &HashSet<TextHash>) -> Result<()> {
         let folder = current(&stores_folder(data).join(folder_name(&fingerprint.sha256)))?;
         let mut hashes: Vec<&[u8]> = texts.iter().map(|text| &text.0[..]).collect();

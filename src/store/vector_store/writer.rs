@@ -1,4 +1,4 @@
-//! Appends vectors to a vector store. The data folder's lock ensures that there is one writer at a time.
+//! Appends vectors to a vector store. The data folder's write lock ensures that there is only one writer at a time.
 
 use super::{HEADER_BYTES, KEY_BYTES, KEYS, VECTORS, VectorStore};
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// The largest difference of a unit vector's length from 1.
+/// Largest allowed difference between the length of a vector and 1.
 const UNIT_TOLERANCE: f32 = 1e-3;
 
 /// A vector store that is open for appending.
@@ -17,16 +17,16 @@ pub struct VectorStoreWriter {
     vectors: File,
     keys: File,
     vectors_path: PathBuf,
-    /// The texts that have a vector.
+    /// The hashes of the texts that have a vector.
     texts: HashSet<TextHash>,
     dimension: usize,
     count: usize,
 }
 
 impl VectorStoreWriter {
-    /// Opens a vector store, and truncates records at its end that a crash left incomplete. Calls `before_truncate`
-    /// first, with the number of remaining slots: it must remove what is derived from later slots, because these will
-    /// get other texts.
+    /// Opens a vector store for appending. If a crash left incomplete records at the end of the store, truncates these
+    /// records. Before that, calls `before_truncate` with the number of slots that remain. `before_truncate` must
+    /// remove everything that is derived from later slots, because new texts will get those slots.
     pub fn open(
         data: &Path,
         fingerprint: &Fingerprint,
@@ -59,15 +59,16 @@ impl VectorStoreWriter {
         self.texts.contains(&text)
     }
 
-    /// Checks that a vector is a finite unit vector of the store's dimension. The index could not find another one.
+    /// Checks that a vector is a finite unit vector of the store's dimension. The index could not find any other
+    /// vector.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`] if it is not.
+    /// Returns [`Error::Invalid`] if the vector has another dimension, another length, or a value that is not finite.
     pub fn check(&self, vector: &[f32]) -> Result<()> {
         check_unit(vector, self.dimension)
     }
 
-    /// Appends vectors. Returns when they are synced to the disk.
+    /// Appends vectors, each with the hash of its text. When this returns, the vectors are synced to the disk.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`], and writes nothing, if [`VectorStoreWriter::check`] refuses one of the vectors.
@@ -97,7 +98,7 @@ impl VectorStoreWriter {
 /// Checks that a vector is a finite unit vector of this dimension.
 ///
 /// # Errors
-/// Returns [`Error::Invalid`] if it is not.
+/// Returns [`Error::Invalid`] if the vector has another dimension, another length, or a value that is not finite.
 pub fn check_unit(vector: &[f32], dimension: usize) -> Result<()> {
     let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
     if vector.len() == dimension && (length - 1.0).abs() <= UNIT_TOLERANCE {
@@ -109,8 +110,8 @@ pub fn check_unit(vector: &[f32], dimension: usize) -> Result<()> {
     )))
 }
 
-/// The number of records up to the last one that is complete in both files and has the right checksum. Damage before
-/// that was not caused by an interrupted append, and is left to `likewise verify`.
+/// The number of records up to and including the last record that is complete in both files and matches its checksum.
+/// Damage to an earlier record is not the result of an interrupted append, and is left to `likewise verify`.
 fn complete_records(vectors: &mut File, keys: &mut File, dimension: usize) -> std::io::Result<u64> {
     let vector_bytes = 4 * dimension as u64;
     let records = |file: &File, size: u64| -> std::io::Result<u64> {

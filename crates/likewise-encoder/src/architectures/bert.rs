@@ -1,10 +1,9 @@
-//! BERT (Devlin et al.; an encoder with layer norms after attention and after the feed-forward block): load and
-//! forward.
+//! BERT (Devlin et al.): an encoder with layer norms after attention and after the feed-forward block.
 //!
-//! It also computes DistilBERT, RoBERTa, MPNet and Jina's BERT, which differ in positions, in the feed-forward block
-//! and in names: [`super::distilbert`], [`super::roberta`], [`super::mpnet`] and [`super::jina_bert`] translate their
-//! configs and tensor names. It runs on every device; [`super::packed_bert`] is a faster implementation for CPUs,
-//! with the same results.
+//! This module also computes DistilBERT, RoBERTa, MPNet and Jina's BERT, which differ from BERT in positions, in the
+//! feed-forward block and in names. [`super::distilbert`], [`super::roberta`], [`super::mpnet`] and
+//! [`super::jina_bert`] translate their configs and tensor names to those of BERT. This implementation runs on every
+//! device; [`super::packed_bert`] is a faster implementation for CPUs, with the same results.
 
 use crate::adapter::Adapter;
 use crate::batch::Batch;
@@ -34,8 +33,8 @@ pub struct Config {
     pub hidden_act: Activation,
     #[serde(skip)]
     pub position_kind: PositionKind,
-    /// Whether the feed-forward block is gated: its intermediate layer is twice as wide, and one half of it is the
-    /// gate.
+    /// Whether the feed-forward block is gated. If so, the output of the intermediate layer is twice as wide as without
+    /// a gate, and one half of this output is the gate.
     #[serde(skip)]
     pub is_gated: bool,
 }
@@ -46,15 +45,16 @@ pub enum PositionKind {
     /// A learned vector for each position, counted from 0.
     #[default]
     Learned,
-    /// A learned vector for each position, counted from the padding token's id + 1. A padding token within a text is
-    /// not counted, and gets the vector at its own id. The value is the padding token's id.
+    /// A learned vector for each position. Positions are counted from the padding token's id + 1. A padding token
+    /// within a text is not counted, and has the padding token's id as its position. The value is the padding token's
+    /// id.
     AfterPadding(u32),
-    /// No vectors: attention adds a bias by relative position.
+    /// No position vectors. Attention adds a bias that depends on relative positions.
     Relative,
 }
 
 impl PositionKind {
-    /// The index of each token's position vector, for one text.
+    /// Returns the index of the position vector of each token in a text.
     pub fn position_ids(self, ids: &[u32]) -> Vec<u32> {
         let mut next = 0;
         let position_id = |id: &u32| match self {
@@ -88,10 +88,10 @@ pub struct Bert {
     position_kind: PositionKind,
     embedding_norm: Norm,
     attention: Attention,
-    /// `None`: scores have no bias.
+    /// The bias that attention adds to the scores. `None`: no bias.
     bias: Option<RelativePositionBias>,
     layers: Vec<Layer>,
-    /// The adapters for documents and for queries. `None`: the model has none.
+    /// The adapters for documents and for queries. `None`: the model has no adapters.
     adapters: Option<PerInputType<Adapter>>,
 }
 
@@ -106,8 +106,9 @@ struct Layer {
     output_norm: Norm,
 }
 
-/// The position embeddings, with the embedding of token type 0 (if there are token types) added to each:
-/// `[positions, hidden]`. Without position embeddings it is one row: the embedding of token type 0, or zeros.
+/// Returns the position embeddings, `[positions, hidden]`. If there are token types, the embedding of token type 0 is
+/// added to every row. If there are no position embeddings, the result is a single row: the embedding of token type 0,
+/// or zeros.
 pub fn position_table(config: &Config, embeddings: &Loader) -> Result<Tensor> {
     let hidden = config.hidden_size;
     let types = match config.type_vocab_size {
@@ -125,7 +126,7 @@ pub fn position_table(config: &Config, embeddings: &Loader) -> Result<Tensor> {
 }
 
 impl Bert {
-    /// Loads the weights; `loader` is at the prefix of the checkpoint's names.
+    /// Loads the weights. `loader` has the prefix of the network's tensor names.
     pub fn load(
         config: &Config,
         bias: Option<RelativePositionBias>,

@@ -1,4 +1,4 @@
-//! Reads config.json into an architecture's own type, and checks numbers in it.
+//! Reads config.json into an architecture's own type, and checks numbers in the config.
 
 use crate::error::{Error, Result, damaged};
 use crate::model::{CONFIG, ModelFolder};
@@ -6,7 +6,7 @@ use likewise_base::disk;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// Checks numbers that are used as divisors or under a root, given with the names of their fields.
+/// Checks numbers that are used as divisors or under a root. Each number comes with the name of its field.
 ///
 /// # Errors
 /// Returns a message that names the first field whose number is not finite or not greater than 0.
@@ -17,8 +17,8 @@ pub fn check_positive(numbers: &[(&str, f64)]) -> Result<(), String> {
     }
 }
 
-/// Reads the folder's config.json. `older_names` are pairs of a field's older name and its current name, which wins
-/// if a file has both.
+/// Reads config.json of a model folder. `older_names` has pairs of the older and the current name of a field. If a file
+/// has both names, the value of the current name is used.
 ///
 /// # Errors
 /// Returns [`Error::Io`] if the file cannot be read, and [`Error::Model`] if a field is missing or has the wrong type.

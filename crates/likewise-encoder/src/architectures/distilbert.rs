@@ -1,11 +1,11 @@
-//! DistilBERT (Sanh et al.): BERT with half the layers and without token types. Its fields and tensors have other
-//! names.
+//! DistilBERT (Sanh et al.): BERT with half the layers and without token types. The config fields and tensors of
+//! DistilBERT have other names than those of BERT.
 
 use super::bert::Config;
 use crate::kernels::Activation;
 use serde::Deserialize;
 
-/// The part of config.json that shapes the network.
+/// The fields of config.json that describe the network.
 #[derive(Deserialize)]
 pub struct DistilBertConfig {
     dim: usize,
@@ -19,7 +19,7 @@ pub struct DistilBertConfig {
 }
 
 impl DistilBertConfig {
-    /// The equivalent config of BERT.
+    /// Returns the equivalent config of BERT.
     pub fn to_bert(&self) -> Config {
         Config {
             hidden_size: self.dim,
@@ -37,7 +37,7 @@ impl DistilBertConfig {
     }
 }
 
-/// DistilBERT's name of the tensor that BERT calls `name`.
+/// Returns the name that DistilBERT gives to the tensor that BERT calls `name`.
 pub fn tensor_name(name: &str) -> String {
     const NAMES: [(&str, &str); 8] = [
         ("encoder.layer.", "transformer.layer."),
@@ -51,7 +51,8 @@ pub fn tensor_name(name: &str) -> String {
     ];
     let renamed =
         NAMES.iter().fold(name.to_string(), |name, (bert, distilbert)| name.replace(bert, distilbert));
-    // The remaining `.output.LayerNorm.` is the norm at the end of a layer. The norm of the embeddings keeps its name.
+    // The remaining `.output.LayerNorm.` belongs to the norm at the end of a layer. The norm of the embeddings keeps
+    // its name.
     renamed.replace(".output.LayerNorm.", ".output_layer_norm.")
 }
 

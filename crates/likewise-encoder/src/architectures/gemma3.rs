@@ -1,4 +1,4 @@
-//! Gemma 3 (Gemma Team), as in EmbeddingGemma, where attention is bidirectional. Load and forward.
+//! Gemma 3 (Gemma Team), as used in EmbeddingGemma, where attention is bidirectional.
 
 use super::config::check_positive;
 use super::qwen3::{GatedMlp, attention};
@@ -39,7 +39,7 @@ pub struct Config {
     attn_logit_softcapping: Option<f64>,
 }
 
-/// The older name of a field, and its current name.
+/// The older and the current name of a field of config.json.
 pub const OLDER_NAME: (&str, &str) = ("_sliding_window_pattern", "sliding_window_pattern");
 
 fn default_window_pattern() -> usize {
@@ -54,8 +54,8 @@ impl Config {
     /// Checks that the config describes a supported model.
     ///
     /// # Errors
-    /// Returns a message that names the field if it asks for something that is not implemented, or has a
-    /// number out of range.
+    /// Returns a message that names the field if a field requests something that is not implemented, or has a number
+    /// that is out of range.
     pub fn check(&self) -> Result<(), String> {
         if !self.use_bidirectional_attention || self.attn_logit_softcapping.is_some() {
             return Err(
@@ -103,7 +103,7 @@ impl Config {
 /// A loaded Gemma 3.
 pub struct Gemma3 {
     word_embeddings: EmbeddingTable,
-    /// The factor of the word embeddings.
+    /// The factor by which the word embeddings are multiplied.
     scale: f64,
     layers: Vec<Layer>,
     norm: Norm,
@@ -124,7 +124,7 @@ impl Gemma3 {
     /// Loads the weights, for texts of up to `max_tokens` tokens.
     pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<Gemma3> {
         let loader = loader.root("model", "embed_tokens.weight");
-        // config.json gives the width of the whole window, on both sides of a token.
+        // The width in config.json covers both sides of a token. `SlidingWindow` takes the width of one side.
         let window = AttentionMask::SlidingWindow(config.sliding_window / 2);
         let attention = AlternatingAttention::new(
             [AttentionMask::Full, window].map(|mask| config.attention(mask)),
@@ -171,7 +171,7 @@ impl Layer {
     fn load(config: &Config, layer: usize, loader: &Loader) -> candle_core::Result<Layer> {
         let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
         let norm = |name: &str| loader.pp(name).rms_norm(hidden, eps, 1.0);
-        // The mask does not affect what is loaded.
+        // Any mask will do, because the mask does not affect which weights are loaded.
         let shape = config.attention(AttentionMask::Full);
         let feed_forward = loader.pp("mlp");
         Ok(Layer {

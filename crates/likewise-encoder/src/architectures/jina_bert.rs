@@ -4,12 +4,13 @@
 use super::bert::{Config, PositionKind};
 use crate::layers::relative_position_bias::RelativePositionBias;
 
-/// Completes a config that was read as BERT's: relative positions, and a gated feed-forward block.
+/// Changes the fields in which Jina's BERT differs from BERT (relative positions, gated feed-forward block) in a config
+/// that was read as a config of BERT.
 pub fn bert_config(config: Config) -> Config {
     Config { position_kind: PositionKind::Relative, is_gated: true, ..config }
 }
 
-/// The name in Jina's BERT of the tensor that BERT calls `name`.
+/// Returns the name that Jina's BERT gives to the tensor that BERT calls `name`.
 pub fn tensor_name(name: &str) -> String {
     if name.contains(".attention.") {
         return name.to_string();
@@ -19,7 +20,7 @@ pub fn tensor_name(name: &str) -> String {
         .replace(".output.LayerNorm.", ".mlp.layernorm.")
 }
 
-/// The biases of ALiBi, for texts of up to `max_tokens` tokens.
+/// Returns the biases of ALiBi, for texts of up to `max_tokens` tokens.
 pub fn bias(config: &Config, max_tokens: usize) -> RelativePositionBias {
     RelativePositionBias::alibi(config.num_attention_heads, max_tokens)
 }

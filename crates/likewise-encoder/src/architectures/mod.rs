@@ -1,6 +1,7 @@
-//! The list of all architectures, and [`load()`], which loads the one of a model folder.
+//! The list of all architectures, and [`load()`], which loads the network of a model folder.
 //!
-//! Each architecture's file has its load and forward functions only.
+//! The file of an architecture contains only the config of that architecture and functions that load and compute the
+//! network.
 
 mod bert;
 mod config;
@@ -31,7 +32,8 @@ use packed_bert::PackedBert;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Whether [`PackedBert`] can compute a model: its architecture is BERT, DistilBERT or RoBERTa, and it has no adapters.
+/// Whether [`PackedBert`] can compute a model. This requires that the architecture is BERT, DistilBERT or RoBERTa, and
+/// that the model has no adapters.
 pub fn is_packed(folder: &ModelFolder) -> bool {
     matches!(folder.family, Family::Bert | Family::DistilBert | Family::Roberta)
         && folder.config.adapters.is_none()
@@ -40,7 +42,8 @@ pub fn is_packed(folder: &ModelFolder) -> bool {
 /// Loads a model's network onto a device.
 ///
 /// # Errors
-/// Returns [`Error::Model`] if config.json describes something that is not supported, or if the weights do not fit it.
+/// Returns [`Error::Model`] if config.json describes something that is not supported, or if the weights do not fit
+/// config.json.
 pub fn load(
     folder: &ModelFolder,
     engine: Engine,
@@ -86,7 +89,7 @@ impl<N: Network> Architecture for PooledNetwork<N> {
     }
 }
 
-/// Loads the network of a model folder, computed as `loader` says.
+/// Loads the network of a model folder. `loader` determines whether candle or the crate's kernels compute the layers.
 fn load_network(
     folder: &ModelFolder,
     loader: &Loader,
@@ -165,8 +168,9 @@ fn load_bert(folder: &ModelFolder, loader: &Loader, weights: &Weights, device: &
     Bert::load(&config, bias, adapters, &loader).map_err(damaged)
 }
 
-/// The config of BERT or a variant of it, as BERT's, and a loader that finds the variant's tensors by BERT's names.
-/// Some checkpoints put all tensors under the name of the network.
+/// Reads the config of BERT or of a variant of BERT. Returns it as a config of BERT, and with it a loader that finds
+/// the variant's tensors by BERT's names. In some checkpoints, the names of all tensors start with the name of the
+/// network, which the loader takes into account.
 fn bert_config<'a>(folder: &ModelFolder, loader: &Loader<'a>) -> Result<(bert::Config, Loader<'a>)> {
     const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
     let (config, loader) = match folder.family {
@@ -206,7 +210,7 @@ fn config<T: DeserializeOwned>(folder: &ModelFolder) -> Result<T> {
 /// Reads the folder's config.json as an architecture's config, and checks it.
 ///
 /// # Errors
-/// Returns [`Error::Model`] with the message of `check`, besides the errors of [`config()`].
+/// Returns the errors of [`config()`], and [`Error::Model`] with the message of `check` if the config is not supported.
 fn supported<T: DeserializeOwned>(
     folder: &ModelFolder,
     check: impl Fn(&T) -> Result<(), String>,

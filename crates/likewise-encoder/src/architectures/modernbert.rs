@@ -1,5 +1,5 @@
-//! ModernBERT (Warner et al.): layer norms before attention and feed-forward block, rotary positions, gated
-//! feed-forward block, and local attention in two of three layers. Load and forward.
+//! ModernBERT (Warner et al.): an encoder with layer norms before attention and before the feed-forward block, rotary
+//! positions, a gated feed-forward block, and local attention in two of three layers.
 
 use super::config::check_positive;
 use crate::batch::Batch;
@@ -31,7 +31,7 @@ pub struct Config {
     #[serde(flatten)]
     layer_types: LayerTypes,
     global_rope_theta: Option<f64>,
-    /// `None` (null in the file): the same as of the global layers.
+    /// The base of the rotary angles in local layers. `None` (null in the file): the base of the global layers.
     #[serde(default = "default_local_theta")]
     local_rope_theta: Option<f64>,
 }
@@ -52,7 +52,7 @@ impl Config {
     /// Checks that the config describes a supported model.
     ///
     /// # Errors
-    /// Returns a message that names the field if a number is out of range, or a type of layers is not supported.
+    /// Returns a message that names the field if a number is out of range, or a layer type is not supported.
     pub fn check(&self) -> Result<(), String> {
         let RopeThetas { global, local } = self.thetas();
         check_positive(&[
@@ -87,7 +87,7 @@ pub struct ModernBert {
 }
 
 struct Layer {
-    /// `None` in the first layer, whose input has just been normalised.
+    /// The norm before attention. `None` in the first layer, because the input of that layer is already normalised.
     attention_norm: Option<Norm>,
     attention: RotaryAttention,
     feed_forward_norm: Norm,
@@ -103,7 +103,7 @@ impl ModernBert {
         let loader = loader.root("model", "embeddings.tok_embeddings.weight");
         let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
         let norm = |name: &str| loader.pp(name).layer_norm(hidden, config.norm_eps);
-        // config.json gives the width of the whole window, on both sides of a token.
+        // The width in config.json covers both sides of a token. `SlidingWindow` takes the width of one side.
         let window = AttentionMask::SlidingWindow(config.local_attention / 2);
         Ok(ModernBert {
             word_embeddings: loader

@@ -6,15 +6,16 @@ use crate::layers::Loader;
 use crate::layers::relative_position_bias::RelativePositionBias;
 use candle_core::{DType, Result};
 
-/// Relative positions of this distance and beyond share a bias.
+/// Relative positions of this distance or a larger distance share a bias.
 const MAX_DISTANCE: f32 = 128.0;
 
-/// Completes a config that was read as BERT's: MPNet's positions, and no token types.
+/// Changes the fields in which MPNet differs from BERT (RoBERTa's positions, no token types) in a config that was read
+/// as a config of BERT.
 pub fn bert_config(config: Config) -> Config {
     Config { position_kind: PositionKind::AfterPadding(1), type_vocab_size: 0, ..config }
 }
 
-/// MPNet's name of the tensor that BERT calls `name`.
+/// Returns the name that MPNet gives to the tensor that BERT calls `name`.
 pub fn tensor_name(name: &str) -> String {
     const NAMES: [(&str, &str); 5] = [
         ("attention.self.query.", "attention.attn.q."),
@@ -35,9 +36,9 @@ pub fn bias(config: &Config, buckets: usize, loader: &Loader) -> Result<Relative
     Ok(RelativePositionBias::new(heads, config.max_position_embeddings, value))
 }
 
-/// The bucket of a relative position (the key's position minus the query's). Half of the buckets are for keys before
-/// the query or at it, half for keys after it. In each half, short distances have a bucket each; longer ones share
-/// buckets whose widths grow exponentially.
+/// Returns the bucket of a relative position (the key's position minus the query's position). The first half of the
+/// buckets is for keys before the query and at the query, the second half for keys after the query. In each half, every
+/// short distance has its own bucket, and longer distances share buckets whose widths grow exponentially.
 fn bucket(relative: isize, buckets: usize) -> usize {
     let half = buckets / 2;
     let exact = half / 2;

@@ -1,5 +1,5 @@
 //! Nomic's BERT (Nussbaum et al., Nomic Embed): BERT with rotary positions and a gated feed-forward block, and without
-//! biases in its linear layers. Load and forward.
+//! biases in its linear layers.
 
 use super::config::check_positive;
 use crate::batch::Batch;
@@ -12,7 +12,7 @@ use crate::network::Network;
 use candle_core::Tensor;
 use serde::Deserialize;
 
-/// The fields of config.json that describe the network. Some have older names: [`OLDER_NAMES`].
+/// The fields of config.json that describe the network. Some fields have older names: see [`OLDER_NAMES`].
 #[derive(Deserialize)]
 pub struct Config {
     hidden_size: usize,
@@ -41,8 +41,8 @@ pub struct Config {
     head_dim: Option<usize>,
 }
 
-/// The names that the model's authors give to fields, and those that the reference library gives them. Some files
-/// have both.
+/// Pairs of names for the same field of config.json: the name that the model's authors use, and the name that the
+/// reference library uses. Some files have both names.
 pub const OLDER_NAMES: [(&str, &str); 6] = [
     ("n_embd", "hidden_size"),
     ("n_layer", "num_hidden_layers"),
@@ -60,8 +60,8 @@ impl Config {
     /// Checks that the config describes a supported model.
     ///
     /// # Errors
-    /// Returns a message that names the field if it asks for something that is not implemented, or has a
-    /// number out of range.
+    /// Returns a message that names the field if a field requests something that is not implemented, or has a number
+    /// that is out of range.
     pub fn check(&self) -> Result<(), String> {
         let has_experts = self.num_experts.is_some_and(|experts| experts > 1);
         let is_partly_rotated = self.rotary_emb_fraction.is_some_and(|fraction| fraction != 1.0);
@@ -95,7 +95,7 @@ impl Config {
 /// A loaded Nomic BERT.
 pub struct NomicBert {
     word_embeddings: EmbeddingTable,
-    /// The embedding of token type 0, which every token has.
+    /// The embedding of token type 0, which is the type of every token.
     token_type: Tensor,
     embedding_norm: Norm,
     attention: Attention,
@@ -106,7 +106,8 @@ pub struct NomicBert {
 struct Layer {
     attention: RotaryAttention,
     attention_norm: Norm,
-    /// `fc11` and `fc12`, fused; the second half of its output is the gate.
+    /// The layers `fc11` and `fc12` of the checkpoint, fused. The second half of the output of the fused layer is the
+    /// gate.
     intermediate: Linear,
     activation: ActivationFn,
     output: Linear,

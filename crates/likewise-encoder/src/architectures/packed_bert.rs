@@ -1,7 +1,7 @@
 //! BERT on a CPU, without padding: the same network as [`super::bert`], computed by the crate's own kernels.
 //!
-//! This is the fast path. The texts of a batch are concatenated, so nothing is computed for padding; only attention
-//! needs to know where a text ends. candle only loads the weights.
+//! This is the faster implementation. The texts of a batch are concatenated, so nothing is computed for padding. Only
+//! attention and pooling need to know where a text ends. candle is used only for loading the weights.
 
 use super::bert::{Config, PositionKind, position_table};
 use crate::kernels::Activation;
@@ -20,13 +20,14 @@ use candle_core::{Device, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
-/// The most rows that go through a layer's feed-forward block together, so that its intermediate rows stay in the
-/// core's cache.
+/// Maximum number of rows that go through the feed-forward block of a layer together. With this number, the
+/// intermediate rows of the block stay in the core's cache.
 const BLOCK_ROWS: usize = 168;
 
 /// A loaded BERT.
 pub struct PackedBert {
-    /// `[vocabulary, hidden]`: candle's tensor, not a copy, because it is half of the model.
+    /// `[vocabulary, hidden]`: the word embeddings. This is candle's tensor and not a copy, because the word embeddings
+    /// are half of the model.
     word_embeddings: Tensor,
     /// `[positions, hidden]`, with the embedding of token type 0 added: see [`position_table`].
     position_table: Vec<f32>,
@@ -39,14 +40,15 @@ pub struct PackedBert {
 }
 
 struct Layer {
-    /// The projections to queries, keys and values: one layer, or two if their precisions differ.
+    /// The projections to queries, keys and values: one linear layer, or two layers if the values have another
+    /// precision.
     projections: Vec<PackedLinear>,
     attention: PackedAttention,
     attention_output: PackedLinear,
     attention_norm: LayerNorm,
     feed_forward: FeedForward,
     output_norm: LayerNorm,
-    /// Values per token.
+    /// Number of values per token.
     width: usize,
     isa: &'static Isa,
 }
@@ -60,11 +62,11 @@ struct BlockBuffers {
     out: Vec<f32>,
 }
 
-/// Memory for the values that pass from layer to layer. It is kept for the thread's next batch, because the system
-/// has to clear new memory.
+/// Memory for the values that pass from layer to layer. It is kept for the thread's next batch, because the operating
+/// system clears newly allocated memory.
 #[derive(Default)]
 struct BatchBuffers {
-    /// `[tokens, hidden]`.
+    /// `[tokens, hidden]`: the token vectors.
     hidden: Vec<f32>,
     /// `[tokens, hidden]`: the output of attention.
     context: Vec<f32>,
@@ -82,7 +84,7 @@ fn with_block_buffers<T>(work: impl FnOnce(&mut BlockBuffers) -> T) -> T {
 }
 
 impl PackedBert {
-    /// Loads the weights and packs them; `tensors` is at the prefix of the checkpoint's names.
+    /// Loads the weights and packs them. `tensors` has the prefix of the network's tensor names.
     pub fn load(
         config: &Config,
         pooling: Pooling,
@@ -108,8 +110,8 @@ impl PackedBert {
         })
     }
 
-    /// Writes the normalised sums of word, position and token type embeddings to `hidden [tokens, hidden]`.
-    /// `positions` is working memory of the same size.
+    /// Writes the normalised sums of word, position and token type embeddings to `hidden [tokens, hidden]`. `positions`
+    /// is working memory of the same size as `hidden`.
     fn embeddings(&self, texts: &[&[u32]], hidden: &mut Vec<f32>, positions: &mut Vec<f32>) -> Result<()> {
         let width = self.hidden;
         let (table, _) = self.word_embeddings.storage_and_layout();
@@ -143,9 +145,10 @@ impl PackedBert {
         Ok(())
     }
 
-    /// Runs all layers on `hidden [tokens, hidden]`, in place. Everything between two attentions works row by row,
-    /// and is one parallel loop, because threads that wait for each other fall asleep. (A worker of the encoder has
-    /// one thread; a single batch runs on all threads.)
+    /// Runs all layers on `hidden [tokens, hidden]`, in place. All steps between the attention of one layer and the
+    /// attention of the next layer work row by row. They run in one parallel loop, because threads that wait for each
+    /// other between loops fall asleep. (A worker of the encoder has one thread, but a call with a single batch runs on
+    /// all threads.)
     fn forward(&self, hidden: &mut [f32], lengths: &[usize], qkv: &mut Vec<u32>, context: &mut [f32]) {
         let Some(first) = self.layers.first() else { return };
         let (width, packed_len) = (self.hidden, first.attention.packed_len());
@@ -206,7 +209,8 @@ impl Layer {
         };
         let parts = ["query", "key", "value"].map(|part| attention.pp("self").pp(part));
         let projections = match precision {
-            // Half of int8's error comes from the values, which enter the weighted sum directly, so they stay in bf16.
+            // Half of int8's error comes from the values, which enter the weighted sum directly, so the values stay in
+            // bf16.
             Precision::Int8 => vec![(Precision::Int8, &parts[..2]), (Precision::Bf16, &parts[2..])],
             _ => vec![(precision, &parts[..])],
         };
@@ -215,7 +219,7 @@ impl Layer {
             .into_iter()
             .map(|(precision, parts)| linear(precision, ValueRange::Signed, parts, hidden, hidden))
             .collect::<Result<Vec<_>>>()?;
-        // The unsigned range starts just below GELU's minimum. SiLU goes lower, so it uses the signed range.
+        // The unsigned range starts just below GELU's minimum. SiLU has lower values, so it uses the signed range.
         let is_silu = config.hidden_act == Activation::Silu;
         let activated = if is_silu { ValueRange::Signed } else { ValueRange::Activated };
         let feed_forward = FeedForward {
@@ -236,7 +240,7 @@ impl Layer {
         })
     }
 
-    /// Projects rows `[rows, hidden]` to queries, keys and values, packed: `qkv [rows, words]`.
+    /// Projects the rows `hidden [rows, hidden]` to queries, keys and values, and packs these into `qkv [rows, words]`.
     fn project(&self, hidden: &[f32], qkv: &mut [u32]) {
         with_block_buffers(|buffers| {
             let BlockBuffers { packed, out, .. } = buffers;
@@ -251,8 +255,8 @@ impl Layer {
         });
     }
 
-    /// Computes the attention within each text, from `qkv [tokens, words]` to `context [tokens, hidden]`. With
-    /// several threads, each text's queries are divided among them.
+    /// Computes the attention within each text, from `qkv [tokens, words]` to `context [tokens, hidden]`. If there are
+    /// several threads, the queries of each text are divided among the threads.
     fn attend(&self, lengths: &[usize], mut qkv: &[u32], mut context: &mut [f32], threads: usize) {
         let mut jobs = Vec::new();
         for &length in lengths {
@@ -273,7 +277,9 @@ impl Layer {
         });
     }
 
-    /// Runs the rest of the layer after attention, on rows `hidden [rows, hidden]`, in place.
+    /// Computes the part of the layer that follows attention, for some rows: the linear layer of attention's output,
+    /// the feed-forward block and both norms. `context [rows, hidden]` is the output of attention, and
+    /// `hidden [rows, hidden]` the input of the layer, which the output replaces.
     fn finish(&self, hidden: &mut [f32], context: &[f32]) {
         with_block_buffers(|buffers| {
             let BlockBuffers { packed, feed_forward, out, .. } = buffers;

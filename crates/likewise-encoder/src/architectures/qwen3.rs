@@ -1,7 +1,7 @@
-//! Qwen3 (Yang et al.), as in Qwen3-Embedding: a decoder without its language model head. Load and forward.
+//! Qwen3 (Yang et al.), as used in Qwen3-Embedding: a decoder without its language model head.
 //!
-//! There is no key-value cache, because every text is encoded once, as a whole. [`super::gemma3`] uses [`attention`]
-//! and [`GatedMlp`] from here.
+//! There is no key-value cache, because every text is encoded once, as a whole. [`super::gemma3`] also uses
+//! [`attention`] and [`GatedMlp`] of this module.
 
 use super::config::check_positive;
 use crate::batch::Batch;
@@ -42,11 +42,11 @@ impl Config {
     /// Checks that the config describes a supported model.
     ///
     /// # Errors
-    /// Returns a message that names the field if it asks for something that is not implemented, or has a
-    /// number out of range.
+    /// Returns a message that names the field if a field requests something that is not implemented, or has a number
+    /// that is out of range.
     pub fn check(&self) -> Result<(), String> {
         if self.use_sliding_window {
-            return Err("use_sliding_window must be false: it is not supported".into());
+            return Err("use_sliding_window must be false: sliding windows are not supported".into());
         }
         check_positive(&[("rms_norm_eps", self.rms_norm_eps), ("rope_theta", self.theta())])
     }
@@ -138,8 +138,8 @@ impl Layer {
     }
 }
 
-/// Loads a layer's attention; `loader` is at its `self_attn`. The queries and keys of each head are normalised: `eps`
-/// is that of their norms, and `scale_offset` is added to the norms' scales.
+/// Loads the attention of a layer. The prefix of `loader` ends with the layer's `self_attn`. The queries and keys of
+/// each head are normalised: `eps` is the eps of these norms, and `scale_offset` is added to the scales of these norms.
 pub fn attention(
     hidden: usize,
     shape: &Attention,
@@ -160,14 +160,14 @@ pub fn attention(
 
 /// A gated feed-forward block (Shazeer, GLU Variants).
 pub struct GatedMlp {
-    /// `gate_proj` and `up_proj`, fused.
+    /// The layers `gate_proj` and `up_proj` of the checkpoint, fused.
     gate_and_up: Linear,
     activation: ActivationFn,
     down: Linear,
 }
 
 impl GatedMlp {
-    /// Loads a layer's feed-forward block; `loader` is at its `mlp`.
+    /// Loads the feed-forward block of a layer. The prefix of `loader` ends with the layer's `mlp`.
     pub fn load(
         hidden: usize,
         intermediate: usize,
@@ -182,7 +182,7 @@ impl GatedMlp {
         })
     }
 
-    /// Computes `down(f(gate(x)) * up(x))`, rows `[tokens, hidden]` to rows of the same width.
+    /// Computes `down(f(gate(x)) * up(x))`. Maps rows `[tokens, hidden]` to rows of the same width.
     pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         self.down.forward(&self.activation.gated(&self.gate_and_up.forward(x)?, Gate::First)?)
     }

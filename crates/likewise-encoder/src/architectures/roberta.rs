@@ -1,12 +1,13 @@
-//! RoBERTa and XLM-RoBERTa (Liu et al.; Conneau et al.): BERT whose positions are counted from
-//! `padding id + 1`.
+//! RoBERTa and XLM-RoBERTa (Liu et al.; Conneau et al.): BERT with positions that are counted from the padding token's
+//! id + 1.
 
 use super::bert::{Config, PositionKind};
 
-/// The padding token's id, if config.json has none.
+/// The padding token's id if config.json does not state it.
 const DEFAULT_PADDING_ID: u32 = 1;
 
-/// Completes a config that was read as BERT's: RoBERTa's positions. `padding_id` is `pad_token_id` of config.json.
+/// Changes the positions of a config that was read as a config of BERT to those of RoBERTa. `padding_id` is
+/// `pad_token_id` of config.json.
 pub fn bert_config(config: Config, padding_id: Option<u32>) -> Config {
     let position_kind = PositionKind::AfterPadding(padding_id.unwrap_or(DEFAULT_PADDING_ID));
     Config { position_kind, ..config }

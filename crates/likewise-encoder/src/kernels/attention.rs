@@ -1,7 +1,9 @@
-//! Scaled dot-product attention (Vaswani et al., section 3.2) on the kernels, for one text at a time, without padding.
+//! Computes scaled dot-product attention (Vaswani et al., section 3.2) with the micro-kernels, for one text at a time,
+//! without padding.
 //!
-//! Unlike in a linear layer, both factors of both products change with every text. Keys and values are therefore packed
-//! into panels per head. Only the scores of one tile of queries are held in memory, not all pairs of tokens.
+//! Attention consists of two matrix products: queries by keys, and weights by values. Unlike in a linear layer, both
+//! factors of each product change with every text. The keys and values of each head are therefore packed into panels
+//! for each text. Only the scores of one tile of queries are held in memory, not the scores of all pairs of tokens.
 
 use super::grow;
 use super::isa::Isa;
@@ -12,16 +14,16 @@ use crate::model::Precision;
 use pulp::{Simd, WithSimd};
 use std::ops;
 
-/// The bias of the products. At least as long as a panel is wide.
+/// The bias of the two products, which is zero. The array is at least as long as a panel is wide.
 const ZEROS: [f32; 64] = [0.0; 64];
 
-/// Paired with the values of the last token if the number of tokens is odd.
+/// Zeros that are paired with the values of the last token if the number of tokens is odd.
 const ZERO_HALVES: [u16; 64] = [0; 64];
 
 /// Multi-head attention with as many key-value heads as query heads.
 pub struct PackedAttention {
     heads: usize,
-    /// Values per token of one head.
+    /// Number of values of one head per token.
     head_size: usize,
     format: PackFormat,
     isa: &'static Isa,
@@ -42,11 +44,11 @@ pub struct AttentionBuffer {
 struct AttentionHead<'a> {
     /// `[tokens, stride]`: the packed queries, keys and values of all heads.
     qkv: &'a [u32],
-    /// Words from one token to the next.
+    /// Number of words from the start of one token to the start of the next.
     stride: usize,
     /// Offsets of the first token's query, key and value.
     starts: [usize; 3],
-    /// Words of a query, of a key and of a value.
+    /// Number of words of one packed query, key or value.
     packed_len: usize,
 }
 
@@ -65,29 +67,32 @@ impl AttentionHead<'_> {
 }
 
 impl PackedAttention {
-    /// Attention of `heads` heads; `width` is the number of values per token of all heads together. Both products are
-    /// computed in `precision`, but in bf16 if that is int8, which is too coarse for them.
+    /// Creates attention with `heads` heads. `width` is the number of values per token of all heads together. The
+    /// products are computed in `precision`, except that int8 is replaced by bf16, because int8 is too coarse for
+    /// attention.
     pub fn new(isa: &'static Isa, precision: Precision, heads: usize, width: usize) -> PackedAttention {
         let precision = if precision == Precision::Int8 { Precision::Bf16 } else { precision };
         let format = PackFormat { precision, range: ValueRange::Signed };
         PackedAttention { heads, head_size: width / heads, format, isa }
     }
 
-    /// Words of one token's packed query, key and value, of all heads together.
+    /// Number of words of one token's packed queries, keys and values, for all heads together.
     pub fn packed_len(&self) -> usize {
         3 * self.heads * self.format.packed_len(self.head_size)
     }
 
     /// Packs queries, keys and values: `qkv [tokens, 3 * width]` to `packed [tokens, packed_len]`.
     pub fn pack(&self, qkv: &[f32], packed: &mut [u32]) {
-        // If every head fills whole words, a whole row is packed at once, with the same result.
+        // If the values of a head fill whole words, a row is packed at once instead of head by head, with the same
+        // result.
         let fills_words = self.head_size == self.format.capacity(self.format.packed_len(self.head_size));
         let width = if fills_words { 3 * self.heads * self.head_size } else { self.head_size };
         self.format.pack(self.isa, qkv, width, packed);
     }
 
-    /// Computes the attention of some queries of a text to all its tokens: packed `qkv [tokens, packed_len]` to
-    /// `context [queries, width]`. `queries` are indices of tokens.
+    /// Computes the attention of some queries of a text to all tokens of the text. Reads the packed
+    /// `qkv [tokens, packed_len]`, and writes `context [queries, width]`. `queries` is the range of tokens whose
+    /// queries are used.
     pub fn attend(
         &self,
         qkv: &[u32],
@@ -110,7 +115,7 @@ impl PackedAttention {
         }
     }
 
-    /// Packs the keys into panels: `[panels, words of a key, width]`, one token per column.
+    /// Packs the keys into panels, shape `[panels, words of a key, width]`, with one token per column.
     fn pack_keys(&self, head: &AttentionHead, keys: &mut Vec<u32>) {
         let (lanes, tokens) = (self.isa.width, head.tokens());
         let keys = grow(keys, tokens.next_multiple_of(lanes) * head.packed_len);
@@ -122,8 +127,8 @@ impl PackedAttention {
         }
     }
 
-    /// Packs the values into panels: `[panels, words, width]`, one of the head's dimensions per column, and a word
-    /// for each token (f32) or pair of tokens (bf16).
+    /// Packs the values into panels, shape `[panels, words, width]`. A column holds one dimension of the head. A word
+    /// holds the value of one token (f32) or of a pair of tokens (bf16).
     fn pack_values(&self, head: &AttentionHead, values: &mut Vec<u32>) {
         let lanes = self.isa.width;
         let values =
@@ -131,8 +136,8 @@ impl PackedAttention {
         self.isa.arch.dispatch(PackValues { head, attention: self, values });
     }
 
-    /// Computes the scores of one tile of queries and their softmax without its division ([`rows::softmax`]), into
-    /// `buffer.scores [queries, padded tokens]` and `buffer.inverse_sums [queries]`.
+    /// Computes the scores of one tile of queries, and the softmax of the scores without its final division (see
+    /// [`rows::softmax`]). Writes `buffer.scores [queries, padded tokens]` and `buffer.inverse_sums [queries]`.
     fn score(&self, head: &AttentionHead, queries: ops::Range<usize>, buffer: &mut AttentionBuffer) {
         let (lanes, tokens) = (self.isa.width, head.tokens());
         let padded = tokens.next_multiple_of(lanes);
@@ -149,7 +154,8 @@ impl PackedAttention {
         rows::softmax(self.isa, scores, padded, tokens, scale, inverse_sums);
     }
 
-    /// Sums the values, weighted by what [`PackedAttention::score`] computed, into the head's columns of `context`.
+    /// Writes the weighted sums of the values to the head's columns of `context`. The weights are the softmax that
+    /// [`PackedAttention::score`] has computed.
     fn weighted_sums(
         &self,
         head: &AttentionHead,
@@ -215,8 +221,8 @@ impl WithSimd for PackValues<'_> {
     }
 }
 
-/// Joins 16-bit values in pairs: each word gets one of `low` and one of `high`. The main loop runs over arrays of fixed
-/// length, so that the compiler vectorises it.
+/// Joins 16-bit values in pairs: each word gets one value of `low` in its lower half, and one value of `high` in its
+/// upper half. The main loop runs over arrays of fixed length, so that the compiler vectorises it.
 #[inline(always)]
 fn pack_pairs(low: &[u16], high: &[u16], packed: &mut [u32]) {
     const LANES: usize = 16;

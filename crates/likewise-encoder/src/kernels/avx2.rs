@@ -1,17 +1,18 @@
-//! Micro-kernels in AVX2 and FMA: one tile of a product, with its sums in registers.
+//! Micro-kernels in AVX2 and FMA. Each computes one tile of a product, with the sums in registers.
 //!
-//! AVX2 has no instructions for products of bf16 values or of bytes; both are composed of f32 and 16-bit products.
+//! AVX2 has no instructions for products of bf16 values or of bytes. Products of bf16 values are computed as f32
+//! products, and products of bytes as 16-bit products.
 
 use super::portable;
 use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
 use super::x86::{int8_tile, registers, tile};
 use std::arch::x86_64::*;
 
-/// The most rows of an f32 or bf16 tile. Its 12 sums, two registers of the panel and one of the row take 15 of the 16
-/// registers.
+/// Maximum number of rows of an f32 or bf16 tile. The 12 sums of such a tile, two registers for the panel and one
+/// register for the row take 15 of the 16 registers.
 const MAX_ROWS: usize = 6;
 
-/// The most rows of an int8 tile, which needs registers for integer sums and for f32 sums.
+/// Maximum number of rows of an int8 tile. Such a tile needs registers for integer sums and for f32 sums.
 const MAX_INT8_ROWS: usize = 2;
 
 registers! {
@@ -38,7 +39,8 @@ fn step_f32(sum: __m256, x: __m256i, weight: __m256i) -> __m256 {
     _mm256_fmadd_ps(_mm256_castsi256_ps(x), _mm256_castsi256_ps(weight), sum)
 }
 
-/// Adds the products of both bf16 values of each word, as f32: a bf16 value is the upper half of an f32.
+/// Adds the products of the two bf16 values of each word. The products are computed in f32: the bits of a bf16 value
+/// are the upper half of an f32.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 fn step_bf16(sum: __m256, x: __m256i, weight: __m256i) -> __m256 {
@@ -47,8 +49,8 @@ fn step_bf16(sum: __m256, x: __m256i, weight: __m256i) -> __m256 {
     step_f32(sum, _mm256_and_si256(x, upper), _mm256_and_si256(weight, upper))
 }
 
-/// Adds the products of the four bytes of each word, unsigned in `x` and signed in `weight`. The even and the odd bytes
-/// are widened to 16 bits first, because products of bytes (`vpmaddubsw`) would saturate.
+/// Adds the products of the four bytes of each word. The bytes are unsigned in `x` and signed in `weight`. The even and
+/// the odd bytes are widened to 16 bits first, because the instruction for products of bytes (`vpmaddubsw`) saturates.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 fn step_int8(sum: __m256i, x: __m256i, weight: __m256i) -> __m256i {
@@ -73,9 +75,9 @@ pub fn to_bytes(values: &[f32], params: QuantParams, bytes: &mut [u8]) {
     portable::to_bytes(values, params, bytes);
 }
 
-/// The f32 kernels: the one at index i computes tiles of i + 1 rows.
+/// The f32 kernels. The kernel at index i computes tiles of i + 1 rows.
 pub const F32: [Kernel; MAX_ROWS] = kernels_by_rows!(tile_f32: 1 2 3 4 5 6);
-/// The bf16 kernels, as [`F32`].
+/// The bf16 kernels, indexed like [`F32`].
 pub const BF16: [Kernel; MAX_ROWS] = kernels_by_rows!(tile_bf16: 1 2 3 4 5 6);
-/// The int8 kernels, as [`F32`].
+/// The int8 kernels, indexed like [`F32`].
 pub const INT8: [Int8Kernel; MAX_INT8_ROWS] = kernels_by_rows!(tile_int8: 1 2);

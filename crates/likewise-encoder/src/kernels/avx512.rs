@@ -1,18 +1,18 @@
-//! Micro-kernels in AVX-512: one tile of a product, with its sums in registers.
+//! Micro-kernels in AVX-512. Each computes one tile of a product, with the sums in registers.
 //!
-//! The functions marked `plain` are for CPUs without AVX512-BF16 or without AVX512-VNNI (products of bytes), and
-//! compose these products of other instructions.
+//! The functions with `plain` in their names are for CPUs without AVX512-BF16 (products of bf16 values) or without
+//! AVX512-VNNI (products of bytes). They compute these products with other instructions.
 
 use super::functions::ROUND_MAGIC;
 use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
 use super::x86::{int8_tile, registers, tile};
 use std::arch::x86_64::*;
 
-/// The most rows of an f32 or bf16 tile. Its 28 sums, two registers of the panel and one of the row take 31 of the 32
-/// registers.
+/// Maximum number of rows of an f32 or bf16 tile. The 28 sums of such a tile, two registers for the panel and one
+/// register for the row take 31 of the 32 registers.
 const MAX_ROWS: usize = 14;
 
-/// The most rows of an int8 tile, which needs registers for integer sums and for f32 sums.
+/// Maximum number of rows of an int8 tile. Such a tile needs registers for integer sums and for f32 sums.
 const MAX_INT8_ROWS: usize = 7;
 
 registers! {
@@ -60,7 +60,8 @@ fn step_bf16(sum: __m512, x: __m512i, weight: __m512i) -> __m512 {
     _mm512_dpbf16_ps(sum, x, weight)
 }
 
-/// Adds the products of both bf16 values of each word, as f32: a bf16 value is the upper half of an f32.
+/// Adds the products of the two bf16 values of each word. The products are computed in f32: the bits of a bf16 value
+/// are the upper half of an f32.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn step_bf16_plain(sum: __m512, x: __m512i, weight: __m512i) -> __m512 {
@@ -75,8 +76,8 @@ fn step_int8(sum: __m512i, x: __m512i, weight: __m512i) -> __m512i {
     _mm512_dpbusd_epi32(sum, x, weight)
 }
 
-/// Adds the products of the four bytes of each word, unsigned in `x` and signed in `weight`. The even and the odd bytes
-/// are widened to 16 bits first, because products of bytes (`vpmaddubsw`) would saturate.
+/// Adds the products of the four bytes of each word. The bytes are unsigned in `x` and signed in `weight`. The even and
+/// the odd bytes are widened to 16 bits first, because the instruction for products of bytes (`vpmaddubsw`) saturates.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
 fn step_int8_plain(sum: __m512i, x: __m512i, weight: __m512i) -> __m512i {
@@ -89,8 +90,8 @@ fn step_int8_plain(sum: __m512i, x: __m512i, weight: __m512i) -> __m512i {
     _mm512_add_epi32(sum, _mm512_add_epi32(even, odd))
 }
 
-/// Defines a function that rounds f32 values to a narrower type, sixteen at a time. `$round` rounds within 32 bits,
-/// `$cut` keeps the low bits.
+/// Defines a function that rounds f32 values to a narrower type, sixteen at a time. `$round` rounds a value within 32
+/// bits, and `$cut` keeps the low bits of the result.
 macro_rules! narrow {
     (
         $name:ident, $features:literal, $narrow:ty, ($($params:ident: $type:ty)?),
@@ -102,7 +103,8 @@ macro_rules! narrow {
             let ((values, rest), (narrow, narrow_rest)) =
                 (values.as_chunks::<16>(), narrow.as_chunks_mut::<16>());
             for (values, narrow) in values.iter().zip(narrow) {
-                // SAFETY: both have sixteen elements, and neither the load nor the store needs alignment.
+                // SAFETY: `values` and `narrow` have sixteen elements each, and neither the load nor the store needs
+                // alignment.
                 unsafe {
                     let rounded = $round(_mm512_loadu_ps(values.as_ptr()), $($params)?);
                     $store(narrow.as_mut_ptr().cast(), $cut(rounded));
@@ -132,7 +134,8 @@ fn unrounded(values: __m512) -> __m512 {
     values
 }
 
-/// `vcvtneps2bf16` rounds and cuts in one step, so the values come unrounded. It turns subnormal values into 0.
+/// Rounds values to bf16 and cuts them to 16 bits in one step, so callers pass `values` in unrounded. The instruction
+/// (`vcvtneps2bf16`) turns subnormal values into 0.
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
 fn cut_bf16(values: __m512) -> __m256i {
@@ -150,7 +153,7 @@ fn round_bf16(values: __m512) -> __m512i {
     _mm512_srli_epi32::<16>(rounded)
 }
 
-/// Quantises to bytes in the low 8 bits, where adding [`ROUND_MAGIC`] leaves the rounded number.
+/// Quantises values to bytes, in the low 8 bits. Adding [`ROUND_MAGIC`] leaves the rounded value there.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn round_byte(values: __m512, params: QuantParams) -> __m512i {
@@ -159,14 +162,14 @@ fn round_byte(values: __m512, params: QuantParams) -> __m512i {
     _mm512_castps_si512(_mm512_add_ps(scaled, _mm512_set1_ps(ROUND_MAGIC + params.shift)))
 }
 
-/// The f32 kernels: the one at index i computes tiles of i + 1 rows.
+/// The f32 kernels. The kernel at index i computes tiles of i + 1 rows.
 pub const F32: [Kernel; MAX_ROWS] = kernels_by_rows!(tile_f32: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
-/// The bf16 kernels, as [`F32`].
+/// The bf16 kernels, indexed like [`F32`].
 pub const BF16: [Kernel; MAX_ROWS] = kernels_by_rows!(tile_bf16: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
-/// The bf16 kernels for CPUs without AVX512-BF16, as [`F32`].
+/// The bf16 kernels for CPUs without AVX512-BF16, indexed like [`F32`].
 pub const BF16_PLAIN: [Kernel; MAX_ROWS] =
     kernels_by_rows!(tile_bf16_plain: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
-/// The int8 kernels, as [`F32`].
+/// The int8 kernels, indexed like [`F32`].
 pub const INT8: [Int8Kernel; MAX_INT8_ROWS] = kernels_by_rows!(tile_int8: 1 2 3 4 5 6 7);
-/// The int8 kernels for CPUs without AVX512-VNNI, as [`F32`].
+/// The int8 kernels for CPUs without AVX512-VNNI, indexed like [`F32`].
 pub const INT8_PLAIN: [Int8Kernel; MAX_INT8_ROWS] = kernels_by_rows!(tile_int8_plain: 1 2 3 4 5 6 7);

@@ -1,7 +1,8 @@
-//! The feed-forward block of a transformer layer: a wide linear layer, an activation function, a linear layer back.
+//! The feed-forward block of a transformer layer: a linear layer to wide rows, an activation function, and a linear
+//! layer back to narrow rows.
 //!
-//! The wide rows are never stored in f32. They are computed 128 columns at a time, and each strip is activated and
-//! packed for the second linear layer while it is still in the core's cache.
+//! The wide rows are never stored in f32 as a whole. They are computed in strips of 128 columns. Each strip is
+//! activated and packed for the second linear layer while the strip is still in the core's cache.
 
 use super::functions::{Function, Gelu, GeluNew, Relu, Silu};
 use super::isa::Isa;
@@ -11,11 +12,11 @@ use super::{Activation, grow};
 
 /// Computes `output(activation(intermediate(x)))`.
 pub struct FeedForward {
-    /// From `inputs` values to the wide row.
+    /// The linear layer from `inputs` values to the wide row.
     pub intermediate: PackedLinear,
-    /// Applied to every value of the wide row.
+    /// The function that is applied to every value of the wide row.
     pub activation: Activation,
-    /// From the wide row to `outputs` values.
+    /// The linear layer from the wide row to `outputs` values.
     pub output: PackedLinear,
     /// The instruction set that both layers are packed for.
     pub isa: &'static Isa,

@@ -1,18 +1,19 @@
-//! Activation functions and `e^x`, computed for a register of f32 values at once. [`super::rows`] applies them to rows.
+//! Activation functions and `e^x`, computed for a register of f32 values at once. [`super::rows`] applies these
+//! functions to rows.
 //!
-//! They are written with `pulp` rather than left to the compiler to vectorise: it may vectorise an enclosing loop
-//! instead, with slow gather instructions. They contain no closures, because a closure that is not inlined is
-//! compiled for the baseline instruction set, where every step becomes a function call.
+//! The functions use `pulp` and do not rely on the compiler to vectorise them, because it might vectorise an enclosing
+//! loop instead, with slow gather instructions. The functions contain no closures, because a closure that is not
+//! inlined is compiled for the baseline instruction set, where every step becomes a function call.
 
 use pulp::Simd;
 
-/// 1.5 * 2^23: adding it to a value of less than 2^22 in size rounds the value to the nearest integer, ties to even,
-/// and leaves that integer in the low bits.
+/// 1.5 * 2^23. Adding this constant to a value between -2^22 and 2^22 rounds the value to the nearest integer, ties to
+/// even, and leaves the integer in the low bits of the sum.
 pub const ROUND_MAGIC: f32 = 12_582_912.0;
 
 /// An elementwise function.
 pub trait Function: Copy {
-    /// Whether the function returns its argument, so that applying it can be left out.
+    /// Whether the function returns its argument unchanged, so that callers need not apply it.
     const IS_IDENTITY: bool = false;
 
     /// Applies the function to each value of a register.
@@ -56,12 +57,12 @@ impl Function for Relu {
 }
 
 impl Function for Gelu {
-    /// `x * Φ(x)`, to within 1.5e-6.
+    /// `x * Φ(x)`, with an error of at most 1.5e-6.
     ///
-    /// Φ is approximated by `1/2 + x p(x²)` for |x| <= [`GELU_SATURATION`], and by 0 or 1 beyond. The polynomial p
-    /// was fitted for the smallest maximum of x² times its error, which is the error of GELU (Lawson's iteration in
-    /// Chebyshev polynomials; its variable is x², scaled to -1..1). Without a division or an exponential, this is
-    /// twice as fast as GELU by way of erf.
+    /// Φ(x) is approximated by `1/2 + x p(x²)` for |x| <= [`GELU_SATURATION`], and by 0 or 1 for larger |x|. The
+    /// polynomial p was fitted to minimise the maximum error of GELU, which is x² times the error of p (Lawson's
+    /// iteration in Chebyshev polynomials). The variable of p is x², scaled to -1..1. The approximation needs no
+    /// division and no exponential, so it is twice as fast as GELU computed with erf.
     #[inline(always)]
     fn apply<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         let inner = clamp(simd, x, -GELU_SATURATION, GELU_SATURATION);
@@ -77,7 +78,7 @@ impl Function for Gelu {
     }
 }
 
-/// From here on, Φ(x) is taken as 1, from which it differs by less than 1e-7.
+/// For x above this value, Φ(x) is approximated by 1, with an error of less than 1e-7.
 const GELU_SATURATION: f32 = 5.25;
 
 /// The coefficients of p in [`Gelu`], highest power first.
@@ -120,8 +121,8 @@ impl Function for Silu {
 
 /// `e^x`, with a relative error of about 1e-7. Arguments are limited to -87..88 first.
 ///
-/// It evaluates the polynomial of Cephes' `expf` at `x - n ln 2`, and multiplies by `2^n` by adding n to the exponent
-/// bits.
+/// With n as the integer nearest to x / ln 2, it evaluates the polynomial of Cephes' `expf` at `x - n ln 2`, and
+/// multiplies the result by `2^n` by adding n to the exponent bits.
 #[inline(always)]
 pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const COEFFICIENTS: [f32; 8] =
@@ -137,7 +138,7 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.transmute_f32s_u32s(simd.add_u32s(value, power))
 }
 
-/// Evaluates a polynomial by Horner's scheme; the coefficient of the highest power is first.
+/// Evaluates a polynomial by Horner's scheme. `coefficients` starts with the coefficient of the highest power.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; N]) -> S::f32s {
     let mut sum = simd.splat_f32s(coefficients[0]);

@@ -1,4 +1,4 @@
-//! The instruction sets that the kernels support, and the choice among them at run time.
+//! The instruction sets that the kernels support, and the choice of one of them at run time.
 //!
 //! The choice is made once, in [`current`]. All other modules call the micro-kernels through [`Isa`].
 
@@ -9,13 +9,13 @@ use std::sync::LazyLock;
 
 /// An instruction set that this CPU supports, with its micro-kernels.
 pub struct Isa {
-    /// Its name as a value of the environment variable [`cpu::ENV_VAR`].
+    /// The name of the instruction set, as a value of the environment variable [`cpu::ENV_VAR`].
     pub name: &'static str,
-    /// Columns of a panel: 16 or 32.
+    /// Number of columns of a panel: 16 or 32.
     pub width: usize,
-    /// The precision that it computes fastest in.
+    /// The precision in which the micro-kernels of this instruction set are fastest.
     pub fastest: Precision,
-    /// Runs the loops that are written with `pulp`.
+    /// The same instruction set in `pulp`, which runs the loops that are written with `pulp`.
     pub arch: pulp::Arch,
     f32: &'static [Kernel],
     bf16: &'static [Kernel],
@@ -25,54 +25,55 @@ pub struct Isa {
 }
 
 impl Isa {
-    /// The most rows that an f32 or bf16 tile may have.
+    /// Maximum number of rows of an f32 or bf16 tile.
     pub fn max_rows(&self) -> usize {
         self.f32.len()
     }
 
-    /// The most rows that an int8 tile may have.
+    /// Maximum number of rows of an int8 tile.
     pub fn max_int8_rows(&self) -> usize {
         self.int8.len()
     }
 
-    /// Rounds values to bf16, to nearest, ties to even. Both slices have the same length.
+    /// Rounds values to bf16, to nearest, ties to even. `values` and `halves` must have the same length.
     pub fn to_bf16(&self, values: &[f32], halves: &mut [u16]) {
-        // SAFETY: `available` makes an `Isa` only if this CPU has its instructions.
+        // SAFETY: `available` returns an `Isa` only if this CPU supports the instructions of that `Isa`.
         unsafe { (self.to_bf16)(values, halves) }
     }
 
-    /// Rounds values to bytes, as [`QuantParams`] says. Both slices have the same length.
+    /// Rounds values to bytes, as [`QuantParams`] says. `values` and `bytes` must have the same length.
     pub fn to_bytes(&self, values: &[f32], params: QuantParams, bytes: &mut [u8]) {
-        // SAFETY: `available` makes an `Isa` only if this CPU has its instructions.
+        // SAFETY: `available` returns an `Isa` only if this CPU supports the instructions of that `Isa`.
         unsafe { (self.to_bytes)(values, params, bytes) }
     }
 
-    /// Computes an f32 tile of `rows` rows: 1 to [`Isa::max_rows`].
+    /// Computes an f32 tile of `rows` rows, where `rows` is 1 to [`Isa::max_rows`].
     pub fn f32(&self, rows: usize, mut tile: Tile) {
-        // SAFETY: `available` makes an `Isa` only if this CPU has its instructions.
+        // SAFETY: `available` returns an `Isa` only if this CPU supports the instructions of that `Isa`.
         unsafe { self.f32[rows - 1](&mut tile) }
     }
 
-    /// Computes a bf16 tile of `rows` rows: 1 to [`Isa::max_rows`].
+    /// Computes a bf16 tile of `rows` rows, where `rows` is 1 to [`Isa::max_rows`].
     pub fn bf16(&self, rows: usize, mut tile: Tile) {
-        // SAFETY: `available` makes an `Isa` only if this CPU has its instructions.
+        // SAFETY: `available` returns an `Isa` only if this CPU supports the instructions of that `Isa`.
         unsafe { self.bf16[rows - 1](&mut tile) }
     }
 
-    /// Computes an int8 tile of `rows` rows: 1 to [`Isa::max_int8_rows`].
+    /// Computes an int8 tile of `rows` rows, where `rows` is 1 to [`Isa::max_int8_rows`].
     pub fn int8(&self, rows: usize, mut tile: Tile, scales: &Scales) {
-        // SAFETY: `available` makes an `Isa` only if this CPU has its instructions.
+        // SAFETY: `available` returns an `Isa` only if this CPU supports the instructions of that `Isa`.
         unsafe { self.int8[rows - 1](&mut tile, scales) }
     }
 }
 
-/// The instruction set in use: the best that this CPU has, or the one that [`cpu::ENV_VAR`] names.
+/// Returns the instruction set in use: the best one that this CPU supports, or the one that the environment variable
+/// [`cpu::ENV_VAR`] names.
 pub fn current() -> &'static Isa {
     static CURRENT: LazyLock<Isa> = LazyLock::new(|| cpu::pick(available(), |isa| isa.name));
     &CURRENT
 }
 
-/// The instruction sets that this CPU supports, best first. The last is "portable".
+/// Returns the instruction sets that this CPU supports, best first. The last one is "portable".
 pub fn available() -> Vec<Isa> {
     let mut isas = Vec::new();
     #[cfg(target_arch = "x86_64")]

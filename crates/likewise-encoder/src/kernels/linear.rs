@@ -1,9 +1,10 @@
-//! Multiplication by a fixed weight, packed once at load for the registers of this CPU.
+//! Multiplies rows by a fixed weight. The weight is packed for the registers of this CPU once, when the model is
+//! loaded.
 //!
-//! Encoding spends most of its time here. The scheme is Goto & van de Geijn's (Anatomy of High-Performance Matrix
-//! Multiplication): the weight is cut into panels two registers wide, and the sums of a tile stay in registers while
-//! the kernel iterates over the inner dimension. In int8, both factors have one scale per group of 128 values: with
-//! one scale per row, a single outlier would make the rounding of the whole row coarse.
+//! Encoding spends most of its time in this module. The scheme is Goto & van de Geijn's (Anatomy of High-Performance
+//! Matrix Multiplication): the weight is cut into panels two registers wide, and the sums of a tile stay in registers
+//! while the kernel iterates over the inner dimension. In int8, the rows and the weight have one scale per group of 128
+//! values, because with one scale per row, a single outlier would make the rounding of the whole row coarse.
 
 use super::isa::Isa;
 use super::packed::{
@@ -24,14 +25,15 @@ pub struct PackedLinear {
     scales: Vec<f32>,
     /// `[panels, groups, width]`: see [`Scales::initial_sums`]. Empty unless the precision is int8.
     initial_sums: Vec<i32>,
-    /// `[panels, width]`. In int8 with [`ValueRange::Activated`] it includes the correction for the zero point.
+    /// The bias, `[panels, width]`. In int8 with [`ValueRange::Activated`], the bias includes the correction for the
+    /// zero point.
     bias: Vec<f32>,
     isa: &'static Isa,
 }
 
 impl PackedLinear {
-    /// Packs a weight, `[outputs, inputs]` as in checkpoints, and a bias, `[outputs]`; the rows that it will multiply
-    /// are packed in `format`.
+    /// Packs a weight and a bias. The weight has the shape `[outputs, inputs]`, as in checkpoints, and the bias
+    /// `[outputs]`. `format` is the format of the rows that the weight will multiply.
     pub fn new(isa: &'static Isa, format: PackFormat, weight: &[f32], mut bias: Vec<f32>) -> PackedLinear {
         let outputs = bias.len();
         let inputs = weight.len() / outputs;
@@ -68,28 +70,28 @@ impl PackedLinear {
         PackedLinear { format, inputs, outputs, panels, scales, initial_sums, bias, isa }
     }
 
-    /// The format of the rows that it multiplies.
+    /// The format of the rows that this layer multiplies.
     pub fn format(&self) -> PackFormat {
         self.format
     }
 
-    /// Values of an input row.
+    /// Number of values of an input row.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// Values of an output row.
+    /// Number of values of an output row.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// Multiplies rows by the weight and adds the bias: `x [rows, inputs]` to `out [rows, stride]`, of which the first
-    /// `outputs` columns are written. The rows are packed into `buffer` first.
+    /// Multiplies rows by the weight and adds the bias. Reads `x [rows, inputs]`, packs the rows into `buffer`, and
+    /// writes the first `outputs` columns of `out [rows, stride]`.
     pub fn multiply(&self, x: &[f32], buffer: &mut PackBuffer, out: &mut [f32], stride: usize) {
         self.multiply_packed(self.pack(x, buffer), out, stride);
     }
 
-    /// Packs rows, `[rows, inputs]`, for [`PackedLinear::multiply_packed`].
+    /// Packs the rows `x [rows, inputs]` for [`PackedLinear::multiply_packed`].
     pub fn pack<'a>(&self, x: &'a [f32], buffer: &'a mut PackBuffer) -> PackedRows<'a> {
         let layout = RowLayout { count: x.len() / self.inputs, stride: self.inputs, width: self.inputs };
         buffer.pack(self.isa, self.format, x, layout)
@@ -112,7 +114,8 @@ impl PackedLinear {
         }
     }
 
-    /// Multiplies all rows by one panel, and adds its bias: writes [`Isa::width`] columns of `out [rows, out_stride]`.
+    /// Multiplies all rows by one panel, and adds the bias of the panel. Writes the first [`Isa::width`] columns of
+    /// `out [rows, out_stride]`.
     pub fn multiply_panel(&self, index: usize, x: PackedRows, out: &mut [f32], out_stride: usize) {
         let width = self.isa.width;
         let groups = groups(self.inputs);
@@ -121,7 +124,8 @@ impl PackedLinear {
         let bias = &self.bias[index * width..][..width];
         let is_int8 = self.format.precision == Precision::Int8;
         let max_height = if is_int8 { self.isa.max_int8_rows() } else { self.isa.max_rows() };
-        // Tiles of nearly equal height: one with few rows has too few independent sums to keep the CPU busy.
+        // The tiles get nearly equal heights, because a tile with few rows has too few independent sums to keep the CPU
+        // busy.
         let height = x.count.div_ceil(x.count.div_ceil(max_height).max(1)).max(1);
         for row in (0..x.count).step_by(height) {
             let height = height.min(x.count - row);

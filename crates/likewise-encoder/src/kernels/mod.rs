@@ -1,11 +1,12 @@
 //! The crate's own CPU kernels, for the operations that take most of a transformer's time.
 //!
 //! - [`isa`] detects the CPU's instruction sets and chooses the micro-kernels;
-//! - [`tile`] is the interface of the micro-kernels, which [`avx512`], [`avx2`] and [`portable`] implement, with the
-//!   crate's only `unsafe` code;
-//! - [`packed`] packs values for them;
-//! - [`linear`], [`attention`] and [`feed_forward`] are the parts of a layer;
-//! - [`rows`] has the operations on rows, such as softmax and layer norm, and [`functions`] their formulas.
+//! - [`tile`] is the interface of the micro-kernels, and [`avx512`], [`avx2`] and [`portable`] implement it (all
+//!   `unsafe` code of the crate is in the micro-kernels and in the calls of micro-kernels in [`isa`]);
+//! - [`packed`] packs values for the micro-kernels;
+//! - [`linear`], [`attention`] and [`feed_forward`] compute the parts of a transformer layer;
+//! - [`rows`] has the operations on rows, such as softmax and layer norm;
+//! - [`functions`] has the activation functions and `e^x`.
 
 pub mod attention;
 #[cfg(target_arch = "x86_64")]
@@ -25,8 +26,8 @@ mod x86;
 
 use serde::Deserialize;
 
-/// Grows a buffer to at least `length` values, and returns its first `length` values, which may be those of an earlier
-/// use. The buffer never shrinks, because growing it again would clear the new part.
+/// Grows a buffer to at least `length` values, and returns the first `length` values of the buffer. They can be values
+/// from an earlier use. The buffer never shrinks, because growing it again would take time to clear the new part.
 pub fn grow<T: Clone + Default>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
     if buffer.len() < length {
         buffer.resize(length, T::default());
@@ -34,11 +35,11 @@ pub fn grow<T: Clone + Default>(buffer: &mut Vec<T>, length: usize) -> &mut [T] 
     &mut buffer[..length]
 }
 
-/// The activation function of a feed-forward block, as config.json's `hidden_act` names it.
+/// The activation function of a feed-forward block. The names are the values of `hidden_act` in config.json.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
-    /// `x * Φ(x)`, with Φ by the error function (Hendrycks & Gimpel).
+    /// `x * Φ(x)`, with Φ computed from the error function (Hendrycks & Gimpel).
     #[default]
     Gelu,
     /// The tanh approximation of [`Activation::Gelu`].
@@ -81,7 +82,7 @@ mod tests {
         &ISAS
     }
 
-    /// Deterministic values in -8..8, of which about one in 64 is 30 times as large.
+    /// Returns deterministic values in -8..8. About one value in 64 is multiplied by 30.
     fn values(count: usize, seed: u64) -> Vec<f32> {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let next = |_| {
@@ -106,8 +107,8 @@ mod tests {
         f32::from_bits(u32::from(half[0]) << 16)
     }
 
-    /// Rounds values to a precision and back to f32. In int8 the bytes are unsigned and start at `min`, or, for
-    /// `None`, are signed.
+    /// Rounds values to a precision and back to f32. In int8, the bytes are unsigned and byte 0 stands for `min`. If
+    /// `min` is `None`, the bytes are signed.
     fn rounded(row: &[f32], precision: Precision, min: Option<f32>) -> Vec<f32> {
         let bytes = |group: &[f32]| {
             let size = |value: f32| if min.is_some() { value } else { value.abs() };
@@ -185,7 +186,8 @@ mod tests {
                     let linear = PackedLinear::new(isa, PackFormat { precision, range }, &weight, bias.clone());
                     let mut fast = vec![f32::NAN; rows * outputs];
                     linear.multiply(&x, &mut PackBuffer::default(), &mut fast, outputs);
-                    // Terms of up to 240 * 240 can cancel, so the tolerance is relative to the terms, not to their sum.
+                    // Terms of up to 240 * 240 can cancel each other, so the tolerance is relative to the terms and not
+                    // to their sum.
                     let size = 64.0 * inputs as f32 + 240.0 * 240.0;
                     let scaled = |values: &[f32]| values.iter().map(|value| value / size).collect::<Vec<_>>();
                     assert_close(&scaled(&fast), &scaled(&expected), 2e-5, &format!("{} {precision}", isa.name));
@@ -199,7 +201,8 @@ mod tests {
         ) {
             let width = heads * size;
             let queries = first.min(tokens - 1)..tokens;
-            // Rounded beforehand, so that bf16 differs only by rounding the weights between the two products.
+            // The values are rounded to bf16 beforehand, so that the results in bf16 differ from the plain loops only
+            // because the weights are rounded between the two products.
             let qkv: Vec<f32> = values(tokens * 3 * width, seed).iter().map(|value| through_bf16(value / 8.0)).collect();
             let part = |token: usize, which: usize, head: usize| {
                 &qkv[(3 * token + which) * width + head * size..][..size]

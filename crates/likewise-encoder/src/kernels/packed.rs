@@ -1,8 +1,9 @@
 //! Packs rows of f32 values into rows of the 32-bit words that the micro-kernels read.
 //!
-//! A word holds one f32, two bf16 values or four bytes, in the order of the values, the first in the lowest bits.
-//! Weights and activations are both packed here, because their formats must agree. A row is cut into groups of 128
-//! values, which are packed independently, so that the feed-forward kernel can pack a group as soon as it is computed.
+//! A word holds one f32, two bf16 values or four bytes, with the first value in the lowest bits. This module packs
+//! weights as well as activations, because their formats must agree. A row is cut into groups of 128 values. The groups
+//! are packed independently of each other, so that the feed-forward block can pack a group as soon as the values of the
+//! group are computed.
 
 use super::functions::{Function, Identity, ROUND_MAGIC};
 use super::grow;
@@ -13,39 +14,40 @@ use crate::model::Precision;
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
 
-/// Values in a group: 128. The bytes of a group share one scale.
+/// Number of values in a group: 128. The bytes of a group share one scale.
 pub const GROUP_VALUES: usize = 4 * GROUP_WORDS;
 
-/// A bound just below the minimum of the activation functions that use [`ValueRange::Activated`]: GELU's minimum is
-/// -0.16997, that of its tanh form -0.17004, that of ReLU 0.
+/// A lower bound for the activation functions that use [`ValueRange::Activated`]. It is just below their minima: the
+/// minimum of GELU is -0.16997, the minimum of GELU's tanh form is -0.17004, and the minimum of ReLU is 0.
 pub const ACTIVATION_MIN: f32 = -0.1701;
 
-/// The values that a row may contain. It matters for int8 only.
+/// The range of the values in a row. The range matters only for int8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValueRange {
     /// Any values. The byte 128 stands for 0.
     Signed,
-    /// Values of at least [`ACTIVATION_MIN`], for which the byte 0 stands, so that no byte is spent on lower values.
+    /// Values of at least [`ACTIVATION_MIN`]. The byte 0 stands for [`ACTIVATION_MIN`], so that no byte is spent on
+    /// lower values.
     Activated,
 }
 
-/// How values are packed into words.
+/// The format in which values are packed into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackFormat {
     /// The type that a value is rounded to.
     pub precision: Precision,
-    /// The values that may occur.
+    /// The range of the values.
     pub range: ValueRange,
 }
 
 impl PackFormat {
-    /// Words of a packed row of `width` values.
+    /// Number of words of a packed row of `width` values.
     pub fn packed_len(self, width: usize) -> usize {
         width / GROUP_VALUES * self.packed_group_len(GROUP_VALUES)
             + self.packed_group_len(width % GROUP_VALUES)
     }
 
-    /// The most values that `packed_len` words can hold.
+    /// Maximum number of values that `packed_len` words can hold.
     pub fn capacity(self, packed_len: usize) -> usize {
         match self.precision {
             Precision::F32 => packed_len,
@@ -54,8 +56,8 @@ impl PackFormat {
         }
     }
 
-    /// Packs rows: `x [rows, width]` to `packed [rows, packed_len]`. For f32 and bf16 only: int8 rows also need scales,
-    /// which a [`PackBuffer`] holds.
+    /// Packs rows: `x [rows, width]` to `packed [rows, packed_len]`. This function is for f32 and bf16 only: int8 rows
+    /// also need scales, which a [`PackBuffer`] holds.
     pub fn pack(self, isa: &Isa, x: &[f32], width: usize, packed: &mut [u32]) {
         let layout = RowLayout { count: x.len() / width, stride: width, width };
         let function = PhantomData::<Identity>;
@@ -73,7 +75,8 @@ impl PackFormat {
         });
     }
 
-    /// Words of a packed group of `values` values: 1 to [`GROUP_VALUES`]. Only the last group of a row may be shorter.
+    /// Number of words of a packed group of `values` values, at most [`GROUP_VALUES`]. Only the last group of a row can
+    /// have fewer values.
     pub fn packed_group_len(self, values: usize) -> usize {
         match self.precision {
             Precision::F32 => values,
@@ -88,27 +91,27 @@ pub fn groups(width: usize) -> usize {
     width.div_ceil(GROUP_VALUES)
 }
 
-/// How rows of f32 values lie in memory.
+/// The layout of rows of f32 values in memory.
 #[derive(Clone, Copy)]
 pub struct RowLayout {
     /// Number of rows.
     pub count: usize,
-    /// Values from the start of one row to the start of the next.
+    /// Number of values from the start of one row to the start of the next.
     pub stride: usize,
-    /// Values of a row that are used.
+    /// Number of values of each row that are used.
     pub width: usize,
 }
 
-/// Packed rows.
+/// Rows that are packed into words.
 #[derive(Clone, Copy)]
 pub struct PackedRows<'a> {
     /// Number of rows.
     pub count: usize,
-    /// `[rows, stride]`. The last row may be shorter than the stride.
+    /// The packed words, `[rows, stride]`. The last row can be shorter than the stride.
     pub packed: &'a [u32],
-    /// Words from the start of one row to the start of the next.
+    /// Number of words from the start of one row to the start of the next.
     pub stride: usize,
-    /// `[rows, groups]`: the value of one quantisation step. Unused unless the precision is int8.
+    /// `[rows, groups]`: the value of one quantisation step in each group. Unused unless the precision is int8.
     pub scales: &'a [f32],
 }
 
@@ -145,8 +148,8 @@ impl PackBuffer {
         }
     }
 
-    /// Applies a function to some columns of every row and packs them. `x` holds those columns only; `columns` says
-    /// where they belong in the row.
+    /// Applies a function to some columns of every row, and packs these columns. `x` contains only these columns;
+    /// `columns` has the position of these columns in the whole row.
     pub fn pack_group<F: Function>(
         &mut self,
         isa: &Isa,
@@ -173,7 +176,7 @@ impl PackBuffer {
         });
     }
 
-    /// The packed rows: `count` rows of `width` values.
+    /// Returns the packed rows: `count` rows of `width` values.
     pub fn rows(&self, format: PackFormat, count: usize, width: usize) -> PackedRows<'_> {
         PackedRows { count, packed: &self.packed, stride: format.packed_len(width), scales: &self.scales }
     }
@@ -182,9 +185,9 @@ impl PackBuffer {
 /// The position of some columns in a longer row.
 #[derive(Clone, Copy)]
 pub struct GroupColumns {
-    /// Index of the group that the columns start at.
+    /// Index of the group at which the columns start.
     pub first_group: usize,
-    /// Values of the whole row.
+    /// Number of values of the whole row.
     pub row_width: usize,
 }
 
@@ -231,7 +234,8 @@ impl<F: Function> WithSimd for Pack<'_, F> {
     }
 }
 
-/// Packs one group as bf16 values, rounded to nearest, ties to even; an odd last word is filled up with 0.
+/// Packs one group as bf16 values, rounded to nearest, ties to even. If the number of values is odd, the upper half of
+/// the last word is 0.
 #[inline(always)]
 fn pack_bf16(isa: &Isa, values: &[f32], packed: &mut [u32]) {
     let (halves, rest) = bytemuck::cast_slice_mut::<u32, u16>(packed).split_at_mut(values.len());
@@ -243,7 +247,7 @@ fn pack_bf16(isa: &Isa, values: &[f32], packed: &mut [u32]) {
 #[inline(always)]
 fn pack_bytes<S: Simd>(simd: S, isa: &Isa, values: &[f32], range: ValueRange, packed: &mut [u32]) -> f32 {
     let (bytes, rest) = bytemuck::cast_slice_mut::<u32, u8>(packed).split_at_mut(values.len());
-    // The padding of the last word is multiplied by weights of 0.
+    // The padding of the last word does not affect a product, because it is multiplied by weights of 0.
     rest.fill(0);
     match range {
         ValueRange::Signed => {
@@ -261,7 +265,7 @@ fn pack_bytes<S: Simd>(simd: S, isa: &Isa, values: &[f32], range: ValueRange, pa
     }
 }
 
-/// What the driver needs to know of a group of quantised weights.
+/// The scale and the sum of one group of quantised weights. [`super::linear`] needs them to correct the products.
 pub struct QuantizedGroup {
     /// The value of one quantisation step.
     pub scale: f32,
@@ -269,8 +273,8 @@ pub struct QuantizedGroup {
     pub sum: i32,
 }
 
-/// Quantises one group of a weight's column to signed bytes, -127 to 127, symmetric around 0; bytes beyond the values
-/// become 0.
+/// Quantises one group of a weight's column to signed bytes, -127 to 127, where the byte 0 stands for 0. If `packed`
+/// has more bytes than there are values, the remaining bytes become 0.
 pub fn pack_weights(values: &[f32], packed: &mut [u32]) -> QuantizedGroup {
     let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };

@@ -3,14 +3,14 @@
 use super::functions::ROUND_MAGIC;
 use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
 
-/// Columns of a panel.
+/// Number of columns of a panel.
 pub const WIDTH: usize = 16;
 
-/// The most rows of a tile.
+/// Maximum number of rows of a tile.
 const MAX_ROWS: usize = 4;
 
-/// Computes a tile of f32 sums. `step(sum, x, weight)` adds the products of one word of a row and one word of the
-/// panel.
+/// Computes a tile of f32 sums. `step(sum, x, weight)` adds the products of one word of a row and one word of the panel
+/// to `sum`.
 fn tile<const ROWS: usize>(tile: &mut Tile, step: impl Fn(f32, u32, u32) -> f32) {
     let mut sums = [[0.0; WIDTH]; ROWS];
     sums.iter_mut().for_each(|sums| sums.copy_from_slice(&tile.bias[..WIDTH]));
@@ -79,14 +79,14 @@ pub fn to_bf16(values: &[f32], halves: &mut [u16]) {
 #[inline(always)]
 pub fn to_bytes(values: &[f32], params: QuantParams, bytes: &mut [u8]) {
     for (byte, value) in bytes.iter_mut().zip(values) {
-        // Adding ROUND_MAGIC leaves the rounded number in the low bits.
+        // Adding ROUND_MAGIC leaves the rounded value in the low bits.
         *byte = ((value - params.zero) * params.inverse + (ROUND_MAGIC + params.shift)).to_bits() as u8;
     }
 }
 
-/// The f32 kernels: the one at index i computes tiles of i + 1 rows.
+/// The f32 kernels. The kernel at index i computes tiles of i + 1 rows.
 pub const F32: [Kernel; MAX_ROWS] = kernels_by_rows!(tile_f32: 1 2 3 4);
-/// The bf16 kernels, as [`F32`].
+/// The bf16 kernels, indexed like [`F32`].
 pub const BF16: [Kernel; MAX_ROWS] = kernels_by_rows!(tile_bf16: 1 2 3 4);
-/// The int8 kernels, as [`F32`].
+/// The int8 kernels, indexed like [`F32`].
 pub const INT8: [Int8Kernel; MAX_ROWS] = kernels_by_rows!(tile_int8: 1 2 3 4);

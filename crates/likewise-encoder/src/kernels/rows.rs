@@ -1,16 +1,18 @@
 //! Operations on rows of f32 values: softmax, layer norm, elementwise functions, maxima.
 //!
-//! The loops are written with `pulp`, for registers of any size: it compiles each loop once per instruction set, and
-//! calls the version that the CPU supports.
+//! The loops are written with `pulp`, for registers of any size: `pulp` compiles each loop once per instruction set,
+//! and calls the version that the CPU supports.
 
 use super::functions::{Function, exp};
 use super::isa::Isa;
 use pulp::{Simd, WithSimd};
 
-/// Softmax of rows, in place, without its final division: `x [rows, stride]`, `inverse_sums [rows]`.
+/// Computes the softmax of rows in place, but without the final division by the sum of the row. The shapes are
+/// `x [rows, stride]` and `inverse_sums [rows]`.
 ///
-/// The first `tokens` values of a row become `e^(scale * (x - max))`, with `max` the largest of them, and the values
-/// after them about 1e-38. `inverse_sums` gets 1 / the row's sum: the caller multiplies by it.
+/// The first `tokens` values of a row become `e^(scale * (x - max))`, where `max` is the largest of these `tokens`
+/// values. The values after them become about 1e-38. `inverse_sums` gets 1 / sum for each row, and the caller has to
+/// multiply the row by this value.
 pub fn softmax(isa: &Isa, x: &mut [f32], stride: usize, tokens: usize, scale: f32, inverse_sums: &mut [f32]) {
     isa.arch.dispatch(Softmax { x, stride, tokens, scale, inverse_sums });
 }
@@ -29,7 +31,7 @@ impl WithSimd for Softmax<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         for (row, inverse_sum) in self.x.chunks_exact_mut(self.stride).zip(self.inverse_sums) {
-            // So that the loops below can process the whole row, padding included.
+            // Fills the padding, so that the loops below can process the whole row, padding included.
             row[self.tokens..].fill(f32::NEG_INFINITY);
             let largest = max(simd, row, f32::NEG_INFINITY);
             let (registers, rest) = S::as_mut_simd_f32s(row);
@@ -53,15 +55,15 @@ fn weights<S: Simd>(simd: S, scores: S::f32s, largest: f32, scale: f32) -> S::f3
 
 /// The parameters of a layer norm (Ba, Kiros & Hinton).
 pub struct LayerNorm {
-    /// `[width]`: multiplied after normalisation.
+    /// `[width]`: the factors of the normalised values.
     pub scale: Vec<f32>,
-    /// `[width]`: added after the scale.
+    /// `[width]`: the values that are added after the scaling.
     pub shift: Vec<f32>,
-    /// Added to the variance.
+    /// A small value that is added to the variance, so that it is not 0.
     pub eps: f32,
 }
 
-/// Computes `x = norm(x + y)` in place, for `x` and `y` `[rows, width]`.
+/// Computes `x = norm(x + y)` in place. The shapes are `x [rows, width]` and `y [rows, width]`.
 pub fn add_and_norm(isa: &Isa, x: &mut [f32], y: &[f32], norm: &LayerNorm) {
     isa.arch.dispatch(AddAndNorm { x, y, norm });
 }
@@ -128,7 +130,7 @@ impl<F: Function> WithSimd for ApplyInPlace<'_, F> {
     }
 }
 
-/// The largest of the row's values and `start`.
+/// Returns the largest of `start` and the values of the row.
 #[inline(always)]
 pub fn max<S: Simd>(simd: S, row: &[f32], start: f32) -> f32 {
     let (registers, rest) = S::as_simd_f32s(row);
@@ -139,7 +141,7 @@ pub fn max<S: Simd>(simd: S, row: &[f32], start: f32) -> f32 {
     rest.iter().fold(simd.reduce_max_f32s(total), |total, value| if *value > total { *value } else { total })
 }
 
-/// The largest absolute value of a row. 0 for an empty row.
+/// Returns the largest absolute value of a row, or 0 for an empty row.
 #[inline(always)]
 pub fn max_abs<S: Simd>(simd: S, row: &[f32]) -> f32 {
     let (registers, rest) = S::as_simd_f32s(row);
@@ -160,7 +162,7 @@ fn sum<S: Simd>(simd: S, row: &[f32]) -> f32 {
     simd.reduce_sum_f32s(total)
 }
 
-/// The sum of `(value - mean)²`.
+/// Returns the sum of `(value - mean)²` over the values of the row.
 #[inline(always)]
 fn squared_deviations<S: Simd>(simd: S, row: &[f32], mean: f32) -> f32 {
     let (registers, rest) = S::as_simd_f32s(row);

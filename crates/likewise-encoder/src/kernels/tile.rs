@@ -1,77 +1,79 @@
 //! The interface of the micro-kernels: one tile of a matrix product, with its inputs and its output.
 //!
-//! Separate from [`super::isa`], which picks among the kernels of all instruction sets: each of those files depends on
-//! this one only.
+//! It is separate from [`super::isa`] so that imports go one way: [`super::isa`] imports the kernels of all instruction
+//! sets, and the kernels import this module.
 //!
 //! Operands are packed into 32-bit words ([`super::packed`]): a word holds one f32, two bf16 values or four bytes. A
 //! micro-kernel multiplies a few packed rows by one panel of a weight, which has
 //! [`Isa::width`](super::isa::Isa::width) columns, and keeps the sums in registers (the inner kernel of Goto & van de
 //! Geijn, Anatomy of High-Performance Matrix Multiplication).
 
-/// Packed words in a quantisation group of an int8 row: 32 words, so 128 values that share one scale. With one scale
-/// for a whole row, the rounding error would exceed the differences between papers.
+/// Number of packed words in a quantisation group of an int8 row. The 128 values in these 32 words share one scale.
+/// With one scale for a whole row, the rounding errors would exceed the differences between papers.
 pub const GROUP_WORDS: usize = 32;
 
 /// One tile of a product: `out[row, column] = bias[column] + Σ x[row, k] * panel[k, column]`.
 pub struct Tile<'a> {
-    /// `[rows, stride]`: the packed rows. A row has as many words as the panel; the rest of its stride is not read.
+    /// `[rows, stride]`: the packed rows. A row has as many words as a column of the panel. Further words of the stride
+    /// are not read.
     pub x: &'a [u32],
-    /// Words from the start of one row of `x` to the start of the next.
+    /// Number of words from the start of one row of `x` to the start of the next.
     pub stride: usize,
     /// `[words, width]`: the packed panel of the weight.
     pub panel: &'a [u32],
-    /// `[width]`: added to the sums of every row.
+    /// `[width]`: the bias, which is added to the sums of every row.
     pub bias: &'a [f32],
-    /// `[rows, out_stride]`: the first `width` values of each row are written.
+    /// `[rows, out_stride]`: the output. Only the first `width` values of each row are written.
     pub out: &'a mut [f32],
-    /// Values from the start of one row of `out` to the start of the next.
+    /// Number of values from the start of one row of `out` to the start of the next.
     pub out_stride: usize,
 }
 
-/// The scales of an int8 tile, whose bytes are unsigned (0 to 255) in the rows and signed (-127 to 127) in the panel.
+/// The scales of an int8 tile. The bytes of the tile are unsigned (0 to 255) in the rows and signed (-127 to 127) in
+/// the panel.
 ///
-/// With them, `out[row, column]` is `bias[column]` plus, for every group,
+/// With these scales, `out[row, column]` is `bias[column]` plus the following term for every group:
 /// `(initial_sums[group, column] + Σ x[row, k] * panel[k, column]) * rows[row, group] * columns[group, column]`.
 pub struct Scales<'a> {
     /// `[rows, groups]`: the value of one quantisation step in each group of a row.
     pub rows: &'a [f32],
     /// `[groups, width]`: the value of one quantisation step in each group of the panel's columns.
     pub columns: &'a [f32],
-    /// `[groups, width]`: what each integer sum starts from. It cancels the zero point of the rows' bytes.
+    /// `[groups, width]`: the initial value of each integer sum, which cancels the zero point of the rows' bytes.
     pub initial_sums: &'a [i32],
 }
 
-/// Computes a tile with a fixed number of rows, of f32 values or of pairs of bf16 values.
+/// Computes a tile of f32 values, or of pairs of bf16 values, with a fixed number of rows.
 ///
 /// # Safety
 /// The CPU must support the instruction set that the kernel is compiled for.
 pub type Kernel = unsafe fn(&mut Tile<'_>);
 
-/// Computes a tile with a fixed number of rows, of int8 values.
+/// Computes a tile of int8 values with a fixed number of rows.
 ///
 /// # Safety
 /// See [`Kernel`].
 pub type Int8Kernel = unsafe fn(&mut Tile<'_>, &Scales<'_>);
 
-/// How an f32 becomes a byte: `(value - zero) * inverse + shift`, rounded to the nearest integer, ties to even. The
-/// caller chooses them so that the result is in 0 to 255.
+/// The parameters of quantisation. An f32 value becomes the byte `(value - zero) * inverse + shift`, rounded to the
+/// nearest integer, ties to even. The caller chooses the parameters so that the result is from 0 to 255.
 #[derive(Clone, Copy)]
 pub struct QuantParams {
     /// The value that becomes the byte `shift`.
     pub zero: f32,
-    /// Quantisation steps per unit: 1 / scale. 0 if all values are equal to `zero`.
+    /// Number of quantisation steps per unit, which is 1 / scale. It is 0 if all values are equal to `zero`.
     pub inverse: f32,
-    /// The zero point, a whole number.
+    /// The zero point: the byte that stands for `zero`, a whole number.
     pub shift: f32,
 }
 
-/// Rounds values to bf16, to nearest, ties to even. Both slices have the same length.
+/// Rounds values to bf16, to nearest, ties to even. The two slices must have the same length.
 ///
 /// # Safety
 /// See [`Kernel`].
 pub type ToBf16 = unsafe fn(&[f32], &mut [u16]);
 
-/// Rounds values to bytes, as [`QuantParams`] says. Both slices have the same length.
+/// Rounds values to bytes, as [`QuantParams`] says. The two slices must have the same length.
 ///
 /// # Safety
 /// See [`Kernel`].

@@ -1,15 +1,16 @@
 //! Macros that define the micro-kernels of [`super::avx2`] and [`super::avx512`].
 //!
-//! The two differ only in the size of a register and in the names of the instructions, which are the macros'
-//! parameters.
+//! The kernels of the two modules differ only in the size of a register and in the names of the instructions. These are
+//! the parameters of the macros.
 
-/// Defines `WIDTH`, the columns of a panel (two registers), and functions that load and store rows of that width.
+/// Defines `WIDTH`, the number of columns of a panel (two registers), and functions that load and store rows of that
+/// width.
 macro_rules! registers {
     (
         features: $features:literal, lanes: $lanes:literal, int: $int:ident, float: $float:ident,
         load: $load:ident, as_float: $as_float:ident, store: $store:ident
     ) => {
-        /// Columns of a panel: two registers.
+        /// Number of columns of a panel, which fill two registers.
         pub const WIDTH: usize = 2 * $lanes;
 
         #[target_feature(enable = $features)]
@@ -61,8 +62,8 @@ macro_rules! tile {
     };
 }
 
-/// Defines an [`Int8Kernel`](super::tile::Int8Kernel). The sums of a group are integers; at the end of the group they
-/// are multiplied by the scales and added to f32 totals.
+/// Defines an [`Int8Kernel`](super::tile::Int8Kernel). The sums of a group are integers; at the end of the group, these
+/// sums are multiplied by the scales and added to f32 totals.
 macro_rules! int8_tile {
     (
         $name:ident, $features:literal, $step:ident, $broadcast:ident,

@@ -1,8 +1,9 @@
-//! Networks whose layers alternate between global and local attention (`gemma3`, `modernbert`), with a different base
-//! of the rotary angles for each.
+//! The attention of networks whose layers alternate between global and local attention (`gemma3`, `modernbert`). Global
+//! and local layers have different bases of the rotary angles.
 //!
-//! Both architectures describe this in config.json in the same two ways: an older one, which differs between them and
-//! is passed in here as a default, and a newer one (`layer_types`, `rope_parameters`), which is read here.
+//! An older config.json describes the layers with fields that differ between the two architectures, so callers read
+//! these fields and pass their values in as defaults. A newer config.json has the same fields for both architectures
+//! (`layer_types`, `rope_parameters`), which are read here.
 
 use crate::batch::Batch;
 use crate::layers::attention::Attention;
@@ -19,7 +20,7 @@ pub enum AttentionScope {
     Local,
 }
 
-/// The bases of the rotary angles, of global and of local layers.
+/// The bases of the rotary angles in global layers and in local layers.
 #[derive(Debug, Clone, Copy)]
 pub struct RopeThetas {
     pub global: f64,
@@ -43,7 +44,8 @@ impl LayerTypes {
     /// Checks that `layer_types`, if present, has one known type for each of `layers` layers.
     ///
     /// # Errors
-    /// Returns a message that names the field if it has a different number of types, or a type that is not supported.
+    /// Returns a message that names the field if `layer_types` has a different number of types, or a type that is not
+    /// supported.
     pub fn check(&self, layers: usize) -> Result<(), String> {
         let Some(types) = &self.layer_types else { return Ok(()) };
         if types.len() != layers {
@@ -54,12 +56,14 @@ impl LayerTypes {
         }
         let is_known = |kind: &&String| ["full_attention", "sliding_attention"].contains(&kind.as_str());
         match types.iter().find(|kind| !is_known(kind)) {
-            Some(kind) => Err(format!("layer_types: {kind:?} is not supported")),
+            Some(kind) => Err(format!(
+                "layer_types: {kind:?} is not supported, only full_attention and sliding_attention"
+            )),
             None => Ok(()),
         }
     }
 
-    /// The scope of a layer's attention: `default` if config.json has no `layer_types`.
+    /// Returns the scope of a layer's attention, or `default` if config.json has no `layer_types`.
     pub fn scope(&self, layer: usize, default: AttentionScope) -> AttentionScope {
         match &self.layer_types {
             Some(types) if types.get(layer).is_some_and(|kind| kind == "full_attention") => {
@@ -70,7 +74,7 @@ impl LayerTypes {
         }
     }
 
-    /// The bases of the rotary angles: `default` if config.json has no `rope_parameters`.
+    /// Returns the bases of the rotary angles, or `default` if config.json has no `rope_parameters`.
     pub fn thetas(&self, default: RopeThetas) -> RopeThetas {
         self.rope_parameters.as_ref().map_or(default, |rope| RopeThetas {
             global: rope.full_attention.rope_theta,
@@ -79,14 +83,14 @@ impl LayerTypes {
     }
 }
 
-/// Global and local attention, with the tables of their rotary angles.
+/// Global attention and local attention, each with a table of rotary angles.
 pub struct AlternatingAttention {
     global: (Attention, RopeTable),
     local: (Attention, RopeTable),
 }
 
 impl AlternatingAttention {
-    /// Makes the tables for texts of up to `max_tokens` tokens.
+    /// Computes the tables of rotary angles for texts of up to `max_tokens` tokens.
     pub fn new(
         [global, local]: [Attention; 2],
         thetas: RopeThetas,
@@ -99,7 +103,7 @@ impl AlternatingAttention {
         Ok(AlternatingAttention { global: (global, global_table), local: (local, local_table) })
     }
 
-    /// Looks up the rotary angles of a batch's tokens, which all layers share.
+    /// Looks up the rotary angles of a batch's tokens, once for all layers.
     pub fn for_batch(&self, batch: &Batch) -> candle_core::Result<BatchAttention<'_>> {
         Ok(BatchAttention {
             attention: self,
@@ -117,7 +121,7 @@ pub struct BatchAttention<'a> {
 }
 
 impl BatchAttention<'_> {
-    /// The attention and the rotary angles of the layers of one scope.
+    /// Returns the attention and the rotary angles of the layers with this scope.
     pub fn get(&self, scope: AttentionScope) -> (&Attention, &RotaryEmbedding) {
         match scope {
             AttentionScope::Global => (&self.attention.global.0, &self.global),

@@ -1,5 +1,5 @@
-//! Attention over a batch of concatenated texts. It is the one operation of a network in which the texts of a batch
-//! must be kept apart.
+//! Attention over a batch of concatenated texts. Attention is the only operation of a network in which the texts of a
+//! batch must be kept apart.
 //!
 //! There are three implementations, with the same results: text by text on a CPU, padded on a GPU, and flash
 //! attention on a GPU, without padding.
@@ -11,33 +11,33 @@ use crate::layers::relative_position_bias::{RelativePositionBias, relative_posit
 use candle_core::{CpuStorage, D, DType, Device, InplaceOp1, Layout, Result, Tensor, bail};
 use std::ops::Range;
 
-/// The most queries whose scores are held in memory at once, for all heads. All scores of a long text would take
-/// gigabytes.
+/// Maximum number of queries whose scores are held in memory at once, for all heads. The scores of all queries of a
+/// long text would take gigabytes.
 const BLOCK_QUERIES: usize = 256;
 
-/// The most scores in one tensor on a GPU, whose kernels index values with 32 bits.
+/// Maximum number of scores in one tensor on a GPU, because the GPU's kernels index values with 32 bits.
 const MAX_GPU_SCORES: usize = i32::MAX as usize;
 
 /// The score of a masked key. It is not -infinity, because the softmax of a row of -infinity is NaN.
 const MASK_VALUE: f32 = -1e30;
 
-/// Weights below this fraction of the largest weight of their row become 0: products with denormal numbers take a CPU
-/// about 100 times as long.
+/// Weights below this fraction of the largest weight in the same row become 0, because products with denormal numbers
+/// take a CPU about 100 times as long as other products.
 const MIN_WEIGHT: f32 = 1e-20;
 
-/// Which tokens of its text a token attends to.
+/// Which tokens of a text a token of the text attends to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttentionMask {
     /// All tokens.
     Full,
-    /// Itself and the tokens before it.
+    /// The token itself and the tokens before it.
     Causal,
-    /// The tokens at most this many positions away, on either side.
+    /// The token itself, and the tokens at most this many positions before or after it.
     SlidingWindow(usize),
 }
 
 impl AttentionMask {
-    /// Whether the token at the position `query` attends to the one at `key`.
+    /// Whether the token at the position `query` attends to the token at the position `key`.
     fn allows(self, query: usize, key: usize) -> bool {
         match self {
             AttentionMask::Full => true,
@@ -46,7 +46,7 @@ impl AttentionMask {
         }
     }
 
-    /// The smallest range with all keys that some of the queries attend to, in a text of `length` tokens.
+    /// Returns the smallest range that contains all keys that the queries attend to, in a text of `length` tokens.
     fn keys(self, queries: &Range<usize>, length: usize) -> Range<usize> {
         match self {
             AttentionMask::Full => 0..length,
@@ -58,16 +58,16 @@ impl AttentionMask {
     }
 }
 
-/// The shape of attention.
+/// The parameters of an attention operation.
 pub struct Attention {
-    /// Heads of queries.
+    /// Number of query heads.
     pub heads: usize,
-    /// Heads of keys and values: a divisor of `heads`. Each is shared by `heads / kv_heads` heads of queries (Ainslie
-    /// et al., grouped-query attention).
+    /// Number of key-value heads, a divisor of `heads`. Each key-value head is shared by `heads / kv_heads` query heads
+    /// (Ainslie et al., grouped-query attention).
     pub kv_heads: usize,
-    /// Values per head.
+    /// Number of values per head.
     pub head_size: usize,
-    /// The factor of the scores.
+    /// The factor by which scores are multiplied.
     pub scale: f64,
     /// Which tokens a token attends to.
     pub mask: AttentionMask,
@@ -82,8 +82,9 @@ impl Attention {
         Attention { heads, kv_heads: heads, head_size, scale, mask: AttentionMask::Full }
     }
 
-    /// Scaled dot-product attention (Vaswani et al., section 3.2): queries `[tokens, heads, head_size]`, keys and
-    /// values `[tokens, kv_heads, head_size]`, to `[tokens, heads * head_size]`. A bias is added to the scores.
+    /// Computes scaled dot-product attention (Vaswani et al., section 3.2). The queries have the shape
+    /// `[tokens, heads, head_size]`, the keys and the values `[tokens, kv_heads, head_size]`, and the result
+    /// `[tokens, heads * head_size]`. `bias`, if any, is added to the scores.
     pub fn forward(
         &self,
         [query, key, value]: [&Tensor; 3],
@@ -103,7 +104,7 @@ impl Attention {
         }
     }
 
-    /// Computes one text after the other, and of each text a block of queries after the other.
+    /// Computes the texts one after the other, and the queries of each text in blocks.
     fn by_text(
         &self,
         [query, key, value]: [&Tensor; 3],
@@ -129,8 +130,8 @@ impl Attention {
         if let [one] = &contexts[..] { one.contiguous() } else { Tensor::cat(&contexts, 0) }
     }
 
-    /// Repeats each head of keys or values for the heads of queries that share it: `[…, kv_heads, a, b]` to `[…,
-    /// heads, a, b]`.
+    /// Repeats each head of keys or values for all query heads that share it. Maps `[…, kv_heads, a, b]` to
+    /// `[…, heads, a, b]`.
     fn repeat_heads(&self, heads: &Tensor) -> Result<Tensor> {
         let times = self.heads / self.kv_heads;
         if times == 1 {
@@ -147,7 +148,7 @@ impl Attention {
     /// Computes padded attention on parts of the batch with at most `max_scores` scores each.
     ///
     /// # Errors
-    /// Returns an error if a single text has more scores.
+    /// Returns an error if a single text has more than `max_scores` scores.
     fn padded_in_parts(
         &self,
         qkv: [&Tensor; 3],
@@ -170,8 +171,8 @@ impl Attention {
             }
             if scores(end - first, longest) > max_scores {
                 bail!(
-                    "a text of {longest} tokens is too long for this GPU's attention; build with --features \
-                     flash-attn, or use --device cpu"
+                    "a text of {longest} tokens is too long for this GPU's attention; build the program with \
+                     --features flash-attn, or use --device cpu"
                 );
             }
             let (part, tokens) = batch.slice(first..end)?;
@@ -183,8 +184,8 @@ impl Attention {
         Tensor::cat(&contexts, 0)
     }
 
-    /// Computes all texts at once, padded to the longest: on a GPU a few large operations are faster than many small
-    /// ones.
+    /// Computes all texts at once, padded to the length of the longest text, because a few large operations are faster
+    /// on a GPU than many small ones.
     fn padded(
         &self,
         [query, key, value]: [&Tensor; 3],
@@ -195,7 +196,7 @@ impl Attention {
             (batch.lengths.len(), batch.longest(), batch.position_ids.elem_count());
         let rows = batch.padded_rows()?;
         let pad = |tensor: &Tensor, heads: usize| {
-            // Padding has the index `tokens`: the row of zeros that is appended here.
+            // The row index of padding is `tokens`: that is the row of zeros that is appended here.
             let flat = tensor.reshape((tokens, heads * self.head_size))?.pad_with_zeros(0, 0, 1)?;
             let padded = flat.index_select(&rows, 0)?;
             padded.reshape((texts, longest, heads, self.head_size))?.transpose(1, 2)?.contiguous()
@@ -217,8 +218,8 @@ impl Attention {
         context.index_select(&Tensor::from_iter(kept, query.device())?, 0)
     }
 
-    /// What is added to the scores: the bias, and [`MASK_VALUE`] for padding and for keys outside the attention mask.
-    /// `[texts, 1 or heads, 1 or longest, longest]`.
+    /// Returns the tensor that is added to the scores: the bias, and [`MASK_VALUE`] for padding and for keys that the
+    /// attention mask excludes. The shape is `[texts, 1 or heads, 1 or longest, longest]`.
     fn additive_mask(
         &self,
         bias: Option<&RelativePositionBias>,
@@ -284,8 +285,9 @@ impl Attention {
 struct MaskedSoftmax<'a> {
     mask: AttentionMask,
     bias: Option<&'a RelativePositionBias>,
-    /// Positions of the queries and of the keys in their text.
+    /// Positions of the queries in the text.
     queries: Range<usize>,
+    /// Positions of the keys in the text.
     keys: Range<usize>,
 }
 

@@ -1,7 +1,7 @@
 //! The layers that networks consist of (linear layers, norms, activation functions), and a [`Loader`] that reads them
 //! from a checkpoint.
 //!
-//! A layer hides what computes it: candle on a GPU, the crate's own kernels, in the chosen precision, on a CPU.
+//! A layer hides which code computes it: candle on a GPU, or the crate's own kernels on a CPU, in the chosen precision.
 
 pub mod alternating;
 pub mod attention;
@@ -18,10 +18,10 @@ use candle_nn::{Module, VarBuilder};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
-/// The most rows that one thread multiplies at a time.
+/// Maximum number of rows that one thread multiplies at a time.
 const BLOCK_ROWS: usize = 168;
 
-/// Reads layers from a checkpoint, at one prefix of its tensors' names.
+/// Reads layers from a checkpoint. The names of all tensors that a loader reads start with the prefix of the loader.
 #[derive(Clone)]
 pub struct Loader<'a> {
     tensors: VarBuilder<'a>,
@@ -30,33 +30,33 @@ pub struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    /// A loader of layers that candle computes, on the tensors' device and in their type.
+    /// Creates a loader of layers that candle computes, on the device and in the data type of `tensors`.
     pub fn candle(tensors: VarBuilder<'a>) -> Loader<'a> {
         Loader { tensors, kernels: None }
     }
 
-    /// A loader of layers that the kernels compute, on this CPU.
+    /// Creates a loader of layers that the crate's kernels compute, on this CPU.
     pub fn kernels(tensors: VarBuilder<'a>, precision: Precision) -> Loader<'a> {
         Loader { tensors, kernels: Some((isa::current(), precision)) }
     }
 
-    /// A loader for the tensors whose names continue with `name` and a dot.
+    /// Returns a loader whose prefix is the prefix of this loader, followed by `name` and a dot.
     pub fn pp(&self, name: impl ToString) -> Loader<'a> {
         Loader { tensors: self.tensors.pp(name), kernels: self.kernels }
     }
 
-    /// A loader for the tensors under `name` if `name.tensor` exists, else this loader: some checkpoints put all
-    /// tensors under the name of the network.
+    /// Returns the loader `self.pp(name)` if it has the tensor `tensor`, else a copy of this loader. In some
+    /// checkpoints, the names of all tensors start with the name of the network.
     pub fn root(&self, name: &str, tensor: &str) -> Loader<'a> {
         if self.has(&format!("{name}.{tensor}")) { self.pp(name) } else { self.clone() }
     }
 
-    /// A loader that looks up `rename(name)` where `name` is requested.
+    /// Returns a loader that reads the tensor `rename(name)` when the tensor `name` is requested.
     pub fn renamed(self, rename: impl Fn(&str) -> String + Send + Sync + 'static) -> Loader<'a> {
         Loader { tensors: self.tensors.rename_f(rename), kernels: self.kernels }
     }
 
-    /// The tensors, in candle's own type.
+    /// The tensors, as candle's type for tensors of a checkpoint.
     pub fn tensors(&self) -> &VarBuilder<'a> {
         &self.tensors
     }
@@ -77,18 +77,18 @@ impl<'a> Loader<'a> {
         if !is_finite(&tensor)? {
             let prefix = self.tensors.prefix();
             let dot = if prefix.is_empty() { "" } else { "." };
-            bail!("{prefix}{dot}{name} has values that are not finite (NaN or infinity)");
+            bail!("the tensor {prefix}{dot}{name} has values that are not finite (NaN or infinity)");
         }
         Ok(tensor)
     }
 
-    /// A linear layer, with a bias if the checkpoint has one.
+    /// Reads a linear layer, with a bias if the checkpoint has a bias.
     pub fn linear(&self, inputs: usize, outputs: usize) -> Result<Linear> {
         Loader::fused_linear(&[self], inputs, &[outputs])
     }
 
-    /// Several linear layers that take the same input, as one layer whose output is theirs concatenated. `outputs`
-    /// has the width of each.
+    /// Reads several linear layers that take the same input, and joins them into one layer. The output of that layer is
+    /// the concatenation of their outputs. `outputs` has the width of each output.
     pub fn fused_linear(parts: &[&Loader], inputs: usize, outputs: &[usize]) -> Result<Linear> {
         let (mut weights, mut biases) = (Vec::new(), Vec::new());
         for (part, outputs) in parts.iter().zip(outputs) {
@@ -99,21 +99,21 @@ impl<'a> Loader<'a> {
         }
         if !biases.is_empty() && biases.len() != parts.len() {
             let names: Vec<String> = parts.iter().map(|part| part.tensors.prefix()).collect();
-            bail!("{}: all of these layers must have a bias, or none", names.join(", "));
+            bail!("{}: either all or none of these layers must have a bias", names.join(", "));
         }
         let weight = if weights.len() == 1 { weights.remove(0) } else { Tensor::cat(&weights, 0)? };
         let bias = if biases.is_empty() { None } else { Some(Tensor::cat(&biases, 0)?) };
         Linear::new(weight, bias, parts.first().and_then(|part| part.kernels))
     }
 
-    /// A layer norm of rows of `width` values; see [`Loader::norm_parameters`].
+    /// Reads a layer norm of rows of `width` values; see [`Loader::norm_parameters`].
     pub fn layer_norm(&self, width: usize, eps: f64) -> Result<Norm> {
         let (scale, shift, eps) = self.norm_parameters(width, eps)?;
         Ok(Norm::Layer { scale, shift, eps })
     }
 
-    /// The scale `[width]`, the shift `[width]` and the eps of a layer norm. Older checkpoints call scale and shift
-    /// `gamma` and `beta`; in a checkpoint without a shift it is 0.
+    /// Reads the scale `[width]` and the shift `[width]` of a layer norm, and returns them with eps. Older checkpoints
+    /// call the scale `gamma` and the shift `beta`. If a checkpoint has no shift, the shift is 0.
     pub fn norm_parameters(&self, width: usize, eps: f64) -> Result<(Tensor, Tensor, f32)> {
         let (scale, shift) = if self.has("gamma") { ("gamma", "beta") } else { ("weight", "bias") };
         let scale = self.tensor(width, scale)?;
@@ -121,31 +121,31 @@ impl<'a> Loader<'a> {
         Ok((scale, shift, eps as f32))
     }
 
-    /// An RMS norm of rows of `width` values. `scale_offset` is added to the scales of the checkpoint.
+    /// Reads an RMS norm of rows of `width` values. `scale_offset` is added to the scales of the checkpoint.
     pub fn rms_norm(&self, width: usize, eps: f64, scale_offset: f64) -> Result<Norm> {
         let scale = self.tensor(width, "weight")?;
-        // Added in f32, because bf16 has too few digits for 1 plus a small scale.
+        // The offset is added in f32, because bf16 has too few digits for the sum of 1 and a small scale.
         let scale = (scale.to_dtype(DType::F32)? + scale_offset)?.to_dtype(scale.dtype())?;
         Ok(Norm::Rms { scale, eps: eps as f32 })
     }
 
-    /// An embedding table: `count` vectors of `width` values.
+    /// Reads an embedding table: `count` vectors of `width` values.
     pub fn embedding_table(&self, count: usize, width: usize) -> Result<EmbeddingTable> {
         Ok(EmbeddingTable(self.tensor((count, width), "weight")?))
     }
 
-    /// An activation function, computed like the layers of this loader.
+    /// Returns an activation function that candle or the kernels compute, as they do for the layers of this loader.
     pub fn activation_fn(&self, activation: Activation) -> ActivationFn {
         ActivationFn { activation, isa: self.kernels.map(|(isa, _)| isa) }
     }
 }
 
-/// A vector per token id.
+/// A table with one vector per token id.
 pub struct EmbeddingTable(Tensor);
 
 impl EmbeddingTable {
-    /// Looks up the vectors of ids `[tokens]`: `[tokens, width]`. The ids must be in the table
-    /// ([`EmbeddingTable::check`]).
+    /// Looks up the vectors of `ids [tokens]`. The result has the shape `[tokens, width]`. All ids must be in the table
+    /// (see [`EmbeddingTable::check`]).
     pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
         self.0.index_select(ids, 0)
     }
@@ -164,9 +164,9 @@ impl EmbeddingTable {
 
 /// A linear layer: `x Wᵀ + b`.
 pub enum Linear {
-    /// Computed by candle: the transposed weight `[inputs, outputs]`, and the bias `[outputs]`.
+    /// A layer that candle computes: the transposed weight `[inputs, outputs]`, and the bias `[outputs]`.
     Candle(Tensor, Option<Tensor>),
-    /// Computed by the kernels.
+    /// A layer that the crate's kernels compute.
     Kernel(PackedLinear),
 }
 
@@ -213,13 +213,13 @@ impl Linear {
     }
 }
 
-/// Whether all values are finite. Weights are checked for this at load: a value that is not may vanish on its way
-/// through the network, and still make the result wrong.
+/// Whether all values are finite. Weights are checked when they are loaded, because a NaN or an infinity can disappear
+/// on its way through the network, and still make the result wrong.
 fn is_finite(x: &Tensor) -> Result<bool> {
     if x.device().is_cpu() && x.dtype() == DType::F32 {
         return with_values(x, |x| x.iter().all(|value| value.is_finite()));
     }
-    // 0 times NaN or infinity is NaN, and so is every sum with it.
+    // 0 times NaN or infinity is NaN, and every sum that includes NaN is NaN.
     Ok((x * 0.0)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()? == 0.0)
 }
 
@@ -236,18 +236,18 @@ fn with_values<T>(x: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<T> {
 pub enum Norm {
     /// Layer norm (Ba, Kiros & Hinton).
     Layer {
-        /// `[width]`: multiplied after normalisation.
+        /// `[width]`: the factors of the normalised values.
         scale: Tensor,
-        /// `[width]`: added after the scale.
+        /// `[width]`: the values that are added after the scaling.
         shift: Tensor,
-        /// Added to the variance.
+        /// A small value that is added to the variance, so that it is not 0.
         eps: f32,
     },
     /// RMS norm: division by the root of the mean square (Zhang & Sennrich).
     Rms {
-        /// `[width]`: multiplied after normalisation.
+        /// `[width]`: the factors of the normalised values.
         scale: Tensor,
-        /// Added to the mean square.
+        /// A small value that is added to the mean square, so that it is not 0.
         eps: f32,
     },
 }
@@ -264,7 +264,7 @@ impl Norm {
     }
 }
 
-/// `x + y`. On a CPU it does not use candle's sum, which runs on candle's own threads, and these wait by spinning:
+/// Returns `x + y`. On a CPU, it does not use candle's sum, because candle's own threads wait in a busy loop while
 /// every core is already busy with a batch.
 pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     if !x.device().is_cpu() {
@@ -286,7 +286,7 @@ pub enum Gate {
 #[derive(Clone, Copy)]
 pub struct ActivationFn {
     activation: Activation,
-    /// The instruction set of the kernel that computes it. `None`: candle computes it.
+    /// The instruction set of the kernel that computes the function. `None`: candle computes the function.
     isa: Option<&'static Isa>,
 }
 
@@ -301,8 +301,8 @@ impl ActivationFn {
         self.with_candle(x)
     }
 
-    /// A gated linear unit (Shazeer, GLU Variants): applies the function to one half of every row, and multiplies the
-    /// result by the other half, `[rows, 2 * width]` to `[rows, width]`.
+    /// Computes a gated linear unit (Shazeer, GLU Variants): applies the function to the half of every row that is the
+    /// gate, and multiplies the result by the other half. Maps `[rows, 2 * width]` to `[rows, width]`.
     pub fn gated(&self, x: &Tensor, gate: Gate) -> Result<Tensor> {
         let (rows, width) = (x.dim(0)?, x.dim(1)? / 2);
         let (first, second) = (x.narrow(1, 0, width)?, x.narrow(1, width, width)?);

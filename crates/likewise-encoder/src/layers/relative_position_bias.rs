@@ -1,13 +1,15 @@
-//! Biases that attention adds to the score of two tokens by their relative position: MPNet's learned biases and ALiBi.
+//! Biases that attention adds to the score of two tokens, depending on their relative position: MPNet's learned biases
+//! and ALiBi.
 //!
-//! The same biases are read row by row on a CPU, and as one block on a GPU.
+//! On a CPU, the biases are read row by row. On a GPU, they are read as one block.
 
 use candle_core::{DType, Device, Result, Tensor};
 use std::ops::Range;
 
-/// The biases of all heads, for every relative position (the key's position minus the query's).
+/// The biases of all heads, for every relative position (the key's position minus the query's position).
 pub struct RelativePositionBias {
-    /// `[heads, 2 * max_tokens - 1]`: relative positions from `-(max_tokens - 1)` to `max_tokens - 1`.
+    /// `[heads, 2 * max_tokens - 1]`: the biases of the relative positions from `-(max_tokens - 1)` to
+    /// `max_tokens - 1`.
     values: Vec<f32>,
     max_tokens: usize,
     /// `[heads]`: ALiBi's slopes, which flash attention takes instead of the biases. `None`: the biases are learned.
@@ -16,7 +18,8 @@ pub struct RelativePositionBias {
 }
 
 impl RelativePositionBias {
-    /// The biases `value(head, relative position)` of `heads` heads, for texts of up to `max_tokens` tokens.
+    /// Creates the biases of `heads` heads, for texts of up to `max_tokens` tokens. `value(head, relative position)` is
+    /// the bias for one relative position in one head.
     pub fn new(heads: usize, max_tokens: usize, value: impl Fn(usize, isize) -> f32) -> RelativePositionBias {
         let max_tokens = max_tokens.max(1);
         let farthest = max_tokens as isize - 1;
@@ -27,8 +30,8 @@ impl RelativePositionBias {
         RelativePositionBias { values: (0..heads).flat_map(row).collect(), max_tokens, slopes: None }
     }
 
-    /// Attention with linear biases (Press et al., ALiBi, section 3): `-slope * |relative position|`, with a slope
-    /// per head.
+    /// Creates the biases of ALiBi (Press et al., attention with linear biases, section 3):
+    /// `-slope * |relative position|`, with one slope per head.
     pub fn alibi(heads: usize, max_tokens: usize) -> RelativePositionBias {
         let slopes = alibi_slopes(heads);
         let value = |head: usize, relative: isize| -slopes[head] * relative.unsigned_abs() as f32;
@@ -36,13 +39,15 @@ impl RelativePositionBias {
         RelativePositionBias { slopes: Some(slopes), ..bias }
     }
 
-    /// The biases of one query with some keys, `[keys]`. `query` and `keys` are positions in the text.
+    /// Returns the biases between one query and a range of keys, `[keys]`. `query` and `keys` are positions in the
+    /// text.
     pub fn row(&self, head: usize, query: usize, keys: &Range<usize>) -> &[f32] {
         let width = 2 * self.max_tokens - 1;
         &self.values[head * width + self.max_tokens - 1 + keys.start - query..][..keys.len()]
     }
 
-    /// The biases of all queries with all keys of a text of `length` tokens, `[1, heads, length, length]`, on a device.
+    /// Returns the biases between all queries and all keys of a text of `length` tokens, `[1, heads, length, length]`,
+    /// on `device`.
     pub fn block(&self, heads: usize, length: usize, device: &Device) -> Result<Tensor> {
         let values = Tensor::from_slice(&self.values, (heads, 2 * self.max_tokens - 1), device)?;
         let columns =
@@ -51,8 +56,9 @@ impl RelativePositionBias {
     }
 }
 
-/// ALiBi's slopes: a geometric sequence. If the number of heads is not a power of two, the sequence of the next lower
-/// power of two is followed by every other slope of the sequence twice as long, as in Press et al.'s code.
+/// Returns ALiBi's slopes, one per head. If the number of heads is a power of two, they are a geometric sequence. If
+/// not, let n be the next lower power of two: the slopes for n heads are followed by the 1st, 3rd, 5th, … slope for 2n
+/// heads, as in the code of Press et al.
 fn alibi_slopes(heads: usize) -> Vec<f32> {
     let geometric = |heads: usize| (1..=heads).map(move |head| 2f32.powf(-8.0 * head as f32 / heads as f32));
     if heads.is_power_of_two() {
@@ -62,8 +68,8 @@ fn alibi_slopes(heads: usize) -> Vec<f32> {
     geometric(power).chain(geometric(2 * power).step_by(2)).take(heads).collect()
 }
 
-/// The relative positions of all pairs in a text of `length` tokens, in f32: `[queries, keys]`, the key's position
-/// minus the query's.
+/// Returns the relative positions of all pairs of a query and a key in a text of `length` tokens: the key's position
+/// minus the query's position. The shape is `[queries, keys]`, in f32.
 pub fn relative_positions(length: usize, device: &Device) -> Result<Tensor> {
     let row = Tensor::arange(0, length as u32, device)?.to_dtype(DType::F32)?;
     row.unsqueeze(0)?.broadcast_sub(&row.unsqueeze(1)?)

@@ -1,5 +1,5 @@
 //! Rotary position embedding (Su et al., RoFormer, section 3.2): queries and keys are rotated by angles that grow with
-//! their positions. Four architectures use it, each with its own base of the angles.
+//! their positions. Four architectures use it, each with a different base of the angles.
 
 use crate::batch::Batch;
 use crate::layers::attention::{Attention, split, split_heads};
@@ -7,7 +7,7 @@ use crate::layers::{Linear, Norm};
 use candle_core::{DType, Device, Result, Tensor};
 use serde::Deserialize;
 
-/// `rope_parameters` of a newer config.json.
+/// The field `rope_parameters` of a newer config.json.
 #[derive(Deserialize)]
 pub struct RopeParameters {
     pub rope_theta: f64,
@@ -37,7 +37,8 @@ impl RopeTable {
     ) -> Result<RopeTable> {
         let half = head_size / 2;
         let angle = |position: usize, i: usize| {
-            // Frequencies are rounded to f32 before they are multiplied, as in the reference library.
+            // The frequencies are rounded to f32 before they are multiplied by the position, as in the reference
+            // library.
             let frequency = 1.0 / (theta as f32).powf((2 * i) as f32 / head_size as f32);
             position as f32 * frequency
         };
@@ -57,19 +58,21 @@ impl RopeTable {
 }
 
 impl RotaryEmbedding {
-    /// Rotates `[tokens, heads, head_size]`: value i is paired with value i + head_size / 2.
+    /// Rotates the vectors `x [tokens, heads, head_size]`. In each vector, value i and value i + head_size / 2 are
+    /// rotated as a pair.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         candle_nn::rotary_emb::rope_thd(&x.unsqueeze(0)?.contiguous()?, &self.cos, &self.sin)?.squeeze(0)
     }
 }
 
-/// The attention of a layer with rotary position embedding, with its linear layers.
+/// The attention of a layer with rotary position embedding, including the linear layers before and after attention.
 pub struct RotaryAttention {
-    /// From a row to its queries, keys and values, concatenated.
+    /// The linear layer from a row to the row's queries, keys and values, concatenated.
     pub qkv: Linear,
-    /// The norms of each head's queries and keys, before they are rotated. `None`: they are not normalised.
+    /// The norms of the queries and of the keys of each head, applied before the rotation. `None`: queries and keys are
+    /// not normalised.
     pub norms: Option<(Norm, Norm)>,
-    /// The projection of attention's output.
+    /// The linear layer that follows attention.
     pub output: Linear,
 }
 

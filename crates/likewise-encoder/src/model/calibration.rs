@@ -1,7 +1,8 @@
 //! Converts scores to the probability that two papers are related.
 //!
-//! Scores of different models and search modes are not comparable; these probabilities are. The curves are part of a
-//! model's settings: they were fitted once, on pairs of papers with relevance judgements (`likewise eval --calibrate`).
+//! Scores of different models and search modes are not comparable, but these probabilities are. The curves that convert
+//! scores are part of a model's settings. They were fitted once, on pairs of papers with relevance judgements
+//! (`likewise eval --calibrate`).
 
 use serde::{Deserialize, Serialize};
 
@@ -26,13 +27,13 @@ impl Curve {
 }
 
 /// The calibration curves of a model. There is a set for each kind of query, because the scores of short texts are
-/// lower than those of abstracts.
+/// lower than the scores of abstracts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// For queries by papers, or by texts as long as their abstracts.
+    /// The curves for queries that are papers, or texts about as long as an abstract.
     pub papers: ModeCurves,
-    /// For queries by short texts: a few words, a title, a sentence.
+    /// The curves for queries that are short texts: a few words, a title, a sentence.
     pub texts: ModeCurves,
 }
 
@@ -40,11 +41,11 @@ pub struct Calibration {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModeCurves {
-    /// For cosine similarities.
+    /// The curve for the scores of semantic search, which are cosine similarities.
     pub semantic: Curve,
-    /// For lexical scores.
+    /// The curve for the scores of lexical search.
     pub lexical: Curve,
-    /// For the combination of both.
+    /// The curve for the scores of hybrid search, which combines semantic and lexical search.
     pub hybrid: Curve,
 }
 

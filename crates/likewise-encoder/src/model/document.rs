@@ -1,11 +1,11 @@
 //! Joins the title and the body of a document into the text that is encoded.
 //!
-//! The format of this text is part of the embedding space's fingerprint: any change to it changes every vector.
+//! The format of this text is part of the embedding space's fingerprint: any change to the format changes every vector.
 
-/// The name and version of the text format of [`Document::text`], as it appears in the fingerprint.
+/// Name and version of the text format of [`Document::text`], as they appear in the fingerprint.
 pub const TEXT_FORMAT: &str = "title. abstract/1";
 
-/// A text with a title, such as a paper with its abstract.
+/// A text with a title, such as the abstract and the title of a paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Document<'a> {
     /// The title; empty if there is none.
@@ -15,8 +15,8 @@ pub struct Document<'a> {
 }
 
 impl Document<'_> {
-    /// The text to encode, unless the model's settings name another separator: `title. body`. No full stop is added
-    /// after a title that ends with `.`, `?`, `!` or `:`. Without a body, the title alone.
+    /// Returns `title. body`: the text to encode if the model's settings have no separator of their own. No full stop
+    /// is added after a title that ends with `.`, `?`, `!` or `:`. If there is no body, the text is the title alone.
     pub fn text(&self) -> String {
         let Document { title, body } = self;
         if body.is_empty() {

@@ -1,8 +1,8 @@
-//! The fingerprint of an embedding space, and the checksums in it.
+//! Computes the fingerprint of an embedding space, and the file checksums that are part of the fingerprint.
 //!
-//! Only vectors with the same fingerprint may be compared, so everything that affects a vector must be part of it. A
-//! model's name is not. Data folders on disk are identified by their fingerprint: the keys and values that are written
-//! here must not change.
+//! Vectors can be compared only if they have the same fingerprint, so everything that affects a vector must be part of
+//! the fingerprint. The name of a model is not part of it. Data folders on disk store the fingerprint of their vectors,
+//! so the keys and values that this module writes must not change.
 
 use super::document::TEXT_FORMAT;
 use super::{CONFIG, ModelConfig, ModelFolder, TOKENIZER};
@@ -15,12 +15,13 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-/// Identifies an embedding space: everything that affects a vector, and its SHA-256.
+/// Identifies an embedding space: a list of everything that affects a vector, and the SHA-256 of that list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// SHA-256 of `parts`, as 64 hexadecimal digits.
     pub sha256: String,
-    /// Everything that affects a vector, one `key=value` per line. Shows people why two fingerprints differ.
+    /// A list of everything that affects a vector, one `key=value` per line. The list shows people why two fingerprints
+    /// differ.
     pub parts: String,
     /// Number of values of the vectors.
     pub dimension: usize,
@@ -29,8 +30,8 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// Computes the fingerprint of a model folder.
     ///
-    /// Properties that most models do not have are written only if they are set. When the program starts to support
-    /// another property, the fingerprints of models without it stay the same.
+    /// A property that most models do not have is written only if it is set. When a new program version supports a new
+    /// property, the fingerprints of models without that property therefore stay the same.
     pub(super) fn of(folder: &ModelFolder) -> Fingerprint {
         let mut parts = String::new();
         for (file, checksum) in &folder.checksums {
@@ -47,13 +48,14 @@ impl Fingerprint {
             let _ = writeln!(parts, "dense={} tanh={}", dense.folder, dense.tanh);
         }
         if config.lowercase {
-            // Not `lowercase=true`: that stands for older versions, which converted special tokens to lower case too.
+            // The value is not `true`, which older program versions wrote: they also converted special tokens to lower
+            // case.
             parts.push_str("lowercase=normalizer\n");
         }
         if let Some(normalizer) = &config.normalizer {
             let _ = writeln!(parts, "normalizer={normalizer:?}");
         }
-        // Documents were called papers when the keys were chosen.
+        // The key for documents is `paper`, because documents were called papers when the keys were chosen.
         for (input_type, prompt) in [("paper", &prompt.document), ("query", &prompt.query)] {
             if !prompt.is_empty() {
                 let _ = writeln!(parts, "prompt.{input_type}={prompt:?}");
@@ -72,7 +74,7 @@ impl Fingerprint {
         Fingerprint { sha256: hex(&Sha256::digest(parts.as_bytes())), parts, dimension }
     }
 
-    /// Describes how this fingerprint differs from an older one, one phrase per key.
+    /// Describes how this fingerprint differs from an older fingerprint, with one phrase per key.
     pub fn differences(&self, older: &Fingerprint) -> Vec<String> {
         let only_in = |one: &Fingerprint, other: &Fingerprint| -> BTreeMap<String, Vec<String>> {
             let shared: BTreeSet<&str> = other.parts.lines().collect();
@@ -108,8 +110,8 @@ fn is_checksum(value: &str) -> bool {
     value.len() == 64 && value.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-/// Names and SHA-256 checksums of all files that affect vectors, in the order of the fingerprint: weights, tokenizer,
-/// config.json, dense layers, adapters. Checksums that `config` already has are not computed again.
+/// Returns the names and SHA-256 checksums of all files that affect vectors, in the order of the fingerprint: weights,
+/// tokenizer, config.json, dense layers, adapters. Checksums that `config` already has are not computed again.
 pub(super) fn checksums(
     folder: &Path,
     weights: &[String],
@@ -140,7 +142,7 @@ pub(super) fn checksums(
     network_files.chain(other_files.into_iter().map(|file| with_checksum(folder, file))).collect()
 }
 
-/// The SHA-256 of a model's file, in lower-case hexadecimal.
+/// Returns the SHA-256 of a model's file, in lower-case hexadecimal.
 ///
 /// # Errors
 /// [`Error::Model`] if the file is missing or not a regular file; [`Error::Io`] if reading it fails.

@@ -1,14 +1,14 @@
-//! The two types of text: documents, which are searched for, and queries.
+//! The two types of text: documents, which a search finds, and queries.
 //!
-//! Some models encode the two differently, with a prompt or an adapter for each, so callers have to say which type a
-//! text is.
+//! Some models use different prompts or adapters for documents and for queries, so callers have to say which type a
+//! text has.
 
 use serde::{Deserialize, Serialize};
 
 /// Whether a text is a document or a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum InputType {
-    /// A text that is searched for, such as a paper's title and abstract.
+    /// A text that a search finds, such as a paper's title and abstract.
     #[default]
     Document,
     /// The text of a query.

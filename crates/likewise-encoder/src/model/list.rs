@@ -1,4 +1,4 @@
-//! Lists the available models: those in the models folder, and those that can be fetched by name.
+//! Lists the available models: the models in the models folder, and the built-in models that can be fetched by name.
 //!
 //! Listing reads only small files: it computes no checksums and loads no weights, so it is fast even for many large
 //! models.
@@ -14,31 +14,31 @@ use std::path::{Path, PathBuf};
 pub struct ModelSummary {
     /// The name to pass to `--model`.
     pub name: String,
-    /// Its folder. `None`: the model has not been fetched.
+    /// The folder of the model. `None`: the model has not been fetched.
     pub folder: Option<PathBuf>,
-    /// What the model is suited for, in one line; empty if unknown.
+    /// One line that says what the model is suited for; empty if unknown.
     pub about: String,
-    /// `model_type` of its config.json.
+    /// `model_type` in the model's config.json.
     pub architecture: String,
-    /// Number of values of its vectors.
+    /// Number of values of the model's vectors.
     pub dimension: usize,
     /// Maximum length of a text in tokens.
     pub max_length: usize,
-    /// Licence of its weights. `None`: unknown.
+    /// Licence of the model's weights. `None`: unknown.
     pub license: Option<String>,
-    /// Size of its weights in bytes. `None`: the model has not been fetched.
+    /// Size of the model's weights in bytes. `None`: the model has not been fetched.
     pub bytes: Option<u64>,
     /// Number of parameters in millions. `None`: unknown.
     pub millions: Option<f64>,
 }
 
-/// Lists the models in `models_dir`, sorted by name, followed by the built-in models that are not in it. The second
-/// value has one message for each folder that looks like a model but cannot be read.
+/// Returns the models in `models_dir`, sorted by name, followed by the built-in models that are not in `models_dir`.
+/// The second list has one error message for each folder that looks like a model but cannot be read.
 pub fn list(models_dir: &Path) -> (Vec<ModelSummary>, Vec<String>) {
     let (mut models, mut errors) = (Vec::new(), Vec::new());
     for name in folders(models_dir) {
         let folder = models_dir.join(&name);
-        // Folders of models that have not been fetched may contain only a manifest.
+        // The folder of a model that has not been fetched can contain only a manifest.
         if !has_model(&folder) {
             continue;
         }
@@ -54,7 +54,7 @@ pub fn list(models_dir: &Path) -> (Vec<ModelSummary>, Vec<String>) {
     (models, errors)
 }
 
-/// The names of folders that may contain a model, sorted: `name` or `owner/name`.
+/// Returns the names of the folders that possibly contain a model, sorted. A name has the form `name` or `owner/name`.
 fn folders(models_dir: &Path) -> Vec<String> {
     let subfolders = |path: &Path| -> Vec<String> {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
@@ -79,7 +79,7 @@ fn folders(models_dir: &Path) -> Vec<String> {
 /// Summarises the model in a folder.
 ///
 /// # Errors
-/// [`crate::Error::Model`] if the folder contains no model, or one that is damaged or not supported.
+/// [`crate::Error::Model`] if the folder contains no model, or a model that is damaged or not supported.
 pub fn summarize(name: &str, folder: &Path) -> crate::Result<ModelSummary> {
     let bytes = |folder: &Path| -> crate::Result<u64> {
         let files = weights::files(folder)?.into_iter();
@@ -120,7 +120,7 @@ fn from_manifest(manifest: Manifest, folder: Option<&Path>) -> ModelSummary {
     }
 }
 
-/// The licence in the YAML header of a repository's README.
+/// Returns the licence that the YAML header of a repository's README states.
 fn license(folder: &Path) -> Option<String> {
     let text = disk::read_text(&folder.join("README.md")).ok()?;
     let head = text.strip_prefix("---")?.split("\n---").next()?;

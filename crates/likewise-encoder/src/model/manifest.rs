@@ -1,4 +1,5 @@
-//! `model.toml`, the manifest of a model: its settings, its files with their checksums, and where to fetch them.
+//! Reads `model.toml`, the manifest of a model: the settings of the model, its files with their checksums, and the
+//! sources from which the files can be fetched.
 //!
 //! [`Manifest`] is the schema of the file.
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The texts of the manifests in these folders of `models/`.
+/// Expands to an array of the texts of the manifests in these folders of `models/`.
 macro_rules! manifests {
     ($($folder:literal)*) => {
         [$(include_str!(concat!("../../../../models/", $folder, "/model.toml"))),*]
@@ -43,18 +44,18 @@ pub(super) const MANIFEST_FILE: &str = "model.toml";
 pub struct Manifest {
     /// The model's name, which is also the name of its folder in the models folder.
     pub name: String,
-    /// What the model is suited for, in one line.
+    /// One line that says what the model is suited for.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
     /// `model_type` of the model's config.json. For information only.
     pub architecture: String,
-    /// Number of values of its vectors.
+    /// Number of values of the model's vectors.
     pub dimension: usize,
     /// Maximum length of a text in tokens, special tokens included.
     pub max_length: usize,
     /// How token vectors are pooled.
     pub pooling: Pooling,
-    /// Whether vectors are scaled to length 1. Must be true, because vectors are compared by their cosine.
+    /// Whether vectors are scaled to length 1. Must be true, because vectors are compared by cosine.
     pub normalize: bool,
     /// The licence of the weights.
     pub license: String,
@@ -64,7 +65,7 @@ pub struct Manifest {
     /// The separator between a paper's title and its abstract. `None`: a full stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<String>,
-    /// The weight of a title's vector relative to that of the paper's text, in per cent.
+    /// The weight of a title's vector relative to the vector of the paper's text, in per cent.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub title: u16,
     /// The calibration of scores.
@@ -81,14 +82,14 @@ pub struct Manifest {
     pub adapters: Option<PerInputType<String>>,
     /// The repository on the model hub.
     pub hub: HubSource,
-    /// The PyPI wheel with the same files, if there is one.
+    /// A PyPI wheel that also contains the model's files, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wheel: Option<WheelSource>,
     /// The linear layers after pooling.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dense: Vec<Dense>,
-    /// All files of the model, with their checksums. Before the first pull, only the files from other repositories,
-    /// without checksums; the model then also consists of the files of its own repository.
+    /// All files of the model, with their checksums. Before the first pull, the list has only the files that come from
+    /// other repositories, without checksums. The first pull adds the files of the model's own repository.
     #[serde(default)]
     pub files: Vec<FileChecksum>,
 }
@@ -113,9 +114,9 @@ pub struct HubSource {
 pub struct WheelSource {
     /// The name of the package.
     pub package: String,
-    /// Its exact version.
+    /// The exact version of the package.
     pub version: String,
-    /// The folder with the model's files in the wheel.
+    /// The folder in the wheel that contains the model's files.
     pub folder: String,
 }
 
@@ -123,9 +124,9 @@ pub struct WheelSource {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileChecksum {
-    /// The path in the model folder.
+    /// The path of the file in the model folder.
     pub path: String,
-    /// The file in another repository, as `owner/name/file`. `None`: it is in the model's own repository.
+    /// The file in another repository, as `owner/name/file`. `None`: the file is in the model's own repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// Size in bytes. `None`: not known before the first pull.
@@ -147,10 +148,10 @@ impl FileChecksum {
         let bytes = match path.metadata() {
             Ok(metadata) => metadata.len(),
             Err(error) => {
-                return Err(Error::Model(format!("{shown}: {error}; `likewise pull` fetches it")));
+                return Err(Error::Model(format!("{shown}: {error}; run `likewise pull` to fetch the file")));
             }
         };
-        let remedy = "delete it and run `likewise pull`";
+        let remedy = "delete the file and run `likewise pull`";
         if let Some(expected) = self.bytes.filter(|expected| *expected != bytes) {
             return Err(Error::Model(format!(
                 "{shown}: the size must be {expected} bytes (got {bytes}); {remedy}"
@@ -166,7 +167,7 @@ impl FileChecksum {
         Ok(())
     }
 
-    /// The same entry with the size and the checksum of the file in `folder`.
+    /// Returns this entry with the size and the checksum of the file in `folder`.
     pub(super) fn with_checksum(&self, folder: &Path) -> Result<FileChecksum> {
         let path = folder.join(&self.path);
         let bytes = path.metadata().map_err(Error::io(&path))?.len();
@@ -175,7 +176,8 @@ impl FileChecksum {
 }
 
 impl Manifest {
-    /// The built-in manifest of a model; `name` is its name or its repository. `None`: the model is not built in.
+    /// Returns the built-in manifest of a model. `name` is the name or the repository of the model. `None`: the model
+    /// is not built in.
     pub fn built_in(name: &str) -> Option<Manifest> {
         Manifest::all_built_in().find(|manifest| manifest.name == name || manifest.hub.repo == name)
     }
@@ -190,8 +192,8 @@ impl Manifest {
         BUILT_IN.into_iter().find(|text| Manifest::parse(text).is_ok_and(|manifest| manifest.name == name))
     }
 
-    /// Whether all files of the model are listed with their checksums. Most built-in manifests do not list them; the
-    /// first pull adds them to the copy in the model folder.
+    /// Whether the manifest lists all files of the model with their checksums. Most built-in manifests do not. The
+    /// first pull adds the files to the copy of the manifest in the model folder.
     pub fn has_checksums(&self) -> bool {
         !self.files.is_empty() && self.files.iter().all(|file| file.sha256.is_some())
     }
@@ -221,7 +223,7 @@ impl Manifest {
         }
     }
 
-    /// Returns an error if a path of a file or a folder leads out of the model folder.
+    /// Returns an error if a path in the manifest leads out of the model folder.
     fn check_paths(&self) -> Result<(), String> {
         let adapters = self.adapters.iter().flat_map(|adapters| [&adapters.document, &adapters.query]);
         let folders = self.dense.iter().map(|dense| &dense.folder).chain(adapters);
@@ -254,7 +256,7 @@ impl Manifest {
         for required in [TOKENIZER, CONFIG].into_iter().filter(|_| self.has_checksums()) {
             if !self.files.iter().any(|file| file.path == required) {
                 return Err(Error::Model(format!(
-                    "{shown}: the file {required:?} is missing in the list of files; add it with its checksum"
+                    "{shown}: the list `files` has no entry for {required:?}; add an entry with the file's checksum"
                 )));
             }
         }
@@ -283,13 +285,13 @@ impl Manifest {
     }
 }
 
-/// Returns an error for keys of older versions, which says what they are called now. Text that is not valid TOML
-/// passes: [`Manifest::parse`] reports it.
+/// Returns an error if the text has a key of an older version. The message says what the key is called now. Text that
+/// is not valid TOML is accepted here, because [`Manifest::parse`] returns the error for it.
 fn check_renamed_keys(text: &str) -> Result<(), String> {
     let Ok(manifest) = toml::from_str::<toml::Table>(text) else { return Ok(()) };
     if manifest.contains_key("chances") {
         return Err(
-            "the table `chances` is now called `calibration`, and the key `most` in it `max`; rename them"
+            "the table `chances` is now called `calibration`, and its key `most` is now called `max`; rename both"
                 .into(),
         );
     }

@@ -1,9 +1,9 @@
-//! Model folders: reads and checks their settings and files, computes the fingerprint of their embedding space, and
-//! fetches them.
+//! Reads and checks the settings and files of model folders, computes the fingerprint of a model's embedding space, and
+//! fetches models.
 //!
-//! Two kinds of folder are supported: those with a `model.toml` ([`manifest`]), and those of the sentence-transformers
-//! library ([`sentence_transformers`]). Both are opened as a [`ModelFolder`], whose files have been checked. Only
-//! [`mod@pull`] accesses the internet.
+//! Two kinds of model folder are supported: folders with a `model.toml` ([`manifest`]), and folders of the
+//! sentence-transformers library ([`sentence_transformers`]). [`ModelFolder::open`] opens a folder of either kind, and
+//! checks its files. Only [`mod@pull`] accesses the internet.
 
 mod calibration;
 mod document;
@@ -33,20 +33,21 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The model used when none is named.
+/// The name of the model that is used if the user names no model.
 pub const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
 
-/// The default models folder, relative to the working directory.
+/// The default folder of all models, relative to the working directory.
 pub const DEFAULT_MODELS_DIR: &str = "models";
 
-/// The weight file, unless the weights are in several files or in an older format.
+/// The name of the weight file, unless the weights are in several files or in an older format.
 pub const WEIGHTS: &str = "model.safetensors";
-/// The tokenizer's file. Every model folder must have it.
+/// The name of the tokenizer's file, which every model folder must have.
 pub const TOKENIZER: &str = "tokenizer.json";
-/// The network's configuration. Every model folder must have it.
+/// The name of the file with the network's configuration, which every model folder must have.
 pub const CONFIG: &str = "config.json";
 
-/// How the token vectors of a text are combined into one vector. The names are those of sentence-transformers.
+/// How the token vectors of a text are combined into one vector. The names of the variants are those of
+/// sentence-transformers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pooling {
@@ -56,7 +57,7 @@ pub enum Pooling {
     Cls,
     /// The maximum of each value over all tokens.
     Max,
-    /// The sum over all tokens, divided by the square root of their number.
+    /// The sum over all tokens, divided by the square root of the number of tokens.
     #[serde(rename = "mean_sqrt_len_tokens")]
     MeanSqrtLen,
     /// The weighted mean in which the n-th token has the weight n (Muennighoff, SGPT).
@@ -69,7 +70,7 @@ pub enum Pooling {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dense {
-    /// Its folder, relative to the model folder.
+    /// The folder of the layer, relative to the model folder.
     pub folder: String,
     /// Number of input values.
     pub inputs: usize,
@@ -81,7 +82,7 @@ pub struct Dense {
     pub tanh: bool,
 }
 
-/// The number format of matrix multiplications. It is part of the fingerprint.
+/// The number format of matrix multiplications. The precision is part of the fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -123,9 +124,9 @@ pub struct ModelFolder {
     pub family: Family,
     /// The names of the weight files, in the folder of the network.
     pub weights: Vec<String>,
-    /// Number of tokens that the model has vectors for. `None`: config.json does not state it.
+    /// Number of tokens that the model has vectors for. `None`: config.json does not state the number.
     pub vocabulary_size: Option<usize>,
-    /// The settings in the folder.
+    /// The settings that the folder contains.
     pub config: ModelConfig,
     /// The prompts that are put before documents and queries.
     pub prompt: PerInputType<String>,
@@ -135,27 +136,27 @@ pub struct ModelFolder {
     pub options: ModelOptions,
     /// Names and SHA-256 checksums of the files that affect vectors.
     checksums: Vec<(String, String)>,
-    /// Identifies the embedding space.
+    /// Identifies the model's embedding space.
     pub fingerprint: Fingerprint,
 }
 
-/// Options of the user that override the settings of a model folder. `None`: the folder's setting applies.
+/// Options with which the user overrides the settings of a model folder. `None`: the folder's setting applies.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelOptions {
-    /// Number of values to keep of every vector, which is then scaled to length 1 again. For models that were trained
-    /// for this (Kusupati et al., Matryoshka Representation Learning).
+    /// Number of values to keep of every vector. The shortened vector is scaled to length 1 again. This option is for
+    /// models that were trained for it (Kusupati et al., Matryoshka Representation Learning).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dimensions: Option<usize>,
     /// The name of the prompt to put before both documents and queries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_name: Option<String>,
-    /// The weight of a title's vector relative to that of the paper's text, in per cent.
+    /// The weight of a title's vector relative to the vector of the paper's text, in per cent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<u16>,
 }
 
 impl ModelOptions {
-    /// These options, with those that are `None` taken from `defaults`.
+    /// Returns these options, with the options of `defaults` in place of those that are `None`.
     pub fn or(self, defaults: &ModelOptions) -> ModelOptions {
         ModelOptions {
             dimensions: self.dimensions.or(defaults.dimensions),
@@ -171,17 +172,18 @@ impl ModelOptions {
 }
 
 impl ModelFolder {
-    /// Opens a model, to encode in `precision`. `name_or_path` is the path of a folder, or the name of a model in
+    /// Opens a model that will encode in `precision`. `name_or_path` is the path of a folder, or the name of a model in
     /// `models_dir`.
     ///
-    /// Reads every file to compute its checksum, so that damaged or replaced files are found here and not by wrong
-    /// search results.
+    /// Reads every file to compute its checksum, so that a damaged or replaced file causes an error here, and not wrong
+    /// search results later.
     ///
     /// # Errors
     /// [`Error::Model`] if there is no such folder, or if a file is missing, damaged or not supported.
     pub fn open(name_or_path: &str, models_dir: &Path, precision: Precision) -> Result<ModelFolder> {
         let path = resolve(name_or_path, models_dir)?;
-        // Checksums come first: a file that was replaced is reported as such, and not because of its content.
+        // Verifies the checksums first, so that the error for a replaced file says that the checksum is wrong, and not
+        // that something in the content is wrong.
         let in_manifest = Manifest::read(&path)?.map(|manifest| manifest.check(&path)).transpose()?;
         let network = match in_manifest {
             Some(_) => path.clone(),
@@ -192,7 +194,7 @@ impl ModelFolder {
         network_config.check(&network, &config)?;
         let weights = weights::files(&network)?;
         let checksums = fingerprint::checksums(&path, &weights, &config)?;
-        // Models of a repository are in `models_dir/owner/name` and are named after it.
+        // A model from a repository of the hub is in `models_dir/owner/name`, and its name is `owner/name`.
         let repository = path.strip_prefix(models_dir).ok().filter(|inside| inside.components().count() == 2);
         let name = repository.map_or(config.name.clone(), |inside| inside.to_string_lossy().into_owned());
         let mut folder = ModelFolder {
@@ -247,21 +249,21 @@ impl ModelFolder {
         }
     }
 
-    /// The same folder, to encode in another precision.
+    /// Returns this model folder with another precision to encode in.
     pub fn in_precision(mut self, precision: Precision) -> ModelFolder {
         self.precision = precision;
         self.fingerprint = Fingerprint::of(&self);
         self
     }
 
-    /// The precision in which this model has the fingerprint `sha256`. `None`: it has another fingerprint in all of
-    /// them.
+    /// Returns the precision in which this model has the fingerprint `sha256`. `None`: in every precision, the model
+    /// has a different fingerprint.
     pub fn precision_of(&self, sha256: &str) -> Option<Precision> {
         let has = |precision: &Precision| self.clone().in_precision(*precision).fingerprint.sha256 == sha256;
         Precision::ALL.into_iter().find(has)
     }
 
-    /// The same folder with other options. They replace all previous ones.
+    /// Returns this model folder with `options`, which replace all previous options.
     ///
     /// # Errors
     /// [`Error::Invalid`] if `dimensions` is 0 or larger than the model's dimension, the title's weight is over 1000
@@ -290,26 +292,28 @@ impl ModelFolder {
         Ok(self)
     }
 
-    /// The same folder as versions of this program before title weights used it: titles are part of the text only.
+    /// Returns this model folder with the settings of program versions that had no title weights. Titles are then only
+    /// part of the text.
     pub fn as_before_titles(mut self) -> ModelFolder {
-        // The calibration was fitted on vectors with title weights.
+        // The calibration is removed, because it was fitted on vectors with title weights.
         (self.config.title, self.config.calibration) = (0, None);
         self.fingerprint = Fingerprint::of(&self);
         self
     }
 
-    /// The same folder as still older versions used it: also without prompts and lower-casing.
+    /// Returns this model folder with the settings of program versions that had no title weights, no prompts and no
+    /// lower-casing.
     pub fn as_before_prompts(mut self) -> ModelFolder {
         (self.prompt, self.config.lowercase) = (PerInputType::default(), false);
         self.as_before_titles()
     }
 
-    /// The folder of config.json, the tokenizer and the weights.
+    /// The path of the folder with config.json, the tokenizer and the weights.
     pub fn network(&self) -> PathBuf {
         self.path.join(&self.config.network)
     }
 
-    /// The text to encode for a document: title and body, joined with the model's own separator if it has one.
+    /// The text to encode for a document: title and body, joined with the model's own separator if the model has one.
     pub fn text_of(&self, document: Document) -> String {
         match &self.config.join {
             Some(join) if !document.body.is_empty() => format!("{}{join}{}", document.title, document.body),
@@ -317,12 +321,13 @@ impl ModelFolder {
         }
     }
 
-    /// The weight of a title's vector relative to that of the paper's text. 0: titles are not encoded separately.
+    /// The weight of a title's vector relative to the vector of the paper's text. 0: titles are not encoded separately.
     pub fn title_weight(&self) -> f32 {
         f32::from(self.options.title.unwrap_or(self.config.title)) / 100.0
     }
 
-    /// The calibration of scores. `None`: the model has none, or options change its vectors, so it does not apply.
+    /// The calibration of scores. `None`: the model has no calibration, or options change the model's vectors, so that
+    /// its calibration does not apply.
     pub fn calibration(&self) -> Option<Calibration> {
         let ModelOptions { dimensions, prompt_name, title } = &self.options;
         let has_own_title_weight = title.is_none_or(|title| title == self.config.title);
@@ -330,23 +335,23 @@ impl ModelFolder {
         self.config.calibration.filter(|_| has_own_vectors)
     }
 
-    /// Number of values of its vectors.
+    /// Number of values of the model's vectors.
     pub fn dimension(&self) -> usize {
         self.options.dimensions.unwrap_or(self.config.dimension)
     }
 
-    /// The names of its prompts. `document` and `query` are always among them; if the model does not define them, they
-    /// stand for its default prompts, which may be empty.
+    /// The names of the model's prompts. `document` and `query` are always among the names. If the model does not
+    /// define a prompt with one of these two names, the name stands for the model's default prompt, which can be empty.
     pub fn prompt_names(&self) -> Vec<&str> {
         let prompts = &self.config.prompts;
         let defaults = ["document", "query"].into_iter().filter(|name| !prompts.contains_key(*name));
         prompts.keys().map(String::as_str).chain(defaults).collect()
     }
 
-    /// The prompt with a name, one of [`ModelFolder::prompt_names`].
+    /// Returns the prompt with the name `name`, which must be one of [`ModelFolder::prompt_names`].
     ///
     /// # Errors
-    /// If there is no such prompt, a message that lists the names.
+    /// Returns a message that lists the names if there is no prompt with this name.
     pub fn prompt_named(&self, name: &str) -> Result<&str, String> {
         match (self.config.prompts.get(name), name) {
             (Some(prompt), _) => Ok(prompt),
@@ -355,13 +360,15 @@ impl ModelFolder {
             _ => {
                 let names: Vec<String> = self.prompt_names().iter().map(|name| format!("{name:?}")).collect();
                 let names = names.join(", ");
-                Err(format!("this model has no prompt {name:?}, only {names}; use one of these, or omit it"))
+                Err(format!(
+                    "this model has no prompt {name:?}, only {names}; use one of these names, or none"
+                ))
             }
         }
     }
 
-    /// One line for people: the name, the precision, and which dimensions and prompts are used. It is shown before
-    /// papers are encoded.
+    /// Returns one line for people: the model's name, the precision, the number of dimensions if it is reduced, and the
+    /// prompts. The line is shown before papers are encoded.
     pub fn describe(&self) -> String {
         let mut description = format!("{} in {}", self.name, self.precision);
         if let Some(dimensions) = self.options.dimensions {
@@ -377,7 +384,7 @@ impl ModelFolder {
             && query.is_empty()
             && self.config.prompts.values().any(|prompt| !prompt.is_empty())
         {
-            description += ", without any of its prompts";
+            description += ", without any of the model's prompts";
         }
         description
     }
@@ -388,7 +395,8 @@ impl ModelFolder {
 pub struct ModelConfig {
     /// The model's name. A model in `models_dir/owner/name` is called `owner/name` instead.
     name: String,
-    /// The folder of config.json, the tokenizer and the weights, relative to the model folder; mostly empty.
+    /// The folder of config.json, the tokenizer and the weights, relative to the model folder. Empty: the files are in
+    /// the model folder itself.
     network: String,
     /// How token vectors are pooled.
     pub pooling: Pooling,
@@ -397,13 +405,13 @@ pub struct ModelConfig {
     /// Maximum length of a text in tokens, special tokens included. Longer texts are truncated.
     pub max_length: usize,
     /// Whether texts are converted to lower case in addition to the tokenizer's own normalisation. Special tokens are
-    /// not.
+    /// not converted.
     pub lowercase: bool,
-    /// The normaliser that replaces that of tokenizer.json, if any.
+    /// The normaliser that replaces the normaliser in tokenizer.json. `None`: the one in tokenizer.json is used.
     pub normalizer: Option<BertNormalizer>,
     /// The separator between a paper's title and its abstract. `None`: a full stop.
     pub join: Option<String>,
-    /// The weight of a title's vector relative to that of the paper's text, in per cent.
+    /// The weight of a title's vector relative to the vector of the paper's text, in per cent.
     title: u16,
     /// The calibration of scores, if the model has one.
     calibration: Option<Calibration>,
@@ -413,14 +421,14 @@ pub struct ModelConfig {
     prompt: PerInputType<String>,
     /// The folders of the adapters for documents and queries, if the model has adapters.
     pub adapters: Option<PerInputType<String>>,
-    /// Number of values of its vectors, without the option `dimensions`.
+    /// Number of values of the model's vectors if the option `dimensions` is not set.
     dimension: usize,
     /// Names and SHA-256 checksums of files that have been verified already.
     checksums: Vec<(String, String)>,
 }
 
-/// Whether a model is installed: `name` is the path of a folder, or `models_dir` has a folder with a model of this
-/// name.
+/// Whether a model is installed. This is the case if `name` is the path of a folder, or if `models_dir` has a folder
+/// with a model of this name.
 pub fn is_installed(name: &str, models_dir: &Path) -> bool {
     resolve(name, models_dir).is_ok()
 }
@@ -437,7 +445,8 @@ fn resolve(name_or_path: &str, models_dir: &Path) -> Result<PathBuf> {
     }
     let name = Manifest::built_in(name_or_path).map_or(name_or_path.to_string(), |manifest| manifest.name);
     let folder = models_dir.join(&name);
-    // Not `is_dir`: the folder of a built-in model that has not been fetched may contain only its manifest.
+    // `is_dir` would not be enough: the folder of a built-in model that has not been fetched can contain only a
+    // manifest.
     if has_model(&folder) {
         return Ok(folder);
     }
@@ -449,7 +458,7 @@ fn resolve(name_or_path: &str, models_dir: &Path) -> Result<PathBuf> {
         None => "give --model a sentence-transformers folder, or a name that `likewise pull` knows".into(),
     };
     Err(Error::Model(format!(
-        "no model {name_or_path:?}: neither a folder of that name nor {} exists; {remedy}",
+        "there is no model {name_or_path:?}: neither a folder of that name nor {} exists; {remedy}",
         folder.join(CONFIG).display()
     )))
 }

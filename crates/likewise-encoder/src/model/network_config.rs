@@ -1,6 +1,6 @@
-//! config.json: the properties of a network that do not depend on its architecture, and checks that it is supported.
+//! Reads the properties in config.json that every network has, and checks that the network is supported.
 //!
-//! Both kinds of model folder have this file. Each architecture reads the rest of it for itself.
+//! Both kinds of model folder have a config.json. Each architecture itself reads the remaining fields of the file.
 
 use super::{CONFIG, ModelConfig};
 use crate::error::{Error, Result};
@@ -8,7 +8,7 @@ use likewise_base::disk;
 use serde::Deserialize;
 use std::path::Path;
 
-/// The kind of network that a model is. Each has a file in `architectures`.
+/// The kind of a model's network. Each kind has a file in the module `architectures`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// BERT: MiniLM, BGE, E5, GTE, SPECTER, SciNCL.
@@ -31,7 +31,7 @@ pub enum Family {
     Gemma3,
 }
 
-/// All supported values of `model_type`.
+/// All supported values of `model_type`, and the kind of network that each stands for.
 const MODEL_TYPES: [(&str, Family); 13] = [
     ("bert", Family::Bert),
     ("distilbert", Family::DistilBert),
@@ -57,21 +57,21 @@ pub(super) struct NetworkConfig {
     pub hidden_size: usize,
     /// Number of tokens that the network has positions for.
     pub max_length: usize,
-    /// Whether a token attends only to the tokens before it.
+    /// Whether a token attends only to itself and to the tokens before it.
     pub is_causal: bool,
-    /// Number of tokens that the network has vectors for. `None`: not stated.
+    /// Number of tokens that the network has vectors for. `None`: config.json does not state the number.
     pub vocabulary_size: Option<usize>,
 }
 
-// Upper limits for sizes in config.json, far above those of any real model. They keep a damaged file from causing huge
-// allocations.
+// Upper limits for sizes in config.json, far above the sizes of any real model. The limits keep a damaged file from
+// causing huge allocations.
 const MAX_HIDDEN_SIZE: usize = 1 << 16;
 const MAX_POSITIONS: usize = 1 << 20;
 const MAX_HEADS: usize = 256;
 const MAX_HEAD_SIZE: usize = 1024;
 
 /// The fields of config.json, before they are checked. Architectures use different names for the same property, and
-/// some files contain several of them.
+/// some files contain a property under several names.
 #[derive(Deserialize)]
 struct RawConfig {
     model_type: String,
@@ -142,13 +142,13 @@ impl NetworkConfig {
     /// Checks that the settings of a model folder agree with the network.
     ///
     /// # Errors
-    /// [`Error::Model`] if the dense layers, the dimension or the maximum length do not fit.
+    /// [`Error::Model`] if the dense layers, the dimension or the maximum length do not fit the network.
     pub fn check(&self, folder: &Path, config: &ModelConfig) -> Result<()> {
         let path = folder.join(CONFIG);
         let differ = |setting: &str, stated: usize, actual: usize| {
             Error::Model(format!(
-                "{}: the model has {actual}, but model.toml, or modules.json and the files it names, states {setting} \
-                 {stated}; correct the value, or fetch the model again",
+                "{}: the model has {actual}, but model.toml (or modules.json and the files that it names) states \
+                 {setting} {stated}; correct the value, or fetch the model again",
                 path.display()
             ))
         };
@@ -175,14 +175,14 @@ impl RawConfig {
         let (_, family) =
             found.ok_or_else(|| format!("model_type {:?} is not supported", self.model_type))?;
         match (family, self.position_embedding_type.as_deref()) {
-            // Jina's BERT is published with the model_type "bert" and its own code in the repository.
+            // Jina's BERT is published with the model_type "bert", so the position_embedding_type has to identify it.
             (Family::Bert | Family::JinaBert, Some("alibi")) => Ok(Family::JinaBert),
             (Family::Bert | Family::Roberta | Family::JinaBert, Some(other)) if other != "absolute" => {
                 Err(format!(
-                    "position_embedding_type {other:?} is not supported, only \"absolute\", and \"alibi\" in BERT"
+                    "position_embedding_type {other:?} is not supported, only \"absolute\", and for BERT also \"alibi\""
                 ))
             }
-            // Other architectures ignore the field, although their config.json may contain it.
+            // Other architectures ignore the field position_embedding_type, even if their config.json contains it.
             _ => Ok(family),
         }
     }
@@ -221,7 +221,7 @@ impl RawConfig {
             false => Err(format!("{name} must be between 1 and {max} (got {value})")),
         };
         check_range("hidden_size", *hidden_size, MAX_HIDDEN_SIZE)?;
-        check_range("max_position_embeddings without unused positions", *max_length, MAX_POSITIONS)?;
+        check_range("max_position_embeddings (without unused positions)", *max_length, MAX_POSITIONS)?;
         let Some(heads) = self.num_attention_heads.or(self.n_heads).or(self.n_head) else { return Ok(()) };
         check_range("num_attention_heads", heads, MAX_HEADS)?;
         if let Some(kv_heads) = self.num_key_value_heads.filter(|count| *count == 0 || heads % count > 0) {
@@ -249,14 +249,15 @@ impl RawConfig {
         Ok(())
     }
 
-    /// The number of positions that texts can use. `None`: not stated. RoBERTa and MPNet number positions from the
-    /// padding token's id + 1 on, so the positions before are never used.
+    /// Returns the number of positions that texts can use. `None`: config.json does not state the number. RoBERTa and
+    /// MPNet count positions from the padding token's id + 1, so texts never use the positions below that.
     fn max_length(&self, family: Family) -> Option<usize> {
         let positions = self.max_position_embeddings;
         match family {
             Family::Roberta => Some(positions?.saturating_sub(self.pad_token_id.unwrap_or(1) + 1)),
             Family::Mpnet => Some(positions?.saturating_sub(2)),
-            // Its max_position_embeddings is the length of the texts in training.
+            // `n_positions` comes first: max_position_embeddings of Nomic's BERT is the length of the texts in
+            // training.
             Family::NomicBert => self.n_positions.or(positions),
             _ => positions.or(self.n_positions),
         }

@@ -1,7 +1,8 @@
-//! The text normalisation of BERT tokenizers, if tokenizer_config.json contradicts tokenizer.json.
+//! Determines the text normalisation of BERT tokenizers if tokenizer_config.json contradicts tokenizer.json.
 //!
-//! For BERT and related models, but for no others, the transformers library gives tokenizer_config.json precedence.
-//! Many cased models depend on it: their tokenizer.json was never updated and still converts to lower case.
+//! The transformers library gives tokenizer_config.json precedence for BERT and related models, and tokenizer.json for
+//! all other models. Many cased models depend on this: their tokenizer.json was never updated, and still converts texts
+//! to lower case.
 
 use super::TOKENIZER;
 use super::network_config::{Family, NetworkConfig};
@@ -18,7 +19,7 @@ pub struct BertNormalizer {
     pub clean_text: bool,
     /// Whether each Chinese character is a word of its own.
     pub handle_chinese_chars: bool,
-    /// Whether accents are removed. `None`: only if `lowercase` is set.
+    /// Whether accents are removed. `None`: accents are removed only if `lowercase` is set.
     pub strip_accents: Option<bool>,
     /// Whether letters are converted to lower case.
     pub lowercase: bool,
@@ -33,7 +34,7 @@ pub(super) struct NormalizerConfig {
     tokenize_chinese_chars: Option<bool>,
 }
 
-/// The normaliser that replaces that of tokenizer.json. `None`: that of tokenizer.json is used.
+/// Returns the normaliser that replaces the normaliser in tokenizer.json. `None`: the one in tokenizer.json is used.
 pub(super) fn replacement(
     network: &Path,
     normalizer: &NormalizerConfig,
@@ -53,7 +54,7 @@ pub(super) fn replacement(
 }
 
 impl NormalizerConfig {
-    /// Whether transformers would load one of its BERT tokenizers.
+    /// Whether the transformers library would load one of its BERT tokenizers for this model.
     fn is_bert(&self, family: Family) -> bool {
         match self.tokenizer_class.as_deref() {
             Some(class) => {
@@ -65,14 +66,14 @@ impl NormalizerConfig {
     }
 }
 
-/// The normaliser in tokenizer.json. `None`: there is none, or it is not BERT's.
+/// Returns the BERT normaliser in tokenizer.json. `None`: the file has no normaliser, or one of another kind.
 fn in_tokenizer_json(network: &Path) -> Result<Option<BertNormalizer>> {
     #[derive(Deserialize)]
     struct Tokenizer {
         normalizer: Option<serde_json::Value>,
     }
     let path = network.join(TOKENIZER);
-    // A missing or unreadable file is reported later, when its checksum is computed.
+    // A missing or unreadable file causes an error later, when its checksum is computed.
     let Ok(text) = disk::read_text(&path) else { return Ok(None) };
     let tokenizer: Tokenizer = serde_json::from_str(&text).map_err(|error| {
         Error::Model(format!("{}: {error}; fetch the model folder again", path.display()))

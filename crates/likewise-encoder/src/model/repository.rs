@@ -1,9 +1,9 @@
 //! Selects the files of a repository that have to be fetched.
 //!
-//! Repositories contain a model in several formats, for other programs. Only the files that this crate reads are
-//! fetched.
+//! Many repositories also contain the model in other formats, for other programs. Only the files that this crate reads
+//! are fetched.
 
-/// The files in which sentence-transformers looks for the maximum length and the lower-casing of texts, in this order.
+/// The files in which sentence-transformers looks for `max_seq_length` and `do_lower_case`, in this order.
 pub(super) const TRANSFORMER_CONFIGS: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -14,16 +14,17 @@ pub(super) const TRANSFORMER_CONFIGS: [&str; 7] = [
     "sentence_xlnet_config.json",
 ];
 
-/// Optional files in the folder of the network.
+/// The files in the folder of the network that are fetched if they exist.
 const NETWORK_FILES: [&str; 4] = [
     "config.json",
-    // Models with this file are refused. It is fetched so that this happens before the weights are fetched.
+    // A model with this file is not supported. The file is fetched so that the error comes before the weights are
+    // fetched.
     "adapter_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
 ];
 
-/// The folder of the network contains one of these.
+/// The weight files, of which the folder of the network contains at least one.
 const NETWORK_WEIGHTS: [&str; 4] = [
     "model.safetensors",
     "model.safetensors.index.json",
@@ -31,10 +32,11 @@ const NETWORK_WEIGHTS: [&str; 4] = [
     "pytorch_model.bin.index.json",
 ];
 
-/// Optional files in the folder of the model.
+/// The files in the folder of the model that are fetched if they exist.
 const MODEL_FILES: [&str; 3] = ["modules.json", "config_sentence_transformers.json", "README.md"];
 
-/// Returns the files to fetch of all files in a repository, the weights last; empty if there are no weights.
+/// Selects the files to fetch from `all`, the list of all files in a repository. The weights are last in the result. If
+/// the repository has no weights, the result is empty.
 pub(super) fn files_to_fetch(all: &[String]) -> Vec<String> {
     let network = network_prefix(all);
     let in_network: Vec<&str> = all.iter().filter_map(|file| file.strip_prefix(&network)).collect();
@@ -72,7 +74,7 @@ pub(super) fn files_to_fetch(all: &[String]) -> Vec<String> {
     for file in &module_files {
         let folder = file.split('/').next().unwrap_or_default();
         let safetensors = format!("{folder}/model.safetensors");
-        // Skips pytorch_model.bin if the folder has the same weights as safetensors.
+        // Skips pytorch_model.bin if the folder has the same weights in model.safetensors.
         if !(file.ends_with(".bin") && module_files.iter().any(|other| **other == safetensors)) {
             files.push((*file).clone());
         }
@@ -84,16 +86,16 @@ pub(super) fn files_to_fetch(all: &[String]) -> Vec<String> {
     files
 }
 
-/// The folder of the network with a slash at the end, `0_Transformer/`, in repositories written by older versions of
-/// sentence-transformers; empty if the network is in the model's own folder.
+/// Returns the folder of the network with a slash at the end. It is `0_Transformer/` in repositories written by older
+/// versions of sentence-transformers, and empty if the network is in the model's own folder.
 fn network_prefix(all: &[String]) -> String {
     let prefix = |file: &String| {
         file.strip_suffix("/config.json")
             .filter(|folder| folder.starts_with("0_") && is_module_folder(folder))
             .map(|folder| format!("{folder}/"))
     };
-    // Not decided by config.json: those versions also wrote one into the model's folder, with their version number
-    // only.
+    // A config.json in the model's own folder would prove nothing: the older versions also wrote one there, which
+    // contains only the version of the library.
     let has_weights = all.iter().any(|file| NETWORK_WEIGHTS.contains(&file.as_str()));
     match has_weights {
         true => String::new(),

@@ -1,10 +1,11 @@
 //! Reads the settings of models without a `model.toml` from the files of the sentence-transformers library.
 //!
 //! `modules.json` lists the modules and their folders. `1_Pooling/config.json` has the pooling, and
-//! `config_sentence_transformers.json` the prompts. The maximum length is in `sentence_bert_config.json` (or under one
-//! of six other names, in the folder of the network) or, since version 6 of the library, in `tokenizer_config.json`.
+//! `config_sentence_transformers.json` the prompts. The maximum length is in the folder of the network: in
+//! `sentence_bert_config.json`, in a file with one of six similar names, or, since version 6 of the library, in
+//! `tokenizer_config.json`.
 //!
-//! Settings that are not supported are errors and not ignored, because ignoring them would change the vectors.
+//! A setting that is not supported causes an error, because ignoring the setting would change the vectors.
 
 use super::network_config::NetworkConfig;
 use super::normalizer::{self, NormalizerConfig};
@@ -52,7 +53,7 @@ struct PoolingConfig {
     pooling_mode_weightedmean_tokens: bool,
     #[serde(default)]
     pooling_mode_lasttoken: bool,
-    /// Newer versions of the library write this name instead of the flags.
+    /// The name of the pooling mode, which newer versions of the library write instead of the flags.
     pooling_mode: Option<serde_json::Value>,
     #[serde(default = "yes")]
     include_prompt: bool,
@@ -82,30 +83,31 @@ struct Module {
 }
 
 impl Module {
-    /// The name of its class, without the Python module, which depends on the version of the library.
+    /// Returns the name of the module's Python class, without the Python package before it, which depends on the
+    /// version of the library.
     fn class(&self) -> &str {
         self.r#type.rsplit('.').next().unwrap_or_default()
     }
 }
 
-/// The file that lists the modules.
+/// The name of the file that lists the modules.
 pub(super) const MODULES: &str = "modules.json";
 
 /// The folder of the pooling module in models without modules.json.
 const POOLING: &str = "1_Pooling";
 
-/// The file with the prompts.
+/// The name of the file with the prompts.
 const PROMPTS: &str = "config_sentence_transformers.json";
 
-/// Reads the settings of a model. Whether the folder has a Normalize module is not considered: vectors are always
-/// scaled to length 1, because they are compared by their cosine.
+/// Reads the settings of a model. It makes no difference whether the folder has a Normalize module: vectors are always
+/// scaled to length 1, because vectors are compared by cosine.
 pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<ModelConfig> {
     let network = network_folder(folder)?;
     check_no_adapters(folder, &folder.join(&network))?;
     let modules: Option<Vec<Module>> = json(folder, MODULES)?;
     let (pooling, dense) = match &modules {
         Some(modules) => pooling_and_dense(folder, modules)?,
-        // The library's default for folders without modules.
+        // The library's default pooling for folders without a pooling module.
         None if !folder.join(POOLING).is_dir() => {
             (if network_config.is_causal { Pooling::LastToken } else { Pooling::Mean }, Vec::new())
         }
@@ -119,7 +121,8 @@ pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<Mode
     let transformer = transformer_config(&folder.join(&network))?;
     let tokenizer: TokenizerConfig =
         json(&folder.join(&network), "tokenizer_config.json")?.unwrap_or_default();
-    // The cast from float to integer saturates; the result is limited by the network's positions below.
+    // The cast from float to integer saturates. Below, the maximum length is limited to the number of positions that
+    // the network has.
     let max_length = transformer.max_seq_length.or(tokenizer.model_max_length.map(|length| length as usize));
     let path = folder.canonicalize().map_err(Error::io(folder))?;
     Ok(ModelConfig {
@@ -141,8 +144,8 @@ pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<Mode
     })
 }
 
-/// The folder of the network, relative to the model folder: empty, or `0_Transformer` in models written by older
-/// versions of the library.
+/// Returns the folder of the network, relative to the model folder. It is `0_Transformer` in models written by older
+/// versions of the library, and empty if the network is in the model folder itself.
 pub(super) fn network_folder(folder: &Path) -> Result<String> {
     let modules: Option<Vec<Module>> = json(folder, MODULES)?;
     match modules.as_deref() {
@@ -152,7 +155,7 @@ pub(super) fn network_folder(folder: &Path) -> Result<String> {
                 "Transformer" => Ok(first.path.clone()),
                 _ => Err(unsupported_modules(
                     folder,
-                    &format!("module {} is not supported as the first module", first.r#type),
+                    &format!("the module {} is not supported as the first module", first.r#type),
                 )),
             }
         }
@@ -166,7 +169,7 @@ fn check_inside(folder: &Path, Module { r#type, path }: &Module) -> Result<()> {
     if path.starts_with('/') || path.split('/').any(|part| part == "..") {
         return Err(unsupported_modules(
             folder,
-            &format!("module {type} is in {path:?}, outside the folder"),
+            &format!("the path {path:?} of the module {type} is outside the model folder"),
         ));
     }
     Ok(())
@@ -177,7 +180,7 @@ fn unsupported_modules(folder: &Path, problem: &str) -> Error {
     Error::Model(format!("{}: {problem}; {supported}; use another model", folder.join(MODULES).display()))
 }
 
-/// Reads the first of the library's files that is not empty.
+/// Reads the first of the files `TRANSFORMER_CONFIGS` that has fields. Without such a file, no field is set.
 fn transformer_config(network: &Path) -> Result<TransformerConfig> {
     for name in TRANSFORMER_CONFIGS {
         let fields: serde_json::Map<String, serde_json::Value> = json(network, name)?.unwrap_or_default();
@@ -188,12 +191,13 @@ fn transformer_config(network: &Path) -> Result<TransformerConfig> {
     Ok(TransformerConfig::default())
 }
 
-/// Returns an error if the folder contains adapters: its files do not say which texts an adapter is for, or whether it
-/// is to be merged into the weights.
+/// Returns an error if the folder contains adapters, because no file of the library says which texts an adapter is for,
+/// or whether the adapter has to be merged into the weights.
 fn check_no_adapters(folder: &Path, network: &Path) -> Result<()> {
     let [config, _] = weights::ADAPTER_FILES;
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?.flatten();
-    // Requires both files: training programs leave an adapter_config.json alone in their checkpoint folders.
+    // Requires both files of an adapter, because training programs leave a lone adapter_config.json in their checkpoint
+    // folders.
     let adapters =
         entries.filter(|entry| weights::ADAPTER_FILES.iter().all(|file| entry.path().join(file).is_file()));
     let mut names: Vec<String> =
@@ -207,9 +211,9 @@ fn check_no_adapters(folder: &Path, network: &Path) -> Result<()> {
         ))),
         [] => Ok(()),
         names => Err(Error::Model(format!(
-            "{shown}: has the adapters {}, but does not state which texts they are for; add a model.toml that does \
-             (`adapters = {{ paper = \"proximity\", query = \"adhoc_query\" }}`, as in models/specter2/model.toml), or \
-             give --model the model's name",
+            "{shown}: the folder has the adapters {}, but does not state which texts they are for; add a model.toml \
+             that does (`adapters = {{ paper = \"proximity\", query = \"adhoc_query\" }}`, as in \
+             models/specter2/model.toml), or give --model the model's name",
             names.join(", ")
         ))),
     }
@@ -223,14 +227,15 @@ fn check_no_unlisted_modules(folder: &Path) -> Result<()> {
     let mut names = with_weights.map(|entry| entry.file_name().to_string_lossy().into_owned());
     match names.find(|name| is_module_folder(name)) {
         Some(name) => Err(Error::Model(format!(
-            "{}: contains {name}, but not modules.json, which describes it; fetch the model folder again",
+            "{}: the folder contains {name}, but not modules.json, which lists the modules; fetch the model folder \
+             again",
             folder.display()
         ))),
         None => Ok(()),
     }
 }
 
-/// Reads the modules after the network.
+/// Reads the settings of the modules that follow the network.
 fn pooling_and_dense(folder: &Path, modules: &[Module]) -> Result<(Pooling, Vec<Dense>)> {
     let (mut pooled, mut dense) = (None, Vec::new());
     let refused = |problem: String| unsupported_modules(folder, &problem);
@@ -240,20 +245,20 @@ fn pooling_and_dense(folder: &Path, modules: &[Module]) -> Result<(Pooling, Vec<
             ("Transformer", None) if index == 0 => {}
             ("Pooling", None) => pooled = Some(pooling(folder, path)?),
             ("Dense", Some(_)) => dense.push(read_dense(folder, path)?),
-            // Vectors are normalised once, at the end, so a Normalize module that is followed by another one cannot be
-            // supported.
+            // Vectors are normalised once, at the end, so a Normalize module that is followed by a module of another
+            // kind is not supported.
             ("Normalize", Some(_))
                 if modules[index..].iter().all(|module| module.r#type.ends_with("Normalize")) => {}
-            _ => return Err(refused(format!("module {type} is not supported, or not at this position"))),
+            _ => return Err(refused(format!("the module {type} is not supported, or not at this position"))),
         }
     }
-    pooled.map(|pooled| (pooled, dense)).ok_or_else(|| refused("there is no module Pooling".into()))
+    pooled.map(|pooled| (pooled, dense)).ok_or_else(|| refused("the module Pooling is missing".into()))
 }
 
-/// Returns all prompts by name, and the default prompts of documents and queries. These are the prompts that the
-/// library's `encode_document` and `encode_query` use; neither uses its default prompt. Unlike the library since
-/// version 5.1, which adds an empty "document" prompt to all models, this uses the "passage" or "corpus" prompt of
-/// older models.
+/// Returns all prompts by name, and the default prompts of documents and queries. The default prompts are those that
+/// the library's functions `encode_document` and `encode_query` use; these functions ignore `default_prompt_name`. For
+/// documents, there is one difference: since version 5.1, the library adds an empty "document" prompt to all models,
+/// whereas this function uses the "passage" or "corpus" prompt of older models.
 fn named_and_default_prompts(
     folder: &Path,
     config: PromptsConfig,
@@ -274,8 +279,8 @@ fn named_and_default_prompts(
     Ok((prompts, prompt))
 }
 
-/// The path of a module's config.json, relative to the model folder. The module's own path is empty if it is in the
-/// model folder itself.
+/// Returns the path of a module's config.json, relative to the model folder. `module` is the folder of the module, and
+/// is empty if the module is in the model folder itself.
 fn config_path(module: &str) -> String {
     if module.is_empty() { CONFIG.into() } else { format!("{module}/{CONFIG}") }
 }
@@ -344,7 +349,7 @@ fn read_dense(folder: &Path, module: &str) -> Result<Dense> {
     Ok(Dense { folder: module.into(), inputs, outputs, bias, tanh })
 }
 
-/// Reads a JSON file. `None`: it does not exist.
+/// Reads a JSON file. `None`: the file does not exist.
 fn json<T: serde::de::DeserializeOwned>(folder: &Path, path: &str) -> Result<Option<T>> {
     let path = folder.join(path);
     let text = match disk::read_text(&path) {
@@ -359,7 +364,7 @@ fn json<T: serde::de::DeserializeOwned>(folder: &Path, path: &str) -> Result<Opt
 
 fn missing(folder: &Path, path: &str) -> Error {
     Error::Model(format!(
-        "{}: no such file; a model folder needs a model.toml, or all files of a sentence-transformers model",
+        "{}: the file does not exist; a model folder needs a model.toml, or all files of a sentence-transformers model",
         folder.join(path).display()
     ))
 }

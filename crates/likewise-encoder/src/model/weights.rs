@@ -1,7 +1,7 @@
 //! Finds the weight files in a folder.
 //!
 //! Weights are stored as one safetensors file, as one file written by `torch.save`, or as several files of either
-//! format with an index that maps tensors to files. If a folder has both formats, safetensors is used.
+//! format with an index that maps tensors to files. If a folder has both formats, the safetensors files are used.
 
 use super::WEIGHTS;
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The supported files in order of preference, and whether each is an index of other files.
+/// Names of the supported files in order of preference, and whether the file is an index that lists the weight files.
 const WEIGHT_FILES: [(&str, bool); 4] = [
     (WEIGHTS, false),
     ("model.safetensors.index.json", true),
@@ -18,25 +18,25 @@ const WEIGHT_FILES: [(&str, bool); 4] = [
     ("pytorch_model.bin.index.json", true),
 ];
 
-/// The files of an adapter's folder: its configuration and its weights.
+/// The files in the folder of an adapter: the configuration and the weights of the adapter.
 pub(super) const ADAPTER_FILES: [&str; 2] = ["adapter_config.json", "pytorch_adapter.bin"];
 
 #[derive(Deserialize)]
 struct WeightIndex {
-    /// File name by tensor name.
+    /// The name of the file that contains each tensor, by tensor name.
     weight_map: BTreeMap<String, String>,
 }
 
-/// The names of the weight files in `folder`.
+/// Returns the names of the weight files in `folder`.
 ///
 /// # Errors
-/// [`Error::Model`] if there are none, or the index is damaged.
+/// [`Error::Model`] if the folder has no weight files, or the index is damaged.
 pub(super) fn files(folder: &Path) -> Result<Vec<String>> {
     let preferred = WEIGHT_FILES.iter().find(|(name, _)| folder.join(name).is_file());
     let Some((name, is_index)) = preferred else {
         return Err(Error::Model(format!(
-            "{}: has no weights; a model folder needs its weights as {WEIGHTS}, as several such files with their \
-             index, or as pytorch_model.bin",
+            "{}: the folder has no weights; it must contain {WEIGHTS}, several safetensors files with an index, or \
+             pytorch_model.bin",
             folder.display()
         )));
     };
@@ -52,7 +52,8 @@ pub(super) fn files(folder: &Path) -> Result<Vec<String>> {
     let is_outside = |file: &String| file.contains(['/', '\\']) || file.starts_with('.');
     if let Some(file) = files.iter().find(|file| is_outside(file)) {
         return Err(Error::Model(format!(
-            "{}: lists the file {file:?}, but its files must be in the same folder; fetch the model folder again",
+            "{}: the index lists the file {file:?}, but must list only files in its own folder; fetch the model folder \
+             again",
             path.display()
         )));
     }

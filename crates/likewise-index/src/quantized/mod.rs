@@ -1,8 +1,8 @@
 //! Vectors quantized to int8: one byte per value and one scale per vector.
 //!
-//! Graph searches and scans compare quantized vectors, because they are limited by memory bandwidth and a quantized
-//! vector is a quarter of the size of the `f32` one. The scores are off by less than about 0.002, so the best
-//! candidates are scored again with the `f32` vectors before they are returned. The SIMD code is in `x86.rs`.
+//! Graph searches and scans compare quantized vectors, because memory bandwidth limits their speed, and a quantized
+//! vector is a quarter of the size of the `f32` vector. The error of a score is less than about 0.002. The best
+//! candidates are therefore scored again with the `f32` vectors before they are returned. The SIMD code is in `x86.rs`.
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -10,16 +10,18 @@ mod x86;
 use likewise_base::cpu;
 use std::sync::LazyLock;
 
-/// Quantized vectors are padded to a multiple of this many bytes: a cache line, and the widest SIMD register.
+/// Quantized vectors are padded to a multiple of this many bytes, the size of a cache line and of the widest SIMD
+/// register.
 const CACHE_LINE: usize = 64;
 
 /// The byte that represents 0.
 const ZERO_POINT: u8 = 128;
 
-/// `1.5 × 2^23`. Adding it to a small float rounds the float to an integer, which is then in the low bits.
+/// `1.5 × 2^23`. Adding this constant to a small float rounds the float to an integer, which is then in the low bits of
+/// the sum.
 const ROUNDING_BIAS: f32 = 12_582_912.0;
 
-/// Bytes of a quantized vector, padding included.
+/// Number of bytes of a quantized vector, padding included.
 pub fn stride(dimension: usize) -> usize {
     dimension.next_multiple_of(CACHE_LINE)
 }
@@ -36,7 +38,7 @@ pub fn quantize(vector: &[f32], bytes: &mut [u8]) -> f32 {
     largest / 127.0
 }
 
-/// Euclidean distance between a vector and the values that its quantized form represents.
+/// Returns the Euclidean distance between a vector and the values that the quantized vector represents.
 pub fn quantization_error(vector: &[f32], bytes: &[u8], scale: f32) -> f32 {
     let values = bytes.iter().map(|byte| f32::from((byte ^ ZERO_POINT) as i8) * scale);
     vector.iter().zip(values).map(|(value, quantized)| (value - quantized).powi(2)).sum::<f32>().sqrt()
@@ -57,13 +59,13 @@ pub struct QuantizedVectors<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct QuantizedQuery {
     bytes: Vec<i8>,
-    /// What [`ZERO_POINT`] adds to the dot product with any quantized vector.
+    /// The amount that [`ZERO_POINT`] adds to the dot product of this query with any quantized vector.
     zero_offset: i32,
     scale: f32,
 }
 
 impl QuantizedQuery {
-    /// Sets the query to `vector`. `buffer` is scratch space.
+    /// Sets the query to `vector`. `buffer` is working memory.
     pub fn set_vector(&mut self, vector: &[f32], buffer: &mut Vec<u8>) {
         buffer.resize(stride(vector.len()), ZERO_POINT);
         self.scale = quantize(vector, buffer);
@@ -102,7 +104,7 @@ impl<'v> QuantizedVectors<'v> {
         (product[0] - query.zero_offset) as f32 * (query.scale * self.scales[node as usize])
     }
 
-    /// Approximate cosines of `query` and the vectors of `nodes`, in order. `products` is scratch space.
+    /// Approximate cosines of `query` and the vectors of `nodes`, in order. `products` is working memory.
     pub fn scores<'a>(
         self,
         query: &'a QuantizedQuery,
@@ -130,8 +132,8 @@ pub fn prefetch<T: bytemuck::NoUninit>(values: &[T]) {
     let _ = values;
 }
 
-/// Computes `Σ query[i] vector[i]` for the vector of every node, given the query, the vectors' bytes, the nodes and the
-/// output. The query and each vector have the same length, a multiple of [`CACHE_LINE`].
+/// Computes `Σ query[i] vector[i]` for the vector of every node. The arguments are the query, the bytes of all vectors,
+/// the nodes, and the output. The query and each vector have the same length, a multiple of [`CACHE_LINE`].
 ///
 /// # Safety
 /// The CPU must support the instruction set that the function was compiled for.
@@ -155,7 +157,8 @@ fn isa() -> &'static Isa {
     &CURRENT
 }
 
-/// The instruction sets that this CPU supports, best first. The names are those of the encoder's kernels.
+/// Returns the instruction sets that this CPU supports, best first. The names are the same as for the encoder's
+/// kernels.
 fn supported() -> Vec<Isa> {
     let mut supported = Vec::new();
     #[cfg(target_arch = "x86_64")]

@@ -4,8 +4,8 @@
 
 use std::arch::x86_64::*;
 
-/// Vectors that are multiplied at a time, while the next ones are prefetched. One core can keep about this many fetches
-/// in flight.
+/// Number of vectors that are multiplied at a time, while the next vectors are prefetched. One core can keep about this
+/// many fetches in flight.
 const GROUP: usize = 4;
 
 /// Prefetches every cache line of `bytes`.
@@ -31,7 +31,7 @@ macro_rules! dot_products {
                 let count = rest.len().min(GROUP);
                 let mut group = [&vectors[..0]; GROUP];
                 for index in 0..GROUP {
-                    // The last group repeats its last vector if it has fewer than `GROUP`.
+                    // If the last group has fewer than `GROUP` vectors, its last vector is repeated.
                     let node = rest[index.min(count - 1)];
                     group[index] = &vectors[node as usize * stride..][..stride];
                     if let Some(&ahead) = rest.get(index + GROUP) {
@@ -82,8 +82,8 @@ fn group_products_avx2(query: &[i8], vectors: [&[u8]; GROUP]) -> [i32; GROUP] {
         unsafe {
             let query = _mm256_cvtepi8_epi16(_mm_loadu_si128(query.as_ptr().add(at).cast()));
             for (sum, vector) in sums.iter_mut().zip(vectors) {
-                // Widened to 16 bits, because the sum of two byte products does not fit in 16 bits
-                // (`_mm256_maddubs_epi16` would saturate).
+                // The bytes are widened to 16 bits first, because the sum of two products of bytes does not fit in 16
+                // bits (`_mm256_maddubs_epi16` would saturate).
                 let vector = _mm256_cvtepu8_epi16(_mm_loadu_si128(vector.as_ptr().add(at).cast()));
                 *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(query, vector));
             }

@@ -1,32 +1,35 @@
 //! Finds the end of a BibTeX value whose braces or quotation marks may be unbalanced.
 //!
-//! Each method looks ahead from the value's start; all of them share a budget of scanned bytes.
+//! Each method looks ahead from the start of the value. A budget limits the number of bytes that all methods together
+//! scan in one text.
 
 use super::{Parser, start_at};
 
-/// Maximum distance at which the end of a value is searched for, in bytes.
+/// Maximum distance from the start of a value at which its end is searched for, in bytes.
 const MAX_LOOKAHEAD: usize = 200_000;
 
-/// The number of bytes that may be scanned while parsing a text is `BASE_BUDGET + BUDGET_PER_BYTE * text.len()`.
-/// Without a limit, a text of unclosed values would take quadratic time.
+/// The methods of this file scan at most `BASE_BUDGET + BUDGET_PER_BYTE * text.len()` bytes while a text is parsed.
+/// Without this limit, a text of unclosed values would take quadratic time.
 pub(super) const BASE_BUDGET: usize = 10 * MAX_LOOKAHEAD;
 pub(super) const BUDGET_PER_BYTE: usize = 20;
 
 impl Parser<'_> {
-    /// The bytes in which the end of a value is searched for.
+    /// Returns the bytes in which the end of the value that starts at `start` is searched for.
     fn window(&self, start: usize) -> &[u8] {
         let length = MAX_LOOKAHEAD.min(self.text.len() - start).min(self.budget.get());
         &self.bytes()[start..start + length]
     }
 
-    /// Subtracts the scanned bytes from the budget: up to the one that was found, or the whole window.
+    /// Subtracts the number of scanned bytes from the budget: the bytes up to position `found`, or the whole window if
+    /// nothing was found. Returns `found`.
     fn spend(&self, window: &[u8], found: Option<usize>) -> Option<usize> {
         let spent = found.map_or(window.len(), |position| position + 1);
         self.budget.set(self.budget.get().saturating_sub(spent));
         found
     }
 
-    /// Position of the brace or bracket that closes the group whose content starts at `start`.
+    /// Returns the position of the brace or bracket that closes the group whose content starts at `start`. `None` if
+    /// none is found. If `ignore_escaped` is true, braces after a backslash are not counted.
     pub(super) fn balanced(&self, start: usize, closing: u8, ignore_escaped: bool) -> Option<usize> {
         let (mut depth, mut is_escaped) = (0_usize, false);
         let window = self.window(start);
@@ -44,7 +47,8 @@ impl Parser<'_> {
         self.spend(window, found).map(|position| start + position)
     }
 
-    /// Position of the first quotation mark outside braces after which an entry continues or ends.
+    /// Returns the position of the first quotation mark outside braces after which the entry continues or ends. `None`
+    /// if none is found.
     pub(super) fn quote(&self, start: usize, closing: u8) -> Option<usize> {
         let mut depth = 0_isize;
         let window = self.window(start);
@@ -55,8 +59,8 @@ impl Parser<'_> {
         self.spend(window, found).map(|position| start + position)
     }
 
-    /// Position of the first `end` delimiter, at any nesting depth, after which an entry continues or ends; only
-    /// before the next entry.
+    /// Returns the position of the first delimiter `end`, at any nesting depth, after which the entry continues or ends
+    /// or another entry starts. Searches only the text in front of the next entry. `None` if none is found.
     pub(super) fn any_end(&self, start: usize, end: u8, closing: u8) -> Option<usize> {
         let window = self.window(start);
         let next = memchr::memchr_iter(b'@', window)
@@ -69,19 +73,23 @@ impl Parser<'_> {
         self.spend(window, found).map(|position| start + position)
     }
 
-    /// Whether only white space is before the next entry, so that this one's closing bracket is missing.
+    /// Whether only white space is between this position and the start of the next entry, which means that the closing
+    /// bracket of the current entry is missing.
     pub(super) fn is_before_entry(&self, position: usize) -> bool {
         let rest = &self.text[position..self.text.floor_char_boundary(position + 1000)];
         let at = position + rest.len() - rest.trim_start().len();
         self.bytes().get(at) == Some(&b'@') && start_at(self.text, at).is_some()
     }
 
-    /// Whether an entry continues or ends at this position: with `, name =`, `# part`, a comma before the end of the
-    /// text, or its closing bracket followed by an entry, a line end or the end of the text.
+    /// Whether the current entry continues or ends at this position.
+    ///
+    /// The entry continues with `, name =` (the comma can be missing) or `# part`. The entry ends with its closing
+    /// bracket if another entry, a comment, a line end or the end of the text follows. A comma ends the entry, too, if
+    /// the closing bracket, another entry, a comment or the end of the text follows the comma.
     pub(super) fn continues_at(&self, position: usize, closing: u8) -> bool {
         /// Maximum length of a field's name, in bytes.
         const MAX_NAME_BYTES: usize = 80;
-        /// How far to look ahead, in bytes.
+        /// Distance to look ahead, in bytes.
         const LOOKAHEAD: usize = 1000;
         let rest = &self.bytes()[position..self.text.len().min(position + LOOKAHEAD)];
         let rest = rest.trim_ascii_start();
@@ -110,7 +118,7 @@ impl Parser<'_> {
                     || rest[1..].starts_with(b"\n")
                     || rest[1..].starts_with(b"\r")
             }
-            // The comma is missing.
+            // The comma in front of the next field is missing.
             Some(byte) if byte.is_ascii_alphabetic() => {
                 let end = rest
                     .iter()

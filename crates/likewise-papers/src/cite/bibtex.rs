@@ -15,8 +15,8 @@ const STOP_WORDS: [&str; 14] =
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// Writes papers as BibTeX entries. A key is the first author's last name, the year, and the title's first significant
-/// word, with a suffix if an earlier entry has the same key.
+/// Writes papers as BibTeX entries. A citation key is the first author's last name, the year, and the title's first
+/// significant word, followed by a suffix if an earlier entry has the same key.
 pub fn write<'a>(papers: impl Iterator<Item = &'a Paper>) -> String {
     let mut used: HashMap<String, usize> = HashMap::new();
     let entries = papers.map(|paper| {
@@ -48,7 +48,7 @@ fn entry(paper: &Paper, key: &str) -> String {
         field("eprint", &verbatim(id));
         field("archiveprefix", "arXiv");
     }
-    // Lets an exported list be read back with the same ids.
+    // Because of this field, an exported list can be read back with the same paper ids.
     if !paper.id.is_global() {
         field("likewise", &verbatim(paper.id.as_str()));
     }
@@ -97,8 +97,8 @@ fn verbatim(text: &str) -> String {
     collapse_whitespace(text).replace(' ', "%20").chars().map(escaped).collect()
 }
 
-/// The citation key without suffix, such as `angstrom2021number`: only ASCII letters and digits, for old versions of
-/// TeX.
+/// Returns the citation key without suffix, such as `angstrom2021number`. The key has only ASCII letters and digits,
+/// because old versions of TeX accept no other characters.
 fn key(paper: &Paper) -> String {
     let plain = |text: &str| -> String {
         text.nfkd().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
@@ -116,7 +116,8 @@ fn key(paper: &Paper) -> String {
     format!("{author}{year}{}", words.find(is_significant).unwrap_or_default())
 }
 
-/// The suffix of the `count`th entry with one key: none for the first, then `b`, `c`, … `z`, then `-27`, `-28`, …
+/// Returns the suffix for the `count`th entry with the same key: none for the first entry, then `b`, `c`, … `z`, then
+/// `-27`, `-28`, …
 fn suffix(count: usize) -> String {
     match count {
         1 => String::new(),

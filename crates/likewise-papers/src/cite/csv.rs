@@ -1,12 +1,12 @@
 //! Writes papers as CSV with a header row.
 //!
-//! Spreadsheets interpret a field that starts with `=` as a formula. Such a field gets an apostrophe in front, which
-//! spreadsheets read as "this is text".
+//! Spreadsheets interpret a field that starts with a sign such as `=` as a formula. This module puts an apostrophe in
+//! front of such a field, which tells spreadsheets that the field is text.
 
 use crate::paper::Paper;
 use std::borrow::Cow;
 
-/// Writes a header row and one row per paper. Lists are joined with `; `.
+/// Writes a header row and one row per paper. The items of a list are joined with `; `.
 pub fn write<'a>(papers: impl Iterator<Item = &'a Paper>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let header = [

@@ -2,7 +2,7 @@
 
 use crate::paper::Paper;
 
-/// The line of a paper, with its line end.
+/// Returns a paper as one line of JSON, including the line end.
 pub fn line(paper: &Paper) -> String {
     let mut line = serde_json::json!(paper).to_string();
     line.push('\n');

@@ -1,6 +1,7 @@
 //! Exports papers as BibTeX, RIS, CSV and JSON Lines.
 //!
-//! Papers come from dumps and are untrusted: each format escapes text that would otherwise be interpreted.
+//! Papers come from dumps and are untrusted, so each format escapes text that TeX, reference managers or spreadsheets
+//! would otherwise interpret as commands.
 //!
 //! ```
 //! use likewise_papers::{Paper, PaperId, cite::CitationFormat};
@@ -25,16 +26,16 @@ use serde::Deserialize;
 pub enum CitationFormat {
     /// BibTeX.
     Bibtex,
-    /// RIS, as EndNote, Zotero and Mendeley read it.
+    /// RIS, which EndNote, Zotero and Mendeley read.
     Ris,
     /// Comma-separated values, with a header row.
     Csv,
-    /// JSON Lines, as `likewise ingest` reads them.
+    /// JSON Lines, which `likewise ingest` reads.
     Jsonl,
 }
 
 impl CitationFormat {
-    /// The media type, for a `Content-Type` header.
+    /// Returns the media type of this format, for a `Content-Type` header.
     pub fn media_type(self) -> &'static str {
         match self {
             CitationFormat::Bibtex => "application/x-bibtex; charset=utf-8",
@@ -55,18 +56,18 @@ impl CitationFormat {
     }
 }
 
-/// Year, month and day of publication; `None` for each that is unknown.
+/// Returns the year, month and day of publication; `None` in place of an unknown year, month or day.
 fn date(paper: &Paper) -> [Option<&str>; 3] {
     let mut parts = paper.published.as_deref().unwrap_or_default().split('-').filter(|part| !part.is_empty());
     [parts.next(), parts.next(), parts.next()]
 }
 
-/// The paper's first DOI.
+/// Returns the paper's first DOI. `None` if the paper has no DOI.
 fn doi(paper: &Paper) -> Option<&str> {
     paper.ids().find(|id| id.kind() == crate::paper::IdKind::Doi).map(|id| id.as_str())
 }
 
-/// The paper's arXiv id.
+/// Returns the paper's arXiv id. `None` if the paper has no arXiv id.
 fn arxiv(paper: &Paper) -> Option<&str> {
     paper.ids().find(|id| id.kind() == crate::paper::IdKind::Arxiv).map(|id| id.as_str())
 }
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
     use crate::paper::PaperId;
 
-    /// A paper with markup of some format in every field.
+    /// Returns a paper whose fields contain characters that at least one format must escape.
     fn hostile() -> Paper {
         Paper {
             id: PaperId::parse("10.1000/a{b}\"c").unwrap(),

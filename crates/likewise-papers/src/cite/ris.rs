@@ -5,7 +5,7 @@
 use super::{arxiv, date, doi};
 use crate::paper::{Paper, collapse_whitespace};
 
-/// The RIS entry of a paper.
+/// Returns the RIS entry of a paper.
 pub fn entry(paper: &Paper) -> String {
     let mut text = String::new();
     let mut line = |tag: &str, value: &str| {

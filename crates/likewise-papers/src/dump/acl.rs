@@ -1,6 +1,7 @@
 //! Reads the ACL Anthology's XML: one file per venue and year.
 //!
-//! A paper's id, date and venue come from the elements around it: the collection, the volume, and the volume's `meta`.
+//! The id, date and venue of a paper come from the elements around the paper's element: the collection, the volume, and
+//! the volume's `meta`.
 
 use super::fields::{RawFields, build, year_in};
 use super::warnings::Warnings;
@@ -10,10 +11,10 @@ use crate::paper::month_number;
 use roxmltree::Node;
 use std::io::BufRead;
 
-/// Source of these papers.
+/// Source name of the papers in this format.
 const SOURCE: &str = "acl";
 
-/// Whether the file looks like the Anthology's.
+/// Whether the file looks like XML of the ACL Anthology.
 pub fn looks_like(head: &str) -> bool {
     head.contains("<collection") && head.contains("<volume")
 }
@@ -50,7 +51,7 @@ fn attribute(node: Node, name: &str) -> String {
 /// The volume that is being read.
 #[derive(Default)]
 struct Volume {
-    /// Id of its collection.
+    /// Id of the collection that contains the volume.
     collection: String,
     id: String,
     date: Option<String>,
@@ -64,7 +65,7 @@ impl Volume {
         let month = text_at(meta, "month").and_then(|month| month_number(&month));
         self.date = year.map(|year| month.map_or(year.clone(), |month| format!("{year}-{month:02}")));
         self.venue = text_at(meta, "booktitle").or_else(|| text_at(meta, "venue"));
-        // Short venue names such as `acl` are preferred to book titles, because people search by them.
+        // Short venue names such as `acl` are preferred to book titles, because people search for short names.
         let venues: Vec<String> = children(meta, "venue").map(text).collect();
         if !venues.is_empty() {
             self.venue = Some(venues.join(", "));
@@ -96,8 +97,8 @@ impl Volume {
         build(fields, warnings).map(Entry::Paper)
     }
 
-    /// Returns the id of a paper: `2020.acl-main.5`, or, before 2020, `P19-1005`, which is the volume's number
-    /// followed by the paper's, four digits in all.
+    /// Returns the id of a paper, such as `2020.acl-main.5`. Ids from before 2020 look like `P19-1005`: the four digits
+    /// at the end are the number of the volume (here 1), followed by the number of the paper (here 5).
     fn paper_id(&self, node: Node) -> String {
         let (collection, volume, number) = (&self.collection, &self.id, attribute(node, "id"));
         if collection.contains('.') {
@@ -113,12 +114,12 @@ fn author(node: Node) -> String {
     format!("{} {}", part("first"), part("last"))
 }
 
-/// Removes the heading `Abstract` that some abstracts begin with.
+/// Removes the heading `Abstract` at the beginning of an abstract.
 fn without_heading(text: &str) -> String {
     let text = text.trim();
     let rest = text.strip_prefix("Abstract").or_else(|| text.strip_prefix("ABSTRACT"));
     let rest = rest.map(|rest| rest.trim_start_matches([':', '.', '-', '—', ' ', '\n']));
-    // Keep the word where it is part of the sentence, as in “Abstract meaning representations are …”.
+    // Keep the word `Abstract` if it is part of the first sentence, as in “Abstract meaning representations are …”.
     rest.filter(|rest| rest.starts_with(char::is_uppercase)).unwrap_or(text).to_string()
 }
 

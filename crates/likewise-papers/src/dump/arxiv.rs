@@ -1,7 +1,7 @@
 //! Reads arXiv's metadata snapshot: JSON Lines with arXiv's own keys.
 //!
-//! - The publication date is `versions[0].created` (RFC 2822); `update_date` is only a fallback.
-//! - Of the two author fields, `authors_parsed` is the reliable one.
+//! - The publication date is `versions[0].created` (RFC 2822). `update_date` is used only if that date is missing.
+//! - There are two author fields; `authors_parsed` is more reliable than `authors`.
 //! - Categories are separated by spaces.
 //! - A withdrawal is stated in the comments or in place of the abstract.
 
@@ -19,10 +19,10 @@ use std::io::BufRead;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-/// Source of these papers.
+/// Source name of the papers in this format.
 pub const SOURCE: &str = "arxiv";
 
-/// Whether the first line has keys that only this format has.
+/// Whether the first object of a file has keys that only arXiv's snapshot has.
 pub fn looks_like(line: &str) -> bool {
     ["\"authors_parsed\"", "\"update_date\"", "\"versions\"", "\"submitter\""]
         .iter()
@@ -34,12 +34,12 @@ pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries 
     records(reader, warnings, entry)
 }
 
-/// Converts one record.
+/// Converts one record to an entry.
 pub fn entry(record: Record, warnings: &Warnings) -> Result<Entry, String> {
     record.into_metadata(warnings)?.into_entry(warnings)
 }
 
-/// The fields of a record that are read.
+/// A record, with only the fields that are read.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Record {
@@ -76,7 +76,7 @@ impl<'de> FromJsonValue<'de> for AuthorList {
     }
 }
 
-/// Categories separated by spaces. Some copies of the snapshot have a list instead, which is joined.
+/// Categories separated by spaces. Some copies of the snapshot have a list instead, whose items are joined.
 struct CategoryList(String);
 
 impl<'de> FromJsonValue<'de> for CategoryList {
@@ -138,8 +138,8 @@ pub fn has_columns(names: &[&str]) -> bool {
         && (has("update_date") || has("authors_parsed") || has("versions"))
 }
 
-/// Reads a row of such a table. Lists may have been written as text; they are parsed if they are JSON and ignored
-/// otherwise.
+/// Reads a row of a table whose column names are the keys of the snapshot. A list that was written as text is parsed if
+/// the text is JSON, and ignored otherwise.
 pub fn row(mut row: Map<String, Value>, warnings: &Warnings) -> Result<Entry, String> {
     row.retain(|_, value| value.as_str() != Some(""));
     for name in ["authors_parsed", "versions"] {
@@ -163,7 +163,7 @@ pub struct Metadata {
     pub r#abstract: Option<String>,
     /// Authors.
     pub authors: Vec<String>,
-    /// Dates, most reliable first: the day of the first version, then others.
+    /// Dates, most reliable first: the day of the first version, then the other dates of the record.
     pub published: Vec<String>,
     /// Categories, separated by spaces.
     pub categories: Option<String>,
@@ -198,14 +198,15 @@ impl Metadata {
     }
 }
 
-/// Joins `[last, first, suffix, …]` as `first last suffix`.
+/// Joins the parts of an author's name, `[last, first, suffix, …]`, as `first last suffix`.
 fn author(parts: Vec<LenientText>, warnings: &Warnings) -> String {
     let mut parts = parts.into_iter().map(|part| part.read("authors_parsed", warnings).unwrap_or_default());
     let [last, first, suffix] = std::array::from_fn(|_| parts.next().unwrap_or_default());
     format!("{first} {last} {suffix}")
 }
 
-/// Returns the day of an RFC 2822 date such as `Mon, 11 Jan 2021 20:31:27 GMT`. Other dates are returned unchanged.
+/// Returns the day of an RFC 2822 date such as `Mon, 11 Jan 2021 20:31:27 GMT`. A date in another format is returned
+/// unchanged.
 pub fn day_of(created: String) -> String {
     let time = OffsetDateTime::parse(created.trim(), &Rfc2822);
     time.map_or(created, |time| format_day(time.date()))

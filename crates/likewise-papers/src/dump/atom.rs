@@ -27,7 +27,7 @@ fn entry(node: Node, warnings: &Warnings) -> Result<Entry, String> {
     if title.as_deref().is_some_and(|title| title.trim() == "Error") && id.contains("/api/errors") {
         let message = summary.unwrap_or_default();
         return Err(format!(
-            "arXiv's API returned an error in place of papers: {}; request them again",
+            "arXiv's API returned an error in place of papers: {}; request the papers again",
             message.trim()
         ));
     }

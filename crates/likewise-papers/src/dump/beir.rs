@@ -11,12 +11,12 @@ use crate::sentences::split;
 use serde::Deserialize;
 use std::io::BufRead;
 
-/// Whether the first line has the keys of a corpus.
+/// Whether the first object of a file has the keys of a BEIR document.
 pub fn looks_like(line: &str) -> bool {
     line.contains("\"_id\"") && line.contains("\"text\"")
 }
 
-/// Whether the first line has the keys of a file of queries, which have no title.
+/// Whether the first object of a file has the keys of a BEIR query, which has no title.
 pub fn has_queries(line: &str) -> bool {
     looks_like(line) && !line.contains("\"title\"")
 }
@@ -26,7 +26,7 @@ pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries 
     records(reader, warnings, entry)
 }
 
-/// Converts one document.
+/// Converts one document to an entry.
 pub fn entry(record: Record, warnings: &Warnings) -> Result<Entry, String> {
     let (title, text) =
         title_and_abstract(record.title.read("title", warnings), record.text.read("text", warnings));
@@ -41,8 +41,8 @@ pub fn entry(record: Record, warnings: &Warnings) -> Result<Entry, String> {
     build(fields, warnings).map(Entry::Paper)
 }
 
-/// If the title is empty, as in many corpora, the first sentence of the text becomes the title. A record without a
-/// `title` key is a query, so it gets none.
+/// Returns the title and the abstract of a record. If the title is empty, as in many corpora, the first sentence of the
+/// text becomes the title. A record without a `title` key is a query, so it gets no title.
 fn title_and_abstract(title: Option<String>, text: Option<String>) -> (Option<String>, Option<String>) {
     match (title, text) {
         (Some(title), Some(text)) if title.trim().is_empty() => {
@@ -54,7 +54,7 @@ fn title_and_abstract(title: Option<String>, text: Option<String>) -> (Option<St
     }
 }
 
-/// The fields of a document that are read.
+/// A document, with only the fields that are read.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Record {

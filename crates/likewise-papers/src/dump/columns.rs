@@ -1,14 +1,16 @@
-//! Maps named values to [`RawFields`], by the common names of a paper's fields or by the names given with `--columns`.
+//! Maps the named values of a row to [`RawFields`], by the usual names of a paper's fields or by the names given with
+//! `--columns`.
 //!
-//! Rows of tables and of Parquet files and lines of plain JSON all pass through here.
+//! Rows of tables, rows of Parquet files and objects of plain JSON all pass through this module.
 
 use super::fields::{RawFields, json_type};
 use super::warnings::Warnings;
 use serde_json::{Map, Value};
 use std::str::FromStr;
 
-/// A paper's fields and the column names that hold them by default, most preferred first. The first column with a
-/// value is used; for categories, dates and alternate ids, all are. Names are compared after [`normalized`].
+/// The fields of a paper. For each field, the names of the columns that hold it by default, most preferred first. The
+/// first of these columns that has a value is used; for categories, dates and alternate ids, all columns are used.
+/// Column names are compared after [`normalized`].
 const FIELD_ALIASES: [(&str, &[&str]); 12] = [
     ("id", &["id", "arxivid", "paperid", "pmid", "pubmedid"]),
     ("title", &["title", "articletitle", "papertitle", "documenttitle", "ti"]),
@@ -39,10 +41,10 @@ const FIELD_ALIASES: [(&str, &[&str]); 12] = [
     ("withdrawn", &["withdrawn", "isretracted"]),
 ];
 
-/// Columns by which an export of Web of Science is recognised. Its column `ID` holds keywords, not an id.
+/// Columns by which an export of Web of Science is recognised. In such an export, the column `ID` holds keywords.
 const WEB_OF_SCIENCE: [&str; 3] = ["TI", "SO", "UT"];
 
-/// Text in an unknown column is reported as a possible abstract from this length on.
+/// Minimum length, in bytes, of a text in an unknown column that is reported as a possible abstract.
 const MIN_ABSTRACT_BYTES: usize = 100;
 
 /// Reduces a column name to lower-case letters and digits: `Abstract Note` becomes `abstractnote`.
@@ -50,17 +52,17 @@ fn normalized(name: &str) -> String {
     name.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Which column holds which field.
+/// Mapping from the fields of a paper to the columns that hold them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Columns {
-    /// Pairs of field and column, from `--columns`.
+    /// Pairs of a field and a column, from `--columns`.
     mapping: Vec<(String, String)>,
 }
 
 impl FromStr for Columns {
     type Err = String;
 
-    /// Parses `id=arxiv_id,abstract=summary`.
+    /// Parses pairs of a field and a column, such as `id=arxiv_id,abstract=summary`.
     ///
     /// # Errors
     /// Returns the reason if an entry is not `FIELD=COLUMN` or names an unknown field.
@@ -96,10 +98,11 @@ impl Columns {
         })
     }
 
-    /// Checks that a table with these columns has all columns named with `--columns`, and one that holds the title.
+    /// Checks that a table with these columns has all columns that `--columns` names, and a column that holds the
+    /// title.
     ///
     /// # Errors
-    /// Returns the missing column and the existing ones.
+    /// Returns a message that names the missing column and the existing columns.
     pub fn check(&self, columns: &[&str]) -> Result<(), String> {
         let exists = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
         let missing =
@@ -109,8 +112,8 @@ impl Columns {
         let missing = missing.or_else(|| (!has_title).then_some("title"));
         missing.map_or(Ok(()), |missing| {
             Err(format!(
-                "there is no column {missing:?}; the columns are {}; say with --columns which column holds which \
-                 field, for example id=arxiv_id,abstract=summary",
+                "the table has no column {missing:?}; the columns are {}; state with --columns which column holds \
+                 which field, for example id=arxiv_id,abstract=summary",
                 columns.join(", ")
             ))
         })
@@ -125,7 +128,7 @@ impl Columns {
     /// `warnings`.
     ///
     /// # Errors
-    /// Returns the column and the reason if the id or the title has the wrong type.
+    /// Returns a message that names the column and the reason if the id or the title has the wrong type.
     pub fn fields(&self, row: &Map<String, Value>, warnings: &Warnings) -> Result<RawFields, String> {
         let mut cells: Vec<Cell> = Vec::new();
         let is_tagged = self.mapping.is_empty() && WEB_OF_SCIENCE.iter().all(|tag| row.contains_key(*tag));
@@ -165,14 +168,14 @@ impl Columns {
 /// A value and the field that its column holds.
 struct Cell<'a> {
     field: &'static str,
-    /// Rank of the column among the names of the field, from 0.
+    /// Rank of the column's name among the names of the field, from 0.
     rank: usize,
     column: &'a str,
     value: &'a Value,
 }
 
 impl Cell<'_> {
-    /// Counts the value as ignored.
+    /// Counts the value in `warnings`, as ignored.
     fn warn(&self, warnings: &Warnings) {
         let example = match self.value {
             Value::String(text) => text.clone(),
@@ -182,7 +185,7 @@ impl Cell<'_> {
     }
 }
 
-/// Counts a text in an unknown column as ignored if it is as long as an abstract.
+/// Counts the text of an unknown column in `warnings`, as ignored, if the text is as long as an abstract.
 fn warn_of_unknown_column(column: &str, value: &Value, row: &Map<String, Value>, warnings: &Warnings) {
     let is_long = value.as_str().is_some_and(|text| text.len() >= MIN_ABSTRACT_BYTES && text.contains(' '));
     if is_long {
@@ -241,21 +244,22 @@ fn cell_id(cell: &Cell) -> Result<String, String> {
     Ok(if is_pubmed_column && is_number { format!("pmid:{written}") } else { written })
 }
 
-/// Whether a number is whole and between 0 and 10¹⁵. Larger ones may have been rounded by the program that wrote them.
+/// Whether a number is whole and between 0 and 10¹⁵. Larger numbers might have been rounded by the program that wrote
+/// the file.
 fn is_whole(number: &serde_json::Number) -> bool {
     number.as_f64().is_some_and(|number| (0.0..=1e15).contains(&number) && number.fract() == 0.0)
 }
 
-/// Returns a date as it is written.
+/// Returns a date as it is written. The decimals of a year such as `2019.0` are removed.
 fn cell_date(cell: &Cell, warnings: &Warnings) -> Option<String> {
     match cell.value {
-        // Some programs write years as fractions (`2019.0`) if another row has none.
+        // Some programs write years as fractions (`2019.0`) if another row has no year.
         Value::Number(number) => Some(number.to_string().trim_end_matches(".0").to_string()),
         _ => cell_text(cell, warnings),
     }
 }
 
-/// Returns the text of a cell by [`any_text`]; a value without text is counted as ignored.
+/// Returns the text of a cell as [`any_text`] does. A value without text is counted in `warnings`, as ignored.
 fn cell_text(cell: &Cell, warnings: &Warnings) -> Option<String> {
     let text = any_text(cell.value);
     if text.is_none() {
@@ -264,8 +268,8 @@ fn cell_text(cell: &Cell, warnings: &Warnings) -> Option<String> {
     text
 }
 
-/// Returns a value's text: a text or number itself, the first text of a list, the name in an object. Optional fields
-/// are read this way, because a wrong type in them is no reason to refuse the paper.
+/// Returns the text of a value: a text or a number itself, the first text of a list, or the name in an object. Optional
+/// fields are read in this way, because a wrong type in an optional field is no reason to refuse the paper.
 pub fn any_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -301,7 +305,7 @@ fn name(value: &Value) -> Option<String> {
     full_name().or_else(joined_parts).or_else(|| value.get("author").and_then(any_text))
 }
 
-/// Returns the name in an item of a list, if it has one.
+/// Returns the name in an item of a list; no name if the item has none.
 pub fn names(item: &Value) -> Vec<String> {
     let name = match item {
         Value::String(text) => Some(text.clone()),
@@ -342,7 +346,7 @@ fn cell_list(cell: &Cell, separators: &[char], warnings: &Warnings) -> Vec<Strin
     }
 }
 
-/// Parses `["a", "b"]`, or the same with single quotes. `None`: the text is not such a list.
+/// Parses a list `["a", "b"]` or `['a', 'b']`. `None`: the text is not such a list.
 fn parse_list(text: &str) -> Option<Vec<String>> {
     let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?;
     serde_json::from_str(text).ok().or_else(|| {

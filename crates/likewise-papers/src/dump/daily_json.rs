@@ -1,6 +1,7 @@
 //! Reads Hugging Face's daily papers, as returned by its API: a JSON array.
 //!
-//! `publishedAt` inside `paper` is the paper's date; outside, it is the day of the list. Hidden authors are left out.
+//! `publishedAt` inside `paper` is the date of the paper; `publishedAt` outside `paper` is the day of the list. Authors
+//! that are marked as hidden are left out.
 
 use super::fields::{RawFields, build};
 use super::json::records;
@@ -10,7 +11,7 @@ use super::{Entries, Entry};
 use serde::Deserialize;
 use std::io::BufRead;
 
-/// Whether the first object has the keys of such a list.
+/// Whether the first object of a file has the keys of an item of a list of daily papers.
 pub fn looks_like(head: &str) -> bool {
     head.contains("\"paper\"")
         && (head.contains("\"publishedAt\"") || head.contains("\"submittedOnDailyAt\""))
@@ -21,7 +22,7 @@ pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries 
     records(reader, warnings, entry)
 }
 
-/// Converts one item of a list.
+/// Converts one item of a list to an entry.
 pub fn entry(record: Record, warnings: &Warnings) -> Result<Entry, String> {
     let paper = record
         .paper
@@ -49,7 +50,7 @@ pub fn entry(record: Record, warnings: &Warnings) -> Result<Entry, String> {
     build(fields, warnings).map(Entry::Paper)
 }
 
-/// The fields of an item that are read.
+/// An item of a list, with only the fields that are read.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Record {

@@ -1,7 +1,8 @@
-//! Reads the text of a Daily Papers page: a few header lines, then title and abstract paragraphs alternately.
+//! Reads the text of a Daily Papers page: a few header lines, then paragraphs that are alternately a title and an
+//! abstract.
 //!
-//! The text is copied from a web page, so the end of the header has to be found. Its last line ends with
-//! [`HEADER_END`]; in one of the two known variants the day (`Jun 5`) follows.
+//! The text is copied from a web page, so the end of the header has to be found. The last fixed line of the header ends
+//! with [`HEADER_END`]. In one of the two known variants of the page, a line with the day (`Jun 5`) follows.
 
 use super::fields::{RawFields, build};
 use super::lines::lines;
@@ -10,13 +11,13 @@ use super::{Entries, Entry, Refused};
 use crate::paper::month_number;
 use std::io::BufRead;
 
-/// Source of these papers.
+/// Source name of the papers in this format.
 pub const SOURCE: &str = "daily-papers";
 
-/// End of the header's last fixed line, the same in both variants (`byAK and …`, `by AK and …`).
+/// End of the last fixed line of the header. This end is the same in both variants (`byAK and …`, `by AK and …`).
 const HEADER_END: &str = "AK and the research community";
 
-/// Whether the file looks like such a page.
+/// Whether the file looks like the text of a Daily Papers page.
 pub fn looks_like(head: &str) -> bool {
     head[..head.floor_char_boundary(4096)].lines().any(|line| line.trim_end().ends_with(HEADER_END))
 }
@@ -24,7 +25,7 @@ pub fn looks_like(head: &str) -> bool {
 /// Returns the papers of a page.
 pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries {
     let warnings = warnings.clone();
-    // Each paragraph is one line; `lines` leaves out blank ones.
+    // Each paragraph is one line; `lines` leaves out blank lines.
     let mut paragraphs = lines(reader).peekable();
     let mut header = true;
     Box::new(std::iter::from_fn(move || {
@@ -39,7 +40,7 @@ pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries 
                     }
                     None => {
                         let reason =
-                            format!("a line must end with {HEADER_END:?} before the first paper (got none)");
+                            format!("the page must have a line that ends with {HEADER_END:?} (got none)");
                         return Some(Err(Refused { line: 1, reason }));
                     }
                 }
@@ -68,7 +69,7 @@ pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries 
             Some(Err(refused)) => Err(refused),
             None => Err(Refused {
                 line,
-                reason: format!("the title {:?} has no abstract after it", title.trim()),
+                reason: format!("the title {:?} must be followed by an abstract (got none)", title.trim()),
             }),
         })
     }))

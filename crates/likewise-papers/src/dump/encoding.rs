@@ -1,15 +1,17 @@
-//! Converts a stream to UTF-8, based on the byte order mark or the XML declaration at its beginning.
+//! Converts a stream to UTF-8. The encoding is recognised at the beginning of the stream, from the byte order mark, the
+//! zero bytes of UTF-16, or the XML declaration.
 //!
-//! Applied before any text format is read: Excel writes tables in UTF-16, and old archives have XML in Latin-1.
+//! Every stream is converted before a text format is read, because Excel writes tables in UTF-16, and old archives have
+//! XML in Latin-1.
 
 use super::warnings::Warnings;
 use encoding_rs::{CoderResult, Decoder, Encoding};
 use std::io::{BufRead, BufReader, Read, Result};
 
-/// Size of the buffer of decoded text.
+/// Size of the buffer of decoded text, in bytes.
 const DECODE_BUFFER_BYTES: usize = 64 << 10;
 
-/// Returns the stream in UTF-8. It is returned unchanged if its beginning names no other encoding.
+/// Returns the stream, converted to UTF-8. The stream is returned unchanged if no other encoding is recognised.
 ///
 /// # Errors
 /// Returns the I/O error if the beginning of the stream cannot be read.
@@ -30,13 +32,15 @@ pub fn as_utf8(mut reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Resu
     Ok(Box::new(BufReader::with_capacity(DECODE_BUFFER_BYTES, decoding_reader)))
 }
 
-/// Recognises UTF-16 by its byte order mark. The byte order mark of UTF-8 is left for the readers to skip.
+/// Recognises UTF-16 by its byte order mark. A byte order mark of UTF-8 is ignored, because the readers of the formats
+/// skip it.
 fn by_mark(head: &[u8]) -> Option<&'static Encoding> {
     let (encoding, _) = Encoding::for_bom(head)?;
     Some(encoding).filter(|encoding| *encoding != encoding_rs::UTF_8)
 }
 
-/// Recognises UTF-16 without a byte order mark: dumps begin with ASCII characters, so every second byte is zero.
+/// Recognises UTF-16 without a byte order mark. A dump begins with ASCII characters, which have a zero as every second
+/// byte in UTF-16.
 fn by_zeros(head: &[u8]) -> Option<&'static Encoding> {
     match head.get(..4)? {
         [a, 0, b, 0] if *a != 0 && *b != 0 => Some(encoding_rs::UTF_16LE),
@@ -45,7 +49,8 @@ fn by_zeros(head: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// Returns the encoding named in `<?xml … encoding="…"?>`. `None`: no encoding that needs decoding is named.
+/// Returns the encoding named in `<?xml … encoding="…"?>`. `None`: the file names no encoding, or an encoding that
+/// needs no conversion.
 fn by_declaration(head: &[u8]) -> Option<&'static Encoding> {
     let head = head.strip_prefix(b"<?xml")?;
     let declaration = &head[..memchr::memmem::find(head, b"?>")?.min(200)];
@@ -54,13 +59,13 @@ fn by_declaration(head: &[u8]) -> Option<&'static Encoding> {
     let value = value.trim_start().strip_prefix('=')?.trim_start();
     let quote = value.chars().next().filter(|quote| ['"', '\''].contains(quote))?;
     let label = value[1..].split(quote).next()?;
-    // A declaration of UTF-16 that can be read as ASCII is wrong.
+    // This declaration was read as ASCII, so the file is not in UTF-16, even if the declaration says so.
     Encoding::for_label(label.as_bytes()).filter(|encoding| {
         ![encoding_rs::UTF_8, encoding_rs::UTF_16LE, encoding_rs::UTF_16BE].contains(encoding)
     })
 }
 
-/// Decodes a stream to UTF-8.
+/// A reader that converts a stream to UTF-8.
 struct DecodingReader {
     reader: Box<dyn BufRead + Send>,
     decoder: Decoder,

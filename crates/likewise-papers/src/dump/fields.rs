@@ -1,7 +1,7 @@
 //! Builds a [`Paper`] from the raw fields of any format.
 //!
-//! All formats pass through here: HTML and LaTeX are converted to plain text, white space is collapsed, ids are
-//! parsed and deduplicated, dates are read, and papers without a title are refused.
+//! The papers of all formats pass through this module: HTML and LaTeX are converted to plain text, white space is
+//! collapsed, ids are parsed and deduplicated, dates are read, and papers without a title are refused.
 
 use super::Deletion;
 use super::warnings::Warnings;
@@ -11,19 +11,20 @@ use crate::paper::{IdKind, Paper, PaperId, collapse_whitespace, parse_date, read
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// Longest text, in bytes, whose LaTeX is converted: conversion takes time, and a longer text is not an abstract.
+/// Maximum length, in bytes, of a text in which LaTeX is converted. Conversion takes time, and a longer text is not an
+/// abstract.
 const MAX_LATEX_BYTES: usize = 100_000;
 
 /// Maximum number of alternate ids kept per paper.
 const MAX_ALTERNATE_IDS: usize = 100;
 
-/// The fields of a paper as the dump has them, not yet normalised. Absent fields are `None` or empty.
+/// The fields of a paper as they are in the dump, before normalisation. Absent fields are `None` or empty.
 #[derive(Default, Debug)]
 pub struct RawFields {
-    /// The paper's ids. The first arXiv id becomes the paper's id, or else the first id. Of the others, only global
-    /// ones (such as DOIs) are kept, as alternate ids.
+    /// The paper's ids. The first arXiv id becomes the paper's id or, if there is no arXiv id, the first id. All other
+    /// ids that are global, such as DOIs, become alternate ids; the remaining ids are dropped.
     pub ids: Vec<String>,
-    /// Alternate ids of any kind, which the dump states to be such.
+    /// Ids of any kind that the dump states as alternate ids.
     pub alternate_ids: Vec<String>,
     /// Title.
     pub title: Option<String>,
@@ -31,7 +32,7 @@ pub struct RawFields {
     pub r#abstract: Option<String>,
     /// Authors.
     pub authors: Vec<String>,
-    /// Dates as they are written. The first with a year is used.
+    /// Dates as they are written in the dump. The first date with a year is used.
     pub published: Vec<String>,
     /// Categories and keywords.
     pub categories: Vec<String>,
@@ -39,13 +40,14 @@ pub struct RawFields {
     pub venue: Option<String>,
     /// Source of the record, such as `arxiv`.
     pub source: Option<String>,
-    /// URL of the paper.
+    /// URL of the paper's page.
     pub url: Option<String>,
     /// Whether the paper was withdrawn or retracted.
     pub withdrawn: bool,
 }
 
-/// Checks and normalises a paper's fields. The abstract may be missing; the caller decides whether that is allowed.
+/// Checks and normalises a paper's fields. The abstract can be missing; the caller decides whether a missing abstract
+/// is allowed.
 ///
 /// # Errors
 /// Returns the reason if the title is missing or the first id is invalid.
@@ -64,7 +66,7 @@ fn build_with(fields: RawFields, warnings: &Warnings, clean: fn(&str) -> String)
         list.iter().map(|item| clean(item)).filter(|item| !item.is_empty()).collect()
     };
     let written = fields.title.as_deref().unwrap_or_default();
-    // Keep a title that consists only of tags: it may be about them.
+    // Keep a title that consists only of tags, because the title can be about these tags.
     let title = Some(clean(written))
         .filter(|title| !title.is_empty())
         .unwrap_or_else(|| collapse_whitespace(written));
@@ -93,7 +95,8 @@ fn build_with(fields: RawFields, warnings: &Warnings, clean: fn(&str) -> String)
     })
 }
 
-/// Returns the paper's id and its alternate ids. Invalid ids are ignored, except for the first of `written`.
+/// Returns the paper's id and the paper's alternate ids. Invalid ids are ignored, except that an invalid first id in
+/// `written` is an error.
 fn ids(written: &[String], alternate_ids: &[String], title: &str) -> Result<(PaperId, Vec<PaperId>), String> {
     let mut ids: Vec<PaperId> = Vec::new();
     for (index, id) in written.iter().enumerate() {
@@ -112,7 +115,7 @@ fn ids(written: &[String], alternate_ids: &[String], title: &str) -> Result<(Pap
     Ok((id, ids))
 }
 
-/// Builds a deletion from an id as it is written.
+/// Builds a deletion from an id that is not yet normalised.
 ///
 /// # Errors
 /// Returns the reason if the id is invalid.
@@ -125,12 +128,12 @@ fn clean(text: &str) -> String {
     let plain = plain_text(text);
     let may_convert = plain.len() <= MAX_LATEX_BYTES;
     let converted = if may_convert { collapse_whitespace(&to_unicode(&plain)) } else { String::new() };
-    // Keep the LaTeX if nothing else is left.
+    // Keep the LaTeX if the text is too long to convert or consists only of markup.
     if converted.is_empty() { collapse_whitespace(&plain) } else { converted }
 }
 
-/// Returns the first date with a year. If the first date is unreadable or only partly readable, that is counted in
-/// `warnings`.
+/// Returns the first date with a year. If the first date in `dates` is unreadable or only partly readable, it is
+/// counted in `warnings`.
 fn published(dates: &[String], warnings: &Warnings) -> Option<String> {
     let mut dates = dates.iter().filter(|date| !date.trim().is_empty()).peekable();
     let first = *dates.peek()?;
@@ -146,7 +149,8 @@ fn published(dates: &[String], warnings: &Warnings) -> Option<String> {
     Some(date)
 }
 
-/// Whether the text has more numbers than were read as the date. A month that is written as a name is not a number.
+/// Whether the text `written` has more numbers than the `date` that was read from it. A month that is written as a name
+/// is not a number.
 fn has_unread_numbers(written: &str, date: &str) -> bool {
     let day = written.split_whitespace().filter(|word| !word.contains(':'));
     let numbers = day.flat_map(|word| word.split(|character: char| !character.is_ascii_digit()));
@@ -219,7 +223,7 @@ pub fn split_authors(text: &str) -> Vec<String> {
     text.split([',', ';']).flat_map(|part| part.split(" and ")).map(|name| name.trim().to_string()).collect()
 }
 
-/// Returns the JSON type of a value, with its article, for messages.
+/// Returns the name of a value's JSON type, with an article, for messages.
 pub fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -1,4 +1,4 @@
-//! Expands the paths given by the user (files, folders, patterns, archives) to the dumps to read.
+//! Expands the paths that the user gave (files, folders, patterns, archives) to a list of the dumps to read.
 
 use super::open::{archive_error, is_zip};
 use super::source::{Member, Source};
@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 /// Endings of the names of files that are still being written; such files are skipped.
 const UNFINISHED_SUFFIXES: [&str; 5] = [".partial", ".part", ".tmp", ".crdownload", ".download"];
 
-/// Returns the dumps named by `paths`: files, folders, patterns with `*`, and `-` for standard input. They are in the
-/// order of `paths`; those of a folder are sorted by name. An error concerns one path only.
+/// Returns the dumps named by `paths`: files, folders, patterns with `*`, and `-` for standard input. The dumps are in
+/// the order of `paths`; the dumps of one folder are sorted by name. An error concerns only one path.
 pub fn sources(paths: &[PathBuf]) -> Vec<Result<Source>> {
     paths.iter().flat_map(|path| expand(path).unwrap_or_else(|error| vec![Err(error)])).collect()
 }
@@ -39,8 +39,8 @@ fn expand(path: &Path) -> Result<Vec<Result<Source>>> {
     Ok(members_of(path, false))
 }
 
-/// Appends the files of a folder and its subfolders to `files`, sorted by name. Hidden and unfinished files, links to
-/// folders, and data folders are skipped.
+/// Appends the files of a folder and its subfolders to `files`, sorted by name. Skips hidden and unfinished files,
+/// links to folders, and the data folders of likewise.
 ///
 /// # Errors
 /// Returns [`Error::Io`] if a folder cannot be read.
@@ -53,9 +53,9 @@ pub fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         if name.starts_with('.') || UNFINISHED_SUFFIXES.iter().any(|end| name.ends_with(end)) {
             continue;
         }
-        // Do not follow links to folders: they may form a cycle.
+        // Do not follow links to folders, because links can form a cycle.
         let is_link = path.is_symlink();
-        // Skip data folders: they have no dumps.
+        // Skip data folders of likewise, which contain no dumps.
         if path.is_dir() && !is_link && !path.join("catalog.sqlite").exists() {
             collect_files(&path, files)?;
         } else if path.is_file() {
@@ -65,7 +65,7 @@ pub fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Returns the file, or its members if it is an archive.
+/// Returns the file as one source, or the members of the file if it is an archive.
 fn members_of(path: &Path, discovered: bool) -> Vec<Result<Source>> {
     let file = Source { discovered, ..Source::file(path) };
     let sources = is_zip(path).and_then(|is_zip| if is_zip { members(path) } else { Ok(vec![file]) });

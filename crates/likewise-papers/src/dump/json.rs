@@ -1,7 +1,7 @@
-//! Reads a stream of JSON objects: one per line, elements of arrays of any length, pages of API responses, or objects
-//! that span several lines.
+//! Reads a stream of JSON objects. The objects can be on one line each, span several lines, be the elements of arrays
+//! of any length, or be the items of pages of API responses.
 //!
-//! Arrays and multi-line objects cannot be split by lines and may be too large for memory, so a scanner finds the end
+//! Arrays and multi-line objects cannot be split by lines and can be too large for memory, so a scanner finds the end
 //! of each value in the byte stream.
 
 use super::lines::{BYTE_ORDER_MARK, MAX_ENTRY_BYTES, incomplete, lines, unreadable_from_here};
@@ -40,7 +40,7 @@ pub fn records<T: DeserializeOwned + 'static>(
 fn values(
     mut reader: Box<dyn BufRead + Send>,
 ) -> Box<dyn Iterator<Item = Result<(u64, String), Refused>> + Send> {
-    // An error here is returned again by the next read, and reported there.
+    // An I/O error is ignored here, because the next read returns the error again.
     let head = reader.fill_buf().unwrap_or_default();
     let head = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start();
     // A file that is an array is split into its elements. In JSON Lines, a line that is an array is refused.
@@ -51,7 +51,7 @@ fn values(
     }
 }
 
-/// Whether the file's first value continues on the next line. A single truncated line does not count.
+/// Whether the file's first value continues on the next line. A single line that is truncated does not count.
 fn is_multi_line(head: &[u8]) -> bool {
     let Some(end) = head.iter().position(|byte| *byte == b'\n') else { return false };
     let (first, rest) = head.split_at(end);
@@ -64,8 +64,8 @@ fn is_multi_line(head: &[u8]) -> bool {
     }
 }
 
-/// Returns the first paper object in the head of a file, from whose keys the format is detected. It may be incomplete,
-/// because the head is.
+/// Returns the first object that describes a paper in the head of a file. The format of the file is detected from the
+/// keys of this object. The object can be incomplete, because the head is only the beginning of the file.
 pub fn first_object(head: &str) -> &str {
     let object_start = |text: &'_ str| -> usize { text.find('{').unwrap_or(text.len()) };
     let outer = &head[object_start(head)..];
@@ -77,18 +77,18 @@ pub fn first_object(head: &str) -> &str {
     first.get(..used).unwrap_or(first)
 }
 
-/// Returns the byte offset at which the list of a key begins. `key` includes its quotation marks. `None`: the key is
-/// missing or its value is not a list.
+/// Returns the byte offset of the list that is the value of `key`. `key` includes its quotation marks. `None`: the key
+/// is missing or its value is not a list.
 fn list_start(text: &str, key: &str) -> Option<usize> {
     let after_key = memchr::memmem::find(text.as_bytes(), key.as_bytes())? + key.len();
     let rest = text[after_key..].trim_start().strip_prefix(':')?.trim_start();
     rest.starts_with('[').then(|| text.len() - rest.len())
 }
 
-/// Keys of the lists of papers in API responses.
+/// Keys, with quotation marks, whose value is the list of papers in an API response.
 const PAGE_KEYS: [&str; 4] = ["\"results\"", "\"data\"", "\"recommendedPapers\"", "\"papers\""];
 
-/// The list of a page must begin within this many bytes.
+/// Number of bytes at the beginning of a page within which the list of papers must begin.
 const MAX_PAGE_PREFIX_BYTES: usize = 2000;
 
 /// One page of an API response, with its list of papers under one of [`PAGE_KEYS`].
@@ -102,7 +102,7 @@ struct ApiPage<'a> {
     recommended: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     papers: Option<Vec<&'a RawValue>>,
-    /// Present if the object is a paper itself.
+    /// Title, which is present if the object is a paper itself instead of a page.
     title: Option<serde::de::IgnoredAny>,
 }
 
@@ -118,7 +118,7 @@ fn page_items(text: &str) -> Option<Vec<&RawValue>> {
     objects.iter().all(|object| object.get().starts_with(['{', 'n'])).then_some(objects)
 }
 
-/// Returns the papers in a value: the items of the list if it is a page, or else the value itself.
+/// Returns the papers in a value: the items of the list if the value is a page, or else the value itself.
 pub fn paper_objects(value: Value) -> Vec<Value> {
     let is_page = |object: &Map<String, Value>, key: &str| {
         let list = object.get(key).and_then(Value::as_array);
@@ -137,8 +137,8 @@ pub fn paper_objects(value: Value) -> Vec<Value> {
     }
 }
 
-/// Parses one record. `None`: the text is `null`, which APIs return for a paper that they do not know; that is
-/// counted in `warnings`.
+/// Parses one record. `None`: the text is `null`, which an API returns for a paper that the API does not know. Each
+/// `null` is counted in `warnings`.
 fn parse<T: DeserializeOwned>(text: &str, warnings: &Warnings) -> Result<Option<T>, String> {
     if text.trim_ascii() == "null" {
         warnings.add(NULL_PAPER, "");
@@ -147,17 +147,17 @@ fn parse<T: DeserializeOwned>(text: &str, warnings: &Warnings) -> Result<Option<
     from_str(text, warnings).map(Some).map_err(|error| {
         let column = error.column();
         let message = error.to_string();
-        // The position in the message is relative to this text, not to the file.
+        // The position in serde_json's message is relative to this text, not to the file.
         let message = message.split(" at line ").next().unwrap_or(&message);
-        format!("column {column}: {message}; each paper must be one JSON object with id, title and abstract")
+        format!("position {column}: {message}; each paper must be a JSON object with id, title and abstract")
     })
 }
 
-/// Warning for a `null` that an API returned for a paper it does not know.
+/// Warning for a `null` that an API returned for a paper that the API does not know.
 pub const NULL_PAPER: &str = "null in place of a paper";
 
-/// Parses JSON. If that fails because of an escaped surrogate without its other half, each is replaced by U+FFFD and
-/// counted in `warnings`.
+/// Parses JSON. If parsing fails because of an escaped surrogate without its other half, replaces every such surrogate
+/// by U+FFFD, counts the text in `warnings`, and parses again.
 pub fn from_str<T: DeserializeOwned>(text: &str, warnings: &Warnings) -> serde_json::Result<T> {
     match serde_json::from_str(text) {
         Err(error) if is_lone_surrogate(&error) => {
@@ -168,8 +168,8 @@ pub fn from_str<T: DeserializeOwned>(text: &str, warnings: &Warnings) -> serde_j
     }
 }
 
-/// Whether parsing failed at half of a surrogate pair. At the end of a string, serde_json reports it as an incomplete
-/// escape.
+/// Whether parsing failed at half of a surrogate pair. If the half is at the end of a string, serde_json's message
+/// calls it an incomplete hex escape.
 fn is_lone_surrogate(error: &serde_json::Error) -> bool {
     let message = error.to_string();
     message.contains("surrogate") || message.contains("hex escape")
@@ -201,7 +201,8 @@ fn replace_lone_surrogates(text: &str) -> String {
     out + rest
 }
 
-/// Iterates over the values of a file that consists of arrays and objects: their text and the line where each begins.
+/// An iterator over the values of a file that consists of arrays and objects. Each item is the number of the line where
+/// a value begins, and the text of the value.
 struct JsonValues {
     reader: Box<dyn BufRead + Send>,
     line: u64,
@@ -265,7 +266,7 @@ impl Iterator for JsonValues {
     }
 }
 
-/// Why [`ValueScanner::scan`] stopped.
+/// Reason why [`ValueScanner::scan`] stopped.
 enum ValueEnd {
     /// The value is complete.
     Value,
@@ -275,7 +276,7 @@ enum ValueEnd {
     Invalid,
 }
 
-/// Finds the end of one JSON value in a byte stream, and keeps its text (at most [`MAX_ENTRY_BYTES`]).
+/// Finds the end of one JSON value in a byte stream, and keeps the text of the value (at most [`MAX_ENTRY_BYTES`]).
 #[derive(Default)]
 struct ValueScanner {
     bytes: Vec<u8>,
@@ -287,8 +288,8 @@ struct ValueScanner {
 }
 
 impl ValueScanner {
-    /// Consumes bytes up to the end of the value. Returns the number of bytes consumed and what ended there. `None`:
-    /// all bytes were consumed and the value continues.
+    /// Consumes bytes up to the end of the value. Returns the number of bytes consumed, and the reason why the scan
+    /// stopped. `None` as the reason: all bytes were consumed and the value continues.
     fn scan(&mut self, bytes: &[u8], line: &mut u64, in_array: &mut bool) -> (usize, Option<ValueEnd>) {
         for (offset, &byte) in bytes.iter().enumerate() {
             *line += u64::from(byte == b'\n');
@@ -322,7 +323,7 @@ impl ValueScanner {
                         return (offset + 1, Some(ValueEnd::Value));
                     }
                     b']' if self.depth == 0 => {
-                        // Another array may follow: a file may hold several pages of responses.
+                        // Another array can follow, because a file can hold several pages of responses.
                         *in_array = false;
                         return (offset + 1, Some(ValueEnd::Array));
                     }

@@ -1,4 +1,5 @@
-//! Reads plain JSON: one object per paper, one per line or in an array, with common field names (see [`Columns`]).
+//! Reads plain JSON: one object per paper, with the usual field names (see [`Columns`]). The objects are on one line
+//! each or in an array.
 
 use super::columns::Columns;
 use super::fields::{build, deletion};

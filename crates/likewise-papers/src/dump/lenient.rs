@@ -1,7 +1,7 @@
-//! Deserialises JSON values that may be null, missing, or of the wrong type.
+//! Deserialises JSON values that can be null, missing, or of the wrong type.
 //!
-//! Dumps do not always keep to their schema, and one wrong field must not cause the paper to be refused. A value of
-//! another type is converted where possible; otherwise it is ignored and counted in [`Warnings`].
+//! Dumps do not always keep to their schema, and one wrong field must not cause the paper to be refused. A value of the
+//! wrong type is converted if possible. Otherwise, the value is ignored and counted in [`Warnings`].
 
 use super::warnings::Warnings;
 use serde::de::value::MapAccessDeserializer;
@@ -17,18 +17,19 @@ pub enum Lenient<T> {
     Absent,
     /// The value is a `T`.
     Valid(T),
-    /// The value has another type, given as JSON calls it.
+    /// The value has another type. The text is the name of that type, such as `a number`.
     Mismatch(&'static str),
 }
 
 /// A text. Numbers are accepted and become text.
 pub type LenientText = Lenient<String>;
 
-/// A list whose items may be of the wrong type.
+/// A list. Each item can be of the wrong type.
 pub type LenientList<T> = Lenient<Vec<Lenient<T>>>;
 
 impl<T> Lenient<T> {
-    /// Returns the value. `None`: it is absent, or has the wrong type, which is counted in `warnings` under `field`.
+    /// Returns the value. `None`: the value is absent or has the wrong type. A wrong type is counted in `warnings`
+    /// under the name `field`.
     pub fn read(self, field: &str, warnings: &Warnings) -> Option<T> {
         match self {
             Lenient::Absent => None,
@@ -42,7 +43,7 @@ impl<T> Lenient<T> {
 }
 
 impl<T> LenientList<T> {
-    /// Returns the items of the right type. Others are counted in `warnings` under `field`.
+    /// Returns the items of type `T`. Items of another type are counted in `warnings` under the name `field`.
     pub fn items(self, field: &str, warnings: &Warnings) -> Vec<T> {
         let items = self.read(field, warnings).unwrap_or_default();
         items.into_iter().filter_map(|item| item.read(field, warnings)).collect()
@@ -53,13 +54,13 @@ impl<T> LenientList<T> {
 #[derive(Debug, Default, PartialEq)]
 pub struct JsonObject<T>(pub T);
 
-/// An id, given as text or as a number. Fractions are kept apart, because an arXiv id written as a number has lost
-/// its zeros (`0704.0010` becomes 704.001).
+/// An id, which is a text or a number in JSON. Numbers with a fraction have their own variant, because they are
+/// refused: an arXiv id written as a number has lost its zeros (`0704.0010` becomes 704.001).
 #[derive(Debug, PartialEq)]
 pub enum RawId {
-    /// A text, as it is written.
+    /// A text.
     Text(String),
-    /// A whole number.
+    /// A whole number from 0 to 10¹⁵.
     Whole(String),
     /// Any other number.
     Fraction(String),
@@ -69,7 +70,7 @@ impl RawId {
     /// Returns the id as text.
     ///
     /// # Errors
-    /// Returns the reason if the id is a number that is not whole.
+    /// Returns the reason if the id is a [`RawId::Fraction`].
     pub fn into_text(self) -> Result<String, String> {
         match self {
             RawId::Text(text) | RawId::Whole(text) => Ok(text),
@@ -78,15 +79,15 @@ impl RawId {
     }
 }
 
-/// Conversion from each type of JSON value. The default methods return `None`: the type cannot be read from such a
-/// value.
+/// A type that JSON values are converted to, with one method per type of JSON value. The default methods return `None`,
+/// which means that `Self` cannot be read from a value of that type.
 pub trait FromJsonValue<'de>: Sized {
     /// Converts a text.
     fn text(_: &str) -> Option<Self> {
         None
     }
 
-    /// Converts a number, given also as it is written.
+    /// Converts a number. `_written` is the number as text.
     fn number(_: f64, _written: &str) -> Option<Self> {
         None
     }

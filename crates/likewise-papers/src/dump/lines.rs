@@ -6,21 +6,21 @@ use std::io::{BufRead, Read};
 /// Byte order mark of UTF-8, which some programs write at the beginning of a file.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Maximum size of one entry of a dump (a line, an element or a row): 16 MiB. A longer one is refused.
+/// Maximum size of one entry of a dump (a line, an element or a row): 16 MiB. A longer entry is refused.
 pub const MAX_ENTRY_BYTES: usize = 16 << 20;
 
-/// Returns the lines of `reader` that are not blank, with their numbers from 1. An I/O error is returned as the last
-/// item.
+/// Returns the lines of `reader` that are not blank, with their line numbers, from 1. An I/O error is returned as the
+/// last item.
 pub fn lines(reader: Box<dyn BufRead + Send>) -> impl Iterator<Item = Result<(u64, String), Refused>> + Send {
     LineReader { reader, number: 0, ended: false }
 }
 
-/// Reason for refusing the rest of a file that ends too early or cannot be read any further.
+/// Returns the reason for refusing the rest of a file that ends too early or cannot be read any further.
 pub fn incomplete(problem: &str) -> String {
     format!("{problem}; the entries before this point were read; get the complete file and read it again")
 }
 
-/// Reason for refusing the rest of a file after an I/O error or damage.
+/// Returns the reason for refusing the rest of a file after an I/O error or damage.
 pub fn unreadable_from_here(error: &dyn std::fmt::Display) -> String {
     incomplete(&format!("the file cannot be read past this point ({error})"))
 }

@@ -1,8 +1,8 @@
-//! Reads papers from dumps. Each format has a file of its own, and [`Reader::read`] opens them all.
+//! Reads papers from dumps. Each format has a source file of its own, and [`Reader::read`] opens dumps of any format.
 //!
-//! Readers stream: they hold one line, one paragraph or one element in memory, never the whole file. An entry that
-//! cannot be read as a paper is returned as [`Refused`], with its line and the reason, and reading continues with the
-//! next entry.
+//! Readers stream: a reader holds one line, paragraph or XML element in memory (in Parquet, a few hundred rows), never
+//! the whole file. An entry that cannot be read as a paper is returned as [`Refused`], with its line and the reason,
+//! and reading continues with the next entry.
 
 mod acl;
 mod arxiv;
@@ -51,11 +51,11 @@ use std::path::Path;
 pub enum Format {
     /// arXiv's metadata snapshot: JSON Lines with `authors_parsed`, `versions`, `update_date`.
     Arxiv,
-    /// arXiv's OAI-PMH harvest, in `arXiv` or `arXivRaw`.
+    /// arXiv's OAI-PMH harvest, in the metadata format `arXiv` or `arXivRaw`.
     ArxivOai,
-    /// Responses of arXiv's API: Atom.
+    /// Responses of arXiv's API: Atom feeds.
     ArxivAtom,
-    /// Semantic Scholar's datasets: `papers`, with `abstracts` read in the same run.
+    /// Semantic Scholar's dataset `papers`. The dataset `abstracts` must be read in the same run.
     SemanticScholar,
     /// OpenAlex works: JSON Lines.
     Openalex,
@@ -65,7 +65,7 @@ pub enum Format {
     Acl,
     /// Hugging Face's daily papers, as returned by its API: a JSON array.
     DailyPapersJson,
-    /// Text of a Daily Papers page: header lines, then titles and abstracts alternately.
+    /// Text of a Daily Papers page: header lines, then alternately a title and an abstract.
     DailyPapers,
     /// papercopilot's JSON arrays; the file name holds the conference and the year.
     Papercopilot,
@@ -73,7 +73,7 @@ pub enum Format {
     Beir,
     /// A table with a header line, separated by commas, tabs or semicolons.
     Csv,
-    /// Parquet, including the files that `likewise embed` writes: their papers are not encoded again.
+    /// Parquet. Papers in files that `likewise embed` wrote are not encoded again.
     Parquet,
     /// Plain JSON, one object per line or in an array: `id, title, abstract`, and optionally authors, published or
     /// year, categories or keywords, venue, source, url.
@@ -99,7 +99,7 @@ impl Format {
         Format::Jsonl,
     ];
 
-    /// Name of the format on the command line.
+    /// Returns the name of the format on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Format::Arxiv => "arxiv",
@@ -119,32 +119,30 @@ impl Format {
         }
     }
 
-    /// One-line description, shown in the command line's help.
+    /// Returns a one-line description, which the help of the command line shows.
     pub fn description(self) -> &'static str {
         match self {
             Format::Arxiv => {
                 "arXiv's metadata snapshot: JSON Lines with `authors_parsed`, `versions`, `update_date`"
             }
-            Format::ArxivOai => "arXiv's OAI-PMH harvest, in `arXiv` or `arXivRaw`",
-            Format::ArxivAtom => "Responses of arXiv's API: Atom",
+            Format::ArxivOai => "arXiv's OAI-PMH harvest, in the metadata format `arXiv` or `arXivRaw`",
+            Format::ArxivAtom => "Responses of arXiv's API: Atom feeds",
             Format::SemanticScholar => {
-                "Semantic Scholar's datasets: `papers`, with `abstracts` read in the same run"
+                "Semantic Scholar's dataset `papers`. The dataset `abstracts` must be read in the same run"
             }
             Format::Openalex => "OpenAlex works: JSON Lines",
             Format::Pubmed => "PubMed's baseline and update files: XML",
             Format::Acl => "XML of the ACL Anthology",
             Format::DailyPapersJson => "Hugging Face's daily papers, as returned by its API: a JSON array",
             Format::DailyPapers => {
-                "Text of a Daily Papers page: header lines, then titles and abstracts alternately"
+                "Text of a Daily Papers page: header lines, then alternately a title and an abstract"
             }
             Format::Papercopilot => {
                 "papercopilot's JSON arrays; the file name holds the conference and the year"
             }
             Format::Beir => "A BEIR corpus: JSON Lines with `_id`, `title`, `text`",
             Format::Csv => "A table with a header line, separated by commas, tabs or semicolons",
-            Format::Parquet => {
-                "Parquet, including the files that `likewise embed` writes: their papers are not encoded again"
-            }
+            Format::Parquet => "Parquet. Papers in files that `likewise embed` wrote are not encoded again",
             Format::Jsonl => {
                 "Plain JSON, one object per line or in an array: `id, title, abstract`, and optionally authors, published or year, categories or keywords, venue, source, url"
             }
@@ -166,7 +164,7 @@ impl std::str::FromStr for Format {
 /// One entry of a dump.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
-    /// A paper. It may have no abstract.
+    /// A paper, possibly without an abstract.
     Paper(Paper),
     /// A paper together with its embedding.
     Encoded(Paper, Vec<f32>),
@@ -179,22 +177,22 @@ pub enum Entry {
 pub struct Deletion {
     /// Id of the deleted paper.
     pub id: PaperId,
-    /// Source whose record of the paper is deleted; records from other sources stay. `None`: the records of all
-    /// sources.
+    /// Source whose record of the paper is deleted; records from other sources stay. `None`: the records of all sources
+    /// are deleted.
     pub source: Option<String>,
 }
 
 /// An entry that cannot be read as a paper.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Line of the file where the entry begins, counted from 1. For Parquet: the row.
+    /// Number of the line where the entry begins, counted from 1. In a Parquet file, it is the number of the row.
     pub line: u64,
-    /// What is wrong with the entry and what is required.
+    /// Message that says what is wrong with the entry and what is required.
     pub reason: String,
 }
 
-/// Reads one JSON object as an entry. Its keys decide the format: one of the JSON dump formats, or else plain JSON with
-/// common field names. Values that are ignored are counted in `warnings`.
+/// Reads one JSON object as an entry. The keys of the object decide the format, which is one of the JSON dump formats
+/// or else plain JSON with the usual field names. Values that are ignored are counted in `warnings`.
 ///
 /// # Errors
 /// Returns the reason if `value` is not an object or cannot be read as an entry.
@@ -230,12 +228,13 @@ pub fn parse_json(text: &[u8], warnings: &Warnings) -> serde_json::Result<serde_
         .map_or_else(|_| serde_json::from_slice(text), |text| json::from_str(text, warnings))
 }
 
-/// Returns the papers in a JSON value: the items of its list if it is a page of an API response, or else the value.
+/// Returns the papers in a JSON value: the items of the list if the value is a page of an API response, or else the
+/// value itself.
 pub fn paper_objects(value: serde_json::Value) -> Vec<serde_json::Value> {
     json::paper_objects(value)
 }
 
-/// Detects the format of one object by the same keys as in a file.
+/// Detects the format of one object from the same keys by which the format of a file is detected.
 fn format_of(object: &serde_json::Map<String, serde_json::Value>) -> Format {
     let mut keys: String = object.keys().map(|key| format!("\"{key}\" ")).collect();
     if let Some(id) = object.get("id").and_then(serde_json::Value::as_str) {
@@ -244,25 +243,25 @@ fn format_of(object: &serde_json::Map<String, serde_json::Value>) -> Format {
     first_match(&JSON_DETECTORS, &keys).unwrap_or(Format::Jsonl)
 }
 
-/// Iterates over the entries of a dump in order; an entry that cannot be read is a [`Refused`].
+/// An iterator over the entries of a dump, in order. An entry that cannot be read is a [`Refused`].
 pub type Entries = Box<dyn Iterator<Item = Result<Entry, Refused>> + Send>;
 
 /// An open dump.
 pub struct Dump {
-    /// Format of the dump, given or detected.
+    /// Format of the dump, given by the caller or detected.
     pub format: Format,
-    /// Its entries.
+    /// Entries of the dump.
     pub entries: Entries,
-    /// How much of it has been read.
+    /// Number of bytes of the dump that have been read.
     pub bytes_read: BytesRead,
-    /// Fingerprint of the model that its embeddings come from. `None`: the dump has no embeddings.
+    /// Fingerprint of the model that computed the embeddings of the dump. `None`: the dump has no embeddings.
     pub fingerprint: Option<String>,
     /// Values that were ignored or replaced in the entries read so far.
     pub warnings: Warnings,
 }
 
 impl Dump {
-    /// Iterates over its papers; deletions and refused entries are skipped.
+    /// Iterates over the papers of the dump. Deletions and refused entries are skipped.
     pub fn papers(self) -> impl Iterator<Item = Paper> {
         self.entries.filter_map(|entry| match entry {
             Ok(Entry::Paper(paper) | Entry::Encoded(paper, _)) => Some(paper),
@@ -271,12 +270,12 @@ impl Dump {
     }
 }
 
-/// Opens dumps in a given format, or in the format detected for each.
+/// Opens dumps in a given format, or detects the format of each dump.
 #[derive(Default, Clone)]
 pub struct Reader {
     /// Format of all dumps. `None`: the format of each dump is detected from its first bytes.
     pub format: Option<Format>,
-    /// Which column of a table holds which field.
+    /// Mapping from the fields of a paper to the columns of a table.
     pub columns: Columns,
     abstracts: Option<AbstractStore>,
 }
@@ -287,8 +286,8 @@ impl Reader {
         Reader { format, columns, abstracts: None }
     }
 
-    /// Loads Semantic Scholar's abstracts, which come in files of their own, so that [`Reader::read`] can join them
-    /// with their papers. Returns the sources that held abstracts, each with its refused entries.
+    /// Loads Semantic Scholar's abstracts, which are in other files than the papers, so that [`Reader::read`] can join
+    /// each paper with its abstract. Returns the sources that hold abstracts, each with the entries that were refused.
     ///
     /// # Errors
     /// Returns [`Error::Join`] if the abstracts cannot be stored in the temporary database.
@@ -297,9 +296,9 @@ impl Reader {
         if self.format.is_some_and(|format| format != Format::SemanticScholar) {
             return Ok(loaded);
         }
-        // A pipe can only be read once, so it is left for `read`.
+        // A pipe can be read only once, so it is left for `read`.
         for source in sources.iter().filter(|source| source.path.is_file()) {
-            // `read` reports the error.
+            // An error is ignored here, because `read` reports it.
             let Ok((mut reader, _)) = open(source) else { continue };
             if !reader.fill_buf().is_ok_and(|head| semantic_scholar::has_abstracts(first_line(head).as_ref()))
             {
@@ -319,7 +318,7 @@ impl Reader {
     ///
     /// # Errors
     /// Returns [`Error::Invalid`] if no format is given and none is detected, and [`Error::Io`] if the file cannot be
-    /// opened. Later failures are returned by the iterator, as [`Refused`].
+    /// opened. If reading fails later, the iterator over the entries returns the failure as [`Refused`].
     pub fn read(&self, source: &Source) -> Result<Dump> {
         let (reader, bytes_read) = open(source)?;
         let warnings = Warnings::default();
@@ -364,14 +363,17 @@ impl Reader {
         Ok(Dump { format, entries, bytes_read, fingerprint: None, warnings })
     }
 
-    /// Entries of a dump of abstracts: none, since [`Reader::load_abstracts`] has read it already.
+    /// Returns no entries for a file of abstracts, because [`Reader::load_abstracts`] has already read the file.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`] if no abstracts were loaded.
     fn abstracts_entries(&self, source: &Source) -> Result<Entries> {
         if self.abstracts.is_some() {
             return Ok(Box::new(std::iter::empty()));
         }
         Err(Error::Invalid(format!(
             "{source}: Semantic Scholar's abstracts must be read in the same run as its papers; name the files of both \
-             datasets, which cannot be pipes"
+             datasets in one command; the abstracts must not come from a pipe"
         )))
     }
 }
@@ -379,12 +381,12 @@ impl Reader {
 /// Opens one file. If `format` is `None`, the format is detected.
 ///
 /// # Errors
-/// The same as [`Reader::read`].
+/// Returns the same errors as [`Reader::read`].
 pub fn read(path: &Path, format: Option<Format>) -> Result<Dump> {
     Reader::new(format, Columns::default()).read(&Source::file(path))
 }
 
-/// Name of the file, or of the archive member, without its folders.
+/// Returns the name of the file, or of the member of an archive, without folders.
 fn file_name(source: &Source) -> String {
     match &source.member {
         Some(member) => member.name.rsplit('/').next().unwrap_or_default().to_string(),
@@ -404,7 +406,7 @@ fn first_match(detectors: &[Detector], text: &str) -> Option<Format> {
     detectors.iter().find(|(_, looks_like)| looks_like(text)).map(|(format, _)| *format)
 }
 
-/// JSON formats, recognised by the keys of an object. The last one accepts any object.
+/// JSON formats, which are recognised by the keys of an object. The last format in the list accepts any object.
 const JSON_DETECTORS: [Detector; 7] = [
     (Format::DailyPapersJson, daily_json::looks_like),
     (Format::SemanticScholar, semantic_scholar::looks_like),
@@ -415,7 +417,7 @@ const JSON_DETECTORS: [Detector; 7] = [
     (Format::Jsonl, |_| true),
 ];
 
-/// Detects the format from the first bytes of a dump.
+/// Detects the format from the first bytes of a dump. `None`: the format is not recognised.
 fn detect_format(head: &[u8], columns: &Columns) -> Option<Format> {
     if head.starts_with(parquet::PARQUET_MAGIC) {
         return Some(Format::Parquet);
@@ -445,8 +447,8 @@ fn unknown_format(source: &Source, head: &[u8]) -> Error {
     }
     let start = String::from_utf8_lossy(&head[..head.len().min(40)]).into_owned();
     Error::Invalid(format!(
-        "{source}: the format is not recognised (the file starts with {start:?}); name it with --format ({}), or, for a \
-         table, name its columns with --columns",
+        "{source}: the format is not recognised (the file starts with {start:?}); name the format with --format ({}) \
+         or, if the file is a table, name its columns with --columns",
         Format::ALL.map(Format::name).join(", ")
     ))
 }

@@ -1,6 +1,6 @@
 //! Reads arXiv's OAI-PMH harvest: one or more XML responses in the metadata formats `arXiv` or `arXivRaw`.
 //!
-//! Both formats hold the same data under different names. A record may be a deletion. The `datestamp` of a record is
+//! Both formats hold the same data under different names. A record can be a deletion. The `datestamp` of a record is
 //! the date of its last change, not the date of the paper.
 
 use super::arxiv::{Metadata, SOURCE, day_of};
@@ -11,7 +11,7 @@ use super::{Entries, Entry};
 use roxmltree::Node;
 use std::io::BufRead;
 
-/// Whether the file looks like a harvest.
+/// Whether the file looks like an OAI-PMH harvest.
 pub fn looks_like(head: &str) -> bool {
     head.contains("<OAI-PMH")
         || head.contains("<ListRecords")
@@ -28,7 +28,7 @@ fn entry(record: Node, warnings: &Warnings) -> Result<Entry, String> {
     if record.tag_name().name() == "error" {
         let (code, message) = (record.attribute("code").unwrap_or_default(), text(record));
         return Err(format!(
-            "the archive returned the error {code}: {message} in place of records; harvest them again"
+            "arXiv returned the error {code}: {message} in place of records; harvest the records again"
         ));
     }
     let header = child(record, "header");
@@ -43,7 +43,8 @@ fn entry(record: Node, warnings: &Warnings) -> Result<Entry, String> {
         let other = metadata.and_then(|metadata| metadata.first_element_child());
         let other = other.map_or("none", |other| other.tag_name().name());
         return Err(format!(
-            "{identifier}: the metadata must be arXiv or arXivRaw (got {other}); harvest with metadataPrefix=arXiv"
+            "{identifier}: the metadata format must be arXiv or arXivRaw (got {other}); \
+             harvest with metadataPrefix=arXiv"
         ));
     };
     metadata_of(content, identifier).into_entry(warnings)

@@ -1,5 +1,5 @@
-//! Opens a dump and decompresses it: a file, a member of a .zip, or standard input. gzip, zstandard and bzip2 are
-//! recognised by their first bytes.
+//! Opens and decompresses a dump, which is a file, a member of a .zip, or standard input. gzip, zstandard and bzip2
+//! data are recognised by their first bytes.
 
 use super::source::Source;
 use crate::error::{Error, Result};
@@ -10,40 +10,41 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Size of the read buffers.
+/// Size of the read buffers, in bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// The first bytes of a dump, from which its format is detected.
+/// Number of bytes at the beginning of a dump from which the format of the dump is detected.
 const HEAD_BYTES: u64 = 64 * 1024;
 
-/// How much of a file has been read. Clones share the counter, so that progress can be shown while another thread
-/// reads.
+/// The number of bytes of a file that have been read, for progress reports. Clones share the counter, so that one
+/// thread can show the progress while another thread reads.
 #[derive(Debug, Clone, Default)]
 pub struct BytesRead {
     pub(super) read: Arc<AtomicU64>,
-    /// Size of the file in bytes, compressed; 0 if unknown.
+    /// Size of the file in bytes, before decompression; 0 if unknown.
     pub total: u64,
     /// Number of entries in the file; 0 if unknown, as for most formats.
     pub entries: u64,
 }
 
 impl BytesRead {
-    /// Returns the fraction of the file that has been processed, from 0 to 1, where `entries` is the number of
-    /// entries processed so far. Computed from entries if their total is known, because the reader is ahead of the
-    /// consumer, and from bytes otherwise. `None`: neither total is known.
+    /// Returns the fraction of the file that has been processed, from 0 to 1. `entries` is the number of entries
+    /// processed so far. The fraction is computed from the entries if their total number is known, because the reader
+    /// is ahead of the consumer of the entries. Otherwise, it is computed from the bytes read. `None`: both the total
+    /// number of entries and the size of the file are unknown.
     pub fn fraction(&self, entries: u64) -> Option<f64> {
         let (done, all) =
             if self.entries > 0 { (entries, self.entries) } else { (self.so_far(), self.total) };
         (all > 0).then(|| (done as f64 / all as f64).min(1.0))
     }
 
-    /// Bytes of the file read so far, compressed.
+    /// Returns the number of bytes of the file read so far, before decompression.
     pub fn so_far(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 }
 
-/// Counts the bytes that are read.
+/// A reader that counts the bytes that are read.
 struct CountingReader<R> {
     inner: R,
     read: Arc<AtomicU64>,
@@ -57,7 +58,7 @@ impl<R: Read> Read for CountingReader<R> {
     }
 }
 
-/// Opens a dump. It is decompressed while it is read.
+/// Opens a dump. Compressed data are decompressed while they are read.
 ///
 /// # Errors
 /// Returns [`Error::Io`] with the path if the file cannot be read, and [`Error::Invalid`] for a folder, a damaged or
@@ -78,7 +79,8 @@ pub fn open(source: &Source) -> Result<(Box<dyn BufRead + Send>, BytesRead)> {
     counted(path, Box::new(file), metadata.len())
 }
 
-/// Wraps a reader so that it counts bytes and decompresses them. `total` is its size in bytes, or 0.
+/// Wraps a reader so that the bytes are counted and then decompressed. `total` is the size of the file in bytes, or 0
+/// if unknown.
 fn counted(
     path: &Path,
     reader: Box<dyn Read + Send>,
@@ -91,7 +93,7 @@ fn counted(
     Ok((reader, bytes_read))
 }
 
-/// Whether a file is a .zip. An empty .zip has other first bytes than one with members.
+/// Whether a file is a .zip. An empty .zip has other first bytes than a .zip with members, so both are recognised.
 pub fn is_zip(path: &Path) -> Result<bool> {
     // Reading from a pipe would consume its first bytes.
     if !path.is_file() && path.exists() {
@@ -108,10 +110,14 @@ pub fn is_zip(path: &Path) -> Result<bool> {
 
 /// Builds the error for an archive that cannot be read.
 pub fn archive_error(path: &Path, cause: &dyn std::fmt::Display) -> Error {
-    Error::Invalid(format!("{}: {cause}; a .zip must be complete and not encrypted", path.display()))
+    Error::Invalid(format!(
+        "{}: {cause}; a .zip must be complete and not encrypted; unpack it and name the unpacked files",
+        path.display()
+    ))
 }
 
-/// Opens a member of an archive, whose position and compression are listed in the archive's directory.
+/// Opens the member number `index` of an archive. The archive's directory states the position of the member's data and
+/// the method of compression.
 fn open_member(path: &Path, index: usize) -> Result<(Box<dyn BufRead + Send>, BytesRead)> {
     let file = File::open(path).map_err(Error::io(path))?;
     let mut archive = zip::ZipArchive::new(file).map_err(|error| archive_error(path, &error))?;
@@ -143,7 +149,7 @@ fn open_member(path: &Path, index: usize) -> Result<(Box<dyn BufRead + Send>, By
     Ok((decompress(buffered(checksum_reader)).map_err(Error::io(path))?, bytes_read))
 }
 
-/// Returns an error at the end of the stream if the data do not match the checksum.
+/// A reader that returns an error at the end of the stream if the data do not match the checksum.
 struct ChecksumReader {
     inner: Box<dyn Read + Send>,
     hasher: crc32fast::Hasher,
@@ -161,8 +167,8 @@ impl Read for ChecksumReader {
     }
 }
 
-/// Decompresses a gzip stream of one or more members. Zeros between and after members are skipped, because tapes and
-/// downloads are padded with them.
+/// A reader that decompresses a gzip stream of one or more members. Zero bytes between and after members are skipped,
+/// because data from tapes and some downloads are padded with zero bytes.
 struct GzipMembers<R> {
     current: Option<GzDecoder<R>>,
 }
@@ -181,7 +187,7 @@ impl<R: BufRead> Read for GzipMembers<R> {
     }
 }
 
-/// Skips zeros up to the next gzip member. `None`: only zeros are left.
+/// Skips zero bytes up to the next gzip member. `None`: only zero bytes, or no bytes, are left.
 fn next_member<R: BufRead>(mut rest: R) -> std::io::Result<Option<R>> {
     loop {
         let bytes = rest.fill_buf()?;
@@ -200,8 +206,8 @@ fn next_member<R: BufRead>(mut rest: R) -> std::io::Result<Option<R>> {
     }
 }
 
-/// Decompresses a stream according to its first bytes; without known ones, it is returned unchanged. A compressed
-/// stream may consist of several members.
+/// Decompresses a stream that begins like gzip, zstandard or bzip2 data. Any other stream is returned unchanged. A
+/// compressed stream can consist of several members.
 fn decompress(packed: impl BufRead + Send + 'static) -> std::io::Result<Box<dyn BufRead + Send>> {
     let mut packed = with_buffered_head(packed);
     Ok(match packed.fill_buf()? {
@@ -218,8 +224,8 @@ fn decompress(packed: impl BufRead + Send + 'static) -> std::io::Result<Box<dyn 
     })
 }
 
-/// Makes the first `fill_buf` return the first [`HEAD_BYTES`] at once, however small the pieces that the stream
-/// delivers, because the format is detected from them.
+/// Makes the first call of `fill_buf` return the first [`HEAD_BYTES`] of the stream at once, even if the stream
+/// delivers smaller pieces, because the format is detected from these bytes.
 fn with_buffered_head(mut reader: impl BufRead + Send + 'static) -> Box<dyn BufRead + Send> {
     let mut head = Vec::new();
     match (&mut reader).take(HEAD_BYTES).read_to_end(&mut head) {
@@ -229,7 +235,7 @@ fn with_buffered_head(mut reader: impl BufRead + Send + 'static) -> Box<dyn BufR
     }
 }
 
-/// Returns one error, then the end of the stream.
+/// A reader that returns one error and then the end of the stream.
 struct FailingReader(Option<std::io::Error>);
 
 impl Read for FailingReader {

@@ -1,6 +1,6 @@
 //! Reads OpenAlex works: JSON Lines.
 //!
-//! An abstract is stored as an inverted index (word → positions), from which the text is rebuilt.
+//! OpenAlex stores an abstract as an inverted index (word → positions), from which this module rebuilds the text.
 
 use super::fields::{RawFields, build};
 use super::json::records;
@@ -12,10 +12,10 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-/// Source of these papers.
+/// Source name of the papers in this format.
 const SOURCE: &str = "openalex";
 
-/// Whether the first line has keys that only OpenAlex works have.
+/// Whether the first object of a file has keys or an id that only OpenAlex works have.
 pub fn looks_like(line: &str) -> bool {
     ["\"abstract_inverted_index\"", "\"authorships\"", "https://openalex.org/W"]
         .iter()
@@ -27,12 +27,12 @@ pub fn entries(reader: Box<dyn BufRead + Send>, warnings: &Warnings) -> Entries 
     records(reader, warnings, entry)
 }
 
-/// Converts one work.
+/// Converts one work to an entry.
 pub fn entry(work: Work, warnings: &Warnings) -> Result<Entry, String> {
     work.into_entry(warnings)
 }
 
-/// The fields of a work that are read.
+/// A work, with only the fields that are read.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Work {
@@ -97,7 +97,7 @@ impl Work {
         let page = |location: WorkLocation| location.landing_page_url.read("landing_page_url", warnings);
         let is_arxiv = |id: &String| PaperId::parse(id).is_ok_and(|id| id.kind() == IdKind::Arxiv);
         let locations = self.locations.items("locations", warnings).into_iter();
-        // A location at arXiv holds the arXiv id.
+        // The URL of a location at arXiv contains the arXiv id.
         let arxiv_pages = locations.filter_map(|location| page(location.0)).filter(is_arxiv);
         let external = self.ids.read("ids", warnings).map_or_else(ExternalIds::default, |ids| ids.0);
         let external = [external.pmid.read("ids.pmid", warnings), external.pmcid.read("ids.pmcid", warnings)];
@@ -127,7 +127,7 @@ impl Work {
         let index = self.abstract_inverted_index.read("abstract_inverted_index", warnings);
         let title = self.title.read("title", warnings).filter(|title| !title.trim().is_empty());
         let fields = RawFields {
-            // For papers on arXiv, the URL made from the arXiv id is preferred.
+            // Papers on arXiv get no URL here, so that `build` derives the URL from the arXiv id.
             url: page.filter(|_| !ids.iter().any(is_arxiv)),
             ids,
             title: title.or_else(|| self.display_name.read("display_name", warnings)),
@@ -148,8 +148,8 @@ impl Work {
     }
 }
 
-/// Rebuilds a text from its inverted index. Positions may be missing or absurdly large, so the words are sorted by
-/// position; no buffer is sized by the positions.
+/// Rebuilds an abstract from its inverted index. The words are sorted by position, instead of being put into a buffer
+/// at their positions, because positions can be missing or absurdly large.
 fn abstract_of(index: BTreeMap<String, LenientList<Position>>, warnings: &Warnings) -> String {
     let mut words: Vec<(u32, String)> = Vec::new();
     for (word, positions) in index {

@@ -1,7 +1,7 @@
 //! Reads papercopilot's lists: one JSON array per conference and year.
 //!
-//! Conference and year appear only in the file name, ids are only unique within one conference, and a list includes
-//! rejected and withdrawn submissions.
+//! The conference and the year appear only in the file name, ids are unique only within one conference, and a list
+//! includes rejected and withdrawn submissions.
 
 use super::fields::{RawFields, build, year_in};
 use super::json::records;
@@ -11,17 +11,17 @@ use super::{Entries, Entry};
 use serde::Deserialize;
 use std::io::BufRead;
 
-/// Source of these papers.
+/// Source name of the papers in this format.
 const SOURCE: &str = "papercopilot";
 
-/// Whether the first object has the keys of such a list.
+/// Whether the first object of a file has the keys of a papercopilot list.
 pub fn looks_like(head: &str) -> bool {
     head.contains("\"author\"") && head.contains("\"status\"") && head.contains("\"track\"")
 }
 
-/// Returns the papers of a list in the file `file_name`, such as `nips2018.json.gz`.
+/// Returns the papers of a list. `file_name` is the name of the file that the list is in, such as `nips2018.json.gz`.
 pub fn entries(reader: Box<dyn BufRead + Send>, file_name: &str, warnings: &Warnings) -> Entries {
-    // Remove prefixes and extensions, as in `papercopilot-nips2018.json.gz`.
+    // Remove the prefix and the extensions: `papercopilot-nips2018.json.gz` becomes `nips2018`.
     let stem = file_name
         .split('.')
         .next()
@@ -64,7 +64,7 @@ impl Record {
         warnings: &Warnings,
     ) -> Result<Entry, String> {
         let own_id = self.id.read("id", warnings).filter(|id| !id.trim().is_empty());
-        // Numbers are reused by every conference, so they are kept only if the conference is known.
+        // All conferences use the same numbers as ids, so a numeric id is kept only if the conference is known.
         let is_number = |id: &String| id.bytes().all(|byte| byte.is_ascii_digit());
         let own_id = own_id
             .filter(|id| year.is_some() || !is_number(id))

@@ -1,7 +1,7 @@
 //! Reads Parquet: any table of papers, and the files that `likewise embed` writes.
 //!
-//! Parquet is the only format that cannot be streamed: the index of its columns is at the end of the file. It is read
-//! a few hundred rows at a time, and only the columns that hold fields of a paper.
+//! Parquet is the only format that cannot be streamed, because the index of the columns is at the end of the file. A
+//! file is read a few hundred rows at a time. Only the columns that hold fields of a paper are read.
 
 use super::arxiv;
 use super::columns::Columns;
@@ -34,10 +34,10 @@ pub const PARQUET_MAGIC: &[u8] = b"PAR1";
 /// Metadata key whose value is the fingerprint of the model that computed the embeddings.
 pub const FINGERPRINT_KEY: &str = "likewise.fingerprint";
 
-/// Column of the embeddings.
+/// Name of the column that holds the embeddings.
 pub const EMBEDDING_COLUMN: &str = "embedding";
 
-/// Columns of a paper in files with embeddings.
+/// Names of the columns that hold the fields of a paper in files with embeddings.
 pub const PAPER_COLUMNS: [&str; 11] = [
     "id",
     "title",
@@ -52,19 +52,19 @@ pub const PAPER_COLUMNS: [&str; 11] = [
     "withdrawn",
 ];
 
-/// Rows per batch.
+/// Number of rows that are read at a time.
 const BATCH_ROWS: usize = 512;
 
 /// Opens a Parquet file.
 ///
 /// # Errors
-/// Returns [`Error::Invalid`] if it is not a complete Parquet file, lacks a required column, or is a member of an
-/// archive or a pipe, and [`Error::Io`] if it cannot be opened.
+/// Returns [`Error::Invalid`] if the source is not a complete Parquet file, lacks a required column, or is a member of
+/// an archive or a pipe. Returns [`Error::Io`] if the file cannot be opened.
 pub fn open(source: &Source, columns: &Columns) -> Result<Dump> {
     let invalid = |problem: &dyn std::fmt::Display| Error::Invalid(format!("{source}: {problem}"));
     if source.member.is_some() || !source.path.is_file() {
         return Err(invalid(
-            &"Parquet cannot be read from an archive or a pipe; unpack it and name the file",
+            &"Parquet cannot be read from an archive or a pipe; save the data as a file and name that file",
         ));
     }
     let file = File::open(&source.path).map_err(Error::io(&source.path))?;
@@ -120,8 +120,8 @@ pub fn open(source: &Source, columns: &Columns) -> Result<Dump> {
     })
 }
 
-/// Turns a panic of the Parquet library, which damaged files can cause, into an error, so that other dumps are still
-/// read.
+/// Turns a panic of the Parquet library into an error, so that the remaining dumps of a run are still read. A damaged
+/// file can cause such a panic.
 fn catch_panic<T>(
     read: impl FnOnce() -> std::result::Result<T, ParquetError>,
 ) -> std::result::Result<T, ParquetError> {
@@ -129,7 +129,7 @@ fn catch_panic<T>(
         .unwrap_or_else(|_| Err(ParquetError::General("the file is damaged".into())))
 }
 
-/// Iterates over batches of rows, each with the index of its first row, from 0.
+/// An iterator over batches of rows. Each batch comes with the index of its first row, from 0.
 struct RowBatches {
     reader: ParquetRecordBatchReader,
     row: u64,
@@ -151,7 +151,8 @@ impl Iterator for RowBatches {
         }) {
             Ok(Some(batch)) => {
                 self.row += batch.num_rows() as u64;
-                // The position in the file is unknown, so the bytes read are estimated from the rows.
+                // The Parquet library does not report its position in the file, so the number of bytes read is
+                // estimated from the number of rows.
                 let so_far = self.bytes_read.total as f64 * self.row as f64 / self.rows.max(1) as f64;
                 self.bytes_read.read.store(so_far as u64, Ordering::Relaxed);
                 Some(Ok((first, batch)))
@@ -165,13 +166,13 @@ impl Iterator for RowBatches {
     }
 }
 
-/// What a file contains.
+/// Kind of content of a Parquet file.
 enum ContentKind {
     /// Papers and their embeddings, as written by `likewise embed`.
     Embeddings,
     /// arXiv's metadata snapshot.
     ArxivSnapshot,
-    /// Any table.
+    /// Any other table.
     Table(Columns),
 }
 
@@ -185,7 +186,8 @@ fn is_vector(schema: &Schema, name: &str) -> bool {
     })
 }
 
-/// Warns of each column of vectors that is not used because the file does not name their model.
+/// Adds a warning for each column of vectors that is ignored. Vectors are ignored if the file does not name the model
+/// that computed them.
 fn warn_of_unused_vectors(names: &[String], kind: &ContentKind, schema: &Schema, warnings: &Warnings) {
     if matches!(kind, ContentKind::Embeddings) {
         return;
@@ -194,7 +196,7 @@ fn warn_of_unused_vectors(names: &[String], kind: &ContentKind, schema: &Schema,
         warnings.add(
             &format!(
                 "column {name:?}: vectors ignored, because the file does not name the model that computed them; all \
-                 papers are encoded. Only vectors written by `likewise embed` are used: their file has \
+                 papers are encoded again. Only vectors in files that `likewise embed` wrote are used; such a file has \
                  {FINGERPRINT_KEY} in its metadata"
             ),
             "",
@@ -236,7 +238,9 @@ fn entry(
 /// # Errors
 /// Returns the reason if the value is not a list of f32 or f16 without nulls.
 fn embedding(column: &ArrayRef, row: usize) -> std::result::Result<Vec<f32>, String> {
-    let wrong = || format!("{EMBEDDING_COLUMN} must be a list of f32 or f16 (got {})", column.data_type());
+    let wrong = || {
+        format!("{EMBEDDING_COLUMN} must be a list of f32 or f16 without nulls (got {})", column.data_type())
+    };
     let list = match column.data_type() {
         DataType::FixedSizeList(..) => column.as_fixed_size_list_opt().map(|list| list.value(row)),
         DataType::List(_) => column.as_list_opt::<i32>().map(|list| list.value(row)),
@@ -252,10 +256,10 @@ fn embedding(column: &ArrayRef, row: usize) -> std::result::Result<Vec<f32>, Str
     }
 }
 
-/// Converts one value to JSON. Bytes in UTF-8 become text, and so do decimals, dates and times.
+/// Converts one value to JSON. Bytes, decimals, dates and times become text.
 ///
 /// # Errors
-/// Returns the data type if it has no equivalent in JSON.
+/// Returns the name of the data type if values of this type cannot be converted to JSON.
 fn value(column: &ArrayRef, row: usize) -> std::result::Result<Value, String> {
     if column.is_null(row) {
         return Ok(Value::Null);
@@ -330,7 +334,10 @@ fn value(column: &ArrayRef, row: usize) -> std::result::Result<Value, String> {
     })
 }
 
-/// Converts bytes to text: UTF-8, without trailing zeros, or else a UUID if there are 16 bytes.
+/// Converts bytes to text. Trailing zero bytes of UTF-8 are removed; 16 bytes that are not UTF-8 are written as a UUID.
+///
+/// # Errors
+/// Returns the reason if the bytes are neither UTF-8 nor 16 bytes.
 fn bytes(bytes: &[u8]) -> std::result::Result<Value, String> {
     match (std::str::from_utf8(bytes), <[u8; 16]>::try_from(bytes)) {
         (Ok(text), _) => Ok(text.trim_end_matches('\0').into()),
@@ -343,7 +350,8 @@ fn bytes(bytes: &[u8]) -> std::result::Result<Value, String> {
     }
 }
 
-/// Formats a decimal with `scale` digits after the point, or without them if all are zero.
+/// Formats a decimal number with `scale` digits after the point. If all digits after the point are zero, they are left
+/// out.
 fn decimal(digits: i128, scale: i8) -> Value {
     let scale = usize::try_from(scale).unwrap_or_default();
     let written = format!("{:0>width$}", digits.unsigned_abs(), width = scale + 1);
@@ -356,7 +364,8 @@ fn decimal(digits: i128, scale: i8) -> Value {
     }
 }
 
-/// Returns the day of a time in seconds since 1970-01-01, as `YYYY-MM-DD`. Null if it is out of range.
+/// Returns the day of a time as `YYYY-MM-DD`. The time is given in seconds since 1970-01-01. Null if the time is out of
+/// range.
 fn day(seconds: i64) -> Value {
     let time = time::OffsetDateTime::from_unix_timestamp(seconds);
     time.map_or(Value::Null, |time| format_day(time.date()).into())

@@ -1,17 +1,18 @@
-//! Reads a dump's entries in chunks on a background thread, so that the next chunk is read while the last is encoded.
+//! Reads the entries of a dump in chunks on a background thread, so that the next chunk is read while the papers of the
+//! current chunk are encoded.
 
 use super::{Entries, Entry, Refused};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
-/// Iterator over a dump's entries in order, in chunks; see [`chunks`].
+/// An iterator over chunks of a dump's entries, in the order of the dump; see [`chunks`].
 pub struct Chunks {
     chunks: Receiver<Vec<Result<Entry, Refused>>>,
     reader: Option<JoinHandle<()>>,
 }
 
-/// A chunk ends once its titles and abstracts exceed this many bytes, even with fewer entries than requested, because
-/// the length of an entry is not limited.
+/// A chunk ends once its titles and abstracts together have this number of bytes, even if the chunk has fewer entries
+/// than requested. This limits the use of memory, because a single entry can be very long.
 const MAX_CHUNK_BYTES: usize = 32 << 20;
 
 fn text_bytes(entry: &Entry) -> usize {
@@ -21,8 +22,8 @@ fn text_bytes(entry: &Entry) -> usize {
     }
 }
 
-/// Splits `entries` into chunks of at most `size` entries, and reads one chunk ahead of the consumer. A chunk is
-/// smaller if it is the last, or if its titles and abstracts exceed 32 MiB.
+/// Splits `entries` into chunks of `size` entries, and reads one chunk ahead of the consumer. A chunk has fewer than
+/// `size` entries if it is the last one, or if its titles and abstracts together reach 32 MiB.
 pub fn chunks(mut entries: Entries, size: usize) -> Chunks {
     let (send, chunks) = sync_channel(1);
     let read = move || {
@@ -49,7 +50,7 @@ impl Iterator for Chunks {
         if let Ok(chunk) = self.chunks.recv() {
             return Some(chunk);
         }
-        // If the reader panicked, pass the panic on, or the dump would seem to be complete.
+        // If the reader thread panicked, pass the panic on. Otherwise, the dump would seem to be complete.
         if let Some(Err(panic)) = self.reader.take().map(JoinHandle::join) {
             std::panic::resume_unwind(panic);
         }

@@ -1,7 +1,7 @@
 //! Reads PubMed's baseline and update files: XML.
 //!
-//! An abstract consists of labelled parts, dates come in several forms, a translated title is in brackets, and update
-//! files contain deletions.
+//! An abstract consists of labelled sections, dates come in several forms, a translated title is in brackets, and
+//! update files contain deletions.
 
 use super::fields::{RawFields, build, deletion};
 use super::warnings::Warnings;
@@ -11,10 +11,10 @@ use crate::paper::month_number;
 use roxmltree::Node;
 use std::io::BufRead;
 
-/// Source of these papers.
+/// Source name of the papers in this format.
 const SOURCE: &str = "pubmed";
 
-/// Whether the file looks like PubMed's.
+/// Whether the file looks like a file of PubMed.
 pub fn looks_like(head: &str) -> bool {
     ["<PubmedArticleSet", "<PubmedArticle>", "<PubmedBookArticle", "<DeleteCitation"]
         .iter()
@@ -62,7 +62,7 @@ fn article(node: Node, warnings: &Warnings) -> Result<Entry, String> {
     build(fields, warnings).map(Entry::Paper)
 }
 
-/// Converts a book or a chapter of a book.
+/// Converts a book, or a chapter of a book, to an entry.
 fn book(node: Node, warnings: &Warnings) -> Result<Entry, String> {
     let document =
         child(node, "BookDocument").ok_or("PubmedBookArticle must contain BookDocument (got none)")?;
@@ -104,22 +104,22 @@ fn ids<'a, 'input: 'a>(
             _ => continue,
         };
         match id.attribute("ValidYN") {
-            Some("N") => warnings.add("ids that PubMed marks as invalid", written.trim()),
+            Some("N") => warnings.add("ids ignored because PubMed marks them as invalid", written.trim()),
             _ => ids.push(format!("{prefix}{}", written.trim())),
         }
     }
     Ok(ids)
 }
 
-/// Returns the first title among these elements. `[Not Available].`, which stands for a missing translation, does not
-/// count.
+/// Returns the first title in the child elements `names`. `[Not Available].`, which stands for a missing translation,
+/// does not count.
 fn title(node: Node, names: &[&str]) -> Option<String> {
     let titles = names.iter().filter_map(|name| text_at(node, name)).map(|title| without_brackets(&title));
     let is_available = |title: &String| !title.is_empty() && !title.eq_ignore_ascii_case("not available");
     titles.into_iter().find(is_available)
 }
 
-/// Returns the abstract, or else an alternative one, English preferred.
+/// Returns the abstract. If there is no abstract, returns an alternative abstract, preferably in English.
 fn r#abstract(node: Node) -> Option<String> {
     let others = || children(node, "OtherAbstract");
     let is_english = |other: &Node| other.attribute("Language") == Some("eng");
@@ -131,7 +131,7 @@ fn authors(node: Node) -> Vec<String> {
     children(node, "AuthorList").flat_map(|list| children(list, "Author")).filter_map(author).collect()
 }
 
-/// Removes the full stop that PubMed adds to titles, and the brackets around translated ones.
+/// Removes the full stop that PubMed adds to titles, and the brackets around translated titles.
 fn without_brackets(title: &str) -> String {
     let title = title.trim();
     let title = title.strip_suffix('.').filter(|title| !title.ends_with('.')).unwrap_or(title);
@@ -139,7 +139,7 @@ fn without_brackets(title: &str) -> String {
     inner.filter(|inner| !inner.contains(['[', ']'])).unwrap_or(title).to_string()
 }
 
-/// Joins the parts of an abstract, each preceded by its label.
+/// Joins the labelled sections of an abstract. Each section is preceded by its label.
 fn parts(node: Node) -> String {
     let part = |part: Node| match part.attribute("Label") {
         Some(label) if !label.eq_ignore_ascii_case("unlabelled") => format!("{label}: {}", text(part)),

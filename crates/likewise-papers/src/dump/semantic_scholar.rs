@@ -1,7 +1,7 @@
 //! Reads Semantic Scholar's datasets `papers` and `abstracts` (JSON Lines) and joins them.
 //!
-//! Both datasets are larger than memory, so the abstracts are first loaded into a temporary SQLite database on disk,
-//! which SQLite deletes when it is closed.
+//! Both datasets are larger than memory, so the abstracts are first loaded into a temporary SQLite database on disk.
+//! SQLite deletes the database when the connection is closed.
 
 use super::fields::{RawFields, build, deletion};
 use super::json::records;
@@ -15,13 +15,13 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Source of these papers.
+/// Source name of the papers in this format.
 const SOURCE: &str = "semantic-scholar";
 
-/// Abstracts inserted per transaction.
+/// Number of abstracts inserted per transaction.
 const INSERT_BATCH: usize = 10_000;
 
-/// Whether an object has a key that only these datasets and the API's responses have.
+/// Whether an object has a key that only the datasets and the API responses of Semantic Scholar have.
 pub fn looks_like(object: &str) -> bool {
     ["\"corpusid\"", "\"corpusId\"", "\"paperId\"", "\"externalIds\""].iter().any(|key| object.contains(key))
 }
@@ -36,8 +36,8 @@ pub fn has_abstracts(line: &str) -> bool {
 pub struct AbstractStore(Arc<Mutex<Connection>>);
 
 impl AbstractStore {
-    /// Creates an empty store. SQLite puts it into the folder named by `SQLITE_TMPDIR` or `TMPDIR`, or into the
-    /// system's temporary folder.
+    /// Creates an empty store. SQLite puts the database into the folder named by `SQLITE_TMPDIR` or `TMPDIR`, or into
+    /// the system's temporary folder.
     ///
     /// # Errors
     /// Returns [`Error::Join`] if the database cannot be created.
@@ -113,7 +113,8 @@ struct AbstractRecord {
     text: Option<String>,
 }
 
-/// Returns the entries of the `papers` dataset, with the abstracts loaded before, or of responses of the API.
+/// Returns the entries of the `papers` dataset or of API responses. A paper without an abstract gets the abstract that
+/// `abstracts` holds for it.
 pub fn entries(
     reader: Box<dyn BufRead + Send>,
     abstracts: Option<AbstractStore>,
@@ -122,12 +123,13 @@ pub fn entries(
     records(reader, warnings, move |record: Record, warnings| record.into_entry(abstracts.as_ref(), warnings))
 }
 
-/// Converts one paper.
+/// Converts one paper to an entry.
 pub fn entry(record: Record, warnings: &Warnings) -> Result<Entry, String> {
     record.into_entry(None, warnings)
 }
 
-/// The fields of a paper that are read. Their names are in lower case in the datasets and in camel case in the API.
+/// A paper, with only the fields that are read. The names of the fields are in lower case in the datasets and in camel
+/// case in the API.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Record {
@@ -166,7 +168,7 @@ struct FieldOfStudy {
     category: LenientText,
 }
 
-/// External ids: Semantic Scholar's name for each kind and the prefix of ids of that kind.
+/// Pairs of Semantic Scholar's name for a kind of external id, and the prefix that is put in front of ids of this kind.
 const EXTERNAL_IDS: [(&str, &str); 6] = [
     ("ArXiv", ""),
     ("ACL", "acl:"),

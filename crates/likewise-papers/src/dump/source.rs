@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 pub struct Source {
     /// Path of the file; `-` is standard input.
     pub path: PathBuf,
-    /// Member of the archive at `path`. `None`: the file itself.
+    /// Member of the archive at `path`. `None`: the dump is the file itself.
     pub member: Option<Member>,
-    /// Whether it was found in a folder or an archive instead of being named. Such a file is skipped if its format is
-    /// not recognised.
+    /// Whether the dump was found in a folder or an archive, instead of being named by the user. A dump that was found
+    /// in this way is skipped if its format is not recognised.
     pub discovered: bool,
 }
 
 /// A member of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Index in the archive, from 0.
+    /// Index of the member in the archive, from 0.
     pub index: usize,
-    /// Path inside the archive.
+    /// Path of the member inside the archive.
     pub name: String,
 }
 

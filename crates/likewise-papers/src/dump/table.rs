@@ -1,6 +1,6 @@
-//! Reads tables with a header line, separated by commas, tabs or semicolons.
+//! Reads tables with a header line, in which values are separated by commas, tabs or semicolons.
 //!
-//! A row may span several lines. All values are text, so ids keep their zeros.
+//! A row can span several lines. All values are read as text, so ids keep their zeros.
 
 use super::arxiv;
 use super::columns::Columns;
@@ -23,8 +23,8 @@ pub fn looks_like(head: &str, columns: &Columns) -> bool {
     *columns != Columns::default() || columns.check(&names).is_ok()
 }
 
-/// Whether quotation marks within values are escaped by a backslash, as Spark writes them, instead of being doubled:
-/// some quotation marks inside values follow a backslash, and none are doubled.
+/// Whether quotation marks within values are escaped by a backslash, as in files that Spark writes, instead of being
+/// doubled. This is the case if some quotation marks inside values follow a backslash and none are doubled.
 fn escapes_by_backslash(head: &[u8], separator: u8) -> bool {
     let is_boundary =
         |byte: Option<&u8>| byte.is_none_or(|byte| [separator, b'\n', b'\r', b'"'].contains(byte));
@@ -37,7 +37,7 @@ fn escapes_by_backslash(head: &[u8], separator: u8) -> bool {
     escaped > 0 && !memchr::memmem::find_iter(head, b"\"\"").any(is_doubled)
 }
 
-/// Returns the separator that occurs most often in the header line. `None`: there is none.
+/// Returns the separator that occurs most often in the header line. `None`: the line has no separator.
 fn separator(line: &str) -> Option<char> {
     let count = |separator: &char| line.matches(*separator).count();
     [',', '\t', ';'].into_iter().rev().max_by_key(count).filter(|separator| count(separator) > 0)
@@ -45,7 +45,7 @@ fn separator(line: &str) -> Option<char> {
 
 /// Returns the papers of a table.
 pub fn entries(mut reader: Box<dyn BufRead + Send>, columns: Columns, warnings: &Warnings) -> Entries {
-    // An error here is returned again by the next read, and reported there.
+    // An I/O error is ignored here, because the next read returns the error again.
     let head = reader.fill_buf().unwrap_or_default();
     let head = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
     let first =
@@ -80,12 +80,12 @@ pub fn entries(mut reader: Box<dyn BufRead + Send>, columns: Columns, warnings: 
     })
 }
 
-/// Returns an error if a row exceeds [`MAX_ENTRY_BYTES`]: an unclosed quotation mark turns the rest of the file into
-/// one row, which must not fill the memory.
+/// A reader that returns an error if a row exceeds [`MAX_ENTRY_BYTES`]. An unclosed quotation mark turns the rest of
+/// the file into one row, which must not fill the memory.
 struct LimitedReader {
     reader: Box<dyn BufRead + Send>,
     bytes_left: Arc<AtomicUsize>,
-    /// Number of quotation marks read. In a well-formed table it is even.
+    /// Number of quotation marks read so far. At the end of a well-formed table, this number is even.
     quotes: Arc<AtomicUsize>,
     /// Whether the end of the stream was reached.
     at_end: Arc<AtomicBool>,
@@ -121,8 +121,9 @@ struct TableRows {
 }
 
 impl TableRows {
-    /// Decodes the values of a row. If the first value that is not ASCII is not UTF-8, the file is taken to be
-    /// Windows-1252 (a superset of Latin-1). Otherwise a value that is not UTF-8 is damaged, and the row is refused.
+    /// Decodes the values of a row. The first value in the file that is not ASCII decides: if it is valid UTF-8, the
+    /// file is read as UTF-8, or else as Windows-1252 (a superset of Latin-1). In a UTF-8 file, a later value that is
+    /// not UTF-8 is damaged, and the row of that value is refused.
     fn texts(&mut self, row: &ByteRecord) -> Result<Vec<String>, String> {
         let mut texts = Vec::with_capacity(row.len());
         for (index, value) in row.iter().enumerate() {
@@ -135,7 +136,7 @@ impl TableRows {
             } else {
                 let name = self.names.iter().flatten().nth(index).map_or("", String::as_str);
                 return Err(format!(
-                    "{name} is not UTF-8, although the file before it is; convert the file to UTF-8"
+                    "{name} is not UTF-8, although earlier values in the file are; convert the file to UTF-8"
                 ));
             }
         }
@@ -164,7 +165,7 @@ impl TableRows {
                 {
                     self.ended = true;
                     let reason = "a quotation mark is opened here and never closed, so the rest of the file is one row; \
-                                  close it and read the file again";
+                                  close the quotation mark and read the file again";
                     return Err(Refused { line, reason: reason.into() });
                 }
                 Ok(Some(row))

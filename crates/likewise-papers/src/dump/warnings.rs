@@ -1,17 +1,17 @@
 //! Counts the values of a dump that readers ignore or replace: wrong types, unreadable dates, unknown columns, invalid
-//! characters. Each kind is reported once, with its number and an example.
+//! characters. Each kind of problem is reported once, with the number of values and an example.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Maximum number of kinds counted. A dump with more has probably been read in the wrong format.
+/// Maximum number of kinds of problem that are counted. A dump with more kinds was probably read in the wrong format.
 const MAX_KINDS: usize = 100;
 
-/// Longest example kept, in characters; longer ones are truncated.
+/// Maximum length of an example, in characters. Longer examples are truncated.
 const MAX_EXAMPLE_CHARS: usize = 60;
 
-/// Warnings about one dump: the number of values ignored or replaced and the first example, per kind. Clones share
-/// the counts.
+/// Warnings about one dump: the number of values that were ignored or replaced, and the first such value as an example,
+/// for each kind of problem. Clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct Warnings(Arc<Mutex<BTreeMap<String, Tally>>>);
 
@@ -22,8 +22,8 @@ struct Tally {
 }
 
 impl Warnings {
-    /// Counts one value under a kind such as `published: not a date`. The first value that is counted becomes the
-    /// example; an empty one is not shown.
+    /// Counts one value under a kind of problem such as `published: not a date`. The first value of each kind becomes
+    /// the example; an empty example is not shown.
     pub fn add(&self, kind: &str, value: &str) {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tally) = kinds.get_mut(kind) {

@@ -1,7 +1,8 @@
 //! Extracts elements with certain names from a stream of XML and parses each of them separately.
 //!
-//! A dump is one XML document of many gigabytes. Parsed as a whole, it would have to fit into memory, and the first
-//! error would end it. Each extracted element is one paper, so a malformed one is refused and the next one is read.
+//! A dump is one XML document of many gigabytes. A parser of the whole document would need all of it in memory and
+//! would stop at the first error. Here, each extracted element is one paper, so a malformed element is refused and the
+//! next element is read.
 
 use super::lines::{MAX_ENTRY_BYTES, incomplete, unreadable_from_here};
 use super::warnings::Warnings;
@@ -11,20 +12,20 @@ use roxmltree::{Document, Node, ParsingOptions};
 use std::collections::BTreeSet;
 use std::io::BufRead;
 
-/// Maximum number of XML nodes in one entry, to limit memory.
+/// Maximum number of XML nodes in one entry, to limit the use of memory.
 const MAX_NODES: u32 = 200_000;
 
-/// Maximum length of a tag: parsing compares all pairs of attributes.
+/// Maximum length of a tag, in bytes. It limits the time for parsing, which compares all pairs of attributes of a tag.
 const MAX_TAG_BYTES: usize = 64 << 10;
 
-/// Maximum nesting of elements whose text is read, counted from the extracted one.
+/// Maximum nesting depth of elements whose text is read, counted from the extracted element.
 const MAX_DEPTH: usize = 64;
 
 /// The elements to extract, by local name.
 pub struct Selection {
-    /// Elements extracted with their content.
+    /// Elements that are extracted with their content.
     pub elements: &'static [&'static str],
-    /// Elements of which only the start tag is extracted, because they contain the others.
+    /// Elements that are extracted without their content, because they contain the elements in `elements`.
     pub start_tags: &'static [&'static str],
 }
 
@@ -67,7 +68,7 @@ fn parse<T>(xml: &str, read: impl FnOnce(Node) -> T) -> Result<T, String> {
     Ok(read(element))
 }
 
-/// Returns the namespace prefixes of the names in tags.
+/// Returns the namespace prefixes of the names of elements and attributes.
 fn prefixes(xml: &str) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     for tag in xml.split('<').skip(1) {
@@ -87,12 +88,13 @@ fn prefixes(xml: &str) -> BTreeSet<&str> {
     found
 }
 
-/// Iterates over the extracted elements: their XML and the line where each begins.
+/// An iterator over the extracted elements. Each item is the number of the line where an element begins, and the XML of
+/// the element.
 struct ElementReader {
     reader: Box<dyn BufRead + Send>,
     selection: Selection,
     line: u64,
-    /// Name of the outermost element while it is open, to notice files that end too early.
+    /// Name of the outermost element while that element is open. Serves to detect files that end too early.
     root: Option<String>,
     ended: bool,
 }
@@ -116,8 +118,8 @@ impl Iterator for ElementReader {
 }
 
 impl ElementReader {
-    /// Reads the next tag, and the rest of its element if it is selected. `None`: the tag is not selected or the file
-    /// has ended.
+    /// Reads the next tag and, if the tag's element is selected, the rest of the element. `None`: the element is not
+    /// selected or the file has ended.
     fn element(&mut self) -> std::io::Result<Option<Result<(u64, String), Refused>>> {
         let mut bytes = Vec::new();
         if !self.read_to(b'<', &mut bytes, 0)? {
@@ -203,10 +205,10 @@ impl ElementReader {
         }
     }
 
-    /// Skips the rest of a comment.
+    /// Skips the rest of a comment. `read` is the part of the comment that was already read.
     fn skip_comment(&mut self, mut read: Vec<u8>) -> std::io::Result<()> {
         while !read.ends_with(b"-->") {
-            // Keep the last bytes, which may be the beginning of `-->`.
+            // Keep the last bytes, which can be the beginning of `-->`.
             let excess = read.len().saturating_sub(8);
             read.drain(..excess);
             if !self.read_to(b'>', &mut read, MAX_ENTRY_BYTES)? {
@@ -216,8 +218,8 @@ impl ElementReader {
         Ok(())
     }
 
-    /// Reads up to and including the byte `end`, and appends the bytes to `kept` until it holds `limit` bytes.
-    /// Returns `false` if the stream ends first.
+    /// Reads up to and including the byte `end`, and appends the bytes to `kept` until `kept` holds `limit` bytes.
+    /// Returns `false` if the stream ends before the byte `end`.
     fn read_to(&mut self, end: u8, kept: &mut Vec<u8>, limit: usize) -> std::io::Result<bool> {
         loop {
             let bytes = self.reader.fill_buf()?;
@@ -236,7 +238,7 @@ impl ElementReader {
         }
     }
 
-    /// Skips to the end tag of an element that is too long. `end` is the beginning of its end tag, `</name`.
+    /// Skips past the end tag of an element that is too long. `end` is the beginning of that end tag, `</name`.
     fn skip_past(&mut self, end: &[u8]) -> std::io::Result<()> {
         let mut tag = Vec::new();
         while self.read_to(b'<', &mut tag, 0)? {
@@ -282,13 +284,13 @@ pub fn at<'a, 'input>(node: Node<'a, 'input>, path: &str) -> Option<Node<'a, 'in
     path.split('/').try_fold(node, child)
 }
 
-/// Returns the text of the element at a path of local names. `None`: there is no such element or it is blank.
+/// Returns the text of the element at a path of local names. `None`: there is no such element, or its text is blank.
 pub fn text_at(node: Node, path: &str) -> Option<String> {
     at(node, path).map(text).filter(|text| !text.trim().is_empty())
 }
 
-/// Returns the text of an element and its descendants. Superscripts, subscripts and formulas become LaTeX, which is
-/// converted later with the rest of the text.
+/// Returns the text of an element and its descendants. Superscripts, subscripts and formulas become LaTeX, which a
+/// later step converts to Unicode.
 pub fn text(node: Node) -> String {
     let mut out = String::new();
     write_text(node, &mut out, 0);

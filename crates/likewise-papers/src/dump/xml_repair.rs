@@ -39,7 +39,7 @@ pub fn repair<'a>(xml: &'a str, warnings: &Warnings) -> Cow<'a, str> {
 
 fn replace_invalid_characters<'a>(xml: &'a str, warnings: &Warnings) -> Cow<'a, str> {
     let is_invalid = |character: char| matches!(character, '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
-    // Testing bytes first is faster. U+FFFE and U+FFFF begin with the byte 0xEF.
+    // Test bytes first, because this is faster than testing characters. In UTF-8, U+FFFE and U+FFFF begin with 0xEF.
     let may_be_invalid = |byte: u8| byte == 0xEF || (byte < b' ' && !byte.is_ascii_whitespace());
     if !xml.bytes().any(may_be_invalid) || !xml.contains(is_invalid) {
         return Cow::Borrowed(xml);
@@ -48,8 +48,8 @@ fn replace_invalid_characters<'a>(xml: &'a str, warnings: &Warnings) -> Cow<'a, 
     Cow::Owned(xml.replace(is_invalid, " "))
 }
 
-/// Returns the replacement for the reference or bare `&` at the beginning of a text, and the number of bytes it
-/// replaces.
+/// Returns the replacement for the reference or bare `&` at the beginning of a text, and the number of bytes of the
+/// text that it replaces.
 fn reference<'a>(text: &'a str, warnings: &Warnings) -> (Cow<'a, str>, usize) {
     if let Some((unit, length)) = surrogate(text) {
         let second = surrogate(&text[length..]);
@@ -85,7 +85,8 @@ fn reference<'a>(text: &'a str, warnings: &Warnings) -> (Cow<'a, str>, usize) {
     }
 }
 
-/// Returns the number in `&#…;`, in base 10 or 16, and the length of the reference in bytes.
+/// Returns the number in a reference `&#…;`, which is in base 10 or 16, and the length of the reference in bytes.
+/// `None` if the text does not start with such a reference.
 fn number(text: &str) -> Option<(u32, usize)> {
     let inner = text.strip_prefix("&#")?;
     let end = inner.bytes().take(12).position(|byte| byte == b';')?;
@@ -97,14 +98,14 @@ fn number(text: &str) -> Option<(u32, usize)> {
     Some((number.ok()?, end + 3))
 }
 
-/// Like [`number`], for references to half of a surrogate pair.
+/// Like [`number`], but only for a reference to half of a surrogate pair; `None` for any other reference.
 fn surrogate(text: &str) -> Option<(u16, usize)> {
     let (number, length) = number(text)?;
     let unit = u16::try_from(number).ok().filter(|unit| (0xD800..=0xDFFF).contains(unit))?;
     Some((unit, length))
 }
 
-/// Returns the length in bytes of a numeric reference, such as one to a number that is not a character.
+/// Returns the length in bytes of a numeric reference, even if no character has its number.
 fn numeric_reference_length(text: &str) -> Option<usize> {
     number(text).map(|(_, length)| length)
 }

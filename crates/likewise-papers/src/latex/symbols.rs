@@ -1,6 +1,6 @@
-//! Lookup tables for [`super`]: commands that stand for characters, accents, subscripts and superscripts.
+//! Lookup tables for [`super`]: symbols, accents, subscripts and superscripts.
 
-/// Commands that stand for text, and that text, sorted by the name's bytes.
+/// Names of commands, and the text that each command stands for. Sorted by the bytes of the name.
 #[rustfmt::skip]
 const SYMBOLS: [(&str, &str); 240] = [
     ("AA", "Å"), ("AE", "Æ"), ("C", "ℂ"), ("DH", "Ð"), ("DJ", "Đ"), ("Delta", "Δ"), ("Gamma", "Γ"), ("Im", "ℑ"),
@@ -44,13 +44,13 @@ const SYMBOLS: [(&str, &str); 240] = [
     ("vert", "|"), ("wedge", "∧"), ("xi", "ξ"), ("zeta", "ζ"),
 ];
 
-/// The text that a command stands for.
+/// Returns the text that a command stands for. `None` if the command is unknown.
 pub fn symbol(name: &str) -> Option<&'static str> {
     let found = SYMBOLS.binary_search_by_key(&name, |(name, _)| name).ok()?;
     Some(SYMBOLS[found].1)
 }
 
-/// The combining character of an accent command.
+/// Returns the combining character of an accent command. `None` if `name` is not an accent command.
 pub fn accent(name: &str) -> Option<char> {
     Some(match name {
         "`" | "grave" => '\u{300}',
@@ -73,8 +73,8 @@ pub fn accent(name: &str) -> Option<char> {
     })
 }
 
-/// A letter and its combining accent. The dotless `ı` and `ȷ` become `i` and `j`, because Unicode's accents replace the
-/// dot.
+/// Returns a letter and the combining accent that follows it. The dotless `ı` and `ȷ` become `i` and `j`, because
+/// Unicode's accents replace the dot.
 pub fn accented(letter: char, mark: char) -> [char; 2] {
     let letter = match letter {
         'ı' => 'i',
@@ -84,7 +84,8 @@ pub fn accented(letter: char, mark: char) -> [char; 2] {
     [letter, mark]
 }
 
-/// The blackboard-bold form of a letter that stands for a set or an expectation; other letters are unchanged.
+/// Returns the blackboard-bold form of a letter that often stands for a set (ℝ) or an expectation (𝔼). Any other letter
+/// is returned unchanged.
 pub fn font_letter(letter: char) -> char {
     const BOLD: [(char, char); 11] = [
         ('R', 'ℝ'),
@@ -102,12 +103,12 @@ pub fn font_letter(letter: char) -> char {
     BOLD.iter().find(|(plain, _)| *plain == letter).map_or(letter, |(_, bold)| *bold)
 }
 
-/// The superscript form of a character.
+/// Returns the superscript form of a character. `None` if the table has none.
 pub fn raised(character: char) -> Option<char> {
     small(character, "0123456789+-=()nidkmtTabcefghjlprsuvwxyz∗", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵈᵏᵐᵗᵀᵃᵇᶜᵉᶠᵍʰʲˡᵖʳˢᵘᵛʷˣʸᶻ*")
 }
 
-/// The subscript form of a character.
+/// Returns the subscript form of a character. `None` if the table has none.
 pub fn lowered(character: char) -> Option<char> {
     small(character, "0123456789+-=()aeijkmnprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑᵢⱼₖₘₙₚᵣₛₜᵤᵥₓ")
 }

@@ -1,10 +1,10 @@
-//! Publication dates, which may be as imprecise as a year; a filter treats such a date as a range of days.
+//! Publication dates. A date can be as imprecise as a year; filters by date treat an imprecise date as a range of days.
 
-/// Parses a publication date: `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, or the last followed by a time. Returns the range of
-/// days that it stands for.
+/// Parses a publication date: `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, or `YYYY-MM-DD` and a time. Returns the range of days
+/// that the date stands for.
 ///
 /// # Errors
-/// Returns a message if the text has another form or names no day of the calendar.
+/// Returns a message if the text has another form or the date does not exist in the calendar.
 pub fn parse_date(text: &str) -> Result<PublishedRange, String> {
     let wrong = || format!("the date must be YYYY, YYYY-MM or YYYY-MM-DD (got {text:?})");
     let date = text.trim().split(['T', ' ']).next().unwrap_or_default();
@@ -36,27 +36,28 @@ pub fn parse_date(text: &str) -> Result<PublishedRange, String> {
     Ok(PublishedRange { first: day(range.0, range.1)?, last: day(range.2, range.3)?, date: date.into() })
 }
 
-/// Reads a date in any common format, such as `May 2018`, `7 June 2018`, `2018/06/07`, `20180607`, `c2018`, or
-/// seconds or milliseconds since 1970, and returns it as `YYYY`, `YYYY-MM` or `YYYY-MM-DD`: as precise as it is
-/// unambiguous. `07.06.2018` gives only the year, because countries differ on which of the two numbers is the month.
+/// Reads a date in any of the usual formats, such as `May 2018`, `7 June 2018`, `2018/06/07`, `20180607`, `c2018`, or
+/// seconds or milliseconds since 1970. Returns the date as `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, as precisely as the text
+/// is unambiguous. `07.06.2018` gives only the year, because countries differ on whether `07` or `06` is the month.
 /// `None` if the text has no year.
 pub fn read_date(text: &str) -> Option<String> {
     let text = text.trim().trim_end_matches(".0");
-    // Only a time may follow the date; anything else could be part of the date.
+    // Only a time is allowed after the date, because any other text could be part of the date.
     let is_time = |rest: &str| rest.is_empty() || rest.starts_with('T') || rest.contains(':');
     let whole = || parse_date(text).ok().map(|range| range.date).filter(|date| is_time(&text[date.len()..]));
     let in_order = || year_first(text).or_else(|| month_named(text)).or_else(|| since_1970(text));
     whole().or_else(in_order).or_else(|| year_of(text))
 }
 
-/// The most precise valid date of a year, a month and a day.
+/// Returns `YYYY-MM-DD` if this is a valid date, or else `YYYY-MM`, or else `YYYY`. `None` if the year is not valid.
 fn most_precise(year: &str, month: u8, day: Option<u8>) -> Option<String> {
     let to_day = day.map(|day| format!("{year}-{month:02}-{day:02}"));
     let candidates = [to_day, Some(format!("{year}-{month:02}")), Some(year.to_string())];
     candidates.into_iter().flatten().find(|date| parse_date(date).is_ok())
 }
 
-/// Reads `2018/6/7`, `2018-06-00`, `2018.06` or `20180607`, with any text after it.
+/// Reads a date that begins with the year: `2018/6/7`, `2018-06-00`, `2018.06` or `20180607`. Text after the date is
+/// ignored.
 fn year_first(text: &str) -> Option<String> {
     let date = text.split(['T', ' ', ',']).next().unwrap_or_default();
     if date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -69,22 +70,22 @@ fn year_first(text: &str) -> Option<String> {
     most_precise(&year, month, parts.next().and_then(|day| day.parse().ok()))
 }
 
-/// The first three letters of the English month names.
+/// The first three letters of the English month names, in lower case.
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// The number of a month, from 1, that is given as a number or by its English name.
+/// Returns the number of a month, from 1 to 12. `month` is a number or an English name. `None` if it is neither.
 pub(crate) fn month_number(month: &str) -> Option<u8> {
     let start = month.trim().get(..3).unwrap_or(month).to_lowercase();
     let named = MONTHS.iter().position(|name| *name == start).map(|index| index as u8 + 1);
     named.or_else(|| month.trim().parse().ok().filter(|month| (1..=12).contains(month)))
 }
 
-/// Reads `May 2018`, `June 7, 2018` or `7 Jun 2018`: an English month name, a year, and possibly a day.
+/// Reads `May 2018`, `June 7, 2018` or `7 Jun 2018`: an English month name, a year, and optionally a day.
 fn month_named(text: &str) -> Option<String> {
     let words: Vec<String> = text
         .split_whitespace()
-        // The numbers of a time of day are not days.
+        // Skip times of day: their numbers are not days of a month.
         .filter(|word| !word.contains(':'))
         .flat_map(|word| word.split(|character: char| !character.is_alphanumeric()))
         .filter(|word| !word.is_empty())
@@ -101,7 +102,8 @@ fn month_named(text: &str) -> Option<String> {
     most_precise(&year, u8::try_from(month + 1).ok()?, if let [day] = days[..] { Some(day) } else { None })
 }
 
-/// The UTC day of a Unix time in seconds or in milliseconds. Numbers in neither range are not read as times.
+/// Returns the UTC day of a Unix time in seconds or in milliseconds. `None` if the number is outside the two ranges
+/// below, because it is then probably not a time.
 fn since_1970(text: &str) -> Option<String> {
     let number: i64 = text.parse().ok()?;
     let seconds = match number {
@@ -112,7 +114,7 @@ fn since_1970(text: &str) -> Option<String> {
     time::OffsetDateTime::from_unix_timestamp(seconds).ok().map(|time| format_day(time.date()))
 }
 
-/// The first four-digit number from 1500 to 2199.
+/// Returns the first four-digit number from 1500 to 2199 in a text.
 fn year_of(text: &str) -> Option<String> {
     let mut numbers = text.split(|character: char| !character.is_ascii_digit());
     numbers.find(|number| number.len() == 4 && ("1500"..="2199").contains(number)).map(str::to_string)
@@ -123,14 +125,14 @@ pub fn format_day(date: time::Date) -> String {
     format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
-/// The range of days that a date stands for: a whole year for `2021`.
+/// The range of days that a date stands for, such as a whole year for `2021`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedRange {
     /// First day, `YYYY-MM-DD`.
     pub first: String,
     /// Last day, `YYYY-MM-DD`.
     pub last: String,
-    /// The date as it was given, without the time: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
+    /// The date as it was written, without the time: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
     pub date: String,
 }
 

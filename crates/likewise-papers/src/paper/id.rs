@@ -1,7 +1,7 @@
 //! Normalised paper ids.
 //!
-//! Sources write one paper's id in many ways: `arXiv:2101.11408v2`, a URL, a DOI. [`PaperId`] is the only place that
-//! normalises them.
+//! Sources write the id of one paper in many ways: `arXiv:2101.11408v2`, a URL, a DOI. [`PaperId`] is the only place
+//! that normalises ids.
 
 use super::collapse_whitespace;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
@@ -20,10 +20,12 @@ pub struct PaperId(String);
 impl PaperId {
     /// Normalises an id.
     ///
-    /// - arXiv ids: without `arXiv:`, version, URL and subject class (`math.GT/0309136v1` becomes `math/0309136`).
-    /// - DOIs: without `doi:` and resolver, in lower case. A DOI of arXiv or of the ACL Anthology becomes the id there.
-    /// - Numbers of PubMed, PubMed Central, OpenAlex and Semantic Scholar, which are ambiguous alone: `pmid:123`,
-    ///   `PMC123`, `openalex:W123`, `corpusid:123`.
+    /// - An arXiv id loses `arXiv:`, the version, the URL and the subject class (`math.GT/0309136v1` becomes
+    ///   `math/0309136`).
+    /// - A DOI loses `doi:` and the resolver's URL, and is converted to lower case. A DOI that arXiv or the ACL
+    ///   Anthology gave to a paper becomes the paper's arXiv id or Anthology id.
+    /// - A number of PubMed, PubMed Central, OpenAlex or Semantic Scholar with a prefix or in a URL becomes `pmid:123`,
+    ///   `PMC123`, `openalex:W123` or `corpusid:123`.
     /// - Any other id is kept, with white space collapsed.
     ///
     /// All ids are in Unicode's composed form (NFC).
@@ -40,17 +42,18 @@ impl PaperId {
         }
         let known =
             arxiv_id(&text).or_else(|| acl_id(&text)).or_else(|| doi(&text)).or_else(|| numbered_id(&text));
-        // NFC, because Unicode has two encodings of the same accented letter.
+        // NFC is needed because Unicode can encode the same accented letter in two ways.
         Ok(PaperId(known.unwrap_or(text).nfc().collect()))
     }
 
-    /// Derives an id from a paper's title, for a paper without an id. Only the title's letters and digits count, so
-    /// titles that differ in case or punctuation give the same id.
+    /// Derives an id from a paper's title, for a paper without an id. Only the letters and digits of the title count,
+    /// and they are converted to lower case, so titles that differ only in case or punctuation give the same id.
     ///
     /// # Errors
     /// Returns a message if the title has no letters or digits.
     pub fn from_title(title: &str) -> Result<PaperId, String> {
-        /// Long enough to be readable, short enough for a URL; longer titles are distinguished by a hash.
+        /// Maximum number of bytes of the title in an id: long enough to be readable, short enough for a URL. A longer
+        /// title is truncated and gets a hash.
         const SHOWN_BYTES: usize = 80;
         let title: String = title.nfc().collect();
         let words: Vec<String> = title
@@ -72,7 +75,7 @@ impl PaperId {
         Ok(PaperId(format!("title:{shown}-{hash:08x}")))
     }
 
-    /// Wraps an id that was already normalised, as stored ids are.
+    /// Wraps an id that is already normalised, such as a stored id.
     pub fn stored(id: String) -> PaperId {
         PaperId(id)
     }
@@ -82,7 +85,7 @@ impl PaperId {
         &self.0
     }
 
-    /// The address of the paper's page, derived from the id. `None` if the id does not determine one.
+    /// Returns the URL of the paper's page, derived from the id. `None` if no URL can be derived from the id.
     pub fn url(&self) -> Option<String> {
         let id = &self.0;
         Some(match self.kind() {
@@ -98,7 +101,8 @@ impl PaperId {
         })
     }
 
-    /// Whether the id identifies one paper across sources: it is of a known registry, not `n/a` or a row number.
+    /// Whether the id identifies the same paper in all sources. This is the case for ids from a known registry, but not
+    /// for ids such as `n/a` or a row number.
     pub fn is_global(&self) -> bool {
         let is_numbered = |prefix: &str| {
             let number = self.0.strip_prefix(prefix).unwrap_or_default();
@@ -126,15 +130,15 @@ impl PaperId {
 /// The registry that issued an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdKind {
-    /// arXiv: one id per paper, the same for all versions.
+    /// arXiv. A paper has one arXiv id, which is the same for all versions.
     Arxiv,
     /// The ACL Anthology.
     Acl,
-    /// The DOI system: a paper may have several DOIs, of its publisher and of archives.
+    /// The DOI system. A paper can have several DOIs, from its publisher and from archives.
     Doi,
     /// PubMed.
     Pubmed,
-    /// Any other, or unknown.
+    /// Any other registry, or an unknown one.
     Other,
 }
 
@@ -144,7 +148,7 @@ impl fmt::Display for PaperId {
     }
 }
 
-/// Normalises an arXiv id, or an address or DOI with one; `None` if `text` is something else.
+/// Normalises an arXiv id, or a URL or DOI that contains an arXiv id. `None` if `text` is something else.
 fn arxiv_id(text: &str) -> Option<String> {
     let bare = strip_prefix_ignore_case(text, &["arxiv:", "oai:arxiv.org:", "10.48550/arxiv."])
         .or_else(|| {
@@ -164,7 +168,7 @@ fn arxiv_id(text: &str) -> Option<String> {
     if is_arxiv(bare) {
         return Some(bare.into());
     }
-    // An old id with a subject class (`math.GT/0309136`) is the same id as without.
+    // An old id with a subject class (`math.GT/0309136`) means the same as the id without the class.
     let (archive, number) = bare.split_once('/')?;
     let (archive, _class) = archive.split_once('.')?;
     let normalised = format!("{}/{number}", archive.to_ascii_lowercase());
@@ -193,8 +197,8 @@ fn strip_version(id: &str) -> &str {
     }
 }
 
-/// Normalises an id of the ACL Anthology (`P19-1001` or `2020.acl-main.5`), or an address or DOI with one; `None` if
-/// `text` is something else.
+/// Normalises an id of the ACL Anthology (`P19-1001` or `2020.acl-main.5`), or a URL or DOI that contains such an id.
+/// `None` if `text` is something else.
 fn acl_id(text: &str) -> Option<String> {
     let doi = strip_prefix_ignore_case(text, &["doi:"])
         .or_else(|| after_host(text, &["doi.org", "dx.doi.org"]))
@@ -213,7 +217,7 @@ fn acl_id(text: &str) -> Option<String> {
             let path = path.strip_prefix("anthology/").unwrap_or(path);
             Some(path.trim_end_matches('/').trim_end_matches(".pdf"))
         });
-    // A bare id must have the right case already; in a DOI or an address it may have any case.
+    // A bare id must already have the right case. In a DOI or a URL, the id can have any case.
     let id = named.map_or_else(
         || text.to_string(),
         |id| {
@@ -249,8 +253,8 @@ fn is_acl(id: &str) -> bool {
     year.len() == 4 && is_number(year) && is_volume && is_number(number)
 }
 
-/// Normalises a number of PubMed, PubMed Central, OpenAlex or Semantic Scholar that has a prefix or is in an address of
-/// theirs; `None` if `text` is something else.
+/// Normalises a number of PubMed, PubMed Central, OpenAlex or Semantic Scholar that has a prefix or is in a URL of one
+/// of these sites. `None` if `text` is something else.
 fn numbered_id(text: &str) -> Option<String> {
     const HOSTS: [(&str, &[&str], &[&str]); 6] = [
         ("pmid:", &["pubmed.ncbi.nlm.nih.gov"], &[""]),
@@ -266,7 +270,7 @@ fn numbered_id(text: &str) -> Option<String> {
         .or_else(|| {
             HOSTS.iter().find_map(|(name, hosts, starts)| {
                 let path = after_host(text, hosts)?.trim_end_matches('/');
-                // Longest prefix first; at most one of them is followed by digits.
+                // Try the longest prefix first. At most one of the prefixes is followed by digits.
                 starts.iter().rev().find_map(|start| Some((*name, path.strip_prefix(start)?)))
             })
         });
@@ -283,8 +287,8 @@ fn numbered_id(text: &str) -> Option<String> {
     })
 }
 
-/// Normalises a DOI to lower case, since DOIs are case-insensitive; `None` if `text` is something else. In an address
-/// it may be percent-encoded and followed by a query or a fragment.
+/// Normalises a DOI to lower case, because DOIs are case-insensitive. `None` if `text` is something else. In a URL, the
+/// DOI can be percent-encoded and followed by a query string or a fragment.
 fn doi(text: &str) -> Option<String> {
     let named = strip_prefix_ignore_case(text, &["doi:", "urn:doi:", "info:doi/"]).map(str::trim);
     let address = after_host(named.unwrap_or(text), &["doi.org", "dx.doi.org", "www.doi.org"]);
@@ -292,25 +296,25 @@ fn doi(text: &str) -> Option<String> {
         Some(path) => without_query(path).trim_end_matches('/'),
         None => named.unwrap_or(text).trim(),
     };
-    // In a bare DOI a percent sign is literal, unless the slash is missing and so must be encoded.
+    // In a bare DOI, a percent sign is literal. But if the slash is missing, it must be encoded, so the DOI is decoded.
     let is_encoded = address.is_some() || (bare.starts_with("10.") && !bare.contains('/'));
     let bare = if is_encoded { percent_decoded(bare)? } else { bare.to_string() };
     is_doi(&bare).then(|| bare.to_lowercase())
 }
 
-/// Removes `?ref=…` and `#…`. A DOI may contain either sign, but in an address the DOI's own are percent-encoded.
+/// Removes `?ref=…` and `#…`. A DOI can contain `?` and `#`, but a URL has these signs of the DOI percent-encoded.
 fn without_query(path: &str) -> &str {
     path.split(['?', '#']).next().unwrap_or(path)
 }
 
-/// Decodes percent-encoding; `None` if the result is not UTF-8, or has white space or control characters.
+/// Decodes percent-encoding. `None` if the result is not UTF-8, or contains white space or control characters.
 fn percent_decoded(text: &str) -> Option<String> {
     let decoded = percent_decode_str(text).decode_utf8().ok()?;
     let is_plain = !decoded.contains(char::is_whitespace) && !decoded.contains(char::is_control);
     is_plain.then(|| decoded.into_owned())
 }
 
-/// Characters that are percent-encoded in a path, because browsers would change or misread them.
+/// Characters that are percent-encoded in the path of a URL, because browsers would change or misread them.
 const NOT_IN_PATHS: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -345,7 +349,7 @@ fn strip_prefix_ignore_case<'a>(text: &'a str, prefixes: &[&str]) -> Option<&'a 
     })
 }
 
-/// The path of an address whose host is one of `hosts`, without the leading slash.
+/// Returns the path of a URL without the leading slash. `None` if the host of the URL is not one of `hosts`.
 fn after_host<'a>(text: &'a str, hosts: &[&str]) -> Option<&'a str> {
     let rest = strip_prefix_ignore_case(text, &["https://", "http://"]).unwrap_or(text);
     let (host, path) = rest.split_once('/')?;

@@ -1,6 +1,6 @@
 //! A paper, its ids and its publication date.
 //!
-//! Every dump format is read into a [`Paper`], and all other code works with that.
+//! Every dump format is read into a [`Paper`], and all other code works with this type.
 
 mod date;
 mod id;
@@ -18,25 +18,25 @@ pub struct Paper {
     pub id: PaperId,
     /// Title, with white space collapsed.
     pub title: String,
-    /// Abstract, with white space collapsed; empty if the dump has none.
+    /// Abstract, with white space collapsed; empty if the dump has no abstract.
     pub r#abstract: String,
     /// Authors, in order.
     pub authors: Vec<String>,
-    /// Publication date: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, as precise as in the dump.
+    /// Publication date: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, as precise as in the dump. `None`: unknown.
     pub published: Option<String>,
     /// Categories and keywords, as in the dump.
     pub categories: Vec<String>,
     /// Conference or journal.
     pub venue: Option<String>,
-    /// The name of the dump's source: `arxiv`, `daily-papers`, or what the dump states.
+    /// Name of the source of the dump: `arxiv`, `daily-papers`, or the name that the dump states.
     pub source: Option<String>,
-    /// The address of the paper's page.
+    /// URL of the paper's page.
     pub url: Option<String>,
-    /// Other ids of the same paper, such as its DOI, or the id of its preprint or published version. JSON that older
-    /// versions wrote has the key `also`.
+    /// Other ids of the same paper, such as its DOI, or the id of its preprint or published version. In JSON that older
+    /// versions of likewise wrote, the key is `also`.
     #[serde(default, alias = "also")]
     pub alternate_ids: Vec<PaperId>,
-    /// Whether its authors or its publisher withdrew it.
+    /// Whether the authors or the publisher withdrew the paper.
     #[serde(default)]
     pub withdrawn: bool,
 }

@@ -1,6 +1,6 @@
-//! Fetches models from the Hugging Face hub, and from its local cache, which other programs share.
+//! Fetches models from the Hugging Face hub, and from the hub's local cache, which other programs use too.
 //!
-//! Only part of the program with the feature `hub`, because it needs an HTTP client and TLS.
+//! This module is part of the program only with the feature `hub`, because it needs an HTTP client and TLS.
 
 use super::{ModelRequest, copy_file, list_files};
 use crate::error::{Error, Result};
@@ -15,7 +15,8 @@ pub(super) fn from_hub_cache(request: &ModelRequest, staging: &Path) -> Result<V
     let cache = hf_hub::Cache::from_env();
     let snapshot = |hub: &HubSource| {
         let base = cache.path().join(repo_of(hub).folder_name());
-        // If the revision is a branch, this file contains its commit, which is the name of the snapshot's folder.
+        // If the revision is a branch, this file contains the branch's commit. The folder of a snapshot is named after
+        // its commit.
         let commit = std::fs::read_to_string(base.join("refs").join(&hub.revision));
         base.join("snapshots").join(commit.as_deref().map_or(hub.revision.as_str(), str::trim))
     };
@@ -27,7 +28,7 @@ pub(super) fn from_hub_cache(request: &ModelRequest, staging: &Path) -> Result<V
     let files = request.files(|| list_files(&own))?;
     if request.manifest.is_none() && !own.join("modules.json").is_file() {
         return Err(Error::Model(format!(
-            "{}: has no modules.json, so the model may be incomplete",
+            "{}: the folder has no modules.json, so the model might be incomplete",
             own.display()
         )));
     }
@@ -42,7 +43,7 @@ pub(super) fn from_hub_cache(request: &ModelRequest, staging: &Path) -> Result<V
 pub(super) fn from_hub(request: &ModelRequest, staging: &Path) -> Result<Vec<FileChecksum>> {
     let offline = std::env::var("HF_HUB_OFFLINE").unwrap_or_default();
     if !matches!(offline.to_ascii_lowercase().as_str(), "" | "0" | "false" | "no" | "off") {
-        return Err(Error::Model(format!("not used, because of HF_HUB_OFFLINE={offline}")));
+        return Err(Error::Model(format!("the hub is not used, because of HF_HUB_OFFLINE={offline}")));
     }
     let api = api()?;
     let list_all = || {
@@ -81,7 +82,7 @@ fn repo_of(hub: &HubSource) -> hf_hub::Repo {
     hf_hub::Repo::with_revision(hub.repo.clone(), hf_hub::RepoType::Model, hub.revision.clone())
 }
 
-/// The repository of a file, and the file's path in it.
+/// Returns the repository of a file, and the file's path in that repository.
 fn location_of(file: &FileChecksum, request: &ModelRequest) -> (HubSource, String) {
     let Some(from) = &file.from else { return (request.hub.clone(), file.path.clone()) };
     let mut parts = from.splitn(3, '/');
