@@ -189,7 +189,10 @@ fn compaction_removes_the_vectors_of_deleted_papers() {
     ingest::delete(folder, &[paper("p/7", "").id]).unwrap();
     let output =
         likewise(&["compact", "--data", folder.to_str().unwrap(), "--precision", "f32"]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "2701 vectors before, 2700 after, in 1 segments\n");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "2701 vectors before compaction; now 2700 vectors in 1 segments\n"
+    );
     assert_eq!(library.stats().vectors, 2700);
 }
 

@@ -135,7 +135,7 @@ fn a_missing_model_is_reported_with_the_remedy() {
     assert!(message.contains("no-such-model"), "{message}");
 }
 
-/// A model hub with some files, which counts the connections.
+/// A model hub that serves some files and counts the connections to it.
 struct Hub {
     address: String,
     connections: Arc<AtomicUsize>,

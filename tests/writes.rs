@@ -118,7 +118,7 @@ async fn json_arrays_objects_and_lines_are_read_and_invalid_entries_are_reported
         serde_json::to_string_pretty(&json!({"id": "l/3", "title": "Pretty", "abstract": "C."})).unwrap();
     let (_, response) = post(&app, "/v1/papers", pretty).await;
     assert_eq!(response["added"], 1, "{response}");
-    // JSON Lines in chunks that end in the middle of lines. Some lines are no papers; the last has no line break.
+    // JSON Lines in chunks that end in the middle of lines. Some lines are not papers. The last line has no line break.
     let mut lines: String = (0..600)
         .map(|number| {
             format!("{{\"id\":\"n/{number}\",\"title\":\"Number {number}\",\"abstract\":\"A.\"}}\n")

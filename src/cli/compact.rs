@@ -23,6 +23,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let before = writer.vector_count();
     let index = writer.compact()?.stats();
     let after = index.indexed + index.waiting;
-    print_line(&format!("{before} vectors before, {after} after, in {} segments", index.segments))?;
+    print_line(&format!(
+        "{before} vectors before compaction; now {after} vectors in {} segments",
+        index.segments
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -165,7 +165,7 @@ pub struct DataOptions {
     /// Data folder; it contains the catalog of papers, the vectors and the index.
     #[arg(long, value_name = "DIR", env = "LIKEWISE_DATA", default_value = "data")]
     pub data: PathBuf,
-    /// Options of the encoder for the papers in the data folder.
+    /// Options that load the model of a data folder, for its papers and for queries.
     #[command(flatten)]
     pub encoder: EncoderOptions,
 }

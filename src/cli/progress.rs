@@ -100,7 +100,7 @@ impl Progress {
         if self.refused > self.max_listed() {
             let more = self.refused - self.max_listed();
             self.print(&format!(
-                "refused: {}: {more} more entries; to list all, redirect standard error with 2>refused.txt",
+                "{}: {more} more entries were refused; a terminal shows only the first, so add 2>refused.txt to the command to list all",
                 self.file
             ));
         }

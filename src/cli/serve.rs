@@ -121,7 +121,7 @@ struct Limits {
     next_help_heading = "Access (keys: LIKEWISE_READ_KEY and LIKEWISE_WRITE_KEY, several separated by commas)"
 )]
 struct Access {
-    /// File with keys, in TOML: tables [[key]] with the fields key, may ("read" or "write"), per_second and name. If
+    /// File with keys, in TOML: tables `[[key]]` with the fields key, may ("read" or "write"), per_second and name. If
     /// there is no read key, everybody can search. If there is no write key, only requests from this machine can write
     /// papers. A proxy on this machine makes all requests seem to come from this machine, so set a write key if you use
     /// one.
@@ -132,7 +132,7 @@ struct Access {
     #[arg(long, value_name = "N", env = "LIKEWISE_KEY_RATE")]
     key_rate: Option<NonZeroU32>,
     /// Origin of another site whose pages are allowed to call this server from a browser (CORS), such as
-    /// https://example.org, or * for all sites. Can be given several times, or several origins separated by commas. By
+    /// `https://example.org`, or `*` for all sites. Can be given several times, or several origins separated by commas. By
     /// default, no other site is allowed.
     #[arg(long, value_name = "ORIGIN", env = "LIKEWISE_CORS_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     cors_origin: Vec<String>,

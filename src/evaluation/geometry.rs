@@ -18,7 +18,8 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Compares all pairs of unit vectors, in O(n²).
+    /// Computes the cosines of random pairs of unit vectors, and the nearest neighbours of each vector. `seed` chooses the
+    /// random pairs. The neighbours are found by comparing all pairs, in O(n²).
     pub fn of(vectors: &[Vec<f32>], seed: u64) -> Geometry {
         let mut random = fastrand::Rng::with_seed(seed);
         let draws = if vectors.len() < 2 { 0 } else { 4 * vectors.len() };

@@ -249,7 +249,7 @@ impl FolderWriter {
         WriteLock::has_waiters(&lock_path(&self.data))
     }
 
-    /// Records, for the status page, that the next entries come from the file at `path`.
+    /// Writes down that the next entries come from the file at `path`; the status page shows it.
     pub fn start_source(&mut self, path: &Path, bytes_read: BytesRead) {
         self.recorder.start_source(path, bytes_read);
     }

@@ -52,7 +52,7 @@ pub trait PaperWriter: Send {
     /// Recommended number of entries per call of [`PaperWriter::add`].
     fn chunk_size(&self) -> usize;
 
-    /// Records, for the status page, that the next entries come from the file at `path`.
+    /// Writes down that the next entries come from the file at `path`; the status page shows it.
     fn start_source(&mut self, path: &Path, bytes_read: BytesRead);
 
     /// The counts of all entries since the writer was opened.

@@ -26,7 +26,7 @@ use std::time::Duration;
 /// Number of entries in a chunk. Chunks are large, because a strongly consistent read takes 0.2 s.
 const CHUNK: usize = 2048;
 
-/// Number of parts that a chunk of the encoder is divided into. Each part is written before the next is encoded, so a
+/// Number of parts that each chunk of papers is divided into. Each part is encoded and written before the next, so a
 /// process that is killed loses the work of only one part.
 const ENCODER_CHUNK_PARTS: usize = 4;
 

@@ -457,7 +457,7 @@ impl Milvus {
         HashMap::from([(name.to_string(), ef.to_string())])
     }
 
-    /// The number of vectors in a page.
+    /// The number of vectors that one request fetches, so that a response stays within the SDK's limit.
     fn vectors_per_page(&self) -> usize {
         (PAGE_BYTES / (4 * self.dimension)).clamp(16, 1000)
     }
@@ -559,7 +559,7 @@ const IVF_LISTS: usize = 4096;
 /// Part of the SDK's error message for an answer that is larger than the SDK can read.
 const TOO_LARGE_MESSAGE: &str = "message length too large";
 
-/// Advice for a server that does not answer.
+/// What a user should check when the Milvus server does not answer.
 const UNREACHABLE_HINT: &str = "check that the server is running and can be reached from this machine";
 
 /// Probes the port, because the SDK reports an unreachable server as a timeout.

@@ -322,7 +322,7 @@ impl PaperStore for Collection {
         match properties.get(FINGERPRINT_PROPERTY) {
             Some(found) if found == fingerprint => Ok(()),
             _ => Err(Error::Engine(format!(
-                "{}: the collection no longer has vectors of {}; restart the server",
+                "{}: the vectors of the collection must be of the model {}, but the collection was replaced; restart `likewise serve`",
                 self.milvus.settings(),
                 self.encoder.model().name
             ))),

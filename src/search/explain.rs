@@ -171,7 +171,8 @@ fn terms_among(resources: &Resources, counts: &TermCounts, hits: &[Hit]) -> Resu
     Ok(QueryTerms::of(counts, hits.len(), |term| doc_freqs.get(term).copied().unwrap_or_default()))
 }
 
-/// Splits a hit's score into parts; `title` is the title's part of the cosine.
+/// Splits a hit's score into the contributions of the text, the title and the terms. `title` is the contribution of the
+/// title to the cosine, -1 to 1.
 fn score_breakdown(hit: &Hit, mode: Mode, title: f32) -> ScoreBreakdown {
     let cosine = hit.cosine();
     let lexical = hit.parts.and_then(|parts| parts.lexical).unwrap_or_default();

@@ -51,7 +51,7 @@ struct Derived {
     index: Segments,
     slot_map: SlotMap,
     withdrawn: Withdrawn,
-    /// See [`Catalog::version`].
+    /// See [`Catalog::data_version`].
     version: i64,
 }
 

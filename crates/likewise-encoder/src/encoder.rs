@@ -169,8 +169,8 @@ impl Encoder {
         format!("{model}, on cpu, {threads} threads, {isa}")
     }
 
-    /// Returns the options with which this model encodes texts of an input type: the model's prompt for that type, and
-    /// truncation at the end of texts that are too long.
+    /// Returns the options with which this model encodes texts of an input type: the model's prompt for that type.
+    /// The end of a text that is too long is cut off.
     pub fn encode_options(&self, input_type: InputType) -> EncodeOptions {
         let prompt = self.folder.prompt.get(input_type).clone();
         EncodeOptions { input_type, prompt, truncation_side: TruncationSide::Right }

@@ -113,8 +113,9 @@ fn have_conflicting_ids(one: &Paper, other: &Paper) -> bool {
 }
 
 /// Whether two records with the same title are of different works, such as two articles of a series with a fixed title.
-/// The works are different if the records have different DOIs, OpenAlex ids or Semantic Scholar ids, and abstracts that
-/// share few words. A preprint and its published version can also have different DOIs, but have similar abstracts.
+/// The works are different if both conditions hold: the records have different ids of one kind (DOI, OpenAlex or Semantic
+/// Scholar), and their abstracts share few words. A preprint and its published version can also have different DOIs, but
+/// have similar abstracts.
 fn are_distinct_works(one: &Paper, other: &Paper) -> bool {
     /// Two abstracts of the same work share at least this fraction of the distinct words of the shorter abstract.
     const MIN_SHARED_WORDS: f64 = 0.5;

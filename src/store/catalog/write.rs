@@ -288,7 +288,7 @@ fn have_too_many_records(connection: &Connection, numbers: &BTreeSet<PaperNumber
     Ok(false)
 }
 
-/// Returns a new record without the ids that more than [`MAX_SHARED`] other records have, such as the DOI of a volume.
+/// Returns `record`, which is to be written, without the ids that more than [`MAX_SHARED`] other records have, such as the DOI of a volume.
 /// With such an id, the record would be compared and merged with all those records. If the record would have no id
 /// left, it is returned unchanged.
 fn without_shared_ids<'a>(connection: &Connection, record: &'a Paper) -> Result<Cow<'a, Paper>> {

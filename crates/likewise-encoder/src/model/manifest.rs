@@ -114,7 +114,7 @@ pub struct HubSource {
 pub struct WheelSource {
     /// The name of the package.
     pub package: String,
-    /// The exact version of the package.
+    /// The version of the package, such as `0.1.0`.
     pub version: String,
     /// The folder in the wheel that contains the model's files.
     pub folder: String,
