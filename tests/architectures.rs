@@ -1,5 +1,6 @@
-//! Every architecture and every setting of a model folder gives the vectors of the reference library, on small random
-//! checkpoints made by `tests/golden/make_architectures.py` and `make_adapters.py`.
+//! Checks that every architecture and every setting of a model folder gives the same vectors as the reference library.
+//! The models are small checkpoints with random weights, made by `tests/golden/make_architectures.py` and
+//! `make_adapters.py`.
 
 use crate::support::cosine;
 use likewise_encoder::model::{InputType, Manifest, ModelFolder, ModelOptions, Precision};
@@ -62,8 +63,8 @@ fn open_in(path: &Path, precision: Precision) -> likewise_encoder::Result<ModelF
     ModelFolder::open(path.to_str().unwrap(), Path::new("no-models-here"), precision)
 }
 
-/// Opens a small checkpoint. SPECTER2's folder does not describe its adapters, so this adds a model.toml that does,
-/// like the one of the real model.
+/// Opens a small checkpoint. SPECTER2's folder does not describe its adapters, so this function adds a model.toml that
+/// describes the adapters, as the model.toml of the real SPECTER2 does.
 fn open(name: &str, precision: Precision) -> ModelFolder {
     if name != "specter2" {
         return open_in(&small(name), precision).unwrap();
@@ -73,7 +74,7 @@ fn open(name: &str, precision: Precision) -> ModelFolder {
                 normalize = true\nlicense = \"none\"\n[hub]\nrepo = \"a/b\"\nrevision = \"main\"\n\
                 [adapters]\npaper = \"proximity\"\nquery = \"adhoc_query\"\n";
     std::fs::write(folder.path().join("model.toml"), text).unwrap();
-    // The folder is kept, because the encoder reads it later.
+    // The temporary folder is not deleted, because the encoder reads it later.
     open_in(&folder.keep(), precision).unwrap()
 }
 
@@ -99,8 +100,8 @@ fn load(folder: &ModelFolder, engine: Engine) -> Encoder {
     Encoder::load_with(folder, &Devices::Cpu, engine, 2).unwrap()
 }
 
-/// The largest `1 - cosine` to the reference over all documents and queries. Also checks that a text has the same
-/// vector alone and in a batch.
+/// Returns the largest `1 - cosine` between a vector and its reference vector, over all documents and queries. Also
+/// checks that a text has the same vector if it is encoded alone and if it is encoded in a batch.
 fn max_distance(name: &str, engine: Engine, precision: Precision) -> f64 {
     let (texts, folder) = (texts(), open(name, precision));
     let encoder = load(&folder, engine);
@@ -173,7 +174,7 @@ fn every_wrong_setting_changes_the_vectors() {
         assert!(text.contains(from), "{name}: {file} has no {from}");
         std::fs::write(&path, text.replace(from, to)).unwrap();
         let texts = texts();
-        // With another architecture, loading may already fail.
+        // If the changed folder cannot be loaded, the change is detected.
         let Ok(encoder) = Encoder::load(&open_in(folder.path(), Precision::F32).unwrap()) else { continue };
         let mut max_distance = 0.0_f64;
         for entry in golden(name).iter().filter(|entry| entry.dimensions.is_none()) {
@@ -252,7 +253,7 @@ fn prompt_name_applies_to_documents_and_queries() {
     assert_eq!((both.dimensions, both.prompt_name.as_deref()), (Some(8), Some("query")));
     let replaced = encoder.model().clone().with_options(shortened.clone()).unwrap();
     let direct = open("nomic_bert", Precision::F32).with_options(shortened).unwrap();
-    assert_eq!(replaced.fingerprint, direct.fingerprint, "the earlier options have no effect");
+    assert_eq!(replaced.fingerprint, direct.fingerprint, "earlier options must have no effect");
     let message = with_prompt("clustering").unwrap_err().to_string();
     assert!(
         message.contains("--prompt-name: this model has no prompt \"clustering\"")
@@ -277,7 +278,7 @@ fn left_truncation_keeps_the_prompt_and_the_end_of_the_text() {
     let beginning =
         encoder.tokenize(&["ice"], &encoder.encode_options(InputType::Query)).unwrap().remove(0).ids;
     let prompt = &beginning[..beginning.len() - 2];
-    assert_eq!(read.ids[..prompt.len()], *prompt, "the prompt is kept");
+    assert_eq!(read.ids[..prompt.len()], *prompt, "the prompt must be kept");
     let end = encoder
         .tokenize(&["the very last word"], &encoder.encode_options(InputType::Query))
         .unwrap()
@@ -546,7 +547,7 @@ fn a_folder_without_pooling_files_gets_the_default_pooling_of_the_reference_libr
     let encoder = load(&open_in(folder.path(), Precision::F32).unwrap(), Engine::Kernels);
     for entry in golden("qwen3").iter().filter(|entry| entry.side == "paper" && entry.dimensions.is_none()) {
         let vector = encoder.encode_one(&texts[entry.text], InputType::Document).unwrap().vector;
-        assert!(cosine(&vector, &entry.vector) >= 0.99999, "a causal model has last-token pooling");
+        assert!(cosine(&vector, &entry.vector) >= 0.99999, "a causal model must have last-token pooling");
     }
 }
 

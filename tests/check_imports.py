@@ -1,11 +1,12 @@
 """Checks the imports and module docs of all crates. Fails in three cases:
 
-- A module imports another one that is declared below it in its crate's lib.rs.
+- A module imports a module that the crate's lib.rs declares further down.
 - The files of a crate import each other in a cycle.
 - A .rs file does not start with `//!`.
 
-Cycles are between files, regardless of their folders. An import from a parent module to one of its submodules is not
-counted, because a parent declares and re-exports its submodules. An import from a submodule to its parent is counted.
+The check for cycles compares files, regardless of folders. An import from a parent module to one of its submodules is
+not counted, because a parent declares and re-exports its submodules. An import from a submodule to its parent is
+counted.
 """
 
 import pathlib
@@ -20,13 +21,13 @@ Module = tuple[str, ...]
 
 
 def code_of(path: pathlib.Path) -> str:
-    """The code of a file without comments and without its unit tests, which may import anything."""
+    """Returns the code of a file without comments and without unit tests. Unit tests may import any module."""
     text = re.sub(r"//[^\n]*", "", path.read_text())
     return re.split(r"#\[cfg\(test\)\]\s*mod tests", text)[0]
 
 
 def paths_in(tree: str) -> list[str]:
-    """The paths of a `use` tree: `a::{b, c::{d}}` gives `a::b` and `a::c::d`."""
+    """Returns the paths of a `use` tree: `a::{b, c::{d}}` gives `a::b` and `a::c::d`."""
     match = re.match(r"^([\w:]*?)(?:::)?\{(.*)\}$", tree.strip(), re.DOTALL)
     if not match:
         return [re.sub(r"\s+as\s+\w+$", "", tree.strip())]
@@ -63,7 +64,8 @@ class Crate:
         return {other for other in found if other is not None and other != module and other[: len(module)] != module}
 
     def resolve(self, module: Module, path: str, depth: int = 0) -> Module | None:
-        """The module that a path refers to, through `pub use`; `None` if it is outside the crate."""
+        """Returns the module that a path refers to, directly or through a `pub use`; `None` if the path leads
+        outside the crate."""
         names = path.split("::")
         if names[0] == "crate":
             current, names = (), names[1:]
@@ -82,13 +84,13 @@ class Crate:
         return current
 
     def cycles(self) -> list[list[Module]]:
-        """The sets of modules that can all be reached from each other."""
+        """Returns the sets of modules that all import each other, directly or indirectly."""
         reached = {module: self.reach(module) for module in self.files}
         cycles = {frozenset(other for other in reached[module] if module in reached[other]) for module in self.files}
         return sorted(sorted(cycle) for cycle in cycles if len(cycle) > 1)
 
     def reach(self, module: Module) -> set[Module]:
-        """The modules that a module imports, directly and indirectly."""
+        """Returns the modules that a module imports, directly and indirectly."""
         seen, pending = set(), [module]
         while pending:
             new = self.imports.get(pending.pop(), set()) - seen
@@ -103,7 +105,7 @@ def module_of(path: pathlib.Path) -> Module:
 
 
 def upward_imports(source: pathlib.Path) -> list[str]:
-    """Imports of modules that are declared further down in lib.rs, as messages."""
+    """Returns a message for each import of a module that lib.rs declares below the importing module."""
     order = re.findall(r"^(?:pub )?mod (\w+);", (source / "lib.rs").read_text(), re.MULTILINE)
     problems = []
     for path in sorted(source.rglob("*.rs")):
@@ -112,7 +114,7 @@ def upward_imports(source: pathlib.Path) -> list[str]:
             continue
         for used in re.findall(r"\bcrate::(\w+)", code_of(path)):
             if used in order and order.index(used) > order.index(module):
-                problems.append(f"{path}: imports crate::{used}, which {source}/lib.rs declares below {module}")
+                problems.append(f"{path}: the file must not import crate::{used}, because {source}/lib.rs declares {used} below {module}")
     return problems
 
 
@@ -121,13 +123,13 @@ def main() -> int:
     for path in sorted([*(file for source in SOURCES for file in source.rglob("*.rs")), *pathlib.Path("tests").glob("*.rs"),
                         *pathlib.Path("benches").glob("*.rs"), *pathlib.Path("crates").glob("*/examples/*.rs")]):
         if not path.read_text().startswith("//!"):
-            problems.append(f"{path}: does not start with a //! comment that says what the file is for")
+            problems.append(f"{path}: the file must start with a //! comment that says what the file is for")
     for source in SOURCES:
         # likewise-index declares its modules in alphabetical order, so only the check for cycles applies to it.
         if source.parent.name != "likewise-index":
             problems += upward_imports(source)
         for cycle in Crate(source).cycles():
-            problems.append(f"{source}: import cycle: {', '.join('/'.join(module) for module in cycle)}")
+            problems.append(f"{source}: these modules import each other in a cycle: {', '.join('/'.join(module) for module in cycle)}")
     print("\n".join(problems))
     return bool(problems)
 

@@ -1,7 +1,8 @@
-//! A process killed at any moment leaves a data folder with every acknowledged paper, exactly once.
+//! Checks that a process that is killed at any moment leaves a data folder with every acknowledged paper exactly once.
 //!
-//! A child process adds, replaces and deletes papers and builds the index until it is killed. It prints each change
-//! before and after making it; the test applies the finished changes to a map and compares the map with the folder.
+//! A child process adds, replaces and deletes papers and builds the index until the test kills the child. The child
+//! prints each change before it makes the change, and again afterwards. The test applies the finished changes to a map
+//! and compares the map with the data folder.
 //! `LIKEWISE_KILLS` is the number of kills (12 by default).
 
 use crate::support::{TestRng, data, encoder, likewise, numbered_paper};
@@ -23,18 +24,18 @@ use std::time::{Duration, Instant};
 const FOLDER: &str = "LIKEWISE_CRASH_FOLDER";
 const SEED: &str = "LIKEWISE_CRASH_SEED";
 
-/// The number of different ids. Fewer than the papers that are written, so that papers are also replaced and deleted.
+/// Number of different ids. The child writes more papers than this, so that existing papers are replaced and deleted.
 const IDS: usize = 6000;
 
-/// The number of papers per change.
+/// Number of papers per change.
 const BATCH_SIZE: usize = 250;
 
 /// A change: the new edition of each paper, by paper number. `None`: the paper is deleted.
 type Change = BTreeMap<usize, Option<usize>>;
 
-/// Prints a change with its state: `will` before it is made, `did` afterwards.
+/// Prints a change with its state: `will` before the change is made, `did` after the change was made.
 fn print_change(state: &str, change: &Change) {
-    // In a single write call, so that a kill cannot leave a part of the line.
+    // The line is written with a single call, so that a kill cannot leave a part of the line.
     let line = format!("\n{state} {}\n", serde_json::to_string(change).unwrap());
     std::io::stdout().write_all(line.as_bytes()).unwrap();
 }
@@ -71,8 +72,8 @@ fn child_that_writes_until_killed() {
     }
 }
 
-/// Runs the child for some time and kills it. Returns the finished changes, and the change that was being made when it
-/// was killed, if any.
+/// Runs the child for the given time and kills the child. Returns the finished changes, and the change that the child
+/// was making when it was killed (`None`: the child was not making a change).
 fn run_and_kill(folder: &Path, seed: usize, time: Duration) -> (Vec<Change>, Option<Change>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["crash::child_that_writes_until_killed", "--exact", "--ignored", "--nocapture"])
@@ -82,7 +83,7 @@ fn run_and_kill(folder: &Path, seed: usize, time: Duration) -> (Vec<Change>, Opt
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The child would block on a full pipe, so this thread reads its output.
+    // The child would block on a full pipe, so a thread reads the child's output.
     let mut out = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
@@ -117,7 +118,7 @@ fn apply(expected: &mut BTreeMap<usize, usize>, change: &Change) {
     }
 }
 
-/// The edition of every paper in a folder, by paper number.
+/// Returns the edition of every paper in a data folder, by paper number.
 fn papers(folder: &Path) -> BTreeMap<usize, usize> {
     let catalog = Catalog::open(&catalog_path(folder)).unwrap();
     let all: Vec<_> = catalog.matching(&Filter::default()).unwrap().iter().collect();
@@ -148,7 +149,7 @@ fn a_killed_writer_neither_loses_nor_doubles_acknowledged_papers() {
         slowest = slowest.max(started.elapsed());
         let found = papers(folder);
         if found != expected {
-            // The unfinished change may be committed, but only as a whole.
+            // The unfinished change is allowed to be committed, but only as a whole.
             apply(&mut expected, &unfinished.unwrap_or_default());
         }
         assert!(found == expected, "kill {kill}");
@@ -217,7 +218,7 @@ fn verify_reports_damage_and_repair_removes_it() {
         }
     }
 
-    // A file that lost its end.
+    // The end of a file is missing.
     drop((library, opened_before));
     let store_folder =
         VectorStore::folder(folder.path(), &crate::support::encoder().model().fingerprint).unwrap();
@@ -228,7 +229,7 @@ fn verify_reports_damage_and_repair_removes_it() {
     assert!(output.status.code() == Some(1) && printed.contains("200 papers have no vector"), "{printed}");
     assert!(verify(&["--repair"]).status.success() && verify(&[]).status.success());
 
-    // A missing description of the vector store; the repair keeps the vectors.
+    // The description of the vector store is missing. The repair keeps the vectors.
     let description =
         VectorStore::base(folder.path(), &crate::support::encoder().model().fingerprint).join("space.json");
     std::fs::remove_file(&description).unwrap();
@@ -240,11 +241,11 @@ fn verify_reports_damage_and_repair_removes_it() {
     assert!(output.status.success() && !printed.contains("encoded"), "{printed}");
     assert!(verify(&[]).status.success());
 
-    // Empty files.
+    // A file is empty.
     for name in ["keys", "vectors.f32", "space.json", "directory"] {
         let store_folder =
             VectorStore::folder(folder.path(), &crate::support::encoder().model().fingerprint).unwrap();
-        // A repair may have moved the files to a new subfolder; space.json stays in the parent folder.
+        // An earlier repair can have moved the files to a new subfolder. space.json stays in the parent folder.
         let path = if name == "space.json" {
             store_folder.ancestors().find(|path| path.join(name).is_file()).unwrap()
         } else {

@@ -1,4 +1,5 @@
-//! The same five papers in every dump format and compression give the same five papers. Damaged dumps are reported.
+//! Checks that a dump of five papers gives the same papers in every format and compression, and that damaged dumps are
+//! reported.
 
 use crate::support::{data, ingest, papers_of};
 use likewise::search::Library;
@@ -11,7 +12,7 @@ fn read(path: &Path, format: Option<Format>) -> Vec<Paper> {
     papers_of(dump::read(path, format).unwrap())
 }
 
-/// The papers of several files, read in one run.
+/// Returns the papers of several files, which are read in one run.
 fn read_all(names: &[&str], columns: &str) -> Vec<Paper> {
     let paths: Vec<PathBuf> = names.iter().map(|name| data(name)).collect();
     let sources: Vec<Source> = sources(&paths).into_iter().map(Result::unwrap).collect();
@@ -37,7 +38,7 @@ fn every_format_gives_the_same_five_papers() {
     }
     assert_eq!(read_all(&["five/table.parquet"], "id=paper,abstract=body"), plain);
 
-    // The other formats differ in some fields: they have a source and alternate ids, and some have less exact dates.
+    // The papers of the other formats have a source, some also have alternate ids, and some have less exact dates.
     let from = |source: &str, change: fn(usize, &mut Paper)| -> Vec<Paper> {
         let paper = |(index, paper): (usize, &Paper)| {
             let mut paper = Paper { source: Some(source.into()), ..paper.clone() };
@@ -82,7 +83,7 @@ fn every_format_gives_the_same_five_papers() {
     };
     assert_eq!(read(&data("five/corpus.jsonl"), None), plain.iter().map(bare).collect::<Vec<_>>());
     for page in ["five/daily-dated.txt", "five/daily-undated.txt"] {
-        // A page has only titles and abstracts, so the ids are made from the titles.
+        // A saved page has only titles and abstracts, so the ids are made from the titles.
         let by_title = |paper: &Paper| Paper {
             id: PaperId::from_title(&paper.title).unwrap(),
             source: Some("daily-papers".into()),
@@ -101,7 +102,8 @@ fn five_papers_in_eight_formats_are_ingested_as_five_papers() {
     let files: Vec<PathBuf> = names.split(' ').map(|name| data(&format!("five/{name}"))).collect();
     let counts = ingest(folder.path(), &files);
     assert_eq!((counts.added, counts.encoded), (5, 5), "{counts:?}");
-    // Without corpus.jsonl: its records have no source, so each would replace any record with the same id.
+    // The second run leaves out corpus.jsonl: its records have no source, so each of these records would replace any
+    // record with the same id.
     let again = ingest(folder.path(), &files[..7]);
     assert_eq!((again.added, again.encoded), (0, 0), "{again:?}");
     let library = Library::open(folder.path(), crate::support::encoder()).unwrap();
@@ -122,7 +124,7 @@ fn compression_is_detected_by_magic_bytes() {
     let plain = std::fs::read(data("five/plain.jsonl")).unwrap();
     let expected = read(&data("five/plain.jsonl"), None);
     let folder = tempfile::tempdir().unwrap();
-    // Two compressed members, split in the middle of a line, in files without an extension.
+    // Each file has no extension, and has two compressed members that are split in the middle of a line.
     let (head, tail) = plain.split_at(plain.len() / 2);
     let gz = |bytes: &[u8]| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -147,7 +149,7 @@ fn compression_is_detected_by_magic_bytes() {
     }
 }
 
-/// Writes a .zip with these members (name and file), with Python as an independent implementation.
+/// Writes a .zip with the given members (name and file). Python writes the .zip, as an independent implementation.
 fn zip(path: &Path, members: &[(&str, &Path)]) {
     let mut python = std::process::Command::new("python3");
     let script = "import sys, zipfile\n\
@@ -181,7 +183,7 @@ fn the_members_of_an_archive_are_dumps() {
     assert_eq!(papers_of(reader.read(&all[1]).unwrap()), read(&acl, None));
     assert!(all.len() == 3 && reader.read(&all[2]).is_err(), "{all:?}");
 
-    // One changed byte in the first member is detected, at the latest by its checksum.
+    // A changed byte in the first member is detected, at the latest by the checksum of the member.
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[200] ^= 1;
     std::fs::write(&path, bytes).unwrap();
@@ -217,7 +219,7 @@ fn an_unknown_format_is_refused_with_the_list_of_formats() {
     let message = dump::read(&data("five/s2-abstracts.jsonl"), None).err().unwrap().to_string();
     assert!(message.contains("in the same run as its papers"), "{message}");
     let count = dump::read(&data("five/table.parquet"), None).map(|dump| dump.entries.count());
-    assert_eq!(count.unwrap(), 5, "the title column has the usual name");
+    assert_eq!(count.unwrap(), 5, "the title column must be found by its usual name");
     std::fs::write(&path, "PAR1 and no more").unwrap();
     let message = dump::read(&path, None).err().unwrap().to_string();
     assert!(message.contains("the Parquet file must be complete"), "{message}");
@@ -225,8 +227,8 @@ fn an_unknown_format_is_refused_with_the_list_of_formats() {
     assert!(read(&path, None).is_empty(), "an empty file has no papers and is no error");
 }
 
-/// The bytes after random edits. An edit is a kind (change, truncate, insert, duplicate, delete), a position, and a
-/// value or a length.
+/// Returns the bytes after random edits. An edit consists of a kind (change, truncate, insert, duplicate, delete), a
+/// position, and the new value or a length.
 fn damaged(bytes: &[u8], edits: &[(u8, u16, u8)]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for (kind, position, value) in edits {
@@ -264,7 +266,7 @@ mod damaged_dumps {
             for file in std::fs::read_dir(data("five")).unwrap() {
                 let bytes = damaged(&std::fs::read(file.unwrap().path()).unwrap(), &edits);
                 std::fs::write(&path, &bytes).unwrap();
-                // With the detected format, and with every other one.
+                // The file is read with the detected format, and then with each format.
                 let formats = Format::ALL.into_iter().map(Some);
                 for format in std::iter::once(None).chain(formats) {
                     let Ok(dump) = dump::read(&path, format) else { continue };

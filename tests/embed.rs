@@ -1,4 +1,4 @@
-//! `likewise embed`: vector files in parts and shards, after an interruption, and ingested again.
+//! `likewise embed` as a process: vector files in parts and shards, continued after an interruption, and ingested.
 
 use crate::support::{TestRng, data, encoder, likewise, small_bert};
 use likewise::ingest::embed::Shard;
@@ -19,12 +19,12 @@ fn embed(dump: &Path, out: &Path, options: &[&str]) -> Output {
     likewise(&arguments).output().unwrap()
 }
 
-/// Standard output and standard error.
+/// Returns the standard output followed by the standard error.
 fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// The vectors of a Parquet file by paper id, as the bits of their values.
+/// Returns the vectors of a Parquet file by paper id. Each value is given as its bits, for exact comparisons.
 fn vectors(path: &Path) -> BTreeMap<String, Vec<u32>> {
     let vector = |entry| match entry {
         Ok(Entry::Encoded(paper, vector)) => {
@@ -108,7 +108,7 @@ fn the_shards_together_have_the_vectors_of_an_unsharded_run() {
 #[test]
 fn a_killed_run_continues_and_writes_the_same_file() {
     let folder = tempfile::tempdir().unwrap();
-    // Ten parts with a fast model: most parts are not yet written when the process is killed.
+    // The run writes ten parts with a fast model. Most parts are not written when the process is killed.
     let dump = write_dump(folder.path(), 40_000);
     let model = small_bert();
     let embed = |dump: &Path, out: &Path, options: &[&str]| {
@@ -121,7 +121,7 @@ fn a_killed_run_continues_and_writes_the_same_file() {
         assert!(complete_run.status.success(), "{}", printed(&complete_run));
         let parts = folder.path().join(format!("killed.{extension}.parts"));
         let mut kills = 0;
-        // Kill it once shortly after each of the first two parts is written.
+        // The run is killed twice: shortly after the first part is written, and shortly after the second part.
         for part in ["part-000000", "part-000001"] {
             let [dump, out, model] = [&dump, &killed, &model].map(|path| path.to_str().unwrap());
             let arguments = ["embed", dump, "--out", out, "--model", model, "--dtype", "f16"];
@@ -179,7 +179,7 @@ fn a_vector_file_is_ingested_without_encoding_unless_the_fingerprint_differs() {
         let library = Library::open(&data_folder, encoder()).unwrap();
         let papers: Vec<_> = dump::read(&data("sample.jsonl"), None).unwrap().papers().collect();
         for paper in papers.iter().step_by(7) {
-            assert_eq!(&library.paper(paper.id.as_str()).unwrap(), paper, "every field is kept");
+            assert_eq!(&library.paper(paper.id.as_str()).unwrap(), paper, "every field must be kept");
         }
         let again = ingest("f32", &data_folder);
         assert!(printed(&again).contains("unchanged 120"), "{}", printed(&again));

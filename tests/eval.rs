@@ -8,8 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-/// Writes a test collection of the sample: the queries `t …` have a title as their text and that paper as the answer,
-/// and the query `9901.00001` is a paper whose answers are the next two papers, which are on the same subject.
+/// Writes a test collection with the papers of the sample. For each query `t …`, the text is the title of a paper, and
+/// this paper is the only relevant paper. The query `9901.00001` is a paper; relevant are the two papers that follow in
+/// the sample, which are on the same subject.
 fn write_collection(folder: &Path) {
     let papers = papers_of(dump::read(&data("sample.jsonl"), None).unwrap());
     let line = |value: Value| value.to_string() + "\n";
@@ -38,7 +39,7 @@ fn eval(arguments: &[&str]) -> Output {
     likewise(&[&["eval"], arguments].concat()).output().unwrap()
 }
 
-/// Standard output and standard error.
+/// Returns the standard output followed by the standard error.
 fn printed(output: &Output) -> String {
     [&*output.stdout, &*output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
 }
@@ -71,7 +72,7 @@ fn a_collection_is_encoded_once_and_evaluated() {
         "{per_query}"
     );
 
-    // A run with the hits in reverse order is significantly worse.
+    // A run with the hits in reverse order is significantly worse than the original run.
     let run = fs::read_to_string(path("original.run")).unwrap();
     assert!(!run.contains("\n9901.00001\tQ0\t9901.00001\t"), "the query paper must not be a hit");
     let reversed: Vec<String> = run
@@ -94,14 +95,14 @@ fn a_collection_is_encoded_once_and_evaluated() {
     assert!(original["compared"][mrr]["interval"][0].as_f64().unwrap() > 0.5, "{original}");
     assert!(reversed.get("compared").is_none() && reversed["unjudged"].as_f64().unwrap() > 0.9);
 
-    // Several modes in one run, with ten hits each.
+    // Several modes are evaluated in one run, with ten hits per query.
     let output =
         eval(&[&collection, "--data", &path("data"), "--mode", "semantic,hybrid,lexical", "-k", "10"]);
     for part in [", semantic\n", ", hybrid\n", ", lexical\n", "p 1.0000"] {
         assert!(printed(&output).contains(part), "{part}: {}", printed(&output));
     }
 
-    // The calibration of scores, and the statistics of the vectors.
+    // `--calibrate` prints the calibration of scores, and `--space` prints statistics of the vectors.
     let output = eval(&[&collection, "--data", &path("data"), "--calibrate", "-k", "100"]);
     for part in
         ["[calibration.texts]\n", "semantic = { slope = ", "hybrid = { slope = ", "the current curve has 0."]
@@ -144,14 +145,14 @@ fn only_the_papers_of_a_pool_are_ranked() {
     let output = eval(&[folder.path().to_str().unwrap(), "--save-run", run.to_str().unwrap(), "-k", "50"]);
     assert!(printed(&output).contains("1 queries, 10 judgements"), "{}", printed(&output));
     assert!(
-        printed(&output).contains("recall@100 is computed from the first 50 hits"),
+        printed(&output).contains("recall@100 is computed from only the first 50 hits"),
         "{}",
         printed(&output)
     );
     let run = fs::read_to_string(run).unwrap();
     let mut ranked: Vec<&str> = run.lines().map(|line| line.split('\t').nth(2).unwrap()).collect();
     ranked.sort_unstable();
-    assert_eq!(ranked, names, "the run has exactly the papers of the pool");
+    assert_eq!(ranked, names, "the run must have exactly the papers of the pool");
 }
 
 #[test]
@@ -186,20 +187,20 @@ fn invalid_collections_and_options_get_an_error() {
     let other_run = folder.path().join("other.run");
     fs::write(&other_run, "unknown Q0 x 1 0.5 x").unwrap();
     assert_fails(&[collection, "--against", other_run.to_str().unwrap()], "the run has none of the queries");
-    // The collection's papers are not added to a data folder that has other papers.
+    // The papers of a test collection are not added to a data folder that has other papers.
     let library = folder.path().join("library");
     let ingest = ["ingest", data("five/plain.jsonl").to_str().unwrap(), "--data", library.to_str().unwrap()]
         .map(str::to_string);
     assert!(likewise(&ingest.each_ref().map(String::as_str)).status().unwrap().success());
     assert_fails(&[collection, "--data", library.to_str().unwrap()], "would be mixed with them");
-    // A query paper that is not in the corpus.
+    // The query paper is not in the corpus.
     fs::write(folder.path().join("queries.jsonl"), "{\"_id\": \"9901.00001\"}").unwrap();
     fs::write(
         folder.path().join("corpus.jsonl"),
         "{\"_id\": \"x\", \"title\": \"T\", \"text\": \"A.\"}\nnonsense\n",
     )
     .unwrap();
-    assert_fails(&[collection], "corpus.jsonl:2: column");
+    assert_fails(&[collection], "corpus.jsonl:2: position");
     assert_fails(&[collection], "20 judged queries are not in queries.jsonl");
     assert_fails(&[collection], "2 judged papers are not in the library");
     assert_fails(&[collection], "paper \"9901.00001\" is not in the catalog");

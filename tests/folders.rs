@@ -1,6 +1,6 @@
-//! Variants of model folders that exist in practice, compared with the reference library's tokens and vectors
-//! (`tests/golden/make_folders.py`). And texts with a token that the model has no vector for: such a text is refused by
-//! name, and the others are encoded.
+//! Compares tokens and vectors with the reference library, for variants of model folders that exist in practice
+//! (`tests/golden/make_folders.py`). Also checks texts with a token for which the model has no vector: the error names
+//! such a text, and all other texts are encoded.
 
 use crate::support::{cosine, likewise};
 use axum::Extension;
@@ -99,7 +99,7 @@ fn golden_tokens_and_vectors_of_folder_variants() {
             assert!(distance < 1e-5, "{case}: 1 - cosine is {distance}");
         }
     }
-    assert!(golden.folders.len() > 12, "folders.json has all variants");
+    assert!(golden.folders.len() > 12, "folders.json must have all variants");
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn the_subfolder_of_the_network_does_not_change_the_fingerprint() {
     assert!(message.contains("contains 0_Transformer, but not modules.json"), "{message}");
 }
 
-/// A small model whose tokenizer has the token `<image>`, for which the network has no vector. EmbeddingGemma's
-/// tokenizer has such a token.
+/// Returns a folder with a small model. The tokenizer of this model has the token `<image>`, but the network has no
+/// vector for this token. EmbeddingGemma's tokenizer has such a token.
 fn with_an_image_token() -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_all(&small("roberta"), copy.path());
@@ -136,7 +136,7 @@ fn a_text_with_a_token_without_a_vector_is_refused_and_the_others_are_encoded() 
     let encoder = Encoder::load(&open(folder.path()).unwrap()).unwrap();
     let texts = ["knots", "an <image> of a knot", "bees", "<image>"];
     let Err(Error::Texts(unreadable)) = encoder.encode(&texts, InputType::Document) else {
-        panic!("the texts were encoded")
+        panic!("encoding must fail, because two texts have a token without a vector")
     };
     assert_eq!(unreadable.iter().map(|text| text.index).collect::<Vec<_>>(), [1, 3]);
     assert!(unreadable[0].reason.contains("\"<image>\""), "{}", unreadable[0].reason);
@@ -171,7 +171,7 @@ async fn a_paper_that_cannot_be_encoded_is_ingested_and_found_by_lexical_search(
     assert_eq!((added.added, added.encoded, added.without_vector), (3, 2, 1));
     writer.finish().unwrap();
     let mut writer = FolderWriter::open(data.path(), &encoder).unwrap();
-    assert_eq!(writer.catch_up(|_| {}).unwrap(), 0, "the next run does not try the unreadable paper again");
+    assert_eq!(writer.catch_up(|_| {}).unwrap(), 0, "the next run must not try to encode this paper again");
     assert_eq!(writer.add(vec![Ok(entry("a/4", "Graphs", "They have cycles."))]).unwrap().encoded, 1);
     writer.finish().unwrap();
 
@@ -179,9 +179,9 @@ async fn a_paper_that_cannot_be_encoded_is_ingested_and_found_by_lexical_search(
     assert_eq!(
         (library.stats().without_vector, library.lacks_vectors()),
         (1, false),
-        "a paper that cannot be encoded is not one that still has to be encoded"
+        "a paper that cannot be encoded must not count as waiting to be encoded"
     );
-    assert!(verify(data.path(), &encoder).unwrap().is_empty(), "verify does not report it as damage");
+    assert!(verify(data.path(), &encoder).unwrap().is_empty(), "verify must not report damage");
     let query = Query {
         mode: Some(Mode::Lexical),
         rerank_sentences: true,

@@ -1,4 +1,4 @@
-//! A library that stays open while another writer adds, replaces and deletes papers.
+//! Queries in a library that stays open while a separate writer adds, replaces and deletes papers.
 
 use crate::support::{TestRng, encoder, likewise};
 use likewise::Filter;
@@ -14,7 +14,7 @@ fn paper(id: &str, title: &str) -> Paper {
         id: PaperId::parse(id).unwrap(),
         title: title.into(),
         r#abstract: format!("About {title}."),
-        // Different authors keep papers with the same text from being merged as near duplicates.
+        // The authors of papers differ, so that papers with the same text are not merged as near duplicates.
         authors: vec![id.into()],
         ..Paper::default()
     }
@@ -30,7 +30,7 @@ fn delete(folder: &Path, id: &str) -> bool {
     ingest::delete(folder, &[PaperId::parse(id).unwrap()]).unwrap()[0]
 }
 
-/// Ids and titles of the `k` papers nearest to a text, best first.
+/// Returns ids and titles of the `k` papers nearest to a text, nearest first.
 fn search(library: &Library, text: &str, k: usize) -> Vec<(String, String)> {
     let query = Query { k, min_score: Some(0.0), ..Query::of(Examples::text(text.into())) };
     let hits = library.search(&query).unwrap().hits;
@@ -91,7 +91,7 @@ fn random_writes_agree_with_an_in_memory_map() {
     let mut random = TestRng(17);
     for step in 0..80 {
         let id = format!("p{}", random.below(12));
-        // Few different texts, so that several papers have the same text.
+        // There are few different texts, so that several papers have the same text.
         let title = format!("On {} and {}", subjects[random.below(8)], subjects[random.below(3)]);
         match random.below(4) {
             0 => assert_eq!(delete(folder, &id), expected.remove(&id).is_some(), "step {step}"),
@@ -115,7 +115,7 @@ fn random_writes_agree_with_an_in_memory_map() {
     }
 }
 
-/// Sets the flag when dropped, so that the readers also stop if the writer panics.
+/// Sets the flag when dropped, so that the readers stop even if the writer panics.
 struct StopOnDrop<'a>(&'a std::sync::atomic::AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
@@ -142,7 +142,7 @@ fn a_query_sees_one_consistent_state() {
             }
         };
         let readers = [scope.spawn(read), scope.spawn(read)];
-        // Without this, a panic below would leave the scope waiting for the readers forever.
+        // Without `StopOnDrop`, the scope would wait for the readers forever if the code below panics.
         let stop_on_drop = StopOnDrop(&stop);
         for _ in 0..40 {
             ingest::delete(folder, &moving).unwrap();
@@ -181,7 +181,7 @@ fn compaction_removes_the_vectors_of_deleted_papers() {
         (stats.papers, stats.vectors, stats.index.indexed, stats.index.segments),
         (2700, 2700, 2700, 1)
     );
-    assert_eq!(titles(&library), before, "an open library switches to the new files");
+    assert_eq!(titles(&library), before, "an open library must switch to the new files");
     assert_eq!(titles(&Library::open(folder, encoder).unwrap()), before);
     add(folder, &all[1000..1001]);
     assert_eq!(titles(&library)[1], "1000");

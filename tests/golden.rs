@@ -1,4 +1,5 @@
-//! Vectors equal those of the reference library, in files made by `tests/golden/make.py` and `make_small.py`.
+//! Checks that vectors equal the vectors of the reference library. The reference vectors are in files made by
+//! `tests/golden/make.py` and `make_small.py`.
 
 use crate::support::{cosine, encoder, model_folder, small_bert};
 use likewise_encoder::model::{InputType, ModelFolder, Pooling, Precision};
@@ -54,7 +55,7 @@ fn a_small_bert_with_other_settings_equals_the_reference() {
     golden.entries.iter().for_each(|entry| assert_equals_golden(&encoder, entry));
     let texts: Vec<&str> = golden.entries.iter().map(|entry| entry.text.as_str()).collect();
     for (entry, together) in golden.entries.iter().zip(encoder.encode(&texts, InputType::Document).unwrap()) {
-        // Each value is compared, because the tanh GELU and the exact GELU differ by less than 1e-3.
+        // Each value is compared, because the results of the tanh GELU and the exact GELU differ by less than 1e-3.
         let is_close = entry.vector.iter().zip(&together.vector).all(|(a, b)| (a - b).abs() <= 1e-5);
         assert!(is_close, "{:?}: expected {:?}, got {:?}", entry.text, entry.vector, together.vector);
     }

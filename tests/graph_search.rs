@@ -22,7 +22,7 @@ fn paper(number: usize, edition: &str) -> Paper {
     }
 }
 
-/// Unit vectors in 20 clusters, because the vectors of papers are clustered, too.
+/// Returns unit vectors in 20 clusters. The vectors of real papers are clustered, too.
 fn vectors(count: usize, dimension: usize) -> Vec<Vec<f32>> {
     let mut state = 7_u64;
     let mut next = move || {
@@ -38,7 +38,7 @@ fn vectors(count: usize, dimension: usize) -> Vec<Vec<f32>> {
     (0..count).map(vector).collect()
 }
 
-/// Writes a library of generated papers with these vectors. The last vector belongs to a text that no paper has.
+/// Writes a library of generated papers with the given vectors. The last vector is of a text that no paper has.
 fn write_library(folder: &Path, vectors: &[Vec<f32>]) -> Library {
     let model = encoder().model().clone();
     let catalog = Catalog::create(&catalog_path(folder)).unwrap();
@@ -76,7 +76,7 @@ fn graph_search_finds_papers_returns_k_hits_and_obeys_filters() {
         assert!(hits.len() == 10 && hits.iter().all(|hit| hit.paper.categories == ["odd"]));
     }
     assert!(common >= 1900, "{common} of 2000");
-    // The slot nearest to this query has no paper, so it must not take the place of a hit.
+    // The vector nearest to this query belongs to no paper, so this vector must not take the place of a hit.
     assert_eq!(search(&library, &vectors[PAPERS], 10, false, Filter::default()).len(), 10);
 }
 

@@ -16,7 +16,7 @@ fn similar_to(id: &str, k: usize) -> Query {
     Query { k, min_score: Some(0.0), ..Query::of(Examples::papers(vec![id.into()])) }
 }
 
-/// The folder has `papers` papers, and a query with the text of each finds that text.
+/// Checks that a data folder has `papers` papers, and that a query with the text of any paper finds this text.
 fn assert_all_found(folder: &Path, papers: usize) {
     let library = Library::open(folder, encoder()).unwrap();
     let stats = library.stats();
@@ -28,7 +28,7 @@ fn assert_all_found(folder: &Path, papers: usize) {
         let query = Query { k: 1, ..Query::of(Examples::text(text.clone())) };
         let hit = &library.search(&query).unwrap().hits[0];
         assert!(hit.cosine() > 0.99, "{}: {}", paper.id, hit.score);
-        // If several papers have this text, any of them may be the first hit.
+        // If several papers have this text, each of these papers can be the first hit.
         assert_eq!(likewise::store::text::text_of(&hit.paper), text, "{}", paper.id);
     }
 }
@@ -40,7 +40,7 @@ fn a_second_run_changes_and_encodes_nothing() {
     assert_eq!((counts.read, counts.added, counts.encoded), (5, 5, 5));
     let counts = ingest(folder.path(), &[data("five/plain.jsonl"), data("five/arxiv.jsonl")]);
     assert_eq!((counts.read, counts.unchanged, counts.encoded), (10, 10, 0));
-    // The papers of the page have other ids, but the same texts, so they are merged into the same papers.
+    // The papers of the saved pages have other ids, but the same texts, so they are merged with the existing papers.
     let counts = ingest(folder.path(), &[data("five/daily-dated.txt"), data("five/daily-undated.txt")]);
     assert_eq!((counts.added, counts.merged, counts.unchanged, counts.encoded), (0, 5, 5, 0));
     let library = Library::open(folder.path(), encoder()).unwrap();
@@ -62,7 +62,7 @@ fn papers_with_the_same_text_and_other_authors_share_a_vector() {
     assert_eq!(
         (hits[0].paper.id.as_str(), hits.len()),
         ("twin", 3),
-        "the paper with the same text is nearest"
+        "the paper with the same text must be nearest"
     );
 }
 
@@ -90,7 +90,7 @@ fn a_paper_with_the_same_id_replaces_the_old_text() {
 fn papers_without_a_vector_are_encoded_when_the_library_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     ingest(folder.path(), &[data("five/plain.jsonl")]);
-    // As if the process had been killed between the catalog and the encoder.
+    // As if the process had been killed after it wrote a paper to the catalog and before it encoded the paper.
     let catalog = Catalog::create(&catalog_path(folder.path())).unwrap();
     let paper = Paper {
         id: PaperId::parse("late").unwrap(),
@@ -127,8 +127,8 @@ fn a_second_writer_is_refused() {
     assert!(message.contains("is writing to the folder"), "{message}");
 }
 
-/// A dump in which papers are added, replaced, repeated with another id and deleted, and the text of every paper that
-/// must exist at its end, by paper id.
+/// Returns a dump in which papers are added, replaced, repeated with another id, and deleted. Also returns the text of
+/// every paper that must exist after the whole dump is ingested, by paper id.
 fn dump_with_changes(papers: usize) -> (String, BTreeMap<String, String>) {
     let (mut lines, mut expected) = (String::new(), BTreeMap::new());
     let mut add = |expected: &mut BTreeMap<String, String>, number: usize, item: &str| {
@@ -173,7 +173,7 @@ fn a_killed_ingest_continues_without_losing_papers() {
         let mut command = likewise(&arguments);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         if kills < max_kills {
-            // Each run first skips the entries that are already ingested, which takes longer every time.
+            // Each run first skips the entries that earlier runs ingested. This takes longer from run to run.
             std::thread::sleep(Duration::from_millis(100 + random.below(600 + 12 * kills) as u64));
             if child.try_wait().unwrap().is_none() {
                 child.kill().unwrap();
@@ -192,13 +192,14 @@ fn a_killed_ingest_continues_without_losing_papers() {
     assert_eq!(
         (texts.len(), vector_store.damaged().len()),
         (vector_store.vectors().len(), 0),
-        "each text has one undamaged vector"
+        "each text must have one undamaged vector"
     );
     assert_papers(&folder, &expected);
     println!("{kills} kills, {} papers", expected.len());
 }
 
-/// The folder has exactly the papers with these texts by id, and the vector of each text finds its paper.
+/// Checks that a data folder has exactly the expected papers (text by id), and that the vector of each text finds the
+/// paper with this text.
 fn assert_papers(folder: &Path, expected: &BTreeMap<String, String>) {
     let library = Library::open(folder, encoder()).unwrap();
     assert_eq!((library.stats().papers, library.stats().without_vector), (expected.len(), 0));
@@ -255,7 +256,7 @@ fn writes_that_were_cut_off_are_repeated() {
         {
             let Ok(file) = std::fs::OpenOptions::new().write(true).open(&path) else { continue };
             let length = file.metadata().unwrap().len();
-            // Cut off the end of the file, as a power failure can do with bytes that are not yet synced.
+            // A power failure can cut off the end of a file like this, if the last bytes are not synced to disk.
             file.set_len(length.saturating_sub(lost_bytes.min(length.saturating_sub(64)))).unwrap();
         }
     }
@@ -264,7 +265,8 @@ fn writes_that_were_cut_off_are_repeated() {
     assert_papers(&folder, &expected);
 }
 
-/// Ingests to a disk that is too small, enlarges it, and ingests again. Runs in a mount namespace, which needs no root.
+/// Ingests to a disk that is too small, enlarges the disk, and ingests again. The script runs in a mount namespace,
+/// which needs no root.
 const ON_A_SMALL_DISK: &str = r#"
     mount -t tmpfs -o size=1800k none "$DISK" || exit 99
     "$LIKEWISE" ingest "$DUMP" --data "$DISK/data" --precision f32 2>"$WORK/full.err"; echo "full: $?"
@@ -336,7 +338,8 @@ fn the_complete_files_of_a_watched_folder_are_ingested_once() {
     );
     std::fs::rename(inbox.join("one.jsonl.partial"), inbox.join("one.jsonl")).unwrap();
     wait_for(5, 2);
-    // Between files other processes may write, and a paper that they delete is not ingested again.
+    // While the watching process reads no file, other processes can write. A paper that another process deletes is not
+    // ingested again.
     let deleted = likewise(&["delete", "2101.00001", "--data", folder.to_str().unwrap()]).output().unwrap();
     assert!(deleted.status.success(), "{}", String::from_utf8_lossy(&deleted.stderr));
     let line = r#"{"id":"six","title":"A sixth paper","abstract":"It came the next day."}"#;

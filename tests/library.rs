@@ -1,7 +1,7 @@
-//! Search over the sample: related papers, filters, exact search, modes, reranking, explanations.
+//! Search in the papers of the sample: related papers, filters, exact search, modes, reranking, explanations.
 //!
-//! The sample consists of families of related papers. The ids name the families: `99FF.0000M`, `…/99FF00M` and
-//! `10.5555/sample.FF0M` are member M of family FF.
+//! The sample consists of families of related papers. Each id contains the number of a family: `99FF.0000M`,
+//! `…/99FF00M` and `10.5555/sample.FF0M` are ids of paper M of family FF.
 
 use crate::support::sample;
 use likewise::search::{
@@ -15,7 +15,7 @@ use likewise_encoder::model::InputType;
 use likewise_index::dot;
 use likewise_papers::sentences::split;
 
-/// The family of a sample paper.
+/// Returns the family number of a sample paper.
 fn family(id: &str) -> &str {
     match id.split_once("99") {
         Some((_, rest)) if !id.starts_with("10.") => &rest[..2],
@@ -23,7 +23,7 @@ fn family(id: &str) -> &str {
     }
 }
 
-/// The hits of a semantic search of the sample.
+/// Returns the hits of a semantic search in the sample.
 fn search(examples: Examples, k: usize, exact: bool, filter: Filter) -> Vec<Hit> {
     let (mode, min_score) = (Some(Mode::Semantic), Some(0.0));
     sample().search(&Query { k, exact, filter, mode, min_score, ..Query::of(examples) }).unwrap().hits
@@ -170,7 +170,7 @@ fn a_title_finds_its_paper_in_lexical_and_hybrid_mode() {
     assert_eq!(scores(unknown(Mode::Hybrid)), scores(unknown(Mode::Semantic)));
 }
 
-/// The ids of the first `count` papers of two families of the sample.
+/// Returns the ids of the first `count` papers of each of two families of the sample.
 fn two_families(count: usize) -> [Vec<String>; 2] {
     let all: Vec<String> = all_papers().iter().map(|hit| hit.paper.id.to_string()).collect();
     let first = family(&all[0]);
@@ -188,7 +188,7 @@ fn several_examples_are_aggregated_in_three_ways() {
                 Query { aggregation, exact: true, ..query_in_mode(mode, Examples::papers(papers.into()), 7) };
             sample().search(&query).unwrap().hits
         };
-        // `Best`: the score of a hit is the maximum over the examples.
+        // `Best`: the score of a hit is the highest score that the hit has for any example.
         let best = search(&listed, Some(Aggregation::Best));
         assert!(best.len() == 7 && best.is_sorted_by(|a, b| a.score >= b.score), "{mode}");
         let alone: Vec<Hit> = listed.iter().flat_map(|id| search(std::slice::from_ref(id), None)).collect();
@@ -196,14 +196,15 @@ fn several_examples_are_aggregated_in_three_ways() {
             let scores = alone.iter().filter(|other| other.paper.id == hit.paper.id).map(|other| other.score);
             assert_eq!(hit.score, scores.fold(f32::MIN, f32::max), "{mode}");
         }
-        // `Clusters`: hits of both subjects interleaved, the larger cluster first, each ranked as if searched alone.
+        // `Clusters`: the hits of both subjects are interleaved, beginning with the larger cluster. The hits of a
+        // cluster are ranked as if the examples of this cluster were searched for alone.
         let interleaved = search(&listed, Some(Aggregation::Clusters));
         let families: Vec<_> = interleaved.iter().map(|hit| family(hit.paper.id.as_str())).collect();
         assert_eq!(families[..3], [family(&some[0]), family(&others[0]), family(&some[0])], "{mode}");
         assert!(interleaved.iter().enumerate().all(|(index, hit)| hit.rank == index + 1), "{mode}");
         assert_eq!(interleaved[0].paper, search(&some, Some(Aggregation::Mean))[0].paper, "{mode}");
         assert!(interleaved.iter().all(|hit| !listed.contains(&hit.paper.id.to_string())), "{mode}");
-        // The default is `Mean` for few examples and `Clusters` for many. For one example all ways are the same.
+        // The default is `Mean` for few examples and `Clusters` for many. For one example, the hits are the same.
         assert_eq!(search(&listed, None), search(&listed, Some(Aggregation::Mean)), "{mode}");
         let [more, others] = two_families(4);
         let eight = [more, others].concat();
@@ -249,7 +250,7 @@ fn probabilities_follow_the_calibration_and_unrelated_texts_have_no_match() {
     for paper in all_papers() {
         let answer = search(&paper.paper.title, None);
         assert!(answer.hits[0].paper.id == paper.paper.id && !answer.no_match, "{}", paper.paper.title);
-        assert!(answer.hits[0].parts.is_some(), "the default mode is hybrid");
+        assert!(answer.hits[0].parts.is_some(), "the default mode must be hybrid");
     }
 }
 
@@ -286,8 +287,8 @@ fn explanations_add_up_to_the_score_and_quote_the_texts() {
                 mode == Mode::Semantic || breakdown.lexical > 0.0 || hit.parts.unwrap().lexical == Some(0.0)
             );
             if mode != Mode::Semantic {
-                // The listed terms are a part of the lexical score, because only the first terms are listed and
-                // numbers are left out.
+                // The weights of the listed terms add up to at most the lexical score, because only the first terms are
+                // listed, and numbers are left out.
                 let weights: f32 = explanation.terms.iter().map(|term| term.weight).sum();
                 assert!(Some(weights - 1e-5) <= hit.parts.unwrap().lexical, "{explanation:?}");
             }
@@ -385,12 +386,12 @@ fn a_text_example_counts_like_the_paper_with_that_text() {
         let hits = sample().search(&query).unwrap().hits;
         hits.into_iter().map(|hit| hit.paper.id.to_string()).collect::<Vec<_>>()
     };
-    // Papers given by id are no hits, but a paper whose text is given is a hit, and the nearest.
+    // A paper that is given by id is not a hit. A paper that is given by its text is the first hit.
     let mixed = Examples { texts: vec![text(&some[1])], ..Examples::papers(vec![some[0].clone()]) };
     let hits = search(&mixed, Examples::default());
     assert_eq!(hits[0], some[1]);
     assert_eq!(hits[1..9], search(&Examples::papers(some.clone()), Examples::default())[..8]);
-    // The same holds for negative examples.
+    // Negative examples, too, have the same effect as text and as id.
     let from_text = search(&mixed, Examples::text(text(&others[0])));
     let from_paper = search(&mixed, Examples::papers(vec![others[0].clone()]));
     assert_ne!(from_text, hits);
@@ -413,11 +414,11 @@ fn filters_pages_and_thresholds_work_in_every_mode() {
         let page = |offset| Query { offset, ..query_in_mode(mode, like(), 5) };
         let pages = [0, 5].map(|offset| sample().search(&page(offset)).unwrap().hits).concat();
         assert_eq!(pages, ten, "{mode}");
-        // With exact search the ranking does not depend on k.
+        // In exact search, the ranking does not depend on k.
         let exactly = |k| Query { exact: true, ..query_in_mode(mode, like(), k) };
         let hits = |k| sample().search(&exactly(k)).unwrap().hits;
         assert_eq!(hits(100)[..10], hits(10), "{mode}");
-        // A paper given twice counts once.
+        // A paper that is given twice counts once.
         let twice = Examples::papers(vec![paper.id.to_string(), paper.id.to_string()]);
         assert_eq!(sample().search(&query_in_mode(mode, twice, 10)).unwrap().hits, ten, "{mode}");
         let with_min_score = Query { min_score: ten[2].probability, ..query_in_mode(mode, like(), 10) };
@@ -471,9 +472,9 @@ fn diversity_returns_more_families_and_reports_the_vendi_score() {
     let spread = diverse.diversity.unwrap();
     assert!(spread.vendi > spread.plain && spread.plain > 1.0 && spread.vendi < 10.0, "{spread:?}");
     assert!(families(&diverse.hits) > families(&plain.hits), "{:?}", diverse.hits);
-    assert_eq!(diverse.hits[0].paper, plain.hits[0].paper, "the nearest is the first");
+    assert_eq!(diverse.hits[0].paper, plain.hits[0].paper, "the nearest paper must be first");
     assert_eq!((diverse.hits.len(), diverse.hits[9].rank), (10, 10));
-    // With a diversity near 0 the order and the scores are those of a plain search.
+    // With a diversity near 0, the order and the scores are the same as in a search without diversity.
     assert_eq!(search(0.0001, 5, 0).unwrap().hits, plain.hits[..5]);
     let pages = [0, 5].map(|offset| search(0.6, 5, offset).unwrap().hits).concat();
     assert_eq!(pages, diverse.hits);
@@ -483,7 +484,7 @@ fn diversity_returns_more_families_and_reports_the_vendi_score() {
     };
     let all = search(0.6, 1000, 0).unwrap().hits;
     assert!(all.iter().map(|hit| hit.rank).eq(1..=all.len()));
-    assert_eq!(ids(all), ids(search(0.0, 1000, 0).unwrap().hits), "no paper is lost");
+    assert_eq!(ids(all), ids(search(0.0, 1000, 0).unwrap().hits), "no paper must be lost");
     for (diversity, message) in [(1.1, "got 1.1"), (f32::NAN, "got NaN"), (-0.1, "got -0.1")] {
         assert!(search(diversity, 5, 0).unwrap_err().to_string().contains(message), "{message}");
     }

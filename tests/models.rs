@@ -19,7 +19,7 @@ fn open(folder: &Path) -> likewise_encoder::Result<ModelFolder> {
     ModelFolder::open(folder.to_str().unwrap(), Path::new("no-models-here"), Precision::F32)
 }
 
-/// A copy of the model's folder that a test can damage.
+/// Returns a copy of the real model's folder, which a test can change.
 fn copy() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in FILES.into_iter().chain(["model.toml"]) {
@@ -56,7 +56,7 @@ fn a_sentence_transformers_folder_needs_no_manifest() {
     assert_eq!(
         open(folder.path()).unwrap().config.pooling,
         Pooling::Mean,
-        "the default of sentence-transformers for a folder without pooling files"
+        "mean pooling is sentence-transformers' default for a folder without pooling files"
     );
     std::fs::create_dir(folder.path().join("1_Pooling")).unwrap();
     std::fs::write(folder.path().join("1_Pooling/config.json"), r#"{"pooling_mode_mean_tokens": true}"#)
@@ -66,7 +66,7 @@ fn a_sentence_transformers_folder_needs_no_manifest() {
     assert_eq!((opened.config.pooling, opened.config.max_length), (Pooling::Mean, 256));
     let with_manifest = open(&model_folder()).unwrap();
     let without_titles = with_manifest.clone().as_before_titles();
-    assert_eq!(opened.fingerprint, without_titles.fingerprint, "both descriptions are of the same model");
+    assert_eq!(opened.fingerprint, without_titles.fingerprint, "the manifest must describe the same model");
     let shorter = r#"{"max_seq_length": 128}"#;
     std::fs::write(folder.path().join("sentence_bert_config.json"), shorter).unwrap();
     assert_ne!(open(folder.path()).unwrap().fingerprint, with_manifest.fingerprint);
@@ -158,8 +158,8 @@ impl Hub {
     }
 }
 
-/// Answers requests like the hub: with the commit and a tag in the headers, and with ranges of files. `None`: the
-/// client closed the connection.
+/// Answers requests as the Hugging Face hub does: the headers have the commit and an ETag, and a request can ask for a
+/// range of a file. Returns `None` when the client closes the connection.
 fn respond(stream: TcpStream, files: &HashMap<String, Vec<u8>>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut stream = stream;
@@ -242,7 +242,7 @@ fn a_pull_prefers_the_folder_then_the_cache_then_the_hub() {
     let other_models = tempfile::tempdir().unwrap();
     let (success, stderr) = pull(other_models.path(), &hub.address, home.path(), true);
     assert!(success && stderr.contains("from the hub's local cache"), "{stderr}");
-    assert_eq!(hub.connections.load(Ordering::Relaxed), connections, "a local copy needs no request");
+    assert_eq!(hub.connections.load(Ordering::Relaxed), connections, "a local copy must need no request");
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn files_with_a_wrong_checksum_are_not_installed() {
     let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (success, stderr) = pull(models.path(), &hub.address, home.path(), false);
     assert!(!success && stderr.contains("the SHA-256 must be"), "{stderr}");
-    assert!(!models.path().join("all-MiniLM-L6-v2").exists(), "unverified files are removed");
+    assert!(!models.path().join("all-MiniLM-L6-v2").exists(), "unverified files must be removed");
 }
 
 #[test]
@@ -266,7 +266,8 @@ fn if_no_source_works_every_reason_is_reported() {
     }
 }
 
-/// Adds a repository to the files of a hub: its listing, the files of a folder, and `extra` files with dummy content.
+/// Adds a repository to the files of a hub: the list of files, the files of a folder, and `extra` files with dummy
+/// content.
 fn add_repository(files: &mut HashMap<String, Vec<u8>>, repo: &str, folder: &Path, extra: &[&str]) {
     let mut names: Vec<String> = extra.iter().map(|name| (*name).into()).collect();
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
@@ -307,7 +308,7 @@ fn any_repository_can_be_pulled_and_ingest_pulls_the_model_it_needs() {
     );
     assert!(
         !folder.join("tf_model.h5").exists() && !folder.join("onnx").exists(),
-        "files that are not needed are not downloaded"
+        "files that are not needed must not be downloaded"
     );
     let connections = hub.connections.load(Ordering::Relaxed);
     let (success, stderr) =
@@ -327,7 +328,7 @@ fn any_repository_can_be_pulled_and_ingest_pulls_the_model_it_needs() {
             && stderr.contains("gemma in f32"),
         "{stderr}"
     );
-    assert_eq!(hub.connections.load(Ordering::Relaxed), connections, "the model comes from the local cache");
+    assert_eq!(hub.connections.load(Ordering::Relaxed), connections, "the model must come from the cache");
 }
 
 #[test]
@@ -369,7 +370,7 @@ fn pulling_a_built_in_model_records_checksums_and_gets_adapters_from_their_own_r
     let folder = models.path().join("specter2");
     let written = std::fs::read_to_string(folder.join("model.toml")).unwrap();
     assert_eq!(written.matches("sha256").count(), 8, "{written}");
-    // The manifest is that of the real model, but the files are those of a small one.
+    // The manifest is of the real SPECTER2, but the files are of a small model.
     let message = open(&folder).unwrap_err().to_string();
     assert!(message.contains("the model has 32") && message.contains("states dimension 768"), "{message}");
     let (success, stderr) = run(&arguments, &hub.address, home.path(), true);

@@ -14,7 +14,7 @@ fn app(keys: Keys) -> Router {
     router(app)
 }
 
-/// Status, `Location` header (empty if there is none) and body.
+/// Sends a request. Returns the status, the `Location` header (empty if the response has none) and the body.
 async fn send(request: Request<Body>) -> (StatusCode, String, String) {
     let response = app(Keys::default()).oneshot(request).await.unwrap();
     let status = response.status();
@@ -27,7 +27,7 @@ async fn get(path: &str) -> (StatusCode, String, String) {
     send(Request::get(path).body(Body::empty()).unwrap()).await
 }
 
-/// The URL that the search form redirects to for a text.
+/// Submits a text to the search form and returns the URL that the response redirects to.
 async fn submit(text: &str) -> String {
     let form: String = form_urlencoded::Serializer::new(String::new()).append_pair("q", text).finish();
     let (status, location, _) = send(Request::post("/ask").body(Body::from(form)).unwrap()).await;

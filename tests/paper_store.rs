@@ -1,5 +1,5 @@
-//! The contract of a paper store. Each test runs for a data folder, and also for a Milvus collection if
-//! `LIKEWISE_TEST_MILVUS` has the URL of a server (`make test-milvus`).
+//! Checks that every paper store behaves as `PaperStore` documents. Each test runs for a data folder. If
+//! `LIKEWISE_TEST_MILVUS` is the URL of a Milvus server (`make test-milvus`), each test also runs for a collection.
 
 use crate::support::encoder;
 use likewise::ingest::{FolderWriter, PaperWriter};
@@ -10,14 +10,14 @@ use likewise_papers::{Paper, PaperId};
 
 const DIMENSION: usize = 384;
 
-/// A paper store to test, empty at first.
+/// A paper store to test. It is empty when the test starts.
 struct TestStore {
     name: &'static str,
     open: Box<dyn Fn() -> Library>,
     open_writer: Box<dyn Fn() -> Box<dyn PaperWriter>>,
 }
 
-/// The stores to test. `test` is the name of the Milvus collection.
+/// Returns the stores to test. `test` is the name of the Milvus collection.
 fn test_stores(test: &str) -> Vec<TestStore> {
     let folder = tempfile::tempdir().unwrap().keep();
     let data = folder.clone();
@@ -54,7 +54,7 @@ fn id(text: &str) -> PaperId {
     PaperId::parse(text).unwrap()
 }
 
-/// A different unit vector for every number; near numbers have near vectors.
+/// Returns a unit vector that is different for every number. Numbers that are close have vectors that are close.
 fn vector(number: usize) -> Vec<f32> {
     let value = |at: usize| {
         let noise = ((number * 31 + at * 17) % 97) as f32 / 97.0;
@@ -78,7 +78,7 @@ fn paper(number: usize) -> Paper {
     }
 }
 
-/// Adds papers with the vector of the number at the end of their id.
+/// Adds papers. The vector of a paper is made from the number at the end of the paper's id.
 fn add(store: &TestStore, papers: Vec<Paper>) -> likewise::ingest::Counts {
     let number = |paper: &Paper| paper.id.as_str().rsplit('/').next().unwrap().parse().unwrap_or(7);
     let entry = |paper: Paper| Ok(Entry::Encoded(paper.clone(), vector(number(&paper))));
@@ -96,7 +96,8 @@ fn ids(library: &Library, query: &Query) -> Vec<String> {
     library.search(query).unwrap().hits.into_iter().map(|hit| hit.paper.id.to_string()).collect()
 }
 
-/// A paper with the terms `everyword`, `ownNUMBERx`, and those of `by2`, `by3` and `by7` whose number divides its own.
+/// Returns a paper with the terms `everyword` and `ownNUMBERx`, and with each of the terms `by2`, `by3` and `by7` whose
+/// digit divides the paper's number.
 fn paper_with_terms(number: usize) -> Paper {
     let divisors = [2, 3, 7].iter().filter(|divisor| number.is_multiple_of(**divisor));
     let terms: String = divisors.map(|divisor| format!(" by{divisor}")).collect();
@@ -128,7 +129,7 @@ fn lexical_search_finds_terms_or_is_refused_without_a_term_index() {
             continue;
         }
         assert_eq!(library.mode(&Query::of(by7())).unwrap(), Mode::Hybrid, "{name}");
-        // A term finds exactly the papers that have it, before and after papers are added and replaced.
+        // A term finds exactly the papers that contain this term, also after papers are added and replaced.
         let found = |term: &str| {
             let hits = library.search(&Query {
                 mode: Some(Mode::Lexical),
@@ -161,11 +162,11 @@ fn lexical_search_finds_terms_or_is_refused_without_a_term_index() {
             "{name}"
         );
         assert_eq!(found("otherword"), ["p/14"], "{name}");
-        // Rarer terms count more, and a paper with all terms scores highest.
+        // Rarer terms have a higher weight, and a paper with all query terms has the highest score.
         let hits = search(Examples::text("by2 by3 by7".into()), Some(Mode::Lexical)).unwrap();
         assert!(["p/0", "p/42"].contains(&hits[0].paper.id.as_str()), "{name}: {:?}", hits[0]);
         let rank_of = |id: &str| hits.iter().position(|hit| hit.paper.id.as_str() == id);
-        assert!(rank_of("p/49") < rank_of("p/4"), "{name}: by7 is rarer than by2");
+        assert!(rank_of("p/49") < rank_of("p/4"), "{name}: by7 is rarer, so p/49 must outrank p/4");
     }
 }
 
@@ -193,7 +194,7 @@ fn papers_are_added_merged_replaced_and_deleted() {
                 .count(),
             2
         );
-        // The same papers again; then one with a new author, and a record of p/5 from another source.
+        // The same papers are added again. Then p/3 gets a new author, and p/5 gets a record from another source.
         let counts = add(&store, (0..20).map(paper).collect());
         assert_eq!((counts.unchanged, counts.added, counts.replaced), (20, 0, 0), "{name}");
         let changed = Paper { authors: vec!["Ann Bee".into()], ..paper(3) };
@@ -212,7 +213,7 @@ fn papers_are_added_merged_replaced_and_deleted() {
             (20, "p/5"),
             "{name}"
         );
-        // The other source withdraws its record; another paper is deleted as a whole.
+        // The other source deletes its record of p/5. p/3 is deleted with all its records.
         let mut writer = (store.open_writer)();
         let deletion = Deletion { id: id("p/500"), source: Some("elsewhere".into()) };
         assert_eq!(writer.add(vec![Ok(Entry::Deleted(deletion))]).unwrap().deleted, 1, "{name}");
@@ -223,7 +224,7 @@ fn papers_are_added_merged_replaced_and_deleted() {
             library.find_paper("p/3").unwrap().is_none() && library.find_paper("p/500").unwrap().is_none()
         );
         assert!(!ids(&library, &near_vector(3)).contains(&"p/3".to_string()), "{name}");
-        // A newly opened library gives the same result.
+        // A newly opened library gives the same results as the library that stayed open.
         let reopened = (store.open)();
         assert_eq!(ids(&reopened, &near_vector(9)), ids(&library, &near_vector(9)), "{name}");
         assert_eq!(reopened.stats().papers, 19, "{name}");
@@ -291,7 +292,7 @@ fn every_k_and_offset_returns_the_expected_hits() {
     }
 }
 
-/// A filter and a simple function that says which papers pass it.
+/// A filter, and a simple function that returns whether a paper passes this filter.
 type FilterCase = (Filter, fn(&Paper) -> bool);
 
 #[test]
@@ -300,7 +301,7 @@ fn filters_agree_with_a_simple_reference() {
     let range = |from: Option<&str>, to: Option<&str>| {
         Some(DateRange { from: from.map(Into::into), to: to.map(Into::into) })
     };
-    // The elements of the list whose bit is set.
+    // Returns the elements of `list` whose bit is set in `bits`.
     fn subset<'a>(list: &[&'a str], bits: usize) -> Vec<&'a str> {
         list.iter().enumerate().filter(|(index, _)| bits >> index & 1 == 1).map(|(_, text)| *text).collect()
     }
@@ -424,7 +425,7 @@ fn papers_are_listed_newest_first_in_pages() {
     };
     for store in test_stores("newest") {
         let name = store.name;
-        // The second half is added later, so its papers have numbers over `last`.
+        // The second half of the papers is added later, so these papers have paper numbers over `last`.
         add(&store, (0..COUNT / 2).map(dated_paper).collect());
         let library = (store.open)();
         let last = library.last_number().unwrap();
@@ -518,7 +519,7 @@ fn special_characters_and_long_fields_are_stored_unchanged() {
     }
 }
 
-/// A copy keeps all papers, records and vectors, and copying again skips papers that are already copied.
+/// `likewise copy` keeps all papers, records and vectors. If it runs again, it skips papers that are already copied.
 #[cfg(feature = "milvus")]
 #[test]
 fn a_copy_to_a_collection_and_back_is_identical() {
@@ -556,10 +557,10 @@ fn a_copy_to_a_collection_and_back_is_identical() {
         all
     });
     assert_eq!(original.len(), 120);
-    assert!(original == copied, "the collection equals the data folder");
-    assert!(original == copied_back, "the copy of the collection equals the data folder");
+    assert!(original == copied, "the collection must equal the data folder");
+    assert!(original == copied_back, "the copy of the collection must equal the data folder");
     for paper in original.iter().step_by(10) {
-        // A collection may have no term index, so all three are searched by vectors.
+        // A collection can lack a term index, so all three libraries are searched in semantic mode.
         let mode = Some(Mode::Semantic);
         let query = Query { mode, ..Query::of(Examples::papers(vec![paper.paper.id.to_string()])) };
         let [original, copied, copied_back] = libraries.each_ref().map(|library| ids(library, &query));
@@ -567,7 +568,8 @@ fn a_copy_to_a_collection_and_back_is_identical() {
     }
 }
 
-/// A collection with vectors of another model, a missing collection and an unreachable server are refused when opened.
+/// A missing collection, a collection with vectors of another model, and a server that cannot be reached are refused
+/// when they are opened.
 #[cfg(feature = "milvus")]
 #[test]
 fn opening_the_wrong_collection_is_refused() {

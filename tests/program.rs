@@ -125,7 +125,7 @@ fn a_damaged_paper_is_reported_and_repaired_by_another_ingest() {
     );
     let output = search(folder.path(), &["insects and numbers", "--json", "--min-score", "0"]);
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(answer["hits"].as_array().unwrap().len(), 4, "the other papers are still found");
+    assert_eq!(answer["hits"].as_array().unwrap().len(), 4, "the other papers must still be found");
     let output = ingest(folder.path(), &data("five/plain.jsonl"));
     assert!(text(&output.stdout).contains("replaced 1, unchanged 4"), "{}", text(&output.stderr));
     assert!(verify().status.success());
@@ -191,7 +191,7 @@ fn the_server_answers_and_stops_on_a_signal() {
         let mut server = Server::start(folder.path());
         assert!(
             ureq::get(format!("{}/health", server.address)).call().is_ok(),
-            "/health answers before the server is ready"
+            "/health must answer before the server is ready"
         );
         server.wait_until_ready();
         let body = json!({"text": "insects that count", "k": 1});
@@ -199,7 +199,7 @@ fn the_server_answers_and_stops_on_a_signal() {
         let response: Value = response.body_mut().read_json().unwrap();
         assert_eq!(response["hits"][0]["paper"]["id"], "2101.00004");
 
-        // A request that is running when the signal arrives still gets its response.
+        // A request that is running when the signal arrives must still get a response.
         let address = server.address.clone();
         let running = std::thread::spawn(move || {
             let texts: Vec<String> =

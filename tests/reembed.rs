@@ -21,7 +21,7 @@ fn open(folder: &Path) -> Arc<Encoder> {
     Arc::new(Encoder::load(&model).unwrap())
 }
 
-/// The number of vectors that a folder has with a fingerprint.
+/// Returns the number of vectors in a data folder that belong to the model with a fingerprint.
 fn vector_count(folder: &Path, fingerprint: &Fingerprint) -> usize {
     VectorStore::open(folder, fingerprint).map_or(0, |vector_store| vector_store.vectors().len())
 }
@@ -46,7 +46,8 @@ fn a_killed_run_continues_and_papers_added_meanwhile_get_both_vectors() {
     let (old, new) = (encoder(), bf16_encoder());
     let (path, fingerprint) = (folder.path(), &new.model().fingerprint);
     let mut writer = FolderWriter::open(path, &old).unwrap();
-    // Vectors are saved once per chunk, and chunks are larger on machines with more cores.
+    // The child saves vectors once per chunk, and chunks are larger on machines with more cores. The test needs several
+    // chunks, because it kills the child when only a part of the vectors is saved.
     let count = (3 * old.chunk_size()).max(2000);
     let later = count + 10;
     add(&mut writer, 0..count);
@@ -66,12 +67,12 @@ fn a_killed_run_continues_and_papers_added_meanwhile_get_both_vectors() {
     let mut writer = FolderWriter::open(path, &old).unwrap();
     add(&mut writer, count..later);
     drop(writer);
-    assert_eq!(vector_count(path, fingerprint), before + 10, "a new paper is added to both stores");
+    assert_eq!(vector_count(path, fingerprint), before + 10, "new papers must get vectors in both stores");
     let next = library.stats().next.unwrap();
     assert_eq!((next.vectors, &*next.fingerprint), (before + 10, &*fingerprint.sha256));
     assert_found(&library, (0..later).step_by(401));
 
-    // A vector that was damaged meanwhile is encoded again.
+    // A vector that is damaged between the two runs is encoded again.
     let file = VectorStore::folder(path, fingerprint).unwrap().join("vectors.f32");
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[64 + 4 * 384 * 7 + 1] ^= 0x10;
@@ -126,7 +127,7 @@ fn reembed_waits_for_a_writer_and_encodes_the_papers_it_adds() {
         assert_eq!(run.join().unwrap().unwrap().unwrap().papers, 340);
         assert_eq!(vector_count(path, fingerprint), 340);
     });
-    // The folder remembers its model. The old vectors are kept until `drop_old`.
+    // The data folder stores which model it uses. The old vectors are kept until `drop_old` is called.
     let model = model_of(path, Path::new("no-models-here")).unwrap().unwrap();
     assert_eq!(model.path, small_bert());
     assert_eq!(Library::open(path, Arc::clone(&small)).unwrap().stats().dimension, 36);
@@ -146,7 +147,7 @@ fn papers_added_while_reembed_runs_get_both_vectors() {
     add(&mut writer, 0..1000);
     writer.finish().unwrap();
     let (mut encodings, mut checks) = (0, 0);
-    // A writer of its own, like that of another process.
+    // Each call opens a separate writer, as another process would.
     let add_now = |numbers| add(&mut FolderWriter::open(path, &old).unwrap(), numbers);
     let summary = reembed(path, &small, |step| {
         match step {
@@ -194,7 +195,7 @@ fn a_model_that_cannot_encode_papers_does_not_replace_the_old_one() {
     assert!(message.contains("5 papers have no vector") && message.contains("stays in use"), "{message}");
     let library = Library::open(folder.path(), encoder()).unwrap();
     assert_eq!((library.stats().papers, library.stats().without_vector), (5, 0));
-    // `reembed` with the model in use cancels the change.
+    // `reembed` with the model that is in use cancels the unfinished change to the other model.
     assert!(reembed(folder.path(), &encoder(), |_| {}).unwrap().is_none());
     assert!(library.stats().next.is_none());
     assert_eq!(drop_old(folder.path()).unwrap().len(), 1);
@@ -234,7 +235,7 @@ fn a_server_answers_queries_all_the_time_and_switches_to_the_new_model() {
     };
     assert_eq!(served_model(), "all-MiniLM-L6-v2");
     change_model(&small_bert(), "small-bert");
-    // A new process without a --model option uses the model of the folder.
+    // A new process without the option --model uses the model of the data folder.
     let found = likewise(&["search", "knots", "--json", "--data", path]).output().unwrap();
     assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
     change_model(&model_folder(), "all-MiniLM-L6-v2");

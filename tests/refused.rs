@@ -25,7 +25,7 @@ fn app() -> Router {
     router(app).layer(Extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4)))))
 }
 
-/// Method and path, body, expected status, and a part of the expected message.
+/// A refused request: method and path, body, expected status, and a part of the expected message.
 type RefusedCase = (&'static str, String, u16, &'static str);
 
 fn post(path: &'static str, cases: &[(&str, u16, &'static str)]) -> Vec<RefusedCase> {
@@ -36,7 +36,7 @@ fn get(cases: &[(&'static str, u16, &'static str)]) -> Vec<RefusedCase> {
     cases.iter().map(|(path, status, part)| (*path, String::new(), *status, *part)).collect()
 }
 
-/// Bodies that are no JSON object, which every route with a JSON body refuses.
+/// Returns requests with bodies that are not JSON objects. Every route that expects a JSON object refuses these bodies.
 fn invalid_json(path: &'static str) -> Vec<RefusedCase> {
     post(
         path,
@@ -309,7 +309,7 @@ fn embeddings() -> Vec<RefusedCase> {
         ],
     ));
     cases.extend(get(&[
-        ("GET /v1/models/other", 404, "only \"all-MiniLM-L6-v2\""),
+        ("GET /v1/models/other", 404, "its only model is \"all-MiniLM-L6-v2\""),
         ("GET /v1/models/%FF", 400, "path"),
         ("GET /v1/embeddings", 405, "does not support this method"),
         ("GET /embed", 405, "does not support this method"),
@@ -549,7 +549,7 @@ async fn refused_requests_get_the_documented_status_and_message() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// The error message, in the format of any of the APIs.
+/// Returns the error message of a response in any of the error formats of the supported APIs.
 fn message(response: &Value) -> &str {
     let candidates = [&response["error"]["message"], &response["error"], &response["message"]];
     candidates.into_iter().find_map(Value::as_str).unwrap_or_default()

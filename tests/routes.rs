@@ -1,4 +1,4 @@
-//! HTTP routes, called in process without a socket.
+//! HTTP routes. The tests call the routes directly, without a socket.
 
 use crate::support::sample;
 use axum::Router;
@@ -65,7 +65,7 @@ async fn hybrid_scores_are_returned_with_parts_and_explanations() {
     assert_eq!((hit["score"].as_f64(), hit["rank"].as_u64()), (hit["parts"]["lexical"].as_f64(), Some(1)));
     let (_, plain) = get("/v1/papers/9901.00001/similar?k=3&mode=semantic").await;
     assert!(plain["hits"][0].get("parts").is_none(), "{plain}");
-    // Texts and papers as examples, with explanations.
+    // A query with texts and papers as examples gets explanations.
     let mixed = json!({"text": "a knot", "like": ["9901.00001", {"text": "transits"}], "unlike": [{"text": "bees"}], "explain": true});
     let (status, found) = post("/v1/search", mixed.to_string()).await;
     let hit = &found["hits"][0];
@@ -251,7 +251,7 @@ async fn reranked_queries_are_refused_when_busy_so_that_others_do_not_wait() {
     let answered = statuses.iter().filter(|status| **status == 200).count();
     let refused = statuses.iter().filter(|status| **status == 429).count();
     assert!(answered >= 1 && refused >= 16 && answered + refused == 32, "{statuses:?}");
-    // A single reranked query is answered.
+    // A single reranked query is answered if the server is not busy.
     assert_eq!(
         get("/v1/papers/9901.00001/similar?rerank_sentences=true&k=1").await.unwrap().0,
         StatusCode::OK
@@ -282,7 +282,7 @@ async fn old_names_of_fields_and_parameters_are_refused_with_their_new_names() {
         ("/v1/search/batch", json!({"queries": [{"text": "a", "examples": "best"}]}), aggregation),
         ("/v1/papers/9901.00001/similar?rescore=true", Value::Null, rerank),
         ("/v1/papers/9901.00001/similar?fields=title&fields=also", Value::Null, ids),
-        ("/v1/papers/9901.00001?fields=also", Value::Null, ids),
+        ("/v1/papers/9901.00001?fields=title,also", Value::Null, ids),
         ("/v1/papers?fields=also", Value::Null, ids),
     ] {
         let (status, response) =
@@ -293,7 +293,7 @@ async fn old_names_of_fields_and_parameters_are_refused_with_their_new_names() {
     }
     let (_, response) = post("/v1/search", json!({"text": "a", "rescore": true}).to_string()).await;
     assert_eq!(response["error"]["param"], "rescore", "{response}");
-    // An old name that the route never had is an unknown field.
+    // If a route never had a field with the old name, the old name is an unknown field.
     let unrelated = json!({"positivePaperIds": ["9901.00001"], "rescore": true}).to_string();
     assert_eq!(post("/recommendations/v1/papers/", unrelated).await.0, StatusCode::UNPROCESSABLE_ENTITY);
 }

@@ -1,5 +1,5 @@
-//! `likewise serve` as a process: broken and slow connections, its log, its options, and writes at the same time as
-//! commands.
+//! `likewise serve` as a process: broken and slow connections, the log, the options, and writes while other commands
+//! run.
 
 use crate::support::{Server, data, ingest, likewise};
 use serde_json::{Value, json};
@@ -30,12 +30,12 @@ fn send_raw(server: &Server, bytes: &[u8]) -> String {
 
 fn read_to_end(mut stream: TcpStream) -> String {
     let mut response = Vec::new();
-    // A reset also ends the response.
+    // If the server resets the connection, the response ends there.
     let _ = stream.read_to_end(&mut response);
     String::from_utf8_lossy(&response).into_owned()
 }
 
-/// A search request with a body and extra header lines, each ending in CRLF.
+/// Returns a search request with a body and extra header lines. Each extra header line must end in CRLF.
 fn search_request(body: &str, headers: &str) -> String {
     format!(
         "POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
@@ -63,7 +63,7 @@ fn slow_and_malformed_requests_get_an_error_status() {
     let response = send_raw(&server, upload.as_bytes());
     assert!(response.starts_with("HTTP/1.1 408"), "{response}");
 
-    // The client sends part of the body and closes its side.
+    // The client sends a part of the body and then closes its side of the connection.
     let mut stream = connect(&server);
     stream.write_all(b"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
@@ -96,7 +96,7 @@ fn connections_over_the_limit_are_closed_immediately() {
     let folder = folder();
     let server = Server::start_with(folder.path(), &["--max-connections", "2"], &[]);
     server.wait_until_ready();
-    // The connection that asked for /ready may still be open.
+    // The connection on which `wait_until_ready` requested /ready might still be open.
     std::thread::sleep(Duration::from_millis(300));
     let open: Vec<TcpStream> = (0..2).map(|_| connect(&server)).collect();
     std::thread::sleep(Duration::from_millis(100));
@@ -261,7 +261,7 @@ fn paper(number: usize) -> String {
     )
 }
 
-/// The number of papers in the catalog's main file, without its write-ahead log.
+/// Returns the number of papers in the catalog's main file, without the papers in the write-ahead log.
 fn papers_in_file(folder: &std::path::Path) -> usize {
     let copy = tempfile::tempdir().unwrap();
     std::fs::copy(folder.join("catalog.sqlite"), copy.path().join("catalog.sqlite")).unwrap();
@@ -274,7 +274,7 @@ fn the_write_ahead_log_is_emptied_when_the_writer_closes_and_when_the_server_sto
     let mut server = Server::start(folder.path());
     server.wait_until_ready();
     assert_eq!(add(&server, &paper(1)), Ok(200));
-    // The server closes its writer soon after the request, and keeps reading the folder.
+    // Soon after the request, the server closes its writer, but keeps the data folder open for reading.
     let started = Instant::now();
     while papers_in_file(folder.path()) < 6 {
         assert!(
@@ -320,7 +320,7 @@ fn commands_get_the_write_lock_while_clients_write_continuously() {
         assert!(statuses.iter().all(|status| [Ok(200), Err(409), Err(429)].contains(status)), "{statuses:?}");
         assert!(statuses.contains(&Ok(200)), "{statuses:?}");
     });
-    // The server can write again afterwards.
+    // After the commands, the server can write again.
     assert_eq!(add(&server, &paper(9999)), Ok(200));
 }
 
@@ -358,7 +358,8 @@ fn a_backup_during_writes_has_every_paper_acknowledged_before_it() {
     });
 }
 
-/// Copies a data folder to a 1 MB file system and serves it from there. Runs in a mount namespace, which needs no root.
+/// Copies a data folder to a 1 MB file system and serves the copy. The script runs in a mount namespace, which needs no
+/// root.
 const ON_A_SMALL_DISK: &str = r#"
     mount -t tmpfs -o size=1m none "$DISK" || exit 99
     cp -r "$DATA" "$DISK/data"
@@ -387,8 +388,8 @@ fn writing_to_a_full_disk_gets_status_507_and_reading_continues() {
             break;
         }
     }
-    let (status, body) = refused.expect("a write fails on a full disk");
-    // A long upload is also refused soon, in the middle.
+    let (status, body) = refused.expect("a write must fail on a full disk");
+    // A long upload is refused before the server has read all of it.
     let started = Instant::now();
     let many: String = (0..3000).map(|number| paper(100_000 + number) + "\n").collect();
     let sent = ureq::post(format!("{}/v1/papers", server.address)).send(&many);

@@ -1,7 +1,8 @@
 //! Readers, a writer, deletes and merges at the same time, for `LIKEWISE_SOAK` seconds (5 by default).
 //!
-//! Some papers never change, so each of them must always be the first hit of a query with its own text. The other
-//! papers are added, replaced and deleted; the writer keeps a map of the expected papers and compares it with searches.
+//! Some papers never change. Each of these papers must always be the first hit of a query with the paper's own text.
+//! All other papers are added, replaced and deleted. The writer keeps a map of the papers that must exist, and compares
+//! this map with the results of searches.
 
 use crate::support::{TestRng, encoder, numbered_paper};
 use likewise::ingest::{self, FolderWriter};
@@ -13,23 +14,23 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The number of papers that never change.
+/// Number of papers that never change.
 const STABLE: usize = 2000;
 
-/// The number of papers that are added, replaced and deleted.
+/// Number of papers that are added, replaced and deleted.
 const CHANGING: usize = 3000;
 
-/// The number of papers per write.
+/// Number of papers per write.
 const BATCH_SIZE: usize = 200;
 
-/// The resident anonymous memory of this process, in kB.
+/// Returns the resident anonymous memory of this process, in kB.
 fn resident_kb() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or("0 kB");
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Title, abstract and score of the ten papers nearest to a paper's text.
+/// Returns title, abstract and score of the ten papers nearest to a paper's text.
 fn nearest(library: &Library, paper: &Paper, exact: bool) -> Vec<(String, String, f32)> {
     let (mode, min_score) = (Some(Mode::Semantic), Some(0.0));
     let query = Query { k: 10, exact, mode, min_score, ..Query::of(Examples::text(text_of(paper))) };
@@ -109,11 +110,11 @@ fn search_results_stay_correct_during_writes() {
         queries.load(Ordering::Relaxed),
         library.stats().index
     );
-    // In a short run the memory is still growing to its normal size.
+    // Memory is checked only in runs of at least 60 s, because in a shorter run it still grows to its normal size.
     assert!(seconds < 60 || after <= before + before / 10, "memory grows: {before} MB, then {after} MB");
 }
 
-/// Sets the flag when dropped, so that the readers also stop if the writer panics.
+/// Sets the flag when dropped, so that the readers stop even if the writer panics.
 struct StopWhenDropped<'a>(&'a AtomicBool);
 
 impl Drop for StopWhenDropped<'_> {

@@ -1,4 +1,4 @@
-//! Helpers for several test files.
+//! Helpers that several test files use.
 
 use likewise::ingest::{Counts, FolderWriter};
 use likewise::search::Library;
@@ -12,24 +12,25 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-/// The folder of the model that the tests encode with: `LIKEWISE_TEST_MODEL`, or the real model by default.
+/// Returns the folder of the model that the tests encode with: the value of `LIKEWISE_TEST_MODEL`, or by default the
+/// folder of the real model.
 pub fn model_folder() -> PathBuf {
     let named = std::env::var("LIKEWISE_TEST_MODEL");
     Path::new(env!("CARGO_MANIFEST_DIR")).join(named.as_deref().unwrap_or("models/all-MiniLM-L6-v2"))
 }
 
-/// The folder of a small model with random weights, which is committed. For tests that must be fast and do not depend
-/// on the quality of the vectors.
+/// Returns the folder of a small model with random weights, which is in the repository. For tests that must be fast and
+/// do not depend on the quality of the vectors.
 pub fn small_bert() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small-bert")
 }
 
-/// The path of a file in `tests/data`.
+/// Returns the path of a file in `tests/data`.
 pub fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// The encoder of [`model_folder`] in f32, loaded once.
+/// Returns the encoder for the model in [`model_folder`], in f32. The encoder is loaded once.
 pub fn encoder() -> Arc<Encoder> {
     static ENCODER: LazyLock<Arc<Encoder>> = LazyLock::new(|| {
         let path = model_folder();
@@ -40,7 +41,8 @@ pub fn encoder() -> Arc<Encoder> {
     Arc::clone(&ENCODER)
 }
 
-/// The same model in bf16. Its fingerprint differs, so its vectors have a vector store of their own.
+/// Returns the encoder for the model in [`model_folder`], in bf16. The precision changes the fingerprint, so the
+/// vectors of this encoder are in a separate vector store.
 pub fn bf16_encoder() -> Arc<Encoder> {
     static ENCODER: LazyLock<Arc<Encoder>> = LazyLock::new(|| {
         let model = encoder().model().clone().in_precision(Precision::Bf16);
@@ -69,7 +71,7 @@ pub fn ingest(folder: &Path, files: &[PathBuf]) -> Counts {
     counts
 }
 
-/// The papers of a dump. Panics if an entry is refused or is not a paper.
+/// Returns the papers of a dump. Panics if an entry is refused or is not a paper.
 pub fn papers_of(dump: Dump) -> Vec<Paper> {
     let paper = |entry| match entry {
         Ok(Entry::Paper(paper) | Entry::Encoded(paper, _)) => paper,
@@ -78,7 +80,7 @@ pub fn papers_of(dump: Dump) -> Vec<Paper> {
     dump.entries.map(paper).collect()
 }
 
-/// A library of the sample's papers, ingested once and shared by all tests that only read.
+/// Returns a library of the sample's papers. The sample is ingested once. All tests that only read share the library.
 pub fn sample() -> Arc<Library> {
     static SAMPLE: LazyLock<(tempfile::TempDir, Arc<Library>)> = LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -89,7 +91,8 @@ pub fn sample() -> Arc<Library> {
     Arc::clone(&SAMPLE.1)
 }
 
-/// A command that runs the program, without the `LIKEWISE_` variables of the environment (except `LIKEWISE_CPU`).
+/// Returns a command that runs the program, without the `LIKEWISE_` variables of the environment (except
+/// `LIKEWISE_CPU`).
 pub fn likewise(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_likewise"));
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -104,12 +107,12 @@ pub fn likewise(arguments: &[&str]) -> Command {
     command
 }
 
-/// A running server, killed when dropped.
+/// A running server. The server is killed when this value is dropped.
 pub struct Server {
     pub child: Child,
-    /// With `http://`.
+    /// Address of the server, with `http://`.
     pub address: String,
-    /// Its standard error so far.
+    /// Standard error of the server so far.
     log: Arc<Mutex<String>>,
 }
 
@@ -119,7 +122,7 @@ impl Server {
         Server::start_with(folder, &[], &[])
     }
 
-    /// Serves a data folder on a free port, with more arguments and environment variables.
+    /// Serves a data folder on a free port, with additional arguments and environment variables.
     pub fn start_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
         let required = ["serve", "--listen", "127.0.0.1:0", "--data", folder.to_str().unwrap()];
         let mut command = likewise(&[&required, arguments].concat());
@@ -133,12 +136,12 @@ impl Server {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut first = String::new();
         while !first.contains("listening on") {
-            first = lines.next().expect("the server starts to listen").unwrap();
+            first = lines.next().expect("the server must print a line when it listens").unwrap();
         }
         let address = first.split("://").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
         let log = Arc::new(Mutex::new(format!("{first}\n")));
         let server = Server { address: format!("http://{address}"), child, log: Arc::clone(&log) };
-        // The server would block on a full pipe, so this thread reads its standard error.
+        // The server would block on a full pipe, so a thread reads the server's standard error.
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 log.lock().unwrap().push_str(&(line + "\n"));
@@ -151,12 +154,12 @@ impl Server {
     pub fn wait_until_ready(&self) {
         let started = Instant::now();
         while ureq::get(format!("{}/ready", self.address)).call().is_err() {
-            assert!(started.elapsed() < Duration::from_secs(30), "not ready after 30 s");
+            assert!(started.elapsed() < Duration::from_secs(30), "the server is not ready after 30 s");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// Its standard error so far.
+    /// Returns the standard error of the server so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -169,18 +172,18 @@ impl Drop for Server {
     }
 }
 
-/// A pseudo-random generator with a fixed seed: the same numbers in every run.
+/// A pseudo-random generator. The same seed gives the same numbers in every run.
 pub struct TestRng(pub u64);
 
 impl TestRng {
-    /// The next number, from 0 to `limit - 1`.
+    /// Returns the next number, from 0 to `limit - 1`.
     pub fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit
     }
 }
 
-/// The paper `p/NUMBER`, with the number as its title and the edition as its abstract.
+/// Returns the paper `p/NUMBER`, whose title is the number and whose abstract is the edition.
 pub fn numbered_paper(number: usize, edition: usize) -> Paper {
     Paper {
         id: PaperId::parse(&format!("p/{number}")).unwrap(),
@@ -190,7 +193,7 @@ pub fn numbered_paper(number: usize, edition: usize) -> Paper {
     }
 }
 
-/// The cosine of two vectors, computed in f64.
+/// Returns the cosine of two vectors, computed in f64.
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let sum = |pairs: &mut dyn Iterator<Item = (f32, f32)>| {
         pairs.map(|(a, b)| f64::from(a) * f64::from(b)).sum::<f64>()

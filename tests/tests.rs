@@ -1,16 +1,16 @@
-//! The only integration test binary, so that candle is linked once.
+//! All integration tests, in one binary, so that candle is linked only once.
 //!
-//! The tests use the real model, which `make setup` downloads, and small data files in `tests/data`.
+//! By default, the tests use the model all-MiniLM-L6-v2, which `make setup` downloads. Test data is in `tests/data`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot continue should stop")]
 
-/// Helpers for several test files: the model, a filled data folder, the program itself.
+/// Helpers that several test files use: the model, a library of the sample, the program itself.
 mod support;
 
-/// Vectors equal those of the reference library.
+/// Vectors equal the vectors of the reference library.
 mod golden;
 
-/// Every supported architecture, and every setting of a model folder.
+/// Vectors of every supported architecture and every setting of a model folder.
 mod architectures;
 
 /// Variants of model folders that exist in practice, and texts with tokens that the model cannot read.
@@ -25,13 +25,13 @@ mod models;
 /// Ingest: counts, interruption, replacement, a different model.
 mod ingest;
 
-/// `likewise embed`: vector files in parts and shards, after an interruption, and ingested again.
+/// `likewise embed` as a process: vector files in parts and shards, continued after an interruption, and ingested.
 mod embed;
 
-/// A process killed at any moment leaves a data folder with every acknowledged paper, exactly once.
+/// A process that is killed at any moment leaves a data folder with every acknowledged paper exactly once.
 mod crash;
 
-/// A library that stays open while another writer adds, replaces and deletes papers.
+/// Queries in a library that stays open while a separate writer adds, replaces and deletes papers.
 mod follow;
 
 /// `likewise reembed`: a different model replaces the one in use.
@@ -40,13 +40,13 @@ mod reembed;
 /// Readers, a writer, deletes and merges at the same time.
 mod soak;
 
-/// Search over the sample: related papers, filters, exact search.
+/// Search in the papers of the sample: related papers, filters, exact search.
 mod library;
 
 /// Graph search in a library that is too large for a full scan.
 mod graph_search;
 
-/// The contract of a paper store, for a data folder and for a Milvus collection.
+/// The documented behaviour of a paper store, for a data folder and for a Milvus collection.
 mod paper_store;
 
 /// `likewise eval`: test collections, metrics and comparisons.
@@ -61,11 +61,11 @@ mod refused;
 /// The web pages, without a browser.
 mod pages;
 
-/// Writing papers over HTTP, and the permissions for it.
+/// Writing papers over HTTP, and the permissions for writing.
 mod writes;
 
 /// `likewise serve` as a process: sockets, keys, logs, configuration files.
 mod served;
 
-/// The other commands as processes.
+/// The remaining commands of the program, as processes.
 mod program;

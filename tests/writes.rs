@@ -23,7 +23,8 @@ fn app(folder: &Path, keys: Keys) -> Router {
     router(app)
 }
 
-/// The routes of a server with the papers of `five/plain.jsonl`, called from 127.0.0.1, which may write without a key.
+/// Returns the routes of a server with the papers of `five/plain.jsonl`. All requests come from 127.0.0.1, which is
+/// allowed to write without a key.
 fn local_app(folder: &Path) -> Router {
     app(folder, Keys::default()).layer(Extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4)))))
 }
@@ -222,7 +223,7 @@ async fn writes_get_status_503_until_the_server_has_loaded_the_new_model() {
     assert_eq!(post(&router, "/v1/papers", paper).await.0, StatusCode::OK);
 }
 
-/// A stream of chunks that are already in memory.
+/// Returns a stream of chunks that are already in memory.
 fn stream_of(
     chunks: Vec<Result<Vec<u8>, std::io::Error>>,
 ) -> impl futures_core::Stream<Item = Result<Vec<u8>, std::io::Error>> {
@@ -253,7 +254,7 @@ async fn a_write_while_another_process_writes_gets_status_409() {
     );
     writer.finish().unwrap();
     assert_eq!(post(&app, "/v1/papers", paper).await.0, StatusCode::OK);
-    // The server releases the write lock soon afterwards.
+    // Soon after the response, the server releases the write lock.
     let started = std::time::Instant::now();
     while likewise::ingest::FolderWriter::try_open(folder.path(), &encoder()).unwrap().is_none() {
         assert!(started.elapsed().as_secs() < 20, "the server still holds the write lock");

@@ -99,10 +99,10 @@ fn check_vectors(source: &Source, dump: &Dump, encoder: &Encoder) -> anyhow::Res
     let own = &encoder.model().fingerprint.sha256;
     match &dump.fingerprint {
         Some(fingerprint) if fingerprint != own => anyhow::bail!(
-            "{source}: the vectors of this dump were computed with another model, precision, length or prompt: the \
-             fingerprint must be {own} (got {fingerprint}), because the model in use is {}; ingest the dump that the \
-             vectors were computed from, or give the same --model, --precision, --dimensions and --prompt-name as for \
-             the `likewise embed` that computed the vectors",
+            "{source}: the vectors of this dump were computed with another model, precision, length, prompt or title \
+             weight: the fingerprint must be {own} (got {fingerprint}), because the model in use is {}; ingest the dump \
+             that the vectors were computed from, or give the same --model, --precision, --dimensions, --prompt-name \
+             and --title as for the `likewise embed` that computed the vectors",
             encoder.model().describe()
         ),
         _ => Ok(()),

@@ -223,7 +223,9 @@ fn print(answer: &Answer) -> anyhow::Result<()> {
         eprintln!("{texts} too long for the model: only the first {} tokens are used", text.tokens);
     }
     if answer.no_match {
-        return print_line("no match; --min-score 0 shows the most similar papers anyway");
+        return print_line(
+            "no match: no paper is similar enough; --min-score 0 shows the most similar ones anyway",
+        );
     }
     if answer.hits.is_empty() {
         return print_line("no paper was found");

@@ -161,7 +161,7 @@ pub fn check_model(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
     };
     Err(Error::Data(format!(
         "{}: the vectors of this folder were computed by {name}, not by {} as requested ({}); omit --model, \
-         --precision, --dimensions and --prompt-name to use the folder's own model, replace that model with `likewise \
+         --precision, --dimensions, --prompt-name and --title to use the folder's own model, replace that model with `likewise \
          reembed`, or give --data another folder",
         catalog.path().display(),
         model.describe(),

@@ -120,19 +120,35 @@ pub fn is_text(text: &str) -> bool {
     !text.starts_with("%PDF-") && !text.contains('\0') && replaced * 20 <= text.len()
 }
 
+/// Splits a text at blank lines. Consecutive paragraphs that each consist of one possible id are one list of ids, so
+/// that unknown ids among known ones are reported.
+fn paragraphs(text: &str) -> Vec<String> {
+    let mut paragraphs: Vec<String> = Vec::new();
+    let mut is_id_list = false;
+    for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
+        let is_id = !paragraph.contains(char::is_whitespace) && possible_id(paragraph).is_some();
+        match paragraphs.last_mut().filter(|_| is_id && is_id_list) {
+            Some(list) => list.extend(["\n", paragraph]),
+            None => paragraphs.push(paragraph.into()),
+        }
+        is_id_list = is_id;
+    }
+    paragraphs
+}
+
 fn parts(text: &str) -> Vec<ParsedExample> {
     let text = text.replace("\r\n", "\n");
     let mut examples = Vec::new();
-    for part in text.split("\n\n").map(str::trim).filter(|part| !part.is_empty()) {
+    for part in paragraphs(&text) {
         let words: Vec<&str> = part.split([' ', '\n', '\t', '\r']).flat_map(split_ids).collect();
         match words.iter().map(|word| global_id(word)).collect::<Option<Vec<PaperId>>>() {
             Some(ids) => examples.extend(ids.into_iter().map(|id| ParsedExample::Paper(vec![id], None))),
-            None => examples.push(text_or_ids(collapse_whitespace(part), words.into_iter())),
+            None => examples.push(text_or_ids(collapse_whitespace(&part), words.into_iter())),
         }
     }
     // A single word can be a custom id. If the library does not know the id, the word is a text, unless it is a URL.
-    if let [ParsedExample::Text(word)] = &examples[..]
-        && !word.contains(' ')
+    if let [ParsedExample::Text(word) | ParsedExample::PossibleIds(_, word)] = &examples[..]
+        && !word.contains([' ', ',', ';'])
         && let Ok(id) = PaperId::parse(word)
     {
         let is_url = ["http://", "https://"].iter().any(|scheme| word.starts_with(scheme));
@@ -180,18 +196,18 @@ fn looks_like_id(text: &str) -> bool {
     starts.iter().any(|start| lower.starts_with(start)) || (digits == 4 && text[digits..].starts_with('.'))
 }
 
-/// Returns possible ids if there are several words and each has a digit or a slash, which ordinary words do not have;
-/// otherwise returns the text.
+/// Returns the id that a word can be: it has a digit or a slash, which ordinary words do not have.
+fn possible_id(word: &str) -> Option<PaperId> {
+    let id = PaperId::parse(word).ok();
+    id.filter(|_| {
+        word.len() <= MAX_ID_BYTES && word.contains(|letter: char| letter == '/' || letter.is_ascii_digit())
+    })
+}
+
+/// Returns possible ids if every word can be an id; otherwise returns the text.
 fn text_or_ids<'a>(text: String, words: impl Iterator<Item = &'a str>) -> ParsedExample {
-    let may_be_id = |word: &'a str| {
-        let id = PaperId::parse(word).ok();
-        id.filter(|_| {
-            word.len() <= MAX_ID_BYTES
-                && word.contains(|letter: char| letter == '/' || letter.is_ascii_digit())
-        })
-    };
-    let ids: Option<Vec<PaperId>> = words.map(may_be_id).collect();
-    match ids.filter(|ids| (2..=MAX_IDS).contains(&ids.len())) {
+    let ids: Option<Vec<PaperId>> = words.map(possible_id).collect();
+    match ids.filter(|ids| (1..=MAX_IDS).contains(&ids.len())) {
         Some(ids) => ParsedExample::PossibleIds(ids, text),
         None => ParsedExample::Text(text),
     }
@@ -313,6 +329,20 @@ mod tests {
             )]
         );
         assert_eq!(read("bees of 2021"), [text("bees of 2021")]);
+    }
+
+    #[test]
+    fn ids_in_paragraphs_of_their_own_are_possible_ids() {
+        let ids = |words: &[&str]| {
+            let ids = words.iter().map(|word| PaperId::parse(word).unwrap()).collect();
+            ParsedExample::PossibleIds(ids, words.join(" "))
+        };
+        assert_eq!(read("lab/1\n\nlab/2\n\n\nP9\n"), [ids(&["lab/1", "lab/2", "P9"])]);
+        assert_eq!(
+            read("P1\n\nAnts find short paths.\n\nP2"),
+            [ids(&["P1"]), text("Ants find short paths."), ids(&["P2"])]
+        );
+        assert_eq!(read("bees\n\nknots"), [text("bees"), text("knots")], "words are separate texts");
     }
 
     #[test]

@@ -101,9 +101,8 @@ impl Examples {
     /// name of these examples in the error message.
     fn check(&self, field: &str) -> Result<()> {
         if self.texts.iter().any(|text| text.trim().is_empty()) {
-            return Err(Error::Invalid(format!(
-                "{field}: a text must not be empty or blank; give a title or an abstract"
-            )));
+            let message = "text must not be empty or blank; give a title or an abstract";
+            return Err(Error::Invalid(message.into()));
         }
         if self.len() > MAX_PAPERS {
             let count = self.len();

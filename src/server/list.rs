@@ -6,7 +6,7 @@ use super::error_format::ErrorBody;
 use super::filter::FilterParams;
 use super::problem::Problem;
 use super::schemas;
-use super::view::{ExportFormat, PaperField, PaperFields, View, ViewSchema};
+use super::view::{ExportFormat, PaperField, PaperFields, View, ViewSchema, field_list};
 use crate::store::catalog::Cursor;
 use axum::Json;
 use axum::extract::State;
@@ -43,6 +43,7 @@ pub struct ListParams {
     #[param(inline)]
     format: Option<ExportFormat>,
     /// Fields of each paper in the response. Default: all except `embedding`.
+    #[serde(default, deserialize_with = "field_list")]
     #[param(inline)]
     fields: Option<Vec<PaperField>>,
 }

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::ranking::Mode;
 use super::schemas;
 use super::view::{
-    ExportFormat, FormatParam, PaperField, PaperFields, SearchResponse, ViewSchema, in_format,
+    ExportFormat, FormatParam, PaperField, PaperFields, SearchResponse, ViewSchema, field_list, in_format,
 };
 use super::writes::{Write, WriteOutcome};
 use crate::json::non_empty;
@@ -35,6 +35,7 @@ pub struct PaperParams {
     #[param(inline)]
     format: Option<ExportFormat>,
     /// Fields of the paper in the response. Default: all except `embedding`.
+    #[serde(default, deserialize_with = "field_list")]
     #[param(inline)]
     fields: Option<Vec<PaperField>>,
 }
@@ -92,6 +93,7 @@ pub struct SimilarParams {
     #[param(inline)]
     format: Option<ExportFormat>,
     /// Fields of each paper in the response. Default: all except `embedding`.
+    #[serde(default, deserialize_with = "field_list")]
     #[param(inline)]
     fields: Option<Vec<PaperField>>,
 }

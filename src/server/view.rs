@@ -11,8 +11,9 @@ use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use likewise_papers::{Paper, PaperId, cite};
+use serde::de::value::StrDeserializer;
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
@@ -33,6 +34,17 @@ pub enum PaperField {
     Withdrawn,
     /// The embedding. It is in the response only if it is requested.
     Embedding,
+}
+
+/// Deserialises the query parameter `fields`, whose values are names or lists of names separated by commas; for
+/// `deserialize_with`, together with `default`.
+///
+/// # Errors
+/// Returns serde's error about an unknown variant if a name is not that of a field.
+pub fn field_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<PaperField>>, D::Error> {
+    let values = Vec::<String>::deserialize(deserializer)?;
+    let names = values.iter().flat_map(|value| value.split(','));
+    names.map(|name| PaperField::deserialize(StrDeserializer::new(name))).collect::<Result<_, _>>().map(Some)
 }
 
 /// The fields in the response to a request that names no fields: all except the embedding.

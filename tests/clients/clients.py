@@ -1,7 +1,7 @@
-"""Calls a running server with the client libraries of all APIs, and checks that each gets the responses it expects.
+"""Starts servers, calls them with the client libraries of all supported APIs, and checks the responses.
 
-Usage: python tests/clients/clients.py, in an environment with the packages of requirements.txt. Prints a table of
-clients, versions and calls. Fails at the first unexpected response.
+Usage: python tests/clients/clients.py, in an environment with the packages of tests/clients/requirements.txt. Prints a
+table of clients, versions and calls. Fails at the first unexpected response.
 """
 
 import asyncio
@@ -30,19 +30,19 @@ def record_calls(package, *calls):
 
 
 def error_of(call, *expected):
-    """The exception that a client raises for a refused request. Fails if the request succeeds."""
+    """Returns the exception that a client raises for a refused request. Fails if the server accepts the request."""
     try:
         call()
     except expected as error:
         return error
-    raise AssertionError("the request was not refused")
+    raise AssertionError("the server must refuse the request")
 
 
 def openai_client(address):
     import openai
 
     client = openai.OpenAI(base_url=f"{address}/v1", api_key=READ, max_retries=0)
-    # By default the client asks for base64; then for numbers.
+    # By default, the client requests embeddings in base64; with encoding_format="float", as lists of numbers.
     default = client.embeddings.create(model="any", input=[TEXT, OTHER])
     plain = client.embeddings.create(model="any", input=[TEXT, OTHER], encoding_format="float")
     assert len(default.data) == 2 and len(default.data[0].embedding) == 384, default
@@ -102,7 +102,7 @@ def hugging_face_client(address):
 def hugging_face_client_without_key(address):
     from huggingface_hub import HfApi
 
-    # paper_info sends no token, so this server has no keys.
+    # paper_info sends no token, so it works only with a server that has no keys.
     api = HfApi(endpoint=address, token=False)
     paper = next(iter(api.list_papers(query=TEXT, limit=1)))
     assert api.paper_info(paper.id).title == paper.title
@@ -113,10 +113,10 @@ def langchain_hugging_face_client(address):
     from langchain_huggingface import HuggingFaceEndpointEmbeddings
 
     embeddings = HuggingFaceEndpointEmbeddings(huggingfacehub_api_token=READ)
-    # The constructor accepts only model names of the hub, but the client inside accepts a URL.
+    # The constructor accepts only names of models on the hub, but InferenceClient also accepts a URL.
     embeddings.client = InferenceClient(model=address, token=READ)
     assert len(embeddings.embed_query(TEXT)) == 384
-    # The client sends more texts in one request than text-embeddings-inference accepts. This server accepts them.
+    # The client sends more texts in one request than text-embeddings-inference accepts. Likewise accepts all of them.
     assert len(embeddings.embed_documents([f"text {number}" for number in range(300)])) == 300
     info = json.loads(get(address, "/info"))
     assert info["max_client_batch_size"] >= 300 and info["model_id"] == "all-MiniLM-L6-v2", info
@@ -161,7 +161,7 @@ def cohere_client(address):
 
 
 async def agent(client):
-    """Calls every tool, like an agent. `client` is connected."""
+    """Calls every MCP tool, as an agent would. `client` must be connected."""
     tools = {tool.name: tool for tool in (await client.list_tools()).tools}
     assert set(tools) == {"find_similar_papers", "get_paper", "embed_text", "index_info"}, tools
     assert all(tool.annotations.read_only_hint for tool in tools.values())
@@ -209,7 +209,8 @@ def mcp_client(address, data):
 
 
 def tls_client():
-    """HTTPS with a certificate made for this run, checked by Python's ssl module."""
+    """Serves over HTTPS with a certificate that is made for this run, and connects with Python's ssl module, which
+    verifies the certificate."""
     folder = pathlib.Path(tempfile.mkdtemp())
     certificate, key, authority = folder / "cert.pem", folder / "key.pem", trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
@@ -224,7 +225,7 @@ def tls_client():
     swapped = [LIKEWISE, "serve", "--tls-cert", key, "--tls-key", certificate, "--listen", "127.0.0.1:0"]
     result = subprocess.run(swapped, capture_output=True, text=True)
     assert result.returncode == 1 and "key.pem" in result.stderr and "must be a certificate" in result.stderr, result.stderr
-    table.append(("ssl", "Python " + sys.version.split()[0], "HTTPS by --tls-cert and --tls-key"))
+    table.append(("ssl", "Python " + sys.version.split()[0], "HTTPS with --tls-cert and --tls-key"))
 
 
 def main():

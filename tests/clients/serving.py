@@ -1,4 +1,4 @@
-"""Starts a server with the papers of the sample, on a free port and with keys, and stops it at the end."""
+"""Starts a server with the papers of tests/data/sample.jsonl, on a free port, and stops the server after the test."""
 
 import contextlib
 import os
@@ -14,10 +14,11 @@ READ, WRITE = "clients-may-read-by-this", "clients-may-write-by-this"
 
 @contextlib.contextmanager
 def serving(*arguments, keys=True):
-    """Ingests the sample and serves it. Yields the address and the data folder."""
+    """Ingests the sample and serves it. Yields the server's address and the path of the data folder. The server
+    requires a key if `keys` is true."""
     with tempfile.TemporaryDirectory() as data:
         subprocess.run([LIKEWISE, "ingest", SAMPLE, "--data", data], check=True, capture_output=True)
-        # The server gets no variable of the environment, except the CPU level that the tests run with.
+        # The server inherits only one environment variable: LIKEWISE_CPU, the CPU level that the tests run with.
         environment = {name: os.environ[name] for name in ["LIKEWISE_CPU"] if name in os.environ}
         environment |= {"LIKEWISE_READ_KEY": READ, "LIKEWISE_WRITE_KEY": WRITE} if keys else {}
         command = [LIKEWISE, "serve", "--data", data, "--listen", "127.0.0.1:0", *arguments]
@@ -35,7 +36,7 @@ def serving(*arguments, keys=True):
 
 
 def get(address, path):
-    """The body of a GET request with the read key."""
+    """Returns the response body of a GET request that is sent with the read key."""
     request = urllib.request.Request(address + path, headers={"x-api-key": READ})
     with urllib.request.urlopen(request, timeout=60) as response:
         return response.read().decode()

@@ -1,4 +1,4 @@
-"""Checks the server against its /openapi.json with schemathesis, with all its checks.
+"""Tests a server against its own /openapi.json, with all checks of schemathesis.
 
 Usage: python tests/clients/spec.py [schemathesis options]
 """
@@ -11,13 +11,13 @@ import tempfile
 
 from serving import WRITE, serving
 
-# In the folder of the Python that runs this script.
+# schemathesis is installed in the same folder as the Python that runs this script.
 SCHEMATHESIS = pathlib.Path(sys.executable).parent / "schemathesis"
 
 
 def main():
-    # The body limit is large, so that a batch with too many query vectors is refused for their number, not for its
-    # size.
+    # The maximum body size is large, so that the server refuses a batch with too many query vectors because of the
+    # count of vectors, not because of the size of the body.
     with serving("--max-body-bytes", str(1 << 26)) as (address, _), tempfile.TemporaryDirectory() as folder:
         command = [SCHEMATHESIS, "run", f"{address}/openapi.json", "--checks", "all", "--continue-on-failure"]
         command += ["--header", f"Authorization: Bearer {WRITE}", "--seed", "1", *sys.argv[1:]]

@@ -1,12 +1,13 @@
-"""Writes tests/golden/all-MiniLM-L6-v2.json: the vectors of the reference library for 30 texts.
+"""Writes tests/golden/all-MiniLM-L6-v2.json: the vectors that the reference library (sentence-transformers)
+computes for 30 texts.
 
     python3 -m venv .venv-golden
     .venv-golden/bin/pip install torch sentence-transformers
     .venv-golden/bin/python tests/golden/make.py models/all-MiniLM-L6-v2
 
-sentence-transformers needs a complete model folder (with modules.json and more), so the script makes a copy of our
-folder and adds these files, with the settings of model.toml. Vectors are stored with 7 digits: the test requires a
-cosine of 0.99999, and rounding changes it by about 1e-7.
+sentence-transformers needs a complete model folder, with modules.json and other files. So the script copies the given
+folder and adds the missing files, with the settings of model.toml. The values of vectors are rounded to 7 decimal
+places: the test requires a cosine of at least 0.99999, and rounding changes the cosine by about 1e-7.
 """
 
 import json
@@ -58,7 +59,7 @@ TEXTS = [
 
 
 def complete(folder: pathlib.Path) -> tempfile.TemporaryDirectory:
-    """A copy of our folder with the other files that sentence-transformers reads."""
+    """Returns a copy of a model folder, with the additional files that sentence-transformers needs."""
     copy = tempfile.TemporaryDirectory()
     to = pathlib.Path(copy.name)
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
@@ -83,7 +84,7 @@ def main() -> None:
     with complete(folder) as path:
         model = sentence_transformers.SentenceTransformer(path, device="cpu")
         assert model.max_seq_length == 256
-        # One text at a time, so that the reference has no padding.
+        # Texts are encoded one at a time, so that the reference library adds no padding.
         vectors = [model.encode(text, convert_to_numpy=True) for text in TEXTS]
         lengths = [len(model.tokenizer(text)["input_ids"]) for text in TEXTS]
     golden = {

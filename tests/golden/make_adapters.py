@@ -1,10 +1,11 @@
-"""Writes a small random BERT with two adapters, like SPECTER2, and its vectors as computed by the package `adapters`.
+"""Writes a small BERT with random weights and two adapters, like SPECTER2, and the vectors that the package `adapters`
+computes with this model.
 
     python3 -m venv .venv-adapters
     .venv-adapters/bin/pip install torch adapters
     .venv-adapters/bin/python tests/golden/make_adapters.py
 
-A separate script, because `adapters` needs an older version of transformers than make_architectures.py.
+This script is separate from make_architectures.py, because `adapters` needs an older version of transformers.
 """
 
 import json
@@ -20,12 +21,11 @@ from tokenizers import Tokenizer
 OUT = pathlib.Path(__file__).parent / "small"
 TEXTS = json.loads((OUT / "texts.json").read_text())
 MAX_LENGTH = 624
-# The adapter for each input type.
+# Name of the adapter for each input type.
 ADAPTERS = {"paper": "proximity", "query": "adhoc_query"}
 
 
 def tokenizer() -> transformers.PreTrainedTokenizerFast:
-    # The same vocabulary as the other checkpoints.
     inner = Tokenizer.from_file(str(OUT / "distilbert" / "tokenizer.json"))
     special_tokens = dict(cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", unk_token="[UNK]", mask_token="[MASK]")
     return transformers.PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=MAX_LENGTH, **special_tokens)
@@ -37,7 +37,7 @@ def network(words: int) -> adapters.BertAdapterModel:
         vocab_size=words, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, max_position_embeddings=640)
     model = adapters.BertAdapterModel(config)
     for name in ADAPTERS.values():
-        # Adapters like SPECTER2's: a bottleneck after the feed-forward layer (Pfeiffer et al. 2020).
+        # Adapters of the same kind as SPECTER2's: a bottleneck after each feed-forward layer (Pfeiffer et al. 2020).
         model.add_adapter(name, config=adapters.SeqBnConfig(reduction_factor=4))
     for name, parameter in model.named_parameters():
         if parameter.dim() == 1:
@@ -67,7 +67,7 @@ def main() -> None:
             tokens = ids["input_ids"].shape[1]
             truncated = len(words(value)["input_ids"]) > tokens
             made.append({"side": side, "text": text, "dimensions": None, "tokens": tokens, "truncated": truncated, "vector": [round(float(x), 7) for x in vector]})
-    # The base model without adapters, as in its own repository.
+    # The base model is saved without adapters, as in the repository of SPECTER2's base model.
     base = transformers.BertModel(model.config, add_pooling_layer=False)
     state = {name.removeprefix("bert."): value for name, value in model.state_dict().items() if name.startswith("bert.") and "adapters" not in name}
     base.load_state_dict(state, strict=False)

@@ -1,17 +1,18 @@
-"""Writes a small random checkpoint for every architecture, and the vectors of the reference library for 20 texts.
+"""Writes a small checkpoint with random weights for every architecture, and the vectors that the reference library
+(sentence-transformers) computes with each checkpoint for 20 texts.
 
     python3 -m venv .venv-golden
     .venv-golden/bin/pip install torch sentence-transformers
     .venv-golden/bin/python tests/golden/make_architectures.py
 
-No model hub is needed: a network of two to four layers of 32 values computes in the same way as a large one. Every
-parameter is random, including norms and biases, because their initial values (1 and 0) would hide errors in reading
-them. The folders are complete, and together they have every kind of weights file, pooling and module that the program
-reads.
+No model hub is needed, because a small network with two to four layers and a width of 32 computes in the same way as a
+large network. Every parameter is random, norms and biases too: the initial values of norms and biases (1 and 0) would
+hide errors in reading norms and biases. The model folders are complete, and together contain every kind of weights
+file, pooling and module that the program reads.
 
-The reference library lacks two architectures. JinaBERT's code is in its own repository; the class JinaBert below
-follows the papers (Günther et al. 2023, arXiv:2310.19923; Press et al. 2022, ALiBi; Shazeer 2020, GLU). SPECTER2's
-adapters need the package `adapters`, which needs another version of transformers; see make_adapters.py.
+The reference library lacks two architectures. JinaBERT's code is in the repository of JinaBERT's authors, so the class
+JinaBert below follows the papers (Günther et al. 2023, arXiv:2310.19923; Press et al. 2022, ALiBi; Shazeer 2020, GLU).
+SPECTER2's adapters need the package `adapters`, which needs another version of transformers; see make_adapters.py.
 """
 
 import collections
@@ -31,8 +32,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 
 HERE = pathlib.Path(__file__).parent
 OUT = HERE / "small"
-# benches/architectures.py and benches/gpu.py set these values to make larger checkpoints, with tokenizers trained on
-# more text. INTERMEDIATE is the width of the feed-forward layer. `None`: every architecture has its own value.
+# benches/architectures.py and benches/gpu.py set the following values to make larger checkpoints, with tokenizers that
+# are trained on more text. INTERMEDIATE is the width of the feed-forward layer. DEPTH is the number of layers, and
+# VOCABULARY the size of the vocabulary. `None`: every architecture has its own value.
 WIDTH, HEADS, INTERMEDIATE = 32, 4, 48
 MAX_POSITIONS = 640
 DEPTH = None
@@ -69,7 +71,7 @@ CORPUS = TEXTS
 
 
 def randomise(network: torch.nn.Module, spread: float = 1.5) -> torch.nn.Module:
-    """Sets every parameter to random values, of a size at which each of them changes the result noticeably."""
+    """Sets every parameter to random values that are so large that each parameter changes the result noticeably."""
     for name, parameter in network.named_parameters():
         if parameter.dim() == 1:
             # Gemma's norm weights are around 0, because the network adds 1 to them.
@@ -86,8 +88,8 @@ def as_transformers_tokenizer(tokenizer: Tokenizer, folder: pathlib.Path, **spec
 
 
 def most_frequent_words(tokenizer: Tokenizer, count: int) -> list[str]:
-    """Words of the corpus, the most frequent first. The trainers of the library are not used, because their result depends
-    on the order of a hash map."""
+    """Returns the `count` most frequent words of the corpus, most frequent first. The trainers of the
+    package tokenizers are not used here, because the result of these trainers depends on the order of a hash map."""
     words = collections.Counter()
     for text in CORPUS:
         text = tokenizer.normalizer.normalize_str(text)
@@ -100,7 +102,7 @@ def letters(words: list[str]) -> list[str]:
 
 
 def word_piece(folder, cls="[CLS]", sep="[SEP]", pad="[PAD]", unk="[UNK]", mask="[MASK]", first=None):
-    """A tokenizer like BERT's. MPNet's is the same with other special tokens."""
+    """A tokenizer like BERT's. MPNet's tokenizer has the same parts and other special tokens."""
     tokenizer = Tokenizer(models.WordPiece(unk_token=unk))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -116,7 +118,7 @@ def word_piece(folder, cls="[CLS]", sep="[SEP]", pad="[PAD]", unk="[UNK]", mask=
 
 
 def byte_level(folder, single, special, **named_tokens):
-    """A byte-level BPE tokenizer, like those of RoBERTa, ModernBERT and Qwen."""
+    """A byte-level BPE tokenizer, like the tokenizers of RoBERTa, ModernBERT and Qwen."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -137,7 +139,7 @@ def unigram(folder):
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     words = most_frequent_words(tokenizer, 10**6)
     pieces = list(dict.fromkeys([*special, *letters(words)[:500], *words]))[: VOCABULARY or 200]
-    # A longer piece has a higher score than its letters together.
+    # A longer piece has a higher score than the sum of the scores of its letters.
     scored = [(piece, 0.0 if piece in special else -12.0 / len(piece) - 1e-4 * index) for index, piece in enumerate(pieces)]
     tokenizer.model = models.Unigram(scored, unk_id=3, byte_fallback=False)
     tokenizer.add_special_tokens(special)
@@ -147,7 +149,7 @@ def unigram(folder):
 
 
 def byte_fallback_bpe(folder):
-    """A tokenizer like Gemma's: BPE in which spaces are ▁, with byte tokens for unknown characters."""
+    """A tokenizer like Gemma's: BPE that writes spaces as ▁ and has byte tokens for unknown characters."""
     special = ["<pad>", "<eos>", "<bos>", "<unk>"] + [f"<0x{byte:02X}>" for byte in range(256)]
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
@@ -206,7 +208,8 @@ def mpnet(words):
 
 
 def modernbert(words):
-    # Four layers: global, local, local, global. The window is smaller than most texts.
+    # The four layers have global, local, local and global attention. The window of local attention is shorter than most
+    # texts.
     return transformers.ModernBertModel(transformers.ModernBertConfig(
         vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 4, num_attention_heads=HEADS, intermediate_size=INTERMEDIATE,
         max_position_embeddings=MAX_POSITIONS, local_attention=24 if WIDTH == 32 else 128, pad_token_id=2, cls_token_id=0, sep_token_id=1,
@@ -233,8 +236,8 @@ def gemma3(words):
 
 
 class JinaBert(torch.nn.Module):
-    """JinaBERT (v2): BERT with ALiBi instead of position embeddings, and a gated feed-forward layer. The names of the
-    parameters are those of its checkpoints."""
+    """JinaBERT (v2): BERT with ALiBi instead of position embeddings, and a gated feed-forward layer. The
+    parameters have the same names as in the published checkpoints."""
 
     def __init__(self, words: int):
         super().__init__()
@@ -261,7 +264,8 @@ class JinaBert(torch.nn.Module):
         hidden = self.embeddings["LayerNorm"](words)
         positions = torch.arange(len(ids))
         distance = (positions[:, None] - positions[None, :]).abs()
-        # Press et al.: if the number of heads is a power of two, the slopes are a geometric sequence from 2^(-8/heads).
+        # Press et al. 2022: if the number of heads is a power of two, the slopes are a geometric sequence that starts
+        # at 2^(-8/heads) and has this value as its ratio.
         slopes = torch.tensor([2 ** (-8 * (head + 1) / HEADS) for head in range(HEADS)])
         bias = -slopes[:, None, None] * distance
         for layer in self.encoder["layer"]:
@@ -304,8 +308,8 @@ def in_shards(folder: pathlib.Path) -> None:
 
 
 def with_hub_names(folder: pathlib.Path) -> None:
-    """Writes the config.json of nomic_bert as its authors published it: with other names, and with some values under two
-    names. The weights already have the authors' names."""
+    """Writes the config.json of nomic_bert in the form that the model's authors published: with other field names, and
+    with some values under two names. The weights already have the authors' tensor names."""
     config = json.loads((folder / "config.json").read_text())
     old = {
         "model_type": "nomic_bert", "activation_function": "swiglu", "n_embd": WIDTH, "n_head": HEADS, "n_inner": INTERMEDIATE,
@@ -318,7 +322,8 @@ def with_hub_names(folder: pathlib.Path) -> None:
 
 
 def entries(model: SentenceTransformer, prompts: bool, dimensions: list[int]) -> list[dict]:
-    """The golden entries of a model. Texts are encoded one at a time, so that the reference has no padding."""
+    """Returns the golden entries of a model: the expected token count and vector of each text. Texts are encoded one
+    at a time, so that the reference library adds no padding."""
     made = []
 
     def add(side, text, vector, dimension=None):
@@ -351,8 +356,8 @@ def write(name: str, made: list[dict], made_by: str) -> None:
 
 MADE_BY = f"sentence-transformers {sentence_transformers.__version__}, transformers {transformers.__version__}, torch {torch.__version__}"
 
-# name: network, tokenizer, pooling, further modules, prompts, Matryoshka dimensions, dtype of the weights, and the
-# function that changes the folder
+# Keys: names of models. Values: network, tokenizer, pooling, further modules, prompts, Matryoshka dimensions, dtype of
+# the stored weights, and the function that changes the saved folder (None: the folder is not changed).
 SHAPES = {
     "distilbert": (distilbert, word_piece, "max", [], {}, [], torch.float32, in_shards),
     "roberta": (roberta, roberta_words, "mean", [], {}, [], torch.float32, as_binary),
@@ -367,13 +372,13 @@ SHAPES = {
 
 
 def build(name: str) -> SentenceTransformer:
-    """Makes a model and saves it in its folder, before the change of the folder."""
+    """Makes a model and saves it in its folder. `make` then changes the folder if SHAPES has a function for this."""
     network, tokenizer, pooling, further, prompts, _, dtype, _ = SHAPES[name]
     torch.manual_seed(len(name))
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         words = tokenizer(folder)
-        # The weights are rounded to the dtype that is stored; the reference computes with them in f32.
+        # The weights are rounded to `dtype` and stored; the reference library computes in f32 with the rounded weights.
         randomise(network(words)).to(dtype).save_pretrained(folder)
         words.save_pretrained(folder)
         transformer = Transformer(str(folder), max_seq_length=MAX_POSITIONS - 16, model_kwargs={"dtype": torch.float32})
@@ -381,7 +386,8 @@ def build(name: str) -> SentenceTransformer:
         width = WIDTH
         for kind in further:
             if kind == "Dense":
-                # The first dense module widens and has an activation; the second narrows and has none.
+                # The first dense module lengthens vectors and has an activation function; the second dense module
+                # shortens vectors and has no activation function.
                 is_first = width == WIDTH
                 modules.append(Dense(width, 40 if is_first else 24, bias=is_first, activation_function=torch.nn.Tanh() if is_first else torch.nn.Identity()))
                 width = 40 if is_first else 24
@@ -403,8 +409,8 @@ def make(name: str) -> None:
 
 
 def make_jina() -> None:
-    """Writes a folder like that of the authors' repository: model_type is bert, and position_embedding_type is
-    alibi."""
+    """Writes a folder that resembles the repository of JinaBERT's authors: model_type is bert, and
+    position_embedding_type is alibi."""
     torch.manual_seed(4)
     folder = OUT / "jina_bert"
     shutil.rmtree(folder, ignore_errors=True)
@@ -438,7 +444,8 @@ def make_jina() -> None:
 
 
 def make_poolings() -> None:
-    """The vectors of one network with every pooling. The test sets each pooling in a copy of the folder."""
+    """Writes the vectors of the mpnet checkpoint with every pooling. The test sets each pooling in a copy of the
+    checkpoint."""
     made = []
     for mode in Pooling.POOLING_MODES:
         model = SentenceTransformer(str(OUT / "mpnet"), device="cpu")

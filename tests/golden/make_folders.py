@@ -1,12 +1,12 @@
-"""Writes folders.json: variants of model folders that exist in practice, with the reference library's tokens and
-vectors.
+"""Writes folders.json: variants of model folders that exist in practice, and the tokens and vectors that the reference
+library (sentence-transformers) computes with each variant.
 
     python3 -m venv .venv-golden
     .venv-golden/bin/pip install torch sentence-transformers
     .venv-golden/bin/python tests/golden/make_folders.py
 
-A variant is a small checkpoint of make_architectures.py with some files moved, removed or written. folders.json lists
-these changes, so that the test can make them in a copy.
+A variant is a small checkpoint made by make_architectures.py, in which some files were moved, removed or written.
+folders.json lists these changes, so that the test can make the same changes in a copy of the checkpoint.
 """
 
 import json
@@ -44,7 +44,7 @@ LOWER = {"do_lower_case": True}
 
 
 def with_length_file_names() -> dict:
-    """Variants with each of the file names that the library accepts for the maximum length."""
+    """Returns one variant for each name that the reference library accepts for the file with the maximum length."""
     return {
         name: {"base": "roberta", "remove": NAMES[:1], "write": {name: {"max_seq_length": 9 + index, **LOWER}}}
         for index, name in enumerate(NAMES)
@@ -52,7 +52,8 @@ def with_length_file_names() -> dict:
 
 
 def in_subfolder(base: str, name: str) -> dict:
-    """The network's files in a subfolder, as older versions of the library wrote them."""
+    """Returns a variant with the network's files in a subfolder, where older versions of the reference library saved
+    these files."""
     files = [path.name for path in (OUT / base).iterdir() if path.is_file()]
     files = [file for file in files if file not in ("modules.json", "config_sentence_transformers.json", *NAMES)]
     modules = json.loads((OUT / base / "modules.json").read_text())

@@ -1,10 +1,11 @@
-"""Writes tests/golden/small-bert: a small random BERT, saved by the reference library, and its vectors.
+"""Writes tests/golden/small-bert, a small BERT with random weights, and small-bert.json, the vectors that the reference
+library (sentence-transformers) computes with this BERT for 8 texts.
 
     .venv-golden/bin/python tests/golden/make_small.py
 
-It differs from all-MiniLM-L6-v2 in everything that may differ between BERT models: a cased vocabulary, CLS pooling, the
-tanh GELU, another head size, a width that is no multiple of a SIMD register, a short maximum length, no normalising
-module. The weights are random, so its vectors have no meaning.
+The model differs from all-MiniLM-L6-v2 in every property in which two BERT models can differ: it has a cased
+vocabulary, CLS pooling, the tanh GELU, another head size, a hidden size that does not fill whole SIMD registers, a
+short maximum length, and no normalising module. The weights are random, so the vectors have no meaning.
 """
 
 import json
@@ -34,7 +35,7 @@ TEXTS = [
 
 
 def tokenizer(folder: pathlib.Path) -> transformers.PreTrainedTokenizerFast:
-    """A WordPiece tokenizer trained on the texts themselves, which keeps case and accents."""
+    """Returns a WordPiece tokenizer that is trained on TEXTS and keeps case and accents."""
     trained = BertWordPieceTokenizer(lowercase=False, strip_accents=False)
     trained.train_from_iterator(TEXTS, vocab_size=150, min_frequency=1, show_progress=False)
     trained.post_processor = BertProcessing(("[SEP]", trained.token_to_id("[SEP]")), ("[CLS]", trained.token_to_id("[CLS]")))
@@ -46,7 +47,7 @@ def tokenizer(folder: pathlib.Path) -> transformers.PreTrainedTokenizerFast:
 
 
 def model(folder: pathlib.Path) -> sentence_transformers.SentenceTransformer:
-    """The model, made from a plain transformers folder."""
+    """Returns the model. Its network and tokenizer are first saved in `folder` by transformers."""
     words = tokenizer(folder)
     torch.manual_seed(7)
     config = transformers.BertConfig(
@@ -54,7 +55,7 @@ def model(folder: pathlib.Path) -> sentence_transformers.SentenceTransformer:
         max_position_embeddings=40, hidden_act="gelu_new", layer_norm_eps=1e-6, initializer_range=0.4,
     )
     bert = transformers.BertModel(config)
-    # Norms and biases are initialised with ones and zeros, which would hide an error in reading them.
+    # By default, norm weights are 1 and biases are 0. Random values also show errors in reading norms and biases.
     for name, parameter in bert.named_parameters():
         if parameter.dim() == 1:
             mean = 1.0 if name.endswith("LayerNorm.weight") else 0.0

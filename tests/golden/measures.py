@@ -1,4 +1,5 @@
-"""Writes measures.json: random rankings with graded judgements, and the metrics that trec_eval computes for them.
+"""Writes measures.json: random rankings with graded judgements, and the metrics that trec_eval computes for these
+rankings.
 
 Run once, in an environment with pytrec_eval (pytrec-eval-terrier 0.5.11 on PyPI, which contains trec_eval):
 python3 tests/golden/measures.py
@@ -14,7 +15,8 @@ NAMES = {"nDCG@10": "ndcg_cut_10", "nDCG@100": "ndcg_cut_100", "MAP": "map", "re
 
 
 def case(number):
-    """A ranking of some of 5 to 150 judged papers, mixed with up to 50 papers that are not judged."""
+    """Returns a random ranking and its metrics. 5 to 150 papers are judged. The ranking has some of the judged papers,
+    mixed with up to 50 papers that are not judged."""
     generator = random.Random(number)
     judged = {f"d{index}": generator.choice([0, 0, 0, 0, 1, 1, 2, 3]) for index in range(generator.randint(5, 150))}
     judged["d0"] = 3

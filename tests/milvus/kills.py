@@ -1,6 +1,7 @@
 """Kills an ingest into a Milvus collection, and stops, kills and restarts Milvus while servers use it.
 
-Runs in an environment made by scripts/with-milvus, which starts the Milvus server.
+Run this script with scripts/with-milvus, which starts the Milvus server and sets the environment variables that the
+script reads.
 """
 
 import concurrent.futures
@@ -21,9 +22,9 @@ LIKEWISE = ROOT / "target/release/likewise"
 SAMPLE = ROOT / "tests/data/sample.jsonl"
 MILVUS = os.environ["LIKEWISE_TEST_MILVUS"]
 PAPERS = max(3000, 1500 * os.cpu_count())
-# An ingest into a collection saves this many papers per core at a time (src/milvus/collection_writer.rs).
+# An ingest into a collection saves papers in chunks of this many papers per core (src/milvus/collection_writer.rs).
 CHUNK_PER_CORE = 128
-# One in this many papers also has a record with another id, from another source. The two records are merged.
+# One in this many papers has a second record, with another id and from another source. The two records are merged.
 DUPLICATE_EVERY = 5
 
 
@@ -42,17 +43,18 @@ def request(address, path, body=None):
 
 
 def wait(event, condition, seconds=240):
-    """Waits until the condition is true. `event` describes it in the error message."""
+    """Waits until `condition` returns a true value, and returns the seconds waited. `event` describes the condition in
+    the error message."""
     started = time.monotonic()
     while time.monotonic() - started < seconds:
         if condition():
             return time.monotonic() - started
         time.sleep(0.5)
-    raise AssertionError(f"not within {seconds} s: {event}")
+    raise AssertionError(f"this did not happen within {seconds} s: {event}")
 
 
 class Server:
-    """A server on a free port, of a collection if `index` is its URL."""
+    """A running server on a free port. `index` is the URL of the collection that is served."""
 
     def __init__(self, index, *arguments):
         self.log = tempfile.TemporaryFile("w+")
@@ -78,7 +80,7 @@ class Server:
 
 
 def milvus_processes():
-    """The ids of the Milvus process and its wrapper in this network namespace."""
+    """Returns the process ids of Milvus and of its wrapper in this network namespace."""
     found = subprocess.run(["pgrep", "-f", "milvus-server --data|milvus run standalone"], capture_output=True, text=True)
     namespace = os.readlink("/proc/self/ns/net")
     return [int(pid) for pid in found.stdout.split() if os.readlink(f"/proc/{pid}/ns/net") == namespace]
@@ -86,7 +88,7 @@ def milvus_processes():
 
 def signal_milvus(number):
     found = milvus_processes()
-    assert found, "Milvus is not running"
+    assert found, "Milvus is not running in this network namespace"
     for pid in found:
         os.kill(pid, number)
 
@@ -105,14 +107,14 @@ def is_port_free():
 
 
 def start_milvus():
-    # While old connections to the port linger, the wrapper would choose another port.
+    # As long as the port has old connections, the wrapper would choose another port.
     wait("the port is free again", is_port_free, 120)
     log = open(os.path.join(os.environ["DATA"], "again.log"), "w")
     return subprocess.Popen(["bash", "-c", "eval exec env " + os.environ["SERVE"]], stdout=log, stderr=log)
 
 
 def papers(count):
-    # Long texts, so that encoding them takes some time.
+    # The abstract is long, so that encoding takes some time.
     about = "Bees that count flowers are counted by flowers, which keep no count of bees. " * 6
     for number in range(count):
         paper = {"title": f"On bees, part {number}", "abstract": f"{number}. {about}"}
@@ -122,7 +124,7 @@ def papers(count):
 
 
 def chunk_seconds(folder):
-    """About how many seconds an ingest takes on this machine to start and to encode its first chunk."""
+    """Returns about how many seconds an ingest needs on this machine to start and to encode its first chunk."""
     chunk = folder / "chunk.jsonl"
     chunk.write_text("".join(papers(CHUNK_PER_CORE * os.cpu_count())))
     started = time.monotonic()
@@ -134,8 +136,8 @@ def a_killed_ingest_can_be_completed(folder):
     dump, index = folder / "dump.jsonl", f"{MILVUS}/killed?consistency=strong"
     dump.write_text("".join(papers(PAPERS)))
     kills, seconds_per_chunk = 0, chunk_seconds(folder)
-    # The times depend on the speed of the machine. With fixed times, a slow machine would have saved nothing yet, and a
-    # fast one would have finished.
+    # The time until each kill depends on the speed of the machine. With fixed times, an ingest on a slow machine would
+    # be killed before it saved a chunk, and an ingest on a fast machine would finish before the kill.
     for chunks in [1.5, 2.5, 3.5]:
         seconds = chunks * seconds_per_chunk
         ingest = subprocess.Popen([LIKEWISE, "ingest", dump, "--index", index], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -172,8 +174,8 @@ def servers_recover_when_milvus_is_restarted():
         return [(hit["paper"], hit["score"]) for hit in body["hits"]] if status == 200 else None
 
     def are_equal(some, others):
-        """Whether both have the same hits. Milvus sums flushed rows in another order, so the 7th digit of a score may
-        differ."""
+        """Whether two lists have the same hits. After rows were flushed, Milvus sums values in another order, so scores
+        can differ in the 7th digit."""
         pairs = list(zip(some or [], others or []))
         all_equal = all(one[0] == other[0] and abs(one[1] - other[1]) < 1e-5 for one, other in pairs)
         return all_equal and pairs and len(some) == len(others)
@@ -196,13 +198,13 @@ def servers_recover_when_milvus_is_restarted():
     status, problem = request(first.address, "/v1/papers", {"id": "away/1", "title": "Away", "abstract": "Gone."})
     assert status == 503, (status, problem)
     third = Server(index)
-    assert request(third.address, "/ready")[0] == 503, "a new server waits for Milvus"
+    assert request(third.address, "/ready")[0] == 503, "a new server must not be ready before it reaches Milvus"
     started, milvus = time.monotonic(), start_milvus()
     try:
         wait("all servers are ready again", lambda: first.is_ready() and second.is_ready() and third.is_ready())
         wait("a server returns the same hits as before", lambda: are_equal(hits(first), before))
         restarted = time.monotonic() - started
-        # While Milvus loads its data, it answers queries before it accepts rows. Until then a write gets 503.
+        # After a start, Milvus answers queries before it accepts new rows. Until Milvus accepts rows, a write gets 503.
         paper = {"id": "away/first", "title": "Away first", "abstract": "Back first."}
         wait("papers can be added again", lambda: request(first.address, "/v1/papers", paper)[0] == 200)
         written = [request(first.address, "/v1/papers", {"id": f"away/{number}", "title": f"Away {number}", "abstract": f"Back {number}."}) for number in range(3)]

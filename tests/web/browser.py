@@ -1,8 +1,9 @@
 """Tests of the web pages in a real browser: with a mouse, with a keyboard, on a phone, and without scripts.
 
-All tests use one server with the papers of the sample, each with its own browser contexts. `--shots FOLDER` also takes
-screenshots of every kind of page, to be looked at. With `--address URL` only screenshots are taken, of a server that is
-already running. `--readme FOLDER` takes the screenshots of the README.
+All tests use the same server, which has the papers of the sample. Each test has its own browser contexts. After the
+tests, `--shots FOLDER` saves screenshots of every kind of page, for a person to look at. With `--address URL`, the
+script runs no tests and uses the server that is already running at URL: `--shots FOLDER` saves the same screenshots,
+and `--readme FOLDER` saves the screenshots of the README.
 """
 
 import argparse
@@ -39,7 +40,8 @@ class Site:
         self.address, self.browser, self.data = address, browser, data
 
     def open(self, path="/", **context):
-        """Opens a page in a new context. `page.errors` collects the errors of its scripts and its console."""
+        """Opens a page in a new context. `page.errors` collects the errors of the page's scripts and of the
+        browser's console."""
         context = self.browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **context})
         page = context.new_page()
         page.errors = []
@@ -115,7 +117,7 @@ def ids_urls_and_bibliographies_are_recognised(site):
         assert page.locator(".chip").count() == 1 and "Detrending" not in titles(page)[0]
     page = site.open()
     search(page, "2222.99999")
-    assert "No paper here has the id or address 2222.99999" in page.inner_text(".note")
+    assert "No paper in the library has the id or address 2222.99999" in page.inner_text(".note")
     assert page.input_value("#q") == "2222.99999" and page.locator(".empty, nav.tabs").count() == 0
     page = site.open()
     search(page, "knots")
@@ -130,7 +132,7 @@ def ids_urls_and_bibliographies_are_recognised(site):
     page.evaluate(drop, [page.query_selector(".field"), bib])
     page.wait_for_selector(".chip")
     assert page.locator(".chip").count() == 2 and page.input_value("#q") == "Bees that count", page.url
-    for content, message in [("%PDF-1.7 ...", "PDF"), ("@misc{b, note = {no end", "no entry can be read (line 1, b: the value of note is not closed")]:
+    for content, message in [("%PDF-1.7 ...", "PDF"), ("@misc{b, note = {no end", "no entry of the bibliography can be read (line 1, b: the value of note is not closed")]:
         page = site.open()
         page.evaluate(drop, [page.query_selector(".field"), content])
         page.wait_for_selector("main h1:has-text('Invalid request')")
@@ -150,7 +152,7 @@ def several_abstracts_are_read_and_truncated_text_is_shown(site):
     page.fill("#q", "Knots and their volumes.\n\nBees that count.\n\n" + "glaciers melt " * 300)
     page.click("form.ask button")
     page.wait_for_selector(".note")
-    assert "Read as 3 texts" in page.inner_text(".note")
+    assert "Searched as 3 texts" in page.inner_text(".note")
     assert "The model read the first 256 tokens" in page.inner_text("details.read summary")
     page.click("details.read summary")
     cut = page.inner_text(".cut")
@@ -200,7 +202,7 @@ def filters_can_be_set_and_removed(site):
     label.click()
     page.wait_for_selector(".labels a[aria-current]")
     assert expected <= int(page.inner_text(".filters .hint").split()[4].rstrip(";"))
-    assert page.locator(".labels a").count() > 1, "other labels are still listed"
+    assert page.locator(".labels a").count() > 1, "labels that are not selected must still be listed"
     page.click(".labels a[aria-current]")
     page.wait_for_url("**/?q=stars")
     page = site.open("/?q=stars&from=1890&to=1891")
@@ -290,7 +292,7 @@ def a_day_is_ranked_by_followed_papers_and_marks_new_ones(site):
         site.post({"id": f"day/{number}", "title": title, "abstract": title + " are studied.", "published": DAY})
     page = site.open(f"/date/{DAY}")
     assert "Follow papers" in page.inner_text(".hint") and page.locator(".hit").count() == 2
-    assert page.locator(".hit .new").count() == 0, "nothing is marked as new on a first visit"
+    assert page.locator(".hit .new").count() == 0, "no paper must be marked as new on a first visit"
     page.click("a[rel=prev]")
     page.wait_for_selector("h1 time")
     assert page.inner_text("h1") < DAY
@@ -302,7 +304,7 @@ def a_day_is_ranked_by_followed_papers_and_marks_new_ones(site):
     assert titles(page) == ["Transit photometry of dwarf stars", "Sourdough starters and their yeasts"]
     assert "Detrending Stellar" in page.inner_text("p.hint") and page.locator(".hit .score").count() == 2
     site.post({"id": "day/2", "title": "Bread ovens", "abstract": "Of bricks.", "published": DAY})
-    # Closes and reopens the browser: session cookies are lost, the others stay.
+    # As if the browser was closed and reopened: session cookies are lost, persistent cookies are kept.
     kept = [cookie for cookie in page.context.cookies() if cookie["expires"] > 0]
     page.context.clear_cookies()
     page.context.add_cookies(kept)
@@ -311,7 +313,7 @@ def a_day_is_ranked_by_followed_papers_and_marks_new_ones(site):
     assert new == ["Bread ovens"], (new, kept)
     assert "1 new since your last visit" in page.inner_text("p.hint")
     page.reload()
-    assert page.locator(".hit .new").count() == 1, "a paper stays new during a visit"
+    assert page.locator(".hit .new").count() == 1, "a new paper must stay marked as new during a visit"
     empty_day = site.open("/date/1950-01-01")
     assert "No paper is known" in empty_day.inner_text(".empty")
     invalid = site.open("/date/2024-02-31")
@@ -384,7 +386,7 @@ def the_pages_fit_a_narrow_screen(site):
     assert not page.is_visible("form.range")
     page.tap("details.filters summary")
     assert page.is_visible("form.range")
-    # The first tap on a dot of the map shows its title, the second follows the link.
+    # The first tap on a dot of the map shows the title of the paper; the second tap follows the link.
     page.goto(site.address + "/map?q=stars")
     dot = page.locator("figure.map a").first
     dot.tap()
@@ -427,17 +429,18 @@ def html_and_scripts_in_papers_are_shown_as_text(site):
 @test
 def pages_are_small_and_fast(site):
     for path in ["/", "/?q=stars", "/map?q=stars", "/papers/9901.00001"]:
-        # In a tab that has shown a page of the site before. A page of one word is measured too, because it shows how
-        # long this browser on this machine takes at least.
+        # The page is opened in a tab that has already shown a page of the site. A page of one word is measured too; its
+        # time is the shortest that is possible in this browser on this machine.
         page, painted, bare = site.open(), [], []
         page.route("**/bare", lambda route: route.fulfill(body="<!doctype html><title>Bare</title>bare", content_type="text/html"))
-        # The limit is 100 ms more than a page of one word, and proportionally more if that page takes over 50 ms.
+        # The page may take up to 100 ms longer than the page of one word. If the page of one word takes more than
+        # 50 ms, the 100 ms grow in proportion.
         is_slow = lambda: min(painted) - min(bare) >= 100 * max(1, min(bare) / 50)  # noqa: E731
-        # The machine may be busy for a moment, so up to 20 attempts are made.
+        # The machine can be busy for a moment, so up to 20 measurements are made.
         while len(painted) < 5 or is_slow() and len(painted) < 20:
             for times, address in [(bare, "/bare"), (painted, path)]:
                 page.goto(site.address + address, wait_until="networkidle")
-                # On a slow machine the page may be loaded before it is painted.
+                # On a slow machine, a page can be completely loaded before it is painted.
                 page.wait_for_function("""performance.getEntriesByName("first-contentful-paint").length""")
                 times.append(page.evaluate("""performance.getEntriesByName("first-contentful-paint")[0].startTime
                     - performance.getEntriesByType("navigation")[0].responseStart"""))
@@ -500,14 +503,14 @@ def the_status_page_shows_a_running_ingest(site):
 
 
 def keys(browser):
-    """A server with keys shows a form for the key. The key is stored in a cookie, which allows only reading."""
+    """Tests that a server with keys shows a form for the key, and that the cookie with the key allows only reading."""
     with serving() as (address, _):
         site = Site(address, browser)
         page = site.open("/?q=stars")
         assert page.inner_text("h1") == "Not allowed"
         page.fill("#key", "not the key, but long")
         page.click("form.key button")
-        assert "not known" in page.inner_text("main")
+        assert "the key is unknown" in page.inner_text("main")
         page.fill("#key", WRITE)
         page.click("form.key button")
         page.wait_for_selector("#q")
@@ -524,7 +527,7 @@ def keys(browser):
 
 
 def pages(site):
-    """The pages to take screenshots of: their paths by name."""
+    """Returns the pages to take screenshots of: name of the screenshot, and path of the page."""
     query = "/?q=graph+neural+networks+for+molecules"
     page = site.open(query)
     ids = [link.get_attribute("href").removeprefix("/papers/") for link in page.locator(".hit h2 a").all()[:3]]
@@ -548,7 +551,7 @@ def pages(site):
 
 
 def screenshots(site, folder):
-    """Takes screenshots of every page in two widths, light and dark, and makes PDFs as printed."""
+    """Takes screenshots of every page in two widths and in both colour schemes, and saves two pages as PDFs."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = pages(site)

@@ -13,7 +13,7 @@ PAUSE = 0.016
 
 @contextlib.contextmanager
 def slow_server(address):
-    """Yields the address of a proxy for the server at `address`, which sends HTML in chunks."""
+    """Yields the address of a proxy for the server at `address`. The proxy sends HTML in chunks."""
 
     class SlowHandler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

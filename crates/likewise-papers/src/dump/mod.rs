@@ -339,6 +339,8 @@ impl Reader {
         let format = match self.format.or_else(|| detect_format(head, &self.columns)) {
             Some(format) => format,
             None if head.trim_ascii().is_empty() => Format::Jsonl,
+            // The table's reader says which columns are missing.
+            None if source.is_named_table() => Format::Csv,
             None => return Err(unknown_format(source, head)),
         };
         if format == Format::Parquet {

@@ -29,6 +29,15 @@ impl Source {
     pub fn file(path: &Path) -> Source {
         Source { path: path.into(), member: None, discovered: false }
     }
+
+    /// Whether the user named this file, and its name is that of a table: it ends in `.csv` or `.tsv`, or in one of
+    /// these and the ending of a compressed file.
+    pub(super) fn is_named_table(&self) -> bool {
+        let name = self.path.to_string_lossy().to_lowercase();
+        let name =
+            [".gz", ".zst", ".bz2"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+        !self.discovered && [".csv", ".tsv"].iter().any(|ending| name.ends_with(ending))
+    }
 }
 
 impl fmt::Display for Source {
