@@ -331,7 +331,7 @@ fn reranks() -> Vec<RefusedCase> {
         (
             r#"{"query":"a","documents":["b",{"txt":"c"}]}"#,
             422,
-            "documents[1] must be a text, or an object with the field \"text\" (got an object without",
+            "documents[1] must be a text, or an object with a text in the field \"text\" (got an object without",
         ),
         (
             r#"{"query":"a","documents":["b","\ud83d"]}"#,

@@ -67,7 +67,8 @@ enum Command {
     Copy(copy::Options),
     /// Copy a data folder in a consistent state, even while other processes write to it.
     Backup(backup::Options),
-    /// Free the disk space of deleted and replaced papers, and rebuild the index as one segment.
+    /// Free the disk space of deleted and replaced papers, and rebuild the index as one segment (none if there are fewer
+    /// than 1,000 vectors, which are compared one by one).
     Compact(compact::Options),
     /// Encode all papers of a data folder with another model or precision, and then switch the folder to the new
     /// vectors. Until the switch, searches use the old vectors. To continue an interrupted run, repeat the command.

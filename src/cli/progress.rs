@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn time_left_is_computed_from_rows_if_their_number_is_known() {
-        // The reader reads ahead, so the number of bytes read would overstate the number of papers read.
+        // The share is computed from rows and not from bytes: the reader reads ahead, so the bytes would give too large a
+        // share.
         let mut bytes = BytesRead::default();
         (bytes.total, bytes.entries) = (1_000_000, 4000);
         assert_eq!(

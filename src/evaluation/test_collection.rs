@@ -279,7 +279,7 @@ fn read_queries(path: &Path, mut qrels: BTreeMap<String, Qrels>) -> Result<Vec<T
     let mut queries = Vec::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let QueryLine { id, title, text, papers } = serde_json::from_str(line).map_err(|error| {
-            let message = format!("line {}: {error}; a line must be {{\"_id\": …, \"text\": …}}", index + 1);
+            let message = format!("line {}: {error}; a line must be {{\"_id\": …}}, with \"text\", \"title\" or \"papers\" if the query is not the paper \"_id\"", index + 1);
             wrong(path, &message)
         })?;
         let non_empty = |text: Option<String>| text.filter(|text| !text.trim().is_empty());

@@ -116,8 +116,8 @@ impl RunRecorder {
         self.save();
     }
 
-    /// Adds counts. The record of the previous run is kept until this run has read an entry, because a run that only
-    /// completes the work of an interrupted run is not a new run.
+    /// Adds counts. Saves nothing before the run has read an entry, because a run that only completes the work of an
+    /// interrupted run is not a new run.
     pub fn add(&mut self, counts: Counts) {
         self.run.counts += counts;
         if self.run.counts.read > 0 && self.saved.elapsed() >= MIN_SAVE_INTERVAL {

@@ -26,8 +26,8 @@ use std::time::Duration;
 /// Number of entries in a chunk. Chunks are large, because a strongly consistent read takes 0.2 s.
 const CHUNK: usize = 2048;
 
-/// Number of parts that each chunk of papers is divided into. Each part is encoded and written before the next, so a
-/// process that is killed loses the work of only one part.
+/// Divisor of [`Encoder::chunk_size`]: a chunk of papers is encoded and written in parts with this fraction of the texts
+/// that the encoder takes at once. A process that is killed loses the work of only one part.
 const ENCODER_CHUNK_PARTS: usize = 4;
 
 /// Maximum number of rounds in which the ids of found rows are used to find further rows.
@@ -453,7 +453,7 @@ mod tests {
             row(2, &["a", "b"]),
             row(3, &["b", "a"]),
             row(4, &["c"]),
-            // Rows 5 and 6 share a record, but neither row is a leftover.
+            // Rows 5 and 6 share the record `d`, but neither row was left by an interrupted write.
             row(5, &["d", "e"]),
             row(6, &["d", "f"]),
         ];

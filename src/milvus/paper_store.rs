@@ -104,8 +104,8 @@ impl Collection {
         let count = self.milvus.count(expression)?;
         if count > MAX_EXACT_ROWS {
             return Err(Error::Invalid(format!(
-                "an exact query can compare at most {MAX_EXACT_ROWS} papers in a collection (got {count}); narrow the \
-                 filter, or leave exact out"
+                "exact must be false if more than {MAX_EXACT_ROWS} papers of a collection pass the filter (got {count}); \
+                 narrow the filter, or leave exact out"
             )));
         }
         let keep_nearest = |near: &mut Vec<(f32, String)>| {

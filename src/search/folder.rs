@@ -254,7 +254,8 @@ impl FolderStore {
         Ok(weights)
     }
 
-    /// Returns the `k` papers with the largest term weights, with their cosines. Of papers with equal weights, those
+    /// Returns the `k` papers with the largest term weights, with their cosines. If the filter allows at most `k` papers,
+    /// returns all of them. Of papers with equal weights, those
     /// with the larger cosines are chosen.
     fn cosines_with_terms(&self, query: &TermQuery) -> Result<HashMap<PaperNumber, f32>> {
         let TermQuery { vector, k, filter, .. } = *query;

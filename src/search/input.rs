@@ -9,7 +9,7 @@ use likewise_papers::bibliography::{self, BibEntry};
 use likewise_papers::latex::to_unicode;
 use likewise_papers::paper::{MAX_ID_BYTES, Paper, PaperId, collapse_whitespace};
 
-/// Maximum number of words of one part of the input that are looked up as ids.
+/// Maximum number of words of a part that can be a list of custom ids. A part with more words is a text.
 const MAX_IDS: usize = 10 * MAX_PAPERS;
 
 /// One example of the input.
@@ -147,8 +147,13 @@ fn parts(text: &str) -> Vec<ParsedExample> {
         }
     }
     // A single word can be a custom id. If the library does not know the id, the word is a text, unless it is a URL.
-    if let [ParsedExample::Text(word) | ParsedExample::PossibleIds(_, word)] = &examples[..]
-        && !word.contains([' ', ',', ';'])
+    let single = match &examples[..] {
+        [ParsedExample::Text(word)] => Some(word),
+        [ParsedExample::PossibleIds(ids, word)] if ids.len() == 1 => Some(word),
+        _ => None,
+    };
+    if let Some(word) = single
+        && !word.contains(' ')
         && let Ok(id) = PaperId::parse(word)
     {
         let is_url = ["http://", "https://"].iter().any(|scheme| word.starts_with(scheme));

@@ -411,8 +411,8 @@ impl TextUsage {
 /// The answer to a query.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Answer {
-    /// The hits, best score first; hits with equal scores are sorted by id. With `diversity`, the hits are in MMR
-    /// order. With [`Aggregation::Clusters`], the hits of the clusters are interleaved.
+    /// The hits, best score first; hits with equal scores are sorted by id. With [`Aggregation::Best`] and a calibration,
+    /// the hits are sorted by probability. With `diversity`, the hits are in MMR order. With [`Aggregation::Clusters`], the hits of the clusters are interleaved.
     pub hits: Vec<Hit>,
     /// Whether `hits` is empty because every candidate's probability is below [`NO_MATCH_PROBABILITY`]. Always false if
     /// the query has a `min_score` or a filter.
@@ -489,7 +489,7 @@ fn unit(vector: &[f32], dimension: usize) -> Result<Vec<f32>> {
     let largest = vector.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     if !vector.iter().all(|value| value.is_finite()) || !LARGEST_VALUES.contains(&largest) {
         return Err(Error::Invalid(
-            "vector must have finite values of at most 1e30, not all of them 0".into(),
+            "vector must have finite values, the largest of which (by absolute value) is between 1e-30 and 1e30".into(),
         ));
     }
     let scaled: Vec<f32> = vector.iter().map(|value| value / largest).collect();

@@ -208,8 +208,8 @@ impl Keys {
     }
 }
 
-/// Returns the key in a request's headers: `Authorization: Bearer` (OpenAI, TEI, Cohere) or `x-api-key` (Semantic
-/// Scholar).
+/// Returns the key that a request sent: in `Authorization: Bearer`, as clients of OpenAI, TEI and Cohere do, or else in
+/// `x-api-key`, as clients of Semantic Scholar do. Every route accepts both headers.
 fn sent_key(headers: &HeaderMap) -> Option<&str> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.to_str().ok()?.split_once(' ')?;

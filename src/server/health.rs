@@ -16,7 +16,7 @@ pub struct HealthStatus {
     #[schema(example = "ready")]
     status: &'static str,
     /// The program's version.
-    #[schema(example = "0.1.0")]
+    #[schema(example = "0.2.0")]
     version: &'static str,
 }
 

@@ -173,7 +173,7 @@ impl Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 
-    /// Adds to the message which query of a batch the problem is about.
+    /// Adds to the message which query of a batch the problem is about, if the message is about the request.
     pub fn in_query(self, index: usize) -> Problem {
         let of_body = self.message.strip_prefix("body").filter(|rest| is_after_field(rest));
         let message = match of_body {

@@ -273,8 +273,8 @@ impl<'a> Upload<'a> {
         self.multi_line.starts_with(b"{") && serde_json::from_slice(next).is_ok_and(is_entry)
     }
 
-    /// Reads the JSON values of a line. If `can_continue` is true, an incomplete first line is kept as the start of a
-    /// value that spans several lines; otherwise an incomplete line is refused.
+    /// Reads the JSON values of a line. An incomplete line is refused, unless `can_continue` is true and no entry was read
+    /// before: then the line is kept as the start of a value that spans several lines.
     async fn read_json_line(&mut self, line: &[u8], can_continue: bool) -> Result<(), Problem> {
         if line.is_empty() {
             return Ok(());

@@ -11,8 +11,8 @@ use std::time::Duration;
 /// only checks the lock holds it for a moment, and a server holds it for half a second after each write.
 const MAX_ATTEMPTS: usize = 80;
 
-/// Number of attempts if the holder of the lock releases it on request; they take 1 min in all. Such a holder is a server,
-/// which finishes its current work first.
+/// Number of attempts if the holder of the lock releases it on request; they take 1 min in all. Such a holder is a
+/// server, which finishes its current work first.
 const MAX_ATTEMPTS_IF_YIELDING: usize = 2400;
 
 /// Text after the process id in the lock's file. It says that the process yields the lock to a process that waits.

@@ -53,7 +53,7 @@ pub fn status_page(status: &StatusView, frame: &Frame) -> String {
                 div { dt { "Fingerprint" } dd { code { (stats.fingerprint) } } }
                 (row("Vectors", &thousands(stats.vectors)))
                 (row("Index", &match &stats.engine {
-                    Some(engine) => format!("{} in {engine}, {} not yet indexed", thousands(stats.index.indexed), thousands(stats.index.waiting)),
+                    Some(engine) => format!("{} indexed in {engine}, {} stored but not yet indexed", thousands(stats.index.indexed), thousands(stats.index.waiting)),
                     None => format!(
                         "{} in {} segment{}, {} not yet indexed (compared one by one)",
                         thousands(stats.index.indexed),

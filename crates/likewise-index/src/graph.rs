@@ -57,7 +57,7 @@ impl Graph {
         self.scales.len()
     }
 
-    /// Returns the layer with this index. Layer 0 is the lowest.
+    /// Returns the layer with this number. Layer 0 is the lowest.
     pub fn layer(&self, index: usize) -> GraphLayer<'_> {
         let StoredLayer { nodes, links, degree } = &self.layers[index];
         GraphLayer { nodes, links, degree: *degree }

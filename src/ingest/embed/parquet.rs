@@ -105,7 +105,9 @@ pub fn join(parts: &[PathBuf], out: &Path, layout: &VectorLayout) -> Result<()> 
     let cannot = |path: &Path| {
         let path = path.display().to_string();
         move |error: ParquetError| {
-            Error::Data(format!("{path}: {error}; delete the folder of parts and start again"))
+            Error::Data(format!(
+                "{path}: {error}; delete the folder of finished parts beside the output file, and run `likewise embed` again"
+            ))
         }
     };
     let file = File::create(out).map_err(Error::io(out))?;

@@ -151,9 +151,11 @@ fn text_of(document: Value, name: &str) -> Result<String, Problem> {
         Value::Object(mut fields) => match fields.remove("text") {
             Some(Value::String(text)) => Ok(text),
             _ => Err(Problem::invalid(format!(
-                "{name} must be a text, or an object with the field \"text\" (got an object without \"text\")"
+                "{name} must be a text, or an object with a text in the field \"text\" (got an object without such a field)"
             ))),
         },
-        _ => Err(Problem::invalid(format!("{name} must be a text, or an object with the field \"text\""))),
+        _ => Err(Problem::invalid(format!(
+            "{name} must be a text, or an object with a text in the field \"text\""
+        ))),
     }
 }

@@ -7,7 +7,7 @@ use crate::store::text::{TextHash, text_of};
 use rusqlite::OptionalExtension;
 
 impl Catalog {
-    /// Runs SQLite's check of the whole file.
+    /// Runs SQLite's `quick_check`, which reads the whole file but does not compare indexes with their tables.
     ///
     /// # Errors
     /// Returns [`Error::Data`] with the first problem that SQLite finds.

@@ -35,7 +35,7 @@ pub enum MutationOutcome {
     Replaced,
     /// The record joined a paper that had other records.
     Merged,
-    /// The record was already in the catalog, equal in every field.
+    /// The record was already in the catalog and has nothing new.
     Unchanged,
     /// The record has no abstract and its paper is not in the catalog, so the record was skipped.
     WithoutAbstract,
@@ -288,9 +288,9 @@ fn have_too_many_records(connection: &Connection, numbers: &BTreeSet<PaperNumber
     Ok(false)
 }
 
-/// Returns `record`, which is to be written, without the ids that more than [`MAX_SHARED`] other records have, such as the DOI of a volume.
-/// With such an id, the record would be compared and merged with all those records. If the record would have no id
-/// left, it is returned unchanged.
+/// Returns `record`, which is to be written, without ids of papers that have more than [`MAX_SHARED`] records, such as the
+/// DOI of a volume: with such an id, the record would be compared with all those records. An id of a paper that already
+/// has an older version of the record stays. If no id would be left, the record is returned unchanged.
 fn without_shared_ids<'a>(connection: &Connection, record: &'a Paper) -> Result<Cow<'a, Paper>> {
     let (mut kept, mut shared) = (Vec::new(), Vec::new());
     for id in record.ids() {

@@ -70,7 +70,7 @@ impl PackedLinear {
         PackedLinear { format, inputs, outputs, panels, scales, initial_sums, bias, isa }
     }
 
-    /// The format of the rows that this layer multiplies.
+    /// The format that input rows must have.
     pub fn format(&self) -> PackFormat {
         self.format
     }

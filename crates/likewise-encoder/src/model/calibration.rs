@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A logistic curve (Platt 1999) with an upper limit: `max / (1 + exp(-(slope * score + intercept)))`. The limit is
-/// below 1, because even papers with the highest score are not always related.
+/// usually below 1, because even papers with the highest score are not always related.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curve {
@@ -15,7 +15,8 @@ pub struct Curve {
     pub slope: f32,
     /// Shifts the curve along the scores: the probability is `max / 2` at the score `-intercept / slope`.
     pub intercept: f32,
-    /// The upper limit of the probability, 0 to 1.
+    /// The upper limit of the probability, 0 to 1; `most` in files that version 0.1 wrote.
+    #[serde(alias = "most")]
     pub max: f32,
 }
 

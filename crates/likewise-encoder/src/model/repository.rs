@@ -94,8 +94,8 @@ fn network_prefix(all: &[String]) -> String {
             .filter(|folder| folder.starts_with("0_") && is_module_folder(folder))
             .map(|folder| format!("{folder}/"))
     };
-    // A config.json in the model's own folder would prove nothing: the older versions also wrote one there, which
-    // contains only the version of the library.
+    // Weights decide, and not config.json: older versions of sentence-transformers also wrote a config.json into the
+    // model's own folder, with nothing but their version.
     let has_weights = all.iter().any(|file| NETWORK_WEIGHTS.contains(&file.as_str()));
     match has_weights {
         true => String::new(),

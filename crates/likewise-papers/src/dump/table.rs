@@ -85,7 +85,8 @@ pub fn entries(mut reader: Box<dyn BufRead + Send>, columns: Columns, warnings: 
 struct LimitedReader {
     reader: Box<dyn BufRead + Send>,
     bytes_left: Arc<AtomicUsize>,
-    /// Number of quotation marks read so far. At the end of a well-formed table, this number is even.
+    /// Number of quotation marks read so far, including marks after a backslash. If the number is odd at the end of the
+    /// table, a mark is probably not closed.
     quotes: Arc<AtomicUsize>,
     /// Whether the end of the stream was reached.
     at_end: Arc<AtomicBool>,
