@@ -75,7 +75,7 @@ docs:
 
 # Runs every command of README.md and docs/ on the sample, and checks every link.
 test-docs: setup docs
-	cargo fetch --locked
+	cargo build --workspace $(CARGO_FLAGS) --examples
 	scripts/run-docs
 
 # Tests the paper store with Milvus 2.3.5 and with milvus-lite, which has the API of Milvus 3; kills ingests into a

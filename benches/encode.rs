@@ -5,14 +5,15 @@
 //! vectors; the share of each text's ten nearest texts that are also among the ten nearest in f32; and the speed of all
 //! threads relative to one thread. Also measured: the time to tokenise a text.
 //!
-//! Corpus: `--count N` papers (default 512) of `--dump FILE` (default: the sample). `--step N` takes every N-th paper
-//! of the dump (default 1).
+//! Corpus: at most `--count N` papers (default 512) of `--dump FILE` (default: the sample, which has 120 papers).
+//! `--step N` takes every N-th paper of the dump (default 1).
 //!
 //! Fairness: texts are encoded in the order of the dump, and titles are not encoded separately (as with `--title 0`).
-//! The models are loaded before the measurements. The precisions take turns in every round, and the results are medians
-//! of three rounds. `benches/encode_peers.py` measures other encoders.
+//! Loading a model is not measured. For the papers per second, the precisions take turns in every round, and the
+//! results are medians of the rounds (`--rounds`, default 3). Latencies are medians of `--repeats` calls (default 30).
+//! The speed of one thread is measured on half of the texts. `benches/encode_peers.py` measures other encoders.
 //!
-//! `--rounds` and `--repeats` (of the latency measurements) can shorten the run, to check that the benchmark works.
+//! Smaller `--rounds` and `--repeats` shorten the run, to check that the benchmark works.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 

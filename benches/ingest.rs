@@ -4,7 +4,8 @@
 //! stores the papers, encodes them, appends the vectors and builds the index, in a new folder on disk, until the last
 //! file is synced. The two take turns in one process, and the results are medians of the rounds.
 //!
-//! Corpus: `--count` papers (by default 2,000) of `--dump`; `--step N` takes every N-th paper of the dump.
+//! Corpus: at most `--count` papers (by default 2,000) of `--dump` (by default the sample, which has 120 papers);
+//! `--step N` takes every N-th paper of the dump.
 //!
 //! Fair: both encode the same texts. Titles are not encoded separately (`--title 0`), although ingest does so by
 //! default. Unfair to ingest: it encodes only 512 papers per thread at a time, so that an interruption loses only

@@ -1,20 +1,20 @@
 //! Speed, recall and memory over a data folder with millions of made-up papers (the Makefile runs it with 1,000,000
 //! and 2,700,000).
 //!
-//! Measured: seconds to build the index on all cores; then, in a new process, milliseconds to open the index and to
-//! answer the first query, microseconds per query of the index on one thread, recall@10 relative to the exact scan over
-//! the same vectors, and resident memory; then, with the whole library, the latency of queries, the latency and the
-//! recall of queries with filters of every selectivity, and the time from storing a paper to finding it.
+//! Measured: seconds to build the index on all cores; then, in a new process, microseconds per query of the index on
+//! one thread, recall@10 relative to the exact scan over the same vectors, and resident memory; then, with the whole
+//! library, milliseconds to open it and to answer the first query, the latency of queries, the latency and the recall
+//! of queries with filters of several selectivities, and the time from storing a paper to finding it.
 //!
 //! Corpus: `--vectors FILE.npy` has vectors of real papers, as `likewise embed` writes them. 500 of these vectors,
 //! evenly spread, are the queries. `--count N` vectors are made from the other vectors: the vector of a random paper is
 //! moved by a random fraction of the way to one of the ten nearest vectors; noise of a third of its length in a random
 //! direction is added; and the result is scaled to length 1. So neighbourhoods overlap, and are as dense as among the
-//! real papers. The texts of the papers are made up and have a thousand characters. The name of a category is the share
-//! of the papers that are in the category.
+//! real papers. The texts of the papers are made up and have about a thousand characters. The name of a category is the
+//! share of the papers that are in the category.
 //!
-//! With `--keep`, the folder remains in `--folder DIR`, and `--query FOLDER` measures the queries over this folder
-//! again.
+//! The data folder is the subfolder `scale-N` of `--folder DIR` (default: the folder for temporary files). With
+//! `--keep`, it is not deleted, and `--query FOLDER` measures the queries over it again.
 //!
 //! Fairness: nothing is compared here. Resident memory includes the pages of mapped files that were read.
 

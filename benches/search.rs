@@ -5,8 +5,9 @@
 //! with the plan that the planner chooses; and how fast a scan reads the quantised vectors, compared with the fastest
 //! read of memory on this machine.
 //!
-//! Corpus: `--data DIR` (default: data). The queries are the vectors of `--queries N` papers of the data folder
-//! (default 1000), evenly spread, so the paper of a query should be one of the ten results of the query.
+//! Corpus: `--data DIR` (default: data), a data folder of the default model. The queries are the vectors of `--queries
+//! N` papers of the data folder (default 1000), evenly spread, so the paper of a query should be one of the ten results
+//! of the query.
 //!
 //! Fair: every method gets the same queries, one at a time, from one thread; a scan uses all cores for each query, as
 //! in the program. Unfair: the queries are papers of the index, which are easier to find than other papers; the time in

@@ -1,7 +1,7 @@
 //! The error type of the whole crate.
 //!
 //! The message of an error says what is wrong with which value, what is allowed and what to do. The variant says who
-//! can correct the error. The server needs only the variant to choose a status code.
+//! can correct the error. The server needs only the variant, and [`Error::is_disk_full`], to choose a status code.
 
 use likewise_base::{DISK_FULL_ADVICE, FileError};
 use likewise_encoder::UnreadableText;
@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// An error of this crate. The variants differ in who can correct the error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller passed an invalid argument; the message says what is allowed.
+    /// The caller passed an invalid argument, or a dump that has no known format; the message says what is allowed.
     #[error("{0}")]
     Invalid(String),
     /// The model cannot read some texts.
@@ -26,7 +26,8 @@ pub enum Error {
     /// A model folder is missing, incomplete, damaged or of an unsupported architecture.
     #[error("{0}")]
     Model(String),
-    /// A data folder is missing, damaged, locked by another process, or was filled with another model.
+    /// A data folder or a Milvus collection is missing, damaged, or was filled with another model, or another process
+    /// has locked the data folder.
     #[error("{0}")]
     Data(String),
     /// An external engine (Milvus) cannot be reached, or refused a request.
@@ -41,13 +42,14 @@ pub enum Error {
     /// The encoder failed while computing.
     #[error("{0}")]
     Encoder(likewise_encoder::Error),
-    /// Reading a dump failed for a reason that is not in the dump itself.
+    /// Reading a dump failed because of the temporary database of abstracts, and not because of the dump itself.
     #[error("{0}")]
     Dump(likewise_papers::Error),
 }
 
 impl Error {
-    /// Whether the disk is full, or a quota is used up.
+    /// Whether a file operation or the catalog failed because the disk is full or a quota is used up. False for
+    /// [`Error::Dump`], even if the disk with the temporary database is full.
     pub fn is_disk_full(&self) -> bool {
         match self {
             Error::Io(error) => {

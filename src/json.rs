@@ -53,8 +53,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// Deserialises a query parameter that can be left out but must not be empty. By default, serde reads the empty value
-/// of `?k=` as `None`, as if the parameter was left out. For `deserialize_with`, together with `default`.
+/// Deserialises a query parameter that can be left out but must not be empty. By default, an `Option` reads the empty
+/// value of `?k=` as `None`, as if the parameter was left out. For `deserialize_with`, together with `default`.
 ///
 /// # Errors
 /// Returns the deserialiser's error if the value is empty, or does not fit `T`.

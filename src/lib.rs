@@ -47,7 +47,8 @@
 //! - [`evaluation`]: measures search quality on test collections
 //! - `milvus`: papers in a collection of a Milvus server instead of a data folder
 //! - [`web`]: the web pages, as HTML
-//! - [`server`]: the HTTP server; only this module and the commands that start the server have asynchronous code
+//! - [`server`]: the HTTP server; asynchronous code is only here, in `milvus`, and in the commands that start the
+//!   server or export traces
 //! - [`cli`]: the command line; one file per command
 
 pub mod error;

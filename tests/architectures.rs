@@ -100,8 +100,9 @@ fn load(folder: &ModelFolder, engine: Engine) -> Encoder {
     Encoder::load_with(folder, &Devices::Cpu, engine, 2).unwrap()
 }
 
-/// Returns the largest `1 - cosine` between a vector and its reference vector, over all documents and queries. Also
-/// checks that a text has the same vector if it is encoded alone and if it is encoded in a batch.
+/// Returns the largest `1 - cosine` between a vector and its reference vector, over all documents and queries, except
+/// those with shortened vectors. Also checks that a text has the same vector if it is encoded alone and if it is
+/// encoded in a batch.
 fn max_distance(name: &str, engine: Engine, precision: Precision) -> f64 {
     let (texts, folder) = (texts(), open(name, precision));
     let encoder = load(&folder, engine);

@@ -2,8 +2,8 @@
 //!
 //! A child process adds, replaces and deletes papers and builds the index until the test kills the child. The child
 //! prints each change before it makes the change, and again afterwards. The test applies the finished changes to a map
-//! and compares the map with the data folder.
-//! `LIKEWISE_KILLS` is the number of kills (12 by default).
+//! and compares the map with the data folder. The change that the kill interrupted must be in the data folder as a
+//! whole or not at all. `LIKEWISE_KILLS` is the number of kills (12 by default).
 
 use crate::support::{TestRng, data, encoder, likewise, numbered_paper};
 use likewise::Filter;
@@ -24,10 +24,10 @@ use std::time::{Duration, Instant};
 const FOLDER: &str = "LIKEWISE_CRASH_FOLDER";
 const SEED: &str = "LIKEWISE_CRASH_SEED";
 
-/// Number of different ids. The child writes more papers than this, so that existing papers are replaced and deleted.
+/// Number of different ids. There are so few that changes also replace and delete papers of earlier changes.
 const IDS: usize = 6000;
 
-/// Number of papers per change.
+/// Maximum number of papers per change. The ids are random, so a change can have fewer different papers.
 const BATCH_SIZE: usize = 250;
 
 /// A change: the new edition of each paper, by paper number. `None`: the paper is deleted.

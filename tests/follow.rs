@@ -14,7 +14,7 @@ fn paper(id: &str, title: &str) -> Paper {
         id: PaperId::parse(id).unwrap(),
         title: title.into(),
         r#abstract: format!("About {title}."),
-        // The authors of papers differ, so that papers with the same text are not merged as near duplicates.
+        // The authors of papers differ, so that papers with the same text are not merged into one paper.
         authors: vec![id.into()],
         ..Paper::default()
     }
@@ -30,7 +30,7 @@ fn delete(folder: &Path, id: &str) -> bool {
     ingest::delete(folder, &[PaperId::parse(id).unwrap()]).unwrap()[0]
 }
 
-/// Returns ids and titles of the `k` papers nearest to a text, nearest first.
+/// Returns ids and titles of the first `k` hits of a hybrid search for a text.
 fn search(library: &Library, text: &str, k: usize) -> Vec<(String, String)> {
     let query = Query { k, min_score: Some(0.0), ..Query::of(Examples::text(text.into())) };
     let hits = library.search(&query).unwrap().hits;

@@ -19,7 +19,7 @@ fn open(folder: &Path) -> likewise_encoder::Result<ModelFolder> {
     ModelFolder::open(folder.to_str().unwrap(), Path::new("no-models-here"), Precision::F32)
 }
 
-/// Returns a copy of the real model's folder, which a test can change.
+/// Returns a folder with copies of the real model's main files, which a test can change.
 fn copy() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in FILES.into_iter().chain(["model.toml"]) {

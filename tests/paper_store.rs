@@ -1,5 +1,6 @@
-//! Checks that every paper store behaves as `PaperStore` documents. Each test runs for a data folder. If
-//! `LIKEWISE_TEST_MILVUS` is the URL of a Milvus server (`make test-milvus`), each test also runs for a collection.
+//! Checks that every paper store behaves as `PaperStore` documents. Each test that uses `test_stores` runs for a data
+//! folder. If the feature `milvus` is on and `LIKEWISE_TEST_MILVUS` is the URL of a Milvus server (`make test-milvus`),
+//! each of these tests also runs for a collection, and the tests of collections alone run, too.
 
 use crate::support::encoder;
 use likewise::ingest::{FolderWriter, PaperWriter};
@@ -78,7 +79,8 @@ fn paper(number: usize) -> Paper {
     }
 }
 
-/// Adds papers. The vector of a paper is made from the number at the end of the paper's id.
+/// Adds papers. The vector of a paper is made from the number at the end of the paper's id, or from 7 if the id does
+/// not end in a number.
 fn add(store: &TestStore, papers: Vec<Paper>) -> likewise::ingest::Counts {
     let number = |paper: &Paper| paper.id.as_str().rsplit('/').next().unwrap().parse().unwrap_or(7);
     let entry = |paper: Paper| Ok(Entry::Encoded(paper.clone(), vector(number(&paper))));
@@ -568,8 +570,8 @@ fn a_copy_to_a_collection_and_back_is_identical() {
     }
 }
 
-/// A missing collection, a collection with vectors of another model, and a server that cannot be reached are refused
-/// when they are opened.
+/// A missing collection (when it is opened for searching), a collection with vectors of another model, and a server
+/// that cannot be reached give an error when they are opened.
 #[cfg(feature = "milvus")]
 #[test]
 fn opening_the_wrong_collection_is_refused() {

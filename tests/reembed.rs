@@ -31,7 +31,7 @@ fn add(writer: &mut FolderWriter, numbers: std::ops::Range<usize>) {
     writer.add(papers).unwrap();
 }
 
-/// Checks that each of the made-up papers is the first hit of a query with its own text.
+/// Checks that each of the made-up papers with these numbers is the first hit of a query with the paper's own text.
 fn assert_found(library: &Library, numbers: impl Iterator<Item = usize>) {
     for number in numbers {
         let query = Query { k: 1, ..Query::of(Examples::text(text_of(&numbered_paper(number, 0)))) };

@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 /// Number of papers that never change.
 const STABLE: usize = 2000;
 
-/// Number of papers that are added, replaced and deleted.
+/// Number of different papers that are added, replaced and deleted.
 const CHANGING: usize = 3000;
 
-/// Number of papers per write.
+/// Maximum number of papers per write. The papers are random, so a write can have fewer different papers.
 const BATCH_SIZE: usize = 200;
 
 /// Returns the resident anonymous memory of this process, in kB.

@@ -92,7 +92,7 @@ pub fn sample() -> Arc<Library> {
 }
 
 /// Returns a command that runs the program, without the `LIKEWISE_` variables of the environment (except
-/// `LIKEWISE_CPU`).
+/// `LIKEWISE_CPU`). If `LIKEWISE_TEST_MODEL` is set, the program's default model is the one in [`model_folder`].
 pub fn likewise(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_likewise"));
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -1,10 +1,12 @@
 //! All integration tests, in one binary, so that candle is linked only once.
 //!
-//! By default, the tests use the model all-MiniLM-L6-v2, which `make setup` downloads. Test data is in `tests/data`.
+//! By default, most tests use the model all-MiniLM-L6-v2, which `make setup` downloads; the others use small models
+//! with random weights in `tests/golden`. Test data is in `tests/data`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot continue should stop")]
 
-/// Helpers that several test files use: the model, a library of the sample, the program itself.
+/// Helpers that several test files use: models, a library with the papers of `tests/data/sample.jsonl`, and functions
+/// that run the program as a process.
 mod support;
 
 /// Vectors equal the vectors of the reference library.

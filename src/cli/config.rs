@@ -88,7 +88,8 @@ fn text(key: &str, value: &Value) -> anyhow::Result<String> {
     })
 }
 
-/// Prints every option of `serve` in the format of a config file, with the source of its value as a comment.
+/// Prints every option of `serve` that a config file can set, in the format of a config file, with the source of its
+/// value as a comment. Then prints the number of keys in each environment variable for keys.
 pub fn run(options: &Options, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let file = matches.get_one::<PathBuf>("config");
     let from_file: BTreeMap<String, Value> = match file {

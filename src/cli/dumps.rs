@@ -21,13 +21,13 @@ pub struct DumpOptions {
     /// For a table with unusual column names: the column of each field, such as id=arxiv_id,abstract=summary.
     #[arg(long, value_name = "FIELD=COLUMN,…")]
     pub columns: Option<Columns>,
-    /// Exit with status 0 instead of 2 if entries were refused. Refused entries are still printed. Use it with
-    /// schedulers that start a command again if its exit status is not 0.
+    /// Exit with status 0 instead of 2 if entries were refused, papers got no vector, or files in a given folder are
+    /// not dumps. They are still printed. Use it with schedulers that repeat a command if its exit status is not 0.
     #[arg(long)]
     pub tolerate_refused: bool,
 }
 
-/// The exit status of a command that has refused entries.
+/// The exit status of a command that has refused, skipped or left out some entries or papers.
 pub const REFUSED: u8 = 2;
 
 /// The dumps of a command.
@@ -35,10 +35,11 @@ pub struct Dumps {
     reader: Reader,
     /// The dumps that are still to be read.
     pub sources: Vec<Source>,
-    /// Number of files in the arguments that could not be read.
+    /// Number of dumps that could not be read, plus the number of dumps with vectors of another model. Files in given
+    /// folders that are not dumps are counted in `skipped` instead.
     pub unreadable: usize,
     /// Number of files in the given folders that are not dumps, plus the number of refused entries in Semantic
-    /// Scholar's files of abstracts.
+    /// Scholar's files of abstracts. Entries that are refused in other dumps are not counted here.
     pub skipped: u64,
 }
 
@@ -57,7 +58,8 @@ impl DumpOptions {
         Ok(())
     }
 
-    /// Finds the dumps in the arguments, and prints which of these do not exist.
+    /// Finds the dumps in the arguments, and prints which arguments do not exist or cannot be opened. Also loads the
+    /// abstracts that Semantic Scholar keeps in separate files.
     pub fn find(&self) -> anyhow::Result<Dumps> {
         self.find_in(&self.files)
     }
@@ -136,8 +138,8 @@ pub fn report_warnings(source: &Source, warnings: &Warnings, reported: &[String]
     new.for_each(|line| eprintln!("not read: {source}: {line}"));
 }
 
-/// Returns a file's size and modification time as text, which changes whenever the file is changed. `None`: the file
-/// cannot be read.
+/// Returns a file's size and modification time as text. If the text is the same later, the file counts as unchanged.
+/// `None`: the file's metadata cannot be read.
 pub fn state_of(path: &Path) -> Option<String> {
     let metadata = std::fs::metadata(path).ok()?;
     let time = metadata.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;

@@ -39,7 +39,8 @@ pub struct Options {
     encoder: EncoderOptions,
 }
 
-/// Runs the command. Exit status: 0, or 2 if entries were refused.
+/// Runs the command. Exit status: 0, or 2 if entries were refused, papers have texts that the model cannot read, or
+/// files in a given folder are not dumps (with `--tolerate-refused`: 0 instead of 2).
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     options.dumps.check_given()?;
     let encoder = options.encoder.load()?;

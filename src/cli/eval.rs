@@ -26,8 +26,8 @@ use tempfile::TempDir;
 pub struct Options {
     /// Folders of test collections, in the format of BEIR: corpus.jsonl, queries.jsonl and qrels/test.tsv. A folder can
     /// have a file pools.json ({query: {paper: grade}}) instead of qrels; then each query ranks only the papers of its
-    /// own pool. If a query has no text, or the folder has no queries.jsonl, the query is the paper with the query's
-    /// id.
+    /// own pool. If a query has neither a title, a text nor a list of papers, or the folder has no queries.jsonl, the
+    /// query is the paper with the query's id.
     #[arg(required_unless_present = "space", value_name = "FOLDER")]
     sets: Vec<PathBuf>,
     /// Analyse the embeddings of --data, of --index, or of a test collection's corpus; needs no judgements. Prints the
@@ -35,8 +35,8 @@ pub struct Options {
     /// recall of the index as JSON, and draws charts into this SVG file.
     #[arg(long, value_name = "FILE")]
     space: Option<PathBuf>,
-    /// For every mode, fit the curve that converts scores to probabilities. Prints the curves in the format of
-    /// model.toml, with the calibration errors of the new and the current curves.
+    /// For every mode that the library supports, fit the curve that converts scores to probabilities. Prints the curves
+    /// in the format of model.toml, with the calibration errors of the new and the current curves.
     #[arg(long, conflicts_with_all = ["runs_only", "space", "json"])]
     calibrate: bool,
     /// Use the judgements of qrels/NAME.tsv. By default, the judgements of qrels/test.tsv, or of the only file in

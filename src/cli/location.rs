@@ -13,7 +13,8 @@ use likewise_papers::PaperId;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Options of every command that works with either a data folder or a collection.
+/// Options of commands that work with either a data folder or a collection. `copy` and `eval` have options of their own
+/// for this.
 #[derive(Args)]
 pub struct LocationOptions {
     #[command(flatten)]
@@ -107,7 +108,8 @@ impl Location {
         })
     }
 
-    /// Deletes papers, each given by any of its ids. Returns, for each id, whether there was a paper with this id.
+    /// Deletes papers, each given by any of its ids. Returns, for each id, whether a paper with this id was deleted:
+    /// `false` for an unknown id, and for a further id of a paper that an earlier id in the list names.
     pub fn delete(&self, ids: &[PaperId]) -> anyhow::Result<Vec<bool>> {
         Ok(match self {
             Location::Folder(data) => ingest::delete(data, ids)?,

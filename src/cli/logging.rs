@@ -37,7 +37,7 @@ enum LogFormat {
 pub enum TraceExporter {}
 
 /// Sets up logging. Returns the exporter of traces, which sends the last traces when it is dropped. Returns `None` if
-/// `--otlp` is not given.
+/// `--otlp` is not given. Fails if `--otlp` is given and the program was built without the feature `otlp`.
 pub fn start(options: &LogOptions) -> anyhow::Result<Option<TraceExporter>> {
     let filter =
         EnvFilter::try_from_env("LIKEWISE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,likewise=info"));

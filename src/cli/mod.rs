@@ -48,7 +48,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Download a model into the models folder, and verify its files.
+    /// Download a model into the models folder. Files whose checksums are known are verified.
     Pull(pull::Options),
     /// List the models that are installed or can be downloaded, and the purpose of each model.
     Models(models::Options),
@@ -67,8 +67,8 @@ enum Command {
     Copy(copy::Options),
     /// Copy a data folder in a consistent state, even while other processes write to it.
     Backup(backup::Options),
-    /// Free the disk space of deleted and replaced papers, and rebuild the index as one segment (none if there are fewer
-    /// than 1,000 vectors, which are compared one by one).
+    /// Free the disk space of deleted and replaced papers, and rebuild the index as one segment (none if there are
+    /// fewer than 1,000 vectors, which are compared one by one).
     Compact(compact::Options),
     /// Encode all papers of a data folder with another model or precision, and then switch the folder to the new
     /// vectors. Until the switch, searches use the old vectors. To continue an interrupted run, repeat the command.
@@ -87,7 +87,7 @@ enum Command {
     Verify(verify::Options),
 }
 
-/// Options of every command that encodes texts.
+/// Options that load an encoder. `models` and `reembed` have options of their own for this.
 #[derive(Args)]
 pub struct EncoderOptions {
     /// The embedding model: a name (`likewise models` lists them), a repository on the Hugging Face hub (owner/name),
@@ -100,8 +100,8 @@ pub struct EncoderOptions {
     pub models: PathBuf,
     /// Precision of the matrix multiplications: f32, bf16, int8 or auto. auto is the precision that the data folder was
     /// filled with. For a new data folder, auto is bf16 on a GPU. On a CPU, it is the fastest precision that the CPU
-    /// has instructions for if the model has a BERT-like architecture, and f32 for other architectures. If several
-    /// machines fill or search the same papers, set the same precision on all of these machines.
+    /// has instructions for if the model is a BERT, DistilBERT or RoBERTa model without adapters, and f32 for other
+    /// models. If several machines fill or search the same papers, set the same precision on all of these machines.
     #[arg(long, env = "LIKEWISE_PRECISION", default_value = AUTO, value_parser = parse_precision)]
     precision: PrecisionChoice,
     #[command(flatten)]
@@ -110,21 +110,21 @@ pub struct EncoderOptions {
     devices: DeviceOptions,
 }
 
-/// Options that override settings of a model's folder. By default, a data folder keeps the settings that it was filled
-/// with.
+/// Options that override settings of a model's folder. If neither these options nor `--model` are given, a data folder
+/// keeps the settings that it was filled with.
 #[derive(Args)]
 struct ModelOverrides {
     /// Keep only the first N values of every vector. Use it only with models that are trained for shorter vectors
-    /// (Matryoshka embeddings). By default, all values are kept.
+    /// (Matryoshka embeddings). By default, all values, or as many as the data folder was filled with.
     #[arg(long, value_name = "N", env = "LIKEWISE_DIMENSIONS")]
     dimensions: Option<usize>,
     /// Name of the model's prompt to put before the texts of papers and queries, instead of the model's prompts for
     /// documents and queries. Some models have prompts for other tasks, such as clustering; `likewise models NAME`
-    /// lists the prompts of a model.
+    /// lists the prompts of an installed model.
     #[arg(long, value_name = "NAME", env = "LIKEWISE_PROMPT_NAME")]
     prompt_name: Option<String>,
     /// Weight of a title's vector relative to the vector of the paper's whole text, in per cent. By default, the weight
-    /// in the model's settings.
+    /// in the model's settings, or the weight that the data folder was filled with.
     #[arg(long, value_name = "PERCENT", env = "LIKEWISE_TITLE")]
     title: Option<u16>,
 }
@@ -160,7 +160,7 @@ fn parse_precision(name: &str) -> Result<PrecisionChoice, String> {
     precision.map(Some).ok_or_else(|| "the precision must be auto, f32, bf16 or int8".into())
 }
 
-/// Options of every command that needs a data folder.
+/// The data folder of a command, and the options that load the encoder for this folder.
 #[derive(Args)]
 pub struct DataOptions {
     /// Data folder; it contains the catalog of papers, the vectors and the index.
@@ -186,7 +186,8 @@ impl EncoderOptions {
 
     /// Loads the encoder for stored papers. If `--model` is not given, `stored` returns the model that encoded the
     /// papers; its argument is the models folder. If `--precision` is not given, `precision_of` returns the precision
-    /// of the stored vectors. If one of the two functions returns `None`, the default for new papers is used.
+    /// of the stored vectors. If `stored` returns `None`, the default model is used. If `precision_of` returns `None`,
+    /// the stored model keeps its precision, and any other model gets the default precision for new papers.
     fn load_or_stored(
         &self,
         stored: impl FnOnce(&Path) -> anyhow::Result<Option<ModelFolder>>,
@@ -242,7 +243,8 @@ fn command() -> clap::Command {
 
 /// Parses the arguments, runs one command, and prints the error chain if it fails.
 ///
-/// Exit status: 0 on success; 1 on an error; 2 if the arguments are invalid or some entries of a dump were refused.
+/// Exit status: 0 on success; 1 on an error; 2 if the arguments are invalid, or some entries or papers were refused or
+/// left out. Some commands also use 1 for a result, such as damage that `verify` finds.
 pub fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

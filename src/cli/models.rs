@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Number of papers that are encoded to measure a speed. A small model takes a second for these papers, a large model a
-/// minute.
+/// Maximum number of papers that are encoded to measure a speed. A small model takes a second for these papers, a large
+/// model a minute.
 const MEASURED_PAPERS: usize = 128;
 
 /// Name of the file with measured speeds, in the models folder.
@@ -31,11 +31,12 @@ pub struct Options {
     /// models folder, and later runs of `likewise models` show them.
     #[arg(long, value_name = "DUMP")]
     measure: Option<PathBuf>,
-    /// Models to list, each given by name, repository or folder. Their prompts and settings are printed, too. By
-    /// default, all models are listed, without prompts and settings.
+    /// Models to list, each given by name, repository or folder. The prompts and settings of those that are installed
+    /// are printed, too. By default, all models are listed, without prompts and settings.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Precision to measure with: f32, bf16, int8 or auto. auto is the fastest precision for the model on this machine.
+    /// Precision to measure with: f32, bf16, int8 or auto. auto is the default for a new data folder: bf16 on a GPU; on
+    /// a CPU, the fastest precision for BERT, DistilBERT and RoBERTa models without adapters, and f32 for other models.
     #[arg(long, default_value = super::AUTO, value_parser = parse_precision)]
     precision: PrecisionChoice,
     #[command(flatten)]

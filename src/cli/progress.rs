@@ -6,8 +6,9 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use likewise_papers::dump::{BytesRead, Refused, Source};
 use std::time::{Duration, Instant};
 
-/// Interval between two lines of progress. The shown rates are averages over this interval, and not over the whole run,
-/// because papers that an interrupted run has already encoded are read much faster than new papers.
+/// Interval between two lines of progress. The shown rates are averages since the previous line (on a terminal, over at
+/// most about this interval), and not over the whole run, because papers that an interrupted run has already encoded
+/// are read much faster than new papers.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Maximum number of refused entries per file that are listed on a terminal. Further refused entries are only counted.
@@ -71,7 +72,8 @@ impl Progress {
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
     }
 
-    /// Shows the current counts, the rates and the time left.
+    /// Shows the current counts, the rates and the time left. If standard error is not a terminal, shows them only
+    /// every [`REPORT_INTERVAL`].
     pub fn update(&mut self, counts: &Counts) {
         let Snapshot { time, papers, tokens } = self.last_report;
         let per_second = |count: u64| count as f64 / time.elapsed().as_secs_f64().max(1e-3);
@@ -95,7 +97,7 @@ impl Progress {
         }
     }
 
-    /// Removes the progress bar, and prints the number of refused entries that were not listed.
+    /// Removes the progress bar, and prints the number of refused entries that were not listed, if there are any.
     pub fn finish(self) {
         if self.refused > self.max_listed() {
             let more = self.refused - self.max_listed();
@@ -130,8 +132,8 @@ mod tests {
 
     #[test]
     fn time_left_is_computed_from_rows_if_their_number_is_known() {
-        // The share is computed from rows and not from bytes: the reader reads ahead, so the bytes would give too large a
-        // share.
+        // The share is computed from rows and not from bytes: the reader reads ahead, so the bytes would give too large
+        // a share.
         let mut bytes = BytesRead::default();
         (bytes.total, bytes.entries) = (1_000_000, 4000);
         assert_eq!(

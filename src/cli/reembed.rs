@@ -17,15 +17,17 @@ use std::time::{Duration, Instant};
 /// Interval between two lines of progress if standard error is not a terminal.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Options of `likewise reembed`. Unlike other commands, it does not read the model and the precision from environment
-/// variables: variables that are set for other commands must not change the model of a data folder.
+/// Options of `likewise reembed`. Unlike other commands, it does not read `--model` and `--precision` from environment
+/// variables: variables that are set for other commands must not change the model of a data folder. The options of
+/// [`ModelOverrides`] are read from environment variables here, too.
 #[derive(Args)]
 pub struct Options {
     /// The new model: a name, a repository on the Hugging Face hub (owner/name), or a folder. If only other options are
     /// given, they change the current model. If no option is given, an interrupted run is continued with its model.
     #[arg(long, value_name = "PATH_OR_NAME")]
     model: Option<String>,
-    /// The new precision: f32, bf16, int8 or auto. auto is the fastest precision for the model on this machine. By
+    /// The new precision: f32, bf16, int8 or auto. auto is the default for a new data folder: bf16 on a GPU; on a CPU,
+    /// the fastest precision for BERT, DistilBERT and RoBERTa models without adapters, and f32 for other models. By
     /// default, auto if --model is given; otherwise the precision stays the same.
     #[arg(long, value_parser = parse_precision)]
     precision: Option<PrecisionChoice>,
@@ -79,7 +81,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the model to switch to. `None`: the options give no change, and there is no interrupted run to continue.
+/// Returns the model to switch to. `None`: the options give no change and there is no interrupted run to continue, or
+/// the options change the current model but the data folder has none.
 fn new_model(options: &Options) -> anyhow::Result<Option<ModelFolder>> {
     let Options { model, precision, models, data, .. } = options;
     let in_precision = |folder: ModelFolder, choice: PrecisionChoice| {

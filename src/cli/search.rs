@@ -57,16 +57,16 @@ pub struct Options {
     #[arg(long, value_parser = value_parsers::modes())]
     mode: Option<Mode>,
     /// Minimum probability, 0 to 1, that a result is related to the query (or minimum score, if the model is not
-    /// calibrated). By default, there is no minimum, but if no paper is likely to be related, there are no results.
-    /// With 0, the most similar papers are always listed.
+    /// calibrated). By default, there is no minimum, but a search without a filter has no results if no paper is likely
+    /// to be related. With 0, the most similar papers are always listed.
     #[arg(long, value_name = "PROBABILITY")]
     min_score: Option<f32>,
     /// Score the first 30 results again by the similarity of their sentences to those of the query. The results are
     /// better, but the search takes about 0.4 s longer on two cores.
     #[arg(long)]
     rerank_sentences: bool,
-    /// Explain each result: the parts of its score, the terms that it shares with the query, and the most similar
-    /// sentences.
+    /// Explain each of the first 100 results: the parts of its score, the terms that it shares with the query, and the
+    /// most similar sentences.
     #[arg(long)]
     explain: bool,
     /// How much a result should differ from earlier results, 0 to 1: the weight of this difference, against the
@@ -126,7 +126,7 @@ impl FilterOptions {
     }
 }
 
-/// Runs the command. Exit status: 0, or 2 if entries of the reading list could not be used.
+/// Runs the command. Exit status: 0, or 2 if a .bib file has entries with neither a title nor a global id.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut like = Examples::papers(options.like.clone());
     like.texts.extend(options.text.clone());
@@ -173,8 +173,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(if skipped == 0 { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }
 
-/// Adds the entries of a reading list to the examples, and returns the number of entries that cannot be used. If the
-/// paper of an entry is not in the library, the title in the entry becomes the example.
+/// Adds the entries of a reading list to the examples. If the paper of an entry is not in the library, the title and
+/// the abstract in the entry become the example. Returns the number of entries of a .bib file with neither a title nor
+/// a global id. Entries with an id that the library lacks, and without a title, are left out, but not counted.
 fn add_reading_list(like: &mut Examples, list: &str, library: &Library) -> anyhow::Result<u64> {
     let ParsedInput { examples, problems, skipped } = parse(list);
     problems.iter().for_each(|problem| eprintln!("not read: --list: {problem}"));

@@ -57,10 +57,10 @@ pub struct Options {
 #[derive(Args)]
 #[command(next_help_heading = "Limits")]
 struct Limits {
-    /// Maximum size of a request body, in bytes, except for uploads of papers.
+    /// Maximum size of a request body, in bytes. In an upload of papers, the maximum size of one line.
     #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_BODY_BYTES", default_value_t = 4 << 20, value_parser = parse_count)]
     max_body_bytes: usize,
-    /// Maximum size of an upload of papers, in bytes. An upload is never in memory as a whole.
+    /// Maximum size of an upload of papers, in bytes. A JSON Lines upload of any size is read line by line.
     #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_UPLOAD_BYTES", default_value_t = 1 << 30, value_parser = parse_count)]
     max_upload_bytes: usize,
     /// Maximum length of one text, in bytes.
@@ -73,11 +73,12 @@ struct Limits {
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_K", default_value_t = MAX_K, value_parser = parse_max_k)]
     max_k: usize,
     /// Maximum total number of hits of all queries of one request. A hit that is returned with its embedding or an
-    /// explanation counts as 4 hits, and a query with rerank_sentences counts as 1000 additional hits.
+    /// explanation counts as 4 hits. A query with rerank_sentences counts as 1000 additional hits, and each example or
+    /// cluster after the first that is searched for separately counts as 40 additional hits.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_HITS", default_value_t = 20_480, value_parser = parse_count)]
     max_hits: usize,
-    /// Maximum total size, in bytes, of the responses in memory that clients have not read yet. Above it, the server
-    /// refuses requests and asks the clients to try again later.
+    /// Maximum total size, in bytes, of the large responses in memory that clients have not read yet. If another large
+    /// response would exceed it, the server refuses the request and asks the client to try again later.
     #[arg(long, value_name = "BYTES", env = "LIKEWISE_MAX_UNREAD_BYTES", default_value_t = 256 << 20, value_parser = parse_count)]
     max_unread_bytes: usize,
     /// Maximum number of searches that run or wait. The server refuses further searches and asks the clients to try
@@ -87,20 +88,21 @@ struct Limits {
     /// Maximum number of open connections. Further connections are closed at once.
     #[arg(long, value_name = "N", env = "LIKEWISE_MAX_CONNECTIONS", default_value_t = 4096, value_parser = parse_count)]
     max_connections: usize,
-    /// Maximum number of tokens in all queries that wait to be encoded. The server refuses further queries and asks the
-    /// clients to try again later. Raise it if bursts of queries are refused; queries then wait longer.
+    /// Maximum number of tokens in all waiting requests with one text, such as most queries. The server refuses further
+    /// queries and asks the clients to try again later. Raise it if bursts of queries are refused; queries then wait
+    /// longer.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS", default_value_t = QueueLimits::default().interactive)]
     queue_tokens: usize,
     /// Like --queue-tokens, but for one second after a query was refused: the shorter queue keeps the waiting time of
     /// accepted queries short while the server is overloaded.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS_OVERLOADED", default_value_t = QueueLimits::default().overloaded)]
     queue_tokens_overloaded: usize,
-    /// Maximum number of tokens in all waiting requests with many texts. These requests are encoded after all waiting
-    /// queries.
+    /// Maximum number of tokens in all waiting requests with several texts. These requests are encoded after all
+    /// waiting requests with one text.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_QUEUE_TOKENS_BULK", default_value_t = QueueLimits::default().bulk)]
     queue_tokens_bulk: usize,
-    /// Maximum number of tokens that are encoded in one batch. A query waits at most for the current batch. While large
-    /// requests are encoded, smaller batches make queries faster and these requests slower.
+    /// Maximum number of tokens that are encoded in one batch. A query that arrives while a large request is encoded
+    /// waits for the current batch of that request, so smaller batches make queries faster and large requests slower.
     #[arg(long, value_name = "TOKENS", env = "LIKEWISE_BATCH_TOKENS", default_value_t = QueueLimits::default().batch, value_parser = parse_count)]
     batch_tokens: usize,
     /// Maximum time, in seconds, for a client to send the headers of a request. Also the time for which an idle
@@ -122,9 +124,9 @@ struct Limits {
 )]
 struct Access {
     /// File with keys, in TOML: tables `[[key]]` with the fields key, may ("read" or "write"), per_second and name. If
-    /// there is no read key, everybody can search. If there is no write key, only requests from this machine can write
-    /// papers. A proxy on this machine makes all requests seem to come from this machine, so set a write key if you use
-    /// one.
+    /// there is no read key, everybody can search. If there is no write key, only requests from this machine that do
+    /// not come through a proxy can write papers. A proxy that adds no header to requests is not recognised, so set a
+    /// write key if you use a proxy on this machine.
     #[arg(long, value_name = "FILE", env = "LIKEWISE_KEYS")]
     keys: Option<PathBuf>,
     /// Maximum number of requests per second for each key that has no per_second in the file of --keys. By default,
@@ -132,12 +134,12 @@ struct Access {
     #[arg(long, value_name = "N", env = "LIKEWISE_KEY_RATE")]
     key_rate: Option<NonZeroU32>,
     /// Origin of another site whose pages are allowed to call this server from a browser (CORS), such as
-    /// `https://example.org`, or `*` for all sites. Can be given several times, or several origins separated by commas. By
-    /// default, no other site is allowed.
+    /// `https://example.org`, or `*` for all sites. Can be given several times, or several origins separated by commas.
+    /// By default, no other site is allowed.
     #[arg(long, value_name = "ORIGIN", env = "LIKEWISE_CORS_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     cors_origin: Vec<String>,
-    /// Host name by which clients reach this server, besides localhost. /mcp refuses requests for other host names. Can
-    /// be given several times, or several names separated by commas.
+    /// Host name by which clients reach this server, besides localhost and the loopback addresses. /mcp refuses
+    /// requests for other host names. Can be given several times, or several names separated by commas.
     #[arg(long, value_name = "NAME", env = "LIKEWISE_HOST", value_delimiter = ',')]
     host: Vec<String>,
     /// File with the TLS certificate, in PEM. If it is given, the server uses HTTPS, otherwise HTTP. Needs --tls-key.
@@ -175,7 +177,8 @@ fn parse_origin(text: &str) -> Result<String, String> {
 }
 
 impl Options {
-    /// Fails if the server would not start with these options.
+    /// Fails if the keys, or the files of the TLS certificate and its key, are missing or invalid. The other options
+    /// are checked when they are parsed.
     pub fn check(&self) -> anyhow::Result<()> {
         self.server_options()?;
         self.access.tls().map(drop)
@@ -303,7 +306,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-/// Opens the library. If the external engine cannot be reached, tries again until it can be reached.
+/// Opens the library. If the external engine cannot be reached or refuses a request, tries again until the library is
+/// open.
 fn load(options: &LocationOptions) -> anyhow::Result<Library> {
     let mut pause = POLL_INTERVAL;
     loop {

@@ -31,8 +31,9 @@ pub fn pairs(collection: &TestCollection, run: &Run, relevant: i32) -> Vec<Score
 /// and intercept are fitted by Fisher scoring.
 ///
 /// # Errors
-/// Returns [`Error::Invalid`] if all pairs or no pairs are related, or if scores separate related from unrelated pairs
-/// perfectly: then no curve has the maximum likelihood.
+/// Returns [`Error::Invalid`] if all pairs or no pairs are related, or if no fit converges. That happens if scores
+/// separate related from unrelated pairs perfectly, because then no curve has the maximum likelihood, or if all scores
+/// are equal.
 pub fn fit(pairs: &[ScoredPair]) -> Result<Curve> {
     let related = pairs.iter().filter(|(_, related)| *related).count();
     if related == 0 || related == pairs.len() {
@@ -51,7 +52,8 @@ pub fn fit(pairs: &[ScoredPair]) -> Result<Curve> {
     })
 }
 
-/// The best curve with a given upper limit; `None` if the best curve is a step.
+/// The best curve with a given upper limit; `None` if the fit does not converge, because the best curve is a step or
+/// all scores are equal.
 fn fit_below(pairs: &[ScoredPair], limit: f64) -> Option<Curve> {
     let share = pairs.iter().filter(|(_, related)| *related).count() as f64 / pairs.len() as f64;
     let start = (share / limit).min(0.95);
@@ -95,8 +97,9 @@ fn loss(curve: Curve, pairs: &[ScoredPair]) -> f64 {
     pairs.iter().map(loss_of).sum::<f64>() / pairs.len() as f64
 }
 
-/// The expected calibration error (Naeini, Cooper & Hauskrecht 2015) over [`BINS`] bins of equal width: the mean
-/// difference between the probability of the pairs in a bin and the share of related pairs in the bin. 0 for no pairs.
+/// The expected calibration error (Naeini, Cooper & Hauskrecht 2015) over [`BINS`] bins of equal width: the absolute
+/// difference between the mean probability of the pairs in a bin and the share of related pairs in the bin, averaged
+/// over the bins with the number of pairs as weight. 0 for no pairs.
 pub fn error(curve: Curve, pairs: &[ScoredPair]) -> f64 {
     let mut bins = [(0.0, 0.0); BINS];
     for (score, related) in pairs {

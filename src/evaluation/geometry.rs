@@ -9,7 +9,8 @@ pub const NEIGHBOURS: usize = 10;
 /// Cosines and neighbours within a set of unit vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Geometry {
-    /// Cosines of random pairs of vectors, four pairs for each vector.
+    /// Cosines of random pairs of different vectors, four times as many pairs as vectors; empty for fewer than 2
+    /// vectors.
     pub random: Vec<f32>,
     /// For each vector the cosine to its nearest neighbour; empty for fewer than 2 vectors.
     pub nearest: Vec<f32>,
@@ -18,8 +19,8 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Computes the cosines of random pairs of unit vectors, and the nearest neighbours of each vector. `seed` chooses the
-    /// random pairs. The neighbours are found by comparing all pairs, in O(n²).
+    /// Computes the cosines of random pairs of unit vectors, and the nearest neighbours of each vector. `seed` chooses
+    /// the random pairs. The neighbours are found by comparing all pairs, in O(n²).
     pub fn of(vectors: &[Vec<f32>], seed: u64) -> Geometry {
         let mut random = fastrand::Rng::with_seed(seed);
         let draws = if vectors.len() < 2 { 0 } else { 4 * vectors.len() };

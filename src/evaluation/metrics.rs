@@ -1,12 +1,12 @@
 //! Retrieval metrics of one answer, 0 to 1, such as nDCG and recall.
 //!
-//! Each metric is tested against the values of the reference program (trec_eval, through pytrec_eval);
+//! Each metric except `nDCG%p` is tested against the values of the reference program (trec_eval, through pytrec_eval);
 //! `tests/golden/measures.py` makes the test cases.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The grades of a ranked answer. A paper without a judgement has grade 0, and negative grades count as 0.
+/// The grades of a ranked answer. A paper without a judgement has grade 0. In nDCG, negative grades count as 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GradedAnswer {
     /// The grades of the hits, best hit first.
@@ -21,17 +21,18 @@ pub enum Metric {
     /// `nDCG@k`: the sum of the first `k` grades, each divided by `log2(rank + 1)`, relative to this sum for the best
     /// order; as in trec_eval.
     Ndcg(usize),
-    /// `nDCG%p`: like `nDCG@k`, where `k` is `p` per cent of the number of judged papers, but each grade is divided by
-    /// `log2(max(rank, 2))`: the original discount with base 2 (Järvelin & Kekäläinen 2002).
+    /// `nDCG%p`: like `nDCG@k`, where `k` is `p` per cent of the number of judged papers, rounded down and at least 1.
+    /// But each grade is divided by `log2(max(rank, 2))`: the original discount with base 2 (Järvelin & Kekäläinen
+    /// 2002).
     NdcgShare(usize),
-    /// `MAP`: the mean precision at the ranks of the relevant papers; the precision is 0 for relevant papers that were
-    /// not retrieved.
+    /// `MAP`: the mean, over all relevant papers, of the precision at the rank of the paper; the precision is 0 for
+    /// relevant papers that were not retrieved.
     AveragePrecision,
     /// `recall@k`: the share of the relevant papers that are among the first `k` hits.
     Recall(usize),
     /// `R-precision`: the precision of the first R hits, where R is the number of relevant papers.
     RPrecision,
-    /// `MRR`: the reciprocal rank of the first relevant paper.
+    /// `MRR`: the reciprocal rank of the first relevant paper; 0 if no relevant paper was retrieved.
     ReciprocalRank,
 }
 
@@ -39,8 +40,8 @@ impl Metric {
     /// The metrics that are computed by default.
     pub const DEFAULT: &str = "nDCG@10,nDCG%20,MAP,recall@100,R-precision,MRR";
 
-    /// Computes the metric. Papers with grade `relevant` or more are relevant; nDCG uses the grades instead. 0 if no
-    /// paper is relevant.
+    /// Computes the metric. Papers with grade `relevant` or more are relevant; nDCG uses the grades instead and ignores
+    /// `relevant`. 0 if no judged paper is relevant or, for nDCG, if no judged paper has a grade above 0.
     pub fn of(self, answer: &GradedAnswer, relevant: i32) -> f64 {
         let GradedAnswer { ranked, judged } = answer;
         let is_relevant = |grade: &&i32| **grade >= relevant;

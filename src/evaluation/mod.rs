@@ -2,7 +2,8 @@
 //!
 //! [`test_collection`] reads a collection, [`run`] holds a system's answers, [`report`] computes metrics and compares
 //! systems, and [`calibration`] fits probabilities to scores. [`space`] describes an embedding space without
-//! judgements. [`Library`] answers the queries of a collection like the queries of users.
+//! judgements. [`Library`] answers the queries of a collection like the queries of users, except that withdrawn papers
+//! are included and [`crate::search::NO_MATCH_PROBABILITY`] does not apply.
 
 pub mod calibration;
 mod geometry;
@@ -39,9 +40,9 @@ const QUERIES_PER_BATCH: usize = 512;
 /// Options for running the queries of a test collection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RunOptions {
-    /// Number of hits for each query, 1 to [`MAX_K`].
+    /// Maximum number of hits for each query, 1 to [`MAX_K`]; has no effect if `pooled` is true.
     pub k: usize,
-    /// Whether to rank for each query only the papers that were judged for that query.
+    /// Whether to rank for each query only the papers that were judged for that query, but all of them.
     pub pooled: bool,
     /// Whether to compare each query with every paper, so that the model is evaluated and not the index.
     pub exact: bool,
@@ -49,14 +50,15 @@ pub struct RunOptions {
     pub mode: Option<Mode>,
     /// Method of combining several examples. `None`: the default of [`Query::aggregation()`].
     pub aggregation: Option<Aggregation>,
-    /// Whether to rerank the first hits by their sentences.
+    /// Whether to rerank the first candidates by their sentences; see [`Query::rerank_sentences`].
     pub rerank_sentences: bool,
 }
 
-/// Runs all queries of a collection. `progress` is called with the number of queries answered so far.
+/// Runs all queries of a collection. `progress` is called after every 512 queries and at the end, with the number of
+/// queries answered so far.
 ///
 /// # Errors
-/// Returns the errors of [`Library::search`], and [`Error::NotFound`] if a query is a paper that the library lacks.
+/// Returns the errors of [`Library::search`], such as [`Error::NotFound`] if the library lacks a paper of a query.
 pub fn run_queries(
     library: &Library,
     collection: &TestCollection,

@@ -28,9 +28,10 @@ pub struct Report {
 pub struct System {
     /// Name of the run.
     pub name: String,
-    /// Share of hits without a judgement among the first ten hits of each query, over all queries, 0 to 1.
+    /// Share of hits without a judgement among the first ten hits of each query, over all queries of
+    /// [`Report::queries`], 0 to 1.
     pub unjudged: f64,
-    /// Number of queries without any hit.
+    /// Number of the queries of [`Report::queries`] without any hit.
     pub unanswered: usize,
     /// For each metric the values of the queries, in the order of [`Report::queries`].
     pub values: Vec<Vec<f64>>,

@@ -21,7 +21,7 @@ impl Run {
     /// first).
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`], which names the line, if a line has another form.
+    /// Returns [`Error::Invalid`], which names the line, if a line has another form or is not UTF-8.
     pub fn read(path: &Path) -> Result<Run> {
         let text = read_text(path)?;
         let mut answers: BTreeMap<String, Vec<(String, f32, i64)>> = BTreeMap::new();

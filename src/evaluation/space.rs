@@ -9,13 +9,13 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::HashSet;
 
-/// Number of sampled papers whose vectors are compared with each other.
+/// Maximum number of sampled papers whose vectors are compared with each other.
 const SAMPLE: usize = 5000;
 
-/// Number of papers whose titles are searched for.
+/// Maximum number of papers whose titles are searched for.
 const TITLES: usize = 1000;
 
-/// Number of papers whose neighbours are searched for, exactly and by the index.
+/// Maximum number of papers whose neighbours are searched for, exactly and by the index.
 const QUERIES: usize = 200;
 
 const SEED: u64 = 20_261_123;
@@ -23,7 +23,7 @@ const SEED: u64 = 20_261_123;
 /// Measures of an embedding space.
 #[derive(Debug, Clone, Serialize)]
 pub struct SpaceFigures {
-    /// Name of the model.
+    /// Name of the model, with its precision and options.
     pub model: String,
     /// Number of papers in the library.
     pub papers: usize,
@@ -37,16 +37,17 @@ pub struct SpaceFigures {
     pub hubness: f32,
     /// See [`Geometry::nowhere`].
     pub nowhere: f32,
-    /// Share of papers that have a near duplicate in the whole library, 0 to 1.
+    /// Share of papers that have a near duplicate in the whole library, 0 to 1; estimated from at most 200 random
+    /// papers.
     pub duplicates: f32,
-    /// Number of titles that were searched for among the abstracts of the same papers.
+    /// Number of titles, at most 1000, that were searched for among the abstracts of the same papers.
     pub titles: usize,
     /// Share of titles for which the abstract of the same paper is the nearest, 0 to 1. Abstracts are encoded without
     /// their titles.
     pub title_first: f32,
     /// Mean reciprocal rank of the abstract of the same paper, over the titles.
     pub title_mrr: f32,
-    /// recall@10 of the index against an exact search.
+    /// recall@10 of the index against an exact search, for at most 200 random papers as queries.
     pub index_recall: f32,
     /// Cosines and counts that the measures are computed from, for the charts.
     #[serde(skip)]
@@ -117,7 +118,8 @@ fn sample(library: &Library, count: usize) -> Result<Vec<(Paper, Vec<f32>)>> {
     Ok(sample)
 }
 
-/// For each title, the rank of the abstract of the same paper among all abstracts, which are encoded without titles.
+/// For the titles of the first [`TITLES`] papers that have a title and an abstract, the rank of the abstract of the
+/// same paper among the abstracts of these papers. Abstracts are encoded without titles.
 fn title_ranks(library: &Library, papers: &[Paper]) -> Result<Vec<usize>> {
     let has_both = |paper: &&Paper| !paper.title.trim().is_empty() && !paper.r#abstract.trim().is_empty();
     let papers: Vec<&Paper> = papers.iter().filter(has_both).take(TITLES).collect();

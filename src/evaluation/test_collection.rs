@@ -1,6 +1,7 @@
 //! Reads a test collection: a folder in BEIR's layout, or a folder with a pool of papers to rank for each query.
 //!
-//! The folder has `corpus.jsonl` (read like any dump), `queries.jsonl`, and either `qrels/SPLIT.tsv` or `pools.json`.
+//! The folder must have either `qrels/SPLIT.tsv` or `pools.json`. It can have `corpus.jsonl` (read like any dump) and
+//! `queries.jsonl`; without `queries.jsonl`, each judged query is the paper with the query's id.
 
 use super::read_text;
 use crate::error::{Error, Result};
@@ -25,11 +26,11 @@ pub type Qrels = BTreeMap<String, i32>;
 pub struct TestQuery {
     /// Id of the query; can be the id of a paper.
     pub id: String,
-    /// Title of the query, in addition to the text.
+    /// Title of the query, in addition to or instead of the text.
     pub title: Option<String>,
-    /// Text of the query; `None` if the query is a reading list, or the paper with the query's id.
+    /// Text of the query; `None` if the query has only a title, is a reading list, or is the paper with the query's id.
     pub body: Option<String>,
-    /// Ids of the papers of a reading list; empty for other queries.
+    /// Ids of the papers of a reading list, which are examples in addition to the text; empty for other queries.
     pub papers: Vec<String>,
     /// Judgements of the query.
     pub qrels: Qrels,
@@ -44,7 +45,8 @@ impl TestQuery {
         }
     }
 
-    /// The examples to search with: the query's text and papers or, if there are none, the paper with the query's id.
+    /// The examples to search with: the query's text and papers or, if the query has neither, the paper with the
+    /// query's id.
     pub fn examples(&self) -> Examples {
         match self.text() {
             None if self.papers.is_empty() => Examples::papers(vec![self.id.clone()]),
@@ -122,11 +124,12 @@ enum PoolJson {
 
 impl TestCollection {
     /// Reads the collection in a folder. `split` is the name of a file in `qrels/`, without `.tsv`. `None`: `test` or,
-    /// if there is only one file, that file.
+    /// if there is no such file and only one other, the other file. If the folder has `pools.json`, the files in
+    /// `qrels/` are not read.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`], which names the file and the line, if the folder is not a collection or a line is
-    /// invalid.
+    /// Returns [`Error::Invalid`] if the folder is not a collection or a file is invalid. The message names the folder
+    /// or the file, and the line or the query.
     pub fn read(folder: &Path, split: Option<&str>) -> Result<TestCollection> {
         let pools = folder.join("pools.json");
         let (judgements, pooled) = match pools.is_file() {
@@ -203,7 +206,8 @@ fn qrels_path(folder: &Path, split: Option<&str>) -> Result<PathBuf> {
     }
 }
 
-/// Reads lines of `query, paper, grade` after a header line, or trec_eval's lines of `query 0 paper grade`.
+/// Reads lines of `query, paper, grade` or trec_eval's lines of `query 0 paper grade`. A first line whose grade is not
+/// an integer is a header, and is skipped.
 fn read_qrels(path: &Path) -> Result<Judgements> {
     let text = read_text(path)?;
     let mut judgements = Judgements::default();

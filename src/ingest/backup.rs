@@ -1,8 +1,8 @@
 //! Copies a data folder while other processes read and write it.
 //!
 //! The order of copying makes the copy consistent: first a snapshot of the catalog, by SQLite's backup API; then, for
-//! each vector store, the index, the keys and the vectors. Writes by other processes meanwhile only add to the files
-//! that the copied catalog refers to.
+//! the vector stores of the model in use and of the next model, the index, the keys and the vectors. Writes by other
+//! processes meanwhile only add to these files; if a file is rewritten or removed, the copy is started again.
 
 use super::{catalog_path, open_catalog};
 use crate::error::{Error, Result};

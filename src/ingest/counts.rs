@@ -8,7 +8,7 @@ use std::ops::AddAssign;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
-    /// Entries read from the dumps.
+    /// Entries read from the dumps, including the entries that are counted in `refused`.
     pub read: u64,
     /// Papers that were not in the catalog.
     pub added: u64,
@@ -18,13 +18,15 @@ pub struct Counts {
     /// (The field is called `folded` in files of version 0.1.)
     #[serde(alias = "folded")]
     pub merged: u64,
-    /// Records that were already in the catalog, unchanged, and records to delete that were not in the catalog.
+    /// Records that were already in the catalog, unchanged, and records to delete that were not in the catalog or are
+    /// from another source.
     pub unchanged: u64,
     /// Records that were deleted because a dump says so.
     pub deleted: u64,
-    /// Records that were skipped because they have no abstract.
+    /// Records that were skipped because they have no abstract. A record of a paper in the catalog is not skipped.
     pub without_abstract: u64,
-    /// Entries that could not be read.
+    /// Entries that could not be read. For `likewise embed` and for a collection of an external engine, also papers
+    /// whose text the model cannot read.
     pub refused: u64,
     /// Texts encoded.
     pub encoded: u64,
@@ -32,13 +34,14 @@ pub struct Counts {
     pub tokens: u64,
     /// Texts whose vectors came with the dump.
     pub taken: u64,
-    /// Texts without a vector, because the model cannot read them. Only lexical search finds the papers of these texts.
+    /// Texts without a vector, because the model cannot read them or its vector is invalid. Only lexical search finds
+    /// the papers of these texts.
     pub without_vector: u64,
 }
 
 impl Counts {
-    /// The counts, each with its name for display. The first [`Counts::ALWAYS_SHOWN`] counts are always displayed, all
-    /// later counts only if they are not 0.
+    /// All counts except `tokens`, each with its name for display. The first [`Counts::ALWAYS_SHOWN`] counts are always
+    /// displayed, all later counts only if they are not 0.
     pub fn named(&self) -> [(&'static str, u64); 11] {
         [
             ("read", self.read),

@@ -62,8 +62,8 @@ pub fn next_lock_path(data: &Path) -> PathBuf {
 /// Opens the catalog of a data folder for reading.
 ///
 /// # Errors
-/// Returns [`Error::Data`] if nothing was ever ingested into the folder, or if another process is writing to it and the
-/// catalog has the schema of an older version.
+/// Returns [`Error::Data`] if nothing was ever ingested into the folder, if the catalog is damaged or has the schema of
+/// a newer version, or if it has the schema of an older version while another process is writing to the folder.
 pub fn open_catalog(data: &Path) -> Result<Catalog> {
     let path = catalog_path(data);
     if !path.exists() {
@@ -130,8 +130,8 @@ fn open_model(
     description.map(|description| description.open_model(models)).transpose()
 }
 
-/// The precision in which a data folder's vectors were computed. `None` if another model computed the vectors, or if
-/// nothing was ever ingested into the folder.
+/// The precision in which this model computed a data folder's vectors. `None` if another model, or this model with
+/// other options, computed them, or if nothing was ever ingested into the folder.
 pub fn precision_of(data: &Path, model: &ModelFolder) -> Result<Option<Precision>> {
     if !has_catalog(data) {
         return Ok(None);
@@ -175,7 +175,7 @@ pub fn check_model(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
 pub fn checkpoint(data: &Path) -> Result<()> {
     let path = catalog_path(data);
     if has_catalog(data) && !Catalog::is_old(&path)? {
-        // SQLite checkpoints when the last connection is closed.
+        // Dropping a catalog that is open for writing moves the log to the main file.
         drop(Catalog::create(&path)?);
     }
     Ok(())
@@ -186,12 +186,13 @@ pub struct FolderWriter {
     catalog: Catalog,
     /// The vectors of the model in use.
     vectors: VectorWriter,
-    /// The writer of the next model's vectors. The outer `None`: not known, because no papers have been added. The
-    /// inner `None`: there is no next model, another process writes its vectors, or encoding by the next model failed.
+    /// The writer of the next model's vectors. The outer `None`: not known, because [`FolderWriter::add`] has not been
+    /// called. The inner `None`: there is no next model, another process writes its vectors, its vector store has no
+    /// description, or the next model could not be loaded or failed to encode.
     next: Option<Option<NextModel>>,
     data: PathBuf,
     recorder: RunRecorder,
-    /// Whether papers without an abstract are accepted. Only the title of such a paper is encoded.
+    /// Whether new papers without an abstract are accepted. Only the title of such a paper is encoded.
     pub title_only: bool,
     lock: WriteLock,
 }
@@ -207,7 +208,8 @@ impl FolderWriter {
         FolderWriter::open_locked(data, encoder, lock)
     }
 
-    /// Like [`FolderWriter::open`], but returns `None` if another process is writing.
+    /// Like [`FolderWriter::open`], but the folder must exist. Returns `None` at once if another process is writing or
+    /// waiting to write.
     pub fn try_open(data: &Path, encoder: &Arc<Encoder>) -> Result<Option<FolderWriter>> {
         let lock = WriteLock::try_take(&lock_path(data))?;
         lock.map(|lock| FolderWriter::open_locked(data, encoder, lock)).transpose()
@@ -231,8 +233,8 @@ impl FolderWriter {
         })
     }
 
-    /// Encodes the papers of the catalog that have no vector; an interrupted run leaves such papers. Returns how many
-    /// texts were encoded.
+    /// Encodes the papers of the catalog that have no vector; an interrupted run leaves such papers. Skips texts that
+    /// the tokenizer refused before. Returns how many texts were encoded.
     pub fn catch_up(&mut self, progress: impl FnMut(EncodeProgress)) -> Result<u64> {
         let encoded = self.vectors.catch_up(&self.catalog, progress)?;
         self.recorder.add(Counts { encoded, ..Counts::default() });
@@ -254,7 +256,7 @@ impl FolderWriter {
         self.recorder.start_source(path, bytes_read);
     }
 
-    /// The counts of all entries since the writer was opened.
+    /// The counts of all entries since the writer was opened, and of the texts that [`FolderWriter::catch_up`] encoded.
     pub fn counts(&self) -> &Counts {
         self.recorder.counts()
     }
@@ -314,7 +316,7 @@ impl FolderWriter {
         Ok(())
     }
 
-    /// See [`VectorWriter::finish`].
+    /// Completes the index as [`VectorWriter::finish`] does, and records that the run is complete.
     pub fn finish(self) -> Result<Segments> {
         let index = self.vectors.finish(&self.catalog)?;
         self.recorder.finish();
@@ -344,8 +346,8 @@ struct NextModel {
 }
 
 impl NextModel {
-    /// Opens the vector store of the next model. `None` if there is no next model, or if another process writes its
-    /// vectors. That process then reads the new papers from the catalog.
+    /// Opens the vector store of the next model. `None` if there is no next model, its vector store has no description,
+    /// or another process writes its vectors. That process then reads the new papers from the catalog.
     fn open(data: &Path, catalog: &Catalog, devices: &Devices) -> Result<Option<NextModel>> {
         let Some(sha256) = catalog.next_space()? else { return Ok(None) };
         let Some(lock) = WriteLock::try_take(&next_lock_path(data))? else { return Ok(None) };

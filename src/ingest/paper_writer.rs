@@ -1,6 +1,6 @@
 //! The interface for writing papers, to a data folder or to a collection of an external engine.
 //!
-//! Commands and the server write papers only through this trait.
+//! Commands and the server add papers only through this trait. The command `likewise delete` does not use it.
 
 use super::{Counts, FolderWriter};
 use crate::error::Result;
@@ -12,13 +12,14 @@ use likewise_papers::dump::{BytesRead, Entry, Refused};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens a writer. Returns `None` if another process is writing and only one process at a time is allowed to write.
+/// Opens a writer. Returns `None` if only one process at a time is allowed to write, and another process is writing or
+/// waiting to write.
 pub type OpenPaperWriter = Box<dyn Fn(&Arc<Encoder>) -> Result<Option<Box<dyn PaperWriter>>> + Send + Sync>;
 
 /// Writes papers. When [`PaperWriter::add`] or [`PaperWriter::delete`] returns, the changes of that call are durable.
 pub trait PaperWriter: Send {
-    /// Sets whether papers without an abstract are accepted. Only the title of such a paper is encoded. The default is
-    /// `false`.
+    /// Sets whether new papers without an abstract are accepted. Only the title of such a paper is encoded. The default
+    /// is `false`.
     fn set_title_only(&mut self, title_only: bool);
 
     /// Writes a chunk of a dump's entries; returns the counts of this chunk. See [`FolderWriter::add`].
@@ -28,12 +29,12 @@ pub trait PaperWriter: Send {
     fn take_unreadable(&mut self) -> Vec<String>;
 
     /// Announces to other processes that this process releases the write lock soon after another process waits for the
-    /// lock.
+    /// lock. Does nothing if the writer has no lock.
     fn announce_yielding(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// Whether another process is waiting for the write lock.
+    /// Whether another process is waiting for the write lock. `false` if the writer has no lock.
     fn has_waiters(&self) -> bool {
         false
     }
@@ -52,10 +53,11 @@ pub trait PaperWriter: Send {
     /// Recommended number of entries per call of [`PaperWriter::add`].
     fn chunk_size(&self) -> usize;
 
-    /// Writes down that the next entries come from the file at `path`; the status page shows it.
+    /// Writes down that the next entries come from the file at `path`; the status page of a data folder shows it. Does
+    /// nothing for a collection of an external engine.
     fn start_source(&mut self, path: &Path, bytes_read: BytesRead);
 
-    /// The counts of all entries since the writer was opened.
+    /// The counts of all entries since the writer was opened, and of the texts that [`PaperWriter::catch_up`] encoded.
     fn counts(&self) -> &Counts;
 
     /// Updates the index to include all papers, and closes the writer.

@@ -27,7 +27,8 @@ const MIN_RECALL: f64 = 0.95;
 /// briefly.
 const MAX_PENDING: u64 = 1000;
 
-/// Number of stored vectors that are used as queries to measure the recall.
+/// Approximate number of stored vectors that are used as queries to measure the recall. All vectors of a small store
+/// are used.
 const PROBES: usize = 500;
 
 /// Time between two attempts to take a lock that another process holds.
@@ -135,7 +136,8 @@ struct ReembedRun<'a, T> {
 }
 
 impl<T: FnMut(ReembedStep)> ReembedRun<'_, T> {
-    /// Encodes and indexes papers until a pass encodes only few new papers, then checks the store. Returns the recall.
+    /// Encodes and indexes papers until a pass encodes only few new papers, then checks the store. Repeats this until
+    /// the index has not changed since the check. Returns the recall.
     fn encode_and_check(&mut self) -> Result<f64> {
         loop {
             let (encoded, index) = self.encode_pending()?;

@@ -14,15 +14,17 @@ use time::OffsetDateTime;
 /// Maximum remaining time that is displayed, in seconds: one year. Longer estimates are meaningless.
 const MAX_SECONDS_LEFT: f64 = 31_536_000.0;
 
-/// Minimum time between two writes of the file during a run.
+/// Minimum time between a write of the file and the next write by [`RunRecorder::add`]. The start of a dump and the end
+/// of the run are always written.
 const MIN_SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A run of `ingest`, as it was last recorded.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct IngestRun {
-    /// Name of the file that is being read, without its folder. Empty if the papers come over HTTP.
+    /// Name of the file that is being read, or was read last, without its folder. Empty if the papers come over HTTP.
     pub source: String,
-    /// The fraction of the file that has been read, from 0 to 1. `None` if the size of the file is unknown.
+    /// The fraction of the file that has been read, from 0 to 1. `None` if neither the size of the file nor its number
+    /// of entries is known.
     pub share: Option<f64>,
     /// Counts of the entries of all files of this run.
     pub counts: Counts,
@@ -45,7 +47,7 @@ pub enum IngestState {
     Running,
     /// The run is complete.
     Done,
-    /// The run ended with an error, or its process was killed.
+    /// The run ended with an error, its process was killed, or its dumps had no entries.
     Interrupted,
 }
 
@@ -67,7 +69,7 @@ impl IngestRun {
     }
 
     /// Estimated seconds until the end of this file is reached, at the average rate so far. `None` if the time is
-    /// unknown or over a year.
+    /// unknown, or a year or more.
     pub fn seconds_left(&self) -> Option<f64> {
         let share = self.share.filter(|share| *share > 0.0)?;
         Some(self.source_seconds * (1.0 - share) / share).filter(|seconds| *seconds < MAX_SECONDS_LEFT)
@@ -130,7 +132,7 @@ impl RunRecorder {
         &self.run.counts
     }
 
-    /// Records that the run is complete. A run that read no entries is not recorded.
+    /// Records that the run is complete. Does nothing if the run read no entries.
     pub fn finish(mut self) {
         if self.run.counts.read > 0 {
             self.run.is_done = true;

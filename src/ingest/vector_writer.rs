@@ -44,9 +44,9 @@ pub fn encode_with(encoder: &Arc<Encoder>) -> EncodeFn {
 /// The progress of [`VectorWriter::catch_up`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncodeProgress {
-    /// Number of texts that have been encoded.
+    /// Number of texts that have been encoded, or that the model could not read.
     pub done: usize,
-    /// Number of texts to encode in all, including the texts that have been encoded.
+    /// Number of texts to encode in all, including the texts that are counted in `done`.
     pub total: usize,
 }
 
@@ -68,11 +68,11 @@ pub(crate) fn checked_vector(
 pub struct EncodeCounts {
     /// Texts that were encoded.
     pub encoded: u64,
-    /// Tokens of these texts.
+    /// Tokens of these texts, and of texts whose vector was invalid.
     pub tokens: u64,
     /// Texts whose precomputed vector was stored.
     pub precomputed: u64,
-    /// Texts without a vector. Only lexical search finds the papers of these texts.
+    /// Texts without a vector. Only their words find the papers of these texts.
     pub without_vector: u64,
 }
 
@@ -143,7 +143,8 @@ impl VectorWriter {
         self.encoder.chunk_size()
     }
 
-    /// Encodes the papers of the catalog that have no vector; returns how many texts were encoded.
+    /// Encodes the papers of the catalog that have no vector, except papers with a text that the tokenizer refused
+    /// before. Returns how many texts were encoded.
     pub fn catch_up(&mut self, catalog: &Catalog, mut progress: impl FnMut(EncodeProgress)) -> Result<u64> {
         let mut seen = HashSet::new();
         let mut pending = catalog.texts()?;
@@ -160,9 +161,9 @@ impl VectorWriter {
         Ok(encoded)
     }
 
-    /// Stores a vector for each paper whose text has no vector. Takes the vector from `precomputed` if it is there and
-    /// valid, and encodes the text otherwise. Each distinct text is encoded once. Builds an index segment every 32,768
-    /// vectors.
+    /// Stores a vector for each paper whose text has no vector, if the model can read the text. Takes the vector from
+    /// `precomputed` if it is there and valid, and encodes the text otherwise. Each distinct text is encoded once.
+    /// Builds an index segment once 32,768 vectors are in no segment.
     pub fn encode(
         &mut self,
         catalog: &Catalog,
@@ -202,7 +203,7 @@ impl VectorWriter {
                     );
                     self.unreadable_papers.push(format!("{}: {reason}", paper.id));
                     counts.without_vector += 1;
-                    // From now on, only texts that the tokenizer refuses are skipped. A text whose vector is invalid is
+                    // From now on, `catch_up` skips texts that the tokenizer refuses. A text whose vector is invalid is
                     // tried again, because the model caused this error, not the text.
                     if encoded.is_err() {
                         self.unreadable_texts.insert(*hash);

@@ -1,8 +1,8 @@
 //! Verifies a data folder, and repairs it.
 //!
 //! Unlike opening a folder, verification reads every byte: it runs SQLite's check of the catalog, and compares each
-//! vector and each index segment with its checksum. Repairing loses nothing: segments are rebuilt from the vectors, and
-//! vectors are computed again from the papers' texts.
+//! vector and each index segment with its checksum. Repairing loses no papers: segments are rebuilt from the vectors,
+//! and vectors are computed again from the papers' texts. Only damaged papers cannot be repaired.
 
 use crate::error::{Error, Result};
 use crate::ingest::{self, FolderWriter};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub enum Damage {
     /// A paper in the catalog is damaged; the message says how.
     Paper(String),
-    /// This many papers have no vector, so vector search does not find them.
+    /// This many papers have no vector, although the model can read their texts. Vector search does not find them.
     MissingVectors(usize),
     /// An index segment is damaged.
     Segment(Error),
@@ -30,8 +30,8 @@ pub enum Damage {
     VectorStore(Error),
     /// The description of the vector store, `space.json`, is missing or damaged.
     Description(Error),
-    /// The saved slot map at this path cannot be read. Every process that opens the folder must derive the map again,
-    /// which takes time.
+    /// The saved slot map at this path cannot be read, or does not belong to this catalog and vector store. Every
+    /// process that opens the folder must derive the map again, which takes time.
     SlotMap(PathBuf),
     /// The vector in this slot does not match its checksum. The path is the folder of the vector store.
     Vector(PathBuf, Slot),
@@ -56,7 +56,8 @@ impl std::fmt::Display for Damage {
     }
 }
 
-/// Reads a data folder completely; returns the damage found.
+/// Reads a data folder completely; returns the damage found. Stops early if the files of the vector store cannot be
+/// read.
 ///
 /// # Errors
 /// Returns [`Error::Data`] if there is no catalog, if the catalog is damaged, or if the folder's vectors are of another

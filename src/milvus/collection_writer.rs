@@ -26,14 +26,15 @@ use std::time::Duration;
 /// Number of entries in a chunk. Chunks are large, because a strongly consistent read takes 0.2 s.
 const CHUNK: usize = 2048;
 
-/// Divisor of [`Encoder::chunk_size`]: a chunk of papers is encoded and written in parts with this fraction of the texts
-/// that the encoder takes at once. A process that is killed loses the work of only one part.
+/// Divisor of [`Encoder::chunk_size`]: if papers of a chunk have to be encoded, the chunk is encoded and written in
+/// parts. The number of papers in a part is [`Encoder::chunk_size`] divided by this number. A process that is killed
+/// loses the work of only one part.
 const ENCODER_CHUNK_PARTS: usize = 4;
 
 /// Maximum number of rounds in which the ids of found rows are used to find further rows.
 const MAX_ROUNDS: usize = 3;
 
-/// Time for which an ingest retries a failed call.
+/// Time for which an ingest, or a deletion by the command, retries a failed call.
 const INGEST_RETRY_TIME: Duration = Duration::from_secs(300);
 
 /// SQLite's name for a database in memory.
@@ -50,7 +51,8 @@ pub struct CollectionWriter {
     title_only: bool,
     /// Whether to flush the collection at the end. A server writes little at a time, and leaves flushing to the engine.
     flushes: bool,
-    /// Papers of the last chunk that the model could not encode, with the reasons.
+    /// Papers of the last chunk that the model could not encode, with the reasons; empty after
+    /// [`PaperWriter::take_unreadable`].
     unreadable: Vec<String>,
 }
 
@@ -105,7 +107,7 @@ impl CollectionWriter {
     }
 
     /// Reads the rows that some mutations may affect: rows with an id or a blocking key of a mutation, and rows that
-    /// share an id with such a row.
+    /// share an id with such a row, for at most [`MAX_ROUNDS`] rounds.
     fn affected_rows(&self, mutations: &[Mutation]) -> Result<Vec<ExistingRow>> {
         let (mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new());
         for mutation in mutations {
@@ -352,7 +354,7 @@ struct Partitioned {
 
 /// Separates the rows that an interrupted run left: a row is a leftover if another row has all of its records. Of two
 /// rows with the same records, the later row is current. A record that several current rows have is kept only in the
-/// last of these rows.
+/// last of these rows; a row that then has no record is also a leftover.
 fn without_leftovers(rows: Vec<ExistingRow>) -> Partitioned {
     let record_ids = |index: usize| -> BTreeSet<&str> {
         rows[index].records.iter().map(|record| record.id.as_str()).collect()
@@ -401,7 +403,8 @@ fn row(
     }
 }
 
-/// Deletes papers from a collection. Returns for each id whether there was such a paper.
+/// Deletes papers from a collection. Returns for each id whether there was such a paper; if several ids name the same
+/// paper, only for the first of them.
 ///
 /// # Errors
 /// Returns [`Error::Data`] if the collection does not exist, [`Error::Engine`] if the engine cannot be reached.

@@ -35,10 +35,12 @@ pub const MAX_ROWS: usize = 16_384;
 /// Maximum number of bytes in a document: a limit of Milvus for strings.
 pub const MAX_DOCUMENT_BYTES: usize = 65_535;
 
-/// Approximate number of bytes in a page. The SDK reads at most 4 MB, and encoding doubles the size of a page.
+/// Approximate number of bytes in a page of vectors that is read. The SDK reads at most 4 MB, and encoding doubles the
+/// size of a page.
 const PAGE_BYTES: usize = 1 << 20;
 
-/// Number of documents in a page. If a page is too large for the SDK, each half of it is read separately.
+/// Number of documents in a page that is read, and number of rows that one call deletes. If a page is too large for the
+/// SDK, each half of it is read separately.
 const DOCUMENTS_PER_PAGE: usize = 256;
 
 /// Maximum number of keys that a scan reads at once.
@@ -50,10 +52,10 @@ const MAX_HITS_WITH_DOCUMENTS: usize = 50;
 /// Timeout for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Timeout for a call, including the retries that the SDK makes.
+/// Timeout for a call of an ingest, and for the SDK's own calls and retries.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Timeout for a call that a user waits for.
+/// Timeout for a call of a search, or of a write to a server, for which a user waits.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Timeout for flushing a collection.
@@ -77,7 +79,8 @@ pub struct Milvus {
     client: ClientV2,
     settings: Settings,
     dimension: usize,
-    /// Time for which failed calls are retried; 0: failed calls are not retried.
+    /// Time for which failed reads by [`Milvus::query`], upserts and deletions are retried; 0: they are not retried,
+    /// except for the few attempts that the SDK makes. Vector searches and flushes are never retried.
     retry_time: Duration,
 }
 
@@ -171,8 +174,8 @@ impl Milvus {
         load().or_else(|error| self.create_index().and_then(|()| load()).map_err(|_| error))
     }
 
-    /// Configures the client for writing: its reads include everything that any client has written, and failed calls
-    /// are retried for `retry_time`.
+    /// Configures the client for writing: its reads include everything that any client has written, and failed reads,
+    /// upserts and deletions are retried for `retry_time`. Vector searches and flushes are not retried.
     pub fn for_writing(mut self, retry_time: Duration) -> Milvus {
         self.settings.consistency = Consistency::Strong;
         self.retry_time = retry_time;
@@ -210,8 +213,9 @@ impl Milvus {
         })
     }
 
-    /// Returns the `k` nearest rows that pass a filter, nearest first. The engine examines at least `min_candidates`
-    /// rows; 0: the number in the settings.
+    /// Returns the `k` nearest rows that pass a filter, nearest first; fewer if the index finds fewer. The number of
+    /// candidates that the engine examines is the largest of `min_candidates`, the number in the settings, and 1.5
+    /// times `k`; see [`Settings::ef`].
     pub fn search(
         &self,
         vector: &[f32],
@@ -232,8 +236,8 @@ impl Milvus {
         Ok(near)
     }
 
-    /// Like [`Milvus::search`], but in one call, which reads only `field`. Documents are empty unless `field` is
-    /// `document`.
+    /// Like [`Milvus::search`], but in one call, which reads only the ids, the scores and `field`. Documents are empty
+    /// unless `field` is `document`.
     fn search_for(
         &self,
         field: &str,
@@ -332,8 +336,8 @@ impl Milvus {
         Ok(usize::try_from(count).unwrap_or_default())
     }
 
-    /// Calls `take` with the keys of all rows that pass a filter and have a number of at least `from`. Each chunk of
-    /// keys is sorted by number.
+    /// Calls `take` with the keys of all rows that pass a filter and have a number of at least `from`, in chunks. The
+    /// keys are sorted by number, within each chunk and from one chunk to the next.
     ///
     /// The engine's iterator is not used, because it missed the last rows over two shards of Milvus 2.3.5. Instead,
     /// each chunk is counted first and then read completely.
@@ -514,7 +518,8 @@ impl Milvus {
         })
     }
 
-    /// Retries a failed call with growing pauses, for the time given to [`Milvus::for_writing`].
+    /// Makes a call, and retries it with growing pauses if it fails, for the time given to [`Milvus::for_writing`];
+    /// without that time, makes the call once.
     fn with_retries<T, F>(&self, call: impl Fn() -> F) -> Result<T>
     where
         T: Send + 'static,

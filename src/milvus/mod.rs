@@ -20,7 +20,7 @@ use crate::milvus::engine::{Milvus, Properties};
 use crate::store::vector_store::Description;
 use likewise_encoder::Encoder;
 
-/// Version of the row format; collections with another version are refused.
+/// Version of the row format; collections with another version are not opened for search or for adding papers.
 const VERSION: &str = "1";
 
 /// Similarity metric of the vectors.
@@ -54,7 +54,7 @@ fn open(settings: &Settings, encoder: &Encoder) -> Result<Milvus> {
     check_and_load(milvus, &properties, encoder)
 }
 
-/// Loads a collection after checking that its vectors were computed by the encoder's model.
+/// Loads a collection after checking its format and that its vectors were computed by the encoder's model.
 fn check_and_load(milvus: Milvus, properties: &Properties, encoder: &Encoder) -> Result<Milvus> {
     let settings = milvus.settings();
     check(settings, properties, encoder)?;

@@ -1,7 +1,8 @@
 //! Finds the newest rows of an engine that cannot sort, by bisection over counts of rows.
 //!
 //! The first search counts the rows that are newer than some day, for a few dozen days and at a few milliseconds each,
-//! until the count is small enough to read and sort these rows. Later searches need only one or two counts.
+//! until the count is small enough to read and sort these rows. The result of the bisection is cached: a later search
+//! of the same rows needs only one or two counts, unless many rows have been added or deleted meanwhile.
 
 use crate::error::Result;
 use crate::milvus::engine::{Milvus, RowKey, and};
@@ -55,8 +56,8 @@ pub struct NewestRows {
 }
 
 impl NewestRows {
-    /// Returns the keys of the `limit` newest rows, newest first. The rows pass the expression `all` and, with a
-    /// cursor, also the expression `after`.
+    /// Returns the keys of at most `limit` rows, the newest ones, newest first. The rows pass the expression `all` and,
+    /// with a cursor, also the expression `after`.
     pub fn find(
         &self,
         rows: &impl RowSource,

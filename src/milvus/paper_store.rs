@@ -17,20 +17,21 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
-/// Maximum number of rows that an exact query compares. The vectors of all these rows have to be read, about ten
-/// thousand a second.
+/// Maximum number of rows that an exact query compares; if more rows pass the filter, the query is refused. The vectors
+/// of all these rows have to be read, about ten thousand a second.
 const MAX_EXACT_ROWS: usize = 250_000;
 
-/// Maximum number of rows that are compared exactly if the index finds too few rows.
+/// Maximum number of rows that are compared exactly if the index finds too few rows. If more rows pass the filter, the
+/// answer has fewer hits than it could have.
 const MAX_FALLBACK_ROWS: usize = 100_000;
 
 /// Number of stored vectors that are searched for to measure the recall.
 const RECALL_SAMPLE: usize = 20;
 
-/// Number of candidates for a search with nearly full recall.
+/// Number of candidates for a search with nearly full recall: the largest number that Milvus accepts.
 const THOROUGH_CANDIDATES: usize = 32_768;
 
-/// Time for which a server retries a failed write while the client waits.
+/// Time for which a server retries the failed calls of a write while the client waits.
 const SERVER_RETRY_TIME: Duration = Duration::from_secs(5);
 
 /// A collection opened for search.
@@ -48,8 +49,8 @@ impl Collection {
     /// Opens a collection as a library.
     ///
     /// # Errors
-    /// Returns [`Error::Data`] if the collection does not exist or has vectors of another model, [`Error::Engine`] if
-    /// the engine cannot be reached.
+    /// Returns [`Error::Data`] if the collection does not exist, has vectors of another model, or was created by a
+    /// version of likewise with another row format; [`Error::Engine`] if the engine cannot be reached.
     pub fn library(settings: &Settings, encoder: Arc<Encoder>) -> Result<Library> {
         let milvus = open(settings, &encoder)?;
         let (newest, stats, reading_stats) = (NewestRows::default(), Mutex::default(), Mutex::default());
@@ -58,7 +59,11 @@ impl Collection {
         Ok(Library::over(Box::new(collection), open_writer, encoder))
     }
 
-    /// The expression for the papers that pass a filter; `None` if no paper passes.
+    /// The expression for the papers that pass a filter; `None` if no paper passes. If the filter has names of three or
+    /// more words, reads and checks the papers that may have such an author.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`] if the filter is invalid, or if [`MAX_ROWS`] papers or more would have to be checked.
     fn expression(&self, filter: &Filter) -> Result<Option<String>> {
         let (expression, names) = match expression_of(filter)? {
             FilterExpression::Nothing => return Ok(None),
@@ -82,7 +87,8 @@ impl Collection {
     }
 
     /// Finds the `k` nearest rows that pass the expression. If a search of the index finds too few rows, searches again
-    /// with more candidates, and then compares all rows if there are not too many.
+    /// with more candidates. If these are also too few, compares all rows that pass, unless they are more than
+    /// [`MAX_FALLBACK_ROWS`].
     fn search(&self, query: &VectorQuery, expression: &str) -> Result<Vec<NearestRow>> {
         let search = |min_candidates| self.milvus.search(query.vector, query.k, expression, min_candidates);
         let near = search(0)?;
@@ -99,7 +105,8 @@ impl Collection {
         if is_complete(&near) || count > MAX_FALLBACK_ROWS { Ok(near) } else { self.scan(query, expression) }
     }
 
-    /// Finds the nearest rows by comparing all rows that pass the expression.
+    /// Finds the nearest rows by comparing all rows that pass the expression. Returns [`Error::Invalid`] if they are
+    /// more than [`MAX_EXACT_ROWS`].
     fn scan(&self, query: &VectorQuery, expression: &str) -> Result<Vec<NearestRow>> {
         let count = self.milvus.count(expression)?;
         if count > MAX_EXACT_ROWS {

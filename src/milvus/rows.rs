@@ -31,7 +31,8 @@ struct RowDocument {
     records: Vec<Paper>,
 }
 
-/// Makes the row of a paper with its records; `number` comes from [`number_now`].
+/// Makes the row of a paper with its records; `number` is the number of the paper's existing row or, for a new paper,
+/// comes from [`number_now`]. The document of the row can be longer than [`MAX_DOCUMENT_BYTES`].
 pub fn row_of(paper: &Paper, records: &[Paper], vector: Vec<f32>, number: i64) -> PaperRow {
     let stored_records = if records.len() > 1 { records.to_vec() } else { Vec::new() };
     let document = compressed(
@@ -88,7 +89,8 @@ pub fn paper_of(id: &str, document: &str) -> Result<(Paper, Vec<Paper>)> {
     Ok((paper, records))
 }
 
-/// Compresses a document that is too long for a field, such as the document of a paper with three thousand authors.
+/// Compresses a document that is longer than [`MAX_DOCUMENT_BYTES`], such as the document of a paper with three
+/// thousand authors; returns a shorter document unchanged.
 fn compressed(document: String) -> String {
     if document.len() <= MAX_DOCUMENT_BYTES {
         return document;

@@ -49,9 +49,10 @@ const LENGTH_SMOOTHING: f32 = 8.0;
 pub struct Explanation {
     /// Parts of the score, which add up to the score.
     pub score_breakdown: ScoreBreakdown,
-    /// Terms that the query and the paper share, sorted by weight, largest first.
+    /// At most 10 terms that the query and the paper share: those with the largest weights, largest first, without
+    /// numbers.
     pub terms: Vec<SharedTerm>,
-    /// Pairs of a query sentence and a paper sentence that are most similar, best first.
+    /// At most 3 pairs of a query sentence and a paper sentence: the most similar pairs, best first.
     pub pairs: Vec<SentencePair>,
 }
 
@@ -74,7 +75,8 @@ pub struct ScoreBreakdown {
 pub struct SharedTerm {
     /// The term in its indexed form, in lower case.
     pub term: String,
-    /// Value that the term adds to the lexical score, 0 to 1.
+    /// Value that the term adds to the lexical score that the paper has for the query, 0 to 1; also in semantic mode,
+    /// where the score of the hit does not include it.
     pub weight: f32,
 }
 
@@ -219,9 +221,9 @@ struct Sentence<'a> {
 }
 
 impl<'a> Sentence<'a> {
-    /// Returns the sentences of a text that have a term of the query. Only the first [`MAX_QUERY_BYTES`] bytes of the
-    /// text and the first [`MAX_SENTENCES`] sentences are read, because stored texts can be longer than any abstract
-    /// and the number of pairs of sentences grows with the square of the length.
+    /// Returns the sentences of a text that have a term of the query; a title is one sentence. Only the first
+    /// [`MAX_QUERY_BYTES`] bytes of the text and the first [`MAX_SENTENCES`] sentences are read, because stored texts
+    /// can be longer than any abstract and the number of pairs of sentences grows with the square of the length.
     fn all(
         id: Option<&'a PaperId>,
         of: &'static str,
@@ -279,7 +281,8 @@ impl<'a> QuerySentences<'a> {
     }
 }
 
-/// The most similar pairs of sentences; each sentence is in at most one pair.
+/// The [`MAX_PAIRS`] most similar pairs of sentences, without pairs far less similar than the best pair; each sentence
+/// is in at most one pair.
 fn pairs(query: &QuerySentences, paper: &Paper) -> Vec<SentencePair> {
     let mut found = Sentence::all(None, "title", &paper.title, &query.terms);
     found.extend(Sentence::all(None, "abstract", &paper.r#abstract, &query.terms));

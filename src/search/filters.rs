@@ -22,16 +22,17 @@ pub struct Allowed {
 /// The cached sets of one filter.
 struct CachedFilter {
     filter: Filter,
-    /// Number of the slot map's last change when the sets were computed; the sets are valid for this change only.
+    /// Number of the slot map's last change when the sets were requested; the sets are used for this change only.
     last: i64,
     numbers: Arc<PaperSet>,
     /// The slots of the papers, and the number of slots that the index had when the slots were computed.
     slots: Option<(usize, Arc<RoaringBitmap>)>,
 }
 
-/// The cache of filters; the least recently used filter is dropped first.
+/// The cache of filters. If it is full, the least recently used filter is dropped. When a set is added, all sets of
+/// other changes of the slot map are dropped.
 pub struct Filters {
-    /// A separate connection, so that queries without a filter do not wait while a set is computed.
+    /// A separate connection to the catalog, so that queries without a filter do not wait while a set is computed.
     catalog: Catalog,
     /// The cached filters, least recently used first.
     cached: Mutex<Vec<CachedFilter>>,
@@ -43,7 +44,7 @@ impl Filters {
         Filters { catalog, cached: Mutex::default() }
     }
 
-    /// The catalog connection that is used for filters only.
+    /// The catalog connection that is used to compute sets, and to list papers.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }

@@ -32,7 +32,7 @@ const CHUNK: usize = 2048;
 /// Cost of opening a posting list, as a number of postings that are read.
 const LIST_OPEN_COST: usize = 100;
 
-/// Maximum number of times that a query is repeated because the catalog changed while the query ran.
+/// Maximum number of times that a search by vector is repeated because the catalog changed while it ran.
 const MAX_RETRIES: usize = 8;
 
 /// A data folder opened for search.
@@ -129,11 +129,11 @@ impl Derived {
 impl FolderStore {
     /// Opens a data folder. Each query sees everything that any process wrote to the folder before the query.
     ///
-    /// If an ingest was interrupted, its work is finished first. If another process is writing at that time, the folder
-    /// is opened without this work.
+    /// If an ingest was interrupted, its work is finished first. If another process is writing at that time, or if the
+    /// work fails, for example because the disk is full, the folder is opened without this work.
     ///
     /// # Errors
-    /// Returns [`crate::Error::Data`] if the folder has no catalog, or a catalog of another model.
+    /// Returns [`crate::Error::Data`] if the folder has no catalog, or if another model computed its vectors.
     pub fn open(data: &Path, encoder: Arc<Encoder>) -> Result<FolderStore> {
         let catalog = ingest::open_catalog(data)?;
         ingest::check_model(&catalog, encoder.model())?;
@@ -153,7 +153,7 @@ impl FolderStore {
         Ok(FolderStore { catalog, encoder, data: data.into(), derived: RwLock::new(derived?), filters })
     }
 
-    /// Brings the derived state up to date and returns it.
+    /// Brings the derived state up to date and returns it. If that fails, logs a warning and returns the older state.
     fn derived(&self) -> RwLockReadGuard<'_, Derived> {
         // A poisoned lock is safe to use: the next change repairs a state that a panic left half updated.
         let read = || self.derived.read().unwrap_or_else(PoisonError::into_inner);
@@ -233,7 +233,9 @@ impl FolderStore {
         Ok(found)
     }
 
-    /// Reads posting lists, rarest term first, and sums for each paper the weights of its terms.
+    /// Reads posting lists, rarest term first, until a list does not fit into `max_postings`, and sums for each paper
+    /// the weights of the terms that were read. With `fill_to_k`, reads further lists while fewer than `k` papers are
+    /// found.
     fn term_weights(
         &self,
         query: &TermQuery,
@@ -254,9 +256,9 @@ impl FolderStore {
         Ok(weights)
     }
 
-    /// Returns the `k` papers with the largest term weights, with their cosines. If the filter allows at most `k` papers,
-    /// returns all of them. Of papers with equal weights, those
-    /// with the larger cosines are chosen.
+    /// Returns the `k` papers with the largest term weights, with their cosines. If the filter has conditions and at
+    /// most `k` papers pass, returns all of them. Of papers with equal weights, those with the larger cosines are
+    /// chosen.
     fn cosines_with_terms(&self, query: &TermQuery) -> Result<HashMap<PaperNumber, f32>> {
         let TermQuery { vector, k, filter, .. } = *query;
         let allowed = if filter.is_empty() {

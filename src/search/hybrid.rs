@@ -17,16 +17,18 @@ use std::collections::{HashMap, HashSet};
 /// Weight of the lexical score in hybrid mode; the cosine has weight 1.
 const LEXICAL_WEIGHT: f32 = 1.3;
 
-/// Possible numbers of candidates of a sub-query. The smallest number that is sufficient for the query's depth is used.
-/// The numbers grow in large steps, so that all pages within one step come from the same ranking. A larger number takes
-/// longer and rarely changes the first page.
+/// Possible numbers of candidates of a sub-query. The smallest number that is sufficient for the query's depth is used;
+/// lexical mode leaves out the first number, and exact queries leave out the first two. The numbers grow in large
+/// steps, so that all pages within one step come from the same ranking. A larger number takes longer and rarely changes
+/// the first page.
 const CANDIDATES: [usize; 4] = [48, 300, MAX_K + 2 * MAX_PAPERS, MAX_OFFSET + MAX_K + 2 * MAX_PAPERS];
 
 /// Number of candidates found by vector for each candidate found by rare terms, in hybrid mode.
 const NEAR_PER_RARE: usize = 3;
 
 /// Maximum number of postings that are read: the first value is for hybrid mode, the second for lexical mode. The
-/// second is larger, because terms are the only source of candidates in lexical mode.
+/// second is larger, because terms are the only source of candidates in lexical mode. For exact queries there is no
+/// maximum.
 const MAX_POSTINGS: [usize; 2] = [1500, 50_000];
 
 /// Retrieves and scores the candidates of a lexical or hybrid sub-query, in no particular order. `more` is added to the
@@ -62,7 +64,7 @@ pub(super) fn by_terms(
         let with_terms = resources.store.search_terms(&term_query)?;
         found.extend(with_terms.into_iter().filter(|(_, paper)| !near.contains(&paper.id)));
     }
-    // If no paper has a term of the query, only the cosine counts.
+    // If no paper has a term of the query, only the cosine counts in hybrid mode.
     let mode = if terms.is_empty() && !is_lexical { Mode::Semantic } else { mode };
     let ranked = |(semantic, paper): ScoredPaper| {
         let lexical = terms.score(&paper);

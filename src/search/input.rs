@@ -9,7 +9,8 @@ use likewise_papers::bibliography::{self, BibEntry};
 use likewise_papers::latex::to_unicode;
 use likewise_papers::paper::{MAX_ID_BYTES, Paper, PaperId, collapse_whitespace};
 
-/// Maximum number of words of a part that can be a list of custom ids. A part with more words is a text.
+/// Maximum number of words of a part that can be a list of custom ids. A part with more words is a text, unless all
+/// words are global ids: their number has no limit.
 const MAX_IDS: usize = 10 * MAX_PAPERS;
 
 /// One example of the input.
@@ -19,8 +20,8 @@ pub enum ParsedExample {
     Text(String),
     /// A paper: its ids, and its text if the input has one. The text is used if the library knows none of the ids.
     Paper(Vec<PaperId>, Option<String>),
-    /// Words that are possibly all custom ids of papers, and the same words as one text. The text is used if the
-    /// library knows none of the ids.
+    /// Words that are possibly all ids of papers, and at least one of which is not a global id; and the same words as
+    /// one text. The text is used if the library knows none of the ids.
     PossibleIds(Vec<PaperId>, String),
 }
 
@@ -31,7 +32,7 @@ pub struct ResolvedExamples {
     pub papers: Vec<String>,
     /// Texts, including the texts of papers that the library lacks.
     pub texts: Vec<String>,
-    /// Ids of papers that the library lacks and that have no text in the input.
+    /// Ids of papers that the library lacks and that have no text in the input; one id for each paper.
     pub missing: Vec<String>,
 }
 
@@ -86,8 +87,8 @@ pub struct ParsedInput {
     pub skipped: u64,
 }
 
-/// Parses input. Parts that are separated by blank lines are separate examples. A bibliography in which every entry is
-/// unreadable gives no examples, only problems.
+/// Parses input. Parts that are separated by empty lines are separate examples. If no entry of a bibliography gives an
+/// example, a text that begins with `@` gives only problems, and any other text is parsed as if it had no bibliography.
 pub fn parse(text: &str) -> ParsedInput {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if !bibliography::is_bibliography(text) {
@@ -120,7 +121,7 @@ pub fn is_text(text: &str) -> bool {
     !text.starts_with("%PDF-") && !text.contains('\0') && replaced * 20 <= text.len()
 }
 
-/// Splits a text at blank lines. Consecutive paragraphs that each consist of one possible id are one list of ids, so
+/// Splits a text at empty lines. Consecutive paragraphs that each consist of one possible id are one list of ids, so
 /// that unknown ids among known ones are reported.
 fn paragraphs(text: &str) -> Vec<String> {
     let mut paragraphs: Vec<String> = Vec::new();
@@ -181,7 +182,7 @@ fn split_ids(word: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a text begins like a global id.
+/// Whether a text begins like a global id or a URL.
 fn looks_like_id(text: &str) -> bool {
     let starts = [
         "10.",
@@ -209,7 +210,7 @@ fn possible_id(word: &str) -> Option<PaperId> {
     })
 }
 
-/// Returns possible ids if every word can be an id; otherwise returns the text.
+/// Returns possible ids if every word can be an id and there are at most [`MAX_IDS`] words; otherwise returns the text.
 fn text_or_ids<'a>(text: String, words: impl Iterator<Item = &'a str>) -> ParsedExample {
     let ids: Option<Vec<PaperId>> = words.map(possible_id).collect();
     match ids.filter(|ids| (1..=MAX_IDS).contains(&ids.len())) {
@@ -257,8 +258,8 @@ fn doi_in_url(word: &str) -> Option<PaperId> {
     id.is_global().then_some(id)
 }
 
-/// Converts a bibliography entry to an example: a paper with the entry's ids or, without ids, the text of its title and
-/// abstract. `None` if the entry has neither an id nor a title.
+/// Converts a bibliography entry to an example: a paper with the entry's ids, title and abstract or, without ids, the
+/// text of its title and abstract. `None` if the entry has neither an id nor a title.
 fn example(entry: &BibEntry) -> Option<ParsedExample> {
     let field = |name: &str| {
         let text = to_unicode(entry.field(name)?).replace(['{', '}'], "");

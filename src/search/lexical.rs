@@ -71,7 +71,7 @@ impl TermCounts {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueryTerms {
     weights: HashMap<String, f32>,
-    /// Terms that some paper has, with their document frequencies, rarest first.
+    /// The terms in `weights`, with their document frequencies, rarest first.
     rarest: Vec<(String, usize)>,
     /// Sum of the [`MAX_TERMS`] largest weights, including weights of terms that no paper has.
     total_weight: f32,
@@ -105,12 +105,13 @@ impl QueryTerms {
         }
     }
 
-    /// The terms that some paper has, with their document frequencies, rarest first.
+    /// The terms that count and that some paper has, with their document frequencies, rarest first.
     pub fn rarest(&self) -> impl Iterator<Item = (&str, usize)> {
         self.rarest.iter().map(|(term, doc_freq)| (term.as_str(), *doc_freq))
     }
 
-    /// The weight of a term; 0 if it is not in the query.
+    /// The weight of a term; 0 if the term is not in the query, is in no paper, or is not among the 128 terms of the
+    /// query that count.
     pub fn weight(&self, term: &str) -> f32 {
         self.weights.get(term).copied().unwrap_or_default()
     }

@@ -29,11 +29,11 @@ pub struct Library {
 impl Library {
     /// Opens a data folder. Each query sees everything that any process wrote to the folder before the query.
     ///
-    /// If an ingest was interrupted, its work is finished first. If another process is writing at that time, the folder
-    /// is opened without this work.
+    /// If an ingest was interrupted, its work is finished first. If another process is writing at that time, or if the
+    /// work fails, for example because the disk is full, the folder is opened without this work.
     ///
     /// # Errors
-    /// Returns [`Error::Data`] if the folder has no catalog, or a catalog of another model.
+    /// Returns [`Error::Data`] if the folder has no catalog, or if another model computed its vectors.
     pub fn open(data: &Path, encoder: Arc<Encoder>) -> Result<Library> {
         let folder = FolderStore::open(data, Arc::clone(&encoder))?;
         Ok(Library::over(Box::new(folder), ingest::open_folder(data), encoder))
@@ -57,10 +57,11 @@ impl Library {
         (self.open_paper_writer)(&self.resources.encoder)
     }
 
-    /// Checks that queries can be answered.
+    /// Checks that the engine of a collection answers queries, and that the collection was not replaced by one with
+    /// vectors of another model. Does nothing for a data folder.
     ///
     /// # Errors
-    /// Returns [`Error::Engine`] if the store cannot be reached or is not ready.
+    /// Returns [`Error::Engine`] if the check fails.
     pub fn check(&self) -> Result<()> {
         self.resources.store.check()
     }
@@ -85,7 +86,7 @@ impl Library {
     }
 
     /// Returns at most `limit` papers that were certainly published between two days, both days included; newest first,
-    /// after skipping the first `offset` papers.
+    /// after skipping the first `offset` papers. Withdrawn papers are left out; see [`PaperStore::published_within`].
     pub fn published_within(
         &self,
         days: (&str, &str),
@@ -96,7 +97,7 @@ impl Library {
     }
 
     /// The last day before `day` and the first day after `day` on which a paper was published; `None` in place of a day
-    /// if there is no such day.
+    /// if there is no such day. Withdrawn papers, and papers whose date is only a month or a year, are ignored.
     pub fn days_around(&self, day: &str) -> Result<(Option<String>, Option<String>)> {
         self.resources.store.days_around(day)
     }
@@ -111,12 +112,14 @@ impl Library {
         if records.is_empty() { Err(not_found(&id)) } else { Ok(records) }
     }
 
-    /// The largest paper number. Papers that are added later get larger numbers.
+    /// A number that no paper's number exceeds; papers that are added later get larger numbers. In a data folder the
+    /// largest paper number, in a collection a number made of the current time.
     pub fn last_number(&self) -> Result<PaperNumber> {
         self.resources.store.last_number()
     }
 
-    /// The vector of a paper; `None` if there is no such paper or the paper has no vector.
+    /// The vector of the paper with this id or alternate id; `None` if there is no such paper or the paper has no
+    /// vector.
     ///
     /// # Errors
     /// Returns the store's error if the store cannot be read.
@@ -124,7 +127,8 @@ impl Library {
         Ok(self.resources.store.find(id)?.and_then(|(_, vector)| vector))
     }
 
-    /// The vectors of several papers, in the given order; see [`Library::vector`].
+    /// The vectors of several papers, in the given order; see [`Library::vector`]. The ids must be the main ids of the
+    /// papers: a collection does not look up alternate ids here.
     ///
     /// # Errors
     /// Returns the errors of [`Library::vector`].
@@ -155,7 +159,7 @@ impl Library {
     }
 
     /// Whether the data folder has switched to another model. After the switch, this library still answers queries, but
-    /// does not see new papers.
+    /// does not see new papers. Always false for a collection.
     pub fn is_superseded(&self) -> Result<bool> {
         self.resources.store.is_superseded()
     }
@@ -183,8 +187,8 @@ impl Library {
     /// Answers a query.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`] if the query is invalid, [`Error::NotFound`] if the library lacks a paper of the
-    /// query.
+    /// Returns [`Error::Invalid`] if the query is invalid or a paper of the query has neither a vector nor a text that
+    /// the model can encode, [`Error::NotFound`] if the library lacks a paper of the query.
     pub fn search(&self, query: &Query) -> Result<Answer> {
         let query = CheckedQuery::of(query, &self.resources)?;
         let texts: Vec<_> = query.texts().map(|text| text_of_query(text)).collect();
@@ -234,7 +238,7 @@ impl Library {
         Ok(resolve(&self.resources, &CheckedQuery::of(query, &self.resources)?, embeddings)?.into_vector())
     }
 
-    /// Explains the first [`MAX_EXPLAINED`](super::MAX_EXPLAINED) hits of a query.
+    /// Explains the first [`MAX_EXPLAINED`](super::MAX_EXPLAINED) of the given hits, which are hits of the query.
     ///
     /// # Errors
     /// Returns the errors of [`Library::search_encoded`].

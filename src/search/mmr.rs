@@ -22,17 +22,17 @@ const MAX_VENDI_HITS: usize = 100;
 /// Diversity of the ranking from its first hit to the last hit of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Diversity {
-    /// Vendi Score: the effective number of different papers among the first 100 hits.
+    /// Vendi Score: the effective number of different papers among the hits, of which at most the first 100 count.
     pub vendi: f32,
-    /// Vendi Score of the same number of papers in the order of their scores, for comparison.
+    /// Vendi Score of the hits that the same query would have without `diversity`, for comparison.
     pub plain: f32,
 }
 
 /// A candidate, and the ids of its near duplicates that rank below it.
 pub(super) type Merged = (RankedPaper, Vec<PaperId>);
 
-/// Merges near duplicates in `candidates`, which are sorted by score. Returns the first `count` candidates in the order
-/// of [`mmr`], and their diversity.
+/// Merges near duplicates in `candidates`, which are in the order of the ranking, best first. Returns the first `count`
+/// candidates in the order of [`mmr`], and their diversity.
 pub(super) fn diversified(
     resources: &Resources,
     candidates: Vec<RankedPaper>,
@@ -75,10 +75,10 @@ fn cosine(one: &Option<Vec<f32>>, other: &Option<Vec<f32>>) -> f32 {
 }
 
 /// Orders items by maximal marginal relevance, and returns the indices of the first `count` items. The next item is
-/// always the item with the largest value of
-/// `(1 - diversity) · score / best score - diversity · (largest cosine to an item chosen before)`. Scores are divided
-/// by the best score, so that their scale has no influence. `vectors` are unit vectors; an item without a vector has
-/// cosine 0 to every other item.
+/// always the item with the largest value of `(1 - diversity) · score / best score - diversity · (largest cosine to an
+/// item chosen before)`. A negative cosine counts as 0. Scores are divided by the best score, so that their scale has
+/// no influence; if no score is above 0, they are not divided. Of items with equal values, the first is chosen.
+/// `vectors` are unit vectors; an item without a vector has cosine 0 to every other item.
 pub fn mmr(scores: &[f32], vectors: &[Option<Vec<f32>>], count: usize, diversity: f32) -> Vec<usize> {
     let mut remaining: Vec<usize> = (0..scores.len().min(vectors.len())).collect();
     let mut nearest = vec![0.0_f32; remaining.len()];
@@ -88,7 +88,7 @@ pub fn mmr(scores: &[f32], vectors: &[Option<Vec<f32>>], count: usize, diversity
     while order.len() < count && !remaining.is_empty() {
         let value = |index: usize| (1.0 - diversity) * scores[index] / best - diversity * nearest[index];
         // The order is reversed, because `max_by` returns the last of several equal values, and ties must go to the
-        // item with the better score.
+        // item that comes first.
         let positions = (0..remaining.len()).rev();
         let next = positions.max_by(|a, b| value(remaining[*a]).total_cmp(&value(remaining[*b])));
         let chosen = remaining.remove(next.unwrap_or_default());

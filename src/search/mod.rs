@@ -51,10 +51,11 @@ pub const MAX_PAPERS: usize = 1000;
 /// Allowed half-lives, in years.
 pub const HALF_LIFE_YEARS: RangeInclusive<f32> = 0.01..=1000.0;
 
-/// Minimum probability of the best candidate: if every candidate is below it, the answer is empty. The value is twice
-/// the probability of a random pair. Measured over 87,248 conference papers: all 1,233 queries that are titles,
-/// sentences, keywords or papers keep their answers, and 20 of 30 unrelated queries (recipes, letters, lyrics and the
-/// like) get an empty answer.
+/// Minimum probability of the best candidate: if every candidate is below it, the answer is empty. Applies only if the
+/// model is calibrated and the query has neither a filter nor a `min_score`. The value is twice the probability of a
+/// random pair. Measured over 87,248 conference papers: all 1,233 queries that are titles, sentences, keywords or
+/// papers keep their answers, and 20 of 30 unrelated queries (recipes, letters, lyrics and the like) get an empty
+/// answer.
 pub const NO_MATCH_PROBABILITY: f32 = 0.4;
 
 /// Default `k` of a query.
@@ -67,7 +68,8 @@ pub struct Examples {
     pub texts: Vec<String>,
     /// Ids of papers in the library. These papers are never hits.
     pub papers: Vec<String>,
-    /// Vectors of the model's dimension; they are scaled to length 1.
+    /// Vectors with as many values as the model's vectors have. They need not be unit vectors: the search scales them
+    /// to length 1.
     pub vectors: Vec<Vec<f32>>,
 }
 
@@ -124,10 +126,12 @@ const READING_LIST_LEN: usize = 8;
 pub enum Aggregation {
     /// Search once, with the mean of the examples.
     Mean,
-    /// Search once for each example. A paper is ranked by the best of its scores or, if the model is calibrated, by the
-    /// best of its probabilities.
+    /// Search once for each example. If there are more than 100 examples (12 if the query is exact or `offset + k` is
+    /// over 100), the most similar examples are merged until there are no more than that. A paper is ranked by the best
+    /// of its scores or, if the model is calibrated, by the best of its probabilities.
     Best,
-    /// Group the examples by subject, search for the mean of each group, and interleave the results.
+    /// Group the examples by subject into at most 12 groups, search for the mean of each group, and interleave the
+    /// results.
     Clusters,
 }
 
@@ -148,7 +152,7 @@ pub enum Mode {
     /// Compare vectors by their cosine.
     Semantic,
     /// Compare terms: a paper scores by the terms that it shares with the query, weighted by rarity (BM25). The papers
-    /// of `unlike` are removed from the hits; the texts and vectors of `unlike` have no effect.
+    /// of `unlike` are removed from the hits; the texts and vectors of `unlike` do not change the scores.
     Lexical,
     /// Combine the semantic and the lexical score.
     Hybrid,
@@ -164,13 +168,13 @@ impl fmt::Display for Mode {
     }
 }
 
-/// The kind of examples that a query consists of. Short texts have other scores than papers, so the model is calibrated
-/// separately for each kind.
+/// The kind of examples that a query or a sub-query consists of. It chooses the calibration curve: short texts have
+/// other scores than papers, so the model is calibrated separately for each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueryKind {
-    /// At least one paper, one vector, or one text of 64 tokens or more.
+    /// The examples include a paper, a vector, or a text about as long as an abstract (64 tokens or more).
     Papers,
-    /// Only texts of fewer than 64 tokens.
+    /// All examples are texts of fewer than 64 tokens.
     ShortText,
 }
 
@@ -188,26 +192,29 @@ pub struct Query {
     pub k: usize,
     /// Number of hits to skip at the start of the ranking, 0 to [`MAX_OFFSET`].
     pub offset: usize,
-    /// Lowest allowed probability of a hit, 0 to 1; if the model is not calibrated, lowest allowed score. `None`: no
-    /// limit, but the answer to a query without a filter is empty if no candidate reaches [`NO_MATCH_PROBABILITY`].
+    /// Lowest allowed probability of a hit, 0 to 1; if the model is not calibrated, lowest allowed score before
+    /// `half_life` and `rerank_sentences` change it. 0: no limit. `None`: no limit, but with a calibrated model the
+    /// answer to a query without a filter is empty if no candidate reaches [`NO_MATCH_PROBABILITY`].
     pub min_score: Option<f32>,
-    /// Whether to compare the query with every paper instead of searching the graph.
+    /// Whether to compare the query's vectors with every paper that passes the filter instead of searching the graph.
+    /// In lexical and hybrid mode, the number of postings that are read is then also unlimited.
     pub exact: bool,
     /// Method of comparing papers with the query. `None`: [`Mode::Hybrid`] if the store indexes terms and `like` has a
     /// text or a paper, else [`Mode::Semantic`].
     pub mode: Option<Mode>,
     /// Weight of a hit's dissimilarity from the hits ranked above it, 0 to 1; the similarity to the query has weight 1
-    /// minus this value. Above 0, near duplicates are merged into the highest-ranked one. Only the first [`MAX_K`]
-    /// candidates are reordered.
+    /// minus this value. Above 0, near duplicates are merged into the highest-ranked one. The best 200 candidates are
+    /// reordered and merged if `offset + k` is at most 100, otherwise the best [`MAX_K`]; later candidates keep their
+    /// order.
     pub diversity: f32,
-    /// Age of a paper, in years, at which its score is halved; in [`HALF_LIFE_YEARS`]. `None`: age does not count. With
-    /// `half_life` or `diversity`, the best 200 candidates are reordered if `offset + k` is at most 100, otherwise at
-    /// least the best 1000.
+    /// Age of a paper, in years, at which a positive score is halved; in [`HALF_LIFE_YEARS`]. `None`: age does not
+    /// count. For each sub-query, the best 200 candidates are reordered if `offset + k` is at most 100, otherwise the
+    /// best [`MAX_K`] or `offset + k`, whichever is larger.
     pub half_life: Option<f32>,
-    /// Whether to rescore the first [`MAX_RERANKED`] candidates by their sentences, which the model encodes during the
+    /// Whether to rerank the first [`MAX_RERANKED`] candidates by their sentences, which the model encodes during the
     /// search.
     pub rerank_sentences: bool,
-    /// Whether to explain the first [`MAX_EXPLAINED`] hits.
+    /// Whether to explain the first [`MAX_EXPLAINED`] hits of the requested page.
     pub explain: bool,
     /// Filter that every hit must pass.
     pub filter: Filter,
@@ -248,7 +255,8 @@ impl Query {
         self.diversity > 0.0 || self.half_life.is_some()
     }
 
-    /// Whether the query uses no option that takes longer than a graph search.
+    /// Whether the query uses none of the options `exact`, `explain`, `rerank_sentences`, `diversity` and `half_life`,
+    /// each of which takes longer than a graph search. Other fields, such as `k` and `filter`, are not considered.
     pub fn is_plain(&self) -> bool {
         !(self.exact || self.explain || self.rerank_sentences || self.is_reordered())
     }
@@ -259,7 +267,7 @@ impl Query {
         self.like.texts.iter().chain(&self.unlike.texts)
     }
 
-    /// The largest number of sub-queries that the query is split into.
+    /// An upper limit for the number of sub-queries that the query is split into.
     pub fn max_sub_queries(&self) -> usize {
         let examples = self.like.len().max(1);
         match self.aggregation() {
@@ -269,10 +277,12 @@ impl Query {
         }
     }
 
-    /// Checks everything that can be checked without looking up papers.
+    /// Checks the number of examples, the ranges of the options, and which options are used together. Does not check
+    /// ids, vectors and the filter.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`], which names the field, if a value is out of range or two options exclude each other.
+    /// Returns [`Error::Invalid`], which names the field, if `like` has no examples, `like` or `unlike` has too many, a
+    /// text is blank, a value is out of range, or a query of vectors has the lexical mode or `rerank_sentences`.
     pub fn check(&self) -> Result<()> {
         let wrong = |message: String| Err(Error::Invalid(message));
         let Examples { texts, papers, .. } = &self.like;
@@ -318,7 +328,8 @@ impl Query {
 pub struct Hit {
     /// Position in the whole ranking, from 1.
     pub rank: usize,
-    /// Value that hits are ranked by, -1 to 1: the cosine, or a combination of the values in [`ScoreDetails`].
+    /// Score of the paper, -1 to 1: the cosine, or a combination of the values in [`ScoreDetails`]. See
+    /// [`Answer::hits`] for the order of the hits.
     pub score: f32,
     /// Probability that the paper is related, 0 to 1; `None` if the model is not calibrated. Unlike scores,
     /// probabilities can be compared between queries. The paper's age and the reranking by sentences change the score,
@@ -331,8 +342,8 @@ pub struct Hit {
     /// Ids of the near duplicates that were merged into this hit; empty if the query's `diversity` is 0.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub near_duplicates: Vec<PaperId>,
-    /// Explanation of why the paper is a hit; `None` if the query does not set `explain`, and after the first
-    /// [`MAX_EXPLAINED`] hits.
+    /// Explanation of why the paper is a hit; `None` if the query does not set `explain`, and for hits of the answer
+    /// after the first [`MAX_EXPLAINED`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<Explanation>,
     /// Index of the sub-query that retrieved this hit.
@@ -352,7 +363,7 @@ impl Hit {
 /// The values that a score is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ScoreDetails {
-    /// Cosine similarity, -1 to 1; 0 for a paper without a vector.
+    /// Cosine to the vector of the sub-query that retrieved the paper, -1 to 1; 0 for a paper without a vector.
     pub semantic: f32,
     /// Lexical score, 0 to 1: BM25 divided by the highest value that any paper could have for the query; `None` in
     /// semantic mode.
@@ -364,8 +375,8 @@ pub struct ScoreDetails {
     pub recency: Option<f32>,
     /// Similarity of sentences, -1 to 1. For each sentence of the query, the cosine to the most similar sentence of the
     /// paper is computed; the value is the mean of these cosines. It has weight 0.2 in the score, and the score without
-    /// it has weight 1. `None` if the query does not set `rerank_sentences`, after the first 30 candidates, and if no
-    /// sentence could be encoded.
+    /// it has weight 1. `None` if the query does not set `rerank_sentences`, if the paper was not among the first 30
+    /// candidates, or if no sentence of the sub-query or no sentence of the paper could be encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sentences: Option<f32>,
 }
@@ -411,8 +422,10 @@ impl TextUsage {
 /// The answer to a query.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Answer {
-    /// The hits, best score first; hits with equal scores are sorted by id. With [`Aggregation::Best`] and a calibration,
-    /// the hits are sorted by probability. With `diversity`, the hits are in MMR order. With [`Aggregation::Clusters`], the hits of the clusters are interleaved.
+    /// The hits, best score first; hits with equal scores are sorted by id. There are three exceptions. With
+    /// [`Aggregation::Best`] and a calibration, the hits are sorted by probability times recency. With
+    /// [`Aggregation::Clusters`], the hits of the clusters are interleaved. With `diversity`, the first hits are in the
+    /// order of [`mmr()`].
     pub hits: Vec<Hit>,
     /// Whether `hits` is empty because every candidate's probability is below [`NO_MATCH_PROBABILITY`]. Always false if
     /// the query has a `min_score` or a filter.
@@ -441,7 +454,8 @@ fn serialize_total<S: serde::Serializer>(
 pub struct Stats {
     /// Number of papers in the catalog.
     pub papers: usize,
-    /// Number of vectors, one for each distinct text.
+    /// Number of stored vectors. In a data folder one for each distinct text, also for texts that no paper has any
+    /// more; in a collection one for each paper.
     pub vectors: usize,
     /// Number of papers without a vector.
     pub without_vector: usize,

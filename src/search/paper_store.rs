@@ -32,7 +32,8 @@ pub struct VectorQuery<'a> {
     pub k: usize,
     /// Filter that the papers must pass.
     pub filter: &'a Filter,
-    /// Whether to compare the vector with every paper, so that none of the nearest papers is missed.
+    /// Whether to compare the vector with every paper that passes the filter, so that none of the nearest papers is
+    /// missed.
     pub exact: bool,
 }
 
@@ -67,24 +68,27 @@ pub struct DocFreqs {
 /// Papers with their vectors.
 pub trait PaperStore: Send + Sync {
     /// Returns the `k` nearest papers that pass the filter, in no particular order; more than `k` if several papers
-    /// share a vector.
+    /// share a vector, fewer if fewer papers with vectors pass. A query that is not exact can miss a few of them.
     ///
     /// # Errors
-    /// Returns [`crate::Error::Invalid`] if the filter is invalid or an exact query would compare too many papers, and
-    /// [`crate::Error::Engine`] if the engine cannot be reached.
+    /// Returns [`crate::Error::Invalid`] if the filter is invalid or if an exact query of a collection would compare
+    /// too many papers, and [`crate::Error::Engine`] if the engine of a collection cannot be reached.
     fn nearest(&self, query: &VectorQuery) -> Result<Vec<ScoredPaper>>;
 
     /// The document frequencies of terms; `None` if the store does not index terms.
     fn doc_freqs(&self, terms: &[&str]) -> Result<Option<DocFreqs>>;
 
-    /// Returns the `k` papers that pass the filter and have the largest weight of the query's terms, among the terms
-    /// whose posting lists were read; in no particular order. The cosine of a paper without a vector is 0.
+    /// Returns at most `k` papers that pass the filter and have the largest weight of the query's terms, among the
+    /// terms whose posting lists were read; in no particular order. If a filter allows at most `k` papers, returns all
+    /// of them, even those without a term. The cosine of a paper without a vector is 0. Empty if the store does not
+    /// index terms.
     fn search_terms(&self, query: &TermQuery) -> Result<Vec<ScoredPaper>>;
 
     /// The paper with this id or alternate id, and the paper's vector; `None` in place of the vector if there is none.
     fn find(&self, id: &PaperId) -> Result<Option<(Paper, Option<Vec<f32>>)>>;
 
-    /// The vectors of papers, in the given order; `None` for a paper that is missing or has no vector.
+    /// The vectors of papers, in the given order; `None` for a paper that is missing or has no vector. The ids must be
+    /// the main ids of the papers: a collection does not look up alternate ids here.
     fn vectors(&self, ids: &[PaperId]) -> Result<Vec<Option<Vec<f32>>>>;
 
     /// The paper with this id or alternate id, without its vector.
@@ -99,7 +103,8 @@ pub trait PaperStore: Send + Sync {
 
     /// Returns at most `limit` papers that were certainly published between two days, both days included; newest first,
     /// after skipping the first `offset` papers. A paper with an inexact date, such as a month, is returned only if all
-    /// days of the month are in the range. Withdrawn papers are left out.
+    /// days of the month are in the range. Withdrawn papers are left out. A collection returns
+    /// [`crate::Error::Invalid`] if `offset + limit` is over 16,384.
     fn published_within(
         &self,
         days: (&str, &str),
@@ -108,10 +113,11 @@ pub trait PaperStore: Send + Sync {
     ) -> Result<Vec<(PaperNumber, Paper)>>;
 
     /// The last day before `day` and the first day after `day` on which a paper was published; `None` in place of a day
-    /// if there is no such day.
+    /// if there is no such day. Withdrawn papers, and papers whose date is only a month or a year, are ignored.
     fn days_around(&self, day: &str) -> Result<(Option<String>, Option<String>)>;
 
-    /// The largest paper number. Papers that are added later get larger numbers.
+    /// A number that no paper's number exceeds; papers that are added later get larger numbers. In a data folder the
+    /// largest paper number, in a collection a number made of the current time.
     fn last_number(&self) -> Result<PaperNumber>;
 
     /// Whether there are papers that the model can encode and that have no vector so far. A query with such a paper as
@@ -128,13 +134,14 @@ pub trait PaperStore: Send + Sync {
     /// The counts of papers and vectors, and the state of the index.
     fn stats(&self) -> Stats;
 
-    /// Whether the store has switched to another model since it was opened.
+    /// Whether the data folder has switched to another model since it was opened. Always false for a collection.
     fn is_superseded(&self) -> Result<bool>;
 
-    /// Checks that the store can answer queries.
+    /// Checks that the engine of a collection answers queries and that the collection has not been replaced by one with
+    /// vectors of another model. Does nothing for a data folder.
     ///
     /// # Errors
-    /// Returns [`crate::Error::Engine`] if the store cannot answer queries.
+    /// Returns [`crate::Error::Engine`] if the check fails.
     fn check(&self) -> Result<()>;
 
     /// The path of the data folder; `None` for a collection, which is slower because it answers over the network.

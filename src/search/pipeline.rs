@@ -151,8 +151,9 @@ fn ranked_list(
     Ok(list)
 }
 
-/// Retrieves at least `depth + more` candidates, if there are as many papers; in no particular order. `more` makes up
-/// for the query's own papers, which are removed from the candidates later.
+/// Retrieves candidates in no particular order: usually at least `depth + more`, fewer if fewer papers pass the filter
+/// or, in lexical mode, if fewer papers have a term of the query. `more` makes up for the query's own papers, which are
+/// removed from the candidates later.
 fn candidates(
     resources: &Resources,
     query: &CheckedQuery,
@@ -175,7 +176,8 @@ fn candidates(
     }
 }
 
-/// Fuses the lists of all sub-queries into one list without repeated papers.
+/// Fuses the lists of all sub-queries into one list without repeated papers. A paper in several lists keeps the score
+/// of the list in which it is taken first.
 fn fuse(
     mut lists: Vec<Vec<RankedPaper>>,
     resolved: &ResolvedQuery,
@@ -210,7 +212,7 @@ fn all_below_cutoff(candidates: &[RankedPaper]) -> bool {
     !candidates.is_empty() && candidates.iter().all(is_below)
 }
 
-/// Multiplies a positive score by the recency of the paper.
+/// Multiplies a positive score by the recency of the paper; other scores stay the same. Stores the recency in `parts`.
 fn decay(ranked: &mut RankedPaper, half_life: f32, today: f32) {
     let recency = recency(ranked.paper.published.as_deref(), half_life, today);
     ranked.parts = Some(ScoreDetails { recency: Some(recency), ..ranked.parts() });

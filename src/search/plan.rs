@@ -1,6 +1,7 @@
 //! Chooses how the nearest vectors are found: by a graph search or by a scan.
 //!
-//! The choice decides how fast a filtered query is and whether the answer is complete.
+//! The choice decides how fast a query is and whether the answer is complete: a graph search can miss vectors, a scan
+//! cannot.
 
 use likewise_index::ef_search;
 

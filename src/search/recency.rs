@@ -14,14 +14,14 @@ pub fn today() -> f32 {
 }
 
 /// The factor that a score is multiplied by, 0 to 1. It halves with each `half_life` years since publication, and is 1
-/// for a date in the future.
+/// for a date in the future. Without a valid date, it is 0.25.
 pub fn recency(published: Option<&str>, half_life: f32, today: f32) -> f32 {
     let age = published.and_then(year).map_or(UNKNOWN_AGE, |year| (today - year).max(0.0) / half_life);
     (-age).exp2()
 }
 
-/// A date (`YYYY-MM-DD`, `YYYY-MM` or `YYYY`) in years; the middle of the month or year where the day is missing.
-/// `None` if the year is not a number.
+/// A date (`YYYY-MM-DD`, `YYYY-MM` or `YYYY`) in years; the middle of the month if the day is missing, the middle of
+/// the year if the month is missing. `None` if the year is not a number.
 fn year(published: &str) -> Option<f32> {
     let mut parts = published.split('-').map(str::parse::<f32>);
     let year = parts.next()?.ok()?;

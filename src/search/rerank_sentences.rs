@@ -1,7 +1,7 @@
 //! Reranks the first candidates by the similarity of their sentences to the sentences of the query.
 //!
-//! No other stage encodes texts of papers. Encoding about 240 sentences takes a hundred times as long as all other
-//! stages together, so this stage runs only if the query asks for it.
+//! Encoding about 240 sentences takes a hundred times as long as all other stages together, so this stage runs only if
+//! the query asks for it.
 
 use super::RankedPaper;
 use super::ScoreDetails;
@@ -16,19 +16,23 @@ use likewise_papers::sentences::split;
 /// of benches/judged.py.
 const SENTENCE_WEIGHT: f32 = 0.2;
 
-/// Maximum number of bytes that are read of all texts of the query together.
+/// Number of bytes that are divided equally among the texts of the query. A text can get more than its share, see
+/// [`MIN_TEXT_BYTES`]. If an example is a paper, its share is read of the title and again of the abstract.
 pub(super) const MAX_QUERY_BYTES: usize = 16_000;
 
-/// Maximum number of bytes that are read of a candidate's title and of its abstract; few abstracts are longer.
+/// Maximum number of bytes that are read of a candidate's title, and maximum number that are read of its abstract; few
+/// abstracts are longer.
 const MAX_PAPER_BYTES: usize = 4_000;
 
-/// Number of bytes that are read of each text of the query even if the query has many texts: enough for a title.
+/// Lower limit for the number of bytes that are read of each text of the query, however many texts the query has:
+/// enough for a title.
 const MIN_TEXT_BYTES: usize = 250;
 
-/// Maximum number of sentences that are read of one text; no abstract has more sentences.
+/// Maximum number of sentences that are read of one text or abstract. For a paper, the title is read in addition.
 const MAX_SENTENCES: usize = 32;
 
-/// Maximum number of sentences that are read of all texts of the query together. Each text gets an equal share.
+/// Number of sentences that are divided equally among the texts of the query. Each text gets at least 1 and at most
+/// [`MAX_SENTENCES`], so more sentences are read of a query with more than 64 texts.
 const MAX_QUERY_SENTENCES: usize = 64;
 
 /// Limits for reading one text.
@@ -84,9 +88,10 @@ impl<'a> Sentences<'a> {
 }
 
 /// Rescores and sorts the candidates. The sentences of a candidate are compared with the sentences of the sub-query
-/// that retrieved the candidate; candidates after the first [`MAX_RERANKED`] get similarity 0. With several
-/// sub-queries, the candidates of one sub-query are sorted among themselves: together they keep their positions in the
-/// list. `vectors` are the vectors of [`Sentences::texts`], with `None` for a sentence that could not be encoded.
+/// that retrieved the candidate; candidates after the first [`MAX_RERANKED`] get similarity 0. With one sub-query, all
+/// candidates are sorted by the new scores. With several sub-queries, only the first [`MAX_RERANKED`] candidates are
+/// sorted, and only among the candidates of the same sub-query, which together keep their positions in the list.
+/// `vectors` are the vectors of [`Sentences::texts`], with `None` for a sentence that could not be encoded.
 pub(super) fn rerank_sentences(
     query: &ResolvedQuery,
     candidates: &mut [RankedPaper],
@@ -122,7 +127,7 @@ pub(super) fn score(score: f32, sentences: f32) -> f32 {
     (score + SENTENCE_WEIGHT * sentences) / (1.0 + SENTENCE_WEIGHT)
 }
 
-/// Computes for each vector of the query the cosine to the nearest vector of the paper, and returns the mean of these
+/// Computes for each vector of a sub-query the cosine to the nearest vector of the paper, and returns the mean of these
 /// cosines. `None` if the query or the paper has no vectors.
 fn similarity(query: &[Vec<f32>], paper: &[Vec<f32>]) -> Option<f32> {
     let nearest = |query: &Vec<f32>| paper.iter().map(|paper| dot(query, paper)).reduce(f32::max);
@@ -138,7 +143,7 @@ fn of_source(source: &ExampleText, limit: ReadLimit) -> Vec<&str> {
     }
 }
 
-/// The title, as one sentence, and the sentences of the abstract.
+/// The title, as one sentence, and the first sentences of the abstract.
 fn of_paper(paper: &Paper, limit: ReadLimit) -> Vec<&str> {
     let title = &paper.title[..paper.title.floor_char_boundary(limit.bytes)];
     let title = Some(title).filter(|title| !title.is_empty());

@@ -18,11 +18,12 @@ use likewise_papers::{Paper, PaperId};
 /// leaves five of the nine other hits in the answer, and weight 0.15 leaves eight (conference abstracts).
 const GAMMA: f32 = 0.3;
 
-/// Minimum average cosine at which two clusters of examples are merged. Chosen on the development set lists-dev of
+/// Minimum average cosine at which two clusters of examples are merged. If there are more than [`MAX_CLUSTERS`]
+/// clusters, they are merged even if their cosine is lower. Chosen on the development set lists-dev of
 /// benches/judged.py.
 const MIN_CLUSTER_COSINE: f32 = 0.35;
 
-/// Maximum number of clusters of examples; each cluster becomes one sub-query.
+/// Maximum number of clusters of examples with [`Aggregation::Clusters`]; each cluster becomes one sub-query.
 pub(super) const MAX_CLUSTERS: usize = 12;
 
 /// Maximum number of sub-queries of [`Aggregation::Best`] if `offset + k` is at most [`SHALLOW`] and the query is not
@@ -39,7 +40,7 @@ const UNREACHABLE_COSINE: f32 = 2.0;
 /// Maximum number of examples of one sub-query for which sentences are compared.
 const MAX_SENTENCE_EXAMPLES: usize = 20;
 
-/// One search for the papers nearest to a vector.
+/// One search for the papers that are similar to one example or to a group of examples.
 pub(super) struct SubQuery {
     /// The unit vector.
     pub vector: Vec<f32>,
@@ -110,8 +111,8 @@ fn kind_of(is_short: bool) -> QueryKind {
 /// Resolves a query to sub-queries. `embeddings` are the embeddings of [`Query::texts`].
 ///
 /// # Errors
-/// Returns [`Error::NotFound`] if the store lacks a paper of the query, and [`Error::Invalid`] if a vector is invalid,
-/// a paper cannot be encoded, or the number of embeddings is wrong.
+/// Returns [`Error::NotFound`] if the store lacks a paper of the query, and [`Error::Invalid`] if an id or a vector is
+/// invalid, a paper without a vector cannot be encoded, or the number of embeddings is wrong.
 pub(super) fn resolve(
     resources: &Resources,
     query: &CheckedQuery,
@@ -212,7 +213,8 @@ fn vectors(sub_queries: &[SubQuery]) -> Vec<Vec<f32>> {
     sub_queries.iter().map(|sub_query| sub_query.vector.clone()).collect()
 }
 
-/// Combines some examples into one sub-query: the mean of their vectors, and all their terms.
+/// Combines some examples into one sub-query: the mean of their vectors, all their terms, and the texts of the first
+/// [`MAX_SENTENCE_EXAMPLES`] examples.
 fn combine(examples: &[SubQuery], group: &[usize]) -> Result<SubQuery> {
     let mut terms = TermCounts::default();
     group.iter().for_each(|index| terms.add_all(&examples[*index].terms));

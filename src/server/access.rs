@@ -1,6 +1,7 @@
 //! Access control: API keys, their permissions and rate limits, and the rules for writing without a key.
 //!
-//! The [`middleware`](super::middleware) calls [`Keys::check`] for every request, so no route can forget the check.
+//! The [`middleware`](super::middleware) calls [`Keys::check`] for every request, except for a few public paths, so no
+//! route can forget the check.
 
 use super::problem::Problem;
 use crate::error::{Error, Result};
@@ -39,7 +40,7 @@ pub const KEY_COOKIE: &str = "key";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Permission {
-    /// Searching, and fetching papers.
+    /// Every request that does not change papers.
     Read,
     /// Everything that `Read` allows, and adding and deleting papers.
     Write,
@@ -168,8 +169,8 @@ impl Keys {
     ///
     /// # Errors
     /// Returns 401 if the request needs a key and its key is missing or unknown, and 429 if the key exceeds its rate
-    /// limit. Returns 403 for a write with a read key if the server has a write key, and for a write from another
-    /// machine if the server has no write key.
+    /// limit. Returns 403 for a write with a read key if the server has a write key. If the server has no write key,
+    /// returns 403 for a write from another machine, through a proxy, or from a page of another site.
     pub fn check(
         &self,
         required: Permission,
@@ -227,8 +228,8 @@ pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 /// Checks that a request may write although the server has no write key. The request must come from this machine. It
-/// must not come through a proxy, nor from a page of another site in the user's browser. A proxy that adds no header is
-/// not recognised, so a server behind such a proxy needs a write key.
+/// must not come through a proxy, nor from a page of another site in the user's browser, and its `Host` header must
+/// name this machine. A proxy that adds no header is not recognised, so a server behind such a proxy needs a write key.
 fn may_write_without_key(headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), String> {
     let refused = |reason: &str| {
         Err(format!(

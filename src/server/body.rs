@@ -53,7 +53,8 @@ pub async fn bytes(request: Request, options: &ServerOptions) -> Result<Bytes, P
 /// Parses a JSON object. An error message names the field that is wrong.
 ///
 /// # Errors
-/// Returns 400 if the body is not JSON or uses the old name of a field, and 422 if a field is wrong.
+/// Returns 400 if the body is not JSON or uses the old name of a field, and 422 if the body is not an object or a field
+/// is wrong.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = without_bom(bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -137,7 +138,8 @@ impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
 }
 
 /// Whether a form was sent by a page of another site. Browsers say so in `Sec-Fetch-Site`, except to a server without
-/// TLS on another machine. If the header `Sec-Fetch-Site` is missing, `Origin` is compared with `Host`.
+/// TLS on another machine. If the header `Sec-Fetch-Site` is missing, `Origin` is compared with `Host`. A form without
+/// these headers is accepted, because browsers send at least one of them.
 fn is_foreign(headers: &HeaderMap) -> bool {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     match (header("sec-fetch-site"), header("origin"), header("host")) {

@@ -13,7 +13,8 @@ use utoipa::ToSchema;
 /// The API whose error format a route uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorFormat {
-    /// likewise's own API and OpenAI's, which have the same format.
+    /// likewise's own API and OpenAI's, which have the same format. Also used for all paths that belong to no other
+    /// API.
     Native,
     /// text-embeddings-inference.
     Tei,

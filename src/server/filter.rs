@@ -7,13 +7,14 @@ use crate::store::catalog;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// A filter on papers. A hit must match every condition that is set.
+/// A filter on papers. A hit must match every condition that is set. A list that is empty matches no paper.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
     /// Only papers with one of these ids.
     ids: Option<Vec<String>>,
-    /// Only papers published in this range.
+    /// Only papers published in this range. A paper whose date is only a year or a month matches if any day of that
+    /// year or month is in the range. A paper without a date does not match.
     #[serde(deserialize_with = "object_or_null")]
     published: Option<DateRange>,
     /// Only papers with one of these categories. `cs` includes every category that starts with `cs.`; case is ignored.
@@ -59,7 +60,8 @@ impl From<Filter> for catalog::Filter {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FilterParams {
-    /// Only papers published on this date or later: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
+    /// Only papers published on this date or later: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`. A paper whose date is only a
+    /// year or a month matches if any day of that year or month does. A paper without a date does not match.
     #[param(schema_with = schemas::date)]
     from: Option<String>,
     /// Only papers published on this date or earlier, in the same formats as `from`.

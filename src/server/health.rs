@@ -32,7 +32,7 @@ pub async fn health() -> Json<HealthStatus> {
     status("alive")
 }
 
-/// Readiness check: the model and the index are loaded.
+/// Readiness check: the model and the index are loaded and, if a search engine holds the papers, it can be reached.
 #[utoipa::path(get, path = "/ready", tag = "operations", responses(
     (status = 200, description = "The server is ready", body = HealthStatus),
     (status = 503, description = "The server is still loading, or the search engine that holds the papers cannot be reached", body = ErrorBody),

@@ -1,4 +1,4 @@
-//! `GET /v1/papers`: all papers in the library, newest first.
+//! `GET /v1/papers`: the papers in the library that match a filter, newest first.
 
 use super::App;
 use super::body::WithFilter;
@@ -61,8 +61,8 @@ pub struct PaperListResponse {
     next: Option<String>,
 }
 
-/// Returns a `Link` header (RFC 8288) with the address of the next page, for export formats, which have no field
-/// `next`.
+/// Returns the value of a `Link` header (RFC 8288) with the address of the next page. Export formats need the header,
+/// because they have no field `next`.
 fn link_to(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
     let params = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let mut query = form_urlencoded::Serializer::new(String::new());
@@ -71,7 +71,7 @@ fn link_to(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
 }
 
 /// Lists all papers that match a filter, newest first, one page at a time. The header `Link` has the address of the
-/// next page.
+/// next page, if there is one.
 #[utoipa::path(get, path = "/v1/papers", tag = "papers", params(ListParams, FilterParams), responses(
     (status = 200, description = "A page of papers", content(
         (PaperListResponse = "application/json"), (String = "application/x-bibtex"),

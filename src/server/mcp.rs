@@ -60,14 +60,14 @@ struct FindParams {
     #[serde(default)]
     negative_ids: Vec<String>,
     /// How papers are compared: semantic (by meaning), lexical (by shared rare terms) or hybrid (by meaning and shared
-    /// rare terms; the default).
+    /// rare terms). Default: hybrid, but semantic if the papers are in a Milvus collection.
     mode: Option<Mode>,
     /// How several examples are combined: mean (papers similar to what the examples have in common), best (papers
     /// similar to any one example) or clusters (for a reading list of several topics: the results of the topics are
     /// interleaved). Default: mean for up to 7 examples, clusters for 8 or more.
     aggregation: Option<Aggregation>,
-    /// Return an explanation of each result: the terms that the paper shares with the query, and the sentences that
-    /// contain these terms.
+    /// Return an explanation of each result: up to 10 terms that the paper shares with the query, and up to 3 pairs of
+    /// sentences that share terms.
     #[serde(default)]
     explain: bool,
     /// Minimum probability that a paper is related, 0 to 1; papers below the minimum are left out. With 0, the nearest
@@ -82,7 +82,7 @@ struct FindParams {
     date_from: Option<String>,
     /// Only papers published on this date or earlier.
     date_to: Option<String>,
-    /// Only papers with one of these categories; cs includes every category that starts with cs.
+    /// Only papers with one of these categories; cs includes cs.LG, cs.CL and all other categories of this form.
     #[serde(default)]
     categories: Vec<String>,
 }

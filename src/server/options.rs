@@ -19,27 +19,30 @@ pub const SUB_QUERY_COST: usize = 40;
 /// The options of a server.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// Maximum size of a body, in bytes.
+    /// Maximum size of a body, in bytes, except for uploads of papers.
     pub max_body_bytes: usize,
-    /// Maximum size of an upload of papers, in bytes. An upload is never in memory as a whole.
+    /// Maximum size of an upload of papers, in bytes. An upload in JSON Lines is read in chunks, so it can be larger
+    /// than the memory. One JSON value of an upload can have at most `max_body_bytes` bytes.
     pub max_upload_bytes: usize,
     /// Maximum length of a text in a query or an input, in bytes.
     pub max_text_bytes: usize,
     /// Maximum number of texts, or of queries, in a request.
     pub max_batch: usize,
-    /// Maximum number of hits of a query.
+    /// Maximum number of hits of a query to an API; the server's own pages have no such limit.
     pub max_k: usize,
-    /// Maximum number of hits of all queries in a request together. A hit with its embedding or with an explanation
+    /// Maximum number of hits of all queries of a batch together. A hit with its embedding or with an explanation
     /// counts as [`LARGE_HIT_COST`] hits. `rerank_sentences` adds [`RERANK_COST`] hits to a query, and each sub-query
-    /// after the first adds [`SUB_QUERY_COST`] hits.
+    /// that the query can have after the first adds [`SUB_QUERY_COST`] hits.
     pub max_hits: usize,
-    /// Maximum total size, in bytes, of the responses in memory that clients have not read to their end.
+    /// Maximum total size, in bytes, of the responses in memory that clients have not read to their end. Responses of
+    /// up to 16 KiB do not count, and a larger response is sent whatever its size if no other such response is unread.
     pub max_unread_bytes: usize,
     /// Maximum number of searches that run or wait, taken together.
     pub max_searches: usize,
     /// Limits of the queue into the encoder.
     pub queue: QueueLimits,
-    /// Time within which a client must send the headers of a request.
+    /// Time within which a client must complete the TLS handshake, and send the headers of a request. An idle
+    /// connection is closed after this time.
     pub header_timeout: Duration,
     /// Time within which a client must send a body or, in an upload, the next chunk of the body.
     pub body_timeout: Duration,
@@ -49,7 +52,8 @@ pub struct ServerOptions {
     pub max_connections: usize,
     /// The keys, with their permissions and rate limits.
     pub keys: Keys,
-    /// Origins of other sites whose pages may call this server from a browser; `*` allows all origins.
+    /// Origins of other sites whose pages are allowed to call this server from a browser; `*` allows all origins,
+    /// except for `/mcp`.
     pub cors_origins: Vec<String>,
     /// Host names of this server that `/mcp` accepts in `Host`, besides `localhost` and the loopback addresses.
     pub hosts: Vec<String>,

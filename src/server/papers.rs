@@ -49,19 +49,21 @@ pub struct SimilarParams {
     #[serde(default, deserialize_with = "non_empty")]
     #[param(schema_with = schemas::k, required = false)]
     k: Option<usize>,
-    /// Number of hits to skip, best first. Unless `exact` is true, consecutive pages can repeat or miss a paper. In
-    /// lexical and hybrid mode, pages beyond the first 1000 hits can do so even if `exact` is true.
+    /// Number of hits to skip, best first. Unless `exact` is true, consecutive pages can repeat or miss a paper. Even
+    /// if `exact` is true, pages after the first 3000 hits can do so in lexical and hybrid mode, and pages after the
+    /// first 100 hits can do so with `diversity` or `half_life`.
     #[serde(default)]
     #[param(schema_with = schemas::offset, required = false)]
     offset: usize,
     /// Minimum probability, 0 to 1, that a hit is related to the query; hits below the minimum are left out. If the
-    /// model has no calibration, `min_score` is the minimum score, before `half_life` changes the score. With the
-    /// default model and mode, no probability is above 0.76, or above 0.64 for short texts. Default: no minimum. But if
-    /// the request has neither `min_score` nor a filter, and nothing in the library is related to the query, no hits
-    /// are returned.
+    /// model has no calibration, `min_score` is the minimum score, before `half_life` and `rerank_sentences` change the
+    /// score. With the default model and mode, no probability is above 0.76, or above 0.64 for short texts. Default: no
+    /// minimum. But if the request has neither `min_score` nor a filter, and nothing in the library is related to the
+    /// query, no hits are returned.
     #[param(minimum = 0, maximum = 1)]
     min_score: Option<f32>,
-    /// Compare the query with every paper instead of searching the graph of the index.
+    /// Compare the query with every paper instead of searching the graph of the index. In a Milvus collection, such a
+    /// query is refused if more than 250,000 papers pass the filter.
     #[serde(default)]
     #[param(default = false)]
     exact: bool,
@@ -71,20 +73,22 @@ pub struct SimilarParams {
     mode: Option<Mode>,
     /// Weight, 0 to 1, of a hit's difference from the hits before it; the similarity to the query has the remaining
     /// weight. If `diversity` is above 0, a near duplicate of a better hit is not a hit of its own: it is listed in the
-    /// better hit's `near_duplicates`. Only the best 1000 hits are reordered.
+    /// better hit's `near_duplicates`. The hits are chosen from the best 200 papers, or from the best 1000 if
+    /// `offset` + `k` is over 100. Papers after the best 1000 are neither reordered nor merged.
     #[param(minimum = 0, maximum = 1)]
     diversity: Option<f32>,
-    /// Age in years at which a paper's score is halved. A paper without a date counts as two half-lives old.
-    /// `half_life` and `diversity` reorder only the best 200 hits, or the best 1000 if `offset` + `k` is over 100.
+    /// Age in years at which a paper's score is halved. A paper without a date counts as two half-lives old. The hits
+    /// are chosen from the papers that are best without `half_life`: the best 200 or, if `offset` + `k` is over 100,
+    /// the best 1000 or, if `offset` + `k` is over 1000, the best `offset` + `k`.
     #[param(minimum = 0.01, maximum = 1000)]
     half_life: Option<f32>,
-    /// Rerank the first 30 hits: add to a hit's score how similar the hit's sentences are to the sentences of the paper
-    /// in the path. The model encodes these sentences, which takes about 0.4 s on two cores.
+    /// Rerank the first 30 hits of the ranking: add to a hit's score how similar the hit's sentences are to the
+    /// sentences of the paper in the path. The model encodes these sentences, which takes about 0.4 s on two cores.
     #[serde(default)]
     #[param(default = false)]
     rerank_sentences: bool,
-    /// Explain the first 100 hits: return the parts of each score, the terms that the paper shares with the query, and
-    /// the sentences that contain these terms.
+    /// Explain the first 100 hits of the response: return the parts of each score, up to 10 terms that the paper shares
+    /// with the query, and up to 3 pairs of sentences that share terms.
     #[serde(default)]
     #[param(default = false)]
     explain: bool,

@@ -8,14 +8,14 @@ use axum::http::{Method, Uri};
 use std::sync::Arc;
 use utoipa::openapi::OpenApi;
 
-/// Routes that the OpenAPI document does not list.
+/// Routes that the OpenAPI document does not list, but that paths are corrected to and that are suggested.
 const UNDOCUMENTED_PATHS: [&str; 4] = ["/map", "/status", "/date", "/mcp"];
 
 /// Maximum edit distance between the last segment of a requested path and the last segment of the route that is
 /// suggested for it. The distance must also be at most a third of the length of the requested segment.
 const MAX_EDITS: usize = 3;
 
-/// The paths of all routes.
+/// The paths that requested paths are corrected to: those of the OpenAPI document and of [`UNDOCUMENTED_PATHS`].
 #[derive(Debug, Clone)]
 pub struct Paths(Arc<[Route]>);
 
@@ -44,7 +44,7 @@ impl Route {
 }
 
 impl Paths {
-    /// Returns the paths that the OpenAPI document lists and the paths that it does not list.
+    /// Returns the paths of the OpenAPI document and of [`UNDOCUMENTED_PATHS`].
     pub fn of(api: &OpenApi) -> Paths {
         let documented = api.paths.paths.iter().map(|(path, item)| {
             let method = if item.get.is_some() { Method::GET } else { Method::POST };

@@ -1,7 +1,7 @@
 //! The error that handlers return: HTTP status, code and message.
 //!
-//! All statuses are decided here. The JSON shape depends on the API of the route (`error_format.rs`). The cause of a
-//! 500 is logged, never sent.
+//! The statuses of all errors are decided here, except of those that `/mcp` returns as JSON-RPC errors. The JSON shape
+//! depends on the API of the route (`error_format.rs`). The cause of a 500 is logged, never sent.
 
 use crate::error::Error;
 use axum::http::StatusCode;
@@ -18,7 +18,8 @@ pub struct Problem {
     pub message: String,
     /// Seconds after which the client can try again.
     pub retry_after: Option<u64>,
-    /// Index of the wrong text, if the problem is with one of several texts. The message begins with this index.
+    /// Index of the wrong text, if the problem is a text that the model cannot encode. The message begins with `text`,
+    /// followed by this index.
     pub text_index: Option<usize>,
 }
 
@@ -31,7 +32,7 @@ impl Problem {
         Problem { retry_after: Some(seconds), ..self }
     }
 
-    /// 400: the body is not valid JSON.
+    /// 400: the body is not valid JSON, or was not received to its end.
     pub fn malformed(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "malformed_body", message)
     }
@@ -62,7 +63,8 @@ impl Problem {
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "packed_body", message)
     }
 
-    /// 413: the body is longer than `limit` bytes. `option` is the name of the command-line option that sets `limit`.
+    /// 413: the body, or one line or JSON value in an upload, is longer than `limit` bytes. `option` is the name of the
+    /// command-line option that sets `limit`.
     pub fn too_large(limit: usize, option: &str) -> Problem {
         let message =
             format!("the body must be at most {limit} bytes ({option}); split it into smaller requests");
@@ -88,7 +90,7 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message).retry_in(1)
     }
 
-    /// 429: a queue is full. `reason` names the queue and the queue's limit.
+    /// 429: a queue is full, or too many bytes of responses wait to be read. `reason` names the limit.
     pub fn busy(reason: impl std::fmt::Display) -> Problem {
         let message = format!("the server is busy: {reason}; try again in 1 s");
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", message).retry_in(1)
@@ -117,7 +119,7 @@ impl Problem {
         Problem::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
-    /// 503: the search engine that holds the papers cannot be reached.
+    /// 503: the search engine that holds the papers cannot be reached, or refused a request.
     pub fn engine_unreachable(message: impl std::fmt::Display) -> Problem {
         tracing::warn!("{message}");
         let message =
@@ -210,7 +212,8 @@ impl Problem {
         Problem { message: format!("{}: {reason}", name(index)), text_index: None, ..self }
     }
 
-    /// Returns the field that is wrong. `None` if the message does not begin with a field's name.
+    /// Returns the field that is wrong. `None` if the code is not `invalid_request`, or the message does not begin with
+    /// a field's name.
     pub fn field(&self) -> Option<&str> {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.[]".contains(&byte);
         let message = self.message.strip_prefix('"').unwrap_or(&self.message);

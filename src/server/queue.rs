@@ -1,9 +1,11 @@
 //! The queue into the encoder: waiting texts are encoded in batches, interactive ones first.
 //!
 //! Limits are in tokens, because the number of tokens determines the cost of encoding. A request that does not fit into
-//! the queue is refused at once ([`Problem::busy`]), whatever its number of texts. A request whose client has
-//! disconnected is dropped without being encoded. A large request is encoded in parts, alternating with other requests,
-//! so that the other requests need not wait until the large request is complete.
+//! the queue is refused at once ([`Problem::busy`]), whatever its number of texts. Two kinds of request are never
+//! refused: a request that finds its queue empty, and texts of papers that are being written. After a client has
+//! disconnected, those texts of its request that wait are dropped without being encoded. A large request is encoded in
+//! parts, alternating with other requests, so that the other requests need not wait until the large request is
+//! complete.
 //!
 //! The queue absorbs bursts. For [`OVERLOAD_PERIOD`] after an interactive request was refused, the server counts as
 //! overloaded and the queue for interactive requests is kept short. Under constant overload, a longer queue does not
@@ -23,9 +25,10 @@ use tokio::sync::mpsc;
 /// The priority of a request for embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// A request for one text, such as a search.
+    /// A request for one text, such as a search with one text.
     Interactive,
-    /// A request for several texts.
+    /// A request for several texts, for the sentences of a query with `rerank_sentences`, or for the texts of papers
+    /// that are being written, even if it is only one text.
     Bulk,
 }
 
@@ -36,17 +39,18 @@ impl Priority {
     }
 }
 
-/// Limits of the queue, in tokens.
+/// Limits of the queue, in tokens. An empty queue accepts a request of any size.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueLimits {
     /// Maximum number of tokens in waiting interactive requests.
     pub interactive: usize,
     /// Maximum number of tokens in waiting interactive requests while the server is overloaded.
     pub overloaded: usize,
-    /// Maximum number of tokens in waiting bulk requests.
+    /// Maximum number of tokens in waiting bulk requests. Texts of papers that are being written count, but are never
+    /// refused.
     pub bulk: usize,
-    /// Maximum number of tokens in a batch. A request that arrives while a batch is being encoded must wait until that
-    /// batch is done.
+    /// Maximum number of tokens in a batch; a longer text is a batch of its own. A request that arrives while a batch
+    /// is being encoded must wait until that batch is done.
     pub batch: usize,
 }
 
@@ -62,7 +66,7 @@ struct TextResult {
     index: usize,
     /// The embedding, or the message of the encoder's error.
     embedding: Result<Embedding, String>,
-    /// Time that encoding the text's batch took.
+    /// Time that encoding the text's batch took, without a second attempt that encodes each text alone.
     took: Duration,
 }
 
@@ -102,14 +106,14 @@ struct QueueShared {
     observer: BatchObserver,
 }
 
-/// A function that is called for every batch that was encoded.
+/// A function that is called after every batch, even if texts of the batch could not be encoded.
 pub type BatchObserver = Box<dyn Fn(&BatchStats) + Send + Sync>;
 
-/// Size and duration of a batch that was encoded.
+/// Size and duration of a batch.
 pub struct BatchStats {
     /// Number of tokens.
     pub tokens: usize,
-    /// Time that encoding took.
+    /// Time that encoding the batch took, without a second attempt that encodes each text alone.
     pub took: Duration,
 }
 
@@ -173,7 +177,7 @@ impl EncodeQueue {
     /// Encodes texts, in batches with other waiting texts. Returns the embeddings in the order of the texts.
     ///
     /// # Errors
-    /// Returns [`Problem::busy`] if the queue is full.
+    /// Returns [`Problem::busy`] if the queue is full, and 422 if the model cannot encode one of the texts.
     pub async fn encode(
         &self,
         texts: Vec<String>,
@@ -201,6 +205,9 @@ impl EncodeQueue {
     }
 
     /// Tokenizes texts.
+    ///
+    /// # Errors
+    /// Returns 422 if the model cannot encode one of the texts.
     pub async fn tokenize(
         &self,
         texts: Vec<String>,
@@ -369,7 +376,7 @@ struct BatchItem {
 }
 
 /// Waits until texts are queued, then removes from the queues the texts that fit into a batch, at least one text.
-/// `None`: the queue is closed.
+/// `None`: the queues are closed and empty.
 fn take_batch(shared: &QueueShared, batch_tokens: usize) -> Option<Vec<BatchItem>> {
     let mut state = shared.lock();
     loop {

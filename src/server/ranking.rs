@@ -14,7 +14,7 @@ pub enum Mode {
     /// By meaning: the cosine similarity of the embeddings.
     Semantic,
     /// By shared terms; rare terms count most. In this mode, examples in `unlike` do not change scores: papers in
-    /// `unlike` are left out of the hits.
+    /// `unlike` are only left out of the hits, and texts in `unlike` have no effect.
     Lexical,
     /// By meaning and by shared terms: a paper that shares rare terms with the query, such as the name of a method,
     /// scores higher.
@@ -39,9 +39,11 @@ pub enum Aggregation {
     /// By the mean of the examples' embeddings, that is, by what the examples have in common.
     Mean,
     /// By the example that a paper is most similar to. If the model is calibrated, the similarities to different
-    /// examples are compared as probabilities.
+    /// examples are compared as probabilities. If there are more than 100 examples (more than 12 if `exact` is true or
+    /// `offset` + `k` is over 100), the most similar examples are first combined by their mean.
     Best,
-    /// By clusters of examples: each cluster is searched for separately, and the hits of all clusters are interleaved.
+    /// By clusters of examples, at most 12: each cluster is searched for separately, and the hits of all clusters are
+    /// interleaved.
     Clusters,
 }
 
@@ -60,8 +62,8 @@ impl From<Aggregation> for search::Aggregation {
 pub struct ScoreDetails {
     /// Cosine similarity, -1 to 1; 0 for a paper without a vector.
     semantic: f32,
-    /// Term weight that the paper shares with the query, as a fraction of the weight of all the query's terms, 0 to 1;
-    /// left out if terms were not compared.
+    /// Similarity of the terms, 0 to 1: the paper's BM25 value for the query, divided by the highest value that any
+    /// text could have; left out in semantic mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     lexical: Option<f32>,
     /// Factor for the paper's age, 0 to 1. A positive score is multiplied by this factor. Only with `half_life`.
@@ -69,7 +71,8 @@ pub struct ScoreDetails {
     recency: Option<f32>,
     /// Similarity of the sentences, -1 to 1: each sentence of the query is compared with the paper's most similar
     /// sentence, and the cosines of these pairs are averaged. In the score, this value has weight 0.2, and the score
-    /// without it has weight 1. Only with `rerank_sentences`, for the first 30 hits.
+    /// without it has weight 1. Only with `rerank_sentences`, for the first 30 hits of the ranking, and only if the
+    /// model could encode the sentences.
     #[serde(skip_serializing_if = "Option::is_none")]
     sentences: Option<f32>,
 }
@@ -97,7 +100,7 @@ impl From<search::Diversity> for Diversity {
     }
 }
 
-/// How much of a query's texts was encoded.
+/// How much of the texts in `text` and `like` was encoded.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TextUsage {
     /// Number of tokens that were encoded, summed over all texts.
@@ -117,10 +120,11 @@ impl From<search::TextUsage> for TextUsage {
 pub struct Explanation {
     /// The parts of the score. Their sum is the score.
     score_breakdown: ScoreBreakdown,
-    /// Terms that the query and the paper share. The terms that add most to the lexical score come first.
+    /// Terms that the query and the paper share, at most 10. The terms that add most to the lexical score come first.
+    /// Numbers are left out.
     terms: Vec<SharedTerm>,
-    /// Pairs of a sentence of the query and a sentence of the paper, chosen by the weight of the terms that the two
-    /// sentences share.
+    /// At most 3 pairs of a sentence of the query and a sentence of the paper, chosen by the weight of the terms that
+    /// the two sentences share.
     pairs: Vec<SentencePair>,
 }
 
@@ -145,7 +149,8 @@ pub struct ScoreBreakdown {
     /// title.
     semantic: f32,
     /// Part of the score that comes from the title's share of the cosine similarity; 0 for models that do not encode
-    /// titles separately.
+    /// titles separately. It is also 0 for a hit whose title no longer fits into the 20,000 bytes of titles that are
+    /// encoded for a response.
     title: f32,
     /// Part of the score that comes from the shared terms.
     lexical: f32,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Responses of up to this many bytes are not counted, because the operating system's socket buffers hold them.
 const MAX_UNCOUNTED_BYTES: u64 = 16 << 10;
 
-/// Total size in bytes of the responses that have not been sent to their end.
+/// Total size in bytes of the counted responses that have not been sent to their end.
 #[derive(Default)]
 pub struct ResponseBudget(Arc<AtomicUsize>);
 
@@ -35,7 +35,8 @@ impl Drop for CountedBody {
 }
 
 impl ResponseBudget {
-    /// Counts a response until it has been sent.
+    /// Counts a response until it has been sent. A response of at most [`MAX_UNCOUNTED_BYTES`] bytes, or of unknown
+    /// size, is not counted.
     ///
     /// # Errors
     /// Returns [`Problem::busy`] if other responses are still unsent and the total size with this response would exceed

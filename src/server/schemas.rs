@@ -1,8 +1,8 @@
 //! OpenAPI schemas of request fields with constraints that Rust types do not express: a text that is not blank, one
 //! text or several, dates.
 //!
-//! The schemas are exact: the server accepts every value that a schema allows and refuses every other value. Tests
-//! check this.
+//! The schemas are exact for the default options of the server: the server accepts every value that a schema allows and
+//! refuses every other value. Tests check this with generated values.
 
 use crate::search::{MAX_K, MAX_OFFSET, MAX_PAPERS};
 use likewise_papers::paper::MAX_ID_BYTES;
@@ -99,6 +99,18 @@ fn date_pattern() -> String {
 pub fn date() -> Object {
     let pattern = format!("^({})$", date_pattern());
     ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).examples(["2021-01-11"]).build()
+}
+
+/// An existing ISO 8601 week, as `YYYY-Www`. Some years have 53 weeks; which ones repeats every 400 years.
+pub fn week() -> Object {
+    const LONG_YEARS: [&str; 4] = [
+        "([02468][048]|[13579][26])(04|09|15|20|26|32|37|43|48|54|60|65|71|76|82|88|93|99)",
+        "([02468][159]|[13579][37])(05|11|16|22|28|33|39|44|50|56|61|67|72|78|84|89|95)",
+        "([02468][26]|[13579][048])(01|07|12|18|24|29|35|40|46|52|57|63|68|74|80|85|91|96)",
+        "([02468][37]|[13579][159])(03|08|14|20|25|31|36|42|48|53|59|64|70|76|81|87|92|98)",
+    ];
+    let pattern = format!("^([0-9]{{4}}-W(0[1-9]|[1-4][0-9]|5[0-2])|({})-W53)$", LONG_YEARS.join("|"));
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).examples(["2021-W02"]).build()
 }
 
 /// A day, as `YYYY-MM-DD`.

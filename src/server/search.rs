@@ -41,7 +41,7 @@ pub struct SearchRequest {
     /// by `clusters` of examples, whose hits are interleaved. Default: `mean` for up to 7 examples, `clusters` for 8 or
     /// more.
     aggregation: Option<Aggregation>,
-    /// Papers and texts that the hits should not be similar to.
+    /// Papers and texts that the hits should not be similar to. Papers in `unlike` are not returned as hits.
     #[serde(default)]
     #[schema(schema_with = any_list_schema, required = false)]
     unlike: Vec<ExampleItem>,
@@ -49,39 +49,43 @@ pub struct SearchRequest {
     #[serde(default, deserialize_with = "some_whole_number")]
     #[schema(schema_with = schemas::k, required = false)]
     k: Option<usize>,
-    /// Number of hits to skip, best first. Unless `exact` is true, consecutive pages can repeat or miss a paper. In
-    /// lexical and hybrid mode, pages beyond the first 1000 hits can do so even if `exact` is true.
+    /// Number of hits to skip, best first. Unless `exact` is true, consecutive pages can repeat or miss a paper. Even
+    /// if `exact` is true, pages after the first 3000 hits can do so in lexical and hybrid mode, and pages after the
+    /// first 100 hits can do so with `diversity` or `half_life`.
     #[serde(default, deserialize_with = "whole_number")]
     #[schema(schema_with = schemas::offset, required = false)]
     offset: usize,
     /// Minimum probability, 0 to 1, that a hit is related to the query; hits below the minimum are left out. If the
-    /// model has no calibration, `min_score` is the minimum score, before `half_life` changes the score. With the
-    /// default model and mode, no probability is above 0.76, or above 0.64 for short texts. Default: no minimum. But if
-    /// the request has neither `min_score` nor a filter, and nothing in the library is related to the query, no hits
-    /// are returned.
+    /// model has no calibration, `min_score` is the minimum score, before `half_life` and `rerank_sentences` change the
+    /// score. With the default model and mode, no probability is above 0.76, or above 0.64 for short texts. Default: no
+    /// minimum. But if the request has neither `min_score` nor a filter, and nothing in the library is related to the
+    /// query, no hits are returned.
     #[schema(minimum = 0, maximum = 1)]
     min_score: Option<f32>,
-    /// Compare the query with every paper instead of searching the graph of the index.
+    /// Compare the query with every paper instead of searching the graph of the index. In a Milvus collection, such a
+    /// query is refused if more than 250,000 papers pass the filter.
     #[serde(default)]
     exact: bool,
     /// How papers are compared: `semantic`, `lexical` or `hybrid`. Default: `hybrid`, but `semantic` if there are no
-    /// terms to compare, that is, for a vector or in a Milvus collection.
+    /// terms to compare, that is, if the only example is `vector`, or in a Milvus collection.
     mode: Option<Mode>,
     /// Weight, 0 to 1, of a hit's difference from the hits before it; the similarity to the query has the remaining
     /// weight. If `diversity` is above 0, a near duplicate of a better hit is not a hit of its own: it is listed in the
-    /// better hit's `near_duplicates`. Only the best 1000 hits are reordered.
+    /// better hit's `near_duplicates`. The hits are chosen from the best 200 papers, or from the best 1000 if
+    /// `offset` + `k` is over 100. Papers after the best 1000 are neither reordered nor merged.
     #[schema(minimum = 0, maximum = 1)]
     diversity: Option<f32>,
-    /// Age in years at which a paper's score is halved. A paper without a date counts as two half-lives old.
-    /// `half_life` and `diversity` reorder only the best 200 hits, or the best 1000 if `offset` + `k` is over 100.
+    /// Age in years at which a paper's score is halved. A paper without a date counts as two half-lives old. The hits
+    /// are chosen from the papers that are best without `half_life`: the best 200 or, if `offset` + `k` is over 100,
+    /// the best 1000 or, if `offset` + `k` is over 1000, the best `offset` + `k`.
     #[schema(minimum = 0.01, maximum = 1000)]
     half_life: Option<f32>,
-    /// Rerank the first 30 hits: add to a hit's score how similar the hit's sentences are to the sentences of the
-    /// query. The model encodes these sentences, which takes about 0.4 s on two cores.
+    /// Rerank the first 30 hits of the ranking: add to a hit's score how similar the hit's sentences are to the
+    /// sentences of the query. The model encodes these sentences, which takes about 0.4 s on two cores.
     #[serde(default)]
     rerank_sentences: bool,
-    /// Explain the first 100 hits: return the parts of each score, the terms that the paper shares with the query, and
-    /// the sentences that contain these terms.
+    /// Explain the first 100 hits of the response: return the parts of each score, up to 10 terms that the paper shares
+    /// with the query, and up to 3 pairs of sentences that share terms.
     #[serde(default)]
     explain: bool,
     /// Only papers that match this filter.
@@ -92,8 +96,8 @@ pub struct SearchRequest {
 }
 
 impl SearchRequest {
-    /// Refuses texts that are too long or blank. The message names the field of the text and the text's position in
-    /// that field.
+    /// Refuses texts that are too long or blank. The message names the field of the text and, for a list, the text's
+    /// position in the list.
     fn check_texts(&self, service: &Service) -> Result<(), Problem> {
         self.text.iter().try_for_each(|text| service.check_text("text", text))?;
         for (name, examples) in [("like", self.like.as_deref().unwrap_or_default()), ("unlike", &self.unlike)]
@@ -179,8 +183,8 @@ pub struct SearchBatchResponse {
     answers: Vec<SearchBatchItem>,
 }
 
-/// The result of one query in a batch: its hits, or an error if one of the query's papers is not in the library. The
-/// error does not affect the other queries of the batch.
+/// The result of one query in a batch: its hits, or an error if one of the query's papers is not in the library. That
+/// error does not affect the other queries of the batch. After any other error of a query, the whole batch fails.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum SearchBatchItem {
@@ -193,7 +197,7 @@ pub enum SearchBatchItem {
     },
 }
 
-/// Runs several queries at once; their texts are encoded together.
+/// Runs several queries, one after the other; their texts are encoded together.
 #[utoipa::path(post, path = "/v1/search/batch", tag = "search", request_body = SearchBatchRequest, responses(
     (status = 200, description = "A result for each query, in the order of the queries", body = SearchBatchResponse),
     (status = 400, description = "The body is not valid JSON, or the request uses the old name of a field", body = ErrorBody),

@@ -1,12 +1,15 @@
 //! Limits how many searches run at once, and how many wait.
 //!
-//! A search takes a few hundred microseconds of one core, so as many searches run at once as there are cores. The other
-//! searches wait, and run in the order of their arrival. When the limit of searches is reached, further searches are
-//! refused. A search whose client disconnects while the search waits is not run.
+//! A search takes a few hundred microseconds of one core, so as many searches run at once as there are cores. Searches
+//! in a remote search engine only wait for the engine, so up to 64 of them run at once. The other searches wait, and
+//! run in the order of their arrival. When the limit of searches is reached, further searches are refused. A search
+//! whose client disconnects while the search waits is not run.
 //!
 //! Quick searches run on the thread of their request: waking another thread and waiting for it costs as much as the
 //! search (measured: 3,100 responses per second with threads, 5,200 without, on two cores). Searches that can take
-//! longer, because of a filter, an exact scan, many hits or many papers, run on a blocking thread.
+//! longer run on a blocking thread: searches that compare terms (lexical and hybrid mode), use a remote search engine,
+//! combine examples other than by their mean, or have a filter, many hits, many papers, or another option that takes
+//! time.
 
 use super::problem::Problem;
 use super::stages::{Stage, record};
@@ -30,8 +33,8 @@ pub struct Searches {
     reranking: Arc<Semaphore>,
 }
 
-/// Maximum number of queries that wait for reranking. Reranking a query takes about a second, so further queries would
-/// wait for too long.
+/// Maximum number of queries that wait for reranking. Reranking a query takes about 0.4 s on two cores, so further
+/// queries would wait for too long.
 const MAX_WAITING_RERANKS: usize = 4;
 
 /// Maximum number of concurrent searches in a remote search engine.
@@ -113,7 +116,7 @@ impl Searches {
         Ok(answer?)
     }
 
-    /// Runs a search on a blocking thread as soon as a permit is free.
+    /// Runs a search, or another reading of the library, on a blocking thread as soon as a permit is free.
     ///
     /// # Errors
     /// Returns [`Problem::busy`] if too many searches wait, and the errors of `search`.
@@ -150,7 +153,7 @@ impl Searches {
     }
 }
 
-/// Maximum number of hits of a quick search, and maximum number of papers in its query.
+/// Maximum number of hits of a quick search, including skipped hits. Also the maximum number of papers in its query.
 const MAX_QUICK_SIZE: usize = 50;
 
 /// Whether a query is quick: it takes only a few hundred microseconds.

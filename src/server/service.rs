@@ -76,7 +76,8 @@ impl Service {
     /// Runs a query: encodes its texts, then searches.
     ///
     /// # Errors
-    /// Returns 422 if the query is invalid, 404 if one of its papers is not in the library, and 429 if a queue is full.
+    /// Returns 422 if the query is invalid, 404 if one of its papers is not in the library, 429 if a queue is full, and
+    /// 503 if the search engine that holds the papers cannot be reached.
     pub async fn search(&self, query: Query) -> Result<Answer, Problem> {
         self.check_k(&query)?;
         self.search_for_page(query).await
@@ -113,7 +114,7 @@ impl Service {
         self.searches.run(move || library.finish(&query, retrieved, vectors)).await
     }
 
-    /// Adds explanations to hits of a query.
+    /// Adds explanations to the first 100 hits of a query.
     pub async fn explain(&self, query: Query, mut hits: Vec<Hit>) -> Result<Vec<Hit>, Problem> {
         let embeddings = self.embeddings_of(std::slice::from_ref(&query)).await?.remove(0);
         let library = Arc::clone(&self.library);
@@ -180,7 +181,7 @@ impl Service {
         Ok(EncodeOptions { prompt, ..encoder.encode_options(input_type) })
     }
 
-    /// Returns the vectors of papers, in the order of the papers. `None`: the paper has no vector yet, or was deleted.
+    /// Returns the vectors of papers, in the order of the papers. `None`: the paper has no vector, or was deleted.
     pub async fn vectors(&self, papers: &[Paper]) -> Result<Vec<Option<Vec<f32>>>, Problem> {
         let library = Arc::clone(&self.library);
         let ids: Vec<PaperId> = papers.iter().map(|paper| paper.id.clone()).collect();

@@ -17,13 +17,14 @@ tokio::task_local! {
 pub enum Stage {
     /// Tokenizing texts.
     Tokenize,
-    /// Waiting for the encoder.
+    /// Waiting for the encoder, until it begins the last batch that contains texts of the request. For a request whose
+    /// texts are in several batches, this includes encoding the earlier batches.
     Queue,
-    /// Encoding the batches that contain the request's texts.
+    /// Encoding the last batch that contains texts of the request.
     Encode,
     /// Waiting for a search permit.
     Wait,
-    /// Searching.
+    /// Searching, or reading papers under a search permit.
     Search,
 }
 
@@ -53,7 +54,8 @@ pub async fn collect_stages<T>(request: impl Future<Output = T>) -> (T, Vec<(Sta
         (result, STAGE_TIMES.with(RefCell::take))
     };
     let (result, times) = STAGE_TIMES.scope(RefCell::default(), run).await;
-    // A batch records each stage once per query. Their durations are summed up to keep the header short.
+    // A batch of queries records its search stages once per query. Their durations are summed up to keep the header
+    // short.
     let mut stages: Vec<(Stage, Duration)> = Vec::new();
     for (stage, took) in times {
         match stages.iter_mut().find(|(other, _)| *other == stage) {

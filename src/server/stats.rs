@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 pub struct Stats {
     /// Number of papers in the catalog.
     papers: usize,
-    /// Number of stored vectors, one for each distinct text.
+    /// Number of stored vectors, one for each distinct text. Vectors of deleted papers count until they are removed by
+    /// `likewise compact`.
     vectors: usize,
     /// Number of papers without a vector.
     without_vector: usize,
@@ -25,7 +26,7 @@ pub struct Stats {
     engine: Option<String>,
     /// The model's name.
     model: String,
-    /// Fingerprint of the vector store.
+    /// Fingerprint of the model.
     fingerprint: String,
     /// Dimension of the vectors.
     dimension: usize,
@@ -55,7 +56,7 @@ pub struct IndexStats {
 pub struct NextStats {
     /// The model's name.
     model: String,
-    /// Fingerprint of the vector store.
+    /// Fingerprint of the model.
     fingerprint: String,
     /// Number of vectors stored so far, one for each distinct text.
     vectors: usize,

@@ -1,4 +1,4 @@
-//! `POST /v1/papers`: adds papers, or replaces papers that have the same id.
+//! `POST /v1/papers`: adds papers, replaces papers that have the same id, and deletes papers.
 //!
 //! A body can be larger than memory: the server reads it line by line and writes its papers in chunks, so a long upload
 //! or a slow client never takes more memory than a chunk. A chunk that was written stays written, even if a later part
@@ -28,7 +28,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 /// Number of papers that are written at once.
 const CHUNK_PAPERS: usize = 256;
 
-/// Interval between attempts to write while the writer is busy.
+/// Interval between attempts to write after a temporary failure.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Maximum number of refused entries that are listed with their reasons. Further refused entries are only counted.
@@ -67,20 +67,22 @@ pub struct UploadReport {
     replaced: u64,
     /// Number of papers that were merged with another record of the same paper.
     merged: u64,
-    /// Number of papers that were in the library already with the same fields.
+    /// Number of papers that were in the library already with the same fields, and of entries that delete a paper which
+    /// was not in the library.
     unchanged: u64,
     /// Number of papers deleted by an entry with `"deleted": true`.
     deleted: u64,
     /// Number of papers that were left out because they have no abstract.
     without_abstract: u64,
-    /// Number of papers whose text the model cannot encode. Only lexical search finds them.
+    /// Number of papers whose text the model cannot encode. Searches find them by their terms only, in lexical and
+    /// hybrid mode.
     without_vector: u64,
     /// Number of entries that were refused because they cannot be read as papers.
     refused: u64,
     /// The first 100 refused entries, each with the reason.
     problems: Vec<RefusedEntry>,
-    /// Fields of accepted papers that could not be read. Each item names a kind of problem, how many times it occurred,
-    /// and the first value with this problem.
+    /// Fields that could not be read, and texts that the model cannot encode. Each item names a kind of problem, how
+    /// many times it occurred, and the first value with this problem.
     not_read: Vec<String>,
 }
 
@@ -93,9 +95,11 @@ pub struct RefusedEntry {
     reason: String,
 }
 
-/// Adds papers, or replaces papers that have the same id. The body is a JSON object, a list of objects, or JSON Lines
-/// of any length. When the response arrives, the papers are on disk and searches find them. Entries that are not papers
-/// are refused: they are not stored, and the response lists them.
+/// Adds papers, or replaces papers that have the same id. An entry with `"deleted": true` deletes a paper. The body is
+/// a JSON object, a list of objects, or JSON Lines. An object, a list or a line can have up to 4 MiB
+/// (`--max-body-bytes`), JSON Lines up to 1 GiB (`--max-upload-bytes`). When the response arrives, the papers are on
+/// disk and searches find them. Entries that are not papers are refused: they are not stored, and the response lists
+/// the first 100 of them.
 #[utoipa::path(post, path = "/v1/papers", tag = "papers", params(UploadParams),
     request_body(content((PaperInput = "application/json"), (String = "application/x-ndjson"))),
     responses(
@@ -273,8 +277,8 @@ impl<'a> Upload<'a> {
         self.multi_line.starts_with(b"{") && serde_json::from_slice(next).is_ok_and(is_entry)
     }
 
-    /// Reads the JSON values of a line. An incomplete line is refused, unless `can_continue` is true and no entry was read
-    /// before: then the line is kept as the start of a value that spans several lines.
+    /// Reads the JSON values of a line. An incomplete line is refused, unless `can_continue` is true and no entry was
+    /// read before: then the line is kept as the start of a value that spans several lines.
     async fn read_json_line(&mut self, line: &[u8], can_continue: bool) -> Result<(), Problem> {
         if line.is_empty() {
             return Ok(());
@@ -352,8 +356,8 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Writes entries. If the writer is busy after the first chunk, the upload does not fail: the write is retried for
-    /// up to `body_timeout`.
+    /// Writes entries. If a write fails temporarily after the first chunk, the upload does not fail at once: the write
+    /// is retried for up to `body_timeout`.
     async fn write_with_retries(&self, entries: Vec<Entry>) -> Result<WriteOutcome, Problem> {
         let has_written = self.report.read > (entries.len() as u64 + self.report.refused);
         let started = Instant::now();
@@ -422,8 +426,8 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// Whether a write that failed can succeed soon: another process is writing, the queue is full, or the server is
-/// switching to another model. A full disk is not temporary.
+/// Whether a write that failed can succeed soon: another process is writing, the queue is full, the server is switching
+/// to another model, or the search engine cannot be reached. A full disk is not temporary.
 fn is_temporary(problem: &Problem) -> bool {
     problem.retry_after.is_some() && problem.status != StatusCode::INSUFFICIENT_STORAGE
 }

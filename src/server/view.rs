@@ -145,7 +145,7 @@ pub struct ViewSchema {
     alternate_ids: Option<Vec<String>>,
     /// Whether the paper was withdrawn.
     withdrawn: Option<bool>,
-    /// The embedding, a vector of norm 1; null if the paper is not embedded yet.
+    /// The embedding, a vector of norm 1; null if the paper is not embedded yet or the model cannot encode its text.
     embedding: Option<Vec<f32>>,
 }
 
@@ -192,10 +192,12 @@ pub struct SearchResponse {
     /// Name of the model.
     #[schema(example = "all-MiniLM-L6-v2")]
     model: String,
-    /// Duration of the request in milliseconds.
+    /// Time in milliseconds that the server took to answer the request after receiving it. In a batch, it is the time
+    /// for all queries of the batch.
     took_ms: f64,
-    /// The hits, best first. Hits with equal scores are ordered by id. With `diversity`, diversification determines the
-    /// order.
+    /// The hits, by score, best first. Hits with equal scores are ordered by id. If `aggregation` is `best` and the
+    /// model has a calibration, the hits are ordered by probability. If `aggregation` is `clusters`, the hits of the
+    /// clusters are interleaved. With `diversity`, diversification determines the order.
     hits: Vec<SearchHit>,
     /// True if there are no hits because nothing in the library is related to the query; left out otherwise. A request
     /// with a filter or with `min_score` 0 gets the nearest papers even if none is related.
@@ -205,7 +207,7 @@ pub struct SearchResponse {
     /// Diversity of the hits; left out unless `diversity` was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     diversity: Option<Diversity>,
-    /// How much of the query's texts was encoded; left out for a query without texts.
+    /// How much of the texts in `text` and `like` was encoded; left out for a query without such texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<TextUsage>,
 }
@@ -222,7 +224,7 @@ impl SearchResponse {
 pub struct SearchHit {
     /// Position in the whole ranking: the first hit has rank `offset` + 1.
     rank: usize,
-    /// The value by which hits are ranked, -1 to 1: the cosine similarity, or the combination of the values in `parts`.
+    /// Score of the hit, -1 to 1: the cosine similarity, or the combination of the values in `parts`.
     score: f32,
     /// Probability that the paper is related to the query, 0 to 1; left out if the model has no calibration.
     /// Probabilities of different queries can be compared, scores of different queries cannot.
@@ -235,7 +237,7 @@ pub struct SearchHit {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>, required = false)]
     near_duplicates: Vec<PaperId>,
-    /// The reasons why the paper is a hit; only with `explain`.
+    /// The reasons why the paper is a hit; only with `explain`, for the first 100 hits of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<Explanation>,
     /// The paper.

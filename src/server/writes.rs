@@ -68,11 +68,11 @@ impl Writes {
         Writes { sender }
     }
 
-    /// Performs a write. When this function returns, the change is on disk and visible to queries.
+    /// Performs a write. When this function returns without an error, the change is on disk and visible to queries.
     ///
     /// # Errors
-    /// Returns 429 if the queue is full, 409 if another process is writing, and 503 if the server is switching to
-    /// another model.
+    /// Returns 429 if the queue is full, 409 if another process is writing, 503 if the server is switching to another
+    /// model or the search engine cannot be reached, and 507 if the disk is full.
     pub async fn write(&self, write: Write) -> Result<WriteOutcome, Problem> {
         let (reply, outcome) = oneshot::channel();
         self.sender.try_send(WriteJob { write, reply }).map_err(|error| match error {
@@ -99,9 +99,9 @@ fn run(jobs: &Receiver<WriteJob>, library: &Library, queue: &EncodeQueue) {
     }
 }
 
-/// Performs jobs until no job arrives for [`KEEP_OPEN`] or another process wants to write. After an error, the writer
-/// is not used again: the files can end with an incomplete record, which is cut off when the next writer opens the
-/// files.
+/// Performs jobs until a job fails, no job arrives for [`KEEP_OPEN`], or another process wants to write. After an
+/// error, the writer is not used again: the files can end with an incomplete record, which is cut off when the next
+/// writer opens the files.
 fn write_all(mut writer: Box<dyn PaperWriter>, first: WriteJob, jobs: &Receiver<WriteJob>) {
     let mut next = Ok(first);
     while let Ok(job) = next {

@@ -1,5 +1,6 @@
-//! The write lock of a data folder. Every process that writes to the folder takes the lock first, so only one process
-//! writes at a time.
+//! Locks of folders. A process that writes papers, or vectors of the model in use, to a data folder takes the folder's
+//! write lock first, so only one process does so at a time. The vectors of the next model have a lock of their own, and
+//! so does the folder of parts that `likewise embed` writes.
 
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -24,8 +25,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(25);
 /// another process might hold the lock only for the moment of a check.
 const QUICK_RETRIES: usize = 5;
 
-/// The lock that a process holds while it writes to a data folder. Only one process at a time can hold it. The
-/// operating system releases the lock when the process ends, even if the process is killed.
+/// A lock that a process holds while it writes to a folder. Only one process at a time can hold it. The operating
+/// system releases the lock when the process ends, even if the process is killed.
 #[derive(Debug)]
 pub struct WriteLock {
     file: File,
@@ -33,8 +34,9 @@ pub struct WriteLock {
 }
 
 impl WriteLock {
-    /// Whether a process holds the lock at `path`. `None` if the file cannot be read. The check itself holds a shared
-    /// lock for a microsecond; a process that cannot take the write lock because of the check tries again.
+    /// Whether a process holds the lock at `path`. `None` if the file cannot be opened or locked. The check itself
+    /// holds a shared lock for a microsecond; a process that cannot take the write lock because of the check tries
+    /// again.
     pub fn is_held(path: &Path) -> Option<bool> {
         let file = File::open(path).ok()?;
         match file.try_lock_shared() {
@@ -52,13 +54,14 @@ impl WriteLock {
         file.rewind().and_then(|()| file.write_all(content.as_bytes())).map_err(Error::io(&self.path))
     }
 
-    /// Whether a process waits for the lock at `path`.
+    /// Whether a process waits for the lock at `path` in [`WriteLock::take`].
     pub fn has_waiters(path: &Path) -> bool {
         let waiting = File::open(waiting_path(path));
         waiting.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Takes the lock at `path`. Returns `None` if another process holds the lock or waits for the lock.
+    /// Takes the lock at `path`. Returns `None` if another process waits for the lock, or still holds it after a few
+    /// milliseconds.
     pub fn try_take(path: &Path) -> Result<Option<WriteLock>> {
         if WriteLock::has_waiters(path) {
             return Ok(None);
@@ -96,7 +99,8 @@ impl WriteLock {
     /// Takes the lock at `path`. Waits up to 2 s for the lock, or up to 1 min if the holder yields it.
     ///
     /// # Errors
-    /// Returns [`Error::Data`] with the id of the holding process if that process still holds the lock after this time.
+    /// Returns [`Error::Data`] if another process still holds the lock after this time. The message has the id of that
+    /// process if the lock's file has it.
     pub fn take(path: &Path) -> Result<WriteLock> {
         let mut waiting: Option<File> = None;
         for attempt in 0..MAX_ATTEMPTS_IF_YIELDING {

@@ -70,9 +70,9 @@ impl SlotMap {
     }
 
     /// Loads the map that was saved in the folder of a vector store of `count` slots. Returns an empty map if no map
-    /// was saved, or if the saved map is damaged or belongs to another catalog. `text` is called for papers that had no
-    /// vector when the map was saved; it must return the hash of the paper's text, or `None` if the paper has been
-    /// deleted.
+    /// was saved, or if the saved map is damaged, belongs to another catalog, or has a slot that the store lacks.
+    /// `text` is called for papers that had no vector when the map was saved; it must return the hash of the paper's
+    /// text, or `None` if the paper has been deleted.
     fn load(
         folder: &Path,
         identity: &str,
@@ -119,9 +119,9 @@ impl SlotMap {
         Ok(disk::remove_if_exists(&folder.join(FILE_NAME))?)
     }
 
-    /// Removes the saved map if it cannot be read, or if it includes later transactions than the catalog has. The map
-    /// includes such transactions if an older copy of the catalog was restored. The next transactions of that copy will
-    /// get the same numbers again.
+    /// Removes the saved map if it is damaged or belongs to another catalog, or if it includes later transactions than
+    /// the catalog has. The map includes such transactions if an older copy of the catalog was restored. The next
+    /// transactions of that copy will get the same numbers again.
     pub fn remove_if_ahead(folder: &Path, catalog: &Catalog) -> Result<()> {
         let Ok(file) = MappedFile::open(&folder.join(FILE_NAME)) else { return Ok(()) };
         match parse(file.bytes(), &catalog.identity()?) {
@@ -135,14 +135,15 @@ impl SlotMap {
         folder.join(FILE_NAME)
     }
 
-    /// Whether the map that was saved in the folder of a vector store of `count` slots can be read. True if no map was
-    /// saved.
+    /// Whether the map that was saved in the folder of a vector store of `count` slots is intact, belongs to this
+    /// catalog, and has only slots of the store. True if no map was saved or the file cannot be opened.
     pub fn is_readable(folder: &Path, catalog: &Catalog, count: usize) -> Result<bool> {
         let Ok(file) = MappedFile::open(&folder.join(FILE_NAME)) else { return Ok(true) };
         Ok(parse(file.bytes(), &catalog.identity()?).is_some_and(|(_, saved)| all_below(saved, count)))
     }
 
-    /// Removes the saved map if it has slots beyond the first `count`, because those slots will get other texts.
+    /// Removes the saved map if it has slots beyond the first `count`, because those slots will get other texts, or if
+    /// the file is cut short.
     pub fn remove_beyond(folder: &Path, count: usize) -> Result<()> {
         let path = folder.join(FILE_NAME);
         let Ok(file) = MappedFile::open(&path) else { return Ok(()) };

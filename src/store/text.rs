@@ -1,4 +1,7 @@
-//! The text that the model reads for a paper, and the hash of this text.
+//! The text of a paper, and the hash of this text.
+//!
+//! The text is the title and the abstract, in the format of [`Document::text`]. Models read this text, but a model
+//! whose settings have a separator of its own reads the title and the abstract with that separator.
 //!
 //! The hash links the catalog to the vector store: the catalog has the hash of each paper's text, and the vector store
 //! maps such hashes to vectors.
@@ -31,7 +34,7 @@ pub fn document_of(paper: &Paper) -> Document<'_> {
     Document { title: &paper.title, body: &paper.r#abstract }
 }
 
-/// The text that the model reads for a paper: see [`Document::text`].
+/// The text of a paper, which is hashed: see [`Document::text`].
 pub fn text_of(paper: &Paper) -> String {
     document_of(paper).text()
 }
@@ -40,8 +43,8 @@ pub fn text_of(paper: &Paper) -> String {
 /// response. Abstracts are shorter than this.
 const MAX_LATEX_QUERY_BYTES: usize = 20_000;
 
-/// The text that the model reads for a query. LaTeX in the query is converted to plain text, as in papers; a query
-/// longer than 20,000 bytes is returned unchanged.
+/// The text to encode for a query. LaTeX in the query is converted to plain text, as in papers; a query longer than
+/// 20,000 bytes is returned unchanged.
 pub fn text_of_query(text: &str) -> Cow<'_, str> {
     if text.len() > MAX_LATEX_QUERY_BYTES { Cow::Borrowed(text) } else { to_unicode(text) }
 }

@@ -13,11 +13,12 @@ const MAX_CHOICES: usize = 8;
 /// Counts of papers by year, category and venue.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Facets {
-    /// Consecutive years, oldest first; years without papers are included.
+    /// Consecutive years, oldest first; years without papers are included. If the years span more than 120 years, the
+    /// earlier years are left out.
     pub years: Vec<YearCount>,
-    /// The most frequent categories, most frequent first.
+    /// The most frequent categories that at least two papers have, most frequent first.
     pub categories: Vec<LabelCount>,
-    /// The most frequent venues, most frequent first.
+    /// The most frequent venues that at least two papers have, most frequent first.
     pub venues: Vec<LabelCount>,
 }
 
@@ -81,7 +82,8 @@ fn count(counts: &mut Spellings, label: &str) {
     *counts.entry(label.to_lowercase()).or_default().entry(label.into()).or_insert(0) += 1;
 }
 
-/// Returns the most frequent labels, each in its most frequent spelling. Leaves out labels that only one paper has.
+/// Returns at most [`MAX_CHOICES`] labels, the most frequent first, each in its most frequent spelling. Leaves out
+/// labels that only one paper has.
 fn most_frequent(counts: Spellings) -> Vec<LabelCount> {
     let merged = |spellings: BTreeMap<String, usize>| {
         let papers = spellings.values().sum::<usize>();

@@ -173,7 +173,8 @@ pub enum Focus {
     OnClick,
 }
 
-/// The search form, with `text` in the text field. Hidden fields keep all parameters of `page_query` except the texts.
+/// The search form, with `text` in the text field. Hidden fields keep the parameters of `page_query`, except the texts
+/// and the parameters that [`PageQuery::with`] resets.
 pub fn search_form(text: &str, focus: Focus, page_query: Option<&PageQuery>) -> Markup {
     html! {
         form.ask action="/ask" method="post" role="search" {
@@ -205,7 +206,8 @@ fn key_form() -> Markup {
     }
 }
 
-/// Returns the id of a paper as part of a URL path. Characters that are not allowed in a path are percent-encoded.
+/// Returns the id of a paper as part of a URL path. All characters are percent-encoded, except ASCII letters, digits,
+/// and some punctuation that is safe in a path.
 pub fn path_of(id: &str) -> String {
     let mut path = String::with_capacity(id.len());
     // Browsers resolve `.` and `..` between slashes, even if the dots are encoded; so the slashes are encoded instead.

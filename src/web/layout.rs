@@ -13,7 +13,7 @@ pub struct Point {
     pub y: f32,
 }
 
-/// Minimum distance of a point from the query.
+/// Minimum distance of a point from the query, before points are pushed apart.
 const MIN_RADIUS: f32 = 0.2;
 
 /// Distance below which two points are pushed apart.

@@ -11,9 +11,9 @@ use maud::{Markup, html};
 pub struct ListItem {
     /// The paper.
     pub paper: Paper,
-    /// The score of the paper. `None`: the list is not the result of a query.
+    /// The score of the paper. `None`: the list is not ranked by similarity, or the paper has no vector.
     pub score: Option<DisplayScore>,
-    /// The explanation of why the paper is a hit. `None`: the list is not the result of a query.
+    /// The explanation of why the paper is a hit. `None`: the list shows no explanations.
     pub explanation: Option<Explanation>,
     /// The sentences of the abstract. The `bool` says whether a sentence is highlighted.
     pub sentences: Vec<(String, bool)>,
@@ -60,7 +60,7 @@ pub struct ListView {
     /// Counts of papers by year, category and venue. A filter by year does not limit the counts by year, so that other
     /// years stay visible; the same holds for categories and for venues.
     pub facets: Facets,
-    /// Number of papers that `facets` counts.
+    /// Number of papers that `facets` counts, apart from the counts that ignore a filter.
     pub pool: usize,
     /// Whether there is a next page.
     pub has_more: bool,
@@ -317,7 +317,8 @@ pub fn score_bar(score: DisplayScore) -> Markup {
     }
 }
 
-/// The list of filters, each with the number of papers that the filter keeps.
+/// The list of filters, each with the number of papers that match the filter among the papers that [`ListView::facets`]
+/// counts.
 fn aside(view: &ListView) -> Markup {
     let (facets, query) = (&view.facets, &view.panel.page_query);
     html! {

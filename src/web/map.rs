@@ -144,8 +144,8 @@ struct Label {
     text: String,
 }
 
-/// Returns the titles of the most similar papers, as far as these fit beside their dots without covering other dots or
-/// titles. Exception: the titles of the 3 most similar papers are allowed to cover dots, but not other titles.
+/// Returns the titles of the 25 most similar papers, as far as these fit beside their dots without covering other dots
+/// or titles. Exception: the titles of the 3 most similar papers are allowed to cover dots, but not other titles.
 fn labels(papers: &[MapItem]) -> Vec<Label> {
     const MAX_LABELS: usize = 25;
     const MAY_COVER_DOTS: usize = 3;

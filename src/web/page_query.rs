@@ -1,7 +1,7 @@
 //! The query string of a page, with the examples to search for, the filters, and the order of the list.
 //!
-//! Every link on a page has the query string of the page with one parameter changed. So each state of a page has an
-//! address that can be shared, and the browser's Back button works.
+//! Every link that changes the query or the list has the query string of the page with one parameter changed. So each
+//! state of a page has an address that can be shared, and the browser's Back button works.
 
 use crate::search::Mode;
 use serde::Deserialize;
@@ -43,13 +43,12 @@ pub struct PageQuery {
     pub offset: usize,
     /// The property of papers that the colours of the map show.
     pub colour: Colour,
-    /// Ids and addresses in the text of the search form that no paper in the library has. Only one page shows them: its
-    /// links leave this parameter out.
+    /// Ids and addresses in the text of the search form that no paper in the library has. The links that change the
+    /// query leave this parameter out; see [`PageQuery::with`].
     pub missing: Vec<String>,
-    /// Errors of bibliography entries that could not be read, at all or in part. Only one page shows them, as for
-    /// `missing`.
+    /// Errors of bibliography entries that could not be read, at all or in part. Links leave them out as for `missing`.
     pub not_read: Vec<String>,
-    /// Number of examples left out because the address would be too long. Only one page shows it, as for `missing`.
+    /// Number of examples left out because the address would be too long. Links leave it out as for `missing`.
     #[serde(rename = "left")]
     pub left_out: usize,
 }
@@ -61,7 +60,8 @@ pub enum Order {
     /// Most similar first.
     #[default]
     Relevance,
-    /// Newest first; only papers that are nearly as similar to the query as the most similar paper.
+    /// Newest first; only the 20 most similar papers, and papers that are nearly as similar to the query as the most
+    /// similar paper.
     Newest,
     /// Most similar first, but papers that are similar to an earlier paper of the list come later (maximal marginal
     /// relevance).
@@ -179,7 +179,7 @@ impl PageQuery {
     }
 
     /// Returns a changed copy that starts at the first page of results. Leaves out `missing`, `not_read` and
-    /// `left_out`, which only one page shows.
+    /// `left_out`, which are about the text that was submitted.
     pub fn with(&self, change: impl FnOnce(&mut PageQuery)) -> PageQuery {
         let (missing, not_read) = (Vec::new(), Vec::new());
         let mut changed = PageQuery { missing, not_read, left_out: 0, offset: 0, ..self.clone() };

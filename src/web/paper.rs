@@ -158,8 +158,8 @@ fn timeline(paper: &Paper, over_time: &[(Paper, f32)]) -> Markup {
     }
 }
 
-/// Two lists: the most similar papers that were published before this paper, and the most similar ones that were
-/// published after it.
+/// Two lists of at most 5 papers each: the most similar papers that were published before this paper, and the most
+/// similar papers that were published after it.
 fn before_and_after(own: Option<f32>, over_time: &[(Paper, f32)]) -> Markup {
     let Some(own) = own else { return html! {} };
     let list = |name: &str, keep: &dyn Fn(f32) -> bool| {
@@ -193,7 +193,7 @@ fn decimal_year(paper: &Paper) -> Option<f32> {
     Some(year + (month + day) / 12.0)
 }
 
-/// Returns the years that are written below the horizontal axis: about ten at most.
+/// Returns the years that are written below the horizontal axis: at most 16.
 fn ticks(first: i32, last: i32) -> impl Iterator<Item = i32> {
     let step = ((last - first) / 8).max(1);
     (first..=last).step_by(step as usize)

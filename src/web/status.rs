@@ -13,9 +13,9 @@ pub struct StatusView {
     pub stats: Stats,
     /// The precision that the model computes in.
     pub precision: String,
-    /// Number of tokens waiting to be encoded.
+    /// Number of tokens waiting to be encoded, in requests with one text and in requests with several.
     pub queued_tokens: usize,
-    /// Maximum number of tokens that are allowed to wait.
+    /// Maximum number of tokens in waiting requests with several texts (`--queue-tokens-bulk`).
     pub max_queued_tokens: usize,
     /// Number of searches that are running or waiting.
     pub searches: usize,

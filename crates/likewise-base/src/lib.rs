@@ -20,7 +20,7 @@
 //!
 //! # Layout
 //!
-//! - [`disk`]: atomic writes, syncs and removals; every error names the path
+//! - [`disk`]: atomic writes, syncs, removals, and reading of untrusted text files; every [`FileError`] names the path
 //! - [`map`]: memory-mapped files, and arrays whose values are in memory or in a mapped file
 //! - [`cpu`]: the choice of the instruction set
 

@@ -1,6 +1,7 @@
 //! The input of a network: the tokens of several texts, concatenated without padding.
 //!
-//! Only attention and pooling use the boundaries between texts. All other layers treat a batch as one list of tokens.
+//! Only attention, pooling and the positions of tokens depend on the boundaries between texts. All other layers treat a
+//! batch as one list of tokens.
 
 use candle_core::{Device, Result, Tensor};
 use std::ops::Range;

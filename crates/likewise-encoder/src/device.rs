@@ -11,7 +11,7 @@ use std::str::FromStr;
 /// The devices that encode, as given by `--device`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Devices {
-    /// All GPUs if the machine has any and the program was built with `cuda`, else the CPU.
+    /// All GPUs if the machine has any, the program was built with `cuda`, and the precision is not int8; else the CPU.
     #[default]
     Auto,
     /// The CPU.
@@ -100,7 +100,8 @@ impl Devices {
     }
 }
 
-/// Opens all GPUs of the machine. Returns an error if the machine has no GPU.
+/// Opens the GPUs of the machine in the order of their ids, up to the first that cannot be opened. Returns an error if
+/// not even GPU 0 can be opened.
 fn all_gpus() -> Result<Vec<Device>> {
     let mut gpus = vec![gpu(0)?];
     while let Ok(next) = gpu(gpus.len()) {

@@ -1,7 +1,7 @@
 //! A model loaded on one device, and the maximum number of tokens that the device computes at once.
 //!
 //! The number of tokens that fit into the memory of a GPU is not known in advance. It is found by trying: whenever the
-//! device runs out of memory, the batch is halved.
+//! device runs out of memory, the batch is halved. A batch of a single text cannot be halved and causes an error.
 
 use crate::architectures::{self, is_packed};
 use crate::device;
@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// core's own cache.
 pub const BATCH_TOKENS: usize = 1024;
 
-/// Initial maximum number of tokens per batch on a GPU. It is halved until a batch fits into the GPU's memory.
+/// Initial maximum number of tokens per batch on a GPU. Whenever a batch does not fit into the GPU's memory, the
+/// maximum becomes half the number of tokens of that batch.
 const GPU_BATCH_TOKENS: usize = 65_536;
 
 /// Maximum number of tokens per batch on a CPU for models that the packed kernels do not compute. With this number, the
@@ -61,7 +62,8 @@ impl DeviceModel {
         device::name(&self.device)
     }
 
-    /// Maximum number of tokens per batch. The number is lowered when the device runs out of memory.
+    /// Maximum number of tokens per batch; a single text can have more. The maximum is lowered when the device runs out
+    /// of memory.
     pub fn budget(&self) -> usize {
         self.budget.load(Ordering::Relaxed)
     }
@@ -103,7 +105,7 @@ impl DeviceModel {
     }
 
     fn embed_at_once(&self, texts: &[&Tokenized]) -> candle_core::Result<Vec<Vec<f32>>> {
-        // If the model distinguishes input types, all texts of a batch have the same input type.
+        // If the model has adapters, all texts of a batch have the same input type. Other networks ignore the type.
         let input_type = texts.first().map_or(InputType::Document, |text| text.input_type);
         let ids: Vec<&[u32]> = texts.iter().map(|text| &text.ids[..]).collect();
         self.head.forward(self.architecture.forward_pooled(&ids, input_type)?)

@@ -1,9 +1,9 @@
 //! Encodes documents that have a title and a body.
 //!
 //! In the mean over the tokens of a paper, a title of ten words has about a twentieth of the total weight, although the
-//! title says what the paper is about. If the model's settings give titles a weight, each title is encoded a second
-//! time, on its own. With `e` for the encoded vector of a text, the document's vector is then
-//! `normalize(e(text) + weight * e(title))`.
+//! title says what the paper is about. If the model's settings or options give titles a weight above 0, the title of
+//! each document that also has a body is encoded a second time, on its own. With `e` for the encoded vector of a text,
+//! the document's vector is then `normalize(e(text) + weight * e(title))`.
 
 use crate::encoder::{Embedding, Encoder, encode_readable};
 use crate::error::{Error, Result, UnreadableText};
@@ -101,8 +101,8 @@ impl Encoder {
         if unreadable.is_empty() { Ok(embeddings) } else { Err(Error::Texts(unreadable)) }
     }
 
-    /// Returns one title vector per document, which is added to the document's vector. `None`: no title is added to the
-    /// document's vector, or the model cannot read the title.
+    /// Returns one vector per document: the vector of the title that is part of the document's vector, without the
+    /// title weight. `None`: no title is added to the document's vector, or the model cannot read the title.
     pub fn encode_titles<'a>(
         &self,
         documents: impl Iterator<Item = Document<'a>>,

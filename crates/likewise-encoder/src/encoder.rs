@@ -1,8 +1,9 @@
 //! The [`Encoder`]: a loaded model that turns texts into vectors.
 //!
 //! It tokenises the texts, sorts them by length, packs them into batches of a limited number of tokens
-//! ([`crate::tokenize`]), runs each batch on one of its workers (one per CPU core or per GPU), pools the token vectors
-//! ([`crate::pooling`], [`crate::head`]) and returns the vectors in the order of the texts.
+//! ([`crate::tokenize`]), runs each batch on one of its workers (by default one per CPU core, or one per GPU), pools
+//! the token vectors ([`crate::pooling`], [`crate::head`]) and returns the vectors in the order of the texts. On a CPU,
+//! a single batch runs on all threads instead.
 
 use crate::architectures;
 use crate::device::Devices;
@@ -33,15 +34,15 @@ const TEXTS_TOKENIZED_AHEAD: usize = 1024;
 pub struct Embedding {
     /// A vector of length 1, with [`Encoder::dimension`] values.
     pub vector: Vec<f32>,
-    /// Number of tokens that the model read, special tokens included.
+    /// Number of tokens that the model read, including special tokens, the prompt, and a separately encoded title.
     pub tokens: usize,
-    /// Whether a part of the text was cut off because the text exceeds the model's maximum length.
+    /// Whether a part of the text was cut off because the text, with the prompt, exceeds the model's maximum length.
     pub truncated: bool,
 }
 
-/// Returns the default precision for a model. On a GPU, it is bf16. On a CPU, it is the fastest precision of that CPU
-/// for BERT, DistilBERT and RoBERTa models without adapters, and f32 for all other models, because their accuracy in
-/// lower precisions has not been measured closely enough.
+/// Returns the default precision for a model, which is not always the fastest one. On a GPU, it is bf16. On a CPU, it
+/// is the fastest precision of the instruction set in use for BERT, DistilBERT and RoBERTa models without adapters, and
+/// f32 for all other models, because their accuracy in lower precisions has not been measured closely enough.
 pub fn fastest_precision(model: &ModelFolder, devices: &Devices) -> Precision {
     if devices.are_gpus() {
         return Precision::Bf16;
@@ -132,7 +133,8 @@ impl Encoder {
         &self.folder
     }
 
-    /// The devices passed to [`Encoder::load_on`], for loading another model onto the same devices.
+    /// The devices passed to [`Encoder::load_on`] or [`Encoder::load_with`], for loading another model onto the same
+    /// devices.
     pub fn devices(&self) -> &Devices {
         &self.devices
     }
@@ -142,7 +144,7 @@ impl Encoder {
         self.folder.dimension()
     }
 
-    /// Number of workers, which is also the number of batches that are encoded at the same time.
+    /// Number of workers, which is also the maximum number of batches that one call encodes at the same time.
     pub fn threads(&self) -> usize {
         self.workers.len()
     }
@@ -182,12 +184,12 @@ impl Encoder {
         self.tokenizer.fitting_bytes(text, &self.encode_options(InputType::Query))
     }
 
-    /// Loads a model onto all cores of the CPU, in its default precision ([`fastest_precision`]). `name` is a
-    /// sentence-transformers folder, a model's name, or a repository `owner/name` on the Hugging Face hub. A model that
+    /// Loads a model onto all cores of the CPU, in its default precision ([`fastest_precision`]). `name` is the path of
+    /// a model folder, the name of a built-in model, or a repository `owner/name` on the Hugging Face hub. A model that
     /// is not on this machine is downloaded first.
     ///
     /// Downloaded models are stored in the folder that the environment variable `LIKEWISE_MODELS` names. If the
-    /// variable is not set, they are stored in the folder `likewise` inside the user's cache folder.
+    /// variable is not set or empty, they are stored in the folder `likewise` inside the user's cache folder.
     ///
     /// # Errors
     /// [`Error::Model`] if no source provides the model (the message has the reason for each source), or if a file is
@@ -225,10 +227,12 @@ impl Encoder {
     }
 
     /// Encodes texts. Returns one embedding per text, in the order of `texts`. The vector of a text depends on the
-    /// other texts of the call only through rounding (1e-6).
+    /// other texts of the call only through rounding (about 1e-6 in f32).
     ///
     /// # Errors
-    /// [`Error::Texts`] lists all texts that the model cannot read; [`encode_readable`] encodes the remaining texts.
+    /// [`Error::Texts`] lists texts that the model cannot read. On a CPU, the list is complete. On a GPU, a call with
+    /// many texts tokenises them in chunks, and the list has only the texts of the first chunk that has any.
+    /// [`encode_readable`] encodes the remaining texts, and finds all texts that the model cannot read.
     pub fn encode(&self, texts: &[&str], input_type: InputType) -> Result<Vec<Embedding>> {
         if texts.is_empty() {
             return Ok(Vec::new());

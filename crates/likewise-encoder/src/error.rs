@@ -9,13 +9,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// An error of this crate, classified by cause.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An argument of the caller is not allowed. The message says which values are allowed.
+    /// An argument of the caller is not allowed, or the tokenizer fails on a text of the caller. For an argument, the
+    /// message says which values are allowed.
     #[error("{0}")]
     Invalid(String),
-    /// A model folder is missing, incomplete, damaged or of an unsupported kind.
+    /// A model cannot be used: the model folder is missing, incomplete, damaged or of an unsupported kind; no source
+    /// provides the model; a device cannot be used or is out of memory; or an encoder thread cannot be started.
     #[error("{0}")]
     Model(String),
-    /// The model cannot read these texts of a call. No text of that call was encoded.
+    /// The model cannot read these texts of a call. The call returns no embeddings, not even for the other texts. See
+    /// the function for whether the list is complete.
     #[error("{}", summary(.0))]
     Texts(Vec<UnreadableText>),
     /// An operating system error on a path.
@@ -64,7 +67,7 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-/// Returns the error for a file of a model folder that cannot be parsed.
+/// Returns the error for a file of a model folder that cannot be parsed, or whose content does not fit the other files.
 pub(crate) fn damaged(path: &Path, error: impl std::fmt::Display) -> Error {
     Error::Model(format!("{}: {error}; fetch the model folder again", path.display()))
 }

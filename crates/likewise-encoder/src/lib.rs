@@ -1,5 +1,6 @@
 //! Sentence embeddings on the CPU or on NVIDIA GPUs. Loads a sentence-transformers model folder and returns one unit
-//! vector per text. The vectors match those of the sentence-transformers library.
+//! vector per text. The vectors match those of the sentence-transformers library, scaled to length 1, up to rounding
+//! errors. In lower precisions (bf16, int8), the rounding errors are larger.
 //!
 //! ```
 //! use likewise_encoder::Encoder;

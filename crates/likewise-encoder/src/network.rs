@@ -1,10 +1,11 @@
-//! The traits that all architectures implement. They turn token ids into vectors.
+//! The traits that architectures implement. They turn token ids into vectors.
 
 use crate::batch::Batch;
 use crate::model::InputType;
 use candle_core::Tensor;
 
-/// A transformer without pooling, written with candle's operations. Each architecture implements this trait.
+/// A transformer without pooling, which works on candle's tensors. Every architecture has an implementation of this
+/// trait. BERT and some of its variants also have a faster one that implements only [`Architecture`].
 pub trait Network: Send + Sync {
     /// Computes the token vectors of texts, shape `[tokens, hidden]`. `texts` and `batch` contain the same token ids in
     /// two forms.
@@ -23,10 +24,12 @@ pub trait Architecture: Send + Sync {
 /// The code that computes the layers of a network on a CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Engine {
-    /// The crate's own kernels.
+    /// The crate's own kernels, in the precision of the model folder. For models that are not BERT, DistilBERT or
+    /// RoBERTa without adapters, the kernels compute only linear layers, activation functions and the softmax, and
+    /// candle's operations compute the rest.
     #[default]
     Kernels,
-    /// candle's operations in f32. They are slower than the kernels, and are the reference that the kernels are tested
-    /// against.
+    /// candle's operations in f32, whatever the precision of the model folder. Only the softmax of attention is
+    /// computed by a kernel. This is slower than [`Engine::Kernels`], and tests compare the kernels with it.
     Candle,
 }

@@ -1,8 +1,8 @@
 //! Pools the token vectors of a text into one vector, and scales vectors to length 1.
 //!
 //! Pooling always computes in f32, whatever the precision of the network, because a sum over the tokens of a text loses
-//! digits in half precision. There are two implementations, which must return equal vectors: [`rows`] for one text in
-//! memory, and [`batch`] for all texts of a batch on a device.
+//! digits in half precision. There are two implementations, which must return the same vectors up to rounding: [`rows`]
+//! for one text in memory, and [`batch`] for all texts of a batch on a device.
 
 use crate::batch::Batch;
 use crate::model::Pooling;
@@ -78,7 +78,7 @@ pub fn batch(hidden: &Tensor, batch: &Batch, pooling: Pooling) -> Result<Tensor>
     }
 }
 
-/// Scales a vector to length 1. A zero vector stays zero.
+/// Scales a vector to length 1. A zero vector stays zero, and a vector shorter than 1e-12 stays shorter than 1.
 pub fn normalized(mut vector: Vec<f32>) -> Vec<f32> {
     let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
     vector.iter_mut().for_each(|value| *value /= length);

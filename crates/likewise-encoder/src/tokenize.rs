@@ -1,9 +1,9 @@
 //! Tokenises texts and packs them into batches of a limited number of tokens.
 //!
-//! All texts of a call are tokenised before they are packed, so that their lengths are known exactly. Texts are packed
-//! in order of length, longest first. The last batches then contain the short texts, and all cores finish at about the
-//! same time. Sorting also saves padding where batches are padded: texts in order of arrival would take 1.8 times the
-//! work.
+//! Texts are tokenised before they are packed, so that their lengths are known exactly: all texts of a call at once, or
+//! on a GPU chunk by chunk. Texts are packed in order of length, longest first. The last batches then contain the short
+//! texts, and all cores finish at about the same time. Sorting also saves padding where batches are padded: texts in
+//! order of arrival would take 1.8 times the work.
 
 use crate::error::{Error, Result, UnreadableText};
 use crate::model::{BertNormalizer, InputType, ModelFolder, TOKENIZER};
@@ -13,9 +13,9 @@ use std::sync::OnceLock;
 use tokenizers::normalizers::{self, Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::{Encoding, Model, PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
 
-/// Before a text is tokenised, it is cut to this many bytes per token of the model's maximum length. Words are shorter
-/// than this number of bytes, so no token is lost. The cut avoids tokenising a whole book if the model reads only the
-/// first page.
+/// Before a text is tokenised, it is cut to this many bytes per token of the model's maximum length. Tokens of ordinary
+/// texts are far shorter, so the cut removes only what the model would not read. (Runs of thousands of spaces are an
+/// exception.) The cut avoids tokenising a whole book if the model reads only the first page.
 const MAX_BYTES_PER_TOKEN: usize = 1024;
 
 /// The token ids of one text.
@@ -56,7 +56,7 @@ pub struct Tokenizer {
     left_truncating: OnceLock<tokenizers::Tokenizer>,
     max_length: usize,
     max_bytes: usize,
-    /// The model has no vector for tokens with this id or a higher id.
+    /// The model has no vector for tokens with this id or a higher id. `usize::MAX` if config.json does not state it.
     vocabulary_size: usize,
 }
 
@@ -126,7 +126,8 @@ impl Tokenizer {
     /// Tokenises texts in parallel. Returns one result per text, in the order of `texts`.
     ///
     /// # Errors
-    /// [`Error::Texts`] lists all texts with a token that the model has no vector for.
+    /// [`Error::Texts`] lists all texts with a token that the model has no vector for; [`Error::Invalid`] if the
+    /// tokenizers library fails on a text.
     pub fn tokenize(&self, texts: &[&str], options: &EncodeOptions) -> Result<Vec<Tokenized>> {
         let EncodeOptions { input_type, prompt, truncation_side } = options;
         let kept_bytes = |text: &str| match truncation_side {
@@ -168,8 +169,9 @@ impl Tokenizer {
         if texts.is_empty() { Ok(()) } else { Err(Error::Texts(texts)) }
     }
 
-    /// Puts the prompt before a text. If the text has to be cut on the left, removes the beginning of the text here, to
-    /// make room for the prompt. Returns the prompt with the text, and whether a part of the text was removed.
+    /// Puts the prompt before a text. If there is a prompt and a text that is too long has to be cut on the left,
+    /// removes the beginning of the text here, to make room for the prompt. Returns the prompt with the text, and
+    /// whether a part of the text was removed.
     fn with_prompt<'a>(&self, text: &'a str, options: &EncodeOptions) -> Result<(Cow<'a, str>, bool)> {
         let EncodeOptions { prompt, truncation_side, .. } = options;
         let start = match truncation_side {
@@ -265,8 +267,9 @@ pub enum BatchGrouping {
     ByInputType,
 }
 
-/// Packs texts, longest first, into batches of at most `budget` tokens. A text that is longer than the budget gets a
-/// batch of its own. Returns the batches as lists of indices into `texts`; every text is in exactly one batch.
+/// Packs texts, longest first, into batches of at most `budget` tokens. With [`BatchGrouping::ByInputType`], all
+/// documents come before all queries. A text that is longer than the budget gets a batch of its own. Returns the
+/// batches as lists of indices into `texts`; every text is in exactly one batch.
 pub fn pack(texts: &[Tokenized], budget: usize, grouping: BatchGrouping) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..texts.len()).collect();
     let is_query = |text: usize| match grouping {

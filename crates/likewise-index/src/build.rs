@@ -16,15 +16,15 @@ use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Maximum number of links that a new node gets in each layer; `M` in the HNSW paper. As further nodes link to it, a
-/// node can get up to `M` links in a higher layer, and up to `2 * M` links in the lowest layer.
+/// Default of the maximum number of links that a new node gets in each layer; `M` in the HNSW paper. As further nodes
+/// link to it, a node can get up to `M` links in a higher layer, and up to `2 * M` links in the lowest layer.
 pub const M: usize = 16;
 
-/// Number of candidates from which the links of a new node are selected; `efConstruction` in the HNSW paper.
+/// Default number of candidates from which the links of a new node are selected; `efConstruction` in the HNSW paper.
 pub const EF_CONSTRUCTION: usize = 200;
 
-/// A batch has at most `1 / BATCH_FRACTION` times as many nodes as the graph already has. Larger batches would harm the
-/// graph, because the nodes of one batch are not linked to each other.
+/// A batch has at most `1 / BATCH_FRACTION` times as many nodes as the graph already has, but at least one node. Larger
+/// batches would harm the graph, because the nodes of one batch are not linked to each other.
 const BATCH_FRACTION: usize = 50;
 
 /// Maximum number of layers of a graph.
@@ -46,7 +46,7 @@ impl Default for HnswParams {
 }
 
 /// A link of a node: the position of the link's target in the layer, and the approximate cosine between the node and
-/// the target.
+/// the target. The cosine is 0 where it is not needed.
 #[derive(Debug, Clone, Copy)]
 struct Link {
     score: f32,
@@ -60,7 +60,7 @@ struct BackLink {
     link: Link,
 }
 
-/// The links of one node in one layer, nearest first.
+/// The links of one node in one layer.
 type Links = Vec<Link>;
 
 /// A new node, and the node's links in each of its layers, lowest layer first.
@@ -101,7 +101,8 @@ pub fn build(vectors: &Vectors, slots: Range<u32>, params: HnswParams) -> Graph 
     extend(empty, vectors, slots, params)
 }
 
-/// Adds the vectors in `slots` to a graph, as nodes that follow the existing nodes.
+/// Adds the vectors in `slots` to a graph, as nodes that follow the existing nodes. A graph that has nodes gets no new
+/// layers.
 pub fn extend(mut graph: Graph, vectors: &Vectors, slots: Range<u32>, params: HnswParams) -> Graph {
     let old = graph.count() as u32;
     add_quantized(&mut graph, vectors, slots);

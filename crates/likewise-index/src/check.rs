@@ -1,5 +1,5 @@
-//! Ensures that searches can find every stored vector: searches for each node of a graph, and adds links to the nodes
-//! that are not found.
+//! Ensures that searches can find every stored vector: searches for each node of a graph, adds links to the nodes that
+//! are not found, and lists the nodes that are still not found.
 //!
 //! HNSW itself does not guarantee this. When nodes are added, existing nodes replace some of their links by links to
 //! nearer nodes, and a replaced link can be the last one that leads to a node.
@@ -12,7 +12,8 @@ use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// A node counts as reachable if a search for the node's own vector returns the node among this many nearest
-/// candidates. Every search scores at least this many candidates again with the `f32` vectors.
+/// candidates. Every search scores at least this many candidates again with the `f32` vectors, unless fewer candidates
+/// pass the filter.
 pub const MIN_RERANKED: usize = 12;
 
 /// Number of candidates of the first, cheap search for a node. A node that is the first result of this search is also
@@ -20,7 +21,7 @@ pub const MIN_RERANKED: usize = 12;
 /// same order.
 const EF_FIRST: usize = 16;
 
-/// Number of nodes that get a new link to the same unreachable node.
+/// Maximum number of nodes that get a new link to the same unreachable node in one round.
 const REPAIR_LINKS: usize = 4;
 
 /// Maximum number of rounds in which links to unreachable nodes are added.
@@ -29,7 +30,7 @@ const MAX_REPAIR_ROUNDS: usize = 3;
 /// The result of [`repair`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repairs {
-    /// Number of nodes that were unreachable until links to them were added.
+    /// Number of unreachable nodes before links were added, minus the number of unreachable nodes afterwards.
     pub repaired: usize,
     /// The nodes that are still unreachable, in ascending order. A search must compare these nodes with every query.
     pub unreachable: Vec<u32>,
@@ -87,7 +88,8 @@ fn find_unreachable(graph: &Graph) -> Vec<Unreachable> {
     unreachable
 }
 
-/// Adds links to `node` from those nodes in `found` that have an unused entry in their list of links, nearest first.
+/// Adds links to `node` from the nearest nodes in `found` that have an unused entry in their list of links and no link
+/// to `node` yet: at most [`REPAIR_LINKS`] links.
 fn add_links_to(graph: &mut Graph, node: u32, found: &[u32]) {
     let lowest = &mut graph.layers[0];
     let (degree, links) = (lowest.degree, lowest.links.to_mut());

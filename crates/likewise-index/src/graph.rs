@@ -1,8 +1,8 @@
 //! The HNSW graph as flat arrays: quantized vectors, and the links of the nodes in every layer.
 //!
 //! Layers are numbered from 0. Layer 0, the lowest, contains every node. Each higher layer has some of the nodes of the
-//! layer below it. Links are *positions*: indexes into the layer's list of nodes, so that following a link needs no
-//! look-up.
+//! layer below it. Links are *positions*: indexes into the layer's list of nodes, so that the links of a link's target
+//! are found without a look-up.
 
 use super::quantized::QuantizedVectors;
 use likewise_base::map::Array;
@@ -21,7 +21,7 @@ pub struct Graph {
     pub stride: usize,
     /// The largest quantization error of a vector, as a Euclidean distance.
     pub error: f32,
-    /// The layers, lowest first. Every layer but the lowest has at least one node.
+    /// The layers, lowest first. Every layer has at least one node.
     pub layers: Vec<StoredLayer>,
     /// The entry point: the node of the highest layer at which searches start.
     pub entry: u32,
@@ -34,7 +34,7 @@ pub struct StoredLayer {
     pub nodes: Array<u32>,
     /// The links of the nodes, shape `[positions, degree]`.
     pub links: Array<u32>,
-    /// Maximum number of links of a node.
+    /// Maximum number of links of a node in this layer: `2 * m` in the lowest layer, `m` in the higher layers.
     pub degree: usize,
 }
 
@@ -81,7 +81,7 @@ impl GraphLayer<'_> {
         &self.links[position as usize * self.degree..][..self.degree]
     }
 
-    /// Maximum number of links of a node.
+    /// Maximum number of links of a node in this layer.
     pub fn degree(&self) -> usize {
         self.degree
     }

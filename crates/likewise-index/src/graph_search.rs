@@ -8,8 +8,8 @@
 use super::graph::{Graph, GraphLayer};
 use super::quantized::{QuantizedQuery, prefetch};
 
-/// Default number of candidates of a search; `ef` in the HNSW paper. With this number, recall@10 is above 0.99 on real
-/// abstracts.
+/// Number of candidates of a search without a filter for at most 64 results; `ef` in the HNSW paper. Other searches
+/// have more candidates ([`ef_search`](crate::ef_search)). With this number, recall@10 is above 0.99 on real abstracts.
 pub const EF_SEARCH: usize = 96;
 
 /// The highest bit of a candidate's position. It is set once the candidate's links have been followed.

@@ -30,7 +30,7 @@
 //! # Layout
 //!
 //! - [`Index`]: the trait that every index implements. The tests of the trait are in this file, and run for every
-//!   implementation.
+//!   implementation in this crate.
 //! - [`Segments`]: the index that the program uses: immutable segments, and one mutable segment (a graph of the crate
 //!   hnsw_rs) for the vectors that are in no immutable segment yet
 //! - [`Segment`]: one immutable segment, which is a [`graph`] in a mapped file; [`build`] builds the graph,
@@ -38,8 +38,10 @@
 //! - [`Exact`]: the exact scan of all `f32` vectors, the reference for the other indexes
 //! - [`recall`](fn@recall): the fraction of the exact result that a search returns
 //!
-//! After a graph is built, every vector is searched for. Links are added to the vectors that are not found. Vectors
-//! that are still unreachable are compared with every query. Every stored vector can therefore be found.
+//! After the graph of an immutable segment is built, every vector of the segment is searched for, and links are added
+//! to the vectors that are not found. Vectors that are still unreachable are compared with every query. The mutable
+//! segment adds no links: all its unreachable vectors are compared with every query. Every stored vector can therefore
+//! be found.
 
 pub mod build;
 mod check;
@@ -74,9 +76,9 @@ pub type Slot = u32;
 /// The parameters of a graph search.
 #[derive(Debug, Clone, Copy)]
 pub struct SearchParams {
-    /// Number of nearest neighbours to return.
+    /// Number of nearest neighbours that the caller wants. The search of a segment can return more or fewer.
     pub k: usize,
-    /// Number of candidates that the search keeps; `ef` in the HNSW paper.
+    /// Minimum number of candidates that the search keeps; `ef` in the HNSW paper. A search keeps more if `k` is large.
     pub ef: usize,
 }
 

@@ -1,8 +1,9 @@
 //! The mutable segment: vectors that are in no immutable segment yet, in a graph of the crate hnsw_rs.
 //!
-//! This is the only file that uses hnsw_rs. It adds the guarantee that every stored vector can be found. After each
-//! insertion, it searches for every vector. Vectors that this search does not return are called *unreachable*, and are
-//! compared with every query from then on. Vectors that have not been inserted yet are also compared with every query.
+//! This is the only file of this crate that uses hnsw_rs. It adds the guarantee that every stored vector can be found.
+//! After each insertion, it searches for every vector. Vectors that this search does not return are called
+//! *unreachable*, and are compared with every query from then on. Vectors that have not been inserted yet are also
+//! compared with every query.
 
 use super::build::{EF_CONSTRUCTION, M};
 use super::{Neighbour, SearchParams, cosine, dot};
@@ -105,7 +106,8 @@ impl MutableSegment {
     }
 
     /// Appends candidates for the `k` nearest slots to `found`, in no order: the slots that a search of the graph
-    /// finds, and all slots that the graph cannot find. Appends only slots for which `passes` returns true.
+    /// finds, all slots in the graph that searches do not find, and all slots that are not in the graph. Appends only
+    /// slots for which `passes` returns true.
     pub fn search(
         &self,
         vectors: &Vectors,

@@ -1,23 +1,24 @@
 //! Recall of an approximate search: the fraction of the exact result that the search returns.
 //!
-//! Tests, benchmarks and the program's own checks all use this definition.
+//! [`probe`], with which the program checks an index, and the benchmarks use this definition.
 
 use crate::{Index, Neighbour, Segments, Slot, Vectors};
 use rayon::prelude::*;
 
-/// Returns recall@k of an approximate result: the fraction of the `k` hits in `exact` that `found` contains. Returns 1
-/// if `exact` is empty.
+/// Returns recall@k of an approximate result, where `k` is the number of hits in `exact`: the number of correct hits
+/// among the first `k` hits in `found`, divided by `k`. Returns 1 if `exact` is empty.
 ///
-/// A hit counts as correct if its score is at least as high as that of the worst exact hit, so that any of several
-/// equally near vectors will do.
+/// A hit counts as correct if its score is at least as high as that of the worst exact hit, less 1e-6 for rounding.
+/// Any of several equally near vectors will therefore do.
 pub fn recall(found: &[Neighbour], exact: &[Neighbour]) -> f64 {
     let Some(worst) = exact.last() else { return 1.0 };
     let correct = found.iter().take(exact.len()).filter(|hit| hit.score >= worst.score - 1e-6).count();
     correct as f64 / exact.len() as f64
 }
 
-/// Returns the mean recall@10 of the graph searches of an index, compared with exact scans of the same index. The
-/// queries are about `count` of the index's own vectors, evenly spaced. Returns 1 if the index is empty.
+/// Returns the mean recall@10 of the searches of an index, compared with exact scans of the same index. The queries are
+/// vectors of the index, evenly spaced: at least `count` and fewer than `2 * count`, or all vectors if the index has
+/// fewer than `count`. Returns 1 if the index is empty.
 pub fn probe(index: &Segments, vectors: &Vectors, count: usize) -> f64 {
     let step = (index.len() / count.max(1)).max(1);
     let slots: Vec<Slot> = (0..index.len() as Slot).step_by(step).collect();

@@ -76,7 +76,7 @@ struct ScoredNode {
 }
 
 /// Returns the nodes that can be among the `k` nearest of `nodes`, in no order. If `nodes` is `None`, all nodes of the
-/// graph are scanned.
+/// graph are scanned. If `k` is 0, returns all scanned nodes.
 pub fn candidates(graph: &Graph, query: &ResidualQuery, k: usize, nodes: Option<&[u32]>) -> Vec<u32> {
     let count = nodes.map_or(graph.count(), <[u32]>::len);
     let margin = 2.0 * query.max_score_error(graph);
@@ -113,7 +113,7 @@ fn scored(
     scored
 }
 
-/// Removes the nodes whose score is more than `margin` below the `k`-th best score.
+/// Removes the nodes whose score is more than `margin` below the `k`-th best score. Removes none if `k` is 0.
 fn retain_candidates(scored: &mut Vec<ScoredNode>, k: usize, margin: f32) {
     if scored.len() <= k || k == 0 {
         return;

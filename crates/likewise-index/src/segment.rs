@@ -105,7 +105,8 @@ impl Segment {
         self.first..self.first + self.graph.count() as Slot
     }
 
-    /// Whether the segment can belong to these vectors, judged by the number and the dimension of the vectors.
+    /// Whether the segment can belong to these vectors, judged by the number of the vectors and by their dimension,
+    /// rounded up to a multiple of 64.
     pub fn fits(&self, vectors: &Vectors) -> bool {
         self.graph.stride == stride(vectors.dimension()) && self.slots().end as usize <= vectors.len()
     }
@@ -115,14 +116,14 @@ impl Segment {
         &self.graph
     }
 
-    /// How many unreachable nodes were repaired, and which nodes are still unreachable.
+    /// How many unreachable nodes were repaired when the segment was built, and which nodes are still unreachable.
     pub fn repairs(&self) -> &Repairs {
         &self.repairs
     }
 
-    /// Searches the graph for the `k` nearest slots for which `passes` returns true. Appends the slots that it finds,
-    /// slightly more than `k`, to `found`, in no order. Their scores are the cosines between the query and their `f32`
-    /// vectors.
+    /// Searches the graph for the `k` nearest slots for which `passes` returns true. Appends the slots that it finds to
+    /// `found`, in no order: more than `k`, or fewer if few of the candidates pass. Their scores are the cosines
+    /// between the query and their `f32` vectors.
     pub fn search(
         &self,
         vectors: &Vectors,
@@ -150,9 +151,9 @@ impl Segment {
         });
     }
 
-    /// Scans the segment for the `k` nearest allowed slots. If `allowed` is `None`, all slots are allowed. Appends the
-    /// slots that it finds, slightly more than `k`, to `found`, in no order. Their scores are the cosines between the
-    /// query and their `f32` vectors.
+    /// Scans the segment for the `k` nearest allowed slots. If `allowed` is `None`, all slots are allowed. Appends all
+    /// slots that can be among the `k` nearest, usually slightly more than `k`, to `found`, in no order. Their scores
+    /// are the cosines between the query and their `f32` vectors.
     pub fn scan(
         &self,
         vectors: &Vectors,
@@ -211,11 +212,11 @@ impl Segment {
         Ok(path)
     }
 
-    /// Maps the file of a segment. Checks the header and the lengths of the arrays, but not the contents of the arrays,
-    /// which [`Segment::verify`] checks.
+    /// Maps the file of a segment. Checks the header, the lengths of the arrays, and the node ids of the higher layers.
+    /// [`Segment::verify`] checks the contents of all arrays.
     ///
     /// # Errors
-    /// Returns [`Error::Damaged`] if the header or the length of an array is wrong.
+    /// Returns [`Error::Damaged`] if one of these checks fails.
     pub fn open(path: &Path) -> Result<Segment> {
         let file = Arc::new(MappedFile::open(path)?);
         let (header, start) = read_header(path, &file)?;
@@ -237,7 +238,8 @@ impl Segment {
     /// Reads a whole segment file, and compares the arrays in the file with their checksums.
     ///
     /// # Errors
-    /// Returns [`Error::Damaged`], which names the array, if a checksum or a length is wrong.
+    /// Returns [`Error::Damaged`] if a checksum or a length is wrong. The message names the array, unless the header is
+    /// wrong.
     pub fn verify(path: &Path) -> Result<()> {
         let file = Arc::new(MappedFile::open(path)?);
         let (header, start) = read_header(path, &file)?;
@@ -265,7 +267,8 @@ impl Segment {
     }
 }
 
-/// Returns the number of candidates that are scored with their `f32` vectors, for `k` results.
+/// Returns the maximum number of candidates that are scored with their `f32` vectors, for `k` results. Unreachable
+/// nodes do not count.
 fn rerank_count(k: usize) -> usize {
     (k + k / 4).max(MIN_RERANKED)
 }

@@ -3,8 +3,8 @@
 //!
 //! It searches all segments. It also decides which segments are merged when a new segment is built, and which segment
 //! files of a folder are in use. A folder has no list of its segments in use. The first one is the longest segment that
-//! starts at slot 0, and each further one is the longest segment that starts where the previous one ends. Files that
-//! overlap these segments are not in use.
+//! starts at slot 0, and each further one is the longest segment that starts where the previous one ends. All other
+//! segment files are not in use, and neither are files with slots beyond the last vector.
 
 use super::build::HnswParams;
 use super::graph_search::EF_SEARCH;
@@ -30,23 +30,26 @@ const EF_FILTERED: f64 = 160.0;
 /// Number of additional candidates for every result that the filter is expected to exclude.
 const EF_PER_EXCLUDED: f64 = 1.5;
 
-/// With more candidates than this, a graph search costs more than a scan of the vectors that the filter allows.
+/// If a search with a filter would need more candidates than this, the vectors that the filter allows are scanned
+/// instead, because the graph search would cost more. Searches without a filter have no such limit.
 const MAX_EF: usize = 4096;
 
-/// Minimum number of vectors for building an immutable segment. Fewer vectors are compared with every query instead.
+/// Minimum number of new vectors for building an immutable segment, and for inserting vectors into the mutable segment
+/// in the background. Fewer vectors are compared with every query instead.
 const MIN_SEGMENT_VECTORS: usize = 1000;
 
 /// Minimum number of vectors that one thread compares with a query.
 const MIN_TASK_VECTORS: usize = 1000;
 
-/// If more vectors than this are in no immutable segment, none of them is inserted into the mutable segment, because
-/// the graph of the mutable segment copies each vector. There are so many only if a segment is damaged or the folder is
-/// of an older version. In both cases, an immutable segment is about to be built.
+/// If more vectors than this are in no immutable segment, no more vectors are inserted into the mutable segment in the
+/// background, because the graph of the mutable segment copies each vector. There are so many only if a segment is
+/// damaged or missing, or the folder is of an older version. In these cases, an immutable segment is about to be built.
 const MAX_MUTABLE_VECTORS: usize = 100_000;
 
-/// A segment is kept if it has at least this many times as many vectors as come after the segment. Otherwise, the
-/// segment is merged with these vectors. With this rule, each vector is built into a segment only a few times, and a
-/// search visits only a few segments.
+/// The last segment is kept, with all segments before it, if it has at least this many times as many vectors as come
+/// after it. Otherwise, the last segment is merged with the vectors after it, and the rule applies to the segment
+/// before it. With this rule, each vector is built into a segment only a few times, and a search visits only a few
+/// segments.
 const MERGE_RATIO: usize = 8;
 
 /// Returns the number of candidates of a search for `k` results, if a filter allows the fraction `allowed_fraction` of
@@ -60,8 +63,8 @@ pub fn ef_search(k: usize, allowed_fraction: f64) -> usize {
 /// An index of immutable segments and one mutable segment.
 pub struct Segments {
     segments: Vec<Segment>,
-    /// The slots of the files that were in use when the folder was opened. This list is longer than `segments` if a
-    /// file was damaged.
+    /// The slots of the segment files that were in use when the folder was last opened or a segment was last built. If
+    /// one of these files could not be opened, `segments` lacks the segment of this file and all later segments.
     files: Vec<Range<Slot>>,
     mutable: Arc<MutableSegment>,
     vectors: Vectors,
@@ -74,7 +77,8 @@ pub struct IndexStats {
     pub segments: usize,
     /// Number of vectors in immutable segments.
     pub indexed: usize,
-    /// Number of indexed vectors that graph searches did not find until links to the vectors were added.
+    /// Number of indexed vectors that graph searches did not find until links to the vectors were added, when the
+    /// segments were built.
     pub repaired: usize,
     /// Number of vectors that are in a graph but that searches of the graph do not find. They are compared with every
     /// query.
@@ -84,7 +88,8 @@ pub struct IndexStats {
 }
 
 impl Segments {
-    /// Creates an index of these vectors that has no segment, so that each vector is compared with every query.
+    /// Creates an index of these vectors that has no immutable segment. Until vectors are inserted into the mutable
+    /// segment, each vector is compared with every query.
     pub fn empty(vectors: Vectors) -> Segments {
         Segments::new(Vec::new(), vectors)
     }
@@ -98,8 +103,8 @@ impl Segments {
     /// Opens the segments in `folder`, which contain the first vectors of `vectors`. Later vectors can be in no
     /// segment.
     ///
-    /// A damaged or missing segment is not an error. The vectors of such a segment are compared with every query until
-    /// [`Segments::seal`] builds the segment again.
+    /// A damaged or missing segment is not an error. The vectors of such a segment and of all later segments are in no
+    /// immutable segment until [`Segments::seal`] builds one. Only damage that [`Segment::open`] checks for is noticed.
     pub fn open(folder: &Path, vectors: Vectors) -> Result<Segments> {
         let mut segments: Vec<Segment> = Vec::new();
         let used = in_use(files(folder)?, vectors.len());
@@ -119,7 +124,8 @@ impl Segments {
         Ok(Segments { files, ..Segments::new(segments, vectors) })
     }
 
-    /// Returns how many of the first `vectors` vectors are in the segments in `folder`.
+    /// Returns how many of the first `vectors` vectors are in segment files in use in `folder`. Reads only the names of
+    /// the files.
     pub fn sealed_in(folder: &Path, vectors: usize) -> Result<usize> {
         Ok(in_use(files(folder)?, vectors).last().map_or(0, |(slots, _)| slots.end as usize))
     }
@@ -138,8 +144,8 @@ impl Segments {
         Ok(())
     }
 
-    /// Replaces the vectors of the index by `vectors`. If another process has built segments in the meantime, opens
-    /// these segments.
+    /// Replaces the vectors of the index by `vectors`. If the segment files in use have changed, because another
+    /// process has built segments, opens the folder again.
     pub fn follow(&mut self, folder: &Path, vectors: Vectors) -> Result<()> {
         let files = in_use(files(folder)?, vectors.len());
         if files.iter().map(|(slots, _)| slots).eq(&self.files) {
@@ -151,8 +157,9 @@ impl Segments {
     }
 
     /// Starts a thread that inserts the vectors that are not in the mutable segment's graph yet. Does nothing if there
-    /// are only few such vectors, or if more than 100,000 vectors are in no immutable segment. Vectors that are not
-    /// inserted are compared with every query.
+    /// are fewer than 1,000 such vectors, if they are less than a quarter of the vectors in no immutable segment, or if
+    /// more than 100,000 vectors are in no immutable segment. Vectors that are not inserted are compared with every
+    /// query.
     pub fn insert_in_background(&self) {
         let (waiting, not_inserted) = (self.waiting(), self.mutable.not_inserted(self.vectors.len()));
         // Each insertion checks every vector of the mutable segment again. Batches grow with the segment, so that there
@@ -163,14 +170,16 @@ impl Segments {
         }
     }
 
-    /// Inserts all vectors that are not in the mutable segment's graph yet, on this thread.
+    /// Inserts all vectors that are not in the mutable segment's graph yet, on this thread. Returns at once if another
+    /// thread is inserting vectors.
     pub fn insert(&self) {
         self.mutable.insert(&self.vectors);
     }
 
-    /// Builds an immutable segment from the mutable segment and from the immutable segments before it that are not much
-    /// larger. Saves the new segment in `folder`. Builds nothing if the mutable segment has fewer than 1,000 vectors.
-    /// Removes the segment files that are not in use.
+    /// Builds an immutable segment from the vectors that are in no immutable segment and from the last immutable
+    /// segments, if these are not much larger. Saves the new segment in `folder`. Builds nothing if fewer than 1,000
+    /// vectors are in no immutable segment. In either case, removes all segment files except those of the segments that
+    /// the index has now; damaged files are removed too.
     pub fn seal(&mut self, folder: &Path, params: HnswParams) -> Result<()> {
         // Removes temporary files of killed processes, and index files of older versions.
         remove_files(folder, |name| name.starts_with(".segment-") || name.starts_with("graph-"))?;
@@ -292,7 +301,7 @@ fn kept_segments(sizes: &[usize], mut waiting: usize) -> usize {
 }
 
 /// Returns the segment files that are in use for the first `vectors` vectors, in order of their slots. Each is the
-/// longest segment file that starts where the previous one ends.
+/// longest segment file that starts where the previous one ends and contains none of the later vectors.
 fn in_use(mut files: Vec<(Range<Slot>, PathBuf)>, vectors: usize) -> Vec<(Range<Slot>, PathBuf)> {
     files.retain(|(slots, _)| slots.end as usize <= vectors && !slots.is_empty());
     files.sort_by_key(|(slots, _)| (slots.start, std::cmp::Reverse(slots.end)));

@@ -29,7 +29,8 @@ pub struct BibEntry {
     /// Pairs of a field name in lower case and the field's value. A value is LaTeX without the outer braces or
     /// quotation marks, at most 16,000 bytes long.
     pub fields: Vec<(String, String)>,
-    /// The first problem with the entry's syntax. `None`: the entry was read completely.
+    /// The first problem with the entry's syntax. `None`: the syntax has no problem. A value that was cut because it is
+    /// too long is no problem.
     pub problem: Option<String>,
 }
 
@@ -40,12 +41,13 @@ impl BibEntry {
     }
 }
 
-/// Whether a text contains the start of a BibTeX entry.
+/// Whether a text contains the start of a BibTeX entry, or of an `@comment`, `@preamble` or `@string`.
 pub fn is_bibliography(text: &str) -> bool {
     next_start(text, 0).is_some()
 }
 
-/// Parses the entries of a text, in order. Text between entries is skipped, as in BibTeX.
+/// Parses the entries of a text, in order. `@comment`, `@preamble`, and text between entries are skipped, as in BibTeX.
+/// The abbreviations of `@string` are inserted into the values of the entries after it.
 pub fn entries(text: &str) -> Vec<BibEntry> {
     let budget = Cell::new(BASE_BUDGET + BUDGET_PER_BYTE * text.len());
     let mut parser = Parser { text, position: 0, line: 1, counted: 0, abbreviations: HashMap::new(), budget };
@@ -295,7 +297,8 @@ impl Parser<'_> {
     /// 4. any other closing brace or quotation mark, in front of the next start of an entry, after which the entry
     ///    continues or ends or the next entry starts.
     ///
-    /// If no such position exists, the value is not closed and ends where the next entry starts.
+    /// If no such position exists, the value is not closed and ends where the next entry starts, or at the end of the
+    /// text. Positions are searched for only within the limits of [`ends`].
     fn delimited(&mut self, end: u8, closing: u8) -> (String, bool) {
         let start = self.position + 1;
         let ends = match end {

@@ -342,7 +342,8 @@ fn read_sign<'a>(text: &'a str, out: &mut String, depth: usize, math: bool) -> &
 }
 
 /// Converts an accent command. Returns the text after the command and the letter. A command outside formulas and groups
-/// is kept if the character after it is not a letter that exists with this accent, because it is probably not LaTeX.
+/// is kept if the text after it is not one letter that exists with this accent, because it is probably not LaTeX. Of
+/// `\"` and `\'`, only the quotation mark is kept.
 fn put_accent<'a>(
     name: &str,
     mark: char,

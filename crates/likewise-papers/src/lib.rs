@@ -2,9 +2,9 @@
 //! Scholar, the ACL Anthology, Hugging Face's daily papers, papercopilot and BEIR, and plain JSON Lines, CSV and
 //! Parquet.
 //!
-//! Dumps are streamed: a reader holds one line, XML element or paragraph in memory (in Parquet, a few hundred rows),
-//! not the whole file. An entry that cannot be read is refused, with its line number and the reason, and reading
-//! continues with the next entry.
+//! Dumps are streamed: a reader holds one line, JSON value, XML element or paragraph in memory (in Parquet, a few
+//! hundred rows), not the whole file. An entry that cannot be read is refused, with its line number (in Parquet, its
+//! row number) and the reason, and reading continues with the next entry.
 //!
 //! ```
 //! use likewise_papers::dump::{self, Entry};

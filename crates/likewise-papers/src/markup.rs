@@ -110,8 +110,8 @@ struct Tag<'a> {
     length: usize,
 }
 
-/// Returns the tag that a text starts with: `<`, a known name, attributes with values, `>`. `None` if the text starts
-/// with anything else.
+/// Returns the comment or the tag that a text starts with. A tag is `<`, a known name or prefix, attributes of which
+/// one or more have a value, `>`. `None` if the text starts with anything else.
 fn tag(text: &str) -> Option<Tag<'_>> {
     let inner = text.strip_prefix('<')?;
     let end = inner.find('>')?;

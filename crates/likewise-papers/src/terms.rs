@@ -13,7 +13,7 @@ const MIN_CHARACTERS: usize = 2;
 const MAX_BYTES: usize = 64;
 
 /// Calls `on_term` with every term of a text, in order of occurrence. Terms are in lower case, without accents, and
-/// singular; stop words are skipped.
+/// singular; stop words are skipped. The terms of Chinese and Japanese text are pairs of adjacent letters.
 pub fn for_each_term(text: &str, mut on_term: impl FnMut(&str)) {
     let mut term = String::new();
     // Split by bytes first, because iterating over the characters of an abstract takes three times as long.
@@ -34,7 +34,7 @@ pub fn for_each_term(text: &str, mut on_term: impl FnMut(&str)) {
 
 /// Calls `on_term` with the terms of a word. `term` is a buffer that is reused.
 fn emit_terms(word: &str, term: &mut String, on_term: &mut impl FnMut(&str)) {
-    // Normalisation cannot shorten a word of this length to a valid term.
+    // Normalisation shortens a letter to a quarter of its bytes at most, so a longer word of letters has no valid term.
     if word.is_empty() || word.len() > 4 * MAX_BYTES && !word.contains(is_unspaced) {
         return;
     }

@@ -20,7 +20,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Number of entries per part and shard. An interrupted run has to encode at most this many entries again.
+/// Average number of entries of one shard per part; see [`EmbedJob::entries_per_part`]. An interrupted run has to
+/// encode about this many entries again at most.
 const ENTRIES_PER_PART: u64 = 4096;
 
 /// Name of the file that describes the run, in the folder of parts.
@@ -33,7 +34,7 @@ const LOCK_FILE: &str = "lock";
 pub struct EmbeddedPaper {
     /// The paper.
     pub paper: Paper,
-    /// The vector, of length 1.
+    /// The vector, of Euclidean length 1.
     pub vector: Vec<f32>,
 }
 

@@ -126,7 +126,7 @@ pub(super) fn vectors(fields: &[FieldData]) -> Vec<Vec<f32>> {
     }
 }
 
-/// The beginning of a text, at most `bytes` long.
+/// The beginning of a text, at most `bytes` bytes long.
 pub(super) fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

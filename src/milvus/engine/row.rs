@@ -11,7 +11,8 @@ pub struct PaperRow {
     pub vector: Vec<f32>,
     /// Hash of the text that the vector encodes, in hexadecimal digits.
     pub text: String,
-    /// The paper and its records, as text of at most [`super::MAX_DOCUMENT_BYTES`] bytes.
+    /// The paper and its records, as JSON that is compressed if it is too long. A row whose document still has more
+    /// than [`super::MAX_DOCUMENT_BYTES`] bytes is not written.
     pub document: String,
     /// Alternate ids of the paper; column `also`.
     pub alternate_ids: Vec<String>,
@@ -19,7 +20,7 @@ pub struct PaperRow {
     pub blocking_keys: Vec<i64>,
     /// The days between which the paper was published; columns `first` and `last`.
     pub days: DayRange,
-    /// Number of the row; larger for papers that were added later.
+    /// Number of the row; larger for papers that were added later. A paper keeps its number when it changes.
     pub number: i64,
     /// Categories of the paper in lower case, each with the categories that contain it, such as `cs.lg` and `cs`.
     pub categories: Vec<String>,
@@ -44,7 +45,7 @@ pub struct DayRange {
     pub last: i32,
 }
 
-/// A row without its vector and without the columns that only filters use.
+/// The id, text hash, document and number of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRow {
     /// See [`PaperRow::id`].

@@ -97,8 +97,9 @@ pub struct Settings {
     pub m: usize,
     /// Number of candidates while an HNSW graph is built, 8 to 4,096; used when the collection is created.
     pub ef_construction: usize,
-    /// Number of candidates of a search, 1 to 32,768: `ef` of HNSW, `search_list` of DiskANN, `nprobe` of IVF. A search
-    /// always examines at least 1.5 times as many candidates as it returns hits.
+    /// Number of candidates of a search, 1 to 32,768: `ef` of HNSW, `search_list` of DiskANN, and `nprobe` of IVF,
+    /// which is a number of lists and not of candidates. If the number is below 1.5 times the number of requested hits,
+    /// a search uses 1.5 times the number of requested hits instead.
     pub ef: usize,
     /// The writes that a query must see.
     pub consistency: Consistency,

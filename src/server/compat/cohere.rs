@@ -74,13 +74,13 @@ pub struct ApiVersion {
     version: &'static str,
 }
 
-/// The units that Cohere would bill.
+/// The units that Cohere would bill; always 1 search unit.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Units {
     search_units: u32,
 }
 
-/// Number of tokens that were encoded.
+/// Number of tokens that were encoded, of the query and of all documents.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Tokens {
     input_tokens: usize,

@@ -1,7 +1,7 @@
 //! `/api/papers/search`, `/api/papers/{id}` and `/api/daily_papers` of Hugging Face's papers API.
 //!
 //! A paper is listed on its day of publication, because the library does not know when the paper was in Hugging Face's
-//! daily list.
+//! daily list. A paper whose date is only a month or a year is listed only if all its days are in the requested range.
 
 use crate::json::non_empty;
 use crate::search::{Examples, Query};
@@ -17,12 +17,16 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-/// Default and maximum number of results of a search, as in Hugging Face's API.
+/// Default number of results of a search; `--max-k` can make it smaller.
 const DEFAULT_SEARCH_LIMIT: usize = 100;
+
+/// Maximum number of results of a search, as in Hugging Face's API.
 const MAX_SEARCH_LIMIT: usize = 120;
 
-/// Default and maximum number of papers on a page of daily papers.
+/// Default number of papers on a page of daily papers.
 const DEFAULT_DAILY_LIMIT: usize = 50;
+
+/// Maximum number of papers on a page of daily papers.
 const MAX_DAILY_LIMIT: usize = 100;
 
 /// Largest page number of daily papers.
@@ -163,7 +167,7 @@ pub struct DailyParams {
     #[param(schema_with = schemas::day)]
     date: Option<String>,
     /// A week: `YYYY-Www`.
-    #[param(pattern = "^[0-9]{4}-W(0[1-9]|[1-4][0-9]|5[0-3])$", example = "2021-W02")]
+    #[param(schema_with = schemas::week)]
     week: Option<String>,
     /// A month: `YYYY-MM`.
     #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$", example = "2021-01")]
@@ -172,7 +176,7 @@ pub struct DailyParams {
     #[serde(default)]
     #[param(minimum = 0, maximum = 1000, default = 0)]
     p: usize,
-    /// Number of papers on a page.
+    /// Maximum number of papers on a page.
     #[serde(default = "default_daily_limit")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: usize,
@@ -193,7 +197,10 @@ pub enum DailySort {
 
 impl DailyParams {
     /// Returns the first and the last day of the list, inclusive, as `YYYY-MM-DD`. If no parameter is set, the list has
-    /// all days.
+    /// all days, and the first day is an empty text.
+    ///
+    /// # Errors
+    /// Returns 400 if the date, week or month does not exist.
     fn range(&self) -> Result<(String, String), Problem> {
         let invalid = |field: &str, value: &str, format: &str| {
             Problem::bad_request(format!(
@@ -226,7 +233,8 @@ impl DailyParams {
     }
 }
 
-/// Lists the papers of a day, a week or a month, or all papers, newest first.
+/// Lists the papers of a day, a week or a month, or all papers with a date, newest first. Withdrawn papers are left
+/// out.
 #[utoipa::path(get, path = "/api/daily_papers", tag = "Hugging Face papers", params(DailyParams), responses(
     (status = 200, description = "The papers, newest first; an empty list after the last page", body = Vec<HfListItem>),
     (status = 400, description = "The day, week or month does not exist, or `p` or `limit` is out of range", body = PlainError),

@@ -203,7 +203,7 @@ pub struct Model {
     owned_by: &'static str,
     /// Dimension of the vectors.
     dimension: usize,
-    /// Maximum number of tokens of a text.
+    /// Maximum number of tokens of a text that are encoded; the rest of a longer text is cut off.
     max_tokens: usize,
     /// Fingerprint of the model. Only embeddings of models with the same fingerprint can be compared.
     fingerprint: String,

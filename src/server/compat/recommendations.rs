@@ -21,8 +21,10 @@ use utoipa::{IntoParams, ToSchema};
 const FIELD_NAMES: [(&str, &str); 3] =
     [("like", "positivePaperIds"), ("unlike", "negativePaperIds"), ("k", "limit")];
 
-/// Default and maximum number of recommendations.
+/// Default number of recommendations; `--max-k` can make it smaller.
 const DEFAULT_LIMIT: usize = 100;
+
+/// Maximum number of recommendations.
 const MAX_LIMIT: usize = 500;
 
 /// Query parameters of recommendations.

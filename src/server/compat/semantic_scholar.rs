@@ -69,7 +69,8 @@ const UNAVAILABLE_FIELDS: [&str; 11] = [
 pub struct RequestedFields(Vec<&'static str>);
 
 impl RequestedFields {
-    /// Parses a list of names separated by commas. The result always includes `paperId`. `None`: `paperId` and `title`.
+    /// Parses a list of names separated by commas. The result always includes `paperId`, and never the fields that a
+    /// library never has. `None`: `paperId` and `title`.
     ///
     /// # Errors
     /// Returns 400 if a name is unknown.
@@ -140,7 +141,8 @@ impl Service {
     }
 }
 
-/// Returns the value of a field; null if the paper does not have it.
+/// Returns the value of a field. If the paper does not have the field, returns null, or an empty text for `venue`, or
+/// an empty list or object for a list or for `externalIds`.
 fn field(paper: &Paper, name: &str) -> Value {
     match name {
         "paperId" => json!(paper.id),
@@ -249,7 +251,8 @@ pub struct PaperIds {
     ids: Vec<String>,
 }
 
-/// Returns papers in Semantic Scholar's format. The item for an id that no paper in the library has is null.
+/// Returns papers in Semantic Scholar's format. The item for an id is null if no paper in the library has the id or the
+/// id is invalid.
 #[utoipa::path(post, path = "/graph/v1/paper/batch", tag = "Semantic Scholar", params(FieldsParam),
     request_body = PaperIds,
     responses(

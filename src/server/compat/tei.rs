@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"inputs": ["one text", "another"]}))]
 pub struct EmbedRequest {
-    /// A text, or a list of texts. The server splits long lists into batches.
+    /// A text, or a list of up to 2048 texts (`--max-batch`); a longer list is refused.
     #[schema(schema_with = schemas::texts)]
     inputs: Value,
     /// Ignored: vectors always have norm 1.
@@ -115,15 +115,15 @@ pub struct ServerInfo {
     #[schema(example = "float32")]
     model_dtype: String,
     model_type: TeiModelType,
-    /// Maximum number of searches that run or wait, taken together.
+    /// Maximum number of searches that run or wait, taken together. Requests for embeddings are not counted.
     max_concurrent_requests: usize,
-    /// Maximum number of tokens of a text.
+    /// Maximum number of tokens of a text that are encoded; the rest of a longer text is cut off by default.
     max_input_length: usize,
     /// Maximum number of tokens in a batch.
     max_batch_tokens: usize,
     /// Maximum number of texts in a request.
     max_client_batch_size: usize,
-    /// Maximum size of a request's body in bytes.
+    /// Maximum size of a request's body in bytes, except for uploads of papers.
     payload_limit: usize,
     auto_truncate: bool,
     tokenization_workers: usize,

@@ -18,8 +18,10 @@ use likewise_papers::paper::{Paper, PaperId, parse_date};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Maximum number of papers of a day that are ranked, and that are shown.
+/// Maximum number of papers of a day that are ranked; further papers are not shown.
 const MAX_RANKED: usize = 5000;
+
+/// Maximum number of papers of a day that are shown.
 const MAX_SHOWN: usize = 200;
 
 /// The form for choosing a day.
@@ -61,7 +63,7 @@ pub async fn day(
 /// The content of a day's page.
 struct DayData {
     view: DayView,
-    /// Day of the newest paper.
+    /// Day of the newest paper; see [`newest_day`].
     newest_day: Option<String>,
     /// The largest paper number in the library.
     last_number: PaperNumber,
@@ -98,7 +100,7 @@ fn day_data(
 type DayPaper = (PaperNumber, Paper, Option<f32>);
 
 /// Sorts papers by their similarity to the mean of the followed papers. Papers without a vector come last. Keeps the
-/// order of `papers` if no papers are followed.
+/// order of `papers` if `followed` is empty.
 fn rank(
     library: &Library,
     papers: Vec<(PaperNumber, Paper)>,

@@ -23,7 +23,8 @@ use std::sync::Arc;
 const POOL_SIZE: usize = 300;
 
 /// Minimum similarity of a paper in the order by date, as a fraction of the best paper's similarity. Without a minimum,
-/// the newest of 300 papers would be on other topics than the query.
+/// the newest of 300 papers would be on other topics than the query. The first [`PAGE_SIZE`] papers in the order by
+/// score are shown even if their similarity is lower.
 const MIN_RELATIVE_SIMILARITY: f32 = 0.75;
 
 /// Number of new papers on the start page.
@@ -116,7 +117,8 @@ async fn start(service: &Arc<Service>) -> Result<Response, Problem> {
 }
 
 /// Resolves the text in an address. An address that was written by hand can have a text that names papers; the result
-/// has these papers as examples instead of the text. `None`: the text is itself the query.
+/// has these papers as examples instead of the text. `None`: the address needs no change, for example because its text
+/// is itself the query.
 async fn canonical(service: &Arc<Service>, page_query: &PageQuery) -> Result<Option<PageQuery>, Problem> {
     let [text] = &page_query.q[..] else { return Ok(None) };
     if !page_query.like.is_empty() || !page_query.unlike.is_empty() {

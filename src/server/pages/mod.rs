@@ -20,7 +20,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
-/// Content security policy of the pages: only this server's own styles, scripts, images and forms.
+/// Content security policy of the pages: only this server's own styles, scripts, images and forms, and `data:` images.
 const PAGE_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -93,7 +93,8 @@ fn back(headers: &HeaderMap, default: &str) -> Redirect {
     )
 }
 
-/// Returns the day of the newest paper. `None`: no paper has a date.
+/// Returns the day of the newest paper. Ignores withdrawn papers, and papers whose date is only a month or a year.
+/// `None`: there is no other paper, or the library cannot be read.
 fn newest_day(library: &Library) -> Option<String> {
     library.days_around("9999-12-31").ok()?.0
 }

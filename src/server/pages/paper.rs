@@ -12,8 +12,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use std::sync::Arc;
 
-/// Number of similar papers in the list, and in the chart over time.
+/// Number of similar papers in the list.
 const LISTED_NEIGHBOURS: usize = 10;
+
+/// Number of similar papers in the chart over time.
 const CHART_NEIGHBOURS: usize = 100;
 
 /// Returns the page of a paper.

@@ -15,16 +15,18 @@ use axum::response::Redirect;
 use likewise_papers::Paper;
 use std::sync::Arc;
 
-/// Maximum length in bytes of a text in an address. Models encode fewer bytes of a text than this.
+/// Maximum length in bytes of a text in an address; the end of a longer text is cut off. Many models encode fewer bytes
+/// of a text than this.
 const MAX_TEXT_BYTES: usize = 4000;
 
-/// Maximum length in bytes of all texts in an address: servers and browsers accept about 64 KB, and percent-encoding
-/// can triple the length.
+/// Maximum length in bytes of all texts in an address; further texts are left out. Servers and browsers accept about 64
+/// KB, and percent-encoding can triple the length.
 const MAX_TOTAL_TEXT_BYTES: usize = 16_000;
 
-/// Maximum number of reported bibliography entries that cannot be read, and maximum number of characters of each
-/// report.
+/// Maximum number of problems of a bibliography that are reported. The number of further problems is reported too.
 const MAX_REPORTED_ENTRIES: usize = 5;
+
+/// Maximum number of characters of each report; a longer report is cut off.
 const MAX_REPORT_CHARS: usize = 150;
 
 /// Handles the search form: parses the text in the form and redirects to the address of the query. The address also has

@@ -1,4 +1,5 @@
-//! Cookies: the papers that a visitor follows, the newest papers that the visitor has seen, and the visitor's key.
+//! Cookies: the papers that a visitor follows, the newest paper when the visitor last opened a day page, and the
+//! visitor's key.
 //!
 //! The state of visitors is in cookies only; the server stores nothing about visitors.
 
@@ -15,7 +16,8 @@ use serde::Deserialize;
 /// Maximum number of followed papers, because the size of a cookie is limited.
 const MAX_FOLLOWED: usize = 40;
 
-/// Maximum length of a cookie's value in bytes; browsers ignore longer cookies.
+/// Maximum length in bytes of the value of the cookie with the followed papers. Browsers ignore cookies of more than
+/// 4096 bytes, including the name.
 const MAX_COOKIE_BYTES: usize = 3800;
 
 /// Separator of the ids in the cookie; an id never contains a line break.
@@ -33,10 +35,11 @@ const COOKIE_LIFETIME: u32 = 31_536_000;
 pub struct Visitor {
     /// Ids of the followed papers.
     pub followed: Vec<String>,
-    /// The largest paper number in the library at the end of the visitor's previous visit. Papers with larger numbers
-    /// are new to the visitor. `None`: this is the first visit.
+    /// The largest paper number in the library when the visitor last opened a day page during the previous visit.
+    /// Papers with larger numbers are new to the visitor. `None`: the visitor has not opened a day page before.
     pub since: Option<i64>,
-    /// The largest paper number that the visitor has seen.
+    /// The largest paper number in the library when the visitor last opened a day page. `None`: the visitor has not
+    /// opened a day page before.
     seen: Option<i64>,
 }
 
@@ -50,9 +53,9 @@ impl Visitor {
         Visitor { followed: followed.take(MAX_FOLLOWED).collect(), since: since.or(seen), seen }
     }
 
-    /// Sets the cookies of a visit. `seen`, which persists, is set to `last`, the largest paper number in the library
-    /// now. `since`, which lasts until the browser is closed, is set to the largest paper number at the end of the
-    /// previous visit.
+    /// Sets the cookies of a visit, in the response with a day page. `seen`, which persists, is set to `last`, the
+    /// largest paper number in the library now. `since`, which lasts until the browser is closed, is set to the value
+    /// of `seen` at the end of the previous visit, or to `last` on the first visit.
     pub fn record_visit(&self, response: &mut Response, last: i64) {
         // `last` can be smaller than `seen` if the data folder was created again.
         if self.seen != Some(last) {

@@ -1,7 +1,7 @@
 //! The changes to a catalog since a given transaction.
 //!
-//! All data that is derived from the catalog is updated from these changes. Every transaction has a number, and every
-//! paper has the number of the transaction that wrote it last.
+//! The slot maps are updated from these changes. Every transaction that changes papers has a number, and every paper
+//! has the number of the transaction that wrote it last. Papers that version 1 of the schema stored have the number 0.
 
 use super::{Catalog, PaperNumber, text_hash};
 use crate::error::Result;
@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 /// The papers that were written or deleted since a transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CatalogChanges {
-    /// The number of the catalog's last transaction.
+    /// The number of the last transaction that changed papers; see [`Catalog::last_change`].
     pub last: i64,
     /// Papers that were added or replaced, each with the hash of its text.
     pub written: Vec<(PaperNumber, TextHash)>,
@@ -21,13 +21,13 @@ pub struct CatalogChanges {
 
 impl Catalog {
     /// The papers that were written or deleted after the transaction with the number `after`. If `after` is 0: every
-    /// paper in the catalog.
+    /// paper in the catalog, and all deleted papers.
     pub fn changes(&self, after: i64) -> Result<CatalogChanges> {
         let mut connection = self.lock();
         // One transaction, so that the three queries see the same state.
         let transaction = connection.transaction()?;
         let last = last_change(&transaction)?;
-        // Papers that an older version of likewise wrote have the transaction number 0.
+        // Papers that version 1 of the schema stored have the transaction number 0.
         let from = if after == 0 { 0 } else { after + 1 };
         let mut written =
             transaction.prepare_cached("SELECT number, text_hash FROM papers WHERE changed >= ?1")?;
@@ -59,7 +59,7 @@ impl Catalog {
     }
 }
 
-/// The number of the last transaction that changed papers.
+/// See [`Catalog::last_change`].
 pub fn last_change(connection: &Connection) -> Result<i64> {
     let sql = "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'changes'";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?.unwrap_or_default())

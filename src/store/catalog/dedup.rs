@@ -17,15 +17,17 @@ const MIN_TITLE_LETTERS: usize = 10;
 /// many papers.
 const MIN_TITLE_WORDS: usize = 3;
 
-/// Maximum number of years between a preprint and its published version.
+/// Maximum number of years between two records of one paper, such as a preprint and its published version. Records that
+/// share an id can be further apart.
 const MAX_YEARS_APART: i32 = 5;
 
-/// Sources of published papers. A paper that is in one of these sources is not withdrawn, even if its preprint is
-/// withdrawn.
+/// Sources of published papers. A paper with a record from one of these sources that is not withdrawn counts as not
+/// withdrawn, even if its preprint is withdrawn.
 const PUBLISHED_SOURCES: [&str; 3] = ["acl", "pubmed", "papercopilot"];
 
 /// The blocking keys of a record. Two records can be of the same paper only if they share an id or a blocking key. The
-/// keys are a hash of the title with the first author, and a hash of the text.
+/// keys are a hash of the title with the first author, and a hash of the text. The first key is missing if the title is
+/// too short or there is no author, the second if there is no abstract.
 pub fn blocking_keys(record: &Paper) -> Vec<i64> {
     let hash = |text: &str| {
         let hash = TextHash::of(text).0;
@@ -71,8 +73,10 @@ fn source_id<'a>(record: &'a Paper, source: &str) -> Option<&'a PaperId> {
     record.ids().find(|id| id.as_str().starts_with(prefix))
 }
 
-/// Whether two records are of the same paper: they share an id, or have the same title and first author, or have the
-/// same text and one of them has no authors.
+/// Whether two records are of the same paper. They are not if their ids conflict ([`have_conflicting_ids`]). Otherwise,
+/// they are if they share an id. They also are if they have the same title and first author, or the same text and one
+/// of them has no authors; but only if their years are close ([`have_close_years`]) and they are not distinct works
+/// ([`are_distinct_works`]).
 pub fn is_same_paper(one: &Paper, other: &Paper) -> bool {
     if have_conflicting_ids(one, other) {
         return false;
@@ -82,6 +86,8 @@ pub fn is_same_paper(one: &Paper, other: &Paper) -> bool {
     share_id || (have_close_years(one, other) && match_by_content() && !are_distinct_works(one, other))
 }
 
+/// Whether two records have the same title and first author. The title must be long enough to identify a paper. The
+/// last names must be equal, and one given name, if both are known, must be the beginning of the other.
 fn have_same_title(one: &Paper, other: &Paper) -> bool {
     let given = |record: &Paper| record.authors.first().and_then(|author| given_name(author));
     // One of the two given names can be the initial of the other one.
@@ -112,10 +118,10 @@ fn have_conflicting_ids(one: &Paper, other: &Paper) -> bool {
     [IdKind::Arxiv, IdKind::Pubmed, IdKind::Acl].into_iter().any(conflict)
 }
 
-/// Whether two records with the same title are of different works, such as two articles of a series with a fixed title.
-/// The works are different if both conditions hold: the records have different ids of one kind (DOI, OpenAlex or Semantic
-/// Scholar), and their abstracts share few words. A preprint and its published version can also have different DOIs, but
-/// have similar abstracts.
+/// Whether two records that have the same title or are in one paper are of different works, such as two articles of a
+/// series with a fixed title. The works are different if both conditions hold: the records have different ids of one
+/// kind (DOI, OpenAlex or Semantic Scholar), and their abstracts share few words. False if one of the records has no
+/// abstract. A preprint and its published version can also have different DOIs, but have similar abstracts.
 fn are_distinct_works(one: &Paper, other: &Paper) -> bool {
     /// Two abstracts of the same work share at least this fraction of the distinct words of the shorter abstract.
     const MIN_SHARED_WORDS: f64 = 0.5;
@@ -184,17 +190,18 @@ fn letters(text: &str) -> String {
 }
 
 /// Groups records into papers. The papers, and the records of each paper, are in the order of the input. A record that
-/// matches two papers that are known to be different joins only the first of the two. `T` is data that the caller keeps
-/// with each record.
+/// matches several papers merges them, but if two of them have conflicting ids, it joins only one of the two. `T` is
+/// data that the caller keeps with each record.
 pub fn group_records<T>(records: Vec<(T, Paper)>) -> Vec<Vec<(T, Paper)>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     (0..records.len()).for_each(|index| add_to_groups(&mut groups, &records, index));
     collect_groups(groups, records)
 }
 
-/// Adds the record `new` to records that are already grouped into papers. In `records`, the records of a paper follow
-/// each other and have equal `T`. Returns the groups that [`group_records`] would return for all the records, in a
-/// fraction of the time.
+/// Adds the record `new` to records that are already grouped into papers as [`group_records`] groups them. In
+/// `records`, the records of a paper follow each other and have equal `T`. Returns the groups that [`group_records`]
+/// would return for all the records, in a fraction of the time. Only if `new` matches papers with conflicting ids,
+/// `group_records` could choose another of these papers.
 pub fn regroup_with<T: PartialEq>(records: Vec<(T, Paper)>, new: (T, Paper)) -> Vec<Vec<(T, Paper)>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (index, (paper, _)) in records.iter().enumerate() {
@@ -236,8 +243,9 @@ fn collect_groups<T>(mut groups: Vec<Vec<usize>>, records: Vec<(T, Paper)>) -> V
     groups.into_iter().map(collect).collect()
 }
 
-/// Whether a record is of the same paper as the records of a group: it matches at least one record of the group, and
-/// contradicts none.
+/// Whether a record is of the same paper as the records of a group. It must match at least one record of the group. Its
+/// ids must not conflict with those of any record of the group. Each record with which it shares no id must be of a
+/// close year and must not be a distinct work.
 fn belongs_to<'a>(record: &Paper, mut group: impl Iterator<Item = &'a Paper> + Clone) -> bool {
     let is_compatible = |other: &Paper| {
         let share_id = other.ids().any(|id| record.ids().any(|other| id == other));
@@ -248,9 +256,11 @@ fn belongs_to<'a>(record: &Paper, mut group: impl Iterator<Item = &'a Paper> + C
 }
 
 /// Merges the records of a paper into one paper. The paper has the id of the first record, and the other fields of the
-/// first record that has an abstract and is not withdrawn. If that record lacks a date, venue, URL or authors, the
-/// field comes from the first record that has it. The source is that of the first record that has a source. The
-/// categories are those of all records, and all other ids become alternate ids.
+/// first record that has an abstract and is not withdrawn. If there is no such record, the other fields are those of
+/// the first record that is not withdrawn; if all are withdrawn, those of the first record. If that record lacks a
+/// date, venue, URL or authors, the field comes from the first record that has it. The source is that of the first
+/// record that has a source. The categories are those of all records, and all other ids become alternate ids. Whether
+/// the paper is withdrawn depends on all records ([`is_withdrawn`]). If there are no records, the paper is empty.
 pub fn merge_records(records: &[&Paper]) -> Paper {
     let Some(first) = records.first() else { return Paper::default() };
     let is_valid = |record: &&&Paper| !record.withdrawn;

@@ -1,12 +1,12 @@
-//! The files of a watched folder that have been ingested. They are recorded so that they are not read again after a
-//! restart.
+//! The files of a watched folder that have been ingested or could not be read. They are recorded so that a file is not
+//! read again until it changes, even after a restart.
 
 use super::Catalog;
 use crate::error::Result;
 use std::collections::HashMap;
 
 impl Catalog {
-    /// The files that have been ingested, by path, each with the state (size and modification time) that it had then.
+    /// The recorded files, by path, each with the state (size and modification time) that it had when it was read.
     pub fn ingested_files(&self) -> Result<HashMap<String, String>> {
         let connection = self.lock();
         let mut all = connection.prepare_cached("SELECT path, state FROM files")?;

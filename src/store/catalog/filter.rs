@@ -21,17 +21,19 @@ pub struct Filter {
     /// Only papers with one of these ids or alternate ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<String>>,
-    /// Only papers published in this range.
+    /// Only papers that can have been published in this range: a paper dated `2021` passes if a day of 2021 is in the
+    /// range. Papers without a date do not pass, unless the range has no limits.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object_or_null")]
     pub published: Option<DateRange>,
     /// Only papers with at least one of these categories. `cs` includes every category `cs.…`. Case is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub categories: Option<Vec<String>>,
-    /// Only papers published in one of these conferences or journals. Case is ignored.
+    /// Only papers with a record from one of these conferences or journals. Case is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub venues: Option<Vec<String>>,
     /// Only papers by at least one of these authors. A name in this list matches an author if the author's name has all
-    /// words of the listed name, in any order, with at most one other word among them. Case and accents are ignored.
+    /// words of the listed name, in any order, with at most one other word among them. A name of one word matches every
+    /// author whose name has this word. Case and accents are ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authors: Option<Vec<String>>,
     /// Only papers with a record from one of these sources. Case is ignored.
@@ -42,11 +44,12 @@ pub struct Filter {
     pub withdrawn: bool,
 }
 
-/// Maximum number of values in one list of a filter.
+/// Maximum number of values in one list of a filter. A filter with a longer list is refused.
 const MAX_VALUES: usize = 10_000;
 
-/// Maximum time to evaluate a filter. Other requests wait during this time. The largest realistic filters take half a
-/// second in a catalog of millions of papers.
+/// Maximum time to evaluate a filter. A filter that takes longer is refused. Other filters, and other uses of the
+/// catalog's main connection, wait during this time. The largest realistic filters take half a second in a catalog of
+/// millions of papers.
 const MAX_DURATION: Duration = Duration::from_secs(2);
 
 /// Number of instructions of SQLite's virtual machine between two checks of the time limit.

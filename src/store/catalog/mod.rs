@@ -71,7 +71,8 @@ impl Drop for Catalog {
 }
 
 impl Catalog {
-    /// Opens the catalog at `path` for writing. Creates the file if it does not exist.
+    /// Opens the catalog at `path` for writing. Creates the file if it does not exist, and migrates a catalog with the
+    /// schema of an older version.
     pub fn create(path: &Path) -> Result<Catalog> {
         let connection = Connection::open(path)?;
         schema::prepare(&connection, path).map_err(|error| unusable(path, error))?;
@@ -110,7 +111,8 @@ impl Catalog {
         Ok(Catalog { connection: Mutex::new(connection), readers, path: path.into(), is_writer: false })
     }
 
-    /// Whether the file at `path` has no tables. This is so if the process that created the file was killed.
+    /// Whether the file at `path` is an SQLite database without a catalog's tables. This is so if the process that
+    /// created the file was killed. False if the file cannot be opened.
     pub fn is_blank(path: &Path) -> bool {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(path, flags).is_ok_and(|connection| schema::is_blank(&connection))

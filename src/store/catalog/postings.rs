@@ -89,14 +89,15 @@ pub fn add_doc_freqs(connection: &Connection, deltas: &DocFreqDeltas) -> Result<
     Ok(())
 }
 
-/// Drops both tables of the index, and creates them again from all papers.
+/// Drops both tables of the index, and creates them again from all papers that can be read.
 pub fn rebuild(connection: &Connection) -> Result<()> {
     connection.execute_batch("DROP TABLE words; DROP TABLE word_counts;")?;
     connection.execute_batch(TABLES)?;
     index_all(connection)
 }
 
-/// Adds all papers to the empty index. For catalogs of older versions, which had no inverted index.
+/// Adds all papers that can be read to the empty index. For catalogs of older versions, which had no inverted index,
+/// and for [`rebuild`].
 pub fn index_all(connection: &Connection) -> Result<()> {
     let mut context = WriteContext::default();
     for_each_paper(connection, |number, terms| {
@@ -126,7 +127,7 @@ fn for_each_paper(
 }
 
 impl Catalog {
-    /// Whether the stored document frequencies match the papers. Reads all papers.
+    /// Whether the stored document frequencies match the papers that can be read. Reads all papers.
     pub fn doc_freqs_are_correct(&self) -> Result<bool> {
         let connection = self.lock();
         let mut expected = HashMap::<String, i64>::new();
@@ -139,7 +140,7 @@ impl Catalog {
         Ok(rows.collect::<rusqlite::Result<HashMap<String, i64>>>()? == expected)
     }
 
-    /// Builds the inverted index again from all papers.
+    /// Builds the inverted index again from all papers that can be read.
     pub fn rebuild_postings(&self) -> Result<()> {
         let mut connection = self.lock();
         let transaction = begin(&mut connection)?;

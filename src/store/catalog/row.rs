@@ -171,7 +171,7 @@ pub fn delete(connection: &Connection, number: PaperNumber, context: &mut WriteC
     Ok(())
 }
 
-/// Adds the blocking keys of all papers. For catalogs of older versions, which had no blocking keys.
+/// Adds the blocking keys of all papers that can be read. For catalogs of older versions, which had no blocking keys.
 pub fn add_blocking_keys(connection: &Connection) -> Result<()> {
     let mut all = connection.prepare(SELECT)?;
     let mut add = connection.prepare("INSERT OR IGNORE INTO names (name, number) VALUES (?1, ?2)")?;

@@ -73,7 +73,7 @@ CREATE VIRTUAL TABLE authors USING fts5 (
 );
 ";
 
-/// Added in version 4: papers with several records, and withdrawn papers.
+/// Added in version 4: papers with several records, alternate ids, withdrawn papers, and the files of a watched folder.
 const RECORDS: &str = "
 CREATE TABLE names (
     name   ANY NOT NULL,            -- an alternate id, or a blocking key of a record
@@ -168,7 +168,7 @@ pub fn is_old(connection: &Connection) -> Result<bool> {
     Ok((1..VERSION).contains(&version(connection)?))
 }
 
-/// Whether the file has no tables.
+/// Whether the file has no schema version, which means that it has no tables of a catalog.
 pub fn is_blank(connection: &Connection) -> bool {
     version(connection).is_ok_and(|version| version == 0)
 }
@@ -176,7 +176,7 @@ pub fn is_blank(connection: &Connection) -> bool {
 /// Checks that a file has the current version of the schema.
 ///
 /// # Errors
-/// Returns [`Error::Data`] if the file has no tables, or another version of the schema.
+/// Returns [`Error::Data`] if the file has no tables of a catalog, or another version of the schema.
 pub fn check(connection: &Connection, path: &Path) -> Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     match version(connection)? {
@@ -276,7 +276,7 @@ mod tests {
             let writer = Catalog::create(&path).unwrap();
             let changed = crate::Paper { venue: Some("ICLR".into()), ..paper };
             writer.upsert(std::slice::from_ref(&changed)).unwrap();
-            // The changes since transaction 0 are all papers.
+            // `changes(0)` returns both papers. `changes(3)` returns only the paper that was just written.
             let written = if last == 0 { 2 } else { 1 };
             assert_eq!(catalog.changes(last).unwrap().written.len(), written);
             assert_eq!(one(Filter { venues: Some(vec!["iclr".into()]), ..Filter::default() }), [7]);

@@ -1,5 +1,5 @@
 //! The two embedding spaces that a catalog records: the embedding space in use, and the next embedding space. The next
-//! embedding space is put into use when its vector store is complete.
+//! embedding space is put into use when its vector store is complete and has passed its check.
 //!
 //! An embedding space is identified by the fingerprint of its model. The catalog records both fingerprints, so that the
 //! switch to the next embedding space is a single transaction.

@@ -20,9 +20,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 /// A change to the catalog.
 #[derive(Debug, Clone, Copy)]
 pub enum Mutation<'a> {
-    /// Adds a record. If the catalog has an older version of the record, replaces that version.
+    /// Adds a record. If the catalog has another version of the record, replaces that version.
     Put(&'a Paper),
-    /// Removes a record. The record's paper stays if it has other records.
+    /// Removes every record that has the given id, as its id or as an alternate id, and the given source. If no source
+    /// is given, the source can be any. A paper stays if it has other records.
     Retract(&'a Deletion),
 }
 
@@ -31,22 +32,25 @@ pub enum Mutation<'a> {
 pub enum MutationOutcome {
     /// The record started a new paper.
     Added,
-    /// The record replaced an older version of itself that was different.
+    /// The record replaced a different version of itself, or a stored paper of the same id that cannot be read.
     Replaced,
-    /// The record joined a paper that had other records.
+    /// The record joined a paper that had other records, or several such papers, which are now one paper.
     Merged,
     /// The record was already in the catalog and has nothing new.
     Unchanged,
-    /// The record has no abstract and its paper is not in the catalog, so the record was skipped.
+    /// The record has no abstract and its paper is not in the catalog, so the record was skipped. Only if
+    /// [`ApplyOptions::title_only`] is false.
     WithoutAbstract,
-    /// The record was removed.
+    /// One or more records were removed.
     Retracted,
     /// The record to remove is not in the catalog, or is from another source.
     NotFound,
 }
 
-/// Maximum number of records that can share a blocking key or an id. A key or an id that more records share does not
-/// identify a paper, and is ignored. A new record is therefore compared with at most this many records per key or id.
+/// Maximum number of records, in total, of the papers that have a blocking key or an id. If these papers have more
+/// records, the key or the id does not identify a paper. Such a key is not used to find papers for a new record, and
+/// such an id is removed from a new record, with the exceptions that [`without_shared_ids`] lists. Apart from these
+/// exceptions, a new record is therefore compared with at most this many records per key or id.
 const MAX_SHARED: usize = 50;
 
 /// Options of [`Catalog::apply`].
@@ -61,7 +65,8 @@ pub struct ApplyOptions {
 pub struct AppliedMutations {
     /// The outcome of each mutation, in the order of the mutations.
     pub outcomes: Vec<MutationOutcome>,
-    /// The papers that were added or changed, each paper once, in its state after all mutations.
+    /// The papers that were added or changed, each id once, in the state that was written last. A paper is in this list
+    /// even if a later mutation of the same call deleted it.
     pub papers: Vec<Paper>,
 }
 
@@ -109,8 +114,8 @@ impl Catalog {
         })
     }
 
-    /// Deletes the papers with these ids or alternate ids, in one durable transaction. Returns for each id whether a
-    /// paper was deleted.
+    /// Deletes the papers with these ids or alternate ids, at most one paper per id, in one durable transaction.
+    /// Returns for each id whether a paper was deleted.
     pub fn delete(&self, ids: &[PaperId]) -> Result<Vec<bool>> {
         let mut found = Vec::with_capacity(ids.len());
         self.write_in_transaction(|connection, context| {
@@ -229,7 +234,8 @@ fn put(
 }
 
 /// Completes the new version of a record from the old version. Takes the old abstract if the new version has none.
-/// Takes other missing fields only if the two versions are from different sources.
+/// Takes other missing fields, and the old alternate ids, only if the sources of the two versions differ, because one
+/// of them has no source.
 fn keep_missing_fields(new: &mut Paper, old: &Paper) {
     if new.r#abstract.is_empty() {
         new.r#abstract.clone_from(&old.r#abstract);
@@ -256,7 +262,7 @@ fn keep_missing_fields(new: &mut Paper, old: &Paper) {
 }
 
 /// The numbers of the papers to which a record might belong: the papers that share an id or a blocking key with the
-/// record.
+/// record. Ignores a blocking key if the papers that have it have more than [`MAX_SHARED`] records.
 fn candidates(connection: &Connection, record: &Paper) -> Result<BTreeSet<PaperNumber>> {
     let mut numbers = BTreeSet::new();
     for id in record.ids() {
@@ -288,9 +294,9 @@ fn have_too_many_records(connection: &Connection, numbers: &BTreeSet<PaperNumber
     Ok(false)
 }
 
-/// Returns `record`, which is to be written, without ids of papers that have more than [`MAX_SHARED`] records, such as the
-/// DOI of a volume: with such an id, the record would be compared with all those records. An id of a paper that already
-/// has an older version of the record stays. If no id would be left, the record is returned unchanged.
+/// Returns `record`, which is to be written, without ids of papers that have more than [`MAX_SHARED`] records, such as
+/// the DOI of a volume: with such an id, the record would be compared with all those records. An id of a paper that
+/// already has an older version of the record stays. If no id would be left, the record is returned unchanged.
 fn without_shared_ids<'a>(connection: &Connection, record: &'a Paper) -> Result<Cow<'a, Paper>> {
     let (mut kept, mut shared) = (Vec::new(), Vec::new());
     for id in record.ids() {
@@ -364,9 +370,10 @@ fn count_records(numbers: &BTreeSet<PaperNumber>, records: &[NumberedRecord]) ->
 }
 
 /// Writes papers whose records have changed, and appends them to `changed`. `before` has the count of records that each
-/// paper had before the change. `new` is the record that was added or replaced. A written paper takes over the number
-/// of a paper that one of its records came from, if no other paper has taken this number. Otherwise, the written paper
-/// gets a new number. Old papers whose numbers are not taken over are deleted.
+/// paper had before the change. `new` is the added record or the new version of a record; `None` if records were
+/// removed. A written paper takes over the number of a paper that one of its records came from, if no other paper has
+/// taken this number. Otherwise, it takes over the number of a paper without readable records, or gets a new number.
+/// Old papers whose numbers are not taken over are deleted.
 fn write_papers(
     connection: &Connection,
     papers: Vec<Vec<NumberedRecord>>,

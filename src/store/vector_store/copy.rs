@@ -13,8 +13,8 @@ use std::path::Path;
 
 impl VectorStore {
     /// Copies the vector store with this fingerprint into the data folder `out`. Returns the number of bytes copied.
-    /// Returns `None` if the store does not exist, or was replaced or removed meanwhile; the caller must then start
-    /// again.
+    /// Returns `None` if the store does not exist, if it was removed or another generation was put into use meanwhile,
+    /// or if an index segment was removed meanwhile. The caller must then start again.
     pub fn copy_to(data: &Path, sha256: &str, out: &Path) -> Result<Option<u64>> {
         let name = folder_name(sha256);
         let (base, to) = (stores_folder(data).join(name), stores_folder(out).join(name));

@@ -1,8 +1,8 @@
-//! Generations of a vector store. A new generation is a rewritten copy of the store's files, without the orphaned
-//! slots.
+//! Generations of a vector store. A new generation is a rewritten copy of the store's files, without orphaned or
+//! damaged slots; or it is empty, if the store's files cannot be read.
 //!
 //! This is the only operation that renumbers slots. All files that refer to slots (the index and the slot map) are made
-//! again for a new generation before it is published, and the old ones are removed with the old generation. The files
+//! again for a copy before it is published, and the old ones are removed with the old generation. The files
 //! of the first generation are directly in the store's folder. Every later generation has a subfolder, and the file
 //! `current` contains the name of the subfolder in use.
 
@@ -133,7 +133,7 @@ impl Generation {
         folder(&self.base, self.number)
     }
 
-    /// Puts this generation into use, atomically, and removes the previous generation. A process that has the previous
+    /// Puts this generation into use, atomically, and removes all other generations. A process that has the previous
     /// generation open can still read it.
     pub fn publish(self) -> Result<()> {
         disk::write_atomically(&self.base.join(CURRENT), self.number.to_string().as_bytes())?;

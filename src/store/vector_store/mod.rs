@@ -1,4 +1,4 @@
-//! The vector store of one model: the model's vectors on disk, each with the hash of the encoded text.
+//! The vector store of one model: the model's vectors on disk, each with the hash of the paper's text.
 //!
 //! The vectors of a model are points in the model's *embedding space*: only vectors of the same model, with the same
 //! options, can be compared. The model's fingerprint identifies the embedding space, so each fingerprint has a vector
@@ -90,7 +90,8 @@ impl VectorStore {
         Ok(disk::write_atomically(&path, description.as_bytes())?)
     }
 
-    /// Whether a store's folder has no vectors. The store can have vectors although its description is missing.
+    /// Whether a store's folder has no vectors and no later generation. The store can have vectors although its
+    /// description is missing.
     fn is_empty(base: &Path) -> bool {
         let is_new = |file| base.join(file).metadata().map_or(true, |file| file.len() <= HEADER_BYTES as u64);
         is_new(VECTORS) && is_new(KEYS) && !base.join(generation::CURRENT).exists()
@@ -105,7 +106,7 @@ impl VectorStore {
     }
 
     /// Removes all vector stores of a data folder except those with the fingerprints in `kept`. Returns the
-    /// descriptions of the removed stores.
+    /// descriptions of the removed stores, except missing and damaged descriptions.
     pub fn remove_others(data: &Path, kept: &[String]) -> Result<Vec<Description>> {
         let mut removed = Vec::new();
         for base in bases(data)? {
@@ -232,7 +233,8 @@ fn stores_folder(data: &Path) -> PathBuf {
     data.join("spaces")
 }
 
-/// The folders of a data folder's vector stores. Ignores all files, and folders with other names.
+/// The folders of a data folder's vector stores. Ignores all files, and folders whose names are not 16 hexadecimal
+/// digits.
 fn bases(data: &Path) -> Result<Vec<PathBuf>> {
     let is_base = |path: &PathBuf| {
         let name = name_of(path);

@@ -1,4 +1,5 @@
-//! The texts that the model of a vector store cannot read. These texts get no vector, and are not tried again.
+//! The texts that the model of a vector store cannot read, because the tokenizer refuses them. These texts get no
+//! vector, and are not tried again while this list exists. An empty generation of the store starts without the list.
 //!
 //! The file `unreadable`, beside the file `keys`, has the concatenated hashes of these texts.
 

@@ -25,8 +25,9 @@ pub struct VectorStoreWriter {
 
 impl VectorStoreWriter {
     /// Opens a vector store for appending. If a crash left incomplete records at the end of the store, truncates these
-    /// records. Before that, calls `before_truncate` with the number of slots that remain. `before_truncate` must
-    /// remove everything that is derived from later slots, because new texts will get those slots.
+    /// records. Before that, and also if there are no such records, calls `before_truncate` with the number of slots
+    /// that remain. `before_truncate` must remove everything that is derived from later slots, because new texts will
+    /// get those slots.
     pub fn open(
         data: &Path,
         fingerprint: &Fingerprint,

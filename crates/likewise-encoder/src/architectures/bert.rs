@@ -1,9 +1,10 @@
 //! BERT (Devlin et al.): an encoder with layer norms after attention and after the feed-forward block.
 //!
-//! This module also computes DistilBERT, RoBERTa, MPNet and Jina's BERT, which differ from BERT in positions, in the
-//! feed-forward block and in names. [`super::distilbert`], [`super::roberta`], [`super::mpnet`] and
-//! [`super::jina_bert`] translate their configs and tensor names to those of BERT. This implementation runs on every
-//! device; [`super::packed_bert`] is a faster implementation for CPUs, with the same results.
+//! This module also computes DistilBERT, RoBERTa, MPNet and Jina's BERT, which differ from BERT in positions, token
+//! types, the feed-forward block and names. [`super::distilbert`], [`super::roberta`], [`super::mpnet`] and
+//! [`super::jina_bert`] translate their configs to those of BERT, and BERT's tensor names to theirs. This
+//! implementation runs on every device. For BERT, DistilBERT and RoBERTa without adapters, [`super::packed_bert`] is a
+//! faster implementation for CPUs, with the same results up to rounding.
 
 use crate::adapter::Adapter;
 use crate::batch::Batch;

@@ -21,7 +21,8 @@ pub fn check_positive(numbers: &[(&str, f64)]) -> Result<(), String> {
 /// has both names, the value of the current name is used.
 ///
 /// # Errors
-/// Returns [`Error::Io`] if the file cannot be read, and [`Error::Model`] if a field is missing or has the wrong type.
+/// Returns [`Error::Io`] if the file cannot be read, and [`Error::Model`] if it is not valid JSON, or if a field is
+/// missing or has the wrong type.
 pub fn read<T: DeserializeOwned>(folder: &ModelFolder, older_names: &[(&str, &str)]) -> Result<T> {
     let path = folder.network().join(CONFIG);
     let text = disk::read_text(&path).map_err(Error::io(&path))?;

@@ -54,8 +54,8 @@ impl Config {
     /// Checks that the config describes a supported model.
     ///
     /// # Errors
-    /// Returns a message that names the field if a field requests something that is not implemented, or has a number
-    /// that is out of range.
+    /// Returns a message if a field requests something that is not implemented, or has a number that is out of range.
+    /// The message names the field, or says which values several fields must have.
     pub fn check(&self) -> Result<(), String> {
         if !self.use_bidirectional_attention || self.attn_logit_softcapping.is_some() {
             return Err(

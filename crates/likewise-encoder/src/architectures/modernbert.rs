@@ -1,5 +1,6 @@
 //! ModernBERT (Warner et al.): an encoder with layer norms before attention and before the feed-forward block, rotary
-//! positions, a gated feed-forward block, and local attention in two of three layers.
+//! positions, a gated feed-forward block, and local attention in two of three layers (unless config.json says
+//! otherwise).
 
 use super::config::check_positive;
 use crate::batch::Batch;

@@ -6,7 +6,7 @@ use crate::layers::Loader;
 use crate::layers::relative_position_bias::RelativePositionBias;
 use candle_core::{DType, Result};
 
-/// Relative positions of this distance or a larger distance share a bias.
+/// In each direction, relative positions of this distance or a larger distance share a bias.
 const MAX_DISTANCE: f32 = 128.0;
 
 /// Changes the fields in which MPNet differs from BERT (RoBERTa's positions, no token types) in a config that was read

@@ -60,8 +60,8 @@ impl Config {
     /// Checks that the config describes a supported model.
     ///
     /// # Errors
-    /// Returns a message that names the field if a field requests something that is not implemented, or has a number
-    /// that is out of range.
+    /// Returns a message if a field requests something that is not implemented, or has a number that is out of range.
+    /// The message names the field, or says which values several fields must have.
     pub fn check(&self) -> Result<(), String> {
         let has_experts = self.num_experts.is_some_and(|experts| experts > 1);
         let is_partly_rotated = self.rotary_emb_fraction.is_some_and(|fraction| fraction != 1.0);

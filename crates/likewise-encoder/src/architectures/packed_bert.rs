@@ -1,7 +1,9 @@
-//! BERT on a CPU, without padding: the same network as [`super::bert`], computed by the crate's own kernels.
+//! BERT, DistilBERT and RoBERTa on a CPU, without padding: the same network as [`super::bert`] without adapters,
+//! computed by the crate's own kernels.
 //!
 //! This is the faster implementation. The texts of a batch are concatenated, so nothing is computed for padding. Only
-//! attention and pooling need to know where a text ends. candle is used only for loading the weights.
+//! attention, pooling and the positions of tokens depend on where a text ends. candle is used only for loading the
+//! weights and for holding the word embeddings and the result.
 
 use super::bert::{Config, PositionKind, position_table};
 use crate::kernels::Activation;
@@ -27,7 +29,7 @@ const BLOCK_ROWS: usize = 168;
 /// A loaded BERT.
 pub struct PackedBert {
     /// `[vocabulary, hidden]`: the word embeddings. This is candle's tensor and not a copy, because the word embeddings
-    /// are half of the model.
+    /// are a large part of the model: half of all-MiniLM-L6-v2, and more of multilingual models.
     word_embeddings: Tensor,
     /// `[positions, hidden]`, with the embedding of token type 0 added: see [`position_table`].
     position_table: Vec<f32>,

@@ -1,7 +1,7 @@
 //! Micro-kernels in AVX2 and FMA. Each computes one tile of a product, with the sums in registers.
 //!
-//! AVX2 has no instructions for products of bf16 values or of bytes. Products of bf16 values are computed as f32
-//! products, and products of bytes as 16-bit products.
+//! AVX2 has no instruction for products of bf16 values, and its instruction for products of bytes saturates. Products
+//! of bf16 values are therefore computed as f32 products, and products of bytes as 16-bit products.
 
 use super::portable;
 use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
@@ -63,13 +63,13 @@ fn step_int8(sum: __m256i, x: __m256i, weight: __m256i) -> __m256i {
     _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
 }
 
-/// See [`ToBf16`](super::tile::ToBf16). The compiler vectorises the portable version.
+/// The [`ToBf16`](super::tile::ToBf16) function: the portable version, which the compiler vectorises for AVX2.
 #[target_feature(enable = "avx2,fma")]
 pub fn to_bf16(values: &[f32], halves: &mut [u16]) {
     portable::to_bf16(values, halves);
 }
 
-/// See [`ToBytes`](super::tile::ToBytes). The compiler vectorises the portable version.
+/// The [`ToBytes`](super::tile::ToBytes) function: the portable version, which the compiler vectorises for AVX2.
 #[target_feature(enable = "avx2,fma")]
 pub fn to_bytes(values: &[f32], params: QuantParams, bytes: &mut [u8]) {
     portable::to_bytes(values, params, bytes);

@@ -1,7 +1,8 @@
 //! Micro-kernels in AVX-512. Each computes one tile of a product, with the sums in registers.
 //!
-//! The functions with `plain` in their names are for CPUs without AVX512-BF16 (products of bf16 values) or without
-//! AVX512-VNNI (products of bytes). They compute these products with other instructions.
+//! The functions with `plain` in their names are for CPUs without AVX512-BF16 (products of bf16 values, and rounding to
+//! bf16) or without AVX512-VNNI (products of bytes), and for the instruction set `avx512-plain`. They use other
+//! instructions.
 
 use super::functions::ROUND_MAGIC;
 use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
@@ -91,13 +92,13 @@ fn step_int8_plain(sum: __m512i, x: __m512i, weight: __m512i) -> __m512i {
 }
 
 /// Defines a function that rounds f32 values to a narrower type, sixteen at a time. `$round` rounds a value within 32
-/// bits, and `$cut` keeps the low bits of the result.
+/// bits, and `$cut` keeps the low bits of the result. (For `to_bf16`, `$round` does nothing, and `$cut` rounds.)
 macro_rules! narrow {
     (
         $name:ident, $features:literal, $narrow:ty, ($($params:ident: $type:ty)?),
         $round:ident, $cut:ident, $store:ident
     ) => {
-        /// See [`ToBf16`](super::tile::ToBf16) and [`ToBytes`](super::tile::ToBytes).
+        /// A [`ToBf16`](super::tile::ToBf16) or [`ToBytes`](super::tile::ToBytes) function.
         #[target_feature(enable = $features)]
         pub fn $name(values: &[f32], $($params: $type,)? narrow: &mut [$narrow]) {
             let ((values, rest), (narrow, narrow_rest)) =

@@ -66,8 +66,8 @@ impl Isa {
     }
 }
 
-/// Returns the instruction set in use: the best one that this CPU supports, or the one that the environment variable
-/// [`cpu::ENV_VAR`] names.
+/// Returns the instruction set in use: the one that the environment variable [`cpu::ENV_VAR`] names, or, if the
+/// variable is not set or names none of [`available`], the best one that this CPU supports.
 pub fn current() -> &'static Isa {
     static CURRENT: LazyLock<Isa> = LazyLock::new(|| cpu::pick(available(), |isa| isa.name));
     &CURRENT

@@ -70,7 +70,7 @@ impl PackedLinear {
         PackedLinear { format, inputs, outputs, panels, scales, initial_sums, bias, isa }
     }
 
-    /// The format that input rows must have.
+    /// The format into which input rows are packed.
     pub fn format(&self) -> PackFormat {
         self.format
     }

@@ -2,7 +2,8 @@
 //!
 //! - [`isa`] detects the CPU's instruction sets and chooses the micro-kernels;
 //! - [`tile`] is the interface of the micro-kernels, and [`avx512`], [`avx2`] and [`portable`] implement it (all
-//!   `unsafe` code of the crate is in the micro-kernels and in the calls of micro-kernels in [`isa`]);
+//!   `unsafe` code of the crate is in the micro-kernels, with the macros that define them, and in the calls of
+//!   micro-kernels in [`isa`]);
 //! - [`packed`] packs values for the micro-kernels;
 //! - [`linear`], [`attention`] and [`feed_forward`] compute the parts of a transformer layer;
 //! - [`rows`] has the operations on rows, such as softmax and layer norm;
@@ -35,7 +36,8 @@ pub fn grow<T: Clone + Default>(buffer: &mut Vec<T>, length: usize) -> &mut [T] 
     &mut buffer[..length]
 }
 
-/// The activation function of a feed-forward block. The names are the values of `hidden_act` in config.json.
+/// The activation function of a feed-forward block or an adapter. The names and their aliases are the supported values
+/// of `hidden_act`, or of the field that an architecture or adapter has instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {

@@ -107,7 +107,7 @@ pub struct RowLayout {
 pub struct PackedRows<'a> {
     /// Number of rows.
     pub count: usize,
-    /// The packed words, `[rows, stride]`. The last row can be shorter than the stride.
+    /// The packed words, `[rows, stride]`. The last row can be shorter than the stride, or unused words can follow it.
     pub packed: &'a [u32],
     /// Number of words from the start of one row to the start of the next.
     pub stride: usize,

@@ -66,7 +66,7 @@ fn tile_int8<const ROWS: usize>(tile: &mut Tile, scales: &Scales) {
     }
 }
 
-/// See [`ToBf16`](super::tile::ToBf16).
+/// Rounds values to bf16: the portable [`ToBf16`](super::tile::ToBf16) function.
 #[inline(always)]
 pub fn to_bf16(values: &[f32], halves: &mut [u16]) {
     for (half, value) in halves.iter_mut().zip(values) {
@@ -75,7 +75,7 @@ pub fn to_bf16(values: &[f32], halves: &mut [u16]) {
     }
 }
 
-/// See [`ToBytes`](super::tile::ToBytes).
+/// Rounds values to bytes: the portable [`ToBytes`](super::tile::ToBytes) function.
 #[inline(always)]
 pub fn to_bytes(values: &[f32], params: QuantParams, bytes: &mut [u8]) {
     for (byte, value) in bytes.iter_mut().zip(values) {

@@ -1,7 +1,7 @@
 //! Operations on rows of f32 values: softmax, layer norm, elementwise functions, maxima.
 //!
 //! The loops are written with `pulp`, for registers of any size: `pulp` compiles each loop once per instruction set,
-//! and calls the version that the CPU supports.
+//! and calls the version for the given [`Isa`].
 
 use super::functions::{Function, exp};
 use super::isa::Isa;

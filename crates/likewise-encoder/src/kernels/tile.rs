@@ -39,17 +39,18 @@ pub struct Scales<'a> {
     pub rows: &'a [f32],
     /// `[groups, width]`: the value of one quantisation step in each group of the panel's columns.
     pub columns: &'a [f32],
-    /// `[groups, width]`: the initial value of each integer sum, which cancels the zero point of the rows' bytes.
+    /// `[groups, width]`: the initial value of each integer sum. It cancels the zero point of the rows' bytes, or is 0
+    /// if the bias already includes this correction.
     pub initial_sums: &'a [i32],
 }
 
-/// Computes a tile of f32 values, or of pairs of bf16 values, with a fixed number of rows.
+/// A function that computes a tile of f32 values, or of pairs of bf16 values, with a fixed number of rows.
 ///
 /// # Safety
 /// The CPU must support the instruction set that the kernel is compiled for.
 pub type Kernel = unsafe fn(&mut Tile<'_>);
 
-/// Computes a tile of int8 values with a fixed number of rows.
+/// A function that computes a tile of int8 values with a fixed number of rows.
 ///
 /// # Safety
 /// See [`Kernel`].
@@ -67,13 +68,13 @@ pub struct QuantParams {
     pub shift: f32,
 }
 
-/// Rounds values to bf16, to nearest, ties to even. The two slices must have the same length.
+/// A function that rounds values to bf16, to nearest, ties to even. The two slices must have the same length.
 ///
 /// # Safety
 /// See [`Kernel`].
 pub type ToBf16 = unsafe fn(&[f32], &mut [u16]);
 
-/// Rounds values to bytes, as [`QuantParams`] says. The two slices must have the same length.
+/// A function that rounds values to bytes, as [`QuantParams`] says. The two slices must have the same length.
 ///
 /// # Safety
 /// See [`Kernel`].

@@ -1,8 +1,9 @@
 //! Attention over a batch of concatenated texts. Attention is the only operation of a network in which the texts of a
 //! batch must be kept apart.
 //!
-//! There are three implementations, with the same results: text by text on a CPU, padded on a GPU, and flash
-//! attention on a GPU, without padding.
+//! There are three implementations, with the same results up to rounding: text by text on a CPU, padded on a GPU, and
+//! flash attention on a GPU, without padding. Flash attention requires the feature `flash-attn`, bf16, and no learned
+//! relative position biases.
 
 use crate::batch::Batch;
 use crate::kernels::isa;
@@ -11,18 +12,19 @@ use crate::layers::relative_position_bias::{RelativePositionBias, relative_posit
 use candle_core::{CpuStorage, D, DType, Device, InplaceOp1, Layout, Result, Tensor, bail};
 use std::ops::Range;
 
-/// Maximum number of queries whose scores are held in memory at once, for all heads. The scores of all queries of a
-/// long text would take gigabytes.
+/// On a CPU, maximum number of queries whose scores are held in memory at once, for all heads. The scores of all
+/// queries of a long text would take gigabytes.
 const BLOCK_QUERIES: usize = 256;
 
 /// Maximum number of scores in one tensor on a GPU, because the GPU's kernels index values with 32 bits.
 const MAX_GPU_SCORES: usize = i32::MAX as usize;
 
-/// The score of a masked key. It is not -infinity, because the softmax of a row of -infinity is NaN.
+/// The score of a masked key, or on a GPU the number that is added to that score. It is not -infinity, because the
+/// softmax of a row of -infinity is NaN.
 const MASK_VALUE: f32 = -1e30;
 
-/// Weights below this fraction of the largest weight in the same row become 0, because products with denormal numbers
-/// take a CPU about 100 times as long as other products.
+/// On a CPU, weights below this fraction of the largest weight in the same row become 0, because products with denormal
+/// numbers take a CPU about 100 times as long as other products.
 const MIN_WEIGHT: f32 = 1e-20;
 
 /// Which tokens of a text a token of the text attends to.

@@ -1,7 +1,10 @@
 //! The layers that networks consist of (linear layers, norms, activation functions), and a [`Loader`] that reads them
 //! from a checkpoint.
 //!
-//! A layer hides which code computes it: candle on a GPU, or the crate's own kernels on a CPU, in the chosen precision.
+//! A layer hides which code computes it. On a GPU, candle computes all layers. On a CPU, the crate's own kernels
+//! compute linear layers (in the chosen precision), activation functions and the softmax, and candle computes
+//! everything else. With [`Engine::Candle`](crate::network::Engine::Candle), the only kernel is the softmax. Dense
+//! layers after pooling and adapters are always computed by candle.
 
 pub mod alternating;
 pub mod attention;

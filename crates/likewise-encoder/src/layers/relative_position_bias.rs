@@ -1,7 +1,8 @@
 //! Biases that attention adds to the score of two tokens, depending on their relative position: MPNet's learned biases
 //! and ALiBi.
 //!
-//! On a CPU, the biases are read row by row. On a GPU, they are read as one block.
+//! On a CPU, the biases are read row by row. On a GPU, they are read as one block, except that flash attention computes
+//! ALiBi itself from the slopes.
 
 use candle_core::{DType, Device, Result, Tensor};
 use std::ops::Range;

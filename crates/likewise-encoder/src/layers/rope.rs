@@ -1,5 +1,5 @@
 //! Rotary position embedding (Su et al., RoFormer, section 3.2): queries and keys are rotated by angles that grow with
-//! their positions. Four architectures use it, each with a different base of the angles.
+//! their positions. ModernBERT, Nomic's BERT, Qwen3 and Gemma 3 use it. The base of the angles is in config.json.
 
 use crate::batch::Batch;
 use crate::layers::attention::{Attention, split, split_heads};
@@ -7,7 +7,7 @@ use crate::layers::{Linear, Norm};
 use candle_core::{DType, Device, Result, Tensor};
 use serde::Deserialize;
 
-/// The field `rope_parameters` of a newer config.json.
+/// The field `rope_parameters` of a newer config.json, or the entry of this field for one type of layer.
 #[derive(Deserialize)]
 pub struct RopeParameters {
     pub rope_theta: f64,

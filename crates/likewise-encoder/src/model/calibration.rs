@@ -1,8 +1,8 @@
-//! Converts scores to the probability that two papers are related.
+//! Converts the score of a paper to the probability that the paper is related to the query (a paper or a text).
 //!
 //! Scores of different models and search modes are not comparable, but these probabilities are. The curves that convert
-//! scores are part of a model's settings. They were fitted once, on pairs of papers with relevance judgements
-//! (`likewise eval --calibrate`).
+//! scores are part of a model's settings. They were fitted once, on pairs of a query and a paper with relevance
+//! judgements (`likewise eval --calibrate`).
 
 use serde::{Deserialize, Serialize};
 

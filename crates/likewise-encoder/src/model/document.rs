@@ -16,7 +16,8 @@ pub struct Document<'a> {
 
 impl Document<'_> {
     /// Returns `title. body`: the text to encode if the model's settings have no separator of their own. No full stop
-    /// is added after a title that ends with `.`, `?`, `!` or `:`. If there is no body, the text is the title alone.
+    /// is added after a title that ends with `.`, `?`, `!` or `:`. If there is no body, the text is the title alone. If
+    /// there is no title, the text is `. body`.
     pub fn text(&self) -> String {
         let Document { title, body } = self;
         if body.is_empty() {

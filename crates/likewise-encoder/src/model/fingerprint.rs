@@ -145,7 +145,8 @@ pub(super) fn checksums(
 /// Returns the SHA-256 of a model's file, in lower-case hexadecimal.
 ///
 /// # Errors
-/// [`Error::Model`] if the file is missing or not a regular file; [`Error::Io`] if reading it fails.
+/// [`Error::Model`] if the file is missing, is not a regular file, or cannot be opened; [`Error::Io`] if reading it
+/// fails.
 pub fn sha256_file(path: &Path) -> Result<String> {
     let opened = disk::regular_file_size(path).and_then(|_| std::fs::File::open(path));
     let file = opened.map_err(|error| {

@@ -32,8 +32,9 @@ pub struct ModelSummary {
     pub millions: Option<f64>,
 }
 
-/// Returns the models in `models_dir`, sorted by name, followed by the built-in models that are not in `models_dir`.
-/// The second list has one error message for each folder that looks like a model but cannot be read.
+/// Returns the models in `models_dir`, sorted by name, followed by the built-in models that are not among them. The
+/// second list has one error message for each folder that looks like a model but cannot be read. If such a folder is
+/// that of a built-in model, the model is listed as not fetched.
 pub fn list(models_dir: &Path) -> (Vec<ModelSummary>, Vec<String>) {
     let (mut models, mut errors) = (Vec::new(), Vec::new());
     for name in folders(models_dir) {

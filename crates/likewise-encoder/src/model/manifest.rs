@@ -62,7 +62,8 @@ pub struct Manifest {
     /// Number of parameters, in millions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub millions: Option<f64>,
-    /// The separator between a paper's title and its abstract. `None`: a full stop.
+    /// The separator between a paper's title and its abstract. `None`: a full stop and a space, or only a space after a
+    /// title that ends with punctuation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<String>,
     /// The weight of a title's vector relative to the vector of the paper's text, in per cent.
@@ -88,8 +89,8 @@ pub struct Manifest {
     /// The linear layers after pooling.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dense: Vec<Dense>,
-    /// All files of the model, with their checksums. Before the first pull, the list has only the files that come from
-    /// other repositories, without checksums. The first pull adds the files of the model's own repository.
+    /// All files of the model, with their checksums. A manifest without checksums lists only the files that come from
+    /// other repositories. The first pull then writes the complete list into the model folder's copy of the manifest.
     #[serde(default)]
     pub files: Vec<FileChecksum>,
 }
@@ -192,8 +193,8 @@ impl Manifest {
         BUILT_IN.into_iter().find(|text| Manifest::parse(text).is_ok_and(|manifest| manifest.name == name))
     }
 
-    /// Whether the manifest lists all files of the model with their checksums. Most built-in manifests do not. The
-    /// first pull adds the files to the copy of the manifest in the model folder.
+    /// Whether the manifest lists files, each with its checksum. Such a list is taken to be complete. Most built-in
+    /// manifests do not have it. The first pull adds it to the copy of the manifest in the model folder.
     pub fn has_checksums(&self) -> bool {
         !self.files.is_empty() && self.files.iter().all(|file| file.sha256.is_some())
     }
@@ -206,7 +207,8 @@ impl Manifest {
     /// Reads the manifest in `folder`. `None`: the folder has none.
     ///
     /// # Errors
-    /// [`Error::Model`] if the file is not valid, has keys of older versions, or names paths outside the folder.
+    /// [`Error::Model`] if the file is not valid, has unknown keys, or names paths outside the folder; [`Error::Io`] if
+    /// the file exists but cannot be read.
     pub fn read(folder: &Path) -> Result<Option<Manifest>> {
         let path = folder.join(MANIFEST_FILE);
         match disk::read_text(&path) {
@@ -237,7 +239,7 @@ impl Manifest {
         }
     }
 
-    /// Checks the manifest, verifies all its files in `folder`, and returns the model's settings.
+    /// Checks the manifest, verifies all files that it lists in `folder`, and returns the model's settings.
     pub(super) fn check(self, folder: &Path) -> Result<ModelConfig> {
         let shown = folder.join(MANIFEST_FILE);
         let shown = shown.display();

@@ -82,16 +82,20 @@ pub struct Dense {
     pub tanh: bool,
 }
 
-/// The number format of matrix multiplications. The precision is part of the fingerprint.
+/// The number format of the matrix multiplications in a network. The precision is part of the fingerprint. Pooling and
+/// the dense layers after pooling always compute in f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Single precision throughout.
     F32,
-    /// Factors are rounded to bf16, and their products are summed in f32.
+    /// Factors are rounded to bf16, and their products are summed in f32. On a GPU, all values between the operations
+    /// of the network are bf16 too. On a CPU, attention and adapters of models other than BERT, DistilBERT and RoBERTa
+    /// without adapters are computed in f32.
     Bf16,
-    /// Factors are rounded to 8-bit integers with one scale per 128 values, and their products are summed exactly.
-    /// Attention is computed in bf16.
+    /// In linear layers, factors are rounded to 8-bit integers with one scale per 128 values, and the products of these
+    /// 128 values are summed exactly. Attention is computed as in [`Precision::Bf16`], and so is the linear layer that
+    /// computes the values of attention in BERT, DistilBERT and RoBERTa. GPUs do not support int8.
     Int8,
 }
 
@@ -175,8 +179,8 @@ impl ModelFolder {
     /// Opens a model that will encode in `precision`. `name_or_path` is the path of a folder, or the name of a model in
     /// `models_dir`.
     ///
-    /// Reads every file to compute its checksum, so that a damaged or replaced file causes an error here, and not wrong
-    /// search results later.
+    /// Reads every file that affects vectors to compute its checksum. If the model's manifest has checksums, a damaged
+    /// or replaced file causes an error here, and not wrong search results later.
     ///
     /// # Errors
     /// [`Error::Model`] if there is no such folder, or if a file is missing, damaged or not supported.
@@ -293,7 +297,7 @@ impl ModelFolder {
     }
 
     /// Returns this model folder with the settings of program versions that had no title weights. Titles are then only
-    /// part of the text.
+    /// part of the text, unless the option [`ModelOptions::title`] is set.
     pub fn as_before_titles(mut self) -> ModelFolder {
         // The calibration is removed, because it was fitted on vectors with title weights.
         (self.config.title, self.config.calibration) = (0, None);
@@ -409,7 +413,8 @@ pub struct ModelConfig {
     pub lowercase: bool,
     /// The normaliser that replaces the normaliser in tokenizer.json. `None`: the one in tokenizer.json is used.
     pub normalizer: Option<BertNormalizer>,
-    /// The separator between a paper's title and its abstract. `None`: a full stop.
+    /// The separator between a paper's title and its abstract. `None`: a full stop and a space, or only a space after a
+    /// title that ends with punctuation ([`Document::text`]).
     pub join: Option<String>,
     /// The weight of a title's vector relative to the vector of the paper's text, in per cent.
     title: u16,

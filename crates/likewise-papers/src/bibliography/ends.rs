@@ -1,15 +1,15 @@
 //! Finds the end of a BibTeX value whose braces or quotation marks may be unbalanced.
 //!
-//! Each method looks ahead from the start of the value. A budget limits the number of bytes that all methods together
-//! scan in one text.
+//! The methods that search look ahead from the start of the value. A budget limits the number of bytes that these
+//! methods together scan in one text. The other methods look at about 1000 bytes per call at most, without a budget.
 
 use super::{Parser, start_at};
 
 /// Maximum distance from the start of a value at which its end is searched for, in bytes.
 const MAX_LOOKAHEAD: usize = 200_000;
 
-/// The methods of this file scan at most `BASE_BUDGET + BUDGET_PER_BYTE * text.len()` bytes while a text is parsed.
-/// Without this limit, a text of unclosed values would take quadratic time.
+/// The methods that search for an end together scan about `BASE_BUDGET + BUDGET_PER_BYTE * text.len()` bytes at most
+/// while a text is parsed. Without this limit, a text of unclosed values would take quadratic time.
 pub(super) const BASE_BUDGET: usize = 10 * MAX_LOOKAHEAD;
 pub(super) const BUDGET_PER_BYTE: usize = 20;
 

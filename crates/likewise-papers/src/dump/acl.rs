@@ -1,7 +1,7 @@
 //! Reads the ACL Anthology's XML: one file per venue and year.
 //!
-//! The id, date and venue of a paper come from the elements around the paper's element: the collection, the volume, and
-//! the volume's `meta`.
+//! The date and venue of a paper come from the elements around the paper's element: the collection, the volume, and the
+//! volume's `meta`. So does the id, if the paper's element has no `url` that is an id.
 
 use super::fields::{RawFields, build, year_in};
 use super::warnings::Warnings;

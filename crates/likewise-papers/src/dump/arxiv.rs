@@ -1,6 +1,7 @@
 //! Reads arXiv's metadata snapshot: JSON Lines with arXiv's own keys.
 //!
-//! - The publication date is `versions[0].created` (RFC 2822). `update_date` is used only if that date is missing.
+//! - The publication date is the first `created` in `versions` (RFC 2822). `update_date` is used only if that date is
+//!   missing or has no year.
 //! - There are two author fields; `authors_parsed` is more reliable than `authors`.
 //! - Categories are separated by spaces.
 //! - A withdrawal is stated in the comments or in place of the abstract.
@@ -19,7 +20,7 @@ use std::io::BufRead;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-/// Source name of the papers in this format.
+/// Source name of the papers in all of arXiv's formats.
 pub const SOURCE: &str = "arxiv";
 
 /// Whether the first object of a file has keys that only arXiv's snapshot has.
@@ -138,8 +139,8 @@ pub fn has_columns(names: &[&str]) -> bool {
         && (has("update_date") || has("authors_parsed") || has("versions"))
 }
 
-/// Reads a row of a table whose column names are the keys of the snapshot. A list that was written as text is parsed if
-/// the text is JSON, and ignored otherwise.
+/// Reads a row of a table whose column names are the keys of the snapshot. If `authors_parsed` or `versions` was
+/// written as text, the text is parsed if it is a JSON list, and ignored otherwise.
 pub fn row(mut row: Map<String, Value>, warnings: &Warnings) -> Result<Entry, String> {
     row.retain(|_, value| value.as_str() != Some(""));
     for name in ["authors_parsed", "versions"] {

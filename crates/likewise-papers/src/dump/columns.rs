@@ -1,7 +1,8 @@
 //! Maps the named values of a row to [`RawFields`], by the usual names of a paper's fields or by the names given with
 //! `--columns`.
 //!
-//! Rows of tables, rows of Parquet files and objects of plain JSON all pass through this module.
+//! Rows of tables, rows of Parquet files and objects of plain JSON pass through this module, except rows of arXiv's
+//! metadata snapshot.
 
 use super::fields::{RawFields, json_type};
 use super::warnings::Warnings;
@@ -44,7 +45,8 @@ const FIELD_ALIASES: [(&str, &[&str]); 12] = [
 /// Columns by which an export of Web of Science is recognised. In such an export, the column `ID` holds keywords.
 const WEB_OF_SCIENCE: [&str; 3] = ["TI", "SO", "UT"];
 
-/// Minimum length, in bytes, of a text in an unknown column that is reported as a possible abstract.
+/// Minimum length, in bytes, of a text in an unknown column that is reported as ignored, because it could be an
+/// abstract.
 const MIN_ABSTRACT_BYTES: usize = 100;
 
 /// Reduces a column name to lower-case letters and digits: `Abstract Note` becomes `abstractnote`.
@@ -226,9 +228,9 @@ fn cell_title(cell: &Cell) -> Result<String, String> {
     }
 }
 
-/// Returns the id, which must be text or a whole number. A fraction is refused, because an arXiv id written as a
-/// number has lost its zeros (`0704.0010` becomes 704.001). A number in one of PubMed's columns gets the prefix
-/// `pmid:`.
+/// Returns the id, which must be text or a number for which [`is_whole`] is true. A fraction is refused, because an
+/// arXiv id written as a number has lost its zeros (`0704.0010` becomes 704.001). A number in one of PubMed's columns
+/// gets the prefix `pmid:`.
 fn cell_id(cell: &Cell) -> Result<String, String> {
     let Cell { column, value, .. } = cell;
     let written = match value {
@@ -250,7 +252,7 @@ fn is_whole(number: &serde_json::Number) -> bool {
     number.as_f64().is_some_and(|number| (0.0..=1e15).contains(&number) && number.fract() == 0.0)
 }
 
-/// Returns a date as it is written. The decimals of a year such as `2019.0` are removed.
+/// Returns a date as it is written. The decimals of a number such as `2019.0` are removed.
 fn cell_date(cell: &Cell, warnings: &Warnings) -> Option<String> {
     match cell.value {
         // Some programs write years as fractions (`2019.0`) if another row has no year.
@@ -315,8 +317,8 @@ pub fn names(item: &Value) -> Vec<String> {
     name.into_iter().collect()
 }
 
-/// Returns a list of names. The cell may be a list of texts or of objects with a name, a text with separators, or a
-/// text that is a list in the syntax of JSON or Python.
+/// Returns a list of names. The cell can be a list of texts or of objects with a name, one such object, a text with
+/// separators, or a text that is a list in the syntax of JSON or Python.
 fn cell_list(cell: &Cell, separators: &[char], warnings: &Warnings) -> Vec<String> {
     match cell.value {
         Value::String(text) => match parse_list(text) {

@@ -1,8 +1,8 @@
 //! Converts a stream to UTF-8. The encoding is recognised at the beginning of the stream, from the byte order mark, the
 //! zero bytes of UTF-16, or the XML declaration.
 //!
-//! Every stream is converted before a text format is read, because Excel writes tables in UTF-16, and old archives have
-//! XML in Latin-1.
+//! A stream is converted before a text format is read, because Excel writes tables in UTF-16, and old archives have XML
+//! in Latin-1. Semantic Scholar's abstracts are not converted.
 
 use super::warnings::Warnings;
 use encoding_rs::{CoderResult, Decoder, Encoding};
@@ -49,8 +49,8 @@ fn by_zeros(head: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// Returns the encoding named in `<?xml … encoding="…"?>`. `None`: the file names no encoding, or an encoding that
-/// needs no conversion.
+/// Returns the encoding named in `<?xml … encoding="…"?>`. `None`: the file names no encoding, an unknown encoding,
+/// UTF-8 or UTF-16.
 fn by_declaration(head: &[u8]) -> Option<&'static Encoding> {
     let head = head.strip_prefix(b"<?xml")?;
     let declaration = &head[..memchr::memmem::find(head, b"?>")?.min(200)];

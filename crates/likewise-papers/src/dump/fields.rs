@@ -21,10 +21,11 @@ const MAX_ALTERNATE_IDS: usize = 100;
 /// The fields of a paper as they are in the dump, before normalisation. Absent fields are `None` or empty.
 #[derive(Default, Debug)]
 pub struct RawFields {
-    /// The paper's ids. The first arXiv id becomes the paper's id or, if there is no arXiv id, the first id. All other
-    /// ids that are global, such as DOIs, become alternate ids; the remaining ids are dropped.
+    /// The paper's ids. The first arXiv id becomes the paper's id or, if there is no arXiv id, the first id. The other
+    /// ids become alternate ids if they are global, such as DOIs, or if they are the first in the list; the remaining
+    /// ids are dropped. If there are no ids, the paper's id is made from the title.
     pub ids: Vec<String>,
-    /// Ids of any kind that the dump states as alternate ids.
+    /// Ids that the dump states as alternate ids. They are kept even if they are not global.
     pub alternate_ids: Vec<String>,
     /// Title.
     pub title: Option<String>,
@@ -50,7 +51,8 @@ pub struct RawFields {
 /// is allowed.
 ///
 /// # Errors
-/// Returns the reason if the title is missing or the first id is invalid.
+/// Returns the reason if the title is missing, the first id is invalid, or there is no id and the title has no letters
+/// or digits.
 pub fn build(fields: RawFields, warnings: &Warnings) -> Result<Paper, String> {
     build_with(fields, warnings, clean)
 }

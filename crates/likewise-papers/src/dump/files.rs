@@ -7,11 +7,11 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Endings of the names of files that are still being written; such files are skipped.
+/// Endings of the names of files that are still being written; such files in a folder are skipped.
 const UNFINISHED_SUFFIXES: [&str; 5] = [".partial", ".part", ".tmp", ".crdownload", ".download"];
 
-/// Returns the dumps named by `paths`: files, folders, patterns with `*`, and `-` for standard input. The dumps are in
-/// the order of `paths`; the dumps of one folder are sorted by name. An error concerns only one path.
+/// Returns the dumps named by `paths`: files, folders, patterns with `*`, `?` or `[…]`, and `-` for standard input. The
+/// dumps are in the order of `paths`; the dumps of one folder are sorted by name. An error concerns only one path.
 pub fn sources(paths: &[PathBuf]) -> Vec<Result<Source>> {
     paths.iter().flat_map(|path| expand(path).unwrap_or_else(|error| vec![Err(error)])).collect()
 }
@@ -39,8 +39,8 @@ fn expand(path: &Path) -> Result<Vec<Result<Source>>> {
     Ok(members_of(path, false))
 }
 
-/// Appends the files of a folder and its subfolders to `files`, sorted by name. Skips hidden and unfinished files,
-/// links to folders, and the data folders of likewise.
+/// Appends the files of a folder and its subfolders to `files`, sorted by name. Skips hidden files and folders,
+/// unfinished files, links to folders, and subfolders that are data folders of likewise.
 ///
 /// # Errors
 /// Returns [`Error::Io`] if a folder cannot be read.
@@ -65,7 +65,7 @@ pub fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Returns the file as one source, or the members of the file if it is an archive.
+/// Returns the file as one source, or the members of the file that are not hidden if it is a .zip.
 fn members_of(path: &Path, discovered: bool) -> Vec<Result<Source>> {
     let file = Source { discovered, ..Source::file(path) };
     let sources = is_zip(path).and_then(|is_zip| if is_zip { members(path) } else { Ok(vec![file]) });

@@ -106,7 +106,7 @@ struct ApiPage<'a> {
     title: Option<serde::de::IgnoredAny>,
 }
 
-/// Returns the objects in the list of a page. `None`: the text is not a page.
+/// Returns the objects and nulls in the list of a page. `None`: the text is not a page.
 fn page_items(text: &str) -> Option<Vec<&RawValue>> {
     let prefix = &text[..text.floor_char_boundary(MAX_PAGE_PREFIX_BYTES)];
     PAGE_KEYS.iter().find_map(|key| list_start(prefix, key))?;
@@ -118,7 +118,8 @@ fn page_items(text: &str) -> Option<Vec<&RawValue>> {
     objects.iter().all(|object| object.get().starts_with(['{', 'n'])).then_some(objects)
 }
 
-/// Returns the papers in a value: the items of the list if the value is a page, or else the value itself.
+/// Returns the papers in a value: the items of the list, without nulls, if the value is a page, or else the value
+/// itself.
 pub fn paper_objects(value: Value) -> Vec<Value> {
     let is_page = |object: &Map<String, Value>, key: &str| {
         let list = object.get(key).and_then(Value::as_array);
@@ -272,7 +273,7 @@ enum ValueEnd {
     Value,
     /// The top-level array ends.
     Array,
-    /// The next value is neither an object nor an array.
+    /// The next value outside a top-level array is neither an object nor an array.
     Invalid,
 }
 

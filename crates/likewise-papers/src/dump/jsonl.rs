@@ -1,5 +1,5 @@
-//! Reads plain JSON: one object per paper, with the usual field names (see [`Columns`]). The objects are on one line
-//! each or in an array.
+//! Reads plain JSON: one object per paper, with the usual field names (see [`Columns`]). The objects can be on one line
+//! each, span several lines, or be in an array or in pages of API responses.
 
 use super::columns::Columns;
 use super::fields::{build, deletion};
@@ -14,7 +14,7 @@ pub fn entries(reader: Box<dyn BufRead + Send>, columns: Columns, warnings: &War
     records(reader, warnings, move |row: Map<String, Value>, warnings| entry(&row, &columns, warnings))
 }
 
-/// Converts one object to a paper, or to a deletion if it has `"deleted": true`.
+/// Converts one object to a paper, or to a deletion if the object has `"deleted": true` (the boolean, not text).
 pub fn entry(row: &Map<String, Value>, columns: &Columns, warnings: &Warnings) -> Result<Entry, String> {
     if row.get("deleted") == Some(&Value::Bool(true)) {
         let fields = columns.fields(row, warnings)?;

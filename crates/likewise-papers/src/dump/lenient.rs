@@ -54,8 +54,8 @@ impl<T> LenientList<T> {
 #[derive(Debug, Default, PartialEq)]
 pub struct JsonObject<T>(pub T);
 
-/// An id, which is a text or a number in JSON. Numbers with a fraction have their own variant, because they are
-/// refused: an arXiv id written as a number has lost its zeros (`0704.0010` becomes 704.001).
+/// An id, which is a text or a number in JSON. Numbers that are not whole, or outside 0 to 10¹⁵, have their own
+/// variant, because they are refused: an arXiv id written as a number has lost its zeros (`0704.0010` becomes 704.001).
 #[derive(Debug, PartialEq)]
 pub enum RawId {
     /// A text.

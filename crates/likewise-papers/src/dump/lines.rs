@@ -6,7 +6,9 @@ use std::io::{BufRead, Read};
 /// Byte order mark of UTF-8, which some programs write at the beginning of a file.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Maximum size of one entry of a dump (a line, an element or a row): 16 MiB. A longer entry is refused.
+/// Maximum size of one entry of a dump (a line, a JSON value, an XML element, or a row of a table): 16 MiB. A longer
+/// entry is refused; after a longer row of a table, the rest of the table is not read either. Rows of Parquet files
+/// have no limit.
 pub const MAX_ENTRY_BYTES: usize = 16 << 20;
 
 /// Returns the lines of `reader` that are not blank, with their line numbers, from 1. An I/O error is returned as the

@@ -1,8 +1,8 @@
 //! Reads papers from dumps. Each format has a source file of its own, and [`Reader::read`] opens dumps of any format.
 //!
-//! Readers stream: a reader holds one line, paragraph or XML element in memory (in Parquet, a few hundred rows), never
-//! the whole file. An entry that cannot be read as a paper is returned as [`Refused`], with its line and the reason,
-//! and reading continues with the next entry.
+//! Readers stream: a reader holds one line, paragraph, JSON value or XML element in memory (in Parquet, a few hundred
+//! rows), never the whole file. An entry that cannot be read as a paper is returned as [`Refused`], with its line and
+//! the reason, and reading continues with the next entry, unless the rest of the file is damaged.
 
 mod acl;
 mod arxiv;
@@ -185,14 +185,16 @@ pub struct Deletion {
 /// An entry that cannot be read as a paper.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Number of the line where the entry begins, counted from 1. In a Parquet file, it is the number of the row.
+    /// Number of the line where the entry begins, counted from 1. For an item of a page of an API response, it is the
+    /// line where the page begins. In a Parquet file, it is the number of the row.
     pub line: u64,
     /// Message that says what is wrong with the entry and what is required.
     pub reason: String,
 }
 
-/// Reads one JSON object as an entry. The keys of the object decide the format, which is one of the JSON dump formats
-/// or else plain JSON with the usual field names. Values that are ignored are counted in `warnings`.
+/// Reads one JSON object as an entry. The keys and the id of the object decide the format, which is one of the JSON
+/// dump formats except papercopilot's, or else plain JSON with the usual field names. Values that are ignored are
+/// counted in `warnings`.
 ///
 /// # Errors
 /// Returns the reason if `value` is not an object or cannot be read as an entry.
@@ -218,7 +220,8 @@ pub fn entry_from_json(value: serde_json::Value, warnings: &Warnings) -> Result<
     }
 }
 
-/// Parses a JSON value. An escaped surrogate without its other half becomes U+FFFD and is counted in `warnings`.
+/// Parses a JSON value. An escaped surrogate without its other half becomes U+FFFD. A text with such surrogates is
+/// counted once in `warnings`.
 ///
 /// # Errors
 /// Returns serde_json's error, with its position, if the text is not JSON.
@@ -228,13 +231,13 @@ pub fn parse_json(text: &[u8], warnings: &Warnings) -> serde_json::Result<serde_
         .map_or_else(|_| serde_json::from_slice(text), |text| json::from_str(text, warnings))
 }
 
-/// Returns the papers in a JSON value: the items of the list if the value is a page of an API response, or else the
-/// value itself.
+/// Returns the papers in a JSON value: the items of the list, without nulls, if the value is a page of an API response,
+/// or else the value itself.
 pub fn paper_objects(value: serde_json::Value) -> Vec<serde_json::Value> {
     json::paper_objects(value)
 }
 
-/// Detects the format of one object from the same keys by which the format of a file is detected.
+/// Detects the format of one object from its keys and its id, in the same way as the format of a file is detected.
 fn format_of(object: &serde_json::Map<String, serde_json::Value>) -> Format {
     let mut keys: String = object.keys().map(|key| format!("\"{key}\" ")).collect();
     if let Some(id) = object.get("id").and_then(serde_json::Value::as_str) {
@@ -275,7 +278,7 @@ impl Dump {
 pub struct Reader {
     /// Format of all dumps. `None`: the format of each dump is detected from its first bytes.
     pub format: Option<Format>,
-    /// Mapping from the fields of a paper to the columns of a table.
+    /// Mapping from the fields of a paper to the columns of a table or Parquet file, or to the keys of plain JSON.
     pub columns: Columns,
     abstracts: Option<AbstractStore>,
 }
@@ -288,6 +291,7 @@ impl Reader {
 
     /// Loads Semantic Scholar's abstracts, which are in other files than the papers, so that [`Reader::read`] can join
     /// each paper with its abstract. Returns the sources that hold abstracts, each with the entries that were refused.
+    /// Loads nothing if a format other than Semantic Scholar's is given. Skips pipes and files that cannot be opened.
     ///
     /// # Errors
     /// Returns [`Error::Join`] if the abstracts cannot be stored in the temporary database.
@@ -317,8 +321,9 @@ impl Reader {
     /// Opens a dump.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`] if no format is given and none is detected, and [`Error::Io`] if the file cannot be
-    /// opened. If reading fails later, the iterator over the entries returns the failure as [`Refused`].
+    /// Returns [`Error::Io`] if the file cannot be opened. Returns [`Error::Invalid`] for a folder, a damaged archive
+    /// or Parquet file, abstracts that were not loaded, or a file that is not empty and whose format is neither given
+    /// nor detected. If reading fails later, the iterator over the entries returns the failure as [`Refused`].
     pub fn read(&self, source: &Source) -> Result<Dump> {
         let (reader, bytes_read) = open(source)?;
         let warnings = Warnings::default();

@@ -21,7 +21,7 @@ const HEAD_BYTES: u64 = 64 * 1024;
 #[derive(Debug, Clone, Default)]
 pub struct BytesRead {
     pub(super) read: Arc<AtomicU64>,
-    /// Size of the file in bytes, before decompression; 0 if unknown.
+    /// Size of the file, or of the member of an archive, in bytes before decompression; 0 if unknown.
     pub total: u64,
     /// Number of entries in the file; 0 if unknown, as for most formats.
     pub entries: u64,

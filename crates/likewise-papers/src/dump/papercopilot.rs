@@ -64,7 +64,7 @@ impl Record {
         warnings: &Warnings,
     ) -> Result<Entry, String> {
         let own_id = self.id.read("id", warnings).filter(|id| !id.trim().is_empty());
-        // All conferences use the same numbers as ids, so a numeric id is kept only if the conference is known.
+        // All conferences use the same numbers as ids, so a numeric id is kept only if the file name has a year.
         let is_number = |id: &String| id.bytes().all(|byte| byte.is_ascii_digit());
         let own_id = own_id
             .filter(|id| year.is_some() || !is_number(id))

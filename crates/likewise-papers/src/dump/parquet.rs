@@ -1,7 +1,8 @@
 //! Reads Parquet: any table of papers, and the files that `likewise embed` writes.
 //!
 //! Parquet is the only format that cannot be streamed, because the index of the columns is at the end of the file. A
-//! file is read a few hundred rows at a time. Only the columns that hold fields of a paper are read.
+//! file is read a few hundred rows at a time. Only the columns that hold fields of a paper are read, and the embeddings
+//! in files that `likewise embed` wrote. In arXiv's metadata snapshot, all columns except vectors are read.
 
 use super::arxiv;
 use super::columns::Columns;
@@ -256,10 +257,10 @@ fn embedding(column: &ArrayRef, row: usize) -> std::result::Result<Vec<f32>, Str
     }
 }
 
-/// Converts one value to JSON. Bytes, decimals, dates and times become text.
+/// Converts one value to JSON. Bytes and decimals become text. Dates and timestamps become the text of their day.
 ///
 /// # Errors
-/// Returns the name of the data type if values of this type cannot be converted to JSON.
+/// Returns the name of the data type if the value cannot be converted to JSON, or says that bytes are not UTF-8.
 fn value(column: &ArrayRef, row: usize) -> std::result::Result<Value, String> {
     if column.is_null(row) {
         return Ok(Value::Null);

@@ -1,5 +1,5 @@
-//! Reads the entries of a dump in chunks on a background thread, so that the next chunk is read while the papers of the
-//! current chunk are encoded.
+//! Reads the entries of a dump in chunks on a background thread, so that the next chunks are read while the papers of
+//! the current chunk are encoded.
 
 use super::{Entries, Entry, Refused};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -22,8 +22,8 @@ fn text_bytes(entry: &Entry) -> usize {
     }
 }
 
-/// Splits `entries` into chunks of `size` entries, and reads one chunk ahead of the consumer. A chunk has fewer than
-/// `size` entries if it is the last one, or if its titles and abstracts together reach 32 MiB.
+/// Splits `entries` into chunks of `size` entries, and reads up to two chunks ahead of the consumer. A chunk can have
+/// fewer than `size` entries only if it is the last one, or if its titles and abstracts together reach 32 MiB.
 pub fn chunks(mut entries: Entries, size: usize) -> Chunks {
     let (send, chunks) = sync_channel(1);
     let read = move || {

@@ -139,7 +139,8 @@ fn without_brackets(title: &str) -> String {
     inner.filter(|inner| !inner.contains(['[', ']'])).unwrap_or(title).to_string()
 }
 
-/// Joins the labelled sections of an abstract. Each section is preceded by its label.
+/// Joins the sections of an abstract. Each section is preceded by its label, unless it has none or is marked as
+/// unlabelled.
 fn parts(node: Node) -> String {
     let part = |part: Node| match part.attribute("Label") {
         Some(label) if !label.eq_ignore_ascii_case("unlabelled") => format!("{label}: {}", text(part)),
@@ -157,7 +158,7 @@ fn author(node: Node) -> Option<String> {
     if name.trim().is_empty() { text_at(node, "CollectiveName") } else { Some(name) }
 }
 
-/// Returns a date, from `Year`, `Month` (a number or three letters) and `Day`, or from a `MedlineDate` such as
+/// Returns a date, from `Year`, `Month` (a number or a name) and `Day`, or else from a `MedlineDate` such as
 /// `1998 Dec-1999 Jan`, which is returned unchanged.
 fn date(node: Node) -> Option<String> {
     let part = |name: &str| text_at(node, name).map(|part| part.trim().to_string());

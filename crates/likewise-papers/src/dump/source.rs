@@ -10,8 +10,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Member of the archive at `path`. `None`: the dump is the file itself.
     pub member: Option<Member>,
-    /// Whether the dump was found in a folder or an archive, instead of being named by the user. A dump that was found
-    /// in this way is skipped if its format is not recognised.
+    /// Whether the dump was found in a folder or an archive, instead of being named by the user. The commands skip such
+    /// a dump if opening it fails with [`crate::Error::Invalid`], for example because its format is not recognised.
     pub discovered: bool,
 }
 

@@ -14,7 +14,8 @@ use std::io::{BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Whether the file looks like a table: its first line has separators and names a title column.
+/// Whether the file looks like a table: its first line has separators and names a title column. With `--columns`,
+/// separators suffice.
 pub fn looks_like(head: &str, columns: &Columns) -> bool {
     let first = head.lines().next().unwrap_or_default();
     let Some(separator) = separator(first) else { return false };
@@ -122,9 +123,9 @@ struct TableRows {
 }
 
 impl TableRows {
-    /// Decodes the values of a row. The first value in the file that is not ASCII decides: if it is valid UTF-8, the
-    /// file is read as UTF-8, or else as Windows-1252 (a superset of Latin-1). In a UTF-8 file, a later value that is
-    /// not UTF-8 is damaged, and the row of that value is refused.
+    /// Decodes the values of a row. A value that is valid UTF-8 is read as UTF-8. The first value in the file that is
+    /// not ASCII decides about all other values: if it is valid UTF-8, a value that is not UTF-8 is damaged, and the
+    /// row of that value is refused; or else, such a value is read as Windows-1252 (a superset of Latin-1).
     fn texts(&mut self, row: &ByteRecord) -> Result<Vec<String>, String> {
         let mut texts = Vec::with_capacity(row.len());
         for (index, value) in row.iter().enumerate() {

@@ -23,7 +23,8 @@ struct Tally {
 
 impl Warnings {
     /// Counts one value under a kind of problem such as `published: not a date`. The first value of each kind becomes
-    /// the example; an empty example is not shown.
+    /// the example; an empty example is not shown. A new kind is ignored if 100 kinds are
+    /// already counted.
     pub fn add(&self, kind: &str, value: &str) {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tally) = kinds.get_mut(kind) {

@@ -1,8 +1,8 @@
 //! Extracts elements with certain names from a stream of XML and parses each of them separately.
 //!
 //! A dump is one XML document of many gigabytes. A parser of the whole document would need all of it in memory and
-//! would stop at the first error. Here, each extracted element is one paper, so a malformed element is refused and the
-//! next element is read.
+//! would stop at the first error. Here, an extracted element holds at most one paper, so a malformed element is refused
+//! and the next element is read.
 
 use super::lines::{MAX_ENTRY_BYTES, incomplete, unreadable_from_here};
 use super::warnings::Warnings;
@@ -18,7 +18,7 @@ const MAX_NODES: u32 = 200_000;
 /// Maximum length of a tag, in bytes. It limits the time for parsing, which compares all pairs of attributes of a tag.
 const MAX_TAG_BYTES: usize = 64 << 10;
 
-/// Maximum nesting depth of elements whose text is read, counted from the extracted element.
+/// Maximum nesting depth of elements whose text is read, counted from the element that [`text`] is called with.
 const MAX_DEPTH: usize = 64;
 
 /// The elements to extract, by local name.
@@ -118,8 +118,8 @@ impl Iterator for ElementReader {
 }
 
 impl ElementReader {
-    /// Reads the next tag and, if the tag's element is selected, the rest of the element. `None`: the element is not
-    /// selected or the file has ended.
+    /// Reads the next tag and, if the tag's element is selected with its content, the rest of the element. `None`: the
+    /// element is not selected, the tag is a comment, or the file has ended completely.
     fn element(&mut self) -> std::io::Result<Option<Result<(u64, String), Refused>>> {
         let mut bytes = Vec::new();
         if !self.read_to(b'<', &mut bytes, 0)? {
@@ -289,8 +289,8 @@ pub fn text_at(node: Node, path: &str) -> Option<String> {
     at(node, path).map(text).filter(|text| !text.trim().is_empty())
 }
 
-/// Returns the text of an element and its descendants. Superscripts, subscripts and formulas become LaTeX, which a
-/// later step converts to Unicode.
+/// Returns the text of an element and its descendants. `sup`, `sub` and `tex-math` elements become LaTeX, which a later
+/// step converts to Unicode.
 pub fn text(node: Node) -> String {
     let mut out = String::new();
     write_text(node, &mut out, 0);

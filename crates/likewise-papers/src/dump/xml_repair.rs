@@ -8,7 +8,8 @@ use std::borrow::Cow;
 /// Delimiters of CDATA sections, in which `&` is a literal character.
 const CDATA: (&str, &str) = ("<![CDATA[", "]]>");
 
-/// Returns the XML with all characters and references valid. Repairs are counted in `warnings`.
+/// Returns the XML with all characters and references valid. Characters that are replaced and bare `&` are counted in
+/// `warnings`; HTML entities and complete surrogate pairs are decoded without a warning.
 pub fn repair<'a>(xml: &'a str, warnings: &Warnings) -> Cow<'a, str> {
     let xml = replace_invalid_characters(xml, warnings);
     if !xml.contains('&') {
@@ -105,7 +106,8 @@ fn surrogate(text: &str) -> Option<(u16, usize)> {
     Some((unit, length))
 }
 
-/// Returns the length in bytes of a numeric reference, even if no character has its number.
+/// Returns the length in bytes of the numeric reference that the text starts with, even if no character has its number.
+/// `None` if the text does not start with such a reference.
 fn numeric_reference_length(text: &str) -> Option<usize> {
     number(text).map(|(_, length)| length)
 }

@@ -1,7 +1,7 @@
 //! Publication dates. A date can be as imprecise as a year; filters by date treat an imprecise date as a range of days.
 
-/// Parses a publication date: `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, or `YYYY-MM-DD` and a time. Returns the range of days
-/// that the date stands for.
+/// Parses a publication date: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`. Everything after the first `T` or space, such as a
+/// time, is ignored. Returns the range of days that the date stands for.
 ///
 /// # Errors
 /// Returns a message if the text has another form or the date does not exist in the calendar.
@@ -39,7 +39,7 @@ pub fn parse_date(text: &str) -> Result<PublishedRange, String> {
 /// Reads a date in any of the usual formats, such as `May 2018`, `7 June 2018`, `2018/06/07`, `20180607`, `c2018`, or
 /// seconds or milliseconds since 1970. Returns the date as `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, as precisely as the text
 /// is unambiguous. `07.06.2018` gives only the year, because countries differ on whether `07` or `06` is the month.
-/// `None` if the text has no year.
+/// `None` if no year can be read from the text.
 pub fn read_date(text: &str) -> Option<String> {
     let text = text.trim().trim_end_matches(".0");
     // Only a time is allowed after the date, because any other text could be part of the date.
@@ -74,7 +74,8 @@ fn year_first(text: &str) -> Option<String> {
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// Returns the number of a month, from 1 to 12. `month` is a number or an English name. `None` if it is neither.
+/// Returns the number of a month, from 1 to 12. `month` is a number from 1 to 12, or a text that begins with the first
+/// three letters of an English month name. `None` if it is neither.
 pub(crate) fn month_number(month: &str) -> Option<u8> {
     let start = month.trim().get(..3).unwrap_or(month).to_lowercase();
     let named = MONTHS.iter().position(|name| *name == start).map(|index| index as u8 + 1);

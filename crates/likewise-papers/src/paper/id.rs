@@ -22,8 +22,8 @@ impl PaperId {
     ///
     /// - An arXiv id loses `arXiv:`, the version, the URL and the subject class (`math.GT/0309136v1` becomes
     ///   `math/0309136`).
-    /// - A DOI loses `doi:` and the resolver's URL, and is converted to lower case. A DOI that arXiv or the ACL
-    ///   Anthology gave to a paper becomes the paper's arXiv id or Anthology id.
+    /// - A DOI loses `doi:` and the resolver's URL, and is converted to lower case. A DOI of arXiv (`10.48550/arXiv.…`)
+    ///   or the ACL Anthology (`10.18653/v1/…`) becomes the paper's arXiv id or Anthology id.
     /// - A number of PubMed, PubMed Central, OpenAlex or Semantic Scholar with a prefix or in a URL becomes `pmid:123`,
     ///   `PMC123`, `openalex:W123` or `corpusid:123`.
     /// - Any other id is kept, with white space collapsed.

@@ -24,11 +24,12 @@ pub struct Paper {
     pub authors: Vec<String>,
     /// Publication date: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, as precise as in the dump. `None`: unknown.
     pub published: Option<String>,
-    /// Categories and keywords, as in the dump.
+    /// Categories and keywords, without duplicates.
     pub categories: Vec<String>,
     /// Conference or journal.
     pub venue: Option<String>,
-    /// Name of the source of the dump: `arxiv`, `daily-papers`, or the name that the dump states.
+    /// Name of the source: the name that belongs to the dump's format, such as `arxiv` or `pubmed`, or the name that a
+    /// plain dump states. `None`: the dump states no source.
     pub source: Option<String>,
     /// URL of the paper's page.
     pub url: Option<String>,
