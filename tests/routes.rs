@@ -293,7 +293,7 @@ async fn old_names_of_fields_and_parameters_are_refused_with_their_new_names() {
     }
     let (_, response) = post("/v1/search", json!({"text": "a", "rescore": true}).to_string()).await;
     assert_eq!(response["error"]["param"], "rescore", "{response}");
-    // If a route never had a field with the old name, the old name is an unknown field.
+    // A route that never had a field with the old name refuses it like any unknown field, without the new name.
     let unrelated = json!({"positivePaperIds": ["9901.00001"], "rescore": true}).to_string();
     assert_eq!(post("/recommendations/v1/papers/", unrelated).await.0, StatusCode::UNPROCESSABLE_ENTITY);
 }

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 /// Maximum number of sampled papers whose vectors are compared with each other.
 const SAMPLE: usize = 5000;
 
-/// Maximum number of papers whose titles are searched for.
+/// Maximum number of papers whose titles are used as queries.
 const TITLES: usize = 1000;
 
 /// Maximum number of papers whose neighbours are searched for, exactly and by the index.

@@ -44,7 +44,7 @@ impl Filters {
         Filters { catalog, cached: Mutex::default() }
     }
 
-    /// The catalog connection that is used to compute sets, and to list papers.
+    /// The catalog connection with which the papers that pass a filter are computed and listed.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }

@@ -233,9 +233,9 @@ fn put(
     })
 }
 
-/// Completes the new version of a record from the old version. Takes the old abstract if the new version has none.
-/// Takes other missing fields, and the old alternate ids, only if the sources of the two versions differ, because one
-/// of them has no source.
+/// Completes the new version of a record from the old version. Takes the old abstract if the new version has none. If
+/// exactly one of the two versions has a source, also takes the other missing fields, and adds the old alternate ids.
+/// (Versions with two different sources would not be the same record.)
 fn keep_missing_fields(new: &mut Paper, old: &Paper) {
     if new.r#abstract.is_empty() {
         new.r#abstract.clone_from(&old.r#abstract);

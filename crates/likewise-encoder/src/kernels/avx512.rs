@@ -61,8 +61,8 @@ fn step_bf16(sum: __m512, x: __m512i, weight: __m512i) -> __m512 {
     _mm512_dpbf16_ps(sum, x, weight)
 }
 
-/// Adds the products of the two bf16 values of each word. The products are computed in f32: the bits of a bf16 value
-/// are the upper half of an f32.
+/// Adds to each lane of `sum` the products of the two bf16 values in the lane's word of `x` and the corresponding
+/// values of `weight`. The products are computed in f32: the bits of a bf16 value are the upper half of an f32.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn step_bf16_plain(sum: __m512, x: __m512i, weight: __m512i) -> __m512 {
