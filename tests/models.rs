@@ -1,4 +1,4 @@
-//! The model files: download, verification, and the errors for wrong files.
+//! Tests of the model files: download, verification, and the errors for wrong files.
 
 use crate::support::{likewise, model_folder, small_bert};
 use likewise_encoder::Encoder;

@@ -483,6 +483,7 @@ fn other_apis_and_unknown_routes() -> Vec<RefusedCase> {
         ("GET /api/daily_papers?week=2021-W60", 400, "week must be"),
         ("GET /api/daily_papers?week=x", 400, "week must be"),
         ("GET /api/daily_papers?month=2021-13", 400, "month must be"),
+        ("GET /api/daily_papers?date=2021-01-11&week=", 400, "week must be"),
         ("GET /api/daily_papers?p=-1", 422, "p must be a whole number"),
         ("GET /api/daily_papers?p=1001", 400, "p must be between 0 and 1000 (got 1001)"),
         ("GET /api/daily_papers?limit=0", 400, "limit must be between 1 and"),

@@ -215,7 +215,8 @@ fn with_model_limits(mut api: Value, model: Option<&ModelFolder>) -> Value {
                 json!({ "oneOf": [variant["properties"]["like"], { "type": "null" }] });
         }
         if required == "vector" {
-            // A vector has no terms and no sentences to compare.
+            // A vector has no terms, so `mode` cannot be `lexical`. It has no sentences, so `rerank_sentences` cannot be
+            // true.
             variant["properties"]["mode"] = json!({
                 "type": ["string", "null"],
                 "enum": [json!(Mode::Semantic), json!(Mode::Hybrid), Value::Null],

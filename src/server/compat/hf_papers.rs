@@ -164,12 +164,15 @@ pub async fn paper(State(app): State<App>, WildcardPath(id): WildcardPath) -> Re
 #[into_params(parameter_in = Query)]
 pub struct DailyParams {
     /// A day: `YYYY-MM-DD`.
+    #[serde(default, deserialize_with = "non_empty")]
     #[param(schema_with = schemas::day)]
     date: Option<String>,
     /// A week: `YYYY-Www`.
+    #[serde(default, deserialize_with = "non_empty")]
     #[param(schema_with = schemas::week)]
     week: Option<String>,
     /// A month: `YYYY-MM`.
+    #[serde(default, deserialize_with = "non_empty")]
     #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$", example = "2021-01")]
     month: Option<String>,
     /// Page number, from 0.
@@ -200,37 +203,41 @@ impl DailyParams {
     /// all days, and the first day is an empty text.
     ///
     /// # Errors
-    /// Returns 400 if the date, week or month does not exist.
+    /// Returns 400 if the date, week or month does not exist, even if another parameter overrides it.
     fn range(&self) -> Result<(String, String), Problem> {
-        let invalid = |field: &str, value: &str, format: &str| {
-            Problem::bad_request(format!(
-                "{field} must be an existing {field} in the format {format} (got {value:?})"
-            ))
-        };
-        if let Some(date) = &self.date {
-            return match parse_date(date) {
-                Ok(days) if days.date.len() == 10 && *date == days.date => Ok((days.first, days.last)),
-                _ => Err(invalid("date", date, "YYYY-MM-DD")),
-            };
-        }
-        if let Some(week) = &self.week {
-            let day = |day| {
-                let (year, number) = week.split_once("-W")?;
-                let (year, number) = (year.parse().ok()?, number.parse().ok()?);
-                time::Date::from_iso_week_date(year, number, day).ok().map(format_day)
-            };
-            let days = day(time::Weekday::Monday).zip(day(time::Weekday::Sunday));
-            return days.filter(|_| week.len() == 8).ok_or_else(|| invalid("week", week, "YYYY-Www"));
-        }
-        match &self.month {
-            Some(month) if month.len() == 7 => {
-                let days = parse_date(month).map_err(|_| invalid("month", month, "YYYY-MM"))?;
-                Ok((days.first, days.last))
-            }
-            Some(month) => Err(invalid("month", month, "YYYY-MM")),
-            None => Ok((String::new(), "9999-12-31".into())),
-        }
+        let day = self.date.as_deref().map(day_range).transpose()?;
+        let week = self.week.as_deref().map(week_range).transpose()?;
+        let month = self.month.as_deref().map(month_range).transpose()?;
+        Ok(day.or(week).or(month).unwrap_or_else(|| (String::new(), "9999-12-31".into())))
     }
+}
+
+fn invalid(field: &str, value: &str, format: &str) -> Problem {
+    Problem::bad_request(format!(
+        "{field} must be an existing {field} in the format {format} (got {value:?})"
+    ))
+}
+
+fn day_range(date: &str) -> Result<(String, String), Problem> {
+    match parse_date(date) {
+        Ok(days) if days.date.len() == 10 && date == days.date => Ok((days.first, days.last)),
+        _ => Err(invalid("date", date, "YYYY-MM-DD")),
+    }
+}
+
+fn week_range(week: &str) -> Result<(String, String), Problem> {
+    let day = |day| {
+        let (year, number) = week.split_once("-W")?;
+        let (year, number) = (year.parse().ok()?, number.parse().ok()?);
+        time::Date::from_iso_week_date(year, number, day).ok().map(format_day)
+    };
+    let days = day(time::Weekday::Monday).zip(day(time::Weekday::Sunday));
+    days.filter(|_| week.len() == 8).ok_or_else(|| invalid("week", week, "YYYY-Www"))
+}
+
+fn month_range(month: &str) -> Result<(String, String), Problem> {
+    let days = parse_date(month).ok().filter(|_| month.len() == 7);
+    days.map(|days| (days.first, days.last)).ok_or_else(|| invalid("month", month, "YYYY-MM"))
 }
 
 /// Lists the papers of a day, a week or a month, or all papers with a date, newest first. Withdrawn papers are left
