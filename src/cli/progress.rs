@@ -102,7 +102,8 @@ impl Progress {
         if self.refused > self.max_listed() {
             let more = self.refused - self.max_listed();
             self.print(&format!(
-                "{}: {more} more entries were refused; a terminal shows only the first, so add 2>refused.txt to the command to list all",
+                "{}: {more} more entries were refused; a terminal shows only the first, so add 2>refused.txt to the \
+                 command to list all",
                 self.file
             ));
         }

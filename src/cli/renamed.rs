@@ -19,13 +19,11 @@ pub fn new_name(command: &Command, old: &str) -> Option<&'static str> {
 }
 
 /// Parses the program's arguments with `command`. Prints an error and exits if the arguments are invalid.
-pub fn get_matches(command: Command) -> ArgMatches {
-    let name = std::env::args_os().nth(1).unwrap_or_default();
-    let bin_name = format!("{} {}", command.get_name(), name.display());
-    let subcommand = command.find_subcommand(name).map(|subcommand| subcommand.clone().bin_name(bin_name));
-    command.try_get_matches().unwrap_or_else(|error| {
-        match subcommand {
-            Some(subcommand) => with_new_name(subcommand, error),
+pub fn get_matches(mut command: Command) -> ArgMatches {
+    command.try_get_matches_from_mut(std::env::args_os()).unwrap_or_else(|error| {
+        let name = std::env::args_os().nth(1).unwrap_or_default();
+        match command.find_subcommand(name) {
+            Some(subcommand) => with_new_name(subcommand.clone(), error),
             None => error,
         }
         .exit()

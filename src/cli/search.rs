@@ -137,31 +137,18 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Some(list) => add_reading_list(&mut like, &list, &library)?,
         None => 0,
     };
-    let Options {
-        k,
-        aggregation,
-        exact,
-        mode,
-        min_score,
-        diversity,
-        half_life,
-        rerank_sentences,
-        explain,
-        ..
-    } = *options;
-    let (unlike, filter) = (Examples::papers(options.unlike.clone()), options.filter.filter());
     let query = Query {
-        unlike,
-        k,
-        aggregation,
-        exact,
-        mode,
-        min_score,
-        diversity,
-        half_life,
-        rerank_sentences,
-        explain,
-        filter,
+        unlike: Examples::papers(options.unlike.clone()),
+        k: options.k,
+        aggregation: options.aggregation,
+        exact: options.exact,
+        mode: options.mode,
+        min_score: options.min_score,
+        diversity: options.diversity,
+        half_life: options.half_life,
+        rerank_sentences: options.rerank_sentences,
+        explain: options.explain,
+        filter: options.filter.filter(),
         ..Query::of(like)
     };
     let answer = library.search(&query)?;

@@ -502,9 +502,10 @@ fn unit(vector: &[f32], dimension: usize) -> Result<Vec<f32>> {
     // The vector is divided by its largest value first, so that squares neither overflow nor underflow to 0.
     let largest = vector.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     if !vector.iter().all(|value| value.is_finite()) || !LARGEST_VALUES.contains(&largest) {
-        return Err(Error::Invalid(
-            "vector must have finite values, the largest of which (by absolute value) is between 1e-30 and 1e30".into(),
-        ));
+        let (min, max) = LARGEST_VALUES.into_inner();
+        return Err(Error::Invalid(format!(
+            "vector must have finite values, the largest of which (by absolute value) is between {min:e} and {max:e}"
+        )));
     }
     let scaled: Vec<f32> = vector.iter().map(|value| value / largest).collect();
     let length = dot(&scaled, &scaled).sqrt();

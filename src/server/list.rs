@@ -4,7 +4,7 @@ use super::App;
 use super::body::WithFilter;
 use super::error_format::ErrorBody;
 use super::filter::FilterParams;
-use super::problem::Problem;
+use super::problem::{Problem, check_range};
 use super::schemas;
 use super::view::{ExportFormat, PaperField, PaperFields, View, ViewSchema, field_list};
 use crate::store::catalog::Cursor;
@@ -87,9 +87,7 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let service = app.service()?;
     let ListParams { limit, cursor, format, fields } = params;
-    if !(1..=MAX_PAGE_SIZE).contains(&limit) {
-        return Err(Problem::invalid(format!("limit must be between 1 and {MAX_PAGE_SIZE} (got {limit})")));
-    }
+    check_range("limit", limit, 1..=MAX_PAGE_SIZE).map_err(Problem::invalid)?;
     let after: Option<Cursor> = cursor.map(|cursor| cursor.parse()).transpose()?;
     let (library, filter) = (Arc::clone(&service.library), filter.into_filter());
     let listed = service.searches.run(move || library.list(&filter, after.as_ref(), limit)).await;

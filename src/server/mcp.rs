@@ -6,7 +6,7 @@
 use super::App;
 use super::body::bytes;
 use super::options::ServerOptions;
-use super::problem::Problem;
+use super::problem::{Problem, check_range};
 use super::ranking::{Aggregation, Mode};
 use super::view::{PaperField, PaperFields};
 use crate::search::{DEFAULT_K, Examples, Query};
@@ -212,9 +212,7 @@ impl Tools {
         let like = Examples { texts: text.into_iter().collect(), ..Examples::papers(paper_ids) };
         let unlike = Examples::papers(negative_ids);
         let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
-        if !(1..=MAX_TOOL_K).contains(&k) {
-            return Err(Problem::invalid(format!("k must be between 1 and {MAX_TOOL_K} (got {k})")));
-        }
+        check_range("k", k, 1..=MAX_TOOL_K).map_err(Problem::invalid)?;
         let filter = Filter {
             published: Some(DateRange { from: date_from, to: date_to })
                 .filter(|range| *range != DateRange::default()),

@@ -5,6 +5,7 @@
 
 use crate::error::Error;
 use axum::http::StatusCode;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// An error response.
@@ -220,6 +221,18 @@ impl Problem {
         let (field, rest) = message.split_at(message.bytes().position(|byte| !is_name(byte))?);
         (self.code == "invalid_request" && !field.is_empty() && is_after_field(rest)).then_some(field)
     }
+}
+
+/// Checks that a field or parameter is in its range.
+///
+/// # Errors
+/// Returns the message for a [`Problem`]; the status depends on the API.
+pub fn check_range(field: &str, value: usize, range: RangeInclusive<usize>) -> Result<(), String> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (min, max) = range.into_inner();
+    Err(format!("{field} must be between {min} and {max} (got {value})"))
 }
 
 /// Whether `rest` is what follows a field's name at the start of a message.

@@ -8,7 +8,7 @@ use crate::search::{Examples, Query};
 use crate::server::App;
 use crate::server::body::{Params, WildcardPath};
 use crate::server::error_format::PlainError;
-use crate::server::problem::Problem;
+use crate::server::problem::{Problem, check_range};
 use crate::server::schemas;
 use axum::Json;
 use axum::extract::State;
@@ -127,18 +127,10 @@ pub async fn search(
 ) -> Result<Json<Vec<HfListItem>>, Problem> {
     let service = app.service()?;
     let limit = params.limit.unwrap_or_else(|| service.default_k(DEFAULT_SEARCH_LIMIT));
-    let limit = check_range("limit", limit, MAX_SEARCH_LIMIT)?;
+    check_range("limit", limit, 1..=MAX_SEARCH_LIMIT).map_err(Problem::bad_request)?;
     let answer = service.search(Query { k: limit, ..Query::of(Examples::text(params.q)) }).await;
     let answer = answer.map_err(|problem| problem.with_field_names(&[("text", "q"), ("k", "limit")]))?;
     Ok(Json(answer.hits.into_iter().map(|hit| HfListItem::of(hit.paper)).collect()))
-}
-
-/// Checks that a parameter is between 1 and `max`.
-fn check_range(field: &str, value: usize, max: usize) -> Result<usize, Problem> {
-    if !(1..=max).contains(&value) {
-        return Err(Problem::bad_request(format!("{field} must be between 1 and {max} (got {value})")));
-    }
-    Ok(value)
 }
 
 /// Returns one paper.
@@ -253,11 +245,10 @@ pub async fn daily(
 ) -> Result<Json<Vec<HfListItem>>, Problem> {
     let service = app.service()?;
     let (first, last) = params.range()?;
-    let limit = check_range("limit", params.limit, MAX_DAILY_LIMIT)?;
-    if params.p > MAX_PAGE {
-        return Err(Problem::bad_request(format!("p must be between 0 and {MAX_PAGE} (got {})", params.p)));
-    }
-    let (library, offset) = (Arc::clone(&service.library), params.p * limit);
+    let DailyParams { limit, p, .. } = params;
+    check_range("limit", limit, 1..=MAX_DAILY_LIMIT).map_err(Problem::bad_request)?;
+    check_range("p", p, 0..=MAX_PAGE).map_err(Problem::bad_request)?;
+    let (library, offset) = (Arc::clone(&service.library), p * limit);
     let find = move || library.published_within((&first, &last), offset, limit);
     let papers = service.searches.run(find).await?;
     Ok(Json(papers.into_iter().map(|(_, paper)| HfListItem::of(paper)).collect()))

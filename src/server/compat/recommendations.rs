@@ -9,7 +9,7 @@ use crate::search::{Examples, Query};
 use crate::server::App;
 use crate::server::body::{Body, Params, WildcardPath};
 use crate::server::error_format::PlainError;
-use crate::server::problem::Problem;
+use crate::server::problem::{Problem, check_range};
 use crate::server::schemas;
 use axum::Json;
 use axum::extract::State;
@@ -116,9 +116,7 @@ async fn recommend(
     let service = app.service()?;
     let fields = RequestedFields::parse(params.fields.as_deref())?;
     let limit = params.limit.unwrap_or_else(|| service.default_k(DEFAULT_LIMIT));
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Problem::bad_request(format!("limit must be between 1 and {MAX_LIMIT} (got {limit})")));
-    }
+    check_range("limit", limit, 1..=MAX_LIMIT).map_err(Problem::bad_request)?;
     let ids = |ids: Vec<String>| ids.iter().map(|id| plain_id(id).to_string()).collect::<Vec<_>>();
     let like = Examples::papers(ids(request.positive));
     let unlike = Examples::papers(ids(request.negative.unwrap_or_default()));
