@@ -83,7 +83,7 @@ fn every_format_gives_the_same_five_papers() {
     };
     assert_eq!(read(&data("five/corpus.jsonl"), None), plain.iter().map(bare).collect::<Vec<_>>());
     for page in ["five/daily-dated.txt", "five/daily-undated.txt"] {
-        // A saved page has only titles and abstracts, so the ids are made from the titles.
+        // The saved text of a Daily Papers page has only titles and abstracts, so ids are made from the titles.
         let by_title = |paper: &Paper| Paper {
             id: PaperId::from_title(&paper.title).unwrap(),
             source: Some("daily-papers".into()),

@@ -203,5 +203,5 @@ fn invalid_collections_and_options_get_an_error() {
     assert_fails(&[collection], "corpus.jsonl:2: position");
     assert_fails(&[collection], "20 judged queries are not in queries.jsonl");
     assert_fails(&[collection], "2 judged papers are not in the library");
-    assert_fails(&[collection], "paper \"9901.00001\" is not in the catalog");
+    assert_fails(&[collection], "paper \"9901.00001\" is not in the library");
 }

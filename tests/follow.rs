@@ -191,7 +191,7 @@ fn compaction_removes_the_vectors_of_deleted_papers() {
         likewise(&["compact", "--data", folder.to_str().unwrap(), "--precision", "f32"]).output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "2701 vectors before compaction; now 2700 vectors in 1 segments\n"
+        "2701 vectors before compaction; now 2700 vectors, 1 index segments\n"
     );
     assert_eq!(library.stats().vectors, 2700);
 }
@@ -215,6 +215,7 @@ fn an_older_copy_of_the_catalog_can_be_restored() {
     let library = Library::open(folder, encoder.clone()).unwrap();
     assert_eq!((library.stats().papers, library.stats().without_vector), (6, 0));
     for (at, subject) in subject.iter().enumerate() {
+        // The query is the paper's own text, so the first hit is this paper if the catalog has it.
         let (id, title) = search(&library, &format!("On {subject}. About On {subject}."), 1).remove(0);
         let is_in_catalog = !(2..=3).contains(&at);
         assert_eq!((id == *subject, title == format!("On {subject}")), (is_in_catalog, is_in_catalog));
@@ -256,7 +257,7 @@ fn the_delete_command_deletes_papers_and_reports_unknown_ids() {
     let output = likewise(&["delete", "a", "nowhere", "--data", data]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "deleted 1\n");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("paper \"nowhere\" is not in the catalog"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("paper \"nowhere\" is not in the library"));
     let library = Library::open(folder.path(), encoder()).unwrap();
     assert_eq!(search(&library, "first", 5), [("b".to_string(), "Second".to_string())]);
     let output = likewise(&["delete", "a", "--data", "/no/such/folder"]).output().unwrap();

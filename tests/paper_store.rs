@@ -99,7 +99,7 @@ fn ids(library: &Library, query: &Query) -> Vec<String> {
 }
 
 /// Returns a paper with the terms `everyword` and `ownNUMBERx`, and with each of the terms `by2`, `by3` and `by7` whose
-/// digit divides the paper's number.
+/// digit divides the paper's number. For example, paper 6 has the title `Everyword own6x by2 by3`.
 fn paper_with_terms(number: usize) -> Paper {
     let divisors = [2, 3, 7].iter().filter(|divisor| number.is_multiple_of(**divisor));
     let terms: String = divisors.map(|divisor| format!(" by{divisor}")).collect();

@@ -1,4 +1,4 @@
-//! The program's commands as processes: ingest, search, verify, serve, embed, and their errors.
+//! The program's commands as processes: ingest, search, reembed, verify, serve, embed, and their errors.
 
 use crate::support::{Server, data, likewise, small_bert};
 use serde_json::{Value, json};

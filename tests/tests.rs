@@ -30,6 +30,7 @@ mod ingest;
 /// `likewise embed` as a process: vector files in parts and shards, continued after an interruption, and ingested.
 mod embed;
 
+
 /// A process that is killed at any moment leaves a data folder with every acknowledged paper exactly once.
 mod crash;
 
@@ -51,7 +52,7 @@ mod graph_search;
 /// The documented behaviour of a paper store, for a data folder and for a Milvus collection.
 mod paper_store;
 
-/// `likewise eval`: test collections, metrics and comparisons.
+/// Tests of `likewise eval`: test collections, metrics and comparisons.
 mod eval;
 
 /// HTTP routes, without a socket.
@@ -69,5 +70,5 @@ mod writes;
 /// `likewise serve` as a process: sockets, keys, logs, configuration files.
 mod served;
 
-/// The remaining commands of the program, as processes.
+/// The program's commands as processes: ingest, search, verify, serve, embed, and their errors.
 mod program;

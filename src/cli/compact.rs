@@ -24,7 +24,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let index = writer.compact()?.stats();
     let after = index.indexed + index.waiting;
     print_line(&format!(
-        "{before} vectors before compaction; now {after} vectors in {} segments",
+        "{before} vectors before compaction; now {after} vectors, {} index segments",
         index.segments
     ))?;
     Ok(ExitCode::SUCCESS)

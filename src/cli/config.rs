@@ -140,7 +140,8 @@ fn shown(long: &str, value: &str) -> String {
     if long == "index" {
         #[cfg(feature = "milvus")]
         return crate::milvus::without_secrets(value);
-        // The value can contain a password, and a build without Milvus has no code that finds the password in it.
+        // The value can contain a password. A build without Milvus cannot find the password in it, so it hides the
+        // whole value.
         #[cfg(not(feature = "milvus"))]
         return "…".into();
     }

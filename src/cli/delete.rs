@@ -23,7 +23,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let ids = ids.map_err(anyhow::Error::msg)?;
     let were_present = options.location.location()?.delete(&ids)?;
     for (id, _) in ids.iter().zip(&were_present).filter(|(_, was_present)| !**was_present) {
-        eprintln!("paper {:?} is not in the catalog", id.as_str());
+        eprintln!("paper {:?} is not in the library", id.as_str());
     }
     let deleted = were_present.iter().filter(|was_present| **was_present).count();
     print_line(&format!("deleted {deleted}"))?;

@@ -22,7 +22,8 @@ pub struct DumpOptions {
     #[arg(long, value_name = "FIELD=COLUMN,…")]
     pub columns: Option<Columns>,
     /// Exit with status 0 instead of 2 if entries were refused, papers got no vector, or files in a given folder are
-    /// not dumps. They are still printed. Use it with schedulers that repeat a command if its exit status is not 0.
+    /// damaged or not dumps. They are still printed. Use it with schedulers that repeat a command if its exit status is
+    /// not 0.
     #[arg(long)]
     pub tolerate_refused: bool,
 }
@@ -38,8 +39,8 @@ pub struct Dumps {
     /// Number of dumps that could not be read, plus the number of dumps with vectors of another model. Files in given
     /// folders that are not dumps are counted in `skipped` instead.
     pub unreadable: usize,
-    /// Number of files in the given folders that are not dumps, plus the number of refused entries in Semantic
-    /// Scholar's files of abstracts. Entries that are refused in other dumps are not counted here.
+    /// Number of skipped files: files in the given folders that are not dumps or are damaged. Also includes the refused
+    /// entries in Semantic Scholar's files of abstracts, but not those in other dumps.
     pub skipped: u64,
 }
 
@@ -132,7 +133,8 @@ impl Dumps {
     }
 }
 
-/// Prints which parts of a dump were not read. Leaves out the lines in `reported`, which were printed earlier.
+/// Prints which parts of a dump were ignored or replaced. Leaves out the lines in `reported`, which were printed
+/// earlier.
 pub fn report_warnings(source: &Source, warnings: &Warnings, reported: &[String]) {
     let new = warnings.lines().into_iter().filter(|line| !reported.contains(line));
     new.for_each(|line| eprintln!("not read: {source}: {line}"));

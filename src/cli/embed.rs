@@ -40,7 +40,7 @@ pub struct Options {
 }
 
 /// Runs the command. Exit status: 0, or 2 if entries were refused, papers have texts that the model cannot read, or
-/// files in a given folder are not dumps (with `--tolerate-refused`: 0 instead of 2).
+/// files in a given folder are damaged or not dumps (with `--tolerate-refused`: 0 instead of 2).
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     options.dumps.check_given()?;
     let encoder = options.encoder.load()?;
@@ -113,7 +113,7 @@ fn described(options: &Options, encoder: &Encoder, dumps: &Dumps) -> EmbedRun {
     }
 }
 
-/// Encodes papers, and writes their vectors part by part to the output file.
+/// Encodes papers, and writes their vectors to files, one for each part. At the end, joins them into the output file.
 struct VectorFileBuilder {
     encoder: Encoder,
     job: EmbedJob,

@@ -5,7 +5,7 @@ use super::watch;
 use std::process::ExitCode;
 
 /// Runs the command. Exit status: 0 on success; 1 if a dump could not be read at all, or has vectors of another model;
-/// 2 if entries were refused, files in a given folder are not dumps, or papers got no vector (with
+/// 2 if entries were refused, files in a given folder are damaged or not dumps, or papers got no vector (with
 /// `--tolerate-refused`: 0 instead of 2).
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if options.watch.is_none() {

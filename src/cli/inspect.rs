@@ -33,7 +33,7 @@ struct DumpCounts {
 }
 
 /// Runs the command. Exit status: 0 on success; 1 if a dump could not be read at all; 2 if entries were refused, or
-/// files in a given folder are not dumps (with `--tolerate-refused`: 0 instead of 2).
+/// files in a given folder are damaged or not dumps (with `--tolerate-refused`: 0 instead of 2).
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     options.dumps.check_given()?;
     let mut dumps = options.dumps.find()?;

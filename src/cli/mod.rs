@@ -83,7 +83,8 @@ enum Command {
     Config(config::Options),
     /// Run a Model Context Protocol server for AI agents, on standard input and output.
     Mcp(mcp::Options),
-    /// Check all files of a data folder for damage. With --repair, also repair the damage.
+    /// Check the papers, vectors and indexes of a data folder for damage. With --repair, also repair the vectors and
+    /// indexes.
     Verify(verify::Options),
 }
 
@@ -184,10 +185,14 @@ impl EncoderOptions {
         Ok(Encoder::load_on(&self.open()?, &self.devices.device)?)
     }
 
-    /// Loads the encoder for stored papers. If `--model` is not given, `stored` returns the model that encoded the
-    /// papers; its argument is the models folder. If `--precision` is not given, `precision_of` returns the precision
-    /// of the stored vectors. If `stored` returns `None`, the default model is used. If `precision_of` returns `None`,
-    /// the stored model keeps its precision, and any other model gets the default precision for new papers.
+    /// Loads the encoder for stored papers.
+    ///
+    /// The model is the one that `--model` names. Without `--model`, it is the model that encoded the papers: `stored`
+    /// returns it, given the models folder. If `stored` returns `None`, it is the default model.
+    ///
+    /// The precision is the one that `--precision` names. Without `--precision`, it is the precision of the stored
+    /// vectors, which `precision_of` returns. If `precision_of` returns `None`, the model from `stored` keeps its
+    /// precision, and any other model gets the default precision for new papers.
     fn load_or_stored(
         &self,
         stored: impl FnOnce(&Path) -> anyhow::Result<Option<ModelFolder>>,

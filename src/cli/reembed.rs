@@ -70,8 +70,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     print_line(&match outcome? {
         None => format!("the data folder already uses {} in {}", model.name, model.precision),
         Some(ReembedReport { papers, recall, index }) => format!(
-            "switched to {} in {}: {papers} papers, {} vectors in {} segments, recall@10 {recall:.3}; the old vectors are \
-             kept until `likewise reembed --drop-old`",
+            "switched to {} in {}: {papers} papers, {} vectors, {} index segments, recall@10 {recall:.3}; the old \
+             vectors are kept until `likewise reembed --drop-old`",
             model.name,
             model.precision,
             index.indexed + index.waiting,

@@ -160,9 +160,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(if skipped == 0 { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }
 
-/// Adds the entries of a reading list to the examples. If the paper of an entry is not in the library, the title and
-/// the abstract in the entry become the example. Returns the number of entries of a .bib file with neither a title nor
-/// a global id. Entries with an id that the library lacks, and without a title, are left out, but not counted.
+/// Adds the entries of a reading list to the examples: the paper of an entry if the library has it, otherwise the title
+/// and the abstract in the entry. If the library lacks the paper and the entry has no title, the entry is left out with
+/// a message. Returns the number of .bib entries that have neither a title nor a global id.
 fn add_reading_list(like: &mut Examples, list: &str, library: &Library) -> anyhow::Result<u64> {
     let ParsedInput { examples, problems, skipped } = parse(list);
     problems.iter().for_each(|problem| eprintln!("not read: --list: {problem}"));

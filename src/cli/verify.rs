@@ -1,4 +1,4 @@
-//! `likewise verify`: checks a data folder for damage, and repairs the damage.
+//! `likewise verify`: checks a data folder for damage. With `--repair`, also repairs the damage.
 
 use super::{DataOptions, print_line};
 use crate::ingest::verify::{repair, verify};
@@ -29,7 +29,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     if !options.repair {
         eprintln!(
-            "{} problems found; `likewise verify --repair` repairs them without losing a paper",
+            "{} problems found; `likewise verify --repair` repairs all except damaged papers, and loses no paper",
             damage.len()
         );
         return Ok(ExitCode::FAILURE);

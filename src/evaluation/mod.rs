@@ -108,7 +108,7 @@ fn run_query(
         return Ok(hits);
     }
     // Judged ids that are not valid paper ids are skipped: no library has papers with such ids. A large pool is
-    // searched in several queries, each for fewer than MAX_K papers.
+    // searched in parts, each with fewer than MAX_K papers.
     let ids: Vec<String> = query.qrels.keys().filter(|id| PaperId::parse(id).is_ok()).cloned().collect();
     let mut all = Vec::new();
     for part in ids.chunks(MAX_K - 1) {

@@ -18,8 +18,8 @@ pub struct Counts {
     /// (The field is called `folded` in files of version 0.1.)
     #[serde(alias = "folded")]
     pub merged: u64,
-    /// Records that were already in the catalog, unchanged, and records to delete that were not in the catalog or are
-    /// from another source.
+    /// Records and deletions that changed nothing: the catalog already had the record, or had no such record from the
+    /// deletion's source.
     pub unchanged: u64,
     /// Records that were deleted because a dump says so.
     pub deleted: u64,

@@ -155,9 +155,13 @@ pub fn check_model(catalog: &Catalog, model: &ModelFolder) -> Result<()> {
     let description = catalog.model_of(&stored)?.and_then(|text| Description::parse(text.as_bytes()).ok());
     let (name, differences) = match description {
         Some(description) => (description.model, fingerprint.differences(&description.fingerprint)),
-        None => {
-            ("another model".into(), vec![format!("fingerprint is {} and was {stored}", fingerprint.sha256)])
-        }
+        None => (
+            "another model".into(),
+            vec![format!(
+                "the requested model's fingerprint is {}, that of the vectors is {stored}",
+                fingerprint.sha256
+            )],
+        ),
     };
     Err(Error::Data(format!(
         "{}: the vectors of this folder were computed by {name}, not by {} as requested ({}); omit --model, \
@@ -198,10 +202,11 @@ pub struct FolderWriter {
 }
 
 impl FolderWriter {
-    /// Opens a data folder for writing; creates it if it does not exist.
+    /// Opens a data folder for writing; creates it if it does not exist. If another process is writing, waits as
+    /// [`WriteLock::take`] does.
     ///
     /// # Errors
-    /// Returns [`Error::Data`] if another process is writing, or the folder's vectors are of another model.
+    /// Returns [`Error::Data`] if that process is still writing then, or the folder's vectors are of another model.
     pub fn open(data: &Path, encoder: &Arc<Encoder>) -> Result<FolderWriter> {
         disk::create_folder(data)?;
         let lock = WriteLock::take(&lock_path(data))?;

@@ -136,8 +136,8 @@ struct ReembedRun<'a, T> {
 }
 
 impl<T: FnMut(ReembedStep)> ReembedRun<'_, T> {
-    /// Encodes and indexes papers until a pass encodes only few new papers, then checks the store. Repeats this until
-    /// the index has not changed since the check. Returns the recall.
+    /// Encodes and indexes papers until a pass encodes only few new papers, then checks the store. Then encodes the
+    /// papers that were added meanwhile, and checks again if that changed the index. Returns the recall.
     fn encode_and_check(&mut self) -> Result<f64> {
         loop {
             let (encoded, index) = self.encode_pending()?;

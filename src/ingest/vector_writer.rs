@@ -72,7 +72,7 @@ pub struct EncodeCounts {
     pub tokens: u64,
     /// Texts whose precomputed vector was stored.
     pub precomputed: u64,
-    /// Texts without a vector. Only their words find the papers of these texts.
+    /// Texts that got no vector. Searches find the papers with these texts only by their words.
     pub without_vector: u64,
 }
 

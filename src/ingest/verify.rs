@@ -2,7 +2,7 @@
 //!
 //! Unlike opening a folder, verification reads every byte: it runs SQLite's check of the catalog, and compares each
 //! vector and each index segment with its checksum. Repairing loses no papers: segments are rebuilt from the vectors,
-//! and vectors are computed again from the papers' texts. Only damaged papers cannot be repaired.
+//! and vectors are computed again from the papers' texts. A damaged catalog and damaged papers cannot be repaired.
 
 use crate::error::{Error, Result};
 use crate::ingest::{self, FolderWriter};
@@ -72,8 +72,10 @@ pub fn verify(data: &Path, encoder: &Encoder) -> Result<Vec<Damage>> {
     match VectorStore::description(data, &fingerprint.sha256) {
         Ok(Some(_)) => {}
         Ok(None) => {
-            let missing =
-                format!("{}: space.json is missing", VectorStore::base(data, fingerprint).display());
+            let missing = format!(
+                "{}: space.json is missing; it describes the model of these vectors",
+                VectorStore::base(data, fingerprint).display()
+            );
             damage.push(Damage::Description(Error::Data(missing)));
         }
         Err(error) => damage.push(Damage::Description(error)),

@@ -403,8 +403,8 @@ fn row(
     }
 }
 
-/// Deletes papers from a collection. Returns for each id whether there was such a paper; if several ids name the same
-/// paper, only for the first of them.
+/// Deletes papers from a collection. Returns for each id whether it named a paper, which is now deleted. If several ids
+/// name the same paper, this is true for the first of them only.
 ///
 /// # Errors
 /// Returns [`Error::Data`] if the collection does not exist, [`Error::Engine`] if the engine cannot be reached.

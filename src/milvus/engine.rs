@@ -84,7 +84,7 @@ pub struct Milvus {
     retry_time: Duration,
 }
 
-/// The properties of a collection.
+/// The properties of a Milvus collection: the text of each property by the property's name.
 pub type Properties = HashMap<String, String>;
 
 impl Milvus {

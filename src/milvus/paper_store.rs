@@ -1,4 +1,4 @@
-//! The paper store of a Milvus collection.
+//! The paper store for papers in a Milvus collection.
 
 use super::collection_writer;
 use super::expression::{FilterExpression, expression_of, is_by};
@@ -353,7 +353,8 @@ fn read(id: &str, document: &str) -> Option<(Paper, Vec<Paper>)> {
     paper_of(id, document).inspect_err(|error| tracing::warn!("{error}")).ok()
 }
 
-/// The expression for rows after a cursor: rows with an older date, or with the same date and a smaller number.
+/// The expression for rows after a cursor: rows with an older date, or with the same date and a smaller number. Rows
+/// without a date have `first == 0`.
 fn after_cursor(cursor: &Cursor) -> String {
     match cursor.parts() {
         (Some((first, last)), number) => {

@@ -73,7 +73,7 @@ pub struct ScoreBreakdown {
 /// A term that the query and the paper share.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SharedTerm {
-    /// The term in its indexed form, in lower case.
+    /// The term as it is indexed: in lower case, without accents, and singular.
     pub term: String,
     /// Value that the term adds to the lexical score that the paper has for the query, 0 to 1; also in semantic mode,
     /// where the score of the hit does not include it.

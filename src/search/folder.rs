@@ -153,7 +153,8 @@ impl FolderStore {
         Ok(FolderStore { catalog, encoder, data: data.into(), derived: RwLock::new(derived?), filters })
     }
 
-    /// Brings the derived state up to date and returns it. If that fails, logs a warning and returns the older state.
+    /// Brings the derived state up to date and returns it. If that fails, returns the state as it is, and logs a
+    /// warning unless the data folder has switched to another model.
     fn derived(&self) -> RwLockReadGuard<'_, Derived> {
         // A poisoned lock is safe to use: the next change repairs a state that a panic left half updated.
         let read = || self.derived.read().unwrap_or_else(PoisonError::into_inner);

@@ -87,8 +87,9 @@ pub struct ParsedInput {
     pub skipped: u64,
 }
 
-/// Parses input. Parts that are separated by empty lines are separate examples. If no entry of a bibliography gives an
-/// example, a text that begins with `@` gives only problems, and any other text is parsed as if it had no bibliography.
+/// Parses input. In a text with BibTeX entries, each entry with a title or a global id gives an example. In any other
+/// text, parts that are separated by empty lines are separate examples. If the entries give no example, a text that
+/// begins with `@` gives only problems, and any other text is parsed as if it had no entries.
 pub fn parse(text: &str) -> ParsedInput {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if !bibliography::is_bibliography(text) {

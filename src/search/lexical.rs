@@ -28,7 +28,7 @@ const MAX_TERMS: usize = 128;
 /// later in the text are ignored.
 const MAX_DISTINCT: usize = 4000;
 
-/// The frequency of each term in a query. A term in a title counts twice.
+/// The frequency of each term in a query. An occurrence in the title of an example paper counts twice.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TermCounts(HashMap<String, f32>);
 

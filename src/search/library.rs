@@ -102,7 +102,7 @@ impl Library {
         self.resources.store.days_around(day)
     }
 
-    /// The records of a paper, one for each source.
+    /// The records that a paper was merged from.
     ///
     /// # Errors
     /// Returns the errors of [`Library::paper`].
@@ -206,9 +206,9 @@ impl Library {
         pipeline::answer(&self.resources, &CheckedQuery::of(query, &self.resources)?, embeddings)
     }
 
-    /// Retrieves the candidates of a query with `rerank_sentences`. The caller encodes [`Retrieved::sentences`] and
-    /// passes the vectors to [`Library::finish`]. This lets the server encode the sentences in one batch with other
-    /// texts.
+    /// Runs the first half of a search, for a query that sets `rerank_sentences`: retrieves the candidates. The caller
+    /// then encodes [`Retrieved::sentences`] and passes the vectors to [`Library::finish`]. This lets the server encode
+    /// the sentences in one batch with other texts.
     ///
     /// # Errors
     /// Returns the errors of [`Library::search_encoded`].

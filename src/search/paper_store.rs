@@ -17,8 +17,7 @@ pub type ScoredPaper = (f32, Paper);
 pub struct StoredPaper {
     /// The paper, merged from its records.
     pub paper: Paper,
-    /// The records that the paper was merged from, one for each source. If there is only one record, it equals the
-    /// paper.
+    /// The records that the paper was merged from. If there is only one record, it equals the paper.
     pub records: Vec<Paper>,
     /// The paper's vector; `None` if the paper has no vector.
     pub vector: Option<Vec<f32>>,
@@ -94,7 +93,7 @@ pub trait PaperStore: Send + Sync {
     /// The paper with this id or alternate id, without its vector.
     fn paper(&self, id: &PaperId) -> Result<Option<Paper>>;
 
-    /// The records of the paper with this id or alternate id, one for each source; empty if there is no such paper.
+    /// The records of the paper with this id or alternate id; empty if there is no such paper.
     fn records(&self, id: &PaperId) -> Result<Vec<Paper>>;
 
     /// Returns a page of at most `limit` papers that pass a filter, newest first. The page begins after the cursor

@@ -12,8 +12,8 @@ use likewise_index::dot;
 use likewise_papers::Paper;
 use likewise_papers::sentences::split;
 
-/// Weight of the similarity of sentences; the score without it has weight 1. Chosen on the development set keywords-dev
-/// of benches/judged.py.
+/// Weight of the similarity of sentences in the weighted mean with the score before reranking, which has weight 1.
+/// Chosen on the development set keywords-dev of benches/judged.py.
 const SENTENCE_WEIGHT: f32 = 0.2;
 
 /// Number of bytes that are divided equally among the texts of the query. A text can get more than its share, see

@@ -62,7 +62,7 @@ pub fn parse(id: &str) -> Result<PaperId> {
 /// The error for an id that the store does not have.
 pub fn not_found(id: &PaperId) -> Error {
     let id = id.as_str();
-    Error::NotFound(format!("paper {id:?} is not in the catalog; search by its text instead, or ingest it"))
+    Error::NotFound(format!("paper {id:?} is not in the library; search by its text instead, or ingest it"))
 }
 
 /// Sorts by score, best first, and by id where scores are equal.

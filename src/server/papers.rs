@@ -208,7 +208,7 @@ pub async fn delete(
             Ok(Json(DeletedPaper { deleted: id.to_string() }))
         }
         _ => Err(Problem::not_found(format!(
-            "paper {:?} is not in the catalog; it might already have been deleted",
+            "paper {:?} is not in the library; it might already have been deleted",
             id.as_str()
         ))),
     }

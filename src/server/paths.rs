@@ -58,7 +58,8 @@ impl Paths {
         Paths(documented.chain(UNDOCUMENTED_PATHS.into_iter().map(undocumented)).collect())
     }
 
-    /// Returns the corrected path. `None`: the path needs no correction, or no correction leads to a route.
+    /// Returns the path without extra slashes, and with `/v1` added, removed or no longer repeated, if that leads to a
+    /// route. `None`: the path needs no correction, or no correction leads to a route. Upper and lower case are kept.
     fn corrected(&self, path: &str) -> Option<String> {
         if self.has(path) {
             return None;

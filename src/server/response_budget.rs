@@ -9,7 +9,8 @@ use http_body::Body as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Responses of up to this many bytes are not counted, because the operating system's socket buffers hold them.
+/// Responses of up to this many bytes do not count towards the budget, because the operating system's socket buffers
+/// hold them.
 const MAX_UNCOUNTED_BYTES: u64 = 16 << 10;
 
 /// Total size in bytes of the counted responses that have not been sent to their end.

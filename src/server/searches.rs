@@ -33,8 +33,8 @@ pub struct Searches {
     reranking: Arc<Semaphore>,
 }
 
-/// Maximum number of queries that wait for reranking. Reranking a query takes about 0.4 s on two cores, so further
-/// queries would wait for too long.
+/// Maximum number of queries that wait for reranking. Further queries are refused, because they would wait for too
+/// long: reranking a query takes about 0.4 s on two cores.
 const MAX_WAITING_RERANKS: usize = 4;
 
 /// Maximum number of concurrent searches in a remote search engine.
@@ -49,7 +49,7 @@ pub enum SearchLocation {
     Remote,
 }
 
-/// Counts a search as in flight until it is dropped.
+/// A search counts as in flight until its guard is dropped.
 struct InFlightGuard(Arc<AtomicUsize>);
 
 impl Drop for InFlightGuard {
@@ -83,8 +83,8 @@ impl Searches {
         Arc::clone(&self.reranking).try_acquire_owned().map_err(|_| {
             let max = 1 + MAX_WAITING_RERANKS;
             Problem::busy(format!(
-                "{max} queries are being reranked or wait for reranking, which is the maximum; send the query \
-                 without rerank_sentences"
+                "{max} queries are being reranked or wait for reranking, which is the maximum; queries without \
+                 rerank_sentences are still accepted"
             ))
         })
     }
@@ -153,7 +153,8 @@ impl Searches {
     }
 }
 
-/// Maximum number of hits of a quick search, including skipped hits. Also the maximum number of papers in its query.
+/// A query is quick ([`is_quick`]) only if it asks for at most this many hits, skipped hits included, and has at most
+/// this many papers as examples.
 const MAX_QUICK_SIZE: usize = 50;
 
 /// Whether a query is quick: it takes only a few hundred microseconds.

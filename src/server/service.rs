@@ -28,11 +28,11 @@ const MAX_CONCURRENT_BATCHES: usize = 2;
 pub struct Service {
     /// The library.
     pub library: Arc<Library>,
-    /// Queue into the encoder.
+    /// Queue of texts for the encoder.
     pub queue: EncodeQueue,
     /// Limits of concurrent searches.
     pub searches: Searches,
-    /// Queue into the writer.
+    /// Queue of writes for the writer thread.
     pub writes: Writes,
     metrics: Arc<Metrics>,
     /// Embeddings of query texts, by the texts' hashes, so that no texts are kept.

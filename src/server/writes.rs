@@ -55,7 +55,7 @@ struct WriteJob {
     reply: oneshot::Sender<Result<WriteOutcome, Problem>>,
 }
 
-/// Queue into the writer. When it is dropped, the writer finishes the queued writes and ends.
+/// Queue of writes for the writer thread. When it is dropped, the writer finishes the queued writes and ends.
 pub struct Writes {
     sender: SyncSender<WriteJob>,
 }

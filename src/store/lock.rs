@@ -8,15 +8,16 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Number of attempts of [`WriteLock::take`] to take the lock, [`RETRY_INTERVAL`] apart: 2 s in all. A process that
-/// only checks the lock holds it for a moment, and a server holds it for half a second after each write.
-const MAX_ATTEMPTS: usize = 80;
+/// Number of pauses of [`RETRY_INTERVAL`] after which [`WriteLock::take`] gives up, 2 s in all, unless the holder
+/// yields the lock. A process that only checks the lock holds it for a moment, and a server holds it for half a second
+/// after each write.
+const MAX_PAUSES: usize = 80;
 
-/// Number of attempts if the holder of the lock releases it on request; they take 1 min in all. Such a holder is a
-/// server, which finishes its current work first.
+/// Number of attempts if the holder of the lock yields it; they take 1 min in all. Such a holder is a server, which
+/// finishes its current work first.
 const MAX_ATTEMPTS_IF_YIELDING: usize = 2400;
 
-/// Text after the process id in the lock's file. It says that the process yields the lock to a process that waits.
+/// Text after the process id in the lock's file: this process releases the lock when another process waits for it.
 const YIELDING: &str = "gives way";
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(25);
@@ -46,8 +47,8 @@ impl WriteLock {
         }
     }
 
-    /// Announces to other processes that this process yields the lock. The caller must then release the lock soon after
-    /// [`WriteLock::has_waiters`] becomes true.
+    /// Announces to other processes that this process releases the lock when another process waits for it. The caller
+    /// must then release the lock soon after [`WriteLock::has_waiters`] becomes true.
     pub fn announce_yielding(&mut self) -> Result<()> {
         let content = format!("{} {YIELDING}\n", std::process::id());
         let mut file = &self.file;
@@ -110,7 +111,7 @@ impl WriteLock {
             if waiting.is_none() {
                 waiting = Some(announce_waiting(path)?);
             }
-            if attempt >= MAX_ATTEMPTS && !WriteLock::is_yielding(path) {
+            if attempt >= MAX_PAUSES && !WriteLock::is_yielding(path) {
                 break;
             }
             std::thread::sleep(RETRY_INTERVAL);
@@ -187,7 +188,7 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(1));
             }
             // The holder keeps the lock longer than `take` waits for a holder that does not yield.
-            std::thread::sleep(MAX_ATTEMPTS as u32 * RETRY_INTERVAL + Duration::from_millis(500));
+            std::thread::sleep(MAX_PAUSES as u32 * RETRY_INTERVAL + Duration::from_millis(500));
             drop(held);
             assert!(WriteLock::try_take(&path).unwrap().is_none(), "the waiting process comes first");
             let taken = waiting.join().unwrap();

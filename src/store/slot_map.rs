@@ -142,8 +142,8 @@ impl SlotMap {
         Ok(parse(file.bytes(), &catalog.identity()?).is_some_and(|(_, saved)| all_below(saved, count)))
     }
 
-    /// Removes the saved map if it has slots beyond the first `count`, because those slots will get other texts, or if
-    /// the file is cut short.
+    /// Removes the saved slot map if a paper in it has a slot from `count` on, because such slots will get other texts.
+    /// Also removes it if the file is cut short.
     pub fn remove_beyond(folder: &Path, count: usize) -> Result<()> {
         let path = folder.join(FILE_NAME);
         let Ok(file) = MappedFile::open(&path) else { return Ok(()) };

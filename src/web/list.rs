@@ -178,8 +178,8 @@ fn unfiltered(query: &PageQuery) -> PageQuery {
     })
 }
 
-/// A paper as an item of a list. `query` is the query of the list, for the links that refine the query; `None`: the
-/// list is not the result of a query.
+/// A paper as an item of a list. `query` is the query that the list answers; the links `More like this` and `Less like
+/// this` add the paper to it. `None`: the list is not the result of a query, so the link is `Similar papers`.
 pub fn list_item(item: &ListItem, query: Option<&PageQuery>) -> Markup {
     let paper = &item.paper;
     let id = paper.id.as_str();

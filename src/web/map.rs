@@ -183,7 +183,7 @@ fn labels(papers: &[MapItem]) -> Vec<Label> {
     labels
 }
 
-/// Returns a title, cut off at the end of a word if it has more than 34 characters.
+/// Returns a title. If it has more than 34 characters, it is cut off, after a word if possible, and ends with `…`.
 fn shortened(title: &str) -> String {
     const MAX_CHARS: usize = 34;
     let Some((end, _)) = title.char_indices().nth(MAX_CHARS) else { return title.into() };

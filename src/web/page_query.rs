@@ -60,8 +60,8 @@ pub enum Order {
     /// Most similar first.
     #[default]
     Relevance,
-    /// Newest first; only the 20 most similar papers, and papers that are nearly as similar to the query as the most
-    /// similar paper.
+    /// Newest first. Papers that are much less similar to the query than the most similar paper are left out, but the
+    /// 20 most similar papers are always listed.
     Newest,
     /// Most similar first, but papers that are similar to an earlier paper of the list come later (maximal marginal
     /// relevance).

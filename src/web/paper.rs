@@ -10,7 +10,7 @@ use maud::{Markup, html};
 pub struct PaperView {
     /// The paper.
     pub paper: Paper,
-    /// The records of the paper, one from each source.
+    /// The records that the paper was merged from.
     pub records: Vec<Paper>,
     /// The most similar papers, best first.
     pub neighbours: Vec<ListItem>,
@@ -98,7 +98,7 @@ fn metadata(paper: &Paper) -> Markup {
     }
 }
 
-/// The list of a paper's records, one from each source, such as a preprint and its publication.
+/// The list of a paper's records, such as a preprint and its publication.
 fn versions(records: &[Paper]) -> Markup {
     html! {
         section.versions aria-label="Versions" {

@@ -62,7 +62,7 @@ pub fn status_page(status: &StatusView, frame: &Frame) -> String {
                         thousands(stats.index.waiting)
                     ),
                 }))
-                @if let Some(recall) = status.recall { (row("recall@10", &format!("{recall:.3}, graph search compared with exact search"))) }
+                @if let Some(recall) = status.recall { (row("recall@10", &recall_text(recall, stats.engine.is_some()))) }
                 (row("Encode queue", &format!("{} of {} tokens", thousands(status.queued_tokens), thousands(status.max_queued_tokens))))
                 (row("Searches", &format!("{} running or waiting", status.searches)))
                 @if let Some(DiskUse { used, free }) = status.disk {
@@ -150,7 +150,17 @@ fn counted(counts: &Counts) -> String {
     shown.map(|(name, count)| format!("{} {name}", thousands(*count as usize))).collect::<Vec<_>>().join(", ")
 }
 
-/// Time of the last record of the run; `None` if the time is out of range.
+/// A measured recall@10. In a collection, it is compared with a search with as many candidates as Milvus accepts. NaN:
+/// the measurement failed.
+fn recall_text(recall: f64, is_collection: bool) -> String {
+    let reference = if is_collection { "a search with the most candidates" } else { "exact search" };
+    if recall.is_nan() {
+        return "could not be measured".into();
+    }
+    format!("{recall:.3}, graph search compared with {reference}")
+}
+
+/// The time when the run's state was last saved; `None` if the saved number is out of range.
 fn noted_at(run: &IngestRun) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(run.noted).ok()
 }

@@ -105,8 +105,8 @@ impl Segment {
         self.first..self.first + self.graph.count() as Slot
     }
 
-    /// Whether the segment can belong to these vectors, judged by the number of the vectors and by their dimension,
-    /// rounded up to a multiple of 64.
+    /// Whether the segment can belong to these vectors: they include all slots of the segment, and have its dimension
+    /// (rounded up to a multiple of 64).
     pub fn fits(&self, vectors: &Vectors) -> bool {
         self.graph.stride == stride(vectors.dimension()) && self.slots().end as usize <= vectors.len()
     }

@@ -176,10 +176,10 @@ impl Segments {
         self.mutable.insert(&self.vectors);
     }
 
-    /// Builds an immutable segment from the vectors that are in no immutable segment and from the last immutable
-    /// segments, if these are not much larger. Saves the new segment in `folder`. Builds nothing if fewer than 1,000
-    /// vectors are in no immutable segment. In either case, removes all segment files except those of the segments that
-    /// the index has now; damaged files are removed too.
+    /// Builds an immutable segment from all vectors that are in no immutable segment, and saves it in `folder`. Merges
+    /// the last immutable segments into it, as [`MERGE_RATIO`] describes. Builds nothing if fewer than 1,000 vectors
+    /// are in no immutable segment. In either case, removes all segment files, also damaged ones, that do not belong to
+    /// the index's current segments.
     pub fn seal(&mut self, folder: &Path, params: HnswParams) -> Result<()> {
         // Removes temporary files of killed processes, and index files of older versions.
         remove_files(folder, |name| name.starts_with(".segment-") || name.starts_with("graph-"))?;
@@ -289,8 +289,8 @@ impl Index for Segments {
     }
 }
 
-/// Returns how many segments, counted from the first, are kept if `waiting` vectors come after them. `sizes` has the
-/// number of vectors of each segment. The remaining segments are merged with the waiting vectors.
+/// Decides which segments are merged with `waiting` new vectors: the last ones, if they are small enough. Returns the
+/// number of segments before these, which are kept as they are. `sizes` has the number of vectors of each segment.
 fn kept_segments(sizes: &[usize], mut waiting: usize) -> usize {
     let mut kept = sizes.len();
     while kept > 0 && sizes[kept - 1] < MERGE_RATIO * waiting {

@@ -402,9 +402,9 @@ mod tests {
     #[test]
     fn hostile_text_takes_no_time() {
         let started = std::time::Instant::now();
-        let doubling: String = (0..60).map(|n| format!("@string{{s{} = s{n}#s{n}#s{n}}}\n", n + 1)).collect();
+        let tripling: String = (0..60).map(|n| format!("@string{{s{} = s{n}#s{n}#s{n}}}\n", n + 1)).collect();
         for hostile in [
-            format!("@string{{s0 = \"{}\"}}{doubling}@misc{{a, title=s60}}", "x".repeat(100)),
+            format!("@string{{s0 = \"{}\"}}{tripling}@misc{{a, title=s60}}", "x".repeat(100)),
             "@a{".repeat(100_000),
             "@a{b={".repeat(50_000),
             "@a{b=\"".repeat(50_000),

@@ -111,7 +111,7 @@ pub fn join(parts: &[PathBuf], out: &Path, layout: &VectorLayout) -> Result<()> 
         }
     };
     let file = File::create(out).map_err(Error::io(out))?;
-    // If there are no parts, an empty part supplies the schema and the fingerprint of the output file.
+    // An empty part. If there are no other parts, it supplies the schema and the fingerprint of the output file.
     let empty = out.with_extension("empty");
     write(&empty, &[], layout)?;
     let first = parts.first().unwrap_or(&empty);

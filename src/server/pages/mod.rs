@@ -20,7 +20,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
-/// Content security policy of the pages: only this server's own styles, scripts, images and forms, and `data:` images.
+/// Content security policy of the pages. Allows styles, scripts, images, requests and forms of this server, and `data:`
+/// images; nothing else.
 const PAGE_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 

@@ -128,11 +128,11 @@ pub struct PageContext {
     pub panel: QueryPanel,
     /// The papers in the query that results should be similar to.
     pub like: Vec<Paper>,
-    /// Day of the newest paper, for the page's frame.
+    /// The newest day with papers, for the link `Days` in the page's header. `None`: no link.
     pub newest_day: Option<String>,
 }
 
-/// Returns the query panel and the papers of a query.
+/// Returns the content of a page with results, besides the results. Looks up the papers that the query names.
 pub async fn page_context(
     service: &Arc<Service>,
     page_query: &PageQuery,

@@ -186,8 +186,8 @@ pub fn check(connection: &Connection, path: &Path) -> Result<()> {
             path.display()
         ))),
         other => Err(Error::Data(format!(
-            "{}: the catalog must have schema version {VERSION} (got {other}); ingest the dumps into a new --data \
-             folder",
+            "{}: the catalog has schema version {other}, but this program knows only versions up to {VERSION}; use the \
+             newer likewise that wrote it, or ingest the dumps into a new --data folder",
             path.display()
         ))),
     }
@@ -218,7 +218,7 @@ mod tests {
         INSERT INTO categories VALUES ('cs.lg', 7);
         PRAGMA user_version = 1;";
 
-    /// SQL that changes a catalog of version 1 to version 2.
+    /// Test data, not the migration: SQL that turns the catalog of [`VERSION_1`] into an old catalog of version 2.
     const VERSION_2: &str = "
         ALTER TABLE papers ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
         CREATE INDEX papers_by_change ON papers (changed);

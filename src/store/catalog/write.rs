@@ -294,9 +294,10 @@ fn have_too_many_records(connection: &Connection, numbers: &BTreeSet<PaperNumber
     Ok(false)
 }
 
-/// Returns `record`, which is to be written, without ids of papers that have more than [`MAX_SHARED`] records, such as
-/// the DOI of a volume: with such an id, the record would be compared with all those records. An id of a paper that
-/// already has an older version of the record stays. If no id would be left, the record is returned unchanged.
+/// Returns `record`, which is to be written, without its shared ids. An id, such as the DOI of a volume, is shared if
+/// the papers with this id have more than [`MAX_SHARED`] records in total: `record` would be compared with all of them.
+/// An id is kept if one of these papers already has an older version of `record`. If all ids would be removed, the
+/// record is returned unchanged.
 fn without_shared_ids<'a>(connection: &Connection, record: &'a Paper) -> Result<Cow<'a, Paper>> {
     let (mut kept, mut shared) = (Vec::new(), Vec::new());
     for id in record.ids() {
@@ -309,13 +310,14 @@ fn without_shared_ids<'a>(connection: &Connection, record: &'a Paper) -> Result<
         return Ok(Cow::Borrowed(record));
     };
     tracing::debug!(
-        "record {first}: the ids {shared:?} are ignored, because more than {MAX_SHARED} other records have them"
+        "record {first}: the ids {shared:?} are ignored, because the papers with each of them have more than \
+         {MAX_SHARED} records"
     );
     let alternate_ids = others.iter().map(|id| (*id).clone()).collect();
     Ok(Cow::Owned(Paper { id: (*first).clone(), alternate_ids, ..record.clone() }))
 }
 
-/// Whether one of these papers, all of which have the id `id`, already has an older version of the record.
+/// Whether one of the papers `numbers`, which all have the id `id`, already has an older version of `record`.
 fn is_record_of(
     connection: &Connection,
     record: &Paper,

@@ -236,7 +236,9 @@ fn cell_id(cell: &Cell) -> Result<String, String> {
     let written = match value {
         Value::Number(number) if is_whole(number) => format!("{:.0}", number.as_f64().unwrap_or_default()),
         Value::Number(number) => {
-            return Err(format!("{column} must be text in quotes (got the number {number})"));
+            return Err(format!(
+                "{column} must be text in quotes, or a whole number from 0 to 10¹⁵ (got the number {number})"
+            ));
         }
         Value::String(text) => text.clone(),
         other => return Err(format!("{column} must be text (got {})", json_type(other))),
@@ -255,7 +257,7 @@ fn is_whole(number: &serde_json::Number) -> bool {
 /// Returns a date as it is written. The decimals of a number such as `2019.0` are removed.
 fn cell_date(cell: &Cell, warnings: &Warnings) -> Option<String> {
     match cell.value {
-        // Some programs write years as fractions (`2019.0`) if another row has no year.
+        // Some programs write years as floating-point numbers (`2019.0`) if another row has no year.
         Value::Number(number) => Some(number.to_string().trim_end_matches(".0").to_string()),
         _ => cell_text(cell, warnings),
     }
@@ -428,7 +430,10 @@ mod tests {
         assert!(wrong.contains("no column \"body\"; the columns are id, title"), "{wrong}");
         assert!(Columns::default().check(&["name"]).unwrap_err().contains("no column \"title\""));
         for (row, expected) in [
-            (json!({"id": 704.001, "title": "T"}), "id must be text in quotes (got the number 704.001)"),
+            (
+                json!({"id": 704.001, "title": "T"}),
+                "id must be text in quotes, or a whole number from 0 to 10¹⁵ (got the number 704.001)",
+            ),
             (json!({"title": ["T", "U"]}), "title must be text (got a list)"),
             (json!({"id": {"a": 1}, "title": "T"}), "id must be text (got an object)"),
         ] {

@@ -114,7 +114,7 @@ mod tests {
         let reader = BufReader::with_capacity(3, Cursor::new(bytes));
         let mut text = String::new();
         let reader: Box<dyn BufRead + Send> = match reader.buffer().is_empty() {
-            // The whole beginning must be in the buffer.
+            // `as_utf8` looks only at the bytes in the buffer, so the buffer must hold a whole XML declaration.
             true => Box::new(BufReader::with_capacity(100, reader)),
             false => Box::new(reader),
         };

@@ -202,8 +202,8 @@ fn replace_lone_surrogates(text: &str) -> String {
     out + rest
 }
 
-/// An iterator over the values of a file that consists of arrays and objects. Each item is the number of the line where
-/// a value begins, and the text of the value.
+/// An iterator over the entries of a JSON file: the elements of its top-level arrays, and the objects outside arrays.
+/// Each item is the number of the line where the entry begins, and the text of the entry.
 struct JsonValues {
     reader: Box<dyn BufRead + Send>,
     line: u64,

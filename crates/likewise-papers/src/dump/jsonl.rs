@@ -71,7 +71,12 @@ mod tests {
             got.iter().filter_map(|entry| entry.as_ref().err()).map(|r| (r.line, &*r.reason)).collect();
         assert_eq!(reasons.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 2, 3, 5, 6]);
         assert!(reasons[0].1.contains("no title"), "{reasons:?}");
-        assert!(reasons[1].1.contains("must be text in quotes (got the number 704.001)"), "{reasons:?}");
+        assert!(
+            reasons[1].1.contains(
+                "must be text in quotes, or a whole number from 0 to 10¹⁵ (got the number 704.001)"
+            ),
+            "{reasons:?}"
+        );
         assert!(got[3].is_ok());
     }
 

@@ -74,7 +74,9 @@ impl RawId {
     pub fn into_text(self) -> Result<String, String> {
         match self {
             RawId::Text(text) | RawId::Whole(text) => Ok(text),
-            RawId::Fraction(number) => Err(format!("id must be text in quotes (got the number {number})")),
+            RawId::Fraction(number) => Err(format!(
+                "id must be text in quotes, or a whole number from 0 to 10¹⁵ (got the number {number})"
+            )),
         }
     }
 }
@@ -97,13 +99,13 @@ pub trait FromJsonValue<'de>: Sized {
         None
     }
 
-    /// Converts a list. Consumes all items.
+    /// Converts a list to `Self`. Must read all items, even to return `None`, so that parsing can continue.
     fn list<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(None)
     }
 
-    /// Converts an object. Consumes all entries.
+    /// Converts an object to `Self`. Must read all entries, even to return `None`, so that parsing can continue.
     fn object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(None)

@@ -1,4 +1,4 @@
-//! Names one dump: a file, a member of an archive, or standard input.
+//! Where one dump is read from: a file, a member of an archive, or standard input.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -60,7 +60,7 @@ fn parse<T>(xml: &str, read: impl FnOnce(Node) -> T) -> Result<T, String> {
     let wrapped = format!("<x{declared}>{xml}</x>");
     let options = ParsingOptions { nodes_limit: MAX_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(&wrapped, options)
-        .map_err(|error| format!("the entry is not well-formed XML: {error}"))?;
+        .map_err(|error| format!("the entry cannot be read as XML: {error}"))?;
     let element = document
         .root_element()
         .first_element_child()
@@ -118,8 +118,9 @@ impl Iterator for ElementReader {
 }
 
 impl ElementReader {
-    /// Reads the next tag and, if the tag's element is selected with its content, the rest of the element. `None`: the
-    /// element is not selected, the tag is a comment, or the file has ended completely.
+    /// Reads the next tag, and the rest of its element if the element is one of [`Selection::elements`]. `None`: the
+    /// tag is skipped, because it is a comment or its element is not selected, or the file has ended with no element
+    /// left open.
     fn element(&mut self) -> std::io::Result<Option<Result<(u64, String), Refused>>> {
         let mut bytes = Vec::new();
         if !self.read_to(b'<', &mut bytes, 0)? {
@@ -371,7 +372,7 @@ mod tests {
             read("<p>H<sub>2</sub>O <i>and</i> <m:x y:z='1'>&lt;<tex-math>x^2</tex-math></m:x><sup/></p>"),
             "H$_{2}$O and <$x^2$"
         );
-        assert!(parse("<p>&nothing;</p>", text).unwrap_err().contains("not well-formed"));
+        assert!(parse("<p>&nothing;</p>", text).unwrap_err().contains("cannot be read as XML"));
         let deep = format!("<p>{}x{}</p>", "<a>".repeat(1000), "</a>".repeat(1000));
         assert_eq!(parse(&deep, text).unwrap(), "");
     }

@@ -24,6 +24,8 @@ impl PaperId {
     ///   `math/0309136`).
     /// - A DOI loses `doi:` and the resolver's URL, and is converted to lower case. A DOI of arXiv (`10.48550/arXiv.…`)
     ///   or the ACL Anthology (`10.18653/v1/…`) becomes the paper's arXiv id or Anthology id.
+    /// - An id of the ACL Anthology loses `acl:` and the URL; with either of them, its case is corrected
+    ///   (`acl:p19-1001` becomes `P19-1001`).
     /// - A number of PubMed, PubMed Central, OpenAlex or Semantic Scholar with a prefix or in a URL becomes `pmid:123`,
     ///   `PMC123`, `openalex:W123` or `corpusid:123`.
     /// - Any other id is kept, with white space collapsed.
