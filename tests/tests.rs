@@ -31,6 +31,9 @@ mod ingest;
 mod embed;
 
 
+/// Cross-encoders: their scores, and which folders they refuse.
+mod cross_encoders;
+
 /// A process that is killed at any moment leaves a data folder with every acknowledged paper exactly once.
 mod crash;
 

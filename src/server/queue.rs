@@ -487,6 +487,7 @@ mod tests {
             ids: vec![name; *length],
             truncated: false,
             input_type: InputType::Document,
+            second_text: *length,
         };
         (QueuedRequest { texts: lengths.iter().map(text).enumerate().collect(), reply }, results)
     }

@@ -6,6 +6,23 @@
 use candle_core::{Device, Result, Tensor};
 use std::ops::Range;
 
+/// The tokens of a text, or of a pair of texts that a cross-encoder reads together.
+#[derive(Debug, Clone, Copy)]
+pub struct Sequence<'a> {
+    /// The token ids, including special tokens.
+    pub ids: &'a [u32],
+    /// Index of the first token of a pair's second text. It is the number of tokens if there is only one text, and for
+    /// pairs of models that do not distinguish the two texts by token types.
+    pub second_text: usize,
+}
+
+impl<'a> Sequence<'a> {
+    /// The tokens of a single text.
+    pub fn single(ids: &'a [u32]) -> Sequence<'a> {
+        Sequence { ids, second_text: ids.len() }
+    }
+}
+
 /// The tokens of several texts.
 pub struct Batch {
     /// Token ids, shape `[tokens]`.
@@ -18,12 +35,13 @@ pub struct Batch {
 
 impl Batch {
     /// Concatenates the token ids of texts.
-    pub fn new(texts: &[&[u32]], device: &Device) -> Result<Batch> {
-        let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
+    pub fn new(texts: &[Sequence], device: &Device) -> Result<Batch> {
+        let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
+        let ids: Vec<u32> = texts.iter().flat_map(|text| text.ids).copied().collect();
         let position_ids: Vec<u32> = lengths.iter().flat_map(|length| 0..*length as u32).collect();
         let tokens = position_ids.len();
         Ok(Batch {
-            ids: Tensor::from_vec(texts.concat(), tokens, device)?,
+            ids: Tensor::from_vec(ids, tokens, device)?,
             position_ids: Tensor::from_vec(position_ids, tokens, device)?,
             lengths,
         })

@@ -3,15 +3,16 @@
 //! The number of tokens that fit into the memory of a GPU is not known in advance. It is found by trying: whenever the
 //! device runs out of memory, the batch is halved. A batch of a single text cannot be halved and causes an error.
 
-use crate::architectures::{self, is_packed};
+use crate::architectures::{self, ClassificationHead, is_packed};
+use crate::batch::Sequence;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::head::Head;
-use crate::model::{InputType, ModelFolder};
+use crate::model::{InputType, ModelFolder, ModelKind};
 use crate::network::{Architecture, Engine};
 use crate::tokenize::Tokenized;
 use crate::weights::Weights;
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Maximum number of tokens per batch for the packed CPU kernels. With this number, the input of a layer fits into the
@@ -26,10 +27,36 @@ const GPU_BATCH_TOKENS: usize = 65_536;
 /// whole output of a layer stays in the core's own cache until the next layer reads it.
 const LAYERED_BATCH_TOKENS: usize = 512;
 
+/// The steps that follow pooling.
+enum Output {
+    /// One unit vector per text.
+    Vector(Head),
+    /// One logit per pair of texts.
+    Logit(ClassificationHead),
+}
+
+impl Output {
+    fn load(folder: &ModelFolder, weights: &Weights, device: &Device) -> Result<Output> {
+        match &folder.config.kind {
+            ModelKind::Embedding => Head::load(folder, device).map(Output::Vector),
+            ModelKind::CrossEncoder(config) => {
+                ClassificationHead::load(folder, &config.scoring, weights, device).map(Output::Logit)
+            }
+        }
+    }
+
+    fn forward(&self, pooled: Tensor) -> candle_core::Result<Vec<Vec<f32>>> {
+        match self {
+            Output::Vector(head) => head.forward(pooled),
+            Output::Logit(head) => head.forward(pooled),
+        }
+    }
+}
+
 /// A model on one device.
 pub struct DeviceModel {
     architecture: Box<dyn Architecture>,
-    head: Head,
+    output: Output,
     device: Device,
     /// Maximum number of tokens per batch.
     budget: AtomicUsize,
@@ -49,7 +76,8 @@ impl DeviceModel {
             Device::Cpu => LAYERED_BATCH_TOKENS,
             _ => GPU_BATCH_TOKENS,
         });
-        Ok(DeviceModel { architecture, head: Head::load(folder, device)?, device: device.clone(), budget })
+        let output = Output::load(folder, weights, device)?;
+        Ok(DeviceModel { architecture, output, device: device.clone(), budget })
     }
 
     /// Whether the device is the CPU.
@@ -68,26 +96,26 @@ impl DeviceModel {
         self.budget.load(Ordering::Relaxed)
     }
 
-    /// Computes one unit vector per text. If the device runs out of memory, the texts are computed in two halves, and
+    /// Computes the output for each text: a unit vector, or for a cross-encoder one logit. If the device runs out of memory, the texts are computed in two halves, and
     /// the budget is lowered to half the number of tokens of `texts`.
     ///
     /// # Errors
     /// [`Error::Model`] if a single text does not fit into the device's memory; [`Error::Tensor`] if the computation
     /// fails.
-    pub fn embed(&self, texts: &[&Tokenized]) -> Result<Vec<Vec<f32>>> {
+    pub fn run(&self, texts: &[&Tokenized]) -> Result<Vec<Vec<f32>>> {
         let tokens = texts.iter().map(|text| text.ids.len()).sum::<usize>();
         let is_divisible = texts.len() > 1;
         if is_divisible && tokens > self.budget() && !self.is_on_cpu() {
-            return self.embed_halves(texts);
+            return self.run_halves(texts);
         }
-        match self.embed_at_once(texts) {
+        match self.run_at_once(texts) {
             Err(error) if is_divisible && device::is_out_of_memory(&error) => {
                 self.budget.fetch_min(tokens / 2, Ordering::Relaxed);
                 tracing::warn!(
                     "{} is out of memory with {tokens} tokens in a batch; trying again with half as many tokens",
                     self.device_name()
                 );
-                self.embed_halves(texts)
+                self.run_halves(texts)
             }
             Err(error) if device::is_out_of_memory(&error) => Err(Error::Model(format!(
                 "{} is out of memory with one text of {tokens} tokens: {error}; use a smaller model, or --device cpu",
@@ -97,25 +125,24 @@ impl DeviceModel {
         }
     }
 
-    fn embed_halves(&self, texts: &[&Tokenized]) -> Result<Vec<Vec<f32>>> {
+    fn run_halves(&self, texts: &[&Tokenized]) -> Result<Vec<Vec<f32>>> {
         let (first, second) = texts.split_at(texts.len() / 2);
-        let mut vectors = self.embed(first)?;
-        vectors.extend(self.embed(second)?);
+        let mut vectors = self.run(first)?;
+        vectors.extend(self.run(second)?);
         Ok(vectors)
     }
 
-    fn embed_at_once(&self, texts: &[&Tokenized]) -> candle_core::Result<Vec<Vec<f32>>> {
+    fn run_at_once(&self, texts: &[&Tokenized]) -> candle_core::Result<Vec<Vec<f32>>> {
         // If the model has adapters, all texts of a batch have the same input type. Other networks ignore the type.
         let input_type = texts.first().map_or(InputType::Document, |text| text.input_type);
-        let ids: Vec<&[u32]> = texts.iter().map(|text| &text.ids[..]).collect();
-        self.head.forward(self.architecture.forward_pooled(&ids, input_type)?)
+        let sequences: Vec<Sequence> = texts.iter().map(|text| text.sequence()).collect();
+        self.output.forward(self.architecture.forward_pooled(&sequences, input_type)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Tensor;
     use std::sync::Mutex;
 
     /// Simulates a device that can hold `capacity` tokens, and records the number of tokens of each batch.
@@ -125,33 +152,38 @@ mod tests {
     }
 
     impl Architecture for LimitedMemory {
-        fn forward_pooled(&self, texts: &[&[u32]], _: InputType) -> candle_core::Result<Tensor> {
-            let tokens = texts.iter().map(|ids| ids.len()).sum();
+        fn forward_pooled(&self, texts: &[Sequence], _: InputType) -> candle_core::Result<Tensor> {
+            let tokens = texts.iter().map(|text| text.ids.len()).sum();
             self.batches.lock().unwrap().push(tokens);
             if tokens > self.capacity {
                 return Err(candle_core::Error::Msg("CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\"".into()));
             }
-            let first: Vec<f32> = texts.iter().flat_map(|ids| [ids[0] as f32, 1.0]).collect();
+            let first: Vec<f32> = texts.iter().flat_map(|text| [text.ids[0] as f32, 1.0]).collect();
             Tensor::from_vec(first, (texts.len(), 2), &Device::Cpu)
         }
     }
 
     fn text(id: u32, length: usize) -> Tokenized {
-        Tokenized { ids: vec![id; length], truncated: false, input_type: InputType::Document }
+        Tokenized {
+            ids: vec![id; length],
+            truncated: false,
+            input_type: InputType::Document,
+            second_text: length,
+        }
     }
 
     fn model(capacity: usize) -> (DeviceModel, std::sync::Arc<Mutex<Vec<usize>>>) {
         let batches = std::sync::Arc::new(Mutex::new(Vec::new()));
         let architecture = Box::new(LimitedMemory { capacity, batches: std::sync::Arc::clone(&batches) });
-        let head = Head::without_dense(2);
-        (DeviceModel { architecture, head, device: Device::Cpu, budget: AtomicUsize::new(1000) }, batches)
+        let output = Output::Vector(Head::without_dense(2));
+        (DeviceModel { architecture, output, device: Device::Cpu, budget: AtomicUsize::new(1000) }, batches)
     }
 
     #[test]
     fn a_batch_that_does_not_fit_is_halved_and_keeps_its_order() {
         let (model, batches) = model(30);
         let texts: Vec<Tokenized> = (1..=8).map(|id| text(id, 10)).collect();
-        let vectors = model.embed(&texts.iter().collect::<Vec<_>>()).unwrap();
+        let vectors = model.run(&texts.iter().collect::<Vec<_>>()).unwrap();
         for (vector, id) in vectors.iter().zip(1..) {
             assert!((vector[0] / vector[1] - id as f32).abs() < 1e-4, "{vector:?}");
         }
@@ -163,7 +195,7 @@ mod tests {
     fn a_single_text_that_does_not_fit_is_an_error_with_a_remedy() {
         let (model, _) = model(30);
         let (small, large) = (text(1, 10), text(2, 50));
-        let message = model.embed(&[&small, &large]).unwrap_err().to_string();
+        let message = model.run(&[&small, &large]).unwrap_err().to_string();
         assert!(message.contains("one text of 50 tokens") && message.contains("--device cpu"), "{message}");
     }
 }

@@ -1,23 +1,20 @@
 //! The [`Encoder`]: a loaded model that turns texts into vectors.
 //!
 //! It tokenises the texts, sorts them by length, packs them into batches of a limited number of tokens
-//! ([`crate::tokenize`]), runs each batch on one of its workers (by default one per CPU core, or one per GPU), pools
-//! the token vectors ([`crate::pooling`], [`crate::head`]) and returns the vectors in the order of the texts. On a CPU,
-//! a single batch runs on all threads instead.
+//! ([`crate::tokenize`]), runs the batches ([`crate::runner`]), pools the token vectors ([`crate::pooling`],
+//! [`crate::head`]) and returns the vectors in the order of the texts.
 
 use crate::architectures;
 use crate::device::Devices;
-use crate::device_model::{BATCH_TOKENS, DeviceModel};
 use crate::error::{Error, Result, UnreadableText};
 use crate::kernels;
 use crate::model::{InputType, ModelFolder, Precision, pull};
 use crate::network::Engine;
-use crate::tokenize::{self, BatchGrouping, EncodeOptions, Tokenized, TruncationSide};
-use crate::weights;
+use crate::runner::Runner;
+use crate::tokenize::{self, EncodeOptions, Tokenized, TruncationSide};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc;
 
 /// Recommended number of texts per CPU core in one call of [`Encoder::encode`]. It is large enough that sorting by
 /// length pays off and that all cores finish at about the same time.
@@ -55,12 +52,7 @@ pub struct Encoder {
     folder: ModelFolder,
     devices: Devices,
     tokenizer: tokenize::Tokenizer,
-    /// The model on each device. On the CPU, there is a single copy, which all workers share.
-    models: Vec<DeviceModel>,
-    /// One thread pool per worker. Each pool has a single thread.
-    workers: Vec<rayon::ThreadPool>,
-    /// A thread pool with all threads, for calls whose texts fit into a single batch.
-    all_threads: rayon::ThreadPool,
+    runner: Runner,
 }
 
 impl Encoder {
@@ -86,16 +78,8 @@ impl Encoder {
         threads: usize,
     ) -> Result<Encoder> {
         let tokenizer = tokenize::Tokenizer::load(folder)?;
-        let opened = devices.open(folder.precision)?;
-        let weights = weights::Weights::open(&folder.network(), &folder.weights)?;
-        let load = |device| DeviceModel::new(folder, engine, &weights, device);
-        let models: Vec<DeviceModel> = opened.iter().map(load).collect::<Result<_>>()?;
-        let is_cpu = models.iter().all(DeviceModel::is_on_cpu);
-        let workers = if is_cpu { threads.max(1) } else { models.len() };
-        let workers = (0..workers).map(|_| pool(1)).collect::<Result<_>>()?;
-        let all_threads = pool(threads.max(1))?;
-        let (folder, devices) = (folder.clone(), devices.clone());
-        let encoder = Encoder { folder, devices, tokenizer, models, workers, all_threads };
+        let runner = Runner::load(folder, devices, engine, threads)?;
+        let encoder = Encoder { folder: folder.clone(), devices: devices.clone(), tokenizer, runner };
         encoder.self_test()?;
         Ok(encoder)
     }
@@ -146,7 +130,7 @@ impl Encoder {
 
     /// Number of workers, which is also the maximum number of batches that one call encodes at the same time.
     pub fn threads(&self) -> usize {
-        self.workers.len()
+        self.runner.workers()
     }
 
     /// Recommended number of texts per call of [`Encoder::encode`], when there are many texts to encode.
@@ -156,7 +140,7 @@ impl Encoder {
     }
 
     fn is_on_cpu(&self) -> bool {
-        self.models.iter().all(DeviceModel::is_on_cpu)
+        self.runner.is_on_cpu()
     }
 
     /// Returns one line for people: the model, the devices and, on a CPU, the number of threads and the instruction
@@ -164,8 +148,7 @@ impl Encoder {
     pub fn describe(&self) -> String {
         let model = self.folder.describe();
         if !self.is_on_cpu() {
-            let devices: Vec<String> = self.models.iter().map(DeviceModel::device_name).collect();
-            return format!("{model}, on {}", devices.join(", "));
+            return format!("{model}, on {}", self.runner.device_names());
         }
         let (threads, isa) = (self.threads(), kernels::isa::current().name);
         format!("{model}, on cpu, {threads} threads, {isa}")
@@ -238,7 +221,7 @@ impl Encoder {
             return Ok(Vec::new());
         }
         let options = self.encode_options(input_type);
-        let ahead = TEXTS_TOKENIZED_AHEAD * self.models.len();
+        let ahead = TEXTS_TOKENIZED_AHEAD * self.runner.devices();
         if self.is_on_cpu() || texts.len() <= ahead {
             return self.embed(self.tokenize(texts, &options)?);
         }
@@ -267,60 +250,13 @@ impl Encoder {
     /// Computes the vectors of tokenised texts, in the order of `tokenized`. This is the second half of
     /// [`Encoder::encode`].
     pub fn embed(&self, tokenized: Vec<Tokenized>) -> Result<Vec<Embedding>> {
-        let budget = self.models.iter().map(DeviceModel::budget).min().unwrap_or(BATCH_TOKENS);
-        // If the model has adapters, documents and queries go through different adapters, so a batch cannot contain
-        // both.
-        let grouping = match self.folder.config.adapters {
-            Some(_) => BatchGrouping::ByInputType,
-            None => BatchGrouping::Mixed,
-        };
-        let batches = tokenize::pack(&tokenized, budget, grouping);
-        let vectors = Mutex::new(vec![Vec::new(); tokenized.len()]);
-        let encode_batch = |model: &DeviceModel, batch: &[usize]| -> Result<()> {
-            let texts: Vec<&Tokenized> = batch.iter().map(|&text| &tokenized[text]).collect();
-            let encoded = model.embed(&texts)?;
-            let mut vectors = vectors.lock().expect("no thread panics while holding this lock");
-            batch.iter().zip(encoded).for_each(|(&text, vector)| vectors[text] = vector);
-            Ok(())
-        };
-        match (&batches[..], &self.models[..]) {
-            ([], _) => {}
-            ([only], [first, ..]) => self.all_threads.install(|| encode_batch(first, only))?,
-            _ => self.run_batches(&batches, encode_batch)?,
-        }
-        let vectors = vectors.into_inner().expect("no thread panicked while holding this lock");
+        let vectors = self.runner.run(&tokenized)?;
         let embed = |(text, vector): (Tokenized, Vec<f32>)| Embedding {
             vector,
             tokens: text.ids.len(),
             truncated: text.truncated,
         };
         Ok(tokenized.into_iter().zip(vectors).map(embed).collect())
-    }
-
-    /// Runs all batches on the workers; each worker takes the next batch as soon as the worker is free.
-    fn run_batches(
-        &self,
-        batches: &[Vec<usize>],
-        run: impl Fn(&DeviceModel, &[usize]) -> Result<()> + Sync,
-    ) -> Result<()> {
-        let next = AtomicUsize::new(0);
-        let work = |model: &DeviceModel| {
-            while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                run(model, batch)?;
-            }
-            Ok(())
-        };
-        std::thread::scope(|scope| {
-            let work = &work;
-            let mut running = Vec::new();
-            for (worker, model) in self.workers.iter().zip(self.models.iter().cycle()) {
-                running.push(scope.spawn(move || worker.install(|| work(model))));
-            }
-            running.into_iter().try_for_each(|thread| match thread.join() {
-                Ok(outcome) => outcome,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-        })
     }
 }
 
@@ -374,14 +310,4 @@ fn models_folder() -> Result<PathBuf> {
     variable("LIKEWISE_MODELS").or_else(|| Some(cache()?.join("likewise"))).ok_or_else(|| {
         Error::Model("models cannot be stored: HOME is not set; set LIKEWISE_MODELS to a folder".into())
     })
-}
-
-/// Creates a thread pool. In a pool with one thread, every parallel loop runs on that thread: if every core has its own
-/// batch, splitting a matrix multiplication over several cores would only add waiting.
-fn pool(threads: usize) -> Result<rayon::ThreadPool> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|_| "encoder".into())
-        .build()
-        .map_err(|error| Error::Model(format!("cannot start an encoder thread: {error}")))
 }

@@ -42,7 +42,9 @@
 //! - `network`: the interface that all architectures implement
 //! - `architectures`: one file per architecture, and the list of all of them
 //! - `device_model`: a model loaded on one device
+//! - `runner`: runs a model on all its devices, in batches
 //! - [`encoder`]: the public [`Encoder`], which combines all modules above
+//! - `cross_encoder`: the public [`CrossEncoder`], which scores pairs of texts
 //! - [`documents`]: encodes documents that have titles
 
 mod error;
@@ -78,8 +80,13 @@ mod architectures;
 
 mod device_model;
 
+mod runner;
+
 pub mod encoder;
 pub use encoder::{Embedding, Encoder, encode_readable, fastest_precision};
+
+mod cross_encoder;
+pub use cross_encoder::{CrossEncoder, PairScore};
 
 pub mod documents;
 pub use documents::DocumentTexts;

@@ -1,6 +1,6 @@
 //! The traits that architectures implement. They turn token ids into vectors.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Sequence};
 use crate::model::InputType;
 use candle_core::Tensor;
 
@@ -9,7 +9,12 @@ use candle_core::Tensor;
 pub trait Network: Send + Sync {
     /// Computes the token vectors of texts, shape `[tokens, hidden]`. `texts` and `batch` contain the same token ids in
     /// two forms.
-    fn forward(&self, texts: &[&[u32]], batch: &Batch, input_type: InputType) -> candle_core::Result<Tensor>;
+    fn forward(
+        &self,
+        texts: &[Sequence],
+        batch: &Batch,
+        input_type: InputType,
+    ) -> candle_core::Result<Tensor>;
 
     /// Returns an error if the network has no vector for one of the token ids.
     fn check(&self, ids: &[u32]) -> candle_core::Result<()>;
@@ -18,7 +23,7 @@ pub trait Network: Send + Sync {
 /// A transformer that includes the pooling of its output, on one device.
 pub trait Architecture: Send + Sync {
     /// Computes one vector per text from the token ids of the text. The result has the shape `[texts, hidden]`.
-    fn forward_pooled(&self, texts: &[&[u32]], input_type: InputType) -> candle_core::Result<Tensor>;
+    fn forward_pooled(&self, texts: &[Sequence], input_type: InputType) -> candle_core::Result<Tensor>;
 }
 
 /// The code that computes the layers of a network on a CPU.

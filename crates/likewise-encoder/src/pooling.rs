@@ -88,6 +88,7 @@ pub fn normalized(mut vector: Vec<f32>) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Sequence;
     use candle_core::Device;
     use proptest::prelude::*;
 
@@ -124,7 +125,7 @@ mod tests {
         fn batch_and_rows_pool_alike(lengths in proptest::collection::vec(1_usize..9, 1..6), seed in 0_u32..50) {
             const WIDTH: usize = 3;
             let ids: Vec<Vec<u32>> = lengths.iter().map(|length| vec![0; *length]).collect();
-            let packed = Batch::new(&ids.iter().map(|ids| &ids[..]).collect::<Vec<_>>(), &Device::Cpu).unwrap();
+            let packed = Batch::new(&ids.iter().map(|ids| Sequence::single(ids)).collect::<Vec<_>>(), &Device::Cpu).unwrap();
             let tokens: usize = lengths.iter().sum();
             let values: Vec<f32> = (0..tokens * WIDTH).map(|i| ((i as u32 * 37 + seed) % 23) as f32 - 11.0).collect();
             let hidden = Tensor::from_slice(&values, (tokens, WIDTH), &Device::Cpu).unwrap();

@@ -5,12 +5,15 @@
 //! texts, and all cores finish at about the same time. Sorting also saves padding where batches are padded: texts in
 //! order of arrival would take 1.8 times the work.
 
+pub mod pairs;
+
+use crate::batch::Sequence;
 use crate::error::{Error, Result, UnreadableText};
-use crate::model::{BertNormalizer, InputType, ModelFolder, TOKENIZER};
+use crate::model::{BertNormalizer, InputType, ModelFolder, ModelKind, TOKENIZER};
 use likewise_base::disk;
 use std::borrow::Cow;
 use std::sync::OnceLock;
-use tokenizers::normalizers::{self, Lowercase, NormalizerWrapper, Sequence};
+use tokenizers::normalizers::{self, Lowercase, NormalizerWrapper};
 use tokenizers::{Encoding, Model, PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
 
 /// Before a text is tokenised, it is cut to this many bytes per token of the model's maximum length. Tokens of ordinary
@@ -18,7 +21,7 @@ use tokenizers::{Encoding, Model, PostProcessor, TruncationDirection, Truncation
 /// exception.) The cut avoids tokenising a whole book if the model reads only the first page.
 const MAX_BYTES_PER_TOKEN: usize = 1024;
 
-/// The token ids of one text.
+/// The token ids of one text, or of one pair of texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokenized {
     /// The token ids, including special tokens. There are at most as many as the model's maximum length.
@@ -27,6 +30,15 @@ pub struct Tokenized {
     pub truncated: bool,
     /// Whether the text is a document or a query.
     pub input_type: InputType,
+    /// Index of the first token of the second text of a pair; see [`Sequence`].
+    pub second_text: usize,
+}
+
+impl Tokenized {
+    /// The tokens, as the input of a network.
+    pub fn sequence(&self) -> Sequence<'_> {
+        Sequence { ids: &self.ids, second_text: self.second_text }
+    }
 }
 
 /// The side on which a text is cut if it is too long for the model. Hugging Face's tokenizers use the same name.
@@ -98,7 +110,8 @@ impl Tokenizer {
         if folder.config.lowercase {
             add_lowercase_normalizer(&mut inner).map_err(refused)?;
         }
-        let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        let is_pair = matches!(folder.config.kind, ModelKind::CrossEncoder(_));
+        let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(is_pair));
         let max_length = folder.config.max_length;
         // The tokenizers library subtracts `special` from `max_length`, which would underflow.
         if max_length <= special {
@@ -150,6 +163,7 @@ impl Tokenizer {
         let tokenized = |((encoding, text), (_, is_cut)): ((Encoding, &&str), &(_, bool))| Tokenized {
             truncated: *is_cut || !encoding.get_overflowing().is_empty() || text.len() > self.max_bytes,
             ids: encoding.get_ids().to_vec(),
+            second_text: encoding.len(),
             input_type: *input_type,
         };
         Ok(encodings.into_iter().zip(texts).zip(&inputs).map(tokenized).collect())
@@ -193,7 +207,8 @@ impl Tokenizer {
         let tokens = encoding.get_offsets().iter().zip(encoding.get_special_tokens_mask());
         let starts: Vec<usize> =
             tokens.filter(|(_, special)| **special == 0).map(|((start, _), _)| *start).collect();
-        // `prompt_tokens` already includes the special tokens, which the prompt and the text share.
+        // Prompt and text are encoded as one text, so special tokens are counted once: in `prompt_tokens`, not in
+        // `starts`.
         let removed = (starts.len() + prompt_tokens).saturating_sub(self.max_length);
         if removed == 0 && encoding.get_overflowing().is_empty() {
             return Ok(0);
@@ -237,7 +252,7 @@ fn add_lowercase_normalizer(tokenizer: &mut tokenizers::Tokenizer) -> tokenizers
         return Ok(());
     }
     let all = [vec![Lowercase.into()], own].concat();
-    tokenizer.with_normalizer(Some(Sequence::new(all))).map(drop)
+    tokenizer.with_normalizer(Some(normalizers::Sequence::new(all))).map(drop)
 }
 
 fn prompt_too_long(max_length: usize, used: usize, prompt: &str) -> Error {
@@ -313,6 +328,7 @@ mod tests {
                 .map(|&length| Tokenized {
                     ids: vec![7; length],
                     truncated: false,
+                    second_text: length,
                     input_type: if length % 3 == 0 { InputType::Query } else { InputType::Document },
                 })
                 .collect();

@@ -7,7 +7,7 @@
 //! faster implementation for CPUs, with the same results up to rounding.
 
 use crate::adapter::Adapter;
-use crate::batch::Batch;
+use crate::batch::{Batch, Sequence};
 use crate::kernels::Activation;
 use crate::layers::attention::{Attention, split, split_heads};
 use crate::layers::relative_position_bias::RelativePositionBias;
@@ -87,6 +87,8 @@ pub struct Bert {
     /// See [`position_table`].
     position_table: Tensor,
     position_kind: PositionKind,
+    /// The embedding of token type 1 minus that of type 0, `[hidden]`. `None`: the model has at most one type.
+    second_type: Option<Tensor>,
     embedding_norm: Norm,
     attention: Attention,
     /// The bias that attention adds to the scores. `None`: no bias.
@@ -126,6 +128,18 @@ pub fn position_table(config: &Config, embeddings: &Loader) -> Result<Tensor> {
     types.map_or(Ok(table.clone()), |types| table.broadcast_add(&types))
 }
 
+/// Returns the embedding of token type 1 minus the embedding of token type 0, `[hidden]`. It is added to the tokens of
+/// the second text of a pair, because [`position_table`] already contains the embedding of type 0. `None`: the model has
+/// at most one token type.
+pub fn second_type(config: &Config, embeddings: &Loader) -> Result<Option<Tensor>> {
+    if config.type_vocab_size < 2 {
+        return Ok(None);
+    }
+    let shape = (config.type_vocab_size, config.hidden_size);
+    let types = embeddings.tensor(shape, "token_type_embeddings.weight")?;
+    (types.get(1)? - types.get(0)?).map(Some)
+}
+
 impl Bert {
     /// Loads the weights. `loader` has the prefix of the network's tensor names.
     pub fn load(
@@ -142,6 +156,7 @@ impl Bert {
                 .embedding_table(config.vocab_size, config.hidden_size)?,
             position_table: position_table(config, &embeddings)?,
             position_kind: config.position_kind,
+            second_type: second_type(config, &embeddings)?,
             embedding_norm: embeddings
                 .pp("LayerNorm")
                 .layer_norm(config.hidden_size, config.layer_norm_eps)?,
@@ -154,25 +169,37 @@ impl Bert {
         })
     }
 
-    fn embeddings(&self, texts: &[&[u32]], batch: &Batch) -> Result<Tensor> {
+    fn embeddings(&self, texts: &[Sequence], batch: &Batch) -> Result<Tensor> {
         let words = self.word_embeddings.forward(&batch.ids)?;
         let embedded = match self.position_kind {
             PositionKind::Relative => words.broadcast_add(&self.position_table)?,
             PositionKind::Learned => add(&words, &self.position_table.index_select(&batch.position_ids, 0)?)?,
             PositionKind::AfterPadding(_) => {
                 let position_ids: Vec<u32> =
-                    texts.iter().flat_map(|ids| self.position_kind.position_ids(ids)).collect();
+                    texts.iter().flat_map(|text| self.position_kind.position_ids(text.ids)).collect();
                 let shape = batch.position_ids.shape();
                 let position_ids = Tensor::from_vec(position_ids, shape, batch.ids.device())?;
                 add(&words, &self.position_table.index_select(&position_ids, 0)?)?
             }
+        };
+        let is_pair = |text: &Sequence| text.second_text < text.ids.len();
+        let embedded = match &self.second_type {
+            Some(second_type) if texts.iter().any(is_pair) => {
+                let types = texts.iter().flat_map(|text| {
+                    (0..text.ids.len()).map(|token| if token < text.second_text { 0.0 } else { 1.0 })
+                });
+                let types = Tensor::from_iter(types.collect::<Vec<f32>>(), batch.ids.device())?;
+                let types = types.to_dtype(embedded.dtype())?.unsqueeze(1)?;
+                (embedded + types.matmul(&second_type.unsqueeze(0)?)?)?
+            }
+            _ => embedded,
         };
         self.embedding_norm.forward(&embedded)
     }
 }
 
 impl Network for Bert {
-    fn forward(&self, texts: &[&[u32]], batch: &Batch, input_type: InputType) -> Result<Tensor> {
+    fn forward(&self, texts: &[Sequence], batch: &Batch, input_type: InputType) -> Result<Tensor> {
         let adapter = self.adapters.as_ref().map(|adapters| adapters.get(input_type));
         let mut hidden = self.embeddings(texts, batch)?;
         for (index, layer) in self.layers.iter().enumerate() {

@@ -17,19 +17,19 @@ pub fn check_positive(numbers: &[(&str, f64)]) -> Result<(), String> {
     }
 }
 
-/// Reads config.json of a model folder. `older_names` has pairs of the older and the current name of a field. If a file
-/// has both names, the value of the current name is used.
+/// Reads config.json of a model folder. `other_names` has pairs of two names of a field. If a file has both names, the
+/// value of the second name is used.
 ///
 /// # Errors
 /// Returns [`Error::Io`] if the file cannot be read, and [`Error::Model`] if it is not valid JSON, or if a field is
 /// missing or has the wrong type.
-pub fn read<T: DeserializeOwned>(folder: &ModelFolder, older_names: &[(&str, &str)]) -> Result<T> {
+pub fn read<T: DeserializeOwned>(folder: &ModelFolder, other_names: &[(&str, &str)]) -> Result<T> {
     let path = folder.network().join(CONFIG);
     let text = disk::read_text(&path).map_err(Error::io(&path))?;
     let mut config: Map<String, Value> =
         serde_json::from_str(&text).map_err(|error| damaged(&path, error))?;
-    for (older, name) in older_names {
-        if let (Some(value), false) = (config.get(*older).cloned(), config.contains_key(*name)) {
+    for (other, name) in other_names {
+        if let (Some(value), false) = (config.get(*other).cloned(), config.contains_key(*name)) {
             config.insert((*name).into(), value);
         }
     }

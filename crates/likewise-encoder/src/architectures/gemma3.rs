@@ -2,7 +2,7 @@
 
 use super::config::check_positive;
 use super::qwen3::{GatedMlp, attention};
-use crate::batch::Batch;
+use crate::batch::{Batch, Sequence};
 use crate::kernels::Activation;
 use crate::layers::alternating::{AlternatingAttention, AttentionScope, LayerTypes, RopeThetas};
 use crate::layers::attention::{Attention, AttentionMask};
@@ -39,8 +39,8 @@ pub struct Config {
     attn_logit_softcapping: Option<f64>,
 }
 
-/// The older and the current name of a field of config.json.
-pub const OLDER_NAME: (&str, &str) = ("_sliding_window_pattern", "sliding_window_pattern");
+/// Two names of the same field of config.json: newer versions of transformers write the first, older ones the second.
+pub const OTHER_NAME: (&str, &str) = ("_sliding_window_pattern", "sliding_window_pattern");
 
 fn default_window_pattern() -> usize {
     6
@@ -148,7 +148,7 @@ impl Gemma3 {
 }
 
 impl Network for Gemma3 {
-    fn forward(&self, _: &[&[u32]], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
+    fn forward(&self, _: &[Sequence], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
         let mut hidden = (self.word_embeddings.forward(&batch.ids)? * self.scale)?;
         let batch_attention = self.attention.for_batch(batch)?;
         for layer in &self.layers {

@@ -4,29 +4,34 @@
 //! network.
 
 mod bert;
+mod classification_head;
 mod config;
+mod deberta_v2;
 mod distilbert;
 mod gemma3;
 mod jina_bert;
 mod modernbert;
 mod mpnet;
 mod nomic_bert;
+mod one_by_one;
 mod packed_bert;
 mod qwen3;
 mod roberta;
+mod t5;
 
 use crate::adapter::Adapter;
-use crate::batch::Batch;
+use crate::batch::{Batch, Sequence};
 use crate::device;
 use crate::error::{Error, Result, damaged};
 use crate::kernels::isa;
 use crate::layers::Loader;
-use crate::model::{CONFIG, Family, InputType, ModelFolder, PerInputType, Pooling};
+use crate::model::{CONFIG, Family, InputType, ModelFolder, PerInputType, Pooling, Precision};
 use crate::network::{Architecture, Engine, Network};
 use crate::pooling;
 use crate::weights::Weights;
 use bert::Bert;
 use candle_core::{DType, Device, Tensor};
+pub use classification_head::ClassificationHead;
 use config::check_positive;
 use packed_bert::PackedBert;
 use serde::Deserialize;
@@ -58,6 +63,13 @@ pub fn load(
 }
 
 fn load_on_cpu(folder: &ModelFolder, engine: Engine, weights: &Weights) -> Result<Box<dyn Architecture>> {
+    if is_from_candle_transformers(folder) && folder.precision != Precision::F32 {
+        return Err(Error::Model(format!(
+            "{}: this architecture is computed in f32 only (got {}); use --precision f32",
+            folder.path.display(),
+            folder.precision
+        )));
+    }
     let device = Device::Cpu;
     let tensors = weights.tensors(DType::F32, &device)?;
     if engine == Engine::Candle {
@@ -81,8 +93,8 @@ struct PooledNetwork<N> {
 }
 
 impl<N: Network> Architecture for PooledNetwork<N> {
-    fn forward_pooled(&self, texts: &[&[u32]], input_type: InputType) -> candle_core::Result<Tensor> {
-        texts.iter().try_for_each(|ids| self.network.check(ids))?;
+    fn forward_pooled(&self, texts: &[Sequence], input_type: InputType) -> candle_core::Result<Tensor> {
+        texts.iter().try_for_each(|text| self.network.check(text.ids))?;
         let batch = Batch::new(texts, &self.device)?;
         let hidden = self.network.forward(texts, &batch, input_type)?;
         pooling::batch(&hidden, &batch, self.pooling)
@@ -127,6 +139,15 @@ fn load_network(
                 .map_err(damaged)?;
             Box::new(PooledNetwork { network, pooling, device })
         }
+        Family::DebertaV2 => {
+            let config = supported(folder, deberta_v2::check)?;
+            let network = deberta_v2::DebertaV2::load(&config, loader.tensors().clone()).map_err(damaged)?;
+            Box::new(PooledNetwork { network, pooling, device })
+        }
+        Family::T5 => {
+            let network = t5::T5::load(&config(folder)?, loader.tensors().clone()).map_err(damaged)?;
+            Box::new(PooledNetwork { network, pooling, device })
+        }
         Family::Gemma3 => {
             let network =
                 gemma3::Gemma3::load(&supported(folder, gemma3::Config::check)?, max_tokens, loader)
@@ -134,6 +155,11 @@ fn load_network(
             Box::new(PooledNetwork { network, pooling, device })
         }
     })
+}
+
+/// Whether candle-transformers computes the network. On a CPU, it computes in f32 only.
+pub fn is_from_candle_transformers(folder: &ModelFolder) -> bool {
+    matches!(folder.family, Family::DebertaV2 | Family::T5)
 }
 
 /// Loads a network that [`Bert`] computes.
@@ -203,8 +229,8 @@ fn bert_config<'a>(folder: &ModelFolder, loader: &Loader<'a>) -> Result<(bert::C
 
 /// Reads the folder's config.json as an architecture's config.
 fn config<T: DeserializeOwned>(folder: &ModelFolder) -> Result<T> {
-    let older_names = [&nomic_bert::OLDER_NAMES[..], &[gemma3::OLDER_NAME]].concat();
-    config::read(folder, &older_names)
+    let other_names = [&nomic_bert::OLDER_NAMES[..], &[gemma3::OTHER_NAME]].concat();
+    config::read(folder, &other_names)
 }
 
 /// Reads the folder's config.json as an architecture's config, and checks it.

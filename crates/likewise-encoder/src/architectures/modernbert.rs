@@ -3,7 +3,7 @@
 //! otherwise).
 
 use super::config::check_positive;
-use crate::batch::Batch;
+use crate::batch::{Batch, Sequence};
 use crate::kernels::Activation;
 use crate::layers::alternating::{AlternatingAttention, AttentionScope, LayerTypes, RopeThetas};
 use crate::layers::attention::{Attention, AttentionMask};
@@ -127,7 +127,7 @@ impl ModernBert {
 }
 
 impl Network for ModernBert {
-    fn forward(&self, _: &[&[u32]], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
+    fn forward(&self, _: &[Sequence], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
         let mut hidden = self.embedding_norm.forward(&self.word_embeddings.forward(&batch.ids)?)?;
         let batch_attention = self.attention.for_batch(batch)?;
         for layer in &self.layers {

@@ -2,7 +2,7 @@
 //! biases in its linear layers.
 
 use super::config::check_positive;
-use crate::batch::Batch;
+use crate::batch::{Batch, Sequence};
 use crate::kernels::Activation;
 use crate::layers::attention::Attention;
 use crate::layers::rope::{RopeParameters, RopeTable, RotaryAttention};
@@ -142,7 +142,7 @@ impl NomicBert {
 }
 
 impl Network for NomicBert {
-    fn forward(&self, _: &[&[u32]], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
+    fn forward(&self, _: &[Sequence], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
         let words = self.word_embeddings.forward(&batch.ids)?.broadcast_add(&self.token_type)?;
         let mut hidden = self.embedding_norm.forward(&words)?;
         let rotary = self.rope.for_batch(batch)?;

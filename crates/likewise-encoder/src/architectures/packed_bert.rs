@@ -5,7 +5,8 @@
 //! attention, pooling and the positions of tokens depend on where a text ends. candle is used only for loading the
 //! weights and for holding the word embeddings and the result.
 
-use super::bert::{Config, PositionKind, position_table};
+use super::bert::{Config, PositionKind, position_table, second_type};
+use crate::batch::Sequence;
 use crate::kernels::Activation;
 use crate::kernels::attention::{AttentionBuffer, PackedAttention};
 use crate::kernels::feed_forward::{FeedForward, FeedForwardBuffer};
@@ -34,6 +35,9 @@ pub struct PackedBert {
     /// `[positions, hidden]`, with the embedding of token type 0 added: see [`position_table`].
     position_table: Vec<f32>,
     position_kind: PositionKind,
+    /// `[hidden]`: what is added to the tokens of the second text of a pair; see [`second_type`]. `None`: the model does
+    /// not distinguish the two texts.
+    second_type: Option<Vec<f32>>,
     embedding_norm: LayerNorm,
     layers: Vec<Layer>,
     hidden: usize,
@@ -102,6 +106,7 @@ impl PackedBert {
             word_embeddings,
             position_table: values(&position_table(config, &embeddings)?)?,
             position_kind: config.position_kind,
+            second_type: second_type(config, &embeddings)?.as_ref().map(values).transpose()?,
             embedding_norm: norm(config, &embeddings.pp("LayerNorm"))?,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, precision, isa, &layers.pp(layer)))
@@ -114,14 +119,15 @@ impl PackedBert {
 
     /// Writes the normalised sums of word, position and token type embeddings to `hidden [tokens, hidden]`. `positions`
     /// is working memory of the same size as `hidden`.
-    fn embeddings(&self, texts: &[&[u32]], hidden: &mut Vec<f32>, positions: &mut Vec<f32>) -> Result<()> {
+    fn embeddings(&self, texts: &[Sequence], hidden: &mut Vec<f32>, positions: &mut Vec<f32>) -> Result<()> {
         let width = self.hidden;
         let (table, _) = self.word_embeddings.storage_and_layout();
         let Storage::Cpu(table) = &*table else { bail!("the word embeddings must be in CPU memory") };
         let table = table.as_slice::<f32>()?;
         hidden.clear();
         positions.clear();
-        for ids in texts {
+        for Sequence { ids, second_text } in texts {
+            let start = positions.len();
             match self.position_kind {
                 PositionKind::Learned => {
                     positions.extend_from_slice(&self.position_table[..ids.len() * width]);
@@ -131,6 +137,12 @@ impl PackedBert {
                         let start = position_id as usize * width;
                         positions.extend_from_slice(&self.position_table[start..][..width]);
                     }
+                }
+            }
+            if let Some(second_type) = &self.second_type {
+                let second_text = &mut positions[start + second_text * width..];
+                for position in second_text.chunks_exact_mut(width) {
+                    position.iter_mut().zip(second_type).for_each(|(value, more)| *value += more);
                 }
             }
             for &id in *ids {
@@ -174,11 +186,11 @@ impl PackedBert {
 }
 
 impl Architecture for PackedBert {
-    fn forward_pooled(&self, texts: &[&[u32]], _: InputType) -> Result<Tensor> {
+    fn forward_pooled(&self, texts: &[Sequence], _: InputType) -> Result<Tensor> {
         let mut buffers = BATCH_BUFFERS.take();
         let BatchBuffers { hidden, context, qkv } = &mut buffers;
         self.embeddings(texts, hidden, context)?;
-        let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
+        let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
         self.forward(hidden, &lengths, qkv, context);
         let mut rest = &hidden[..];
         let mut pooled = Vec::with_capacity(texts.len() * self.hidden);

@@ -4,7 +4,7 @@
 //! [`attention`] and [`GatedMlp`] of this module.
 
 use super::config::check_positive;
-use crate::batch::Batch;
+use crate::batch::{Batch, Sequence};
 use crate::kernels::Activation;
 use crate::layers::attention::{Attention, AttentionMask};
 use crate::layers::rope::{RopeParameters, RopeTable, RotaryAttention};
@@ -105,7 +105,7 @@ impl Qwen3 {
 }
 
 impl Network for Qwen3 {
-    fn forward(&self, _: &[&[u32]], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
+    fn forward(&self, _: &[Sequence], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
         let mut hidden = self.word_embeddings.forward(&batch.ids)?;
         let rotary = self.rope.for_batch(batch)?;
         for layer in &self.layers {

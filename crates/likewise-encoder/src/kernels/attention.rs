@@ -44,7 +44,7 @@ pub struct AttentionBuffer {
 struct AttentionHead<'a> {
     /// `[tokens, stride]`: the packed queries, keys and values of all heads.
     qkv: &'a [u32],
-    /// Number of words from the start of one token to the start of the next.
+    /// Number of words of `qkv` from the start of one token's data to the start of the next token's data.
     stride: usize,
     /// Offsets of the first token's query, key and value.
     starts: [usize; 3],
@@ -76,7 +76,7 @@ impl PackedAttention {
         PackedAttention { heads, head_size: width / heads, format, isa }
     }
 
-    /// Number of words of one token's packed queries, keys and values, for all heads together.
+    /// Number of 32-bit words that one token's packed queries, keys and values take up, for all heads together.
     pub fn packed_len(&self) -> usize {
         3 * self.heads * self.format.packed_len(self.head_size)
     }

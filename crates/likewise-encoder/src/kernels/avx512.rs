@@ -91,8 +91,9 @@ fn step_int8_plain(sum: __m512i, x: __m512i, weight: __m512i) -> __m512i {
     _mm512_add_epi32(sum, _mm512_add_epi32(even, odd))
 }
 
-/// Defines a function that rounds f32 values to a narrower type, sixteen at a time. `$round` rounds a value within 32
-/// bits, and `$cut` keeps the low bits of the result. (For `to_bf16`, `$round` does nothing, and `$cut` rounds.)
+/// Defines a function that rounds f32 values to a narrower type, sixteen at a time. `$round` returns 32-bit values that
+/// have the results in their low bits, and `$cut` keeps only these bits. In `to_bf16`, `$round` changes nothing, and
+/// `$cut` does both: one instruction rounds and narrows.
 macro_rules! narrow {
     (
         $name:ident, $features:literal, $narrow:ty, ($($params:ident: $type:ty)?),

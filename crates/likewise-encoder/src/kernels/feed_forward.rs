@@ -18,7 +18,7 @@ pub struct FeedForward {
     pub activation: Activation,
     /// The linear layer from the wide row to `outputs` values.
     pub output: PackedLinear,
-    /// The instruction set that both layers are packed for.
+    /// The instruction set that `intermediate` and `output` are packed for.
     pub isa: &'static Isa,
 }
 

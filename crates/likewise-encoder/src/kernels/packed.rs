@@ -98,7 +98,7 @@ pub struct RowLayout {
     pub count: usize,
     /// Number of values from the start of one row to the start of the next.
     pub stride: usize,
-    /// Number of values of each row that are used.
+    /// Number of values of each row that are used; the values after them, up to the stride, are ignored.
     pub width: usize,
 }
 

@@ -44,13 +44,14 @@ pub struct Scales<'a> {
     pub initial_sums: &'a [i32],
 }
 
-/// A function that computes a tile of f32 values, or of pairs of bf16 values, with a fixed number of rows.
+/// A function that computes a tile with a fixed number of rows, from operands in f32 or from operands in bf16. The
+/// output is f32 in both cases.
 ///
 /// # Safety
 /// The CPU must support the instruction set that the kernel is compiled for.
 pub type Kernel = unsafe fn(&mut Tile<'_>);
 
-/// A function that computes a tile of int8 values with a fixed number of rows.
+/// A function that computes a tile with a fixed number of rows, from operands in int8. The output is f32.
 ///
 /// # Safety
 /// See [`Kernel`].

@@ -106,7 +106,7 @@ impl Attention {
         }
     }
 
-    /// Computes the texts one after the other, and the queries of each text in blocks.
+    /// Computes the attention of one text after the other, for at most [`BLOCK_QUERIES`] tokens of a text at a time.
     fn by_text(
         &self,
         [query, key, value]: [&Tensor; 3],
@@ -346,6 +346,7 @@ pub fn split(x: &Tensor, widths: &[usize]) -> Result<Vec<Tensor>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Sequence;
     use proptest::prelude::*;
 
     /// The reference: attention in plain loops.
@@ -411,7 +412,7 @@ mod tests {
             let (q, k, v) = (rows(4, 1), rows(shape.kv_heads, 2), rows(shape.kv_heads, 3));
             let tensor = |x: &[f32], heads| Tensor::from_slice(x, (tokens, heads, 3), &Device::Cpu).unwrap();
             let ids: Vec<Vec<u32>> = lengths.iter().map(|length| vec![0; *length]).collect();
-            let batch = Batch::new(&ids.iter().map(|ids| &ids[..]).collect::<Vec<_>>(), &Device::Cpu).unwrap();
+            let batch = Batch::new(&ids.iter().map(|ids| Sequence::single(ids)).collect::<Vec<_>>(), &Device::Cpu).unwrap();
             let (qt, kt, vt) = (tensor(&q, 4), tensor(&k, shape.kv_heads), tensor(&v, shape.kv_heads));
             let expected = plain_attention(&shape, [&q, &k, &v], bias.as_ref(), &lengths);
             let (qkv, longest) = ([&qt, &kt, &vt], batch.longest());

@@ -54,9 +54,13 @@ impl<'a> Loader<'a> {
         if self.has(&format!("{name}.{tensor}")) { self.pp(name) } else { self.clone() }
     }
 
-    /// Returns a loader that reads the tensor `rename(name)` when the tensor `name` is requested.
+    /// Returns a loader that reads the tensor `rename(name)` when the tensor `name` is requested. Both names include the
+    /// prefix of the loader.
     pub fn renamed(self, rename: impl Fn(&str) -> String + Send + Sync + 'static) -> Loader<'a> {
-        Loader { tensors: self.tensors.rename_f(rename), kernels: self.kernels }
+        // Renames at the root, because candle would otherwise put the prefix before the new name once more.
+        let (prefix, renamed) = (self.tensors.prefix(), self.tensors.root().rename_f(rename));
+        let tensors = if prefix.is_empty() { renamed } else { renamed.pp(prefix) };
+        Loader { tensors, kernels: self.kernels }
     }
 
     /// The tensors, as candle's type for tensors of a checkpoint.

@@ -1,6 +1,6 @@
 //! Joins the title and the body of a document into the text that is encoded.
 //!
-//! The format of this text is part of the embedding space's fingerprint: any change to the format changes every vector.
+//! The format of this text is part of the embedding space's fingerprint, because another format gives other vectors.
 
 /// Name and version of the text format of [`Document::text`], as they appear in the fingerprint.
 pub const TEXT_FORMAT: &str = "title. abstract/1";

@@ -92,10 +92,10 @@ impl Fingerprint {
                 |parts: &BTreeMap<String, Vec<String>>| parts.get(key).map(|values| values.join(", "));
             match (values(&new), values(&old)) {
                 (Some(new), Some(old)) if is_checksum(&new) && is_checksum(&old) => {
-                    format!("{key} has changed")
+                    format!("the file {key} has changed")
                 }
-                (Some(new), None) if is_checksum(&new) => format!("{key} was added"),
-                (None, Some(old)) if is_checksum(&old) => format!("{key} was removed"),
+                (Some(new), None) if is_checksum(&new) => format!("the file {key} was added"),
+                (None, Some(old)) if is_checksum(&old) => format!("the file {key} was removed"),
                 (new, old) => {
                     let or_none = |value: Option<String>| value.unwrap_or("none".into());
                     format!("{key} is {} and was {}", or_none(new), or_none(old))
@@ -110,7 +110,7 @@ fn is_checksum(value: &str) -> bool {
     value.len() == 64 && value.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-/// Returns the names and SHA-256 checksums of all files that affect vectors, in the order of the fingerprint: weights,
+/// Returns the names and SHA-256 checksums of the files that are part of the fingerprint, in its order: weights,
 /// tokenizer, config.json, dense layers, adapters. Checksums that `config` already has are not computed again.
 pub(super) fn checksums(
     folder: &Path,
@@ -191,10 +191,10 @@ mod tests {
             [
                 "dense is 2 tanh=true and was 2 tanh=false",
                 "dimensions is none and was 8",
-                "model.safetensors has changed"
+                "the file model.safetensors has changed"
             ]
         );
         assert!(new.differences(&new).is_empty());
-        assert_eq!(of("").differences(&of(&format!("x={one}\n"))), ["x was removed"]);
+        assert_eq!(of("").differences(&of(&format!("x={one}\n"))), ["the file x was removed"]);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::manifest::MANIFEST_FILE;
 use super::network_config::NetworkConfig;
-use super::{Manifest, has_model, sentence_transformers, weights};
+use super::{Manifest, ManifestKind, ModelConfig, cross_encoder, has_model, sentence_transformers, weights};
 use likewise_base::disk;
 use std::path::{Path, PathBuf};
 
@@ -16,11 +16,13 @@ pub struct ModelSummary {
     pub name: String,
     /// The folder of the model. `None`: the model has not been fetched.
     pub folder: Option<PathBuf>,
+    /// What the model computes.
+    pub kind: ManifestKind,
     /// One line that says what the model is suited for; empty if unknown.
     pub about: String,
     /// `model_type` in the model's config.json.
     pub architecture: String,
-    /// Number of values of the model's vectors.
+    /// Number of values of the model's vectors; 0 for a cross-encoder.
     pub dimension: usize,
     /// Maximum length of a text in tokens.
     pub max_length: usize,
@@ -92,9 +94,14 @@ pub fn summarize(name: &str, folder: &Path) -> crate::Result<ModelSummary> {
     }
     let network = folder.join(sentence_transformers::network_folder(folder)?);
     let (bytes, network_config) = (bytes(&network)?, NetworkConfig::read(&network)?);
-    let config = sentence_transformers::read(folder, &network_config)?;
+    let is_cross_encoder = cross_encoder::is_cross_encoder(folder, &network_config)?;
+    let config = match is_cross_encoder {
+        true => ModelConfig { dimension: 0, ..cross_encoder::read(folder, &network_config)? },
+        false => sentence_transformers::read(folder, &network_config)?,
+    };
     Ok(ModelSummary {
         name: name.into(),
+        kind: if is_cross_encoder { ManifestKind::CrossEncoder } else { ManifestKind::Embedding },
         folder: Some(folder.into()),
         about: String::new(),
         architecture: network_config.model_type,
@@ -107,9 +114,10 @@ pub fn summarize(name: &str, folder: &Path) -> crate::Result<ModelSummary> {
 }
 
 fn from_manifest(manifest: Manifest, folder: Option<&Path>) -> ModelSummary {
-    let Manifest { name, about, architecture, dimension, max_length, license, millions, .. } = manifest;
+    let Manifest { name, kind, about, architecture, dimension, max_length, license, millions, .. } = manifest;
     ModelSummary {
         name,
+        kind,
         folder: folder.map(Path::to_path_buf),
         about,
         architecture,

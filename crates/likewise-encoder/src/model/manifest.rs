@@ -4,7 +4,8 @@
 //! [`Manifest`] is the schema of the file.
 
 use super::{
-    CONFIG, Calibration, Dense, MAX_TITLE, ModelConfig, PerInputType, Pooling, TOKENIZER, sha256_file,
+    CONFIG, Calibration, Dense, MAX_TITLE, ModelConfig, ModelKind, PerInputType, Pooling, TOKENIZER,
+    sha256_file,
 };
 use crate::error::{Error, Result};
 use likewise_base::disk;
@@ -47,16 +48,23 @@ pub struct Manifest {
     /// One line that says what the model is suited for.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
+    /// What the model computes.
+    #[serde(default, skip_serializing_if = "ManifestKind::is_embedding")]
+    pub kind: ManifestKind,
     /// `model_type` of the model's config.json. For information only.
     pub architecture: String,
-    /// Number of values of the model's vectors.
+    /// Number of values of the model's vectors. Cross-encoders have no vectors, so it is 0 or not in the file.
+    #[serde(default, skip_serializing_if = "is_zero_size")]
     pub dimension: usize,
     /// Maximum length of a text in tokens, special tokens included.
     pub max_length: usize,
-    /// How token vectors are pooled.
-    pub pooling: Pooling,
-    /// Whether vectors are scaled to length 1. Must be true, because vectors are compared by cosine.
-    pub normalize: bool,
+    /// How token vectors are pooled. `None` for cross-encoders: the architecture determines it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
+    /// Whether vectors are scaled to length 1. Must be true, because vectors are compared by cosine. `None` for
+    /// cross-encoders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<bool>,
     /// The licence of the weights.
     pub license: String,
     /// Number of parameters, in millions.
@@ -97,6 +105,27 @@ pub struct Manifest {
 
 fn is_zero(number: &u16) -> bool {
     *number == 0
+}
+
+fn is_zero_size(number: &usize) -> bool {
+    *number == 0
+}
+
+/// The kinds of model that a manifest can describe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ManifestKind {
+    /// A model that computes one vector per text.
+    #[default]
+    Embedding,
+    /// A model that computes one score per pair of a query and a document.
+    CrossEncoder,
+}
+
+impl ManifestKind {
+    fn is_embedding(&self) -> bool {
+        *self == ManifestKind::Embedding
+    }
 }
 
 /// A repository on the model hub, at one revision.
@@ -239,8 +268,8 @@ impl Manifest {
         }
     }
 
-    /// Checks the manifest, verifies all files that it lists in `folder`, and returns the model's settings.
-    pub(super) fn check(self, folder: &Path) -> Result<ModelConfig> {
+    /// Checks the manifest, and verifies all files that it lists in `folder`.
+    pub(super) fn check(&self, folder: &Path) -> Result<()> {
         let shown = folder.join(MANIFEST_FILE);
         let shown = shown.display();
         if self.title > MAX_TITLE {
@@ -249,7 +278,14 @@ impl Manifest {
                 "{shown}: title, the weight of a paper's title in its vector, must be between 0 and {MAX_TITLE} per cent (got {title})"
             )));
         }
-        if !self.normalize {
+        let is_complete = self.dimension > 0 && self.pooling.is_some() && self.normalize.is_some();
+        if self.kind.is_embedding() && !is_complete {
+            return Err(Error::Model(format!(
+                "{shown}: dimension, pooling and normalize are required for a model that computes vectors; add them, or \
+                 set kind = \"cross-encoder\""
+            )));
+        }
+        if self.normalize == Some(false) {
             return Err(Error::Model(format!(
                 "{shown}: normalize must be true (got false), because only unit vectors can be indexed"
             )));
@@ -261,12 +297,18 @@ impl Manifest {
                 )));
             }
         }
-        self.files.iter().try_for_each(|file| file.verify(folder))?;
+        self.files.iter().try_for_each(|file| file.verify(folder))
+    }
+
+    /// The model's settings. The settings of a cross-encoder are incomplete: its folder has the others.
+    pub(super) fn config(self) -> ModelConfig {
         let checksums = self.files.into_iter().filter_map(|file| Some((file.path, file.sha256?))).collect();
         let Manifest { name, pooling, max_length, dimension, dense, join, title, calibration, .. } = self;
         let Manifest { prompts, prompt, adapters, .. } = self;
-        let (prompt, lowercase) = (prompt.unwrap_or_default(), false);
-        Ok(ModelConfig {
+        let (prompt, pooling, lowercase) =
+            (prompt.unwrap_or_default(), pooling.unwrap_or(Pooling::Mean), false);
+        ModelConfig {
+            kind: ModelKind::Embedding,
             network: String::new(),
             normalizer: None,
             name,
@@ -282,7 +324,7 @@ impl Manifest {
             adapters,
             dimension,
             checksums,
-        })
+        }
     }
 }
 
@@ -297,7 +339,10 @@ mod tests {
             let is_checksum =
                 |sha256: &String| sha256.len() == 64 && sha256.bytes().all(|digit| digit.is_ascii_hexdigit());
             assert!(manifest.files.iter().all(|file| file.sha256.as_ref().is_none_or(is_checksum)));
-            assert!(manifest.normalize && !manifest.license.is_empty() && !manifest.about.is_empty());
+            assert!(!manifest.license.is_empty() && !manifest.about.is_empty());
+            let has_vectors = manifest.kind == ManifestKind::Embedding;
+            assert_eq!(manifest.normalize, has_vectors.then_some(true), "{}", manifest.name);
+            assert_eq!(manifest.dimension > 0, has_vectors, "{}", manifest.name);
             assert_eq!(
                 manifest.dense.last().map_or(manifest.dimension, |dense| dense.outputs),
                 manifest.dimension

@@ -6,9 +6,11 @@
 //! checks its files. Only [`mod@pull`] accesses the internet.
 
 mod calibration;
+mod cross_encoder;
 mod document;
 mod fingerprint;
 mod input_type;
+mod kind;
 mod list;
 mod manifest;
 mod network_config;
@@ -22,8 +24,9 @@ pub use calibration::{Calibration, Curve, ModeCurves};
 pub use document::Document;
 pub use fingerprint::{Fingerprint, sha256_file};
 pub use input_type::{InputType, PerInputType};
+pub use kind::{CrossEncoderConfig, ModelKind, PairInput, ScoreActivation, Scoring, sigmoid};
 pub use list::{ModelSummary, list, summarize};
-pub use manifest::{FileChecksum, HubSource, Manifest, WheelSource};
+pub use manifest::{FileChecksum, HubSource, Manifest, ManifestKind, WheelSource};
 pub use network_config::Family;
 pub use normalizer::BertNormalizer;
 pub use pull::{Pulled, is_repository, pull};
@@ -90,8 +93,8 @@ pub enum Precision {
     /// Single precision throughout.
     F32,
     /// Factors are rounded to bf16, and their products are summed in f32. On a GPU, all values between the operations
-    /// of the network are bf16 too. On a CPU, attention and adapters of models other than BERT, DistilBERT and RoBERTa
-    /// without adapters are computed in f32.
+    /// of the network are bf16 too. On a CPU, attention and adapters are computed in f32, unless the model is a BERT,
+    /// DistilBERT or RoBERTa that has no adapters.
     Bf16,
     /// In linear layers, factors are rounded to 8-bit integers with one scale per 128 values, and the products of these
     /// 128 values are summed exactly. Attention is computed as in [`Precision::Bf16`], and so is the linear layer that
@@ -111,6 +114,25 @@ impl std::fmt::Display for Precision {
             Precision::Bf16 => "bf16",
             Precision::Int8 => "int8",
         })
+    }
+}
+
+/// What a model is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To compute vectors, as an embedding model.
+    Vectors,
+    /// To rank texts, as a cross-encoder.
+    Ranking,
+}
+
+impl Purpose {
+    /// The option with which a model for this purpose is chosen.
+    fn option(self) -> &'static str {
+        match self {
+            Purpose::Vectors => "--model",
+            Purpose::Ranking => "--reranker",
+        }
     }
 }
 
@@ -151,7 +173,7 @@ pub struct ModelOptions {
     /// models that were trained for it (Kusupati et al., Matryoshka Representation Learning).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dimensions: Option<usize>,
-    /// The name of the prompt to put before both documents and queries.
+    /// The name of the model's prompt that is put before documents and queries alike (`--prompt-name`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_name: Option<String>,
     /// The weight of a title's vector relative to the vector of the paper's text, in per cent.
@@ -176,25 +198,65 @@ impl ModelOptions {
 }
 
 impl ModelFolder {
-    /// Opens a model that will encode in `precision`. `name_or_path` is the path of a folder, or the name of a model in
-    /// `models_dir`.
+    /// Opens a model that computes vectors, and that will encode in `precision`. `name_or_path` is the path of a folder,
+    /// or the name of a model in `models_dir`.
     ///
     /// Reads every file that affects vectors to compute its checksum. If the model's manifest has checksums, a damaged
     /// or replaced file causes an error here, and not wrong search results later.
     ///
     /// # Errors
-    /// [`Error::Model`] if there is no such folder, or if a file is missing, damaged or not supported.
+    /// [`Error::Model`] if there is no such folder, if a file is missing, damaged or not supported, or if the model is a
+    /// cross-encoder.
     pub fn open(name_or_path: &str, models_dir: &Path, precision: Precision) -> Result<ModelFolder> {
-        let path = resolve(name_or_path, models_dir)?;
+        ModelFolder::open_as(Purpose::Vectors, name_or_path, models_dir, precision)
+    }
+
+    /// Opens a cross-encoder; otherwise like [`ModelFolder::open`].
+    ///
+    /// # Errors
+    /// Returns the errors of [`ModelFolder::open`], and [`Error::Model`] if the model is not a cross-encoder.
+    pub fn open_reranker(name_or_path: &str, models_dir: &Path, precision: Precision) -> Result<ModelFolder> {
+        ModelFolder::open_as(Purpose::Ranking, name_or_path, models_dir, precision)
+    }
+
+    fn open_as(
+        purpose: Purpose,
+        name_or_path: &str,
+        models_dir: &Path,
+        precision: Precision,
+    ) -> Result<ModelFolder> {
+        let path = resolve(name_or_path, models_dir, purpose)?;
+        let manifest = Manifest::read(&path)?;
         // Verifies the checksums first, so that the error for a replaced file says that the checksum is wrong, and not
         // that something in the content is wrong.
-        let in_manifest = Manifest::read(&path)?.map(|manifest| manifest.check(&path)).transpose()?;
-        let network = match in_manifest {
+        manifest.as_ref().map_or(Ok(()), |manifest| manifest.check(&path))?;
+        let network = match manifest {
             Some(_) => path.clone(),
             None => path.join(sentence_transformers::network_folder(&path)?),
         };
         let network_config = network_config::NetworkConfig::read(&network)?;
-        let config = in_manifest.map_or_else(|| sentence_transformers::read(&path, &network_config), Ok)?;
+        let is_cross_encoder = match &manifest {
+            Some(manifest) => manifest.kind == ManifestKind::CrossEncoder,
+            None => cross_encoder::is_cross_encoder(&path, &network_config)?,
+        };
+        let config = match (purpose, manifest) {
+            (Purpose::Vectors, _) if is_cross_encoder => {
+                return Err(Error::Model(format!(
+                    "{}: the model is a cross-encoder, which ranks texts but computes no vectors; give it to --reranker \
+                     instead of --model",
+                    path.display()
+                )));
+            }
+            (Purpose::Vectors, Some(manifest)) => manifest.config(),
+            (Purpose::Vectors, None) => sentence_transformers::read(&path, &network_config)?,
+            (Purpose::Ranking, None) => cross_encoder::read(&path, &network_config)?,
+            (Purpose::Ranking, Some(manifest)) => {
+                let read = cross_encoder::read(&path, &network_config)?;
+                let ModelConfig { name, max_length, checksums, prompt, .. } = manifest.config();
+                let prompt = if prompt.query.is_empty() { read.prompt.clone() } else { prompt };
+                ModelConfig { name, max_length, checksums, prompt, ..read }
+            }
+        };
         network_config.check(&network, &config)?;
         let weights = weights::files(&network)?;
         let checksums = fingerprint::checksums(&path, &weights, &config)?;
@@ -222,6 +284,7 @@ impl ModelFolder {
     #[cfg(test)]
     pub fn without_files(dimension: usize) -> ModelFolder {
         let config = ModelConfig {
+            kind: ModelKind::Embedding,
             name: "m".into(),
             network: String::new(),
             pooling: Pooling::Mean,
@@ -397,6 +460,8 @@ impl ModelFolder {
 /// The settings of a model, from its model.toml or from the files of sentence-transformers.
 #[derive(Debug, Clone)]
 pub struct ModelConfig {
+    /// What the model computes.
+    pub kind: ModelKind,
     /// The model's name. A model in `models_dir/owner/name` is called `owner/name` instead.
     name: String,
     /// The folder of config.json, the tokenizer and the weights, relative to the model folder. Empty: the files are in
@@ -435,7 +500,7 @@ pub struct ModelConfig {
 /// Whether a model is installed. This is the case if `name` is the path of a folder, or if `models_dir` has a folder
 /// with a model of this name.
 pub fn is_installed(name: &str, models_dir: &Path) -> bool {
-    resolve(name, models_dir).is_ok()
+    resolve(name, models_dir, Purpose::Vectors).is_ok()
 }
 
 /// Whether a folder contains a model, and not only a manifest.
@@ -443,7 +508,7 @@ fn has_model(folder: &Path) -> bool {
     folder.join(CONFIG).is_file() || folder.join(sentence_transformers::MODULES).is_file()
 }
 
-fn resolve(name_or_path: &str, models_dir: &Path) -> Result<PathBuf> {
+fn resolve(name_or_path: &str, models_dir: &Path, purpose: Purpose) -> Result<PathBuf> {
     let as_path = Path::new(name_or_path);
     if as_path.is_dir() {
         return Ok(as_path.to_path_buf());
@@ -455,12 +520,13 @@ fn resolve(name_or_path: &str, models_dir: &Path) -> Result<PathBuf> {
     if has_model(&folder) {
         return Ok(folder);
     }
+    let option = purpose.option();
     let remedy = match Manifest::built_in(&name) {
-        Some(_) => format!("run `likewise pull {name}`, or give --model a sentence-transformers folder"),
+        Some(_) => format!("run `likewise pull {name}`, or give {option} a sentence-transformers folder"),
         None if is_repository(name_or_path) => {
             format!("run `likewise pull {name}` where the hub can be reached")
         }
-        None => "give --model a sentence-transformers folder, or a name that `likewise pull` knows".into(),
+        None => format!("give {option} a sentence-transformers folder, or a name that `likewise pull` knows"),
     };
     Err(Error::Model(format!(
         "there is no model {name_or_path:?}: neither a folder of that name nor {} exists; {remedy}",

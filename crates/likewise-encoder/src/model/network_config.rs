@@ -2,7 +2,7 @@
 //!
 //! Both kinds of model folder have a config.json. Each architecture itself reads the remaining fields of the file.
 
-use super::{CONFIG, ModelConfig};
+use super::{CONFIG, ModelConfig, Pooling};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use serde::Deserialize;
@@ -29,10 +29,14 @@ pub enum Family {
     Qwen3,
     /// Gemma 3: EmbeddingGemma.
     Gemma3,
+    /// DeBERTa, versions 2 and 3: mxbai-rerank.
+    DebertaV2,
+    /// The encoder of T5: GTR, Sentence-T5, Instructor.
+    T5,
 }
 
 /// All supported values of `model_type`, and the kind of network that each stands for.
-const MODEL_TYPES: [(&str, Family); 13] = [
+const MODEL_TYPES: [(&str, Family); 15] = [
     ("bert", Family::Bert),
     ("distilbert", Family::DistilBert),
     ("roberta", Family::Roberta),
@@ -46,6 +50,8 @@ const MODEL_TYPES: [(&str, Family); 13] = [
     ("qwen3", Family::Qwen3),
     ("gemma3_text", Family::Gemma3),
     ("gemma3", Family::Gemma3),
+    ("deberta-v2", Family::DebertaV2),
+    ("t5", Family::T5),
 ];
 
 /// The properties of a network, from config.json.
@@ -61,6 +67,34 @@ pub(super) struct NetworkConfig {
     pub is_causal: bool,
     /// Number of tokens that the network has vectors for. `None`: config.json does not state the number.
     pub vocabulary_size: Option<usize>,
+    /// The settings of the head for sequence classification. Most of them have no meaning for other models.
+    classifier: ClassifierConfig,
+}
+
+/// The fields of config.json that describe a head for sequence classification.
+#[derive(Deserialize)]
+struct ClassifierConfig {
+    /// The class of the network in the transformers library, such as `BertForSequenceClassification`.
+    #[serde(default)]
+    architectures: Vec<String>,
+    num_labels: Option<usize>,
+    id2label: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The activation function of the score, in cross-encoders that version 4 or 5 of sentence-transformers saved.
+    sentence_transformers: Option<ScoreConfig>,
+    /// The same, in older cross-encoders.
+    sbert_ce_default_activation_function: Option<String>,
+    /// ModernBERT: how token vectors are pooled for the head.
+    #[serde(default = "first_token")]
+    classifier_pooling: Pooling,
+}
+
+#[derive(Deserialize)]
+struct ScoreConfig {
+    activation_fn: Option<String>,
+}
+
+fn first_token() -> Pooling {
+    Pooling::Cls
 }
 
 // Upper limits for sizes in config.json, far above the sizes of any real model. The limits keep a damaged file from
@@ -78,6 +112,7 @@ struct RawConfig {
     position_embedding_type: Option<String>,
     hidden_size: Option<usize>,
     dim: Option<usize>,
+    d_model: Option<usize>,
     n_embd: Option<usize>,
     max_position_embeddings: Option<usize>,
     n_positions: Option<usize>,
@@ -129,10 +164,16 @@ impl NetworkConfig {
         };
         let config = NetworkConfig {
             family,
-            hidden_size: raw.hidden_size.or(raw.dim).or(raw.n_embd).ok_or_else(|| missing("hidden_size"))?,
+            hidden_size: raw
+                .hidden_size
+                .or(raw.dim)
+                .or(raw.n_embd)
+                .or(raw.d_model)
+                .ok_or_else(|| missing("hidden_size"))?,
             max_length: raw.max_length(family).ok_or_else(|| missing("max_position_embeddings"))?,
             is_causal: raw.is_causal(family),
             vocabulary_size: raw.vocab_size,
+            classifier: serde_json::from_str(&text).map_err(damaged)?,
             model_type,
         };
         raw.check_shape(&config).map_err(refused)?;
@@ -166,6 +207,42 @@ impl NetworkConfig {
             return Err(differ("max_length", config.max_length, self.max_length));
         }
         Ok(())
+    }
+}
+
+impl NetworkConfig {
+    /// Whether the network has a head for sequence classification.
+    pub fn is_classifier(&self) -> bool {
+        self.has_class_ending("ForSequenceClassification")
+    }
+
+    /// Whether the network predicts the next token of a text.
+    pub fn is_language_model(&self) -> bool {
+        self.has_class_ending("ForCausalLM")
+    }
+
+    fn has_class_ending(&self, end: &str) -> bool {
+        self.classifier.architectures.first().is_some_and(|class| class.ends_with(end))
+    }
+
+    /// Number of labels of the head for sequence classification: 2 unless config.json states another number, as in the
+    /// transformers library.
+    pub fn labels(&self) -> usize {
+        let ClassifierConfig { num_labels, id2label, .. } = &self.classifier;
+        id2label.as_ref().map(|labels| labels.len()).or(*num_labels).unwrap_or(2)
+    }
+
+    /// The Python class of the function that turns a logit into a score. `None`: config.json does not state it.
+    pub fn score_activation(&self) -> Option<&str> {
+        let ClassifierConfig { sentence_transformers, sbert_ce_default_activation_function, .. } =
+            &self.classifier;
+        let stated = sentence_transformers.as_ref().and_then(|score| score.activation_fn.as_deref());
+        stated.or(sbert_ce_default_activation_function.as_deref())
+    }
+
+    /// ModernBERT: how token vectors are pooled for the head.
+    pub fn classifier_pooling(&self) -> Pooling {
+        self.classifier.classifier_pooling
     }
 }
 
@@ -259,6 +336,9 @@ impl RawConfig {
             // `n_positions` comes first: max_position_embeddings of Nomic's BERT is the length of the texts in
             // training.
             Family::NomicBert => self.n_positions.or(positions),
+            // T5 has no positions, only distances, so every length is possible. `n_positions` in old files is the length
+            // of the texts in training.
+            Family::T5 => positions.or(Some(MAX_POSITIONS)),
             _ => positions.or(self.n_positions),
         }
     }

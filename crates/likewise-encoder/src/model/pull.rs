@@ -322,8 +322,8 @@ fn create_parent(path: &Path) -> Result<()> {
 fn unknown_model(name: &str, models_dir: &Path) -> Error {
     let built_in: Vec<String> = Manifest::all_built_in().map(|manifest| manifest.name).collect();
     Error::Model(format!(
-        "cannot pull {name:?}: it is not a folder, not a repository on the hub (owner/name), not a built-in model \
-         ({}), and {} does not exist; create that file, or give --model a sentence-transformers folder",
+        "cannot pull {name:?}: this is not a folder, a repository on the hub (owner/name) or a built-in model ({}); \
+         to define a model of your own with this name, create {}; or give --model a sentence-transformers folder",
         built_in.join(", "),
         models_dir.join(name).join(MANIFEST_FILE).display()
     ))

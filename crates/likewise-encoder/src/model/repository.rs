@@ -15,13 +15,15 @@ pub(super) const TRANSFORMER_CONFIGS: [&str; 7] = [
 ];
 
 /// The files in the folder of the network that are fetched if they exist.
-const NETWORK_FILES: [&str; 4] = [
+const NETWORK_FILES: [&str; 5] = [
     "config.json",
     // A model with this file is not supported. The file is fetched so that the error comes before the weights are
     // fetched.
     "adapter_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    // The prompt of rerankers that are language models.
+    super::cross_encoder::CHAT_TEMPLATE,
 ];
 
 /// The weight files, of which the folder of the network contains at least one.

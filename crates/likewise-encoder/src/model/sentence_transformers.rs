@@ -10,7 +10,7 @@
 use super::network_config::NetworkConfig;
 use super::normalizer::{self, NormalizerConfig};
 use super::repository::{TRANSFORMER_CONFIGS, is_module_folder};
-use super::{CONFIG, Dense, ModelConfig, PerInputType, Pooling, weights};
+use super::{CONFIG, Dense, ModelConfig, ModelKind, PerInputType, Pooling, weights};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use serde::Deserialize;
@@ -33,8 +33,8 @@ struct TokenizerConfig {
 
 /// The prompts in config_sentence_transformers.json.
 #[derive(Deserialize, Default)]
-struct PromptsConfig {
-    default_prompt_name: Option<String>,
+pub(super) struct PromptsConfig {
+    pub default_prompt_name: Option<String>,
     #[serde(default)]
     prompts: BTreeMap<String, Option<String>>,
 }
@@ -77,15 +77,15 @@ struct DenseConfig {
 }
 
 #[derive(Deserialize)]
-struct Module {
+pub(super) struct Module {
     r#type: String,
-    path: String,
+    pub path: String,
 }
 
 impl Module {
     /// Returns the name of the module's Python class, without the Python package before it, which depends on the
     /// version of the library.
-    fn class(&self) -> &str {
+    pub fn class(&self) -> &str {
         self.r#type.rsplit('.').next().unwrap_or_default()
     }
 }
@@ -97,13 +97,11 @@ pub(super) const MODULES: &str = "modules.json";
 const POOLING: &str = "1_Pooling";
 
 /// The name of the file with the prompts.
-const PROMPTS: &str = "config_sentence_transformers.json";
+pub(super) const PROMPTS: &str = "config_sentence_transformers.json";
 
-/// Reads the settings of a model. It makes no difference whether the folder has a Normalize module: vectors are always
-/// scaled to length 1, because vectors are compared by cosine.
+/// Reads the settings of a model that computes vectors. It makes no difference whether the folder has a Normalize
+/// module: vectors are always scaled to length 1, because vectors are compared by cosine.
 pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<ModelConfig> {
-    let network = network_folder(folder)?;
-    check_no_adapters(folder, &folder.join(&network))?;
     let modules: Option<Vec<Module>> = json(folder, MODULES)?;
     let (pooling, dense) = match &modules {
         Some(modules) => pooling_and_dense(folder, modules)?,
@@ -116,6 +114,15 @@ pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<Mode
     if modules.is_none() {
         check_no_unlisted_modules(folder)?;
     }
+    let dimension = dense.last().map_or(network_config.hidden_size, |dense| dense.outputs);
+    Ok(ModelConfig { pooling, dense, dimension, ..common(folder, network_config)? })
+}
+
+/// Reads the settings that models of every kind have: the tokenizer's settings, the maximum length and the prompts. The
+/// other settings are those of a model that computes vectors without dense layers.
+pub(super) fn common(folder: &Path, network_config: &NetworkConfig) -> Result<ModelConfig> {
+    let network = network_folder(folder)?;
+    check_no_adapters(folder, &folder.join(&network))?;
     let prompts: PromptsConfig = json(folder, PROMPTS)?.unwrap_or_default();
     let (prompts, prompt) = named_and_default_prompts(folder, prompts)?;
     let transformer = transformer_config(&folder.join(&network))?;
@@ -126,8 +133,9 @@ pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<Mode
     let max_length = transformer.max_seq_length.or(tokenizer.model_max_length.map(|length| length as usize));
     let path = folder.canonicalize().map_err(Error::io(folder))?;
     Ok(ModelConfig {
+        kind: ModelKind::Embedding,
         name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
-        pooling,
+        pooling: Pooling::Mean,
         max_length: max_length.unwrap_or(network_config.max_length).min(network_config.max_length),
         normalizer: normalizer::replacement(&folder.join(&network), &tokenizer.normalizer, network_config)?,
         lowercase: transformer.do_lower_case.unwrap_or_default(),
@@ -138,8 +146,8 @@ pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<Mode
         prompts,
         prompt,
         adapters: None,
-        dimension: dense.last().map_or(network_config.hidden_size, |dense| dense.outputs),
-        dense,
+        dimension: network_config.hidden_size,
+        dense: Vec::new(),
         checksums: Vec::new(),
     })
 }
@@ -165,7 +173,7 @@ pub(super) fn network_folder(folder: &Path) -> Result<String> {
     }
 }
 
-fn check_inside(folder: &Path, Module { r#type, path }: &Module) -> Result<()> {
+pub(super) fn check_inside(folder: &Path, Module { r#type, path }: &Module) -> Result<()> {
     if path.starts_with('/') || path.split('/').any(|part| part == "..") {
         return Err(unsupported_modules(
             folder,
@@ -350,7 +358,7 @@ fn read_dense(folder: &Path, module: &str) -> Result<Dense> {
 }
 
 /// Reads a JSON file. `None`: the file does not exist.
-fn json<T: serde::de::DeserializeOwned>(folder: &Path, path: &str) -> Result<Option<T>> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(folder: &Path, path: &str) -> Result<Option<T>> {
     let path = folder.join(path);
     let text = match disk::read_text(&path) {
         Ok(text) => text,

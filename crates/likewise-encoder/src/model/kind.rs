@@ -1,0 +1,72 @@
+//! What a model computes: vectors, or scores of pairs.
+
+/// What a model computes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelKind {
+    /// One vector per text.
+    Embedding,
+    /// One score per pair of a query and a document, which the model reads together. The sentence-transformers library
+    /// calls such a model a `CrossEncoder`.
+    CrossEncoder(CrossEncoderConfig),
+}
+
+/// The settings of a cross-encoder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrossEncoderConfig {
+    /// How a query and a document become one input.
+    pub input: PairInput,
+    /// How the score is computed from the network's output.
+    pub scoring: Scoring,
+    /// The function that is applied to the logit.
+    pub activation: ScoreActivation,
+}
+
+/// How a query and a document become the input of a cross-encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PairInput {
+    /// As two texts, joined by the template for pairs in tokenizer.json.
+    TwoTexts {
+        /// Whether the network distinguishes the two texts by token types, if it has any.
+        token_types: bool,
+    },
+    /// As one text, the prompt of Qwen3-Reranker, with an instruction.
+    Instruction,
+}
+
+/// How a cross-encoder computes the logit of a pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scoring {
+    /// By a classification head with one label.
+    Classifier,
+    /// The logit of an answer token of a language model, such as `yes`, minus the logit of another answer, such as `no`.
+    TokenLogit {
+        /// The id of the token that means that the document is relevant.
+        token: u32,
+        /// The id of the token that means the opposite. `None`: the logit of `token` alone is the score.
+        other: Option<u32>,
+    },
+}
+
+/// The function that turns a logit into a score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScoreActivation {
+    /// The logit is the score.
+    Identity,
+    /// `1 / (1 + exp(-logit))`: scores are between 0 and 1.
+    Sigmoid,
+}
+
+impl ScoreActivation {
+    /// The score of a logit.
+    pub fn apply(self, logit: f32) -> f32 {
+        match self {
+            ScoreActivation::Identity => logit,
+            ScoreActivation::Sigmoid => sigmoid(logit),
+        }
+    }
+}
+
+/// `1 / (1 + exp(-x))`.
+pub fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
