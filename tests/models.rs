@@ -118,10 +118,10 @@ fn an_unknown_architecture_is_refused_by_name() {
     std::fs::create_dir(folder.path().join("1_Pooling")).unwrap();
     std::fs::write(folder.path().join("1_Pooling/config.json"), r#"{"pooling_mode_cls_token": true}"#)
         .unwrap();
-    let t5 = r#"{"model_type": "t5", "d_model": 768, "num_layers": 6}"#;
-    std::fs::write(folder.path().join("config.json"), t5).unwrap();
+    let mamba = r#"{"model_type": "mamba", "d_model": 768, "num_layers": 6}"#;
+    std::fs::write(folder.path().join("config.json"), mamba).unwrap();
     let message = open(folder.path()).unwrap_err().to_string();
-    assert!(message.contains("config.json: model_type \"t5\" is not supported"), "{message}");
+    assert!(message.contains("config.json: model_type \"mamba\" is not supported"), "{message}");
 }
 
 #[test]
@@ -335,17 +335,17 @@ fn any_repository_can_be_pulled_and_ingest_pulls_the_model_it_needs() {
 fn an_unsupported_repository_is_refused_before_its_weights_are_downloaded() {
     let mut files = HashMap::new();
     let folder = tempfile::tempdir().unwrap();
-    for (name, text) in [("config.json", r#"{"model_type": "t5", "d_model": 8}"#), ("tokenizer.json", "{}")] {
+    for (name, text) in [("config.json", r#"{"model_type": "mamba", "d_model": 8}"#), ("tokenizer.json", "{}")] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
-    add_repository(&mut files, "owner/t5", folder.path(), &["model.safetensors"]);
-    files.remove("/owner/t5/resolve/main/model.safetensors");
+    add_repository(&mut files, "owner/mamba", folder.path(), &["model.safetensors"]);
+    files.remove("/owner/mamba/resolve/main/model.safetensors");
     let hub = Hub::start(files);
     let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let arguments = ["pull", "owner/t5", "--models", models.path().to_str().unwrap()];
+    let arguments = ["pull", "owner/mamba", "--models", models.path().to_str().unwrap()];
     let (success, stderr) = run(&arguments, &hub.address, home.path(), false);
-    assert!(!success && stderr.contains("model_type \"t5\" is not supported"), "{stderr}");
-    assert!(!models.path().join("owner/t5").exists());
+    assert!(!success && stderr.contains("model_type \"mamba\" is not supported"), "{stderr}");
+    assert!(!models.path().join("owner/mamba").exists());
 }
 
 #[test]

@@ -228,7 +228,7 @@ fn batches() -> Vec<RefusedCase> {
             (
                 &deep,
                 422,
-                "queries must have a total k of at most 5000 (got 6000); --max-hits sets the maximum; embeddings or explanations multiply a query's k by 4, rerank_sentences adds 1000, and each example or cluster after the first that is searched for separately adds 40",
+                "queries must have a total k of at most 5000 (got 6000); --max-hits sets the maximum; embeddings or explanations multiply a query's k by 4, rerank or rerank_sentences adds 1000, and each example or cluster after the first that is searched for separately adds 40",
             ),
             (&wide, 422, "queries must have a total k of at most 5000 (got 8000"),
             (&explained, 422, "queries must have a total k of at most 5000 (got 8000"),

@@ -30,9 +30,11 @@ mod ingest;
 /// `likewise embed` as a process: vector files in parts and shards, continued after an interruption, and ingested.
 mod embed;
 
-
 /// Cross-encoders: their scores, and which folders they refuse.
 mod cross_encoders;
+
+/// Reranking with a cross-encoder, in the library, the API, the pages and the program.
+mod rerank;
 
 /// A process that is killed at any moment leaves a data folder with every acknowledged paper exactly once.
 mod crash;

@@ -1,6 +1,7 @@
 //! `likewise eval`: measures search quality on test collections.
 
 use super::location::Location;
+use super::reranker::RerankerOptions;
 use super::value_parsers;
 use super::{EncoderOptions, print_line};
 use crate::evaluation::{
@@ -8,11 +9,11 @@ use crate::evaluation::{
     run_queries, space_page,
 };
 use crate::ingest;
-use crate::search::{Aggregation, Library, MAX_K, Mode, QueryKind};
+use crate::search::{Aggregation, DEFAULT_RERANK_TOP, Library, MAX_K, MAX_RERANK_TOP, Mode, QueryKind};
 use anyhow::Context;
 use clap::Args;
 use likewise_encoder::Encoder;
-use likewise_encoder::model::Curve;
+use likewise_encoder::model::{Curve, logit};
 use likewise_papers::dump::{self, Source};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -82,6 +83,12 @@ pub struct Options {
     /// 0.4 s longer.
     #[arg(long)]
     rerank_sentences: bool,
+    /// Number of hits, 1 to 100, that the cross-encoder of --reranker reranks. By default 30 with --reranker, and none
+    /// without it.
+    #[arg(long, value_name = "N", requires = "reranker")]
+    rerank: Option<usize>,
+    #[command(flatten)]
+    reranker: RerankerOptions,
     /// Search the HNSW index, as `likewise search` does by default. Without --hnsw, each query is compared with every
     /// paper, so that the model is measured and not the index.
     #[arg(long)]
@@ -191,15 +198,14 @@ fn calibrate(options: &Options, set: &TestCollection) -> anyhow::Result<()> {
         short += usize::from(library.query_kind(&query.examples())? == QueryKind::ShortText);
     }
     let kind = if 2 * short > set.queries.len() { QueryKind::ShortText } else { QueryKind::Papers };
-    print_line(&format!(
-        "# {}\n[calibration.{}]",
-        set.name,
-        if kind == QueryKind::ShortText { "texts" } else { "papers" }
-    ))?;
+    let kind_name = if kind == QueryKind::ShortText { "texts" } else { "papers" };
+    if options.reranker.reranker.is_some() {
+        return calibrate_reranker(options, set, library, kind_name);
+    }
+    print_line(&format!("# test collection {}\n[calibration.{kind_name}]", set.name))?;
     for mode in [&[Mode::Semantic], term_modes].concat() {
         let (k, pooled, exact) = (options.k, set.pooled, !options.hnsw);
-        let run_options =
-            RunOptions { k, pooled, exact, mode: Some(mode), aggregation: None, rerank_sentences: false };
+        let run_options = RunOptions { mode: Some(mode), k, pooled, exact, ..RunOptions::default() };
         let run = run_queries(&library, set, run_options, |_| {})?;
         let pairs = calibration::pairs(set, &run, options.relevant);
         let curve = calibration::fit(&pairs).with_context(|| mode.to_string())?;
@@ -214,6 +220,38 @@ fn calibrate(options: &Options, set: &TestCollection) -> anyhow::Result<()> {
         print_line(&format!("# {count} pairs; the expected calibration error is {error:.4}; {current}"))?;
     }
     Ok(())
+}
+
+/// Fits the curve from the logits of the cross-encoder to probabilities, over the first [`MAX_RERANK_TOP`] hits of each
+/// query.
+fn calibrate_reranker(
+    options: &Options,
+    set: &TestCollection,
+    library: Library,
+    kind_name: &str,
+) -> anyhow::Result<()> {
+    let library = library.with_reranker(options.reranker.load(&options.encoder)?);
+    let run_options = RunOptions {
+        k: MAX_RERANK_TOP,
+        pooled: set.pooled,
+        exact: !options.hnsw,
+        rerank: Some(MAX_RERANK_TOP),
+        ..RunOptions::default()
+    };
+    let mut run = run_queries(&library, set, run_options, |_| {})?;
+    for (_, relevance) in run.answers.values_mut().flatten() {
+        *relevance = logit(*relevance);
+    }
+    let pairs = calibration::pairs(set, &run, options.relevant);
+    let curve = calibration::fit(&pairs).context("the cross-encoder")?;
+    let Curve { slope, intercept, max } = curve;
+    print_line(&format!(
+        "# test collection {}\n[rerank_calibration]\n\
+         {kind_name} = {{ slope = {slope:.3}, intercept = {intercept:.3}, max = {max:.3} }}",
+        set.name
+    ))?;
+    let (count, error) = (pairs.len(), calibration::error(curve, &pairs));
+    print_line(&format!("# {count} pairs; the expected calibration error is {error:.4}"))
 }
 
 /// Returns the runs of `--against` and, unless `--runs-only` is given, the runs of the library, each with its name.
@@ -235,17 +273,23 @@ fn runs(options: &Options, set: &TestCollection) -> anyhow::Result<Vec<(String, 
     }
     let (location, _temporary) = options.location()?;
     let encoder = location.load_encoder(&options.encoder)?;
-    let name = encoder.model().describe();
+    let mut name = encoder.model().describe();
     eprintln!("{}", encoder.describe());
     let library = open_with_corpus(&location, &encoder, set)?;
+    let library = library.with_reranker(options.reranker.load(&options.encoder)?);
+    if let Some(reranker) = library.reranker() {
+        eprintln!("{}", reranker.describe());
+        name = format!("{name}, reranked by {}", reranker.model().describe());
+    }
     let missing = missing_papers(&library, set)?;
     if !missing.is_empty() {
         eprintln!("{}: {}", set.name, missing_message(&missing));
     }
     for (mode, aggregation) in options.variants() {
         let (k, pooled, exact) = (options.k, set.pooled, !options.hnsw);
-        let run_options =
-            RunOptions { k, pooled, exact, mode, aggregation, rerank_sentences: options.rerank_sentences };
+        let rerank = options.rerank.or(library.reranker().map(|_| DEFAULT_RERANK_TOP));
+        let rerank_sentences = options.rerank_sentences;
+        let run_options = RunOptions { mode, aggregation, rerank_sentences, rerank, k, pooled, exact };
         let all = set.queries.len();
         let how =
             [mode.map(|mode| format!(", {mode}")), aggregation.map(|aggregation| format!(", {aggregation}"))];

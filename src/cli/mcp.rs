@@ -1,6 +1,7 @@
 //! `likewise mcp`: a server of the Model Context Protocol on standard input and output.
 
 use super::location::LocationOptions;
+use super::reranker::RerankerOptions;
 #[cfg(feature = "mcp")]
 use crate::server::{App, over_stdio};
 use clap::Args;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 pub struct Options {
     #[command(flatten)]
     location: LocationOptions,
+    #[command(flatten)]
+    reranker: RerankerOptions,
 }
 
 /// Fails, because the program was built without the feature `mcp`.
@@ -26,7 +29,9 @@ pub fn run(_: &Options) -> anyhow::Result<ExitCode> {
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let app = App::default();
     let location = options.location.location()?;
-    app.set_library(Arc::new(location.open_library(options.location.load_encoder()?)?));
+    let library = location.open_library(options.location.load_encoder()?)?;
+    let reranker = options.reranker.load(&options.location.data.encoder)?;
+    app.set_library(Arc::new(library.with_reranker(reranker)));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime
         .block_on(over_stdio(app))

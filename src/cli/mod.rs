@@ -21,6 +21,7 @@ mod progress;
 mod pull;
 mod reembed;
 mod renamed;
+mod reranker;
 mod search;
 mod serve;
 mod settings;
@@ -174,7 +175,8 @@ pub struct DataOptions {
 
 impl EncoderOptions {
     fn open(&self) -> anyhow::Result<ModelFolder> {
-        let folder = open_model(self.model.as_deref().unwrap_or(DEFAULT_MODEL), &self.models)?;
+        let folder =
+            open_model(self.model.as_deref().unwrap_or(DEFAULT_MODEL), &self.models, ModelFolder::open)?;
         let folder = folder.with_options(self.overrides.options())?;
         let fastest = || likewise_encoder::fastest_precision(&folder, &self.devices.device);
         let precision = self.precision.unwrap_or_else(fastest);
@@ -216,15 +218,19 @@ impl EncoderOptions {
     }
 }
 
-/// Opens a model by name, hub repository or folder. Downloads the model first if it is not installed and can be
-/// downloaded.
-fn open_model(name: &str, models: &Path) -> anyhow::Result<ModelFolder> {
+/// Opens a model by name, hub repository or folder, with the function `open`. Downloads the model first if it is not
+/// installed and can be downloaded.
+fn open_model(
+    name: &str,
+    models: &Path,
+    open: impl Fn(&str, &Path, Precision) -> likewise_encoder::Result<ModelFolder>,
+) -> anyhow::Result<ModelFolder> {
     let is_missing = !Path::new(name).is_dir() && !model::is_installed(name, models);
     if is_missing && (model::is_repository(name) || model::Manifest::built_in(name).is_some()) {
         eprintln!("{name} is neither a folder nor installed in {}; downloading the model", models.display());
         model::pull(name, models)?;
     }
-    Ok(ModelFolder::open(name, models, Precision::F32)?)
+    Ok(open(name, models, Precision::F32)?)
 }
 
 impl DataOptions {

@@ -6,9 +6,10 @@ use anyhow::Context;
 use clap::Args;
 use likewise_base::disk;
 use likewise_encoder::model::{
-    DEFAULT_MODEL, DEFAULT_MODELS_DIR, Manifest, ModelFolder, ModelSummary, Precision, list, summarize,
+    DEFAULT_MODEL, DEFAULT_MODELS_DIR, Manifest, ManifestKind, ModelFolder, ModelSummary, Precision, list,
+    summarize,
 };
-use likewise_encoder::{Encoder, fastest_precision};
+use likewise_encoder::{CrossEncoder, Encoder, fastest_precision};
 use likewise_papers::Paper;
 use likewise_papers::dump;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ use std::time::Instant;
 /// Maximum number of papers that are encoded to measure a speed. A small model takes a second for these papers, a large
 /// model a minute.
 const MEASURED_PAPERS: usize = 128;
+
+/// The query with which the speed of a cross-encoder is measured.
+const MEASURED_QUERY: &str = "Which methods work with little labelled data?";
 
 /// Name of the file with measured speeds, in the models folder.
 const SPEEDS_FILE: &str = "speeds.json";
@@ -109,7 +113,7 @@ fn named(name: &str, listed: &[ModelSummary], options: &Options) -> anyhow::Resu
 /// if the model is not installed.
 fn print_details(model: &ModelSummary, options: &Options) -> anyhow::Result<()> {
     let Some(folder) = &model.folder else { return Ok(()) };
-    let opened = ModelFolder::open(&folder.to_string_lossy(), &options.models, Precision::F32)?;
+    let opened = ModelFolder::open_any(&folder.to_string_lossy(), &options.models, Precision::F32)?;
     let prompts = opened.prompt_names().into_iter().map(|name| (name, opened.prompt_named(name)));
     let prompts = prompts.filter_map(|(name, prompt)| Some(format!("{name} {:?}", prompt.ok()?)));
     let join = opened.config.join.as_deref().unwrap_or(". ");
@@ -135,17 +139,40 @@ fn read(path: &Path) -> anyhow::Result<Speeds> {
 
 fn measure(model: &ModelSummary, options: &Options, papers: &[Paper]) -> anyhow::Result<Speed> {
     let folder = model.folder.as_ref().context("the model is not installed")?;
-    let folder = ModelFolder::open(&folder.to_string_lossy(), &options.models, Precision::F32)?;
+    let folder = ModelFolder::open_any(&folder.to_string_lossy(), &options.models, Precision::F32)?;
     let device = &options.devices.device;
     let precision = options.precision.unwrap_or_else(|| fastest_precision(&folder, device));
-    let encoder = Encoder::load_on(&folder.in_precision(precision), device)?;
+    let folder = folder.in_precision(precision);
+    let (on, papers_per_second) = match model.kind {
+        ManifestKind::Embedding => {
+            let encoder = Encoder::load_on(&folder, device)?;
+            let encode = |papers: &[Paper]| encoder.encode_titled(papers.iter().map(document_of)).map(drop);
+            (encoder.describe(), papers_per_second(papers, encode)?)
+        }
+        ManifestKind::CrossEncoder => {
+            let reranker = CrossEncoder::load_on(&folder, device)?;
+            let score = |papers: &[Paper]| {
+                let texts: Vec<String> = papers.iter().map(|paper| document_of(paper).text()).collect();
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                reranker.score(MEASURED_QUERY, &texts).map(drop)
+            };
+            (reranker.describe(), papers_per_second(papers, score)?)
+        }
+    };
+    let precision = folder.precision.to_string();
+    Ok(Speed { papers_per_second, precision, on, machine: machine() })
+}
+
+/// Runs a model on papers, and returns how many papers it reads per second.
+fn papers_per_second(
+    papers: &[Paper],
+    run: impl Fn(&[Paper]) -> likewise_encoder::Result<()>,
+) -> likewise_encoder::Result<f64> {
     // Warm up: the first batch includes one-time costs.
-    encoder.encode_titled(papers[..papers.len().min(4)].iter().map(document_of))?;
+    run(&papers[..papers.len().min(4)])?;
     let started = Instant::now();
-    encoder.encode_titled(papers.iter().map(document_of))?;
-    let papers_per_second = papers.len() as f64 / started.elapsed().as_secs_f64();
-    let precision = encoder.model().precision.to_string();
-    Ok(Speed { papers_per_second, precision, on: encoder.describe(), machine: machine() })
+    run(papers)?;
+    Ok(papers.len() as f64 / started.elapsed().as_secs_f64())
 }
 
 /// Returns a name for this machine: the CPU and the number of threads. Speeds that were measured on a machine with
@@ -174,8 +201,13 @@ fn print(models: &[ModelSummary], speeds: &Speeds) -> anyhow::Result<()> {
         [
             model.name.clone(),
             state.into(),
+            match model.kind {
+                ManifestKind::Embedding => "vectors",
+                ManifestKind::CrossEncoder => "reranker",
+            }
+            .into(),
             model.architecture.clone(),
-            model.dimension.to_string(),
+            if model.dimension == 0 { "-".into() } else { model.dimension.to_string() },
             model.max_length.to_string(),
             size,
             speed.map_or("-".into(), |speed| format!("{:.0} {}", speed.papers_per_second, speed.precision)),
@@ -183,9 +215,19 @@ fn print(models: &[ModelSummary], speeds: &Speeds) -> anyhow::Result<()> {
             model.about.clone(),
         ]
     };
-    let head =
-        ["model", "state", "architecture", "dimension", "tokens", "size", "papers/s", "licence", "good for"];
-    let rows: Vec<[String; 9]> =
+    let head = [
+        "model",
+        "state",
+        "kind",
+        "architecture",
+        "dimension",
+        "tokens",
+        "size",
+        "papers/s",
+        "licence",
+        "good for",
+    ];
+    let rows: Vec<[String; 10]> =
         std::iter::once(head.map(String::from)).chain(models.iter().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..head.len()).map(width).collect();

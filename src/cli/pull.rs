@@ -27,7 +27,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         how = "the checksums of the files are recorded";
     } else if !pulled.is_verified {
         // There are no checksums to compare the files with. Instead, check that the model can be loaded.
-        let folder = ModelFolder::open(&pulled.folder.to_string_lossy(), &options.models, Precision::F32)?;
+        let folder =
+            ModelFolder::open_any(&pulled.folder.to_string_lossy(), &options.models, Precision::F32)?;
         Encoder::load(&folder)?;
         how = "there are no checksums, but the model can be loaded";
     }

@@ -92,7 +92,7 @@ fn new_model(options: &Options) -> anyhow::Result<Option<ModelFolder>> {
     };
     let overrides = options.overrides.options();
     if let Some(model) = model {
-        let folder = open_model(model, models)?.with_options(overrides)?;
+        let folder = open_model(model, models, ModelFolder::open)?.with_options(overrides)?;
         return Ok(Some(in_precision(folder, precision.flatten())));
     }
     if overrides.is_empty() && precision.is_none() {

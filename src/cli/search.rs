@@ -3,11 +3,12 @@
 use super::dumps::REFUSED;
 use super::location::LocationOptions;
 use super::print_line;
+use super::reranker::RerankerOptions;
 use super::value_parsers;
 use crate::search::input::{ParsedInput, ResolvedExamples, is_text, parse};
 use crate::search::{
-    Aggregation, Answer, DEFAULT_K, Diversity, Examples, Explanation, Hit, Library, Mode, Query,
-    ScoreBreakdown, SentencePair,
+    Aggregation, Answer, DEFAULT_K, DEFAULT_RERANK_TOP, Diversity, Examples, Explanation, Hit, Library, Mode,
+    Query, ScoreBreakdown, SentencePair,
 };
 use crate::store::catalog::{DateRange, Filter};
 use anyhow::Context;
@@ -65,6 +66,12 @@ pub struct Options {
     /// better, but the search takes about 0.4 s longer on two cores.
     #[arg(long)]
     rerank_sentences: bool,
+    /// Rerank the first N results, 1 to 100, with the cross-encoder of --reranker, which reads the query and each paper
+    /// together. Helps with questions more than with papers. By default 30 with --reranker, and none without it.
+    #[arg(long, value_name = "N", requires = "reranker", num_args = 0..=1, default_missing_value = "30")]
+    rerank: Option<usize>,
+    #[command(flatten)]
+    reranker: RerankerOptions,
     /// Explain each of the first 100 results: the parts of its score, the terms that it shares with the query, and the
     /// most similar sentences.
     #[arg(long)]
@@ -133,6 +140,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     like.texts.extend(options.file.as_deref().map(read_text).transpose()?);
     let list = options.list.as_deref().map(read_text).transpose()?;
     let library = options.location.location()?.open_library(options.location.load_encoder()?)?;
+    let library = library.with_reranker(options.reranker.load(&options.location.data.encoder)?);
     let skipped = match list {
         Some(list) => add_reading_list(&mut like, &list, &library)?,
         None => 0,
@@ -147,6 +155,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         diversity: options.diversity,
         half_life: options.half_life,
         rerank_sentences: options.rerank_sentences,
+        rerank: options.rerank.or(library.reranker().map(|_| DEFAULT_RERANK_TOP)),
         explain: options.explain,
         filter: options.filter.filter(),
         ..Query::of(like)
@@ -247,12 +256,17 @@ fn formatted(hit: &Hit, width: usize) -> String {
 
 /// Formats an explanation. Every line begins with a line break.
 fn explained(explanation: &Explanation, indent: &str, width: usize) -> String {
-    let ScoreBreakdown { semantic, title, lexical, sentences } = explanation.score_breakdown;
-    let sentences = sentences.map(|share| format!(" + {share:.3} sentences")).unwrap_or_default();
+    let ScoreBreakdown { semantic, title, lexical, sentences, cross_encoder } = explanation.score_breakdown;
+    let sentences_text = sentences.map(|share| format!(" + {share:.3} sentences")).unwrap_or_default();
     let terms: Vec<&str> = explanation.terms.iter().map(|term| term.term.as_str()).collect();
-    let sum = semantic + title + lexical + explanation.score_breakdown.sentences.unwrap_or_default();
+    let sum = semantic + title + lexical + sentences.unwrap_or_default();
     let mut lines = vec![
-        format!("score: {sum:.3} = {semantic:.3} meaning + {title:.3} title + {lexical:.3} words{sentences}"),
+        match cross_encoder {
+            Some(relevance) => format!("score: {relevance:.3}, by the cross-encoder"),
+            None => format!(
+                "score: {sum:.3} = {semantic:.3} meaning + {title:.3} title + {lexical:.3} words{sentences_text}"
+            ),
+        },
         format!("shared terms: {}", if terms.is_empty() { "none".into() } else { terms.join(", ") }),
     ];
     lines.extend(

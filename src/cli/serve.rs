@@ -1,6 +1,7 @@
 //! `likewise serve`: the HTTP server.
 
 use super::location::LocationOptions;
+use super::reranker::RerankerOptions;
 use super::{logging, settings};
 use crate::Error;
 use crate::ingest;
@@ -42,6 +43,8 @@ pub struct Options {
     listen: String,
     #[command(flatten)]
     location: LocationOptions,
+    #[command(flatten)]
+    reranker: RerankerOptions,
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
@@ -271,7 +274,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let (load_error_sender, load_error) = oneshot::channel();
     let loading_app = app.clone();
     let probe_every = options.probe_every;
-    let load = tokio::task::spawn_blocking(move || match load(&options.location) {
+    let load = tokio::task::spawn_blocking(move || match load(&options) {
         Ok(library) => {
             let library = set_library(&loading_app, library);
             let probed_app = loading_app.clone();
@@ -308,10 +311,16 @@ async fn serve(options: Options) -> anyhow::Result<()> {
 
 /// Opens the library. If the external engine cannot be reached or refuses a request, tries again until the library is
 /// open.
-fn load(options: &LocationOptions) -> anyhow::Result<Library> {
+fn load(options: &Options) -> anyhow::Result<Library> {
+    let Options { location: options, reranker, .. } = options;
+    let reranker = reranker.load(&options.data.encoder)?;
+    if let Some(reranker) = &reranker {
+        tracing::info!("reranks with {}", reranker.describe());
+    }
     let mut pause = POLL_INTERVAL;
+    let open = |encoder| open(options, encoder).map(|library| library.with_reranker(reranker.clone()));
     loop {
-        match options.load_encoder().and_then(|encoder| open(options, encoder)) {
+        match options.load_encoder().and_then(&open) {
             Err(error) if matches!(error.downcast_ref(), Some(Error::Engine(_))) => {
                 tracing::warn!("{error:#}; trying again in {} s", pause.as_secs());
             }
@@ -355,7 +364,8 @@ fn follow_model(app: &App, mut library: Arc<Library>, options: &LocationOptions)
             }
             let model = ingest::model_of(&options.data.data, &options.data.encoder.models)?;
             let model = model.context("the data folder does not name its model any more")?;
-            open(options, Arc::new(Encoder::load_on(&model, library.encoder().devices())?)).map(Some)
+            let next = open(options, Arc::new(Encoder::load_on(&model, library.encoder().devices())?))?;
+            Ok(Some(next.with_reranker(library.reranker().cloned())))
         };
         match next() {
             Ok(None) => (last_error, pause) = (None, POLL_INTERVAL),

@@ -52,6 +52,23 @@ pub struct RunOptions {
     pub aggregation: Option<Aggregation>,
     /// Whether to rerank the first candidates by their sentences; see [`Query::rerank_sentences`].
     pub rerank_sentences: bool,
+    /// Number of candidates that the library's cross-encoder reranks; see [`Query::rerank`].
+    pub rerank: Option<usize>,
+}
+
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        let (mode, aggregation, rerank) = (None, None, None);
+        RunOptions {
+            k: MAX_K,
+            pooled: false,
+            exact: false,
+            mode,
+            aggregation,
+            rerank_sentences: false,
+            rerank,
+        }
+    }
 }
 
 /// Runs all queries of a collection. `progress` is called after every 512 queries and at the end, with the number of
@@ -125,13 +142,14 @@ fn build_query(query: &TestQuery, options: RunOptions, pool: Option<Vec<String>>
     let k = pool.as_ref().map_or(options.k, Vec::len) + 1;
     // Withdrawn papers are included: papers may have been withdrawn after they were judged.
     let filter = Filter { withdrawn: true, ids: pool, ..Filter::default() };
-    let RunOptions { mode, exact, aggregation, rerank_sentences, .. } = options;
+    let RunOptions { mode, exact, aggregation, rerank_sentences, rerank, .. } = options;
     Query {
         k: k.min(MAX_K),
         exact,
         mode,
         aggregation,
         rerank_sentences,
+        rerank,
         filter,
         ..Query::of(query.examples())
     }

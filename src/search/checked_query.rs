@@ -2,7 +2,7 @@
 
 use super::resources::Resources;
 use super::{Aggregation, Examples, MAX_K, Mode, Query};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::ops::Deref;
 
 /// Minimum number of candidates that are reordered by `diversity` or `half_life`.
@@ -27,9 +27,15 @@ impl<'a> CheckedQuery<'a> {
     /// Validates a query and resolves its defaults.
     ///
     /// # Errors
-    /// Returns the errors of [`Query::check`], and the store's error if the store cannot be read.
+    /// Returns the errors of [`Query::check`], [`Error::Invalid`] if the query sets `rerank` and no cross-encoder is
+    /// loaded, and the store's error if the store cannot be read.
     pub fn of(query: &'a Query, resources: &Resources) -> Result<CheckedQuery<'a>> {
         query.check()?;
+        if query.rerank.is_some() && resources.reranker.is_none() {
+            return Err(Error::Invalid(
+                "rerank needs a cross-encoder, and none is loaded; give one with --reranker, or leave rerank out".into(),
+            ));
+        }
         let mode = mode(query, resources)?;
         Ok(CheckedQuery { query, mode, aggregation: query.aggregation(), depth: depth(query) })
     }
@@ -55,7 +61,8 @@ pub(super) fn mode(query: &Query, resources: &Resources) -> Result<Mode> {
 }
 
 fn depth(query: &Query) -> usize {
-    let needed = (query.offset + query.k).max(if query.rerank_sentences { MAX_RERANKED } else { 0 });
+    let reranked = query.rerank.unwrap_or(if query.rerank_sentences { MAX_RERANKED } else { 0 });
+    let needed = (query.offset + query.k).max(reranked);
     match query.is_reordered() {
         true if needed <= MIN_REORDERED / 2 => MIN_REORDERED,
         true => needed.max(MAX_K),

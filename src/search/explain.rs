@@ -68,6 +68,9 @@ pub struct ScoreBreakdown {
     /// Part of the score from the similarity of sentences; `None` if the hit was not reranked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sentences: Option<f32>,
+    /// The whole score, if the cross-encoder reranked the hit; the other parts are then 0. `None` if it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross_encoder: Option<f32>,
 }
 
 /// A term that the query and the paper share.
@@ -176,6 +179,10 @@ fn terms_among(resources: &Resources, counts: &TermCounts, hits: &[Hit]) -> Resu
 /// Splits a hit's score into the contributions of the text, the title and the terms. `title` is the contribution of the
 /// title to the cosine, -1 to 1.
 fn score_breakdown(hit: &Hit, mode: Mode, title: f32) -> ScoreBreakdown {
+    if hit.parts.is_some_and(|parts| parts.cross_encoder.is_some()) {
+        let (semantic, title, lexical) = (0.0, 0.0, 0.0);
+        return ScoreBreakdown { semantic, title, lexical, sentences: None, cross_encoder: Some(hit.score) };
+    }
     let cosine = hit.cosine();
     let lexical = hit.parts.and_then(|parts| parts.lexical).unwrap_or_default();
     let sentences = hit.parts.and_then(|parts| parts.sentences);
@@ -189,6 +196,7 @@ fn score_breakdown(hit: &Hit, mode: Mode, title: f32) -> ScoreBreakdown {
         title: of_plain * plain(title, 0.0),
         lexical: of_plain * plain(0.0, lexical),
         sentences: sentences.map(|sentences| scale * super::rerank_sentences::score(0.0, sentences)),
+        cross_encoder: None,
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn by_terms(
     let ranked = |(semantic, paper): ScoredPaper| {
         let lexical = terms.score(&paper);
         let score = score(mode, semantic, lexical);
-        let parts = Some(ScoreDetails { semantic, lexical: Some(lexical), recency: None, sentences: None });
+        let parts = Some(ScoreDetails { semantic, lexical: Some(lexical), ..ScoreDetails::default() });
         let probability = resources.probability(mode, sub_query.kind, score);
         RankedPaper { score, probability, parts, sub_query: 0, paper }
     };

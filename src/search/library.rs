@@ -6,7 +6,7 @@
 use super::checked_query::{self, CheckedQuery};
 use super::folder::FolderStore;
 use super::paper_store::{PaperStore, StoredPaper};
-use super::pipeline::Retrieved;
+use super::pipeline::{RerankInput, Retrieved};
 use super::resolve::{self, resolve};
 use super::resources::{Resources, not_found, parse};
 use super::{Answer, Examples, Hit, Mode, Query, QueryKind, Stats, explain, pipeline};
@@ -15,7 +15,7 @@ use crate::ingest::{self, OpenPaperWriter, PaperWriter};
 use crate::store::catalog::{Cursor, Filter, PaperNumber, PaperPage};
 use crate::store::text::text_of_query;
 use likewise_encoder::model::Curve;
-use likewise_encoder::{Embedding, Encoder, InputType};
+use likewise_encoder::{CrossEncoder, Embedding, Encoder, InputType};
 use likewise_papers::{Paper, PaperId};
 use std::path::Path;
 use std::sync::Arc;
@@ -46,7 +46,18 @@ impl Library {
         open_paper_writer: OpenPaperWriter,
         encoder: Arc<Encoder>,
     ) -> Library {
-        Library { resources: Resources { store, encoder }, open_paper_writer }
+        Library { resources: Resources { store, encoder, reranker: None }, open_paper_writer }
+    }
+
+    /// Returns this library with a cross-encoder, which reranks the answers to queries that set [`Query::rerank`].
+    pub fn with_reranker(mut self, reranker: Option<Arc<CrossEncoder>>) -> Library {
+        self.resources.reranker = reranker;
+        self
+    }
+
+    /// The cross-encoder that reranks, if there is one.
+    pub fn reranker(&self) -> Option<&Arc<CrossEncoder>> {
+        self.resources.reranker.as_ref()
     }
 
     /// Opens the library for writing; `None` if the library allows only one writer and another process is writing.
@@ -206,9 +217,9 @@ impl Library {
         pipeline::answer(&self.resources, &CheckedQuery::of(query, &self.resources)?, embeddings)
     }
 
-    /// Runs the first half of a search, for a query that sets `rerank_sentences`: retrieves the candidates. The caller
-    /// then encodes [`Retrieved::sentences`] and passes the vectors to [`Library::finish`]. This lets the server encode
-    /// the sentences in one batch with other texts.
+    /// Runs the first half of a search, for a query that is reranked: retrieves the candidates. The caller then encodes
+    /// [`Retrieved::sentences`], or scores [`Retrieved::pairs`], and passes the result to [`Library::finish`]. This lets
+    /// the server run the models on batches with other texts.
     ///
     /// # Errors
     /// Returns the errors of [`Library::search_encoded`].
@@ -216,18 +227,12 @@ impl Library {
         pipeline::retrieve(&self.resources, &CheckedQuery::of(query, &self.resources)?, embeddings)
     }
 
-    /// Completes the answer to a query with the vectors of [`Retrieved::sentences`]. A vector is `None` if the model
-    /// cannot encode the sentence.
+    /// Completes the answer to a query with what a model has computed for its candidates.
     ///
     /// # Errors
     /// Returns the errors of [`Library::search_encoded`].
-    pub fn finish(
-        &self,
-        query: &Query,
-        retrieved: Retrieved,
-        sentences: Vec<Option<Vec<f32>>>,
-    ) -> Result<Answer> {
-        pipeline::finish(&self.resources, &CheckedQuery::of(query, &self.resources)?, retrieved, sentences)
+    pub fn finish(&self, query: &Query, retrieved: Retrieved, input: RerankInput) -> Result<Answer> {
+        pipeline::finish(&self.resources, &CheckedQuery::of(query, &self.resources)?, retrieved, input)
     }
 
     /// The unit vector of a query's first sub-query.

@@ -18,6 +18,7 @@ pub mod paper_store;
 mod pipeline;
 pub mod plan;
 mod recency;
+mod rerank;
 mod rerank_sentences;
 mod resolve;
 mod resources;
@@ -28,7 +29,8 @@ pub use explain::{Explanation, MAX_EXPLAINED, ScoreBreakdown, SentencePair, Shar
 pub use lexical::{QueryTerms, TermCounts};
 pub use library::Library;
 pub use mmr::{Diversity, NEAR_DUPLICATE_COSINE, mmr, take_at};
-pub use pipeline::Retrieved;
+pub use pipeline::{RerankInput, Retrieved};
+pub use rerank::{DEFAULT_RERANK_TOP, MAX_RERANK_TOP, RerankPairs};
 pub use vendi::vendi;
 
 use crate::error::{Error, Result};
@@ -213,6 +215,9 @@ pub struct Query {
     /// Whether to rerank the first [`MAX_RERANKED`] candidates by their sentences, which the model encodes during the
     /// search.
     pub rerank_sentences: bool,
+    /// Number of candidates that the library's cross-encoder reranks, 1 to [`MAX_RERANK_TOP`]. `None`: candidates are
+    /// not reranked.
+    pub rerank: Option<usize>,
     /// Whether to explain the first [`MAX_EXPLAINED`] hits of the requested page.
     pub explain: bool,
     /// Filter that every hit must pass.
@@ -225,7 +230,7 @@ impl Query {
         let (unlike, filter) = (Examples::default(), Filter::default());
         let (mode, aggregation, diversity) = (None, None, 0.0);
         let (k, offset, min_score, half_life) = (DEFAULT_K, 0, None, None);
-        let (exact, rerank_sentences, explain) = (false, false, false);
+        let (exact, rerank_sentences, rerank, explain) = (false, false, None, false);
         Query {
             like,
             aggregation,
@@ -238,6 +243,7 @@ impl Query {
             diversity,
             half_life,
             rerank_sentences,
+            rerank,
             explain,
             filter,
         }
@@ -254,10 +260,15 @@ impl Query {
         self.diversity > 0.0 || self.half_life.is_some()
     }
 
-    /// Whether the query uses none of the options `exact`, `explain`, `rerank_sentences`, `diversity` and `half_life`,
-    /// each of which takes longer than a graph search. Other fields, such as `k` and `filter`, are not considered.
+    /// Whether the query uses none of the options `exact`, `explain`, `rerank`, `rerank_sentences`, `diversity` and
+    /// `half_life`, each of which takes longer than a graph search. Other fields, such as `k` and `filter`, are not considered.
     pub fn is_plain(&self) -> bool {
-        !(self.exact || self.explain || self.rerank_sentences || self.is_reordered())
+        !(self.exact || self.explain || self.is_reranked() || self.is_reordered())
+    }
+
+    /// Whether a model reranks the first candidates, which takes longer than all other stages.
+    pub fn is_reranked(&self) -> bool {
+        self.rerank_sentences || self.rerank.is_some()
     }
 
     /// All texts of the query: first the texts of `like`, then the texts of `unlike`. Embeddings are passed in the same
@@ -318,7 +329,18 @@ impl Query {
                     .into(),
             );
         }
-        Ok(())
+        match self.rerank {
+            Some(top) if !(1..=MAX_RERANK_TOP).contains(&top) => {
+                wrong(format!("rerank.top must be between 1 and {MAX_RERANK_TOP} (got {top})"))
+            }
+            Some(_) if self.rerank_sentences => {
+                wrong("rerank_sentences must be false if rerank is set: a query is reranked only once".into())
+            }
+            Some(_) if !has_words => {
+                wrong("rerank must be false for a query of vectors: a cross-encoder reads texts".into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -360,7 +382,7 @@ impl Hit {
 }
 
 /// The values that a score is computed from.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct ScoreDetails {
     /// Cosine to the vector of the sub-query that retrieved the paper, -1 to 1; 0 for a paper without a vector.
     pub semantic: f32,
@@ -378,6 +400,11 @@ pub struct ScoreDetails {
     /// candidates, or if no sentence of the sub-query or no sentence of the paper could be encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sentences: Option<f32>,
+    /// Relevance by the cross-encoder, 0 to 1: the sigmoid function of its logit. It replaces the score, except that
+    /// recency still counts. `None` if the query does not set `rerank`, or if the paper was not among the reranked
+    /// candidates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross_encoder: Option<f32>,
 }
 
 /// A candidate with its score. The fields have the same meaning as in [`Hit`].
@@ -393,8 +420,7 @@ struct RankedPaper {
 impl RankedPaper {
     /// Returns the values that the score is computed from. If `parts` is `None`, the score is the cosine.
     fn parts(&self) -> ScoreDetails {
-        let cosine = ScoreDetails { semantic: self.score, lexical: None, recency: None, sentences: None };
-        self.parts.unwrap_or(cosine)
+        self.parts.unwrap_or(ScoreDetails { semantic: self.score, ..ScoreDetails::default() })
     }
 }
 
@@ -421,8 +447,8 @@ impl TextUsage {
 /// The answer to a query.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Answer {
-    /// The hits, best score first; hits with equal scores are sorted by id. There are three exceptions. With
-    /// [`Aggregation::Best`] and a calibration, the hits are sorted by probability times recency. With
+    /// The hits, best score first; hits with equal scores are sorted by id. There are four exceptions. With
+    /// `rerank`, the candidates that the cross-encoder scored come before all others. With [`Aggregation::Best`] and a calibration, the hits are sorted by probability times recency. With
     /// [`Aggregation::Clusters`], the hits of the clusters are interleaved. With `diversity`, the first hits are in the
     /// order of [`mmr()`].
     pub hits: Vec<Hit>,

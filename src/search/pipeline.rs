@@ -9,6 +9,7 @@ use super::hybrid::by_terms;
 use super::mmr::diversified;
 use super::paper_store::VectorQuery;
 use super::recency::{recency, today};
+use super::rerank::{RerankPairs, rerank, rerank_pairs};
 use super::rerank_sentences::{Sentences, rerank_sentences};
 use super::resolve::{ResolvedQuery, SubQuery, resolve};
 use super::resources::{Resources, sort};
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::store::catalog::Filter;
-use likewise_encoder::{Embedding, InputType, encode_readable};
+use likewise_encoder::{Embedding, InputType, PairScore, encode_readable};
 use std::collections::HashSet;
 
 /// The candidates of a query, before reranking by sentences.
@@ -32,6 +33,22 @@ impl Retrieved {
     pub fn sentences(&self) -> Vec<&str> {
         Sentences::of(&self.resolved, &self.candidates).texts()
     }
+
+    /// The pairs that the cross-encoder scores for a query with `rerank`; one entry per sub-query. Empty if the query
+    /// does not set it.
+    pub fn pairs(&self, query: &Query) -> Vec<RerankPairs> {
+        query.rerank.map(|top| rerank_pairs(&self.resolved, &self.candidates, top)).unwrap_or_default()
+    }
+}
+
+/// What a model has computed for the candidates of a query, between retrieval and reranking.
+pub enum RerankInput {
+    /// The query is not reranked.
+    Nothing,
+    /// The vectors of [`Retrieved::sentences`]; `None` for a sentence that the model cannot encode.
+    Sentences(Vec<Option<Vec<f32>>>),
+    /// The scores of [`Retrieved::pairs`], for each sub-query; `None` for a paper that the cross-encoder cannot read.
+    Scores(Vec<Vec<Option<PairScore>>>),
 }
 
 /// Answers a query with the embeddings of its texts.
@@ -45,16 +62,26 @@ pub(super) fn answer(
     embeddings: Vec<Embedding>,
 ) -> Result<Answer> {
     let retrieved = retrieve(resources, query, embeddings)?;
-    if !query.rerank_sentences {
-        return finish(resources, query, retrieved, Vec::new());
-    }
-    let encode = |texts: &[&str]| resources.encoder.encode(texts, InputType::Document);
-    let encoded = encode_readable(&retrieved.sentences(), encode)?.into_iter();
-    let vectors = encoded.map(|encoded| encoded.ok().map(|embedding| embedding.vector)).collect();
-    finish(resources, query, retrieved, vectors)
+    let input = match &resources.reranker {
+        Some(reranker) if query.rerank.is_some() => {
+            let score = |pairs: &RerankPairs| {
+                let documents: Vec<&str> = pairs.documents.iter().map(String::as_str).collect();
+                Ok(reranker.score_readable(&pairs.query, &documents)?)
+            };
+            RerankInput::Scores(retrieved.pairs(query).iter().map(score).collect::<Result<_>>()?)
+        }
+        _ if query.rerank_sentences => {
+            let encode = |texts: &[&str]| resources.encoder.encode(texts, InputType::Document);
+            let encoded = encode_readable(&retrieved.sentences(), encode)?.into_iter();
+            let vectors = encoded.map(|encoded| encoded.ok().map(|embedding| embedding.vector));
+            RerankInput::Sentences(vectors.collect())
+        }
+        _ => RerankInput::Nothing,
+    };
+    finish(resources, query, retrieved, input)
 }
 
-/// Runs the stages before reranking, which needs the vectors of sentences.
+/// Runs the stages before reranking.
 ///
 /// # Errors
 /// Returns the errors of [`answer`].
@@ -75,17 +102,27 @@ pub(super) fn retrieve(
     Ok(Retrieved { resolved, candidates, no_match })
 }
 
-/// Runs reranking and all later stages. `sentences` are the vectors of [`Retrieved::sentences`], with `None` for a
-/// sentence that could not be encoded. They are ignored if the query does not set `rerank_sentences`.
+/// Runs reranking and all later stages.
 pub(super) fn finish(
     resources: &Resources,
     query: &CheckedQuery,
-    Retrieved { resolved, mut candidates, no_match }: Retrieved,
-    sentences: Vec<Option<Vec<f32>>>,
+    mut retrieved: Retrieved,
+    input: RerankInput,
 ) -> Result<Answer> {
-    if query.rerank_sentences {
-        rerank_sentences(&resolved, &mut candidates, sentences);
+    match input {
+        RerankInput::Nothing => {}
+        RerankInput::Sentences(vectors) => {
+            rerank_sentences(&retrieved.resolved, &mut retrieved.candidates, vectors);
+        }
+        RerankInput::Scores(scores) => {
+            let pairs = retrieved.pairs(query);
+            let sub_queries = &retrieved.resolved.sub_queries;
+            rerank(&mut retrieved.candidates, &pairs, &scores, |sub_query, score| {
+                resources.rerank_probability(sub_queries[sub_query].kind, score)
+            });
+        }
     }
+    let Retrieved { resolved, candidates, no_match } = retrieved;
     let (mut hits, diversity) = diversify(resources, query, candidates)?;
     if query.explain {
         explain(resources, &resolved.sub_queries, query.mode, &mut hits)?;

@@ -133,7 +133,7 @@ pub(super) fn resolve(
     let texts = embeddings.iter().map(usage).collect();
     let keep = Keep {
         terms: query.explain || query.mode != Mode::Semantic,
-        texts: query.explain || query.rerank_sentences,
+        texts: query.explain || query.is_reranked(),
     };
     let (examples, mut excluded) = resolve_examples(resources, like, embeddings, keep)?;
     let groups = match query.aggregation {

@@ -6,8 +6,8 @@
 use super::paper_store::PaperStore;
 use super::{Mode, QueryKind, RankedPaper};
 use crate::error::{Error, Result};
-use likewise_encoder::Encoder;
-use likewise_encoder::model::{Calibration, Curve};
+use likewise_encoder::model::{Calibration, Curve, logit};
+use likewise_encoder::{CrossEncoder, Encoder, PairScore};
 use likewise_papers::{Paper, PaperId};
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub struct Resources {
     pub store: Box<dyn PaperStore>,
     /// The model, which encodes queries.
     pub encoder: Arc<Encoder>,
+    /// The cross-encoder that reranks. `None`: queries cannot set `rerank`.
+    pub reranker: Option<Arc<CrossEncoder>>,
 }
 
 impl Resources {
@@ -46,6 +48,18 @@ impl Resources {
             Mode::Lexical => curves.lexical,
             Mode::Hybrid => curves.hybrid,
         })
+    }
+
+    /// The probability that a paper with this score of the cross-encoder is related; `None` if the cross-encoder is not
+    /// calibrated.
+    pub fn rerank_probability(&self, kind: QueryKind, score: PairScore) -> Option<f32> {
+        let calibration = self.reranker.as_ref()?.calibration()?;
+        let curve = match kind {
+            QueryKind::Papers => calibration.papers,
+            QueryKind::ShortText => calibration.texts,
+        };
+        // Limited as in the calibration.
+        curve.map(|curve| curve.at(logit(score.relevance())))
     }
 
     /// The probability that a paper with this score is related; `None` if the model is not calibrated.

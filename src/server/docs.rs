@@ -7,7 +7,7 @@ use super::error_format::{CohereError, ErrorBody, ErrorFormat, PlainError, TeiEr
 use super::options::ServerOptions;
 use super::papers::SimilarRoute;
 use super::schemas;
-use crate::search::Mode;
+use crate::search::{Library, Mode};
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_SECURITY_POLICY;
@@ -71,8 +71,9 @@ pub fn router(api: OpenApi, options: &ServerOptions) -> Router<App> {
     }));
     let document = async |State(app): State<App>, Extension(api): Extension<Arc<Value>>| {
         let service = app.service().ok();
-        let model = service.as_ref().map(|service| service.library.encoder().model());
-        Json(with_model_limits((*api).clone(), model))
+        let library = service.as_ref().map(|service| &*service.library);
+        let model = library.map(|library| library.encoder().model());
+        Json(with_reranker(with_model_limits((*api).clone(), model), library))
     };
     let document = get(document).layer(Extension(Arc::new(api)));
     pages.route("/openapi.json", document)
@@ -193,7 +194,7 @@ fn with_model_limits(mut api: Value, model: Option<&ModelFolder>) -> Value {
     let request = components["SearchRequest"].take();
     let mut variants = Vec::new();
     let fields = ["text", "like", "vector"];
-    for (index, name) in ["SearchByText", "SearchByExamples", "SearchByVector"].into_iter().enumerate() {
+    for (index, name) in SEARCH_SCHEMAS.into_iter().enumerate() {
         // Each variant requires one field and excludes the fields that earlier variants require, so that exactly one
         // variant matches a request.
         let required = fields[index];
@@ -229,6 +230,34 @@ fn with_model_limits(mut api: Value, model: Option<&ModelFolder>) -> Value {
     }
     components["SearchRequest"] =
         json!({ "description": request["description"], "oneOf": variants, "example": request["example"] });
+    api
+}
+
+/// The schemas with the field `rerank`.
+const SEARCH_SCHEMAS: [&str; 3] = ["SearchByText", "SearchByExamples", "SearchByVector"];
+
+/// The routes that rank texts.
+const RERANK_ROUTES: [&str; 3] = ["/rerank", "/v1/rerank", "/v2/rerank"];
+
+/// States which model ranks texts. Without a cross-encoder, `rerank` can only be false; a vector alone cannot be reranked
+/// in any case. `None`: no library is loaded yet.
+fn with_reranker(mut api: Value, library: Option<&Library>) -> Value {
+    let Some(library) = library else { return api };
+    let name = match library.reranker() {
+        Some(reranker) => format!("the cross-encoder {}", reranker.model().name),
+        None => format!("the embedding model {}, by cosine similarity", library.encoder().model().name),
+    };
+    for route in RERANK_ROUTES {
+        let description = &mut api["paths"][route]["post"]["description"];
+        let text = description.as_str().unwrap_or_default();
+        *description = json!(format!("{text}\n\nTexts are ranked by {name}.").trim());
+    }
+    for schema in SEARCH_SCHEMAS {
+        if library.reranker().is_none() || schema == "SearchByVector" {
+            let rerank = &mut api["components"]["schemas"][schema]["properties"]["rerank"];
+            *rerank = json!({ "type": "boolean", "enum": [false], "description": rerank["description"] });
+        }
+    }
     api
 }
 

@@ -9,7 +9,7 @@ use super::options::ServerOptions;
 use super::problem::{Problem, check_range};
 use super::ranking::{Aggregation, Mode};
 use super::view::{PaperField, PaperFields};
-use crate::search::{DEFAULT_K, Examples, Query};
+use crate::search::{DEFAULT_K, DEFAULT_RERANK_TOP, Examples, Query};
 use crate::store::catalog::{DateRange, Filter};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -66,6 +66,10 @@ struct FindParams {
     /// similar to any one example) or clusters (for a reading list of several topics: the results of the topics are
     /// interleaved). Default: mean for up to 7 examples, clusters for 8 or more.
     aggregation: Option<Aggregation>,
+    /// Rerank the first 30 results with the server's cross-encoder, which reads the query and each paper together. Use
+    /// it for questions. It is an error if the server has no cross-encoder.
+    #[serde(default)]
+    rerank: bool,
     /// Return an explanation of each result: up to 10 terms that the paper shares with the query, and up to 3 pairs of
     /// sentences that share terms.
     #[serde(default)]
@@ -199,6 +203,7 @@ impl Tools {
             negative_ids,
             mode,
             aggregation,
+            rerank,
             explain,
             min_score,
             k,
@@ -220,7 +225,9 @@ impl Tools {
             ..Filter::default()
         };
         let (aggregation, mode) = (aggregation.map(Into::into), mode.map(Into::into));
-        let query = Query { unlike, aggregation, mode, explain, min_score, k, filter, ..Query::of(like) };
+        let rerank = rerank.then_some(DEFAULT_RERANK_TOP);
+        let query =
+            Query { unlike, aggregation, mode, rerank, explain, min_score, k, filter, ..Query::of(like) };
         let answer = service.search(query).await;
         let answer = answer.map_err(|problem| problem.with_field_names(&FIELD_NAMES))?;
         let fields = [

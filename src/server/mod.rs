@@ -15,6 +15,7 @@ mod options;
 mod paths;
 mod problem;
 mod queue;
+mod queued_model;
 mod renamed;
 mod response_budget;
 mod schemas;

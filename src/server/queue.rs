@@ -13,11 +13,11 @@
 //! Queue Delay", on good and bad queues).
 
 use super::problem::Problem;
+use super::queued_model::{Output, QueueModels, QueuedModel};
 use super::stages::{Stage, record};
 use likewise_encoder::model::InputType;
-use likewise_encoder::{Embedding, EncodeOptions, Encoder, Tokenized};
+use likewise_encoder::{CrossEncoder, Embedding, EncodeOptions, Encoder, PairScore, Tokenized};
 use std::collections::{HashSet, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -60,18 +60,19 @@ impl Default for QueueLimits {
     }
 }
 
-/// The result of encoding one text.
+/// The result of a model for one text.
 struct TextResult {
     /// Index of the text in its request.
     index: usize,
-    /// The embedding, or the message of the encoder's error.
-    embedding: Result<Embedding, String>,
+    /// The output of the model, or the message of its error.
+    output: Result<Output, String>,
     /// Time that encoding the text's batch took, without a second attempt that encodes each text alone.
     took: Duration,
 }
 
 /// A request in the queue, with those of its texts that are not in a batch yet.
 struct QueuedRequest {
+    model: QueuedModel,
     /// Texts, with their indices in the request.
     texts: VecDeque<(usize, Tokenized)>,
     reply: mpsc::UnboundedSender<TextResult>,
@@ -120,7 +121,7 @@ pub struct BatchStats {
 /// Handle to the encoder's queue. The encoder thread ends when the last clone of the handle is dropped.
 #[derive(Clone)]
 pub struct EncodeQueue {
-    encoder: Arc<Encoder>,
+    models: QueueModels,
     shared: Arc<QueueShared>,
     limits: QueueLimits,
     _closer: Arc<CloseOnDrop>,
@@ -163,15 +164,15 @@ const MAX_INLINE_BYTES: usize = 4096;
 
 impl EncodeQueue {
     /// Starts the encoder thread. `observer` is called for every batch.
-    pub fn start(encoder: Arc<Encoder>, limits: QueueLimits, observer: BatchObserver) -> EncodeQueue {
+    pub fn start(models: QueueModels, limits: QueueLimits, observer: BatchObserver) -> EncodeQueue {
         let shared = Arc::new(QueueShared { state: Mutex::default(), arrived: Condvar::new(), observer });
-        let (thread_shared, thread_encoder) = (Arc::clone(&shared), Arc::clone(&encoder));
+        let (thread_shared, thread_models) = (Arc::clone(&shared), models.clone());
         std::thread::spawn(move || {
             while let Some(batch) = take_batch(&thread_shared, limits.batch) {
-                encode_batch(&thread_encoder, batch, &thread_shared.observer);
+                run_batch(&thread_models, batch, &thread_shared.observer);
             }
         });
-        EncodeQueue { encoder, limits, _closer: Arc::new(CloseOnDrop(Arc::clone(&shared))), shared }
+        EncodeQueue { models, limits, _closer: Arc::new(CloseOnDrop(Arc::clone(&shared))), shared }
     }
 
     /// Encodes texts, in batches with other waiting texts. Returns the embeddings in the order of the texts.
@@ -199,7 +200,7 @@ impl EncodeQueue {
         texts: impl Iterator<Item = &'a String>,
         priority: Priority,
     ) -> Result<(), Problem> {
-        let max_length = self.encoder.model().config.max_length;
+        let max_length = self.models.encoder.model().config.max_length;
         let min_tokens = texts.map(|text| (text.len() / MAX_BYTES_PER_TOKEN).clamp(1, max_length)).sum();
         admit(&self.shared, &self.limits, min_tokens, priority).map(drop)
     }
@@ -215,7 +216,7 @@ impl EncodeQueue {
     ) -> Result<Vec<Tokenized>, Problem> {
         let started = Instant::now();
         let bytes: usize = texts.iter().map(String::len).sum();
-        let encoder = Arc::clone(&self.encoder);
+        let encoder = Arc::clone(&self.models.encoder);
         let tokenize = move || {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             Ok::<_, crate::Error>(encoder.tokenize(&texts, &options)?)
@@ -231,16 +232,76 @@ impl EncodeQueue {
     /// # Errors
     /// Returns [`Problem::busy`] if the queue is full.
     pub async fn embed(&self, texts: Vec<Tokenized>, priority: Priority) -> Result<Vec<Embedding>, Problem> {
+        let outputs = self.run(QueuedModel::Encoder, texts, priority).await?;
+        Ok(outputs.into_iter().filter_map(Output::into_embedding).collect())
+    }
+
+    /// Runs a model on texts. Returns an output for each text, in order.
+    async fn run(
+        &self,
+        model: QueuedModel,
+        texts: Vec<Tokenized>,
+        priority: Priority,
+    ) -> Result<Vec<Output>, Problem> {
         let started = Instant::now();
-        let (request, mut results, mut embeddings) = new_request(texts);
+        let (request, mut results, mut outputs) = new_request(model, texts);
         let state = admit(&self.shared, &self.limits, request.tokens(), priority)?;
         self.shared.push(state, request, priority);
         while let Some(result) = results.recv().await {
-            embeddings.add(result).map_err(Problem::internal)?;
+            outputs.add(result).map_err(Problem::internal)?;
         }
-        record(Stage::Queue, started.elapsed().saturating_sub(embeddings.took));
-        record(Stage::Encode, embeddings.took);
-        embeddings.complete().map_err(Problem::internal)
+        record(Stage::Queue, started.elapsed().saturating_sub(outputs.took));
+        record(Stage::Encode, outputs.took);
+        outputs.complete().map_err(Problem::internal)
+    }
+
+    /// Tokenizes the pairs of a query and each document for the cross-encoder.
+    ///
+    /// # Errors
+    /// Returns 422 if the cross-encoder cannot read one of the documents.
+    pub async fn tokenize_pairs(
+        &self,
+        reranker: &Arc<CrossEncoder>,
+        query: String,
+        documents: Vec<String>,
+    ) -> Result<Vec<Tokenized>, Problem> {
+        let reranker = Arc::clone(reranker);
+        super::blocking(move || {
+            let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+            Ok(reranker.tokenize(&query, &documents)?)
+        })
+        .await
+    }
+
+    /// Scores tokenized pairs with the cross-encoder, with bulk priority. Returns the scores in the order of the pairs.
+    ///
+    /// # Errors
+    /// Returns [`Problem::busy`] if the queue is full.
+    pub async fn score(&self, pairs: Vec<Tokenized>) -> Result<Vec<PairScore>, Problem> {
+        let outputs = self.run(QueuedModel::Reranker, pairs, Priority::Bulk).await?;
+        Ok(outputs.into_iter().filter_map(Output::into_score).collect())
+    }
+
+    /// Scores a query with each document, with bulk priority. Returns a score for each document, in order; `None` for a
+    /// document that the cross-encoder cannot read.
+    ///
+    /// # Errors
+    /// Returns [`Problem::busy`] if the queue is full, and 422 if the cross-encoder can read none of the documents.
+    pub async fn score_readable(
+        &self,
+        reranker: &Arc<CrossEncoder>,
+        query: String,
+        documents: Vec<String>,
+    ) -> Result<Vec<Option<PairScore>>, Problem> {
+        let reranker = Arc::clone(reranker);
+        let tokenized = super::blocking(move || {
+            let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+            Ok(reranker.tokenize_readable(&query, &documents)?)
+        })
+        .await?;
+        let readable: Vec<bool> = tokenized.iter().map(Option::is_some).collect();
+        let mut scores = self.score(tokenized.into_iter().flatten().collect()).await?.into_iter();
+        Ok(readable.into_iter().map(|is_readable| if is_readable { scores.next() } else { None }).collect())
     }
 
     /// Encodes texts with bulk priority. Returns a vector for each text, in the order of the texts; `None` for a text
@@ -254,7 +315,7 @@ impl EncodeQueue {
         options: EncodeOptions,
     ) -> Result<Vec<Option<Vec<f32>>>, Problem> {
         let count = texts.len();
-        let encoder = Arc::clone(&self.encoder);
+        let encoder = Arc::clone(&self.models.encoder);
         let tokenize = move || Ok(tokenize_readable(&encoder, &texts, &options)?);
         let (indices, tokenized): (Vec<usize>, Vec<Tokenized>) =
             super::blocking(tokenize).await?.into_iter().unzip();
@@ -269,13 +330,15 @@ impl EncodeQueue {
     /// Encodes texts of papers that are being written, with bulk priority, and blocks until they are encoded. Never
     /// refuses the texts, because the papers were already accepted.
     pub fn encode_accepted(&self, texts: &[&str]) -> likewise_encoder::Result<Vec<Embedding>> {
-        let (request, mut results, mut embeddings) =
-            new_request(self.encoder.tokenize(texts, &self.encoder.encode_options(InputType::Document))?);
+        let encoder = &self.models.encoder;
+        let tokenized = encoder.tokenize(texts, &encoder.encode_options(InputType::Document))?;
+        let (request, mut results, mut outputs) = new_request(QueuedModel::Encoder, tokenized);
         self.shared.push(self.shared.lock(), request, Priority::Bulk);
         while let Some(result) = results.blocking_recv() {
-            embeddings.add(result).map_err(likewise_encoder::Error::Model)?;
+            outputs.add(result).map_err(likewise_encoder::Error::Model)?;
         }
-        embeddings.complete().map_err(|message| likewise_encoder::Error::Model(message.into()))
+        let outputs = outputs.complete().map_err(|message| likewise_encoder::Error::Model(message.into()))?;
+        Ok(outputs.into_iter().filter_map(Output::into_embedding).collect())
     }
 
     /// Returns the number of tokens that wait to be encoded.
@@ -308,32 +371,33 @@ fn tokenize_readable(
 /// Returns a request for the queue, the channel that receives the request's results, and the empty collection for these
 /// results.
 fn new_request(
+    model: QueuedModel,
     texts: Vec<Tokenized>,
-) -> (QueuedRequest, mpsc::UnboundedReceiver<TextResult>, CollectedEmbeddings) {
+) -> (QueuedRequest, mpsc::UnboundedReceiver<TextResult>, CollectedOutputs) {
     let (reply, results) = mpsc::unbounded_channel();
-    let embeddings = CollectedEmbeddings { embeddings: vec![None; texts.len()], took: Duration::ZERO };
-    (QueuedRequest { texts: texts.into_iter().enumerate().collect(), reply }, results, embeddings)
+    let outputs = CollectedOutputs { outputs: vec![None; texts.len()], took: Duration::ZERO };
+    (QueuedRequest { model, texts: texts.into_iter().enumerate().collect(), reply }, results, outputs)
 }
 
-/// The embeddings that have arrived so far for the texts of a request.
-struct CollectedEmbeddings {
-    /// The embedding of each text, by the text's index. `None`: the text is not encoded yet.
-    embeddings: Vec<Option<Embedding>>,
-    /// Time that encoding the last batch took.
+/// The outputs that have arrived so far for the texts of a request.
+struct CollectedOutputs {
+    /// The output for each text, by the text's index. `None`: the model has not run on the text yet.
+    outputs: Vec<Option<Output>>,
+    /// Time that the last batch took.
     took: Duration,
 }
 
-impl CollectedEmbeddings {
-    fn add(&mut self, TextResult { index, embedding, took }: TextResult) -> Result<(), String> {
-        self.embeddings[index] = Some(embedding?);
+impl CollectedOutputs {
+    fn add(&mut self, TextResult { index, output, took }: TextResult) -> Result<(), String> {
+        self.outputs[index] = Some(output?);
         self.took = took;
         Ok(())
     }
 
-    /// Returns all embeddings, or an error message if some are missing.
-    fn complete(self) -> Result<Vec<Embedding>, &'static str> {
-        let embeddings: Option<Vec<Embedding>> = self.embeddings.into_iter().collect();
-        embeddings.ok_or("the encoder's thread dropped some texts")
+    /// Returns all outputs, or an error message if some are missing.
+    fn complete(self) -> Result<Vec<Output>, &'static str> {
+        let outputs: Option<Vec<Output>> = self.outputs.into_iter().collect();
+        outputs.ok_or("the encoder's thread dropped some texts")
     }
 }
 
@@ -369,6 +433,7 @@ fn admit<'a>(
 
 /// A text of a batch.
 struct BatchItem {
+    model: QueuedModel,
     /// Index of the text in its request.
     index: usize,
     text: Tokenized,
@@ -416,9 +481,13 @@ impl RequestQueue {
     }
 
     /// Moves texts into the batch while they fit into `capacity` tokens. If only some texts of a request fit, the
-    /// request is moved to the end of the queue. Requests whose clients have disconnected are dropped.
+    /// request is moved to the end of the queue. Stops at a request for another model than that of the batch. Requests
+    /// whose clients have disconnected are dropped.
     fn take(&mut self, capacity: &mut usize, batch: &mut Vec<BatchItem>) {
         while let Some(mut request) = self.requests.pop_front() {
+            if batch.first().is_some_and(|first| first.model != request.model) {
+                return self.requests.push_front(request);
+            }
             if request.reply.is_closed() {
                 self.tokens -= request.tokens();
                 continue;
@@ -433,7 +502,7 @@ impl RequestQueue {
                 *capacity = capacity.saturating_sub(tokens);
                 self.tokens -= tokens;
                 let (index, text) = request.texts.pop_front().expect("front() returned a text");
-                batch.push(BatchItem { index, text, reply: request.reply.clone() });
+                batch.push(BatchItem { model: request.model, index, text, reply: request.reply.clone() });
             }
             match request.texts.len() {
                 0 => {}
@@ -445,29 +514,26 @@ impl RequestQueue {
     }
 }
 
-/// Encodes a batch and sends each text's result to its request.
-fn encode_batch(encoder: &Encoder, batch: Vec<BatchItem>, observer: &BatchObserver) {
+/// Runs a model on a batch, whose texts are all for the same model, and sends each text's result to its request.
+fn run_batch(models: &QueueModels, batch: Vec<BatchItem>, observer: &BatchObserver) {
+    let Some(model) = batch.first().map(|item| item.model) else { return };
     let started = Instant::now();
     let tokens = batch.iter().map(|item| item.text.ids.len()).sum();
-    let embed = |texts: Vec<Tokenized>| {
-        catch_unwind(AssertUnwindSafe(|| encoder.embed(texts).map_err(|error| error.to_string())))
-            .unwrap_or_else(|_| Err("the encoder panicked".into()))
-    };
     let texts = batch.iter().map(|item| item.text.clone()).collect();
-    let result = embed(texts);
+    let result = models.run(model, texts);
     let took = started.elapsed();
     match result {
-        Ok(embeddings) => {
-            for (BatchItem { index, reply, .. }, embedding) in batch.into_iter().zip(embeddings) {
+        Ok(outputs) => {
+            for (BatchItem { index, reply, .. }, output) in batch.into_iter().zip(outputs) {
                 // Sending fails if the client has disconnected, which is fine.
-                let _ = reply.send(TextResult { index, embedding: Ok(embedding), took });
+                let _ = reply.send(TextResult { index, output: Ok(output), took });
             }
         }
-        // Encode each text alone, so that one bad text does not make the other texts fail.
+        // Run the model on each text alone, so that one bad text does not make the other texts fail.
         Err(_) => {
-            for BatchItem { index, text, reply } in batch {
-                let embedding = embed(vec![text]).map(|mut embeddings| embeddings.remove(0));
-                let _ = reply.send(TextResult { index, embedding, took });
+            for BatchItem { index, text, reply, .. } in batch {
+                let output = models.run(model, vec![text]).map(|mut outputs| outputs.remove(0));
+                let _ = reply.send(TextResult { index, output, took });
             }
         }
     }
@@ -489,7 +555,8 @@ mod tests {
             input_type: InputType::Document,
             second_text: *length,
         };
-        (QueuedRequest { texts: lengths.iter().map(text).enumerate().collect(), reply }, results)
+        let texts = lengths.iter().map(text).enumerate().collect();
+        (QueuedRequest { model: QueuedModel::Encoder, texts, reply }, results)
     }
 
     fn push(queue: &mut RequestQueue, name: u32, lengths: &[usize]) -> Results {
@@ -525,6 +592,22 @@ mod tests {
         assert_eq!(state.bulk.tokens, 8);
         assert_eq!(taken(&mut state, 100), [(1, 3), (1, 4)]);
         assert!(taken(&mut state, 100).is_empty());
+    }
+
+    #[test]
+    fn a_batch_is_for_one_model() {
+        let mut state = QueueState::default();
+        let _first = push(&mut state.bulk, 1, &[4]);
+        let (mut pairs, _scores) = request(2, &[4, 4]);
+        pairs.model = QueuedModel::Reranker;
+        state.bulk.push(pairs);
+        let _last = push(&mut state.bulk, 3, &[4]);
+        assert_eq!(taken(&mut state, 100), [(1, 0)]);
+        let _query = push(&mut state.interactive, 4, &[4]);
+        assert_eq!(taken(&mut state, 100), [(4, 0)], "a question goes first");
+        assert_eq!(taken(&mut state, 100), [(2, 0), (2, 1)]);
+        assert_eq!(taken(&mut state, 100), [(3, 0)]);
+        assert_eq!(state.bulk.tokens, 0);
     }
 
     #[test]

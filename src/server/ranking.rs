@@ -1,9 +1,11 @@
 //! JSON types for ranking, in requests and responses. They mirror types of [`search`] and are converted here, so that
 //! the HTTP API does not change when the types of the search change.
 
-use crate::search;
+use crate::search::{self, DEFAULT_RERANK_TOP};
 use likewise_papers::PaperId;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// How papers are compared.
@@ -57,6 +59,37 @@ impl From<Aggregation> for search::Aggregation {
     }
 }
 
+/// Whether to rerank with the cross-encoder: `true`, `false`, or an object with the number of hits to rerank.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rerank(Option<usize>);
+
+impl Rerank {
+    /// Number of hits to rerank. `None`: no hits are reranked.
+    pub fn top(self) -> Option<usize> {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Rerank {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rerank, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let wrong = || {
+            let expected =
+                "must be true, false, or an object with a whole number from 1 to 100, such as {\"top\": 30}";
+            D::Error::custom(format!("{expected} (got {value})"))
+        };
+        match &value {
+            Value::Null | Value::Bool(false) => Ok(Rerank(None)),
+            Value::Bool(true) => Ok(Rerank(Some(DEFAULT_RERANK_TOP))),
+            Value::Object(fields) if fields.len() == 1 => {
+                let top = fields.get("top").and_then(Value::as_u64).ok_or_else(wrong)?;
+                Ok(Rerank(Some(usize::try_from(top).unwrap_or(usize::MAX))))
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
 /// The values that a score is computed from.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ScoreDetails {
@@ -75,12 +108,16 @@ pub struct ScoreDetails {
     /// model could encode the sentences.
     #[serde(skip_serializing_if = "Option::is_none")]
     sentences: Option<f32>,
+    /// Relevance by the cross-encoder, 0 to 1. It is the score, except that the paper's age still counts. Only with
+    /// `rerank`, and only for the hits that were reranked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cross_encoder: Option<f32>,
 }
 
 impl From<search::ScoreDetails> for ScoreDetails {
     fn from(details: search::ScoreDetails) -> ScoreDetails {
-        let search::ScoreDetails { semantic, lexical, recency, sentences } = details;
-        ScoreDetails { semantic, lexical, recency, sentences }
+        let search::ScoreDetails { semantic, lexical, recency, sentences, cross_encoder } = details;
+        ScoreDetails { semantic, lexical, recency, sentences, cross_encoder }
     }
 }
 
@@ -130,12 +167,12 @@ pub struct Explanation {
 
 impl From<search::Explanation> for Explanation {
     fn from(search::Explanation { score_breakdown, terms, pairs }: search::Explanation) -> Explanation {
-        let search::ScoreBreakdown { semantic, title, lexical, sentences } = score_breakdown;
+        let search::ScoreBreakdown { semantic, title, lexical, sentences, cross_encoder } = score_breakdown;
         let term = |search::SharedTerm { term, weight }| SharedTerm { term, weight };
         let pair =
             |search::SentencePair { query, hit }| SentencePair { query: query.into(), hit: hit.into() };
         Explanation {
-            score_breakdown: ScoreBreakdown { semantic, title, lexical, sentences },
+            score_breakdown: ScoreBreakdown { semantic, title, lexical, sentences, cross_encoder },
             terms: terms.into_iter().map(term).collect(),
             pairs: pairs.into_iter().map(pair).collect(),
         }
@@ -157,6 +194,9 @@ pub struct ScoreBreakdown {
     /// Part of the score that comes from the similarity of the sentences; only with `rerank_sentences`.
     #[serde(skip_serializing_if = "Option::is_none")]
     sentences: Option<f32>,
+    /// The whole score of a hit that the cross-encoder reranked; the other parts are then 0. Only with `rerank`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cross_encoder: Option<f32>,
 }
 
 /// A term that the query and the paper share.

@@ -4,12 +4,12 @@
 //! The schemas are exact for the default options of the server: the server accepts every value that a schema allows and
 //! refuses every other value. Tests check this with generated values.
 
-use crate::search::{MAX_K, MAX_OFFSET, MAX_PAPERS};
+use crate::search::{MAX_K, MAX_OFFSET, MAX_PAPERS, MAX_RERANK_TOP};
 use likewise_papers::paper::MAX_ID_BYTES;
 use serde_json::json;
 use utoipa::openapi::schema::{
-    AnyOfBuilder, ArrayBuilder, KnownFormat, Object, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat,
-    SchemaType, Type,
+    AdditionalProperties, AnyOfBuilder, ArrayBuilder, KnownFormat, Object, ObjectBuilder, OneOfBuilder,
+    Schema, SchemaFormat, SchemaType, Type,
 };
 
 /// Default maximum number of texts in a request.
@@ -70,6 +70,21 @@ const MAX_NUMERIC_ID: f64 = 1e15;
 
 fn nullable(kind: Type) -> SchemaType {
     SchemaType::from_iter([kind, Type::Null])
+}
+
+/// Whether and how many hits are reranked.
+pub fn rerank() -> Schema {
+    let top = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(MAX_RERANK_TOP as f64))
+        .description(Some("Number of hits that are reranked."));
+    let object = ObjectBuilder::new()
+        .property("top", top)
+        .required("top")
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    let switch = ObjectBuilder::new().schema_type(Type::Boolean);
+    OneOfBuilder::new().item(switch).item(object).into()
 }
 
 /// A list of texts that are not blank.

@@ -7,7 +7,7 @@ use super::examples::{ExampleItem, any_list_schema, non_empty_list_schema, to_ex
 use super::filter::Filter;
 use super::options::{LARGE_HIT_COST, RERANK_COST, SUB_QUERY_COST};
 use super::problem::Problem;
-use super::ranking::{Aggregation, Mode};
+use super::ranking::{Aggregation, Mode, Rerank};
 use super::schemas;
 use super::service::Service;
 use super::view::{FormatParam, PaperField, PaperFields, SearchResponse, in_format};
@@ -84,6 +84,12 @@ pub struct SearchRequest {
     /// sentences of the query. The model encodes these sentences, which takes about 0.4 s on two cores.
     #[serde(default)]
     rerank_sentences: bool,
+    /// Rerank the first hits of the ranking with the server's cross-encoder, which reads the query and each paper
+    /// together: `true` for the first 30, or `{"top": 50}` for another number up to 100. Helps with questions more than
+    /// with papers. `GET /info` names the cross-encoder; without one, the request is refused.
+    #[serde(default)]
+    #[schema(schema_with = schemas::rerank, required = false)]
+    rerank: Rerank,
     /// Explain the first 100 hits of the response: return the parts of each score, up to 10 terms that the paper shares
     /// with the query, and up to 3 pairs of sentences that share terms.
     #[serde(default)]
@@ -123,7 +129,7 @@ impl SearchRequest {
         like.texts.splice(0..0, self.text);
         like.vectors.extend(self.vector);
         let SearchRequest { aggregation, k, offset, min_score, exact, mode, .. } = self;
-        let SearchRequest { diversity, half_life, rerank_sentences, explain, filter, .. } = self;
+        let SearchRequest { diversity, half_life, rerank_sentences, rerank, explain, filter, .. } = self;
         let unlike = to_examples(self.unlike);
         let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
         let diversity = diversity.unwrap_or_default();
@@ -139,6 +145,7 @@ impl SearchRequest {
             diversity,
             half_life,
             rerank_sentences,
+            rerank: rerank.top(),
             explain,
             filter: filter.into(),
         };
@@ -216,7 +223,7 @@ pub async fn batch(
         let (query, query_fields) = request.0.query(&service).map_err(|problem| problem.in_query(index))?;
         let is_large = query_fields.contains(PaperField::Embedding) || query.explain;
         hits += query.k.saturating_mul(if is_large { LARGE_HIT_COST } else { 1 });
-        hits += if query.rerank_sentences { RERANK_COST } else { 0 }
+        hits += if query.is_reranked() { RERANK_COST } else { 0 }
             + SUB_QUERY_COST * (query.max_sub_queries() - 1);
         queries.push(query);
         fields.push(query_fields);

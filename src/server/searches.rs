@@ -84,7 +84,7 @@ impl Searches {
             let max = 1 + MAX_WAITING_RERANKS;
             Problem::busy(format!(
                 "{max} queries are being reranked or wait for reranking, which is the maximum; queries without \
-                 rerank_sentences are still accepted"
+                 rerank and rerank_sentences are still accepted"
             ))
         })
     }

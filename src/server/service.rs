@@ -7,9 +7,10 @@ use super::metrics::{CacheLookup, Metrics};
 use super::options::{LARGE_HIT_COST, RERANK_COST, SUB_QUERY_COST, ServerOptions};
 use super::problem::Problem;
 use super::queue::{EncodeQueue, Priority};
+use super::queued_model::QueueModels;
 use super::searches::{SearchLocation, Searches};
 use super::writes::Writes;
-use crate::search::{Answer, Hit, Library, Query};
+use crate::search::{Answer, Hit, Library, Query, RerankInput};
 use crate::store::text::{TextHash, text_of_query};
 use hashlink::LruCache;
 use likewise_encoder::model::InputType;
@@ -50,7 +51,9 @@ impl Service {
     pub fn start(library: Arc<Library>, options: &ServerOptions, metrics: &Arc<Metrics>) -> Service {
         let batch_metrics = Arc::clone(metrics);
         let observer = Box::new(move |batch: &_| batch_metrics.record_batch(batch));
-        let queue = EncodeQueue::start(Arc::clone(library.encoder()), options.queue, observer);
+        let models =
+            QueueModels { encoder: Arc::clone(library.encoder()), reranker: library.reranker().cloned() };
+        let queue = EncodeQueue::start(models, options.queue, observer);
         let location =
             if library.folder().is_some() { SearchLocation::Local } else { SearchLocation::Remote };
         Service {
@@ -92,26 +95,37 @@ impl Service {
     }
 
     async fn search_encoded(&self, query: Query, embeddings: Vec<Embedding>) -> Result<Answer, Problem> {
-        if query.rerank_sentences {
-            return self.rerank_sentences(query, embeddings).await;
+        if query.is_reranked() {
+            return self.rerank_search(query, embeddings).await;
         }
         self.searches.search(&self.library, query, embeddings).await
     }
 
-    /// Runs a query with `rerank_sentences`: retrieves candidates, encodes the candidates' sentences, and ranks the
-    /// candidates again. Holds no search permit while the sentences are encoded. If the client disconnects, sentences
-    /// that are not encoded yet are dropped.
-    async fn rerank_sentences(&self, query: Query, embeddings: Vec<Embedding>) -> Result<Answer, Problem> {
+    /// Runs a query with `rerank` or `rerank_sentences`: retrieves candidates, runs a model on them, and ranks the
+    /// candidates again. Holds no search permit while the model runs. If the client disconnects, texts that wait for the
+    /// model are dropped.
+    async fn rerank_search(&self, query: Query, embeddings: Vec<Embedding>) -> Result<Answer, Problem> {
         let _permit = self.searches.rerank_permit()?;
         let (library, query) = (Arc::clone(&self.library), Arc::new(query));
         let first_query = Arc::clone(&query);
         let retrieve = move || library.retrieve(&first_query, embeddings);
         let retrieved = self.searches.run(retrieve).await?;
-        let sentences = retrieved.sentences().into_iter().map(String::from).collect();
-        let options = self.library.encoder().encode_options(InputType::Document);
-        let vectors = self.queue.vectors_of_readable(sentences, options).await?;
+        let input = match self.library.reranker() {
+            Some(reranker) if query.rerank.is_some() => {
+                let mut scores = Vec::new();
+                for pairs in retrieved.pairs(&query) {
+                    scores.push(self.queue.score_readable(reranker, pairs.query, pairs.documents).await?);
+                }
+                RerankInput::Scores(scores)
+            }
+            _ => {
+                let sentences = retrieved.sentences().into_iter().map(String::from).collect();
+                let options = self.library.encoder().encode_options(InputType::Document);
+                RerankInput::Sentences(self.queue.vectors_of_readable(sentences, options).await?)
+            }
+        };
         let library = Arc::clone(&self.library);
-        self.searches.run(move || library.finish(&query, retrieved, vectors)).await
+        self.searches.run(move || library.finish(&query, retrieved, input)).await
     }
 
     /// Adds explanations to the first 100 hits of a query.
@@ -270,7 +284,7 @@ impl Service {
             let max = self.max_hits;
             return Err(Problem::invalid(format!(
                 "queries must have a total k of at most {max} (got {hits}); --max-hits sets the maximum; embeddings or \
-                 explanations multiply a query's k by {LARGE_HIT_COST}, rerank_sentences adds {RERANK_COST}, and each \
+                 explanations multiply a query's k by {LARGE_HIT_COST}, rerank or rerank_sentences adds {RERANK_COST}, and each \
                  example or cluster after the first that is searched for separately adds {SUB_QUERY_COST}; \
                  send fewer queries at once"
             )));

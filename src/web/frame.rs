@@ -28,6 +28,8 @@ pub struct QueryPanel {
     pub chips: Vec<Chip>,
     /// Notices for the reader, such as ids that no paper has.
     pub notes: Vec<String>,
+    /// Whether a cross-encoder can rerank the results.
+    pub has_reranker: bool,
 }
 
 /// A text of the query, split where the text exceeds the model's maximum length.

@@ -88,7 +88,7 @@ fn results(view: &ListView) -> Markup {
     let query = &view.panel.page_query;
     html! {
         section.results aria-label="Papers" {
-            (tabs(query, "/"))
+            (tabs(&view.panel, "/"))
             @if view.has_terms { (modes(query)) }
             @if view.no_match { (no_match(query)) }
             @else if view.hits.is_empty() { (no_hits(query)) }
@@ -101,7 +101,8 @@ fn results(view: &ListView) -> Markup {
 }
 
 /// Links to the results of a query in each order, and to the map of the results.
-pub fn tabs(query: &PageQuery, path: &str) -> Markup {
+pub fn tabs(panel: &QueryPanel, path: &str) -> Markup {
+    let query = &panel.page_query;
     let order = |order, name| {
         let is_current = path == "/" && query.order == order;
         html! { a href=(query.with(|query| query.order = order).link("/")) aria-current=[is_current.then_some("true")] { (name) } }
@@ -110,6 +111,7 @@ pub fn tabs(query: &PageQuery, path: &str) -> Markup {
     html! {
         nav.tabs aria-label="Order" {
             (order(Order::Relevance, "Most similar"))
+            @if panel.has_reranker { (order(Order::Reranked, "Reranked")) }
             (order(Order::Newest, "Newest"))
             (order(Order::Diverse, "Diverse"))
             a href=(query.with(|query| query.order = Order::Relevance).link("/map")) aria-current=[is_map.then_some("true")] { "Map" }
@@ -210,8 +212,10 @@ pub fn list_item(item: &ListItem, query: Option<&PageQuery>) -> Markup {
 /// similar sentences.
 fn explanation_details(explanation: &Explanation, probability: Option<f32>) -> Markup {
     const MAX_TERMS: usize = 6;
-    let ScoreBreakdown { semantic, title, lexical, .. } = explanation.score_breakdown;
-    let parts = [("meaning", semantic), ("title", title), ("words", lexical)];
+    let ScoreBreakdown { semantic, title, lexical, cross_encoder, .. } = explanation.score_breakdown;
+    let reranked = cross_encoder.unwrap_or_default();
+    let parts =
+        [("meaning", semantic), ("title", title), ("words", lexical), ("reading both together", reranked)];
     let sum: f32 = parts.iter().map(|(_, part)| part.max(0.0)).sum();
     let terms: Vec<&str> = explanation.terms.iter().take(MAX_TERMS).map(|term| term.term.as_str()).collect();
     html! {

@@ -40,7 +40,7 @@ pub fn map_page(panel: &QueryPanel, papers: &[MapItem], frame: &Frame) -> String
         h1.hidden { "Map of similar papers" }
         (panel.render("/map"))
         section.mapped aria-label="Map" {
-            (tabs(query, "/map"))
+            (tabs(panel, "/map"))
             @if papers.is_empty() { p.empty { "No paper matches these filters." } }
             @else {
                 (legend(&groups, query))

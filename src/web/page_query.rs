@@ -60,6 +60,9 @@ pub enum Order {
     /// Most similar first.
     #[default]
     Relevance,
+    /// Most similar first, but the first papers are in the order of the cross-encoder. Without a cross-encoder, like
+    /// `Relevance`.
+    Reranked,
     /// Newest first. Papers that are much less similar to the query than the most similar paper are left out, but the
     /// 20 most similar papers are always listed.
     Newest,
@@ -154,6 +157,7 @@ impl PageQuery {
         }
         match self.order {
             Order::Relevance => {}
+            Order::Reranked => drop(query.append_pair("order", "reranked")),
             Order::Newest => drop(query.append_pair("order", "newest")),
             Order::Diverse => drop(query.append_pair("order", "diverse")),
         }

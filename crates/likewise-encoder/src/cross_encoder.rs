@@ -7,7 +7,7 @@
 use crate::device::Devices;
 use crate::error::{Error, Result};
 use crate::kernels::isa;
-use crate::model::{CrossEncoderConfig, ModelFolder, ModelKind, PairInput, sigmoid};
+use crate::model::{CrossEncoderConfig, ModelFolder, ModelKind, PairInput, RerankCalibration, sigmoid};
 use crate::network::Engine;
 use crate::runner::Runner;
 use crate::tokenize::pairs::{DEFAULT_INSTRUCTION, PairFormat};
@@ -100,6 +100,11 @@ impl CrossEncoder {
         &self.folder
     }
 
+    /// The curves from logits to probabilities. `None`: the model is not calibrated.
+    pub fn calibration(&self) -> Option<RerankCalibration> {
+        self.folder.config.rerank_calibration
+    }
+
     /// Returns one line for people: the model, the devices and, on a CPU, the number of threads and the instruction set.
     pub fn describe(&self) -> String {
         let (model, runner) = (self.folder.describe(), &self.runner);
@@ -116,6 +121,37 @@ impl CrossEncoder {
     /// such a token.
     pub fn tokenize(&self, query: &str, documents: &[&str]) -> Result<Vec<Tokenized>> {
         self.tokenizer.tokenize_pairs(query, documents, &self.format)
+    }
+
+    /// Like [`CrossEncoder::tokenize`], but returns `None` for each document that the model cannot read.
+    ///
+    /// # Errors
+    /// Returns the errors of [`CrossEncoder::tokenize`] if the model can read none of the documents, because then the
+    /// query is probably at fault.
+    pub fn tokenize_readable(&self, query: &str, documents: &[&str]) -> Result<Vec<Option<Tokenized>>> {
+        let unreadable: Vec<usize> = match self.tokenize(query, documents) {
+            Ok(tokenized) => return Ok(tokenized.into_iter().map(Some).collect()),
+            Err(Error::Texts(texts)) if texts.len() < documents.len() => {
+                texts.into_iter().map(|text| text.index).collect()
+            }
+            Err(error) => return Err(error),
+        };
+        let is_readable = |index: &usize| !unreadable.contains(index);
+        let readable = (0..documents.len()).filter(is_readable).map(|index| documents[index]);
+        let mut tokenized = self.tokenize(query, &readable.collect::<Vec<_>>())?.into_iter();
+        let of = |index| if is_readable(&index) { tokenized.next() } else { None };
+        Ok((0..documents.len()).map(of).collect())
+    }
+
+    /// Scores a query with each document; `None` for a document that the model cannot read.
+    ///
+    /// # Errors
+    /// Returns the errors of [`CrossEncoder::tokenize_readable`].
+    pub fn score_readable(&self, query: &str, documents: &[&str]) -> Result<Vec<Option<PairScore>>> {
+        let tokenized = self.tokenize_readable(query, documents)?;
+        let readable: Vec<Tokenized> = tokenized.iter().flatten().cloned().collect();
+        let mut scores = self.score_tokenized(&readable)?.into_iter();
+        Ok(tokenized.into_iter().map(|pair| pair.and_then(|_| scores.next())).collect())
     }
 
     /// Scores tokenised pairs, in the order of `pairs`. This is the second half of [`CrossEncoder::score`].

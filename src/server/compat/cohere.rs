@@ -5,7 +5,7 @@ use crate::server::App;
 use crate::server::body::Body;
 use crate::server::error_format::CohereError;
 use crate::server::problem::Problem;
-use crate::server::rank::relevance;
+use crate::server::rank::{RankedTexts, TextScore};
 use crate::server::schemas;
 use crate::server::service::text_name;
 use axum::Json;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"query": "insects and numbers", "documents": ["Bees that count", "Knots"], "top_n": 1}))]
 pub struct CohereRerankRequest {
-    /// Ignored: the server has one model.
+    /// Ignored: the server has one model that ranks.
     #[serde(default, rename = "model")]
     _model: Option<String>,
     #[schema(schema_with = schemas::text)]
@@ -54,7 +54,8 @@ pub struct CohereRanks {
 pub struct CohereRank {
     /// Index of the document in the request.
     index: usize,
-    /// Relevance to the query, 0 to 1: the cosine similarity, mapped from the range -1 to 1 to the range 0 to 1.
+    /// Relevance to the query, 0 to 1: the sigmoid function of the cross-encoder's logit or, if the server has no
+    /// cross-encoder, the cosine similarity, mapped from the range -1 to 1 to the range 0 to 1.
     relevance_score: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
     document: Option<DocumentText>,
@@ -86,7 +87,8 @@ pub struct Tokens {
     input_tokens: usize,
 }
 
-/// Ranks documents by their similarity to a query.
+/// Ranks documents by their relevance to a query: with the server's cross-encoder or, if it has none, by the cosine
+/// similarity of embeddings. `GET /info` says which model ranks.
 #[utoipa::path(post, path = "/v1/rerank", tag = "Cohere", request_body = CohereRerankRequest, responses(
     (status = 200, description = "Indices and scores of the documents, best first", body = CohereRanks),
     (status = 400, description = "The body is not valid JSON", body = CohereError),
@@ -99,7 +101,8 @@ pub async fn rerank(
     ranks(&app, request, "1").await
 }
 
-/// Ranks documents by their similarity to a query.
+/// Ranks documents by their relevance to a query: with the server's cross-encoder or, if it has none, by the cosine
+/// similarity of embeddings. `GET /info` says which model ranks.
 #[utoipa::path(post, path = "/v2/rerank", tag = "Cohere", request_body = CohereRerankRequest, responses(
     (status = 200, description = "Indices and scores of the documents, best first", body = CohereRanks),
     (status = 400, description = "The body is not valid JSON", body = CohereError),
@@ -127,15 +130,15 @@ async fn ranks(
     let texts = named.map(|(index, document)| text_of(document, &text_name("documents", index, count)));
     let texts = texts.collect::<Result<Vec<_>, _>>()?;
     let kept = if return_documents == Some(true) { texts.clone() } else { Vec::new() };
-    let (ranked, tokens) = service.rerank(query, "documents", texts).await?;
-    let rank = |(index, score)| CohereRank {
+    let RankedTexts { scores, tokens } = service.rerank(query, "documents", texts).await?;
+    let rank = |(index, score): (usize, TextScore)| CohereRank {
         index,
-        relevance_score: relevance(score),
+        relevance_score: score.relevance(),
         document: kept.get(index).map(|text| DocumentText { text: text.clone() }),
     };
     Ok(Json(CohereRanks {
         id: uuid::Uuid::new_v4().to_string(),
-        results: ranked.into_iter().take(top_n.unwrap_or(usize::MAX)).map(rank).collect(),
+        results: scores.into_iter().take(top_n.unwrap_or(usize::MAX)).map(rank).collect(),
         meta: CohereMeta {
             api_version: ApiVersion { version },
             billed_units: Units { search_units: 1 },

@@ -3,12 +3,13 @@
 
 use super::openai::{dimensions, shortened, texts};
 use crate::json::whole_number_or_null;
+use crate::search::Library;
 use crate::server::App;
 use crate::server::body::Body;
 use crate::server::error_format::TeiError;
 use crate::server::problem::Problem;
 use crate::server::queue::Priority;
-use crate::server::rank::relevance;
+use crate::server::rank::{RankedTexts, TextScore};
 use crate::server::schemas;
 use crate::server::service::text_name;
 use axum::Json;
@@ -127,7 +128,31 @@ pub struct ServerInfo {
     payload_limit: usize,
     auto_truncate: bool,
     tokenization_workers: usize,
+    /// The model behind `/rerank`, `/v1/rerank` and `/v2/rerank`.
+    reranker: RerankerInfo,
     version: &'static str,
+}
+
+/// The model that ranks texts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RerankerInfo {
+    /// `cross-encoder`, or `embedding` if texts are ranked by the cosine similarity of embeddings.
+    #[schema(example = "embedding")]
+    kind: &'static str,
+    #[schema(example = "all-MiniLM-L6-v2")]
+    model_id: String,
+    /// Maximum number of tokens that the model reads: of a query and a text together, or of each alone.
+    max_input_length: usize,
+}
+
+impl RerankerInfo {
+    fn of(library: &Library) -> RerankerInfo {
+        let (kind, model) = match library.reranker() {
+            Some(reranker) => ("cross-encoder", reranker.model()),
+            None => ("embedding", library.encoder().model()),
+        };
+        RerankerInfo { kind, model_id: model.name.clone(), max_input_length: model.config.max_length }
+    }
 }
 
 /// The type of the model.
@@ -169,6 +194,7 @@ pub async fn info(State(app): State<App>) -> Result<Json<ServerInfo>, Problem> {
         payload_limit: options.max_body_bytes,
         auto_truncate: true,
         tokenization_workers: encoder.threads(),
+        reranker: RerankerInfo::of(&service.library),
         version: env!("CARGO_PKG_VERSION"),
     }))
 }
@@ -181,7 +207,8 @@ pub struct TeiRerankRequest {
     query: String,
     #[schema(schema_with = schemas::list_of_texts)]
     texts: Vec<String>,
-    /// Return cosine similarities, -1 to 1. By default, the similarities are mapped to the range 0 to 1.
+    /// Return the model's own scores: logits of a cross-encoder, or cosine similarities from -1 to 1. By default, scores
+    /// are mapped to the range 0 to 1.
     #[serde(default)]
     raw_scores: bool,
     /// Include the texts in the response.
@@ -199,7 +226,8 @@ pub struct TeiRank {
     text: Option<String>,
 }
 
-/// Ranks texts by their similarity to a query.
+/// Ranks texts by their relevance to a query: with the server's cross-encoder or, if it has none, by the cosine
+/// similarity of embeddings. `GET /info` says which model ranks.
 #[utoipa::path(post, path = "/rerank", tag = "text-embeddings-inference", request_body = TeiRerankRequest, responses(
     (status = 200, description = "Indices and scores of the texts, best first", body = Vec<TeiRank>),
     (status = 400, description = "The body is not valid JSON", body = TeiError),
@@ -212,11 +240,11 @@ pub async fn rerank(
     let service = app.service()?;
     let TeiRerankRequest { query, texts, raw_scores, return_text } = request;
     let kept = if return_text { texts.clone() } else { Vec::new() };
-    let (ranked, _) = service.rerank(query, "texts", texts).await?;
-    let rank = |(index, score): (usize, f32)| TeiRank {
+    let RankedTexts { scores, .. } = service.rerank(query, "texts", texts).await?;
+    let rank = |(index, score): (usize, TextScore)| TeiRank {
         index,
-        score: if raw_scores { score } else { relevance(score) },
+        score: if raw_scores { score.raw() } else { score.relevance() },
         text: kept.get(index).cloned(),
     };
-    Ok(Json(ranked.into_iter().map(rank).collect()))
+    Ok(Json(scores.into_iter().map(rank).collect()))
 }

@@ -2,7 +2,9 @@
 
 use super::query::{PageContext, answer, page_context, query, resolve};
 use super::{newest_day, page};
-use crate::search::{Aggregation, Answer, Examples, Hit, MAX_OFFSET, Mode, Query, mmr, take_at};
+use crate::search::{
+    Aggregation, Answer, DEFAULT_RERANK_TOP, Examples, Hit, MAX_OFFSET, Mode, Query, mmr, take_at,
+};
 use crate::server::App;
 use crate::server::body::Params;
 use crate::server::problem::Problem;
@@ -53,7 +55,8 @@ pub async fn home(
     let found = if page_query.has_no_examples() {
         Answer::default()
     } else {
-        answer(&service, query(&page_query, POOL_SIZE, begin)).await?
+        let rerank = (begin == 0 && is_reranked(&service, &page_query)).then_some(DEFAULT_RERANK_TOP);
+        answer(&service, Query { rerank, ..query(&page_query, POOL_SIZE, begin) }).await?
     };
     let PageContext { panel, like, newest_day } = page_context(&service, &page_query, &found).await?;
     let facets = facets(&service, &page_query, &found).await?;
@@ -66,7 +69,7 @@ pub async fn home(
     let first = page_query.offset - begin;
     let is_last = (page_query.offset + PAGE_SIZE) / POOL_SIZE * POOL_SIZE > MAX_OFFSET;
     let has_more = hits.len() > first + PAGE_SIZE
-        || (pool == POOL_SIZE && page_query.order == Order::Relevance && !is_last);
+        || (pool == POOL_SIZE && matches!(page_query.order, Order::Relevance | Order::Reranked) && !is_last);
     let hits: Vec<Hit> = hits.into_iter().skip(first).take(PAGE_SIZE).collect();
     let hits =
         if hits.is_empty() { hits } else { service.explain(query(&page_query, PAGE_SIZE, 0), hits).await? };
@@ -155,6 +158,11 @@ async fn facets(service: &Arc<Service>, page_query: &PageQuery, answer: &Answer)
     Ok(facets)
 }
 
+/// Whether the first results are reranked by the cross-encoder.
+fn is_reranked(service: &Service, page_query: &PageQuery) -> bool {
+    page_query.order == Order::Reranked && service.library.reranker().is_some()
+}
+
 /// Puts the hits of a pool into the requested order. `begin` is the pool's offset in the ranking.
 async fn ordered(
     service: &Arc<Service>,
@@ -164,7 +172,8 @@ async fn ordered(
 ) -> Result<Vec<Hit>, Problem> {
     let mut hits = hits;
     match page_query.order {
-        Order::Relevance => {}
+        // The search has already reranked.
+        Order::Relevance | Order::Reranked => {}
         Order::Newest => {
             let min_similarity = MIN_RELATIVE_SIMILARITY * hits.iter().map(Hit::cosine).fold(0.0, f32::max);
             let is_similar =

@@ -164,6 +164,7 @@ pub async fn page_context(
         texts: texts_read.collect(),
         chips: chips.chain(unliked).collect(),
         notes: notes(page_query),
+        has_reranker: service.library.reranker().is_some(),
     };
     Ok(PageContext { panel, like, newest_day })
 }

@@ -38,6 +38,16 @@ pub struct Calibration {
     pub texts: ModeCurves,
 }
 
+/// The calibration curves of a cross-encoder, from the logit of a pair to the probability that the paper is related.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RerankCalibration {
+    /// The curve for queries that are papers, or texts about as long as an abstract. `None`: not calibrated.
+    pub papers: Option<Curve>,
+    /// The curve for queries that are short texts: a few words, a title, a sentence. `None`: not calibrated.
+    pub texts: Option<Curve>,
+}
+
 /// One curve for each search mode.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -66,7 +66,28 @@ impl ScoreActivation {
     }
 }
 
+/// Limit of [`logit`]: the sigmoid function of larger values is 1 in single precision.
+const MAX_LOGIT: f32 = 16.0;
+
+/// The inverse of [`sigmoid`], between -16 and 16.
+pub fn logit(probability: f32) -> f32 {
+    (probability / (1.0 - probability)).ln().clamp(-MAX_LOGIT, MAX_LOGIT)
+}
+
 /// `1 / (1 + exp(-x))`.
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logit_is_the_inverse_of_sigmoid_within_its_limits() {
+        for x in [-15.0, -3.0, 0.0, 0.5, 6.0] {
+            assert!((logit(sigmoid(x)) - x).abs() < 1e-2, "{x}");
+        }
+        assert_eq!((logit(1.0), logit(0.0)), (16.0, -16.0));
+    }
 }

@@ -5,7 +5,7 @@
 
 use super::manifest::MANIFEST_FILE;
 use super::network_config::NetworkConfig;
-use super::{Manifest, ManifestKind, ModelConfig, cross_encoder, has_model, sentence_transformers, weights};
+use super::{Manifest, ManifestKind, ModelKind, has_model, read_settings, sentence_transformers, weights};
 use likewise_base::disk;
 use std::path::{Path, PathBuf};
 
@@ -94,18 +94,15 @@ pub fn summarize(name: &str, folder: &Path) -> crate::Result<ModelSummary> {
     }
     let network = folder.join(sentence_transformers::network_folder(folder)?);
     let (bytes, network_config) = (bytes(&network)?, NetworkConfig::read(&network)?);
-    let is_cross_encoder = cross_encoder::is_cross_encoder(folder, &network_config)?;
-    let config = match is_cross_encoder {
-        true => ModelConfig { dimension: 0, ..cross_encoder::read(folder, &network_config)? },
-        false => sentence_transformers::read(folder, &network_config)?,
-    };
+    let config = read_settings(folder, &network_config)?;
+    let is_embedding = config.kind == ModelKind::Embedding;
     Ok(ModelSummary {
         name: name.into(),
-        kind: if is_cross_encoder { ManifestKind::CrossEncoder } else { ManifestKind::Embedding },
+        kind: if is_embedding { ManifestKind::Embedding } else { ManifestKind::CrossEncoder },
         folder: Some(folder.into()),
         about: String::new(),
         architecture: network_config.model_type,
-        dimension: config.dimension,
+        dimension: if is_embedding { config.dimension } else { 0 },
         max_length: config.max_length,
         license: license(folder),
         bytes: Some(bytes),

@@ -4,8 +4,8 @@
 //! [`Manifest`] is the schema of the file.
 
 use super::{
-    CONFIG, Calibration, Dense, MAX_TITLE, ModelConfig, ModelKind, PerInputType, Pooling, TOKENIZER,
-    sha256_file,
+    CONFIG, Calibration, Dense, MAX_TITLE, ModelConfig, ModelKind, PerInputType, Pooling, RerankCalibration,
+    TOKENIZER, sha256_file,
 };
 use crate::error::{Error, Result};
 use likewise_base::disk;
@@ -80,6 +80,9 @@ pub struct Manifest {
     /// The calibration of scores; `chances` in files that version 0.1 wrote.
     #[serde(default, alias = "chances", skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// The calibration of a cross-encoder's scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank_calibration: Option<RerankCalibration>,
     /// The default prompts of documents and queries. `None`: no prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<PerInputType<String>>,
@@ -304,7 +307,7 @@ impl Manifest {
     pub(super) fn config(self) -> ModelConfig {
         let checksums = self.files.into_iter().filter_map(|file| Some((file.path, file.sha256?))).collect();
         let Manifest { name, pooling, max_length, dimension, dense, join, title, calibration, .. } = self;
-        let Manifest { prompts, prompt, adapters, .. } = self;
+        let Manifest { prompts, prompt, adapters, rerank_calibration, .. } = self;
         let (prompt, pooling, lowercase) =
             (prompt.unwrap_or_default(), pooling.unwrap_or(Pooling::Mean), false);
         ModelConfig {
@@ -319,6 +322,7 @@ impl Manifest {
             join,
             title,
             calibration,
+            rerank_calibration,
             prompts,
             prompt,
             adapters,

@@ -20,11 +20,11 @@ mod repository;
 mod sentence_transformers;
 mod weights;
 
-pub use calibration::{Calibration, Curve, ModeCurves};
+pub use calibration::{Calibration, Curve, ModeCurves, RerankCalibration};
 pub use document::Document;
 pub use fingerprint::{Fingerprint, sha256_file};
 pub use input_type::{InputType, PerInputType};
-pub use kind::{CrossEncoderConfig, ModelKind, PairInput, ScoreActivation, Scoring, sigmoid};
+pub use kind::{CrossEncoderConfig, ModelKind, PairInput, ScoreActivation, Scoring, logit, sigmoid};
 pub use list::{ModelSummary, list, summarize};
 pub use manifest::{FileChecksum, HubSource, Manifest, ManifestKind, WheelSource};
 pub use network_config::Family;
@@ -124,13 +124,15 @@ enum Purpose {
     Vectors,
     /// To rank texts, as a cross-encoder.
     Ranking,
+    /// To look at its settings: as what its files say.
+    Any,
 }
 
 impl Purpose {
     /// The option with which a model for this purpose is chosen.
     fn option(self) -> &'static str {
         match self {
-            Purpose::Vectors => "--model",
+            Purpose::Vectors | Purpose::Any => "--model",
             Purpose::Ranking => "--reranker",
         }
     }
@@ -219,6 +221,11 @@ impl ModelFolder {
         ModelFolder::open_as(Purpose::Ranking, name_or_path, models_dir, precision)
     }
 
+    /// Opens a model of either kind; otherwise like [`ModelFolder::open`].
+    pub fn open_any(name_or_path: &str, models_dir: &Path, precision: Precision) -> Result<ModelFolder> {
+        ModelFolder::open_as(Purpose::Any, name_or_path, models_dir, precision)
+    }
+
     fn open_as(
         purpose: Purpose,
         name_or_path: &str,
@@ -239,22 +246,23 @@ impl ModelFolder {
             Some(manifest) => manifest.kind == ManifestKind::CrossEncoder,
             None => cross_encoder::is_cross_encoder(&path, &network_config)?,
         };
-        let config = match (purpose, manifest) {
-            (Purpose::Vectors, _) if is_cross_encoder => {
-                return Err(Error::Model(format!(
-                    "{}: the model is a cross-encoder, which ranks texts but computes no vectors; give it to --reranker \
-                     instead of --model",
-                    path.display()
-                )));
-            }
-            (Purpose::Vectors, Some(manifest)) => manifest.config(),
-            (Purpose::Vectors, None) => sentence_transformers::read(&path, &network_config)?,
-            (Purpose::Ranking, None) => cross_encoder::read(&path, &network_config)?,
-            (Purpose::Ranking, Some(manifest)) => {
+        if purpose == Purpose::Vectors && is_cross_encoder {
+            return Err(Error::Model(format!(
+                "{}: the model is a cross-encoder, which ranks texts but computes no vectors; give it to --reranker \
+                 instead of --model",
+                path.display()
+            )));
+        }
+        let config = match (purpose == Purpose::Ranking || is_cross_encoder, manifest) {
+            (false, Some(manifest)) => manifest.config(),
+            (false, None) => sentence_transformers::read(&path, &network_config)?,
+            (true, None) => cross_encoder::read(&path, &network_config)?,
+            (true, Some(manifest)) => {
                 let read = cross_encoder::read(&path, &network_config)?;
-                let ModelConfig { name, max_length, checksums, prompt, .. } = manifest.config();
+                let ModelConfig { name, max_length, checksums, prompt, rerank_calibration, .. } =
+                    manifest.config();
                 let prompt = if prompt.query.is_empty() { read.prompt.clone() } else { prompt };
-                ModelConfig { name, max_length, checksums, prompt, ..read }
+                ModelConfig { name, max_length, checksums, prompt, rerank_calibration, ..read }
             }
         };
         network_config.check(&network, &config)?;
@@ -295,6 +303,7 @@ impl ModelFolder {
             join: None,
             title: 0,
             calibration: None,
+            rerank_calibration: None,
             prompts: BTreeMap::new(),
             prompt: PerInputType::default(),
             adapters: None,
@@ -485,6 +494,8 @@ pub struct ModelConfig {
     title: u16,
     /// The calibration of scores, if the model has one.
     calibration: Option<Calibration>,
+    /// The calibration of a cross-encoder, if it has one.
+    pub rerank_calibration: Option<RerankCalibration>,
     /// All prompts by name.
     pub prompts: BTreeMap<String, String>,
     /// The default prompts of documents and queries.
@@ -506,6 +517,14 @@ pub fn is_installed(name: &str, models_dir: &Path) -> bool {
 /// Whether a folder contains a model, and not only a manifest.
 fn has_model(folder: &Path) -> bool {
     folder.join(CONFIG).is_file() || folder.join(sentence_transformers::MODULES).is_file()
+}
+
+/// Reads the settings of a folder without model.toml, as a cross-encoder or as a model that computes vectors.
+fn read_settings(folder: &Path, network_config: &network_config::NetworkConfig) -> Result<ModelConfig> {
+    match cross_encoder::is_cross_encoder(folder, network_config)? {
+        true => cross_encoder::read(folder, network_config),
+        false => sentence_transformers::read(folder, network_config),
+    }
 }
 
 fn resolve(name_or_path: &str, models_dir: &Path, purpose: Purpose) -> Result<PathBuf> {

@@ -57,7 +57,7 @@ struct ModelRequest {
 /// each source.
 pub fn pull(name: &str, models_dir: &Path) -> Result<Pulled> {
     if Path::new(name).is_dir() {
-        let folder = ModelFolder::open(name, models_dir, Precision::F32)?;
+        let folder = ModelFolder::open_any(name, models_dir, Precision::F32)?;
         let is_verified = Manifest::read(&folder.path)?.is_some_and(|manifest| manifest.has_checksums());
         return Ok(Pulled { folder: folder.path, source: "the folder itself".into(), is_verified });
     }
@@ -155,7 +155,7 @@ impl ModelRequest {
     fn is_complete(&self, folder: &Path, models_dir: &Path) -> bool {
         match &self.files {
             Some(files) => files.iter().all(|file| file.verify(folder).is_ok()),
-            None => ModelFolder::open(&folder.to_string_lossy(), models_dir, Precision::F32).is_ok(),
+            None => ModelFolder::open_any(&folder.to_string_lossy(), models_dir, Precision::F32).is_ok(),
         }
     }
 
@@ -223,7 +223,7 @@ impl ModelSource {
         };
         files.iter().try_for_each(|file| file.verify(&staging.path))?;
         match &request.manifest {
-            None => drop(ModelFolder::open(&staging.path.to_string_lossy(), folder, Precision::F32)?),
+            None => drop(ModelFolder::open_any(&staging.path.to_string_lossy(), folder, Precision::F32)?),
             Some(manifest) => manifest
                 .dense
                 .iter()

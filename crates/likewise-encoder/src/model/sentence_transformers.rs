@@ -143,6 +143,7 @@ pub(super) fn common(folder: &Path, network_config: &NetworkConfig) -> Result<Mo
         join: None,
         title: 0,
         calibration: None,
+        rerank_calibration: None,
         prompts,
         prompt,
         adapters: None,

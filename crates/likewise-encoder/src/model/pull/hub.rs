@@ -6,7 +6,7 @@ use super::{ModelRequest, copy_file, list_files};
 use crate::error::{Error, Result};
 use crate::model::manifest::{FileChecksum, HubSource};
 use crate::model::network_config::NetworkConfig;
-use crate::model::sentence_transformers;
+use crate::model::{read_settings, sentence_transformers};
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use std::path::Path;
 
@@ -57,7 +57,7 @@ pub(super) fn from_hub(request: &ModelRequest, staging: &Path) -> Result<Vec<Fil
         if request.files.is_none() && request.manifest.is_none() && is_weights && is_in_network {
             // Checks that the model is supported before gigabytes of weights are downloaded.
             let network = staging.join(sentence_transformers::network_folder(staging)?);
-            sentence_transformers::read(staging, &NetworkConfig::read(&network)?)?;
+            read_settings(staging, &NetworkConfig::read(&network)?)?;
         }
         let (hub, name) = location_of(file, request);
         let cached = api.repo(repo_of(&hub)).download(&name).map_err(hub_error)?;

@@ -1,0 +1,31 @@
+//! The options for the cross-encoder that reranks.
+
+use super::{AUTO, EncoderOptions, PrecisionChoice, open_model, parse_precision};
+use clap::Args;
+use likewise_encoder::model::ModelFolder;
+use likewise_encoder::{CrossEncoder, fastest_precision};
+use std::sync::Arc;
+
+/// Options that load a cross-encoder.
+#[derive(Args)]
+pub struct RerankerOptions {
+    /// The cross-encoder that reranks: a name (`likewise models` lists them), a repository on the Hugging Face hub
+    /// (owner/name), or a folder. By default, none is loaded, and searches are not reranked.
+    #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_RERANKER")]
+    pub reranker: Option<String>,
+    /// Precision of the cross-encoder's matrix multiplications: f32, bf16, int8 or auto. auto is the fastest precision
+    /// of the device for BERT, DistilBERT and RoBERTa, and f32 for other models.
+    #[arg(long, env = "LIKEWISE_RERANKER_PRECISION", default_value = AUTO, value_parser = parse_precision)]
+    reranker_precision: PrecisionChoice,
+}
+
+impl RerankerOptions {
+    /// Loads the cross-encoder onto the devices of the encoder. `None`: no cross-encoder is given.
+    pub fn load(&self, encoder: &EncoderOptions) -> anyhow::Result<Option<Arc<CrossEncoder>>> {
+        let Some(name) = &self.reranker else { return Ok(None) };
+        let device = &encoder.devices.device;
+        let folder = open_model(name, &encoder.models, ModelFolder::open_reranker)?;
+        let precision = self.reranker_precision.unwrap_or_else(|| fastest_precision(&folder, device));
+        Ok(Some(Arc::new(CrossEncoder::load_on(&folder.in_precision(precision), device)?)))
+    }
+}
