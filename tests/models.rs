@@ -335,7 +335,9 @@ fn any_repository_can_be_pulled_and_ingest_pulls_the_model_it_needs() {
 fn an_unsupported_repository_is_refused_before_its_weights_are_downloaded() {
     let mut files = HashMap::new();
     let folder = tempfile::tempdir().unwrap();
-    for (name, text) in [("config.json", r#"{"model_type": "mamba", "d_model": 8}"#), ("tokenizer.json", "{}")] {
+    for (name, text) in
+        [("config.json", r#"{"model_type": "mamba", "d_model": 8}"#), ("tokenizer.json", "{}")]
+    {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     add_repository(&mut files, "owner/mamba", folder.path(), &["model.safetensors"]);

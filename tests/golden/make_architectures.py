@@ -3,7 +3,7 @@
 
     python3 -m venv .venv-golden
     .venv-golden/bin/pip install torch sentence-transformers
-    .venv-golden/bin/python tests/golden/make_architectures.py
+    .venv-golden/bin/python tests/golden/make_architectures.py [NAME ...]
 
 No model hub is needed, because a small network with two to four layers and a width of 32 computes in the same way as a
 large network. Every parameter is random, norms and biases too: the initial values of norms and biases (1 and 0) would
@@ -20,6 +20,7 @@ import json
 import math
 import pathlib
 import shutil
+import sys
 import tempfile
 
 import sentence_transformers
@@ -235,6 +236,75 @@ def gemma3(words):
         layer_types=None if DEPTH else ["sliding_attention", "sliding_attention", "full_attention"], use_bidirectional_attention=True))
 
 
+def gemma3_causal(words):
+    network = gemma3(words)
+    network.config.use_bidirectional_attention = False
+    # The library halves the window of bidirectional models, and shortens the window of this model in no way.
+    network.config.sliding_window = 20
+    return transformers.Gemma3TextModel(network.config)
+
+
+def qwen3_bidirectional(words):
+    network = qwen3(words)
+    network.config.is_causal = False
+    return network
+
+
+def qwen2(words):
+    return transformers.Qwen2Model(transformers.Qwen2Config(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, num_key_value_heads=2,
+        intermediate_size=INTERMEDIATE, max_position_embeddings=MAX_POSITIONS, rope_theta=1e6, use_sliding_window=False))
+
+
+def mistral(words):
+    return transformers.MistralModel(transformers.MistralConfig(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, num_key_value_heads=2,
+        head_dim=8, intermediate_size=INTERMEDIATE, max_position_embeddings=MAX_POSITIONS, sliding_window=4096))
+
+
+def eurobert(words):
+    return transformers.EuroBertModel(transformers.EuroBertConfig(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=INTERMEDIATE,
+        max_position_embeddings=MAX_POSITIONS, pad_token_id=words.pad_token_id))
+
+
+def gte(words):
+    return transformers.GteModel(transformers.GteConfig(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=INTERMEDIATE,
+        max_position_embeddings=MAX_POSITIONS, type_vocab_size=1))
+
+
+def electra(words):
+    return transformers.ElectraModel(transformers.ElectraConfig(
+        vocab_size=len(words), embedding_size=WIDTH // 2, hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS,
+        intermediate_size=INTERMEDIATE, max_position_embeddings=MAX_POSITIONS))
+
+
+def albert(words):
+    return transformers.AlbertModel(transformers.AlbertConfig(
+        vocab_size=len(words), embedding_size=WIDTH // 2, hidden_size=WIDTH, num_hidden_layers=3, num_attention_heads=HEADS,
+        intermediate_size=INTERMEDIATE, max_position_embeddings=MAX_POSITIONS))
+
+
+def t5(words):
+    return transformers.T5EncoderModel(transformers.T5Config(
+        vocab_size=len(words), d_model=WIDTH, d_kv=8, d_ff=INTERMEDIATE, num_layers=DEPTH or 2, num_heads=HEADS,
+        feed_forward_proj="gated-gelu", is_encoder_decoder=False, pad_token_id=1, eos_token_id=2))
+
+
+def deberta_v2(words):
+    return transformers.DebertaV2Model(transformers.DebertaV2Config(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=INTERMEDIATE,
+        max_position_embeddings=MAX_POSITIONS, type_vocab_size=0, relative_attention=True, position_buckets=32, norm_rel_ebd="layer_norm",
+        share_att_key=True, pos_att_type=["p2c", "c2p"], position_biased_input=False, max_relative_positions=-1))
+
+
+def camembert(words):
+    return transformers.CamembertModel(transformers.CamembertConfig(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=DEPTH or 2, num_attention_heads=HEADS, intermediate_size=INTERMEDIATE,
+        max_position_embeddings=MAX_POSITIONS, type_vocab_size=1, pad_token_id=1))
+
+
 class JinaBert(torch.nn.Module):
     """JinaBERT (v2): BERT with ALiBi instead of position embeddings, and a gated feed-forward layer. The
     parameters have the same names as in the published checkpoints."""
@@ -367,6 +437,17 @@ SHAPES = {
     "nomic_bert": (nomic_bert, word_piece, "mean", ["Normalize"], {"query": "search_query: ", "document": "search_document: "}, [12], torch.float32, None),
     "nomic_bert_hub": (nomic_bert, word_piece, "weightedmean", [], {}, [], torch.float32, with_hub_names),
     "qwen3": (qwen3, qwen_words, "lasttoken", ["Normalize"], {"query": "Instruct: Find papers like this one\nQuery:", "document": ""}, [8, 24], torch.bfloat16, None),
+    "camembert": (camembert, unigram, "mean", [], {}, [], torch.float32, None),
+    "gte": (gte, word_piece, "cls", [], {}, [], torch.float32, None),
+    "electra": (electra, word_piece, "mean", [], {}, [], torch.float32, None),
+    "albert": (albert, word_piece, "mean", [], {}, [], torch.float32, None),
+    "t5": (t5, unigram, "mean", ["Dense"], {}, [], torch.float32, None),
+    "deberta_v2": (deberta_v2, word_piece, "cls", [], {}, [], torch.float32, None),
+    "qwen2": (qwen2, qwen_words, "lasttoken", ["Normalize"], {}, [], torch.bfloat16, None),
+    "mistral": (mistral, qwen_words, "lasttoken", [], {}, [], torch.float32, None),
+    "eurobert": (eurobert, modern_words, "mean", [], {}, [], torch.float32, None),
+    "qwen3_bidirectional": (qwen3_bidirectional, qwen_words, "mean", [], {}, [], torch.float32, None),
+    "gemma3_causal": (gemma3_causal, byte_fallback_bpe, "lasttoken", [], {}, [], torch.float32, None),
     "gemma3": (gemma3, byte_fallback_bpe, "mean", ["Dense", "Dense", "Normalize"], {"query": "task: search result | query: ", "document": "title: none | text: "}, [16], torch.float32, None),
 }
 
@@ -459,6 +540,11 @@ def make_poolings() -> None:
 
 def main() -> None:
     OUT.mkdir(exist_ok=True)
+    if names := sys.argv[1:]:
+        # Only these models.
+        for name in names:
+            make(name)
+        return
     (OUT / "texts.json").write_text(json.dumps(TEXTS, indent=1) + "\n")
     for name in SHAPES:
         make(name)

@@ -1,6 +1,6 @@
 //! BERT (Devlin et al.): an encoder with layer norms after attention and after the feed-forward block.
 //!
-//! This module also computes DistilBERT, RoBERTa, MPNet and Jina's BERT, which differ from BERT in positions, token
+//! This module also computes DistilBERT, RoBERTa, MPNet, Jina's BERT, ELECTRA and ALBERT, which differ from BERT in positions, token
 //! types, the feed-forward block and names. [`super::distilbert`], [`super::roberta`], [`super::mpnet`] and
 //! [`super::jina_bert`] translate their configs to those of BERT, and BERT's tensor names to theirs. This
 //! implementation runs on every device. For BERT, DistilBERT and RoBERTa without adapters, [`super::packed_bert`] is a
@@ -32,12 +32,31 @@ pub struct Config {
     pub layer_norm_eps: f64,
     #[serde(default)]
     pub hidden_act: Activation,
+    /// Number of values of a word embedding. `None`: as many as a token vector has.
+    pub embedding_size: Option<usize>,
+    /// The name of the layer that widens the embeddings, if they are narrower than the token vectors.
+    #[serde(skip)]
+    pub embedding_projection: &'static str,
     #[serde(skip)]
     pub position_kind: PositionKind,
     /// Whether the feed-forward block is gated. If so, the output of the intermediate layer is twice as wide as without
     /// a gate, and one half of this output is the gate.
     #[serde(skip)]
     pub is_gated: bool,
+}
+
+impl Config {
+    /// Number of values of a word embedding.
+    pub fn embedding_width(&self) -> usize {
+        // BERT's config.json can have the field by accident; only variants with a projection use it.
+        let is_used = !self.embedding_projection.is_empty();
+        self.embedding_size.filter(|_| is_used).unwrap_or(self.hidden_size)
+    }
+
+    /// Whether a linear layer widens the embeddings.
+    pub fn has_projection(&self) -> bool {
+        self.embedding_width() != self.hidden_size
+    }
 }
 
 /// How the network encodes the positions of tokens.
@@ -90,6 +109,8 @@ pub struct Bert {
     /// The embedding of token type 1 minus that of type 0, `[hidden]`. `None`: the model has at most one type.
     second_type: Option<Tensor>,
     embedding_norm: Norm,
+    /// The layer that widens the embeddings. `None`: they are as wide as token vectors.
+    projection: Option<Linear>,
     attention: Attention,
     /// The bias that attention adds to the scores. `None`: no bias.
     bias: Option<RelativePositionBias>,
@@ -113,7 +134,7 @@ struct Layer {
 /// added to every row. If there are no position embeddings, the result is a single row: the embedding of token type 0,
 /// or zeros.
 pub fn position_table(config: &Config, embeddings: &Loader) -> Result<Tensor> {
-    let hidden = config.hidden_size;
+    let hidden = config.embedding_width();
     let types = match config.type_vocab_size {
         0 => None,
         count => Some(embeddings.tensor((count, hidden), "token_type_embeddings.weight")?.get(0)?),
@@ -135,7 +156,7 @@ pub fn second_type(config: &Config, embeddings: &Loader) -> Result<Option<Tensor
     if config.type_vocab_size < 2 {
         return Ok(None);
     }
-    let shape = (config.type_vocab_size, config.hidden_size);
+    let shape = (config.type_vocab_size, config.embedding_width());
     let types = embeddings.tensor(shape, "token_type_embeddings.weight")?;
     (types.get(1)? - types.get(0)?).map(Some)
 }
@@ -153,13 +174,20 @@ impl Bert {
         Ok(Bert {
             word_embeddings: embeddings
                 .pp("word_embeddings")
-                .embedding_table(config.vocab_size, config.hidden_size)?,
+                .embedding_table(config.vocab_size, config.embedding_width())?,
             position_table: position_table(config, &embeddings)?,
             position_kind: config.position_kind,
             second_type: second_type(config, &embeddings)?,
             embedding_norm: embeddings
                 .pp("LayerNorm")
-                .layer_norm(config.hidden_size, config.layer_norm_eps)?,
+                .layer_norm(config.embedding_width(), config.layer_norm_eps)?,
+            projection: match config.has_projection() {
+                true => {
+                    let loader = loader.pp(config.embedding_projection);
+                    Some(loader.linear(config.embedding_width(), config.hidden_size)?)
+                }
+                false => None,
+            },
             attention: Attention::standard(config.num_attention_heads, config.hidden_size),
             bias,
             layers: (0..config.num_hidden_layers)
@@ -194,7 +222,8 @@ impl Bert {
             }
             _ => embedded,
         };
-        self.embedding_norm.forward(&embedded)
+        let embedded = self.embedding_norm.forward(&embedded)?;
+        self.projection.as_ref().map_or(Ok(embedded.clone()), |projection| projection.forward(&embedded))
     }
 }
 

@@ -103,7 +103,16 @@ fn classifier(folder: &ModelFolder, loader: &Loader) -> Result<candle_core::Resu
             two(dense("pooler.dense", activation(pooler_hidden_act)), "classifier")
         }
         Family::Qwen3 => score("score").map(|score| vec![score]),
-        Family::NomicBert | Family::JinaBert | Family::Gemma3 | Family::T5 => {
+        Family::NomicBert
+        | Family::JinaBert
+        | Family::Gemma3
+        | Family::T5
+        | Family::Qwen2
+        | Family::Mistral
+        | Family::EuroBert
+        | Family::Gte
+        | Family::Electra
+        | Family::Albert => {
             return Err(Error::Model(format!(
                 "{}: a cross-encoder of this architecture is not supported; use another model",
                 folder.path.display()

@@ -31,6 +31,8 @@ impl DistilBertConfig {
             type_vocab_size: 0,
             layer_norm_eps: 1e-12,
             hidden_act: self.activation,
+            embedding_size: None,
+            embedding_projection: "",
             position_kind: Default::default(),
             is_gated: false,
         }

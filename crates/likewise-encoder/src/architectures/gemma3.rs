@@ -1,7 +1,7 @@
 //! Gemma 3 (Gemma Team), as used in EmbeddingGemma, where attention is bidirectional.
 
 use super::config::check_positive;
-use super::qwen3::{GatedMlp, attention};
+use super::decoder::{GatedMlp, attention};
 use crate::batch::{Batch, Sequence};
 use crate::kernels::Activation;
 use crate::layers::alternating::{AlternatingAttention, AttentionScope, LayerTypes, RopeThetas};
@@ -57,12 +57,8 @@ impl Config {
     /// Returns a message if a field requests something that is not implemented, or has a number that is out of range.
     /// The message names the field, or says which values several fields must have.
     pub fn check(&self) -> Result<(), String> {
-        if !self.use_bidirectional_attention || self.attn_logit_softcapping.is_some() {
-            return Err(
-                "only gemma3 models like EmbeddingGemma are supported: use_bidirectional_attention must be \
-                        true, and attn_logit_softcapping must be null"
-                    .into(),
-            );
+        if self.attn_logit_softcapping.is_some() {
+            return Err("attn_logit_softcapping must be null".into());
         }
         let RopeThetas { global, local } = self.thetas();
         check_positive(&[
@@ -124,10 +120,14 @@ impl Gemma3 {
     /// Loads the weights, for texts of up to `max_tokens` tokens.
     pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<Gemma3> {
         let loader = loader.root("model", "embed_tokens.weight");
-        // The width in config.json covers both sides of a token. `SlidingWindow` takes the width of one side.
-        let window = AttentionMask::SlidingWindow(config.sliding_window / 2);
+        // If attention is bidirectional, the width in config.json covers both sides of a token, and `SlidingWindow` takes
+        // the width of one side.
+        let masks = match config.use_bidirectional_attention {
+            true => [AttentionMask::Full, AttentionMask::SlidingWindow(config.sliding_window / 2)],
+            false => [AttentionMask::Causal, AttentionMask::CausalWindow(config.sliding_window)],
+        };
         let attention = AlternatingAttention::new(
-            [AttentionMask::Full, window].map(|mask| config.attention(mask)),
+            masks.map(|mask| config.attention(mask)),
             config.thetas(),
             max_tokens,
             (loader.tensors().dtype(), loader.device()),

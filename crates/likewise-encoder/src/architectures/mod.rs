@@ -3,19 +3,22 @@
 //! The file of an architecture contains only the config of that architecture and functions that load and compute the
 //! network.
 
+mod albert;
 mod bert;
 mod classification_head;
 mod config;
 mod deberta_v2;
+mod decoder;
 mod distilbert;
+mod electra;
 mod gemma3;
+mod gte;
 mod jina_bert;
 mod modernbert;
 mod mpnet;
 mod nomic_bert;
 mod one_by_one;
 mod packed_bert;
-mod qwen3;
 mod roberta;
 mod t5;
 
@@ -37,11 +40,14 @@ use packed_bert::PackedBert;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Whether [`PackedBert`] can compute a model. This requires that the architecture is BERT, DistilBERT or RoBERTa, and
-/// that the model has no adapters.
+/// Whether [`PackedBert`] can compute a model. This requires that the architecture is BERT, DistilBERT, RoBERTa, ELECTRA
+/// or ALBERT, and that the model has no adapters.
 pub fn is_packed(folder: &ModelFolder) -> bool {
-    matches!(folder.family, Family::Bert | Family::DistilBert | Family::Roberta)
-        && folder.config.adapters.is_none()
+    let is_bert = matches!(
+        folder.family,
+        Family::Bert | Family::DistilBert | Family::Roberta | Family::Electra | Family::Albert
+    );
+    is_bert && folder.config.adapters.is_none()
 }
 
 /// Loads a model's network onto a device.
@@ -112,7 +118,13 @@ fn load_network(
     let (pooling, device) = (folder.config.pooling, device.clone());
     let damaged = |error| damaged(weights.path(), error);
     Ok(match folder.family {
-        Family::Bert | Family::DistilBert | Family::Roberta | Family::Mpnet | Family::JinaBert => {
+        Family::Bert
+        | Family::DistilBert
+        | Family::Roberta
+        | Family::Mpnet
+        | Family::JinaBert
+        | Family::Electra
+        | Family::Albert => {
             let network = load_bert(folder, loader, weights, &device)?;
             Box::new(PooledNetwork { network, pooling, device })
         }
@@ -134,8 +146,13 @@ fn load_network(
             .map_err(damaged)?;
             Box::new(PooledNetwork { network, pooling, device })
         }
-        Family::Qwen3 => {
-            let network = qwen3::Qwen3::load(&supported(folder, qwen3::Config::check)?, max_tokens, loader)
+        Family::Qwen3 | Family::Qwen2 | Family::Mistral | Family::EuroBert => {
+            let config = supported(folder, |config: &decoder::Config| config.check(max_tokens))?;
+            let network = decoder::Decoder::load(&config, max_tokens, loader).map_err(damaged)?;
+            Box::new(PooledNetwork { network, pooling, device })
+        }
+        Family::Gte => {
+            let network = gte::Gte::load(&supported(folder, gte::Config::check)?, max_tokens, loader)
                 .map_err(damaged)?;
             Box::new(PooledNetwork { network, pooling, device })
         }
@@ -220,6 +237,15 @@ fn bert_config<'a>(folder: &ModelFolder, loader: &Loader<'a>) -> Result<(bert::C
             jina_bert::bert_config(config(folder)?),
             loader.root("bert", WORD_EMBEDDINGS).renamed(jina_bert::tensor_name),
         ),
+        Family::Electra => {
+            let config = bert::Config { embedding_projection: electra::PROJECTION, ..config(folder)? };
+            (config, loader.root("electra", WORD_EMBEDDINGS))
+        }
+        Family::Albert => {
+            let _: albert::Groups = supported(folder, albert::Groups::check)?;
+            let config = bert::Config { embedding_projection: albert::PROJECTION, ..config(folder)? };
+            (config, loader.root("albert", WORD_EMBEDDINGS).renamed(albert::tensor_name))
+        }
         _ => (config(folder)?, loader.root("bert", WORD_EMBEDDINGS)),
     };
     check_positive(&[("layer_norm_eps", config.layer_norm_eps)])

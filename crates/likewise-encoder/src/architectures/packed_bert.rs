@@ -1,4 +1,4 @@
-//! BERT, DistilBERT and RoBERTa on a CPU, without padding: the same network as [`super::bert`] without adapters,
+//! BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT on a CPU, without padding: the same network as [`super::bert`] without adapters,
 //! computed by the crate's own kernels.
 //!
 //! This is the faster implementation. The texts of a batch are concatenated, so nothing is computed for padding. Only
@@ -39,6 +39,10 @@ pub struct PackedBert {
     /// not distinguish the two texts.
     second_type: Option<Vec<f32>>,
     embedding_norm: LayerNorm,
+    /// The layer that widens the embeddings. `None`: they are as wide as token vectors.
+    projection: Option<PackedLinear>,
+    /// Number of values of a word embedding.
+    embedding_width: usize,
     layers: Vec<Layer>,
     hidden: usize,
     pooling: Pooling,
@@ -100,14 +104,19 @@ impl PackedBert {
     ) -> Result<PackedBert> {
         let embeddings = tensors.pp("embeddings");
         let word_embeddings =
-            embeddings.tensor((config.vocab_size, config.hidden_size), "word_embeddings.weight")?;
+            embeddings.tensor((config.vocab_size, config.embedding_width()), "word_embeddings.weight")?;
         let layers = tensors.pp("encoder.layer");
         Ok(PackedBert {
             word_embeddings,
             position_table: values(&position_table(config, &embeddings)?)?,
             position_kind: config.position_kind,
             second_type: second_type(config, &embeddings)?.as_ref().map(values).transpose()?,
-            embedding_norm: norm(config, &embeddings.pp("LayerNorm"))?,
+            embedding_norm: norm(config, config.embedding_width(), &embeddings.pp("LayerNorm"))?,
+            projection: match config.has_projection() {
+                true => Some(projection(config, precision, isa, tensors)?),
+                false => None,
+            },
+            embedding_width: config.embedding_width(),
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, precision, isa, &layers.pp(layer)))
                 .collect::<Result<_>>()?,
@@ -120,7 +129,7 @@ impl PackedBert {
     /// Writes the normalised sums of word, position and token type embeddings to `hidden [tokens, hidden]`. `positions`
     /// is working memory of the same size as `hidden`.
     fn embeddings(&self, texts: &[Sequence], hidden: &mut Vec<f32>, positions: &mut Vec<f32>) -> Result<()> {
-        let width = self.hidden;
+        let width = self.embedding_width;
         let (table, _) = self.word_embeddings.storage_and_layout();
         let Storage::Cpu(table) = &*table else { bail!("the word embeddings must be in CPU memory") };
         let table = table.as_slice::<f32>()?;
@@ -156,6 +165,19 @@ impl PackedBert {
             }
         }
         add_and_norm(self.isa, hidden, positions, &self.embedding_norm);
+        if let Some(projection) = &self.projection {
+            let embedded = std::mem::take(hidden);
+            let tokens = embedded.len() / width;
+            hidden.resize(tokens * self.hidden, 0.0);
+            let rows = hidden.par_chunks_mut(BLOCK_ROWS * self.hidden);
+            rows.zip(embedded.par_chunks(BLOCK_ROWS * width)).for_each(|(hidden, embedded)| {
+                with_block_buffers(|buffers| {
+                    projection.multiply(embedded, &mut buffers.packed, hidden, self.hidden);
+                });
+            });
+            // The positions' memory becomes the output of attention, which is as wide as the token vectors.
+            positions.resize(tokens * self.hidden, 0.0);
+        }
         Ok(())
     }
 
@@ -246,9 +268,9 @@ impl Layer {
             projections,
             attention: PackedAttention::new(isa, precision, config.num_attention_heads, hidden),
             attention_output: one(ValueRange::Signed, attention.pp("output.dense"), hidden, hidden)?,
-            attention_norm: norm(config, &attention.pp("output.LayerNorm"))?,
+            attention_norm: norm(config, hidden, &attention.pp("output.LayerNorm"))?,
             feed_forward,
-            output_norm: norm(config, &tensors.pp("output.LayerNorm"))?,
+            output_norm: norm(config, hidden, &tensors.pp("output.LayerNorm"))?,
             width: hidden,
             isa,
         })
@@ -310,7 +332,22 @@ fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.flatten_all()?.to_vec1()
 }
 
-fn norm(config: &Config, tensors: &Loader) -> Result<LayerNorm> {
-    let (scale, shift, eps) = tensors.norm_parameters(config.hidden_size, config.layer_norm_eps)?;
+/// Loads the layer that widens the embeddings.
+fn projection(
+    config: &Config,
+    precision: Precision,
+    isa: &'static Isa,
+    tensors: &Loader,
+) -> Result<PackedLinear> {
+    let tensors = tensors.pp(config.embedding_projection);
+    let (inputs, outputs) = (config.embedding_width(), config.hidden_size);
+    let weight = values(&tensors.tensor((outputs, inputs), "weight")?)?;
+    let bias = values(&tensors.tensor(outputs, "bias")?)?;
+    let format = PackFormat { precision, range: ValueRange::Signed };
+    Ok(PackedLinear::new(isa, format, &weight, bias))
+}
+
+fn norm(config: &Config, width: usize, tensors: &Loader) -> Result<LayerNorm> {
+    let (scale, shift, eps) = tensors.norm_parameters(width, config.layer_norm_eps)?;
     Ok(LayerNorm { scale: values(&scale)?, shift: values(&shift)?, eps })
 }

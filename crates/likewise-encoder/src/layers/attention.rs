@@ -36,6 +36,8 @@ pub enum AttentionMask {
     Causal,
     /// The token itself, and the tokens at most this many positions before or after it.
     SlidingWindow(usize),
+    /// The token itself, and the tokens fewer than this many positions before it.
+    CausalWindow(usize),
 }
 
 impl AttentionMask {
@@ -45,6 +47,7 @@ impl AttentionMask {
             AttentionMask::Full => true,
             AttentionMask::Causal => key <= query,
             AttentionMask::SlidingWindow(radius) => query.abs_diff(key) <= radius,
+            AttentionMask::CausalWindow(width) => key <= query && query - key < width,
         }
     }
 
@@ -56,6 +59,7 @@ impl AttentionMask {
             AttentionMask::SlidingWindow(radius) => {
                 queries.start.saturating_sub(radius)..length.min(queries.end + radius)
             }
+            AttentionMask::CausalWindow(width) => (queries.start + 1).saturating_sub(width)..queries.end,
         }
     }
 }
@@ -236,13 +240,20 @@ impl Attention {
             (is_padding.to_dtype(DType::F32)? * f64::from(MASK_VALUE))?.unsqueeze(1)?.unsqueeze(1)?;
         let is_masked = match self.mask {
             AttentionMask::Full => None,
-            AttentionMask::Causal => Some(relative_positions(longest, device)?.gt(0f32)?),
+            AttentionMask::Causal => {
+                Some(relative_positions(longest, device)?.gt(0f32)?.to_dtype(DType::F32)?)
+            }
             AttentionMask::SlidingWindow(radius) => {
-                Some(relative_positions(longest, device)?.abs()?.gt(radius as f32)?)
+                Some(relative_positions(longest, device)?.abs()?.gt(radius as f32)?.to_dtype(DType::F32)?)
+            }
+            AttentionMask::CausalWindow(width) => {
+                let relative = relative_positions(longest, device)?;
+                let (after, before) = (relative.gt(0f32)?, relative.le(-(width as f32))?);
+                Some((after.to_dtype(DType::F32)? + before.to_dtype(DType::F32)?)?)
             }
         };
         if let Some(is_masked) = is_masked {
-            mask = mask.broadcast_add(&(is_masked.to_dtype(DType::F32)? * f64::from(MASK_VALUE))?)?;
+            mask = mask.broadcast_add(&(is_masked * f64::from(MASK_VALUE))?)?;
         }
         if let Some(bias) = bias {
             mask = mask.broadcast_add(&bias.block(self.heads, longest, device)?)?;
@@ -266,6 +277,7 @@ impl Attention {
             AttentionMask::Full => (None, None),
             AttentionMask::Causal => (None, Some(0)),
             AttentionMask::SlidingWindow(radius) => (Some(radius), Some(radius)),
+            AttentionMask::CausalWindow(width) => (Some(width.saturating_sub(1)), Some(0)),
         };
         let (query, key, value) = (query.contiguous()?, key.contiguous()?, value.contiguous()?);
         let context = match bias.and_then(|bias| bias.slopes.as_ref()) {
@@ -397,6 +409,7 @@ mod tests {
                 Just(AttentionMask::Full),
                 Just(AttentionMask::Causal),
                 (0_usize..9).prop_map(AttentionMask::SlidingWindow),
+                (1_usize..9).prop_map(AttentionMask::CausalWindow),
             ],
             queries_per_kv_head in prop_oneof![Just(1_usize), Just(2), Just(4)],
             with_bias: bool,

@@ -1,5 +1,5 @@
 //! Rotary position embedding (Su et al., RoFormer, section 3.2): queries and keys are rotated by angles that grow with
-//! their positions. ModernBERT, Nomic's BERT, Qwen3 and Gemma 3 use it. The base of the angles is in config.json.
+//! their positions. ModernBERT, Nomic's BERT, GTE, Gemma 3 and the decoders use it. The base of the angles is in config.json.
 
 use crate::batch::Batch;
 use crate::layers::attention::{Attention, split, split_heads};
@@ -35,11 +35,22 @@ impl RopeTable {
         dtype: DType,
         device: &Device,
     ) -> Result<RopeTable> {
+        RopeTable::with_divisor(max_tokens, head_size, theta, 1.0, (dtype, device))
+    }
+
+    /// Like [`RopeTable::new`], but divides all frequencies by `divisor`.
+    pub fn with_divisor(
+        max_tokens: usize,
+        head_size: usize,
+        theta: f64,
+        divisor: f64,
+        (dtype, device): (DType, &Device),
+    ) -> Result<RopeTable> {
         let half = head_size / 2;
         let angle = |position: usize, i: usize| {
             // The frequencies are rounded to f32 before they are multiplied by the position, as in the reference
             // library.
-            let frequency = 1.0 / (theta as f32).powf((2 * i) as f32 / head_size as f32);
+            let frequency = 1.0 / (theta as f32).powf((2 * i) as f32 / head_size as f32) / divisor as f32;
             position as f32 * frequency
         };
         let angles: Vec<f32> =

@@ -33,10 +33,34 @@ pub enum Family {
     DebertaV2,
     /// The encoder of T5: GTR, Sentence-T5, Instructor.
     T5,
+    /// Qwen2: gte-Qwen2, stella-1.5B.
+    Qwen2,
+    /// Mistral: e5-mistral.
+    Mistral,
+    /// EuroBERT.
+    EuroBert,
+    /// GTE's encoder, which repositories call `new`: GTE v1.5, gte-multilingual, arctic-embed-m-v2.
+    Gte,
+    /// ELECTRA.
+    Electra,
+    /// ALBERT.
+    Albert,
+}
+
+impl Family {
+    /// Whether the head size can differ from `hidden_size / num_attention_heads`.
+    fn has_own_head_size(self) -> bool {
+        matches!(self, Family::Qwen3 | Family::Gemma3 | Family::Mistral | Family::EuroBert | Family::Qwen2)
+    }
+
+    /// Whether queries and keys are rotated by angles that depend on their positions.
+    fn uses_rotary_embedding(self) -> bool {
+        self.has_own_head_size() || matches!(self, Family::ModernBert | Family::NomicBert | Family::Gte)
+    }
 }
 
 /// All supported values of `model_type`, and the kind of network that each stands for.
-const MODEL_TYPES: [(&str, Family); 15] = [
+const MODEL_TYPES: [(&str, Family); 22] = [
     ("bert", Family::Bert),
     ("distilbert", Family::DistilBert),
     ("roberta", Family::Roberta),
@@ -52,6 +76,13 @@ const MODEL_TYPES: [(&str, Family); 15] = [
     ("gemma3", Family::Gemma3),
     ("deberta-v2", Family::DebertaV2),
     ("t5", Family::T5),
+    ("qwen2", Family::Qwen2),
+    ("mistral", Family::Mistral),
+    ("eurobert", Family::EuroBert),
+    ("new", Family::Gte),
+    ("gte", Family::Gte),
+    ("electra", Family::Electra),
+    ("albert", Family::Albert),
 ];
 
 /// The properties of a network, from config.json.
@@ -84,17 +115,12 @@ struct ClassifierConfig {
     /// The same, in older cross-encoders.
     sbert_ce_default_activation_function: Option<String>,
     /// ModernBERT: how token vectors are pooled for the head.
-    #[serde(default = "first_token")]
-    classifier_pooling: Pooling,
+    classifier_pooling: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct ScoreConfig {
     activation_fn: Option<String>,
-}
-
-fn first_token() -> Pooling {
-    Pooling::Cls
 }
 
 // Upper limits for sizes in config.json, far above the sizes of any real model. The limits keep a damaged file from
@@ -242,7 +268,10 @@ impl NetworkConfig {
 
     /// ModernBERT: how token vectors are pooled for the head.
     pub fn classifier_pooling(&self) -> Pooling {
-        self.classifier.classifier_pooling
+        match self.classifier.classifier_pooling.as_deref() {
+            Some("mean") => Pooling::Mean,
+            _ => Pooling::Cls,
+        }
     }
 }
 
@@ -274,7 +303,9 @@ impl RawConfig {
             };
             nested.chain([rope]).filter_map(kind).collect()
         };
-        let scaled = self.rope_scaling.is_some() || self.rotary_scaling_factor.is_some();
+        // GTE's own file checks its scaling.
+        let is_scaled = self.rope_scaling.is_some() && family != Family::Gte;
+        let scaled = is_scaled || self.rotary_scaling_factor.is_some();
         let kind = self.rope_parameters.iter().flat_map(kinds).find(|kind| kind != "default");
         match (&self.feed_forward_type, kind) {
             _ if scaled => Err("rope_scaling and rotary_scaling_factor are not supported".into()),
@@ -306,7 +337,7 @@ impl RawConfig {
                 "num_key_value_heads must divide num_attention_heads, {heads} (got {kv_heads})"
             ));
         }
-        let (name, size) = match self.head_dim.filter(|_| matches!(family, Family::Qwen3 | Family::Gemma3)) {
+        let (name, size) = match self.head_dim.filter(|_| family.has_own_head_size()) {
             Some(size) => ("head_dim", size),
             None if hidden_size.is_multiple_of(heads) => {
                 ("hidden_size / num_attention_heads", hidden_size / heads)
@@ -318,9 +349,7 @@ impl RawConfig {
             }
         };
         check_range(name, size, MAX_HEAD_SIZE)?;
-        let uses_rotary_embedding =
-            matches!(family, Family::ModernBert | Family::NomicBert | Family::Qwen3 | Family::Gemma3);
-        if uses_rotary_embedding && !size.is_multiple_of(2) {
+        if family.uses_rotary_embedding() && !size.is_multiple_of(2) {
             return Err(format!("{name} must be even (got {size})"));
         }
         Ok(())
@@ -345,7 +374,7 @@ impl RawConfig {
 
     fn is_causal(&self, family: Family) -> bool {
         match family {
-            Family::Qwen3 => self.is_causal != Some(false),
+            Family::Qwen3 | Family::Qwen2 | Family::Mistral => self.is_causal != Some(false),
             Family::Gemma3 => self.use_bidirectional_attention != Some(true),
             _ => false,
         }

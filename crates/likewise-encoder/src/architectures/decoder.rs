@@ -1,4 +1,5 @@
-//! Qwen3 (Yang et al.), as used in Qwen3-Embedding: a decoder without its language model head.
+//! Decoders of the same kind as Llama (Touvron et al.), without their language model heads: Qwen3, Qwen2 and Mistral.
+//! EuroBERT is such a network too, with attention in both directions.
 //!
 //! There is no key-value cache, because every text is encoded once, as a whole. [`super::gemma3`] also uses
 //! [`attention`] and [`GatedMlp`] of this module.
@@ -20,8 +21,8 @@ pub struct Config {
     hidden_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
-    num_key_value_heads: usize,
-    head_dim: usize,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
     intermediate_size: usize,
     vocab_size: usize,
     rms_norm_eps: f64,
@@ -29,9 +30,11 @@ pub struct Config {
     hidden_act: Activation,
     rope_theta: Option<f64>,
     rope_parameters: Option<RopeParameters>,
-    #[serde(default)]
-    use_sliding_window: bool,
+    use_sliding_window: Option<bool>,
+    sliding_window: Option<usize>,
     is_causal: Option<bool>,
+    #[serde(default)]
+    model_type: String,
 }
 
 fn default_activation() -> Activation {
@@ -44,21 +47,41 @@ impl Config {
     /// # Errors
     /// Returns a message that names the field if a field requests something that is not implemented, or has a number
     /// that is out of range.
-    pub fn check(&self) -> Result<(), String> {
-        if self.use_sliding_window {
-            return Err("use_sliding_window must be false: sliding windows are not supported".into());
+    pub fn check(&self, max_tokens: usize) -> Result<(), String> {
+        // Qwen's window is off unless `use_sliding_window` turns it on; Mistral's config has no such field.
+        let window =
+            self.sliding_window.filter(|_| self.use_sliding_window.unwrap_or(self.model_type == "mistral"));
+        if let Some(window) = window.filter(|window| *window < max_tokens) {
+            return Err(format!(
+                "sliding_window must be at least the maximum length, {max_tokens} (got {window}): shorter windows are \
+                 not supported"
+            ));
         }
         check_positive(&[("rms_norm_eps", self.rms_norm_eps), ("rope_theta", self.theta())])
     }
 
     fn theta(&self) -> f64 {
         let newer = self.rope_parameters.as_ref().map(|rope| rope.rope_theta);
-        newer.or(self.rope_theta).unwrap_or(1_000_000.0)
+        let default = if self.model_type == "qwen3" { 1_000_000.0 } else { 10_000.0 };
+        newer.or(self.rope_theta).unwrap_or(default)
+    }
+
+    fn attention(&self) -> Attention {
+        let heads = self.num_attention_heads;
+        let head_size = self.head_dim.unwrap_or(self.hidden_size / heads);
+        let is_causal = self.is_causal.unwrap_or(self.model_type != "eurobert");
+        Attention {
+            heads,
+            kv_heads: self.num_key_value_heads.unwrap_or(heads),
+            head_size,
+            scale: 1.0 / (head_size as f64).sqrt(),
+            mask: if is_causal { AttentionMask::Causal } else { AttentionMask::Full },
+        }
     }
 }
 
-/// A loaded Qwen3.
-pub struct Qwen3 {
+/// A loaded decoder.
+pub struct Decoder {
     word_embeddings: EmbeddingTable,
     layers: Vec<Layer>,
     norm: Norm,
@@ -73,20 +96,13 @@ struct Layer {
     feed_forward: GatedMlp,
 }
 
-impl Qwen3 {
+impl Decoder {
     /// Loads the weights, for texts of up to `max_tokens` tokens.
-    pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<Qwen3> {
+    pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<Decoder> {
         let loader = loader.root("model", "embed_tokens.weight");
         let hidden = config.hidden_size;
-        let theta = config.theta();
-        let attention = Attention {
-            heads: config.num_attention_heads,
-            kv_heads: config.num_key_value_heads,
-            head_size: config.head_dim,
-            scale: 1.0 / (config.head_dim as f64).sqrt(),
-            mask: if config.is_causal == Some(false) { AttentionMask::Full } else { AttentionMask::Causal },
-        };
-        Ok(Qwen3 {
+        let attention = config.attention();
+        Ok(Decoder {
             word_embeddings: loader.pp("embed_tokens").embedding_table(config.vocab_size, hidden)?,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, &attention, &loader.pp("layers").pp(layer)))
@@ -94,8 +110,8 @@ impl Qwen3 {
             norm: loader.pp("norm").rms_norm(hidden, config.rms_norm_eps, 0.0)?,
             rope: RopeTable::new(
                 max_tokens,
-                config.head_dim,
-                theta,
+                attention.head_size,
+                config.theta(),
                 loader.tensors().dtype(),
                 loader.device(),
             )?,
@@ -104,7 +120,7 @@ impl Qwen3 {
     }
 }
 
-impl Network for Qwen3 {
+impl Network for Decoder {
     fn forward(&self, _: &[Sequence], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
         let mut hidden = self.word_embeddings.forward(&batch.ids)?;
         let rotary = self.rope.for_batch(batch)?;
@@ -138,8 +154,8 @@ impl Layer {
     }
 }
 
-/// Loads the attention of a layer. The prefix of `loader` ends with the layer's `self_attn`. The queries and keys of
-/// each head are normalised: `eps` is the eps of these norms, and `scale_offset` is added to the scales of these norms.
+/// Loads the attention of a layer. The prefix of `loader` ends with the layer's `self_attn`. If the checkpoint has norms
+/// for the queries and keys of each head, `eps` is the eps of these norms, and `scale_offset` is added to their scales.
 pub fn attention(
     hidden: usize,
     shape: &Attention,
@@ -153,7 +169,10 @@ pub fn attention(
     let norm = |name: &str| loader.pp(name).rms_norm(*head_size, eps, scale_offset);
     Ok(RotaryAttention {
         qkv: Loader::fused_linear(&parts.each_ref(), hidden, &widths)?,
-        norms: Some((norm("q_norm")?, norm("k_norm")?)),
+        norms: match loader.has("q_norm.weight") {
+            true => Some((norm("q_norm")?, norm("k_norm")?)),
+            false => None,
+        },
         output: loader.pp("o_proj").linear(heads * head_size, hidden)?,
     })
 }
