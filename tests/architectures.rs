@@ -3,12 +3,12 @@
 //! `make_adapters.py`.
 
 use crate::support::cosine;
-use likewise_encoder::model::{InputType, Manifest, ModelFolder, ModelOptions, Precision};
+use likewise_encoder::model::{InputType, Manifest, ManifestKind, ModelFolder, ModelOptions, Precision};
 use likewise_encoder::{Devices, EncodeOptions, Encoder, Engine, TruncationSide};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 24] = [
     "distilbert",
     "roberta",
     "xlm_roberta",
@@ -31,6 +31,8 @@ const NAMES: [&str; 22] = [
     "eurobert",
     "qwen3_bidirectional",
     "gemma3_causal",
+    "static",
+    "model2vec",
 ];
 
 #[derive(Deserialize)]
@@ -149,11 +151,11 @@ fn golden_vectors_of_every_architecture() {
     }
 }
 
-/// The models that candle-transformers computes, in f32 only.
-const F32_ONLY: [&str; 2] = ["t5", "deberta_v2"];
+/// The models that are computed in f32 only: by candle-transformers, or by a table.
+const F32_ONLY: [&str; 4] = ["t5", "deberta_v2", "static", "model2vec"];
 
 #[test]
-fn models_of_candle_transformers_refuse_other_precisions_than_f32() {
+fn models_that_are_computed_in_f32_refuse_other_precisions() {
     for name in F32_ONLY {
         let error = Encoder::load(&open(name, Precision::Bf16)).err().unwrap().to_string();
         assert!(error.contains("computed in f32 only (got bf16); use --precision f32"), "{name}: {error}");
@@ -629,16 +631,30 @@ fn a_folder_without_pooling_files_gets_the_default_pooling_of_the_reference_libr
     }
 }
 
+/// A safetensors file with a table of one vector of `width` values.
+fn table(width: usize) -> Vec<u8> {
+    let header = serde_json::json!({
+        "embedding.weight": { "dtype": "F32", "shape": [1, width], "data_offsets": [0, 4 * width] },
+    });
+    let header = header.to_string();
+    let length = (header.len() as u64).to_le_bytes();
+    [&length[..], header.as_bytes(), &vec![0; 4 * width]].concat()
+}
+
 #[test]
 fn the_built_in_manifests_can_all_be_opened() {
     let manifests: Vec<Manifest> = Manifest::all_built_in().collect();
-    assert!(manifests.len() >= 10);
+    assert!(manifests.len() >= 20);
     for manifest in manifests {
         let architecture = manifest.architecture.as_str();
         let folder = tempfile::tempdir().unwrap();
+        let has_vectors = manifest.kind.has_vectors();
+        let width = if has_vectors { manifest.dimension } else { 32 };
         let config = serde_json::json!({
-            "model_type": architecture, "hidden_size": manifest.dense.first().map_or(manifest.dimension, |dense| dense.inputs),
+            "model_type": architecture, "hidden_size": manifest.dense.first().map_or(width, |dense| dense.inputs),
             "max_position_embeddings": manifest.max_length + 2, "use_bidirectional_attention": true,
+            "architectures": [if has_vectors { "BertModel" } else { "BertForSequenceClassification" }],
+            "id2label": { "0": "LABEL_0" },
         });
         std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
         let files = manifest.files.iter().map(|file| file.path.clone());
@@ -650,16 +666,20 @@ fn the_built_in_manifests_can_all_be_opened() {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "{}").unwrap();
         }
+        if manifest.kind == ManifestKind::Static {
+            std::fs::write(folder.path().join("model.safetensors"), table(width)).unwrap();
+        }
         for dense in &manifest.dense {
             std::fs::create_dir_all(folder.path().join(&dense.folder)).unwrap();
             std::fs::write(folder.path().join(&dense.folder).join("model.safetensors"), "{}").unwrap();
         }
         let without_files = Manifest { files: Vec::new(), ..manifest.clone() };
         std::fs::write(folder.path().join("model.toml"), toml::to_string(&without_files).unwrap()).unwrap();
-        let opened = open_in(folder.path(), Precision::F32).unwrap();
+        let path = folder.path().to_str().unwrap();
+        let opened = ModelFolder::open_any(path, Path::new("no-models-here"), Precision::F32).unwrap();
         assert_eq!(
             (opened.config.max_length, opened.dimension()),
-            (manifest.max_length, manifest.dimension),
+            (manifest.max_length, width),
             "{}",
             manifest.name
         );

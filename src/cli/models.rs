@@ -144,7 +144,7 @@ fn measure(model: &ModelSummary, options: &Options, papers: &[Paper]) -> anyhow:
     let precision = options.precision.unwrap_or_else(|| fastest_precision(&folder, device));
     let folder = folder.in_precision(precision);
     let (on, papers_per_second) = match model.kind {
-        ManifestKind::Embedding => {
+        ManifestKind::Embedding | ManifestKind::Static => {
             let encoder = Encoder::load_on(&folder, device)?;
             let encode = |papers: &[Paper]| encoder.encode_titled(papers.iter().map(document_of)).map(drop);
             (encoder.describe(), papers_per_second(papers, encode)?)
@@ -203,6 +203,7 @@ fn print(models: &[ModelSummary], speeds: &Speeds) -> anyhow::Result<()> {
             state.into(),
             match model.kind {
                 ManifestKind::Embedding => "vectors",
+                ManifestKind::Static => "static",
                 ManifestKind::CrossEncoder => "reranker",
             }
             .into(),

@@ -28,7 +28,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
+from sentence_transformers.models import Dense, Normalize, Pooling, StaticEmbedding, Transformer
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 HERE = pathlib.Path(__file__).parent
@@ -452,6 +452,9 @@ SHAPES = {
 }
 
 
+STATIC = ["static", "model2vec"]
+
+
 def build(name: str) -> SentenceTransformer:
     """Makes a model and saves it in its folder. `make` then changes the folder if SHAPES has a function for this."""
     network, tokenizer, pooling, further, prompts, _, dtype, _ = SHAPES[name]
@@ -524,6 +527,32 @@ def make_jina() -> None:
     write("jina_bert", made, f"JinaBert in this script, torch {torch.__version__}")
 
 
+def make_static(name: str, is_model2vec: bool) -> None:
+    """Writes a static model: a table of random token vectors. In model2vec's format, tokens share vectors and have
+    weights."""
+    torch.manual_seed(len(name))
+    folder = OUT / name
+    with tempfile.TemporaryDirectory() as temporary:
+        words = word_piece(pathlib.Path(temporary)).backend_tokenizer
+    words.no_truncation()
+    save(SentenceTransformer(modules=[StaticEmbedding(words, embedding_dim=WIDTH), Normalize()], device="cpu"), folder)
+    if is_model2vec:
+        count = words.get_vocab_size()
+        mapping = torch.randint(0, count // 2, (count,))
+        vectors = torch.randn(count // 2, WIDTH).to(torch.float16)
+        tensors = {"embeddings": vectors, "mapping": mapping, "weights": torch.rand(count, dtype=torch.float64)}
+        table = next(folder.rglob("model.safetensors"))
+        save_file(tensors, table)
+        (folder / "config.json").write_text(json.dumps({"model_type": "model2vec", "architectures": ["StaticModel"], "normalize": True}))
+    model = SentenceTransformer(str(folder), device="cpu")
+    made = []
+    for text, value in enumerate(TEXTS):
+        tokens = len(words.encode(value, add_special_tokens=False).ids)
+        vector = [round(float(x), 7) for x in model.encode(value, normalize_embeddings=True)]
+        made.append({"side": "paper", "text": text, "dimensions": None, "tokens": tokens, "truncated": False, "vector": vector})
+    write(name, made, MADE_BY)
+
+
 def make_poolings() -> None:
     """Writes the vectors of the mpnet checkpoint with every pooling. The test sets each pooling in a copy of the
     checkpoint."""
@@ -543,11 +572,13 @@ def main() -> None:
     if names := sys.argv[1:]:
         # Only these models.
         for name in names:
-            make(name)
+            make_static(name, name == "model2vec") if name in STATIC else make(name)
         return
     (OUT / "texts.json").write_text(json.dumps(TEXTS, indent=1) + "\n")
     for name in SHAPES:
         make(name)
+    for name in STATIC:
+        make_static(name, name == "model2vec")
     make_jina()
     make_poolings()
 

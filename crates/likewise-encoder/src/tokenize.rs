@@ -6,15 +6,18 @@
 //! order of arrival would take 1.8 times the work.
 
 pub mod pairs;
+mod word_cache;
 
 use crate::batch::Sequence;
 use crate::error::{Error, Result, UnreadableText};
-use crate::model::{BertNormalizer, InputType, ModelFolder, ModelKind, TOKENIZER};
+use crate::model::{BertNormalizer, Family, InputType, ModelFolder, ModelKind, TOKENIZER};
 use likewise_base::disk;
+use rayon::prelude::*;
 use std::borrow::Cow;
 use std::sync::OnceLock;
 use tokenizers::normalizers::{self, Lowercase, NormalizerWrapper};
 use tokenizers::{Encoding, Model, PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
+use word_cache::WordCache;
 
 /// Before a text is tokenised, it is cut to this many bytes per token of the model's maximum length. Tokens of ordinary
 /// texts are far shorter, so the cut removes only what the model would not read. (Runs of thousands of spaces are an
@@ -70,6 +73,10 @@ pub struct Tokenizer {
     max_bytes: usize,
     /// The model has no vector for tokens with this id or a higher id. `usize::MAX` if config.json does not state it.
     vocabulary_size: usize,
+    /// Whether texts get special tokens such as `[CLS]`. Static models have no vectors for them.
+    adds_special_tokens: bool,
+    /// The tokens of words. `None`: texts are tokenised as a whole.
+    words: Option<WordCache>,
 }
 
 /// A character that is in no vocabulary: the last private-use character of Unicode.
@@ -111,7 +118,9 @@ impl Tokenizer {
             add_lowercase_normalizer(&mut inner).map_err(refused)?;
         }
         let is_pair = matches!(folder.config.kind, ModelKind::CrossEncoder(_));
-        let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(is_pair));
+        let adds_special_tokens = folder.family != Family::Static;
+        let processor = inner.get_post_processor().filter(|_| adds_special_tokens);
+        let special = processor.map_or(0, |processor| processor.added_tokens(is_pair));
         let max_length = folder.config.max_length;
         // The tokenizers library subtracts `special` from `max_length`, which would underflow.
         if max_length <= special {
@@ -124,7 +133,17 @@ impl Tokenizer {
             .with_padding(None);
         let (left_truncating, max_bytes) = (OnceLock::new(), max_length * MAX_BYTES_PER_TOKEN);
         let vocabulary_size = folder.vocabulary_size.unwrap_or(usize::MAX);
-        Ok(Tokenizer { inner, left_truncating, max_length, max_bytes, vocabulary_size })
+        // Networks take so long that the tokenizer's time does not matter.
+        let words = if adds_special_tokens { None } else { WordCache::of(&inner) };
+        Ok(Tokenizer {
+            inner,
+            left_truncating,
+            max_length,
+            max_bytes,
+            vocabulary_size,
+            adds_special_tokens,
+            words,
+        })
     }
 
     /// Returns [`Error::Model`] if the prompt and the special tokens take up the model's whole maximum length.
@@ -158,8 +177,12 @@ impl Tokenizer {
             _ => &self.inner,
         };
         let prompted: Vec<&str> = inputs.iter().map(|(input, _)| &**input).collect();
-        let encodings = inner.encode_batch_fast(prompted, true).map_err(cannot_tokenize)?;
-        self.check_token_ids(&encodings)?;
+        if let Some(words) = self.words.as_ref().filter(|_| *truncation_side == TruncationSide::Right) {
+            return self.tokenize_words(words, &prompted, *input_type);
+        }
+        let encodings =
+            inner.encode_batch_fast(prompted, self.adds_special_tokens).map_err(cannot_tokenize)?;
+        self.check_token_ids(encodings.iter().map(|encoding| encoding.get_ids()))?;
         let tokenized = |((encoding, text), (_, is_cut)): ((Encoding, &&str), &(_, bool))| Tokenized {
             truncated: *is_cut || !encoding.get_overflowing().is_empty() || text.len() > self.max_bytes,
             ids: encoding.get_ids().to_vec(),
@@ -169,17 +192,45 @@ impl Tokenizer {
         Ok(encodings.into_iter().zip(texts).zip(&inputs).map(tokenized).collect())
     }
 
+    /// Tokenises texts word by word, and as a whole only those for which that could give other tokens.
+    fn tokenize_words(
+        &self,
+        words: &WordCache,
+        texts: &[&str],
+        input_type: InputType,
+    ) -> Result<Vec<Tokenized>> {
+        let tokenize = |text: &&str| -> tokenizers::Result<Tokenized> {
+            let (ids, is_cut) = match words.token_ids(&self.inner, text, self.max_length)? {
+                Some(mut ids) => {
+                    let is_cut = ids.len() > self.max_length;
+                    ids.truncate(self.max_length);
+                    (ids, is_cut)
+                }
+                None => {
+                    let encoding = self.inner.encode_fast(*text, self.adds_special_tokens)?;
+                    (encoding.get_ids().to_vec(), !encoding.get_overflowing().is_empty())
+                }
+            };
+            let truncated = is_cut || text.len() > self.max_bytes;
+            Ok(Tokenized { second_text: ids.len(), ids, truncated, input_type })
+        };
+        let tokenized: tokenizers::Result<Vec<Tokenized>> = texts.par_iter().map(tokenize).collect();
+        let tokenized = tokenized.map_err(cannot_tokenize)?;
+        self.check_token_ids(tokenized.iter().map(|text| &text.ids[..]))?;
+        Ok(tokenized)
+    }
+
     /// Returns [`Error::Texts`] if texts contain tokens that the model has no vectors for. Tokenizers of supported
     /// models have such tokens (EmbeddingGemma's tokenizer has a token for images), so this is an error of the texts
     /// and not of the model folder.
-    fn check_token_ids(&self, encodings: &[Encoding]) -> Result<()> {
-        let unreadable = |(index, encoding): (usize, &Encoding)| {
-            let id = *encoding.get_ids().iter().find(|id| **id as usize >= self.vocabulary_size)?;
+    fn check_token_ids<'a>(&self, texts: impl Iterator<Item = &'a [u32]>) -> Result<()> {
+        let unreadable = |(index, ids): (usize, &[u32])| {
+            let id = *ids.iter().find(|id| **id as usize >= self.vocabulary_size)?;
             let token = self.inner.id_to_token(id).unwrap_or_default();
             let reason = format!("the model has no vector for the token {token:?}; remove it from the text");
             Some(UnreadableText { index, reason })
         };
-        let texts: Vec<UnreadableText> = encodings.iter().enumerate().filter_map(unreadable).collect();
+        let texts: Vec<UnreadableText> = texts.enumerate().filter_map(unreadable).collect();
         if texts.is_empty() { Ok(()) } else { Err(Error::Texts(texts)) }
     }
 
@@ -202,8 +253,10 @@ impl Tokenizer {
     /// Returns the smallest byte index from which on the text fits within the model's maximum length, with the prompt
     /// before it.
     fn fitting_tail(&self, text: &str, prompt: &str) -> Result<usize> {
-        let prompt_tokens = self.inner.encode_fast(prompt, true).map_err(cannot_tokenize)?.len();
-        let encoding = self.left_truncating()?.encode(text, true).map_err(cannot_tokenize)?;
+        let prompt_tokens =
+            self.inner.encode_fast(prompt, self.adds_special_tokens).map_err(cannot_tokenize)?.len();
+        let encoding =
+            self.left_truncating()?.encode(text, self.adds_special_tokens).map_err(cannot_tokenize)?;
         let tokens = encoding.get_offsets().iter().zip(encoding.get_special_tokens_mask());
         let starts: Vec<usize> =
             tokens.filter(|(_, special)| **special == 0).map(|((start, _), _)| *start).collect();
@@ -221,7 +274,7 @@ impl Tokenizer {
     pub fn fitting_bytes(&self, text: &str, options: &EncodeOptions) -> usize {
         let head = &text[..text.floor_char_boundary(self.max_bytes)];
         let Ok((prompted, _)) = self.with_prompt(head, options) else { return text.len() };
-        let Ok(encoding) = self.inner.encode(&*prompted, true) else { return text.len() };
+        let Ok(encoding) = self.inner.encode(&*prompted, self.adds_special_tokens) else { return text.len() };
         let end = encoding.get_offsets().iter().map(|(_, end)| *end).max().unwrap_or_default();
         let end = end.saturating_sub(options.prompt.len()).min(head.len());
         if encoding.get_overflowing().is_empty() { head.len() } else { text.floor_char_boundary(end) }

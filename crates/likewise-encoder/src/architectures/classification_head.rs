@@ -112,7 +112,8 @@ fn classifier(folder: &ModelFolder, loader: &Loader) -> Result<candle_core::Resu
         | Family::EuroBert
         | Family::Gte
         | Family::Electra
-        | Family::Albert => {
+        | Family::Albert
+        | Family::Static => {
             return Err(Error::Model(format!(
                 "{}: a cross-encoder of this architecture is not supported; use another model",
                 folder.path.display()

@@ -20,6 +20,7 @@ mod nomic_bert;
 mod one_by_one;
 mod packed_bert;
 mod roberta;
+mod static_table;
 mod t5;
 
 use crate::adapter::Adapter;
@@ -39,6 +40,7 @@ use config::check_positive;
 use packed_bert::PackedBert;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use static_table::StaticTable;
 
 /// Whether [`PackedBert`] can compute a model. This requires that the architecture is BERT, DistilBERT, RoBERTa, ELECTRA
 /// or ALBERT, and that the model has no adapters.
@@ -61,6 +63,12 @@ pub fn load(
     weights: &Weights,
     device: &Device,
 ) -> Result<Box<dyn Architecture>> {
+    if folder.family == Family::Static && !device.is_cpu() {
+        return Err(Error::Model(format!(
+            "{}: a static model runs on the CPU only; use --device cpu",
+            folder.path.display()
+        )));
+    }
     if device.is_cpu() {
         return load_on_cpu(folder, engine, weights);
     }
@@ -69,7 +77,8 @@ pub fn load(
 }
 
 fn load_on_cpu(folder: &ModelFolder, engine: Engine, weights: &Weights) -> Result<Box<dyn Architecture>> {
-    if is_from_candle_transformers(folder) && folder.precision != Precision::F32 {
+    let is_f32_only = is_from_candle_transformers(folder) || folder.family == Family::Static;
+    if is_f32_only && folder.precision != Precision::F32 {
         return Err(Error::Model(format!(
             "{}: this architecture is computed in f32 only (got {}); use --precision f32",
             folder.path.display(),
@@ -78,6 +87,10 @@ fn load_on_cpu(folder: &ModelFolder, engine: Engine, weights: &Weights) -> Resul
     }
     let device = Device::Cpu;
     let tensors = weights.tensors(DType::F32, &device)?;
+    if folder.family == Family::Static {
+        let table = StaticTable::load(&tensors).map_err(|error| damaged(weights.path(), error))?;
+        return Ok(Box::new(table));
+    }
     if engine == Engine::Candle {
         return load_network(folder, &Loader::candle(tensors), weights, &device);
     }
@@ -156,6 +169,7 @@ fn load_network(
                 .map_err(damaged)?;
             Box::new(PooledNetwork { network, pooling, device })
         }
+        Family::Static => return Err(unsupported(folder, "a static model has no network")),
         Family::DebertaV2 => {
             let config = supported(folder, deberta_v2::check)?;
             let network = deberta_v2::DebertaV2::load(&config, loader.tensors().clone()).map_err(damaged)?;

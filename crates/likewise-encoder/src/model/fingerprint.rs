@@ -5,7 +5,7 @@
 //! so the keys and values that this module writes must not change.
 
 use super::document::TEXT_FORMAT;
-use super::{CONFIG, ModelConfig, ModelFolder, TOKENIZER};
+use super::{CONFIG, Family, ModelConfig, ModelFolder, TOKENIZER};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use serde::{Deserialize, Serialize};
@@ -116,8 +116,13 @@ pub(super) fn checksums(
     folder: &Path,
     weights: &[String],
     config: &ModelConfig,
+    family: Family,
 ) -> Result<Vec<(String, String)>> {
-    let network_files = weights.iter().cloned().chain([TOKENIZER.into(), CONFIG.into()]);
+    let is_static = family == Family::Static;
+    let network = folder.join(&config.network);
+    // A static model has no config.json, or one without settings that affect vectors.
+    let config_file = (!is_static).then(|| CONFIG.to_string());
+    let network_files = weights.iter().cloned().chain([TOKENIZER.into()]).chain(config_file);
     let mut other_files = Vec::new();
     for dense in &config.dense {
         other_files.extend(
@@ -137,7 +142,6 @@ pub(super) fn checksums(
         let checksum = known.map_or_else(|| sha256_file(&folder.join(&file)), Ok)?;
         Ok((file, checksum))
     };
-    let network = folder.join(&config.network);
     let network_files = network_files.map(|file| with_checksum(&network, file));
     network_files.chain(other_files.into_iter().map(|file| with_checksum(folder, file))).collect()
 }

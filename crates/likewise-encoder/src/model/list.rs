@@ -5,7 +5,9 @@
 
 use super::manifest::MANIFEST_FILE;
 use super::network_config::NetworkConfig;
-use super::{Manifest, ManifestKind, ModelKind, has_model, read_settings, sentence_transformers, weights};
+use super::{
+    Manifest, ManifestKind, ModelKind, has_model, read_settings, sentence_transformers, static_model, weights,
+};
 use likewise_base::disk;
 use std::path::{Path, PathBuf};
 
@@ -93,12 +95,21 @@ pub fn summarize(name: &str, folder: &Path) -> crate::Result<ModelSummary> {
         return Ok(ModelSummary { bytes, name: name.into(), ..from_manifest(manifest, Some(folder)) });
     }
     let network = folder.join(sentence_transformers::network_folder(folder)?);
-    let (bytes, network_config) = (bytes(&network)?, NetworkConfig::read(&network)?);
+    let is_static = sentence_transformers::is_static(folder)?;
+    let network_config = match is_static {
+        true => NetworkConfig::of_table(&static_model::table_size(&network)?),
+        false => NetworkConfig::read(&network)?,
+    };
+    let bytes = bytes(&network)?;
     let config = read_settings(folder, &network_config)?;
     let is_embedding = config.kind == ModelKind::Embedding;
     Ok(ModelSummary {
         name: name.into(),
-        kind: if is_embedding { ManifestKind::Embedding } else { ManifestKind::CrossEncoder },
+        kind: match is_embedding {
+            true if is_static => ManifestKind::Static,
+            true => ManifestKind::Embedding,
+            false => ManifestKind::CrossEncoder,
+        },
         folder: Some(folder.into()),
         about: String::new(),
         architecture: network_config.model_type,

@@ -21,7 +21,7 @@ macro_rules! manifests {
 }
 
 /// The manifests that are compiled into the program, so that `likewise pull` works in any directory.
-const BUILT_IN: [&str; 12] = manifests![
+const BUILT_IN: [&str; 23] = manifests![
     "all-MiniLM-L6-v2"
     "all-mpnet-base-v2"
     "bge-small-en-v1.5"
@@ -34,6 +34,17 @@ const BUILT_IN: [&str; 12] = manifests![
     "scincl"
     "Qwen3-Embedding-0.6B"
     "embeddinggemma-300m"
+    "wordllama-256"
+    "potion-base-8M"
+    "potion-retrieval-32M"
+    "static-retrieval-mrl-en-v1"
+    "ms-marco-MiniLM-L6-v2"
+    "ms-marco-MiniLM-L12-v2"
+    "bge-reranker-base"
+    "bge-reranker-v2-m3"
+    "gte-reranker-modernbert-base"
+    "mxbai-rerank-base-v1"
+    "Qwen3-Reranker-0.6B"
 ];
 
 /// The file name of the manifest in a model folder.
@@ -121,6 +132,8 @@ pub enum ManifestKind {
     /// A model that computes one vector per text.
     #[default]
     Embedding,
+    /// A table of token vectors, which also computes one vector per text.
+    Static,
     /// A model that computes one score per pair of a query and a document.
     CrossEncoder,
 }
@@ -128,6 +141,11 @@ pub enum ManifestKind {
 impl ManifestKind {
     fn is_embedding(&self) -> bool {
         *self == ManifestKind::Embedding
+    }
+
+    /// Whether the model computes vectors.
+    pub fn has_vectors(self) -> bool {
+        self != ManifestKind::CrossEncoder
     }
 }
 
@@ -159,6 +177,10 @@ pub struct WheelSource {
 pub struct FileChecksum {
     /// The path of the file in the model folder.
     pub path: String,
+    /// The file in the PyPI wheel, relative to the wheel's folder. `None`: it has the same path there as in the model
+    /// folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wheel: Option<String>,
     /// The file in another repository, as `owner/name/file`. `None`: the file is in the model's own repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -282,7 +304,7 @@ impl Manifest {
             )));
         }
         let is_complete = self.dimension > 0 && self.pooling.is_some() && self.normalize.is_some();
-        if self.kind.is_embedding() && !is_complete {
+        if self.kind.has_vectors() && !is_complete {
             return Err(Error::Model(format!(
                 "{shown}: dimension, pooling and normalize are required for a model that computes vectors; add them, or \
                  set kind = \"cross-encoder\""
@@ -293,7 +315,8 @@ impl Manifest {
                 "{shown}: normalize must be true (got false), because only unit vectors can be indexed"
             )));
         }
-        for required in [TOKENIZER, CONFIG].into_iter().filter(|_| self.has_checksums()) {
+        let needed = if self.kind == ManifestKind::Static { &[TOKENIZER][..] } else { &[TOKENIZER, CONFIG] };
+        for required in needed.iter().copied().filter(|_| self.has_checksums()) {
             if !self.files.iter().any(|file| file.path == required) {
                 return Err(Error::Model(format!(
                     "{shown}: the list `files` has no entry for {required:?}; add an entry with the file's checksum"
@@ -344,7 +367,7 @@ mod tests {
                 |sha256: &String| sha256.len() == 64 && sha256.bytes().all(|digit| digit.is_ascii_hexdigit());
             assert!(manifest.files.iter().all(|file| file.sha256.as_ref().is_none_or(is_checksum)));
             assert!(!manifest.license.is_empty() && !manifest.about.is_empty());
-            let has_vectors = manifest.kind == ManifestKind::Embedding;
+            let has_vectors = manifest.kind.has_vectors();
             assert_eq!(manifest.normalize, has_vectors.then_some(true), "{}", manifest.name);
             assert_eq!(manifest.dimension > 0, has_vectors, "{}", manifest.name);
             assert_eq!(
@@ -377,6 +400,7 @@ mod tests {
         std::fs::write(folder.path().join("config.json"), "{}").unwrap();
         let file = FileChecksum {
             path: "config.json".into(),
+            wheel: None,
             from: None,
             bytes: Some(2),
             sha256: Some("0".repeat(64)),

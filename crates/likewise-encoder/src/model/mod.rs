@@ -18,6 +18,7 @@ mod normalizer;
 mod pull;
 mod repository;
 mod sentence_transformers;
+mod static_model;
 mod weights;
 
 pub use calibration::{Calibration, Curve, ModeCurves, RerankCalibration};
@@ -237,11 +238,21 @@ impl ModelFolder {
         // Verifies the checksums first, so that the error for a replaced file says that the checksum is wrong, and not
         // that something in the content is wrong.
         manifest.as_ref().map_or(Ok(()), |manifest| manifest.check(&path))?;
-        let network = match manifest {
-            Some(_) => path.clone(),
-            None => path.join(sentence_transformers::network_folder(&path)?),
+        let is_static = match &manifest {
+            Some(manifest) => manifest.kind == ManifestKind::Static,
+            None => sentence_transformers::is_static(&path)?,
         };
-        let network_config = network_config::NetworkConfig::read(&network)?;
+        // Manifests describe models whose network is in the model folder itself; tables can be in a folder of their own.
+        let has_modules = path.join(sentence_transformers::MODULES).is_file();
+        let network_folder = match manifest.is_some() && !(is_static && has_modules) {
+            true => String::new(),
+            false => sentence_transformers::network_folder(&path)?,
+        };
+        let network = path.join(&network_folder);
+        let network_config = match is_static {
+            true => network_config::NetworkConfig::of_table(&static_model::table_size(&network)?),
+            false => network_config::NetworkConfig::read(&network)?,
+        };
         let is_cross_encoder = match &manifest {
             Some(manifest) => manifest.kind == ManifestKind::CrossEncoder,
             None => cross_encoder::is_cross_encoder(&path, &network_config)?,
@@ -254,7 +265,7 @@ impl ModelFolder {
             )));
         }
         let config = match (purpose == Purpose::Ranking || is_cross_encoder, manifest) {
-            (false, Some(manifest)) => manifest.config(),
+            (false, Some(manifest)) => ModelConfig { network: network_folder, ..manifest.config() },
             (false, None) => sentence_transformers::read(&path, &network_config)?,
             (true, None) => cross_encoder::read(&path, &network_config)?,
             (true, Some(manifest)) => {
@@ -267,7 +278,7 @@ impl ModelFolder {
         };
         network_config.check(&network, &config)?;
         let weights = weights::files(&network)?;
-        let checksums = fingerprint::checksums(&path, &weights, &config)?;
+        let checksums = fingerprint::checksums(&path, &weights, &config, network_config.family)?;
         // A model from a repository of the hub is in `models_dir/owner/name`, and its name is `owner/name`.
         let repository = path.strip_prefix(models_dir).ok().filter(|inside| inside.components().count() == 2);
         let name = repository.map_or(config.name.clone(), |inside| inside.to_string_lossy().into_owned());
@@ -516,7 +527,7 @@ pub fn is_installed(name: &str, models_dir: &Path) -> bool {
 
 /// Whether a folder contains a model, and not only a manifest.
 fn has_model(folder: &Path) -> bool {
-    folder.join(CONFIG).is_file() || folder.join(sentence_transformers::MODULES).is_file()
+    [CONFIG, sentence_transformers::MODULES, WEIGHTS].iter().any(|file| folder.join(file).is_file())
 }
 
 /// Reads the settings of a folder without model.toml, as a cross-encoder or as a model that computes vectors.

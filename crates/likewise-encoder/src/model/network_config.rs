@@ -2,6 +2,7 @@
 //!
 //! Both kinds of model folder have a config.json. Each architecture itself reads the remaining fields of the file.
 
+use super::static_model::TableSize;
 use super::{CONFIG, ModelConfig, Pooling};
 use crate::error::{Error, Result};
 use likewise_base::disk;
@@ -45,6 +46,8 @@ pub enum Family {
     Electra,
     /// ALBERT.
     Albert,
+    /// No network, but a table of token vectors: model2vec, wordllama.
+    Static,
 }
 
 impl Family {
@@ -103,7 +106,7 @@ pub(super) struct NetworkConfig {
 }
 
 /// The fields of config.json that describe a head for sequence classification.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct ClassifierConfig {
     /// The class of the network in the transformers library, such as `BertForSequenceClassification`.
     #[serde(default)]
@@ -160,6 +163,19 @@ struct RawConfig {
 }
 
 impl NetworkConfig {
+    /// The properties of a static model.
+    pub fn of_table(table: &TableSize) -> NetworkConfig {
+        NetworkConfig {
+            model_type: "static".into(),
+            family: Family::Static,
+            hidden_size: table.width,
+            max_length: MAX_POSITIONS,
+            is_causal: false,
+            vocabulary_size: Some(table.tokens),
+            classifier: ClassifierConfig::default(),
+        }
+    }
+
     /// Reads config.json in `folder`.
     ///
     /// # Errors

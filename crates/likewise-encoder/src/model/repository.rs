@@ -92,7 +92,9 @@ pub(super) fn files_to_fetch(all: &[String]) -> Vec<String> {
 /// versions of sentence-transformers, and empty if the network is in the model's own folder.
 fn network_prefix(all: &[String]) -> String {
     let prefix = |file: &String| {
+        // The folder of a static model has no config.json.
         file.strip_suffix("/config.json")
+            .or(file.strip_suffix("/tokenizer.json"))
             .filter(|folder| folder.starts_with("0_") && is_module_folder(folder))
             .map(|folder| format!("{folder}/"))
     };
@@ -166,6 +168,13 @@ mod tests {
         let mut all = expected.to_vec();
         all.extend(["config.json", "0_Transformer/vocab.txt", "0_Transformer/tf_model.h5"]);
         assert_eq!(selected(&all), expected);
+    }
+
+    #[test]
+    fn the_table_of_a_static_model_is_found() {
+        let files =
+            ["0_StaticEmbedding/tokenizer.json", "modules.json", "0_StaticEmbedding/model.safetensors"];
+        assert_eq!(selected(&files), files);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use super::network_config::NetworkConfig;
 use super::normalizer::{self, NormalizerConfig};
 use super::repository::{TRANSFORMER_CONFIGS, is_module_folder};
-use super::{CONFIG, Dense, ModelConfig, ModelKind, PerInputType, Pooling, weights};
+use super::{CONFIG, Dense, ModelConfig, ModelKind, PerInputType, Pooling, static_model, weights};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use serde::Deserialize;
@@ -93,6 +93,9 @@ impl Module {
 /// The name of the file that lists the modules.
 pub(super) const MODULES: &str = "modules.json";
 
+/// The class of the module with a table of token vectors.
+const STATIC: &str = "StaticEmbedding";
+
 /// The folder of the pooling module in models without modules.json.
 const POOLING: &str = "1_Pooling";
 
@@ -153,6 +156,15 @@ pub(super) fn common(folder: &Path, network_config: &NetworkConfig) -> Result<Mo
     })
 }
 
+/// Whether the model is static: it has a table of token vectors instead of a network.
+pub(super) fn is_static(folder: &Path) -> Result<bool> {
+    let modules: Option<Vec<Module>> = json(folder, MODULES)?;
+    Ok(match modules.as_deref() {
+        Some(modules) => modules.first().is_some_and(|first| first.class() == STATIC),
+        None => static_model::is_model2vec(folder),
+    })
+}
+
 /// Returns the folder of the network, relative to the model folder. It is `0_Transformer` in models written by older
 /// versions of the library, and empty if the network is in the model folder itself.
 pub(super) fn network_folder(folder: &Path) -> Result<String> {
@@ -161,7 +173,7 @@ pub(super) fn network_folder(folder: &Path) -> Result<String> {
         Some([first, ..]) => {
             check_inside(folder, first)?;
             match first.class() {
-                "Transformer" => Ok(first.path.clone()),
+                "Transformer" | STATIC => Ok(first.path.trim_matches(['.', '/']).to_string()),
                 _ => Err(unsupported_modules(
                     folder,
                     &format!("the module {} is not supported as the first module", first.r#type),
@@ -185,7 +197,8 @@ pub(super) fn check_inside(folder: &Path, Module { r#type, path }: &Module) -> R
 }
 
 fn unsupported_modules(folder: &Path, problem: &str) -> Error {
-    let supported = "the modules must be Transformer, Pooling, any number of Dense, and Normalize at the end";
+    let supported = "the modules must be Transformer and Pooling, or StaticEmbedding; then any number of Dense, and \
+                     Normalize at the end";
     Error::Model(format!("{}: {problem}; {supported}; use another model", folder.join(MODULES).display()))
 }
 
@@ -252,6 +265,8 @@ fn pooling_and_dense(folder: &Path, modules: &[Module]) -> Result<(Pooling, Vec<
         check_inside(folder, module)?;
         match (module.class(), pooled) {
             ("Transformer", None) if index == 0 => {}
+            // The table is already a mean over tokens.
+            (STATIC, None) if index == 0 => pooled = Some(Pooling::Mean),
             ("Pooling", None) => pooled = Some(pooling(folder, path)?),
             ("Dense", Some(_)) => dense.push(read_dense(folder, path)?),
             // Vectors are normalised once, at the end, so a Normalize module that is followed by a module of another

@@ -64,7 +64,7 @@ impl Tokenizer {
             }
         }
         .map_err(cannot_tokenize)?;
-        self.check_token_ids(&encodings)?;
+        self.check_token_ids(encodings.iter().map(|encoding| encoding.get_ids()))?;
         let has_types = matches!(format, PairFormat::TwoTexts { token_types: true, .. });
         let end = match format {
             PairFormat::TwoTexts { .. } => Vec::new(),

@@ -57,7 +57,9 @@ pub(super) fn from_hub(request: &ModelRequest, staging: &Path) -> Result<Vec<Fil
         if request.files.is_none() && request.manifest.is_none() && is_weights && is_in_network {
             // Checks that the model is supported before gigabytes of weights are downloaded.
             let network = staging.join(sentence_transformers::network_folder(staging)?);
-            read_settings(staging, &NetworkConfig::read(&network)?)?;
+            if !sentence_transformers::is_static(staging)? {
+                read_settings(staging, &NetworkConfig::read(&network)?)?;
+            }
         }
         let (hub, name) = location_of(file, request);
         let cached = api.repo(repo_of(&hub)).download(&name).map_err(hub_error)?;
