@@ -163,6 +163,12 @@ bench-architectures: setup
 	.venv-peers/bin/pip install --quiet torch sentence-transformers
 	.venv-peers/bin/python -B benches/architectures.py --dump $(THE_DUMP) --results $(RESULTS)
 
+# Compares cross-encoders with sentence-transformers, on a random checkpoint that is made first.
+bench-rerank: setup
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet torch sentence-transformers
+	.venv-peers/bin/python -B benches/rerank.py --dump $(THE_DUMP) --results $(RESULTS)
+
 # Compares the index with other indexes over the vectors of DUMP, which are computed once. Then measures the index over
 # millions of vectors.
 VECTORS = target/bench/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1).npy

@@ -69,7 +69,10 @@ impl Runner {
     /// Computes the output of the model for each text, in the order of `tokenized`.
     pub fn run(&self, tokenized: &[Tokenized]) -> Result<Vec<Vec<f32>>> {
         let budget = self.models.iter().map(DeviceModel::budget).min().unwrap_or(BATCH_TOKENS);
-        let batches = tokenize::pack(tokenized, budget, self.grouping);
+        let batches = match self.grouping {
+            BatchGrouping::Mixed => tokenize::pack_evenly(tokenized, budget, self.workers.len()),
+            BatchGrouping::ByInputType => tokenize::pack(tokenized, budget, self.grouping),
+        };
         let outputs = Mutex::new(vec![Vec::new(); tokenized.len()]);
         let run_batch = |model: &DeviceModel, batch: &[usize]| -> Result<()> {
             let texts: Vec<&Tokenized> = batch.iter().map(|&text| &tokenized[text]).collect();

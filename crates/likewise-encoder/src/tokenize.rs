@@ -363,10 +363,60 @@ pub fn pack(texts: &[Tokenized], budget: usize, grouping: BatchGrouping) -> Vec<
     batches
 }
 
+/// Number of batches per worker up to which texts are packed evenly. With more batches, workers finish at about the same
+/// time anyway.
+const MAX_EVEN_BATCHES: usize = 4;
+
+/// Packs texts into batches of at most `budget` tokens, like [`pack`] with [`BatchGrouping::Mixed`]. If there are only few
+/// batches, all workers get as many, of about the same number of tokens: otherwise one worker would compute the last
+/// batch while the others wait. Each text goes to the batch with the fewest tokens, the longest first (Graham 1969).
+pub fn pack_evenly(texts: &[Tokenized], budget: usize, workers: usize) -> Vec<Vec<usize>> {
+    let batches = pack(texts, budget, BatchGrouping::Mixed);
+    if batches.len() < 2 || workers < 2 || batches.len() > MAX_EVEN_BATCHES * workers {
+        return batches;
+    }
+    let tokens: usize = texts.iter().map(|text| text.ids.len()).sum();
+    let min_count = tokens.div_ceil(budget).next_multiple_of(workers);
+    // With the minimum number of batches, long texts may not fit.
+    [min_count, min_count + workers]
+        .into_iter()
+        .find_map(|count| divide(texts, &batches.concat(), count, budget))
+        .unwrap_or(batches)
+}
+
+/// Divides the texts `order`, longest first, into `count` batches. `None`: a batch exceeds the budget.
+fn divide(texts: &[Tokenized], order: &[usize], count: usize, budget: usize) -> Option<Vec<Vec<usize>>> {
+    let mut batches: Vec<(usize, Vec<usize>)> = vec![(0, Vec::new()); count];
+    for &text in order {
+        let (tokens, batch) = batches.iter_mut().min_by_key(|(tokens, _)| *tokens)?;
+        *tokens += texts[text].ids.len();
+        batch.push(text);
+    }
+    batches.retain(|(_, batch)| !batch.is_empty());
+    let fits = batches.iter().all(|(tokens, batch)| *tokens <= budget || batch.len() == 1);
+    fits.then(|| batches.into_iter().map(|(_, batch)| batch).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn text(length: usize, input_type: InputType) -> Tokenized {
+        Tokenized { ids: vec![7; length], truncated: false, second_text: length, input_type }
+    }
+
+    #[test]
+    fn workers_get_equal_shares_of_few_texts() {
+        let texts: Vec<Tokenized> =
+            [300, 290, 280, 270, 260, 250, 240].map(|length| text(length, InputType::Document)).into();
+        let tokens = |batches: &[Vec<usize>]| -> Vec<usize> {
+            batches.iter().map(|batch| batch.iter().map(|&index| texts[index].ids.len()).sum()).collect()
+        };
+        assert_eq!(tokens(&pack(&texts, 900, BatchGrouping::Mixed)), [870, 780, 240]);
+        assert_eq!(tokens(&pack_evenly(&texts, 900, 2)), [300, 530, 530, 530]);
+        assert_eq!(tokens(&pack_evenly(&texts, 1100, 2)), [830, 1060]);
+    }
 
     proptest! {
         #[test]
@@ -376,22 +426,20 @@ mod tests {
             separate: bool,
         ) {
             let grouping = if separate { BatchGrouping::ByInputType } else { BatchGrouping::Mixed };
-            let texts: Vec<Tokenized> = lengths
-                .iter()
-                .map(|&length| Tokenized {
-                    ids: vec![7; length],
-                    truncated: false,
-                    second_text: length,
-                    input_type: if length % 3 == 0 { InputType::Query } else { InputType::Document },
-                })
-                .collect();
-            let batches = pack(&texts, budget, grouping);
-            let mut seen = batches.concat();
-            seen.sort_unstable();
-            prop_assert_eq!(seen, (0..texts.len()).collect::<Vec<_>>());
-            for batch in &batches {
-                let tokens: usize = batch.iter().map(|&text| lengths[text]).sum();
-                prop_assert!(batch.len() == 1 || tokens <= budget);
+            let input_type =
+                |length: usize| if length.is_multiple_of(3) { InputType::Query } else { InputType::Document };
+            let texts: Vec<Tokenized> =
+                lengths.iter().map(|length| text(*length, input_type(*length))).collect();
+            for batches in [pack(&texts, budget, grouping), pack_evenly(&texts, budget, 3)] {
+                let mut seen = batches.concat();
+                seen.sort_unstable();
+                prop_assert_eq!(seen, (0..texts.len()).collect::<Vec<_>>());
+                for batch in &batches {
+                    let tokens: usize = batch.iter().map(|&text| lengths[text]).sum();
+                    prop_assert!(batch.len() == 1 || tokens <= budget);
+                }
+            }
+            for batch in pack(&texts, budget, grouping) {
                 let first = texts[batch[0]].input_type;
                 prop_assert!(!separate || batch.iter().all(|&text| texts[text].input_type == first));
             }

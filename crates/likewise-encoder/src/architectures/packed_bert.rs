@@ -185,7 +185,10 @@ impl PackedBert {
     /// attention of the next layer work row by row. They run in one parallel loop, because threads that wait for each
     /// other between loops fall asleep. (A worker of the encoder has one thread, but a call with a single batch runs on
     /// all threads.)
-    fn forward(&self, hidden: &mut [f32], lengths: &[usize], qkv: &mut Vec<u32>, context: &mut [f32]) {
+    ///
+    /// If only the first token's vector of each text is used, the last layer computes only these vectors, and leaves them
+    /// in `hidden [texts, hidden]`.
+    fn forward(&self, hidden: &mut Vec<f32>, lengths: &[usize], qkv: &mut Vec<u32>, context: &mut [f32]) {
         let Some(first) = self.layers.first() else { return };
         let (width, packed_len) = (self.hidden, first.attention.packed_len());
         let threads = rayon::current_num_threads();
@@ -195,16 +198,42 @@ impl PackedBert {
         let rows = hidden.par_chunks(block * width).zip(qkv.par_chunks_mut(block * packed_len));
         rows.for_each(|(hidden, qkv)| first.project(hidden, qkv));
         for (index, layer) in self.layers.iter().enumerate() {
-            layer.attend(lengths, qkv, context, threads);
+            let next = self.layers.get(index + 1);
+            if next.is_none() && self.pooling == Pooling::Cls {
+                layer.attend(lengths, qkv, context, Queries::First);
+                keep_first_rows(hidden, lengths, width);
+                let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
+                return rows.for_each(|(hidden, context)| layer.finish(hidden, &context[..hidden.len()]));
+            }
+            layer.attend(lengths, qkv, context, Queries::All { parts: threads });
             let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
             rows.zip(qkv.par_chunks_mut(block * packed_len)).for_each(|((hidden, context), qkv)| {
                 layer.finish(hidden, context);
-                if let Some(next) = self.layers.get(index + 1) {
+                if let Some(next) = next {
                     next.project(hidden, qkv);
                 }
             });
         }
     }
+}
+
+/// Keeps the first row of each text, and removes the others.
+fn keep_first_rows(rows: &mut Vec<f32>, lengths: &[usize], width: usize) {
+    let mut start = 0;
+    for (text, length) in lengths.iter().enumerate() {
+        rows.copy_within(start * width..(start + 1) * width, text * width);
+        start += length;
+    }
+    rows.truncate(lengths.len() * width);
+}
+
+/// The tokens whose attention is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Queries {
+    /// All tokens; those of each text in this many parts.
+    All { parts: usize },
+    /// The first token of each text.
+    First,
 }
 
 impl Architecture for PackedBert {
@@ -217,7 +246,9 @@ impl Architecture for PackedBert {
         let mut rest = &hidden[..];
         let mut pooled = Vec::with_capacity(texts.len() * self.hidden);
         for length in lengths {
-            let (text, later) = rest.split_at(length * self.hidden);
+            // `forward` has already selected the vectors of the first tokens.
+            let kept = if self.pooling == Pooling::Cls && !self.layers.is_empty() { 1 } else { length };
+            let (text, later) = rest.split_at(kept * self.hidden);
             rest = later;
             pooled.extend(pooling::rows(text, self.hidden, self.pooling));
         }
@@ -291,16 +322,18 @@ impl Layer {
         });
     }
 
-    /// Computes the attention within each text, from `qkv [tokens, words]` to `context [tokens, hidden]`. If there are
-    /// several threads, the queries of each text are divided among the threads.
-    fn attend(&self, lengths: &[usize], mut qkv: &[u32], mut context: &mut [f32], threads: usize) {
+    /// Computes the attention within each text, from `qkv [tokens, words]` to `context`, one row for each of `queries`.
+    fn attend(&self, lengths: &[usize], mut qkv: &[u32], mut context: &mut [f32], queries: Queries) {
         let mut jobs = Vec::new();
         for &length in lengths {
             let (text, later) = qkv.split_at(length * self.attention.packed_len());
             qkv = later;
-            let block = if threads == 1 { length } else { length.div_ceil(threads) };
-            for first in (0..length).step_by(block.max(1)) {
-                let queries = first..length.min(first + block);
+            let (count, block) = match queries {
+                Queries::All { parts } => (length, length.div_ceil(parts)),
+                Queries::First => (1, 1),
+            };
+            for first in (0..count).step_by(block.max(1)) {
+                let queries = first..count.min(first + block);
                 let (part, later) = std::mem::take(&mut context).split_at_mut(queries.len() * self.width);
                 context = later;
                 jobs.push((text, queries, part));

@@ -30,12 +30,15 @@ enum Spaces {
     BeginWords,
 }
 
+/// The token ids of words.
+type Words = HashMap<Box<str>, Box<[u32]>, RandomState>;
+
 /// The tokens of words.
 pub struct WordCache {
     spaces: Spaces,
     /// The contents of added tokens.
     added: Vec<String>,
-    shards: Vec<RwLock<HashMap<Box<str>, Box<[u32]>, RandomState>>>,
+    shards: Vec<RwLock<Words>>,
     hasher: RandomState,
 }
 
