@@ -33,6 +33,9 @@ mod embed;
 /// Cross-encoders: their scores, and which folders they refuse.
 mod cross_encoders;
 
+/// Sparse encoders: their vectors, and which folders they refuse.
+mod sparse;
+
 /// Reranking with a cross-encoder, in the library, the API, the pages and the program.
 mod rerank;
 

@@ -205,6 +205,7 @@ fn print(models: &[ModelSummary], speeds: &Speeds) -> anyhow::Result<()> {
                 ManifestKind::Embedding => "vectors",
                 ManifestKind::Static => "static",
                 ManifestKind::CrossEncoder => "reranker",
+                ManifestKind::Sparse => "sparse",
             }
             .into(),
             model.architecture.clone(),

@@ -3,7 +3,7 @@
 //! The number of tokens that fit into the memory of a GPU is not known in advance. It is found by trying: whenever the
 //! device runs out of memory, the batch is halved. A batch of a single text cannot be halved and causes an error.
 
-use crate::architectures::{self, ClassificationHead, is_packed};
+use crate::architectures::{self, ClassificationHead, MlmHead, is_packed};
 use crate::batch::Sequence;
 use crate::device;
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::model::{InputType, ModelFolder, ModelKind};
 use crate::network::{Architecture, Engine};
 use crate::tokenize::Tokenized;
 use crate::weights::Weights;
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Maximum number of tokens per batch for the packed CPU kernels. With this number, the input of a layer fits into the
@@ -33,22 +33,42 @@ enum Output {
     Vector(Head),
     /// One logit per pair of texts.
     Logit(ClassificationHead),
+    /// One vector per text, with a value for each token of the vocabulary.
+    Sparse(Box<MlmHead>),
 }
 
 impl Output {
-    fn load(folder: &ModelFolder, weights: &Weights, device: &Device) -> Result<Output> {
+    fn load(folder: &ModelFolder, engine: Engine, weights: &Weights, device: &Device) -> Result<Output> {
         match &folder.config.kind {
             ModelKind::Embedding => Head::load(folder, device).map(Output::Vector),
             ModelKind::CrossEncoder(config) => {
                 ClassificationHead::load(folder, &config.scoring, weights, device).map(Output::Logit)
             }
+            ModelKind::Sparse(config) => {
+                let loader = architectures::loader(folder, engine, weights, device)?;
+                MlmHead::load(folder, *config, weights, &loader).map(|head| Output::Sparse(Box::new(head)))
+            }
         }
     }
 
-    fn forward(&self, pooled: Tensor) -> candle_core::Result<Vec<Vec<f32>>> {
+    /// Runs the network on texts, and computes the output for each of them.
+    fn forward(
+        &self,
+        architecture: &dyn Architecture,
+        texts: &[Sequence],
+        input_type: InputType,
+    ) -> candle_core::Result<Vec<Vec<f32>>> {
         match self {
-            Output::Vector(head) => head.forward(pooled),
-            Output::Logit(head) => head.forward(pooled),
+            Output::Vector(head) => head.forward(architecture.forward_pooled(texts, input_type)?),
+            Output::Logit(head) => head.forward(architecture.forward_pooled(texts, input_type)?),
+            Output::Sparse(head) => {
+                let mut start = 0;
+                let ranges = texts.iter().map(|text| {
+                    start += text.ids.len();
+                    start - text.ids.len()..start
+                });
+                head.forward(&architecture.forward_tokens(texts, input_type)?, ranges)
+            }
         }
     }
 }
@@ -76,7 +96,7 @@ impl DeviceModel {
             Device::Cpu => LAYERED_BATCH_TOKENS,
             _ => GPU_BATCH_TOKENS,
         });
-        let output = Output::load(folder, weights, device)?;
+        let output = Output::load(folder, engine, weights, device)?;
         Ok(DeviceModel { architecture, output, device: device.clone(), budget })
     }
 
@@ -136,13 +156,14 @@ impl DeviceModel {
         // If the model has adapters, all texts of a batch have the same input type. Other networks ignore the type.
         let input_type = texts.first().map_or(InputType::Document, |text| text.input_type);
         let sequences: Vec<Sequence> = texts.iter().map(|text| text.sequence()).collect();
-        self.output.forward(self.architecture.forward_pooled(&sequences, input_type)?)
+        self.output.forward(&*self.architecture, &sequences, input_type)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Tensor;
     use std::sync::Mutex;
 
     /// Simulates a device that can hold `capacity` tokens, and records the number of tokens of each batch.
@@ -160,6 +181,10 @@ mod tests {
             }
             let first: Vec<f32> = texts.iter().flat_map(|text| [text.ids[0] as f32, 1.0]).collect();
             Tensor::from_vec(first, (texts.len(), 2), &Device::Cpu)
+        }
+
+        fn forward_tokens(&self, texts: &[Sequence], input_type: InputType) -> candle_core::Result<Tensor> {
+            self.forward_pooled(texts, input_type)
         }
     }
 

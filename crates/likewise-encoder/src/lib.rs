@@ -45,6 +45,7 @@
 //! - `runner`: runs a model on all its devices, in batches
 //! - [`encoder`]: the public [`Encoder`], which combines all modules above
 //! - `cross_encoder`: the public [`CrossEncoder`], which scores pairs of texts
+//! - `sparse_encoder`: the public [`SparseEncoder`], which computes sparse vectors
 //! - [`documents`]: encodes documents that have titles
 
 mod error;
@@ -87,6 +88,9 @@ pub use encoder::{Embedding, Encoder, encode_readable, fastest_precision};
 
 mod cross_encoder;
 pub use cross_encoder::{CrossEncoder, PairScore};
+
+mod sparse_encoder;
+pub use sparse_encoder::{SparseEncoder, SparseVector};
 
 pub mod documents;
 pub use documents::DocumentTexts;

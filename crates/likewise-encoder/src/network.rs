@@ -24,6 +24,10 @@ pub trait Network: Send + Sync {
 pub trait Architecture: Send + Sync {
     /// Computes one vector per text from the token ids of the text. The result has the shape `[texts, hidden]`.
     fn forward_pooled(&self, texts: &[Sequence], input_type: InputType) -> candle_core::Result<Tensor>;
+
+    /// Computes the vectors of all tokens of the texts, one text after the other. The result has the shape
+    /// `[tokens, hidden]`.
+    fn forward_tokens(&self, texts: &[Sequence], input_type: InputType) -> candle_core::Result<Tensor>;
 }
 
 /// The code that computes the layers of a network on a CPU.

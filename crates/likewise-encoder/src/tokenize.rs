@@ -146,6 +146,12 @@ impl Tokenizer {
         })
     }
 
+    /// The ids of the special tokens, such as `[CLS]`.
+    pub fn special_tokens(&self) -> Vec<u32> {
+        let added = self.inner.get_added_tokens_decoder().into_iter();
+        added.filter(|(_, token)| token.special).map(|(id, _)| id).collect()
+    }
+
     /// Returns [`Error::Model`] if the prompt and the special tokens take up the model's whole maximum length.
     pub fn check_prompt_length(&self, options: &EncodeOptions) -> Result<()> {
         let (max_length, used) = (self.max_length, self.tokenize(&[""], options)?[0].ids.len());

@@ -14,6 +14,7 @@ mod electra;
 mod gemma3;
 mod gte;
 mod jina_bert;
+mod mlm_head;
 mod modernbert;
 mod mpnet;
 mod nomic_bert;
@@ -37,6 +38,7 @@ use bert::Bert;
 use candle_core::{DType, Device, Tensor};
 pub use classification_head::ClassificationHead;
 use config::check_positive;
+pub use mlm_head::MlmHead;
 use packed_bert::PackedBert;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -76,6 +78,23 @@ pub fn load(
     load_network(folder, &Loader::candle(weights.tensors(dtype, device)?), weights, device)
 }
 
+/// Returns a loader of layers that are computed as the layers of the network are.
+///
+/// # Errors
+/// [`Error::Model`] if a weight file is damaged.
+pub fn loader<'a>(
+    folder: &ModelFolder,
+    engine: Engine,
+    weights: &'a Weights,
+    device: &Device,
+) -> Result<Loader<'a>> {
+    Ok(match (device.is_cpu(), engine) {
+        (false, _) => Loader::candle(weights.tensors(device::dtype(folder.precision), device)?),
+        (true, Engine::Candle) => Loader::candle(weights.tensors(DType::F32, device)?),
+        (true, Engine::Kernels) => Loader::kernels(weights.tensors(DType::F32, device)?, folder.precision),
+    })
+}
+
 fn load_on_cpu(folder: &ModelFolder, engine: Engine, weights: &Weights) -> Result<Box<dyn Architecture>> {
     let is_f32_only = is_from_candle_transformers(folder) || folder.family == Family::Static;
     if is_f32_only && folder.precision != Precision::F32 {
@@ -113,10 +132,13 @@ struct PooledNetwork<N> {
 
 impl<N: Network> Architecture for PooledNetwork<N> {
     fn forward_pooled(&self, texts: &[Sequence], input_type: InputType) -> candle_core::Result<Tensor> {
-        texts.iter().try_for_each(|text| self.network.check(text.ids))?;
         let batch = Batch::new(texts, &self.device)?;
-        let hidden = self.network.forward(texts, &batch, input_type)?;
-        pooling::batch(&hidden, &batch, self.pooling)
+        pooling::batch(&self.forward_tokens(texts, input_type)?, &batch, self.pooling)
+    }
+
+    fn forward_tokens(&self, texts: &[Sequence], input_type: InputType) -> candle_core::Result<Tensor> {
+        texts.iter().try_for_each(|text| self.network.check(text.ids))?;
+        self.network.forward(texts, &Batch::new(texts, &self.device)?, input_type)
     }
 }
 

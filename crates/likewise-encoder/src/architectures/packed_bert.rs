@@ -186,9 +186,16 @@ impl PackedBert {
     /// other between loops fall asleep. (A worker of the encoder has one thread, but a call with a single batch runs on
     /// all threads.)
     ///
-    /// If only the first token's vector of each text is used, the last layer computes only these vectors, and leaves them
-    /// in `hidden [texts, hidden]`.
-    fn forward(&self, hidden: &mut Vec<f32>, lengths: &[usize], qkv: &mut Vec<u32>, context: &mut [f32]) {
+    /// With [`KeptTokens::First`], the last layer computes only the vectors of the first tokens, and leaves them in
+    /// `hidden [texts, hidden]`.
+    fn forward(
+        &self,
+        hidden: &mut Vec<f32>,
+        lengths: &[usize],
+        qkv: &mut Vec<u32>,
+        context: &mut [f32],
+        kept: KeptTokens,
+    ) {
         let Some(first) = self.layers.first() else { return };
         let (width, packed_len) = (self.hidden, first.attention.packed_len());
         let threads = rayon::current_num_threads();
@@ -199,7 +206,7 @@ impl PackedBert {
         rows.for_each(|(hidden, qkv)| first.project(hidden, qkv));
         for (index, layer) in self.layers.iter().enumerate() {
             let next = self.layers.get(index + 1);
-            if next.is_none() && self.pooling == Pooling::Cls {
+            if next.is_none() && kept == KeptTokens::First {
                 layer.attend(lengths, qkv, context, Queries::First);
                 keep_first_rows(hidden, lengths, width);
                 let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
@@ -227,6 +234,14 @@ fn keep_first_rows(rows: &mut Vec<f32>, lengths: &[usize], width: usize) {
     rows.truncate(lengths.len() * width);
 }
 
+/// The tokens whose vectors are needed after the last layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeptTokens {
+    All,
+    /// The first token of each text.
+    First,
+}
+
 /// The tokens whose attention is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Queries {
@@ -238,22 +253,45 @@ enum Queries {
 
 impl Architecture for PackedBert {
     fn forward_pooled(&self, texts: &[Sequence], _: InputType) -> Result<Tensor> {
+        // Without layers, all vectors are still there.
+        let is_first = self.pooling == Pooling::Cls && !self.layers.is_empty();
+        let kept = if is_first { KeptTokens::First } else { KeptTokens::All };
+        self.with_hidden(texts, kept, |hidden| {
+            let mut rest = hidden;
+            let mut pooled = Vec::with_capacity(texts.len() * self.hidden);
+            for text in texts {
+                let rows = if is_first { 1 } else { text.ids.len() };
+                let (rows, later) = rest.split_at(rows * self.hidden);
+                rest = later;
+                pooled.extend(pooling::rows(rows, self.hidden, self.pooling));
+            }
+            Tensor::from_vec(pooled, (texts.len(), self.hidden), &Device::Cpu)
+        })
+    }
+
+    fn forward_tokens(&self, texts: &[Sequence], _: InputType) -> Result<Tensor> {
+        self.with_hidden(texts, KeptTokens::All, |hidden| {
+            Tensor::from_slice(hidden, (hidden.len() / self.hidden, self.hidden), &Device::Cpu)
+        })
+    }
+}
+
+impl PackedBert {
+    /// Computes the token vectors of texts, and passes them to `work`. They are in memory that the next batch uses again.
+    fn with_hidden(
+        &self,
+        texts: &[Sequence],
+        kept: KeptTokens,
+        work: impl FnOnce(&[f32]) -> Result<Tensor>,
+    ) -> Result<Tensor> {
         let mut buffers = BATCH_BUFFERS.take();
         let BatchBuffers { hidden, context, qkv } = &mut buffers;
         self.embeddings(texts, hidden, context)?;
         let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
-        self.forward(hidden, &lengths, qkv, context);
-        let mut rest = &hidden[..];
-        let mut pooled = Vec::with_capacity(texts.len() * self.hidden);
-        for length in lengths {
-            // `forward` has already selected the vectors of the first tokens.
-            let kept = if self.pooling == Pooling::Cls && !self.layers.is_empty() { 1 } else { length };
-            let (text, later) = rest.split_at(kept * self.hidden);
-            rest = later;
-            pooled.extend(pooling::rows(text, self.hidden, self.pooling));
-        }
+        self.forward(hidden, &lengths, qkv, context, kept);
+        let result = work(hidden);
         BATCH_BUFFERS.set(buffers);
-        Tensor::from_vec(pooled, (texts.len(), self.hidden), &Device::Cpu)
+        result
     }
 }
 

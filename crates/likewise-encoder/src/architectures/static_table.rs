@@ -80,6 +80,10 @@ impl Architecture for StaticTable {
         rows.try_for_each(|(out, text)| self.mean(text.ids, out))?;
         Tensor::from_vec(pooled, (texts.len(), self.width), &Device::Cpu)
     }
+
+    fn forward_tokens(&self, _: &[Sequence], _: InputType) -> Result<Tensor> {
+        bail!("a static model has no token vectors that depend on the text")
+    }
 }
 
 #[cfg(test)]

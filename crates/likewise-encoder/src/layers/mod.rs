@@ -94,6 +94,11 @@ impl<'a> Loader<'a> {
         Loader::fused_linear(&[self], inputs, &[outputs])
     }
 
+    /// Makes a linear layer of a weight `[outputs, inputs]` and a bias `[outputs]`.
+    pub fn linear_of(&self, weight: Tensor, bias: Option<Tensor>) -> Result<Linear> {
+        Linear::new(weight, bias, self.kernels)
+    }
+
     /// Reads several linear layers that take the same input, and joins them into one layer. The output of that layer is
     /// the concatenation of their outputs. `outputs` has the width of each output.
     pub fn fused_linear(parts: &[&Loader], inputs: usize, outputs: &[usize]) -> Result<Linear> {

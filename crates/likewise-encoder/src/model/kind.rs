@@ -8,6 +8,35 @@ pub enum ModelKind {
     /// One score per pair of a query and a document, which the model reads together. The sentence-transformers library
     /// calls such a model a `CrossEncoder`.
     CrossEncoder(CrossEncoderConfig),
+    /// One sparse vector per text, with a value for each token of the vocabulary (SPLADE).
+    Sparse(SparseConfig),
+}
+
+/// How the predictions for the tokens of a text become one sparse vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SparseConfig {
+    /// How the predictions for several tokens are combined.
+    pub pooling: SparsePooling,
+    /// The function that is applied to a prediction.
+    pub activation: SparseActivation,
+}
+
+/// How the predictions for several tokens are combined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SparsePooling {
+    /// Their maximum.
+    Max,
+    /// Their sum.
+    Sum,
+}
+
+/// The function that is applied to a prediction `x`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SparseActivation {
+    /// `log(1 + max(x, 0))`.
+    Log,
+    /// `log(1 + log(1 + max(x, 0)))`.
+    LogLog,
 }
 
 /// The settings of a cross-encoder.

@@ -105,10 +105,11 @@ pub fn summarize(name: &str, folder: &Path) -> crate::Result<ModelSummary> {
     let is_embedding = config.kind == ModelKind::Embedding;
     Ok(ModelSummary {
         name: name.into(),
-        kind: match is_embedding {
-            true if is_static => ManifestKind::Static,
-            true => ManifestKind::Embedding,
-            false => ManifestKind::CrossEncoder,
+        kind: match config.kind {
+            ModelKind::Embedding if is_static => ManifestKind::Static,
+            ModelKind::Embedding => ManifestKind::Embedding,
+            ModelKind::CrossEncoder(_) => ManifestKind::CrossEncoder,
+            ModelKind::Sparse(_) => ManifestKind::Sparse,
         },
         folder: Some(folder.into()),
         about: String::new(),

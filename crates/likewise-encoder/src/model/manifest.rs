@@ -136,6 +136,8 @@ pub enum ManifestKind {
     Static,
     /// A model that computes one score per pair of a query and a document.
     CrossEncoder,
+    /// A model that computes one sparse vector per text. No built-in manifest has this kind.
+    Sparse,
 }
 
 impl ManifestKind {
@@ -145,7 +147,7 @@ impl ManifestKind {
 
     /// Whether the model computes vectors.
     pub fn has_vectors(self) -> bool {
-        self != ManifestKind::CrossEncoder
+        matches!(self, ManifestKind::Embedding | ManifestKind::Static)
     }
 }
 

@@ -18,6 +18,7 @@ mod normalizer;
 mod pull;
 mod repository;
 mod sentence_transformers;
+mod sparse;
 mod static_model;
 mod weights;
 
@@ -25,7 +26,10 @@ pub use calibration::{Calibration, Curve, ModeCurves, RerankCalibration};
 pub use document::Document;
 pub use fingerprint::{Fingerprint, sha256_file};
 pub use input_type::{InputType, PerInputType};
-pub use kind::{CrossEncoderConfig, ModelKind, PairInput, ScoreActivation, Scoring, logit, sigmoid};
+pub use kind::{
+    CrossEncoderConfig, ModelKind, PairInput, ScoreActivation, Scoring, SparseActivation, SparseConfig,
+    SparsePooling, logit, sigmoid,
+};
 pub use list::{ModelSummary, list, summarize};
 pub use manifest::{FileChecksum, HubSource, Manifest, ManifestKind, WheelSource};
 pub use network_config::Family;
@@ -125,6 +129,8 @@ enum Purpose {
     Vectors,
     /// To rank texts, as a cross-encoder.
     Ranking,
+    /// To compute sparse vectors.
+    SparseVectors,
     /// To look at its settings: as what its files say.
     Any,
 }
@@ -135,6 +141,7 @@ impl Purpose {
         match self {
             Purpose::Vectors | Purpose::Any => "--model",
             Purpose::Ranking => "--reranker",
+            Purpose::SparseVectors => "--sparse-model",
         }
     }
 }
@@ -222,7 +229,15 @@ impl ModelFolder {
         ModelFolder::open_as(Purpose::Ranking, name_or_path, models_dir, precision)
     }
 
-    /// Opens a model of either kind; otherwise like [`ModelFolder::open`].
+    /// Opens a sparse encoder; otherwise like [`ModelFolder::open`].
+    ///
+    /// # Errors
+    /// Returns the errors of [`ModelFolder::open`], and [`Error::Model`] if the model is not a sparse encoder.
+    pub fn open_sparse(name_or_path: &str, models_dir: &Path, precision: Precision) -> Result<ModelFolder> {
+        ModelFolder::open_as(Purpose::SparseVectors, name_or_path, models_dir, precision)
+    }
+
+    /// Opens a model of any kind; otherwise like [`ModelFolder::open`].
     pub fn open_any(name_or_path: &str, models_dir: &Path, precision: Precision) -> Result<ModelFolder> {
         ModelFolder::open_as(Purpose::Any, name_or_path, models_dir, precision)
     }
@@ -257,12 +272,23 @@ impl ModelFolder {
             Some(manifest) => manifest.kind == ManifestKind::CrossEncoder,
             None => cross_encoder::is_cross_encoder(&path, &network_config)?,
         };
-        if purpose == Purpose::Vectors && is_cross_encoder {
+        let is_sparse = manifest.is_none() && sparse::is_sparse(&path)?;
+        let other_use = match (is_cross_encoder, is_sparse) {
+            (true, _) => {
+                Some("a cross-encoder, which ranks texts but computes no vectors; give it to --reranker")
+            }
+            (_, true) => Some("a sparse encoder, whose vectors cannot be indexed; give it to --sparse-model"),
+            _ => None,
+        };
+        if let (Purpose::Vectors, Some(other_use)) = (purpose, other_use) {
             return Err(Error::Model(format!(
-                "{}: the model is a cross-encoder, which ranks texts but computes no vectors; give it to --reranker \
-                 instead of --model",
+                "{}: the model is {other_use} instead of --model",
                 path.display()
             )));
+        }
+        if purpose == Purpose::SparseVectors || (purpose == Purpose::Any && is_sparse) {
+            let config = sparse::read(&path, &network_config)?;
+            return ModelFolder::assemble(path, models_dir, &network_config, config, precision);
         }
         let config = match (purpose == Purpose::Ranking || is_cross_encoder, manifest) {
             (false, Some(manifest)) => ModelConfig { network: network_folder, ..manifest.config() },
@@ -276,6 +302,18 @@ impl ModelFolder {
                 ModelConfig { name, max_length, checksums, prompt, rerank_calibration, ..read }
             }
         };
+        ModelFolder::assemble(path, models_dir, &network_config, config, precision)
+    }
+
+    /// Checks that the settings fit the network, and computes the checksums and the fingerprint.
+    fn assemble(
+        path: PathBuf,
+        models_dir: &Path,
+        network_config: &network_config::NetworkConfig,
+        config: ModelConfig,
+        precision: Precision,
+    ) -> Result<ModelFolder> {
+        let network = path.join(&config.network);
         network_config.check(&network, &config)?;
         let weights = weights::files(&network)?;
         let checksums = fingerprint::checksums(&path, &weights, &config, network_config.family)?;
@@ -530,8 +568,11 @@ fn has_model(folder: &Path) -> bool {
     [CONFIG, sentence_transformers::MODULES, WEIGHTS].iter().any(|file| folder.join(file).is_file())
 }
 
-/// Reads the settings of a folder without model.toml, as a cross-encoder or as a model that computes vectors.
+/// Reads the settings of a folder without model.toml, by the kind of the model.
 fn read_settings(folder: &Path, network_config: &network_config::NetworkConfig) -> Result<ModelConfig> {
+    if sparse::is_sparse(folder)? {
+        return sparse::read(folder, network_config);
+    }
     match cross_encoder::is_cross_encoder(folder, network_config)? {
         true => cross_encoder::read(folder, network_config),
         false => sentence_transformers::read(folder, network_config),
