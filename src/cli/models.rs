@@ -9,7 +9,7 @@ use likewise_encoder::model::{
     DEFAULT_MODEL, DEFAULT_MODELS_DIR, Manifest, ManifestKind, ModelFolder, ModelSummary, Precision, list,
     summarize,
 };
-use likewise_encoder::{CrossEncoder, Encoder, fastest_precision};
+use likewise_encoder::{CrossEncoder, Encoder, InputType, SparseEncoder, fastest_precision};
 use likewise_papers::Paper;
 use likewise_papers::dump;
 use serde::{Deserialize, Serialize};
@@ -148,6 +148,15 @@ fn measure(model: &ModelSummary, options: &Options, papers: &[Paper]) -> anyhow:
             let encoder = Encoder::load_on(&folder, device)?;
             let encode = |papers: &[Paper]| encoder.encode_titled(papers.iter().map(document_of)).map(drop);
             (encoder.describe(), papers_per_second(papers, encode)?)
+        }
+        ManifestKind::Sparse => {
+            let encoder = SparseEncoder::load_on(&folder, device)?;
+            let encode = |papers: &[Paper]| {
+                let texts: Vec<String> = papers.iter().map(|paper| document_of(paper).text()).collect();
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                encoder.encode(&texts, InputType::Document).map(drop)
+            };
+            (encoder.model().describe(), papers_per_second(papers, encode)?)
         }
         ManifestKind::CrossEncoder => {
             let reranker = CrossEncoder::load_on(&folder, device)?;

@@ -1,9 +1,9 @@
-//! The options for the cross-encoder that reranks.
+//! The options for further models: the cross-encoder that reranks, and the sparse encoder of a server.
 
 use super::{AUTO, EncoderOptions, PrecisionChoice, open_model, parse_precision};
 use clap::Args;
 use likewise_encoder::model::ModelFolder;
-use likewise_encoder::{CrossEncoder, fastest_precision};
+use likewise_encoder::{CrossEncoder, SparseEncoder, fastest_precision};
 use std::sync::Arc;
 
 /// Options that load a cross-encoder.
@@ -17,6 +17,26 @@ pub struct RerankerOptions {
     /// of the device for BERT, DistilBERT and RoBERTa, and f32 for other models.
     #[arg(long, env = "LIKEWISE_RERANKER_PRECISION", default_value = AUTO, value_parser = parse_precision)]
     reranker_precision: PrecisionChoice,
+}
+
+/// The option for the sparse encoder.
+#[derive(Args)]
+pub struct SparseOptions {
+    /// The sparse model (SPLADE) behind `/embed_sparse`: a repository on the Hugging Face hub (owner/name), or a folder.
+    /// By default, none is loaded.
+    #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_SPARSE_MODEL")]
+    sparse_model: Option<String>,
+}
+
+impl SparseOptions {
+    /// Loads the sparse encoder onto the devices of the encoder, in its default precision. `None`: none is given.
+    pub fn load(&self, encoder: &EncoderOptions) -> anyhow::Result<Option<Arc<SparseEncoder>>> {
+        let Some(name) = &self.sparse_model else { return Ok(None) };
+        let device = &encoder.devices.device;
+        let folder = open_model(name, &encoder.models, ModelFolder::open_sparse)?;
+        let precision = fastest_precision(&folder, device);
+        Ok(Some(Arc::new(SparseEncoder::load_on(&folder.in_precision(precision), device)?)))
+    }
 }
 
 impl RerankerOptions {

@@ -1,7 +1,7 @@
 //! `likewise serve`: the HTTP server.
 
 use super::location::LocationOptions;
-use super::reranker::RerankerOptions;
+use super::reranker::{RerankerOptions, SparseOptions};
 use super::{logging, settings};
 use crate::Error;
 use crate::ingest;
@@ -9,7 +9,7 @@ use crate::search::{Library, MAX_K};
 use crate::server::{self, App, Keys, QueueLimits, ServerOptions, Tls};
 use anyhow::{Context, bail};
 use clap::Args;
-use likewise_encoder::Encoder;
+use likewise_encoder::{Encoder, SparseEncoder};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,6 +45,8 @@ pub struct Options {
     location: LocationOptions,
     #[command(flatten)]
     reranker: RerankerOptions,
+    #[command(flatten)]
+    sparse: SparseOptions,
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
@@ -275,7 +277,10 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let loading_app = app.clone();
     let probe_every = options.probe_every;
     let load = tokio::task::spawn_blocking(move || match load(&options) {
-        Ok(library) => {
+        Ok((library, sparse)) => {
+            if let Some(sparse) = sparse {
+                loading_app.set_sparse_encoder(sparse);
+            }
             let library = set_library(&loading_app, library);
             let probed_app = loading_app.clone();
             if options.location.is_folder() {
@@ -309,10 +314,11 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-/// Opens the library. If the external engine cannot be reached or refuses a request, tries again until the library is
+/// Opens the library and the sparse encoder. If the external engine cannot be reached or refuses a request, tries again until the library is
 /// open.
-fn load(options: &Options) -> anyhow::Result<Library> {
-    let Options { location: options, reranker, .. } = options;
+fn load(options: &Options) -> anyhow::Result<(Library, Option<Arc<SparseEncoder>>)> {
+    let Options { location: options, reranker, sparse, .. } = options;
+    let sparse = sparse.load(&options.data.encoder)?;
     let reranker = reranker.load(&options.data.encoder)?;
     if let Some(reranker) = &reranker {
         tracing::info!("reranks with {}", reranker.describe());
@@ -324,7 +330,7 @@ fn load(options: &Options) -> anyhow::Result<Library> {
             Err(error) if matches!(error.downcast_ref(), Some(Error::Engine(_))) => {
                 tracing::warn!("{error:#}; trying again in {} s", pause.as_secs());
             }
-            opened => return opened,
+            opened => return opened.map(|library| (library, sparse)),
         }
         std::thread::sleep(pause);
         pause = (2 * pause).min(MAX_ENGINE_RETRY_INTERVAL);

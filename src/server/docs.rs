@@ -73,7 +73,12 @@ pub fn router(api: OpenApi, options: &ServerOptions) -> Router<App> {
         let service = app.service().ok();
         let library = service.as_ref().map(|service| &*service.library);
         let model = library.map(|library| library.encoder().model());
-        Json(with_reranker(with_model_limits((*api).clone(), model), library))
+        let mut api = with_reranker(with_model_limits((*api).clone(), model), library);
+        let has_sparse = service.as_ref().is_some_and(|service| service.queue.sparse_encoder().is_some());
+        if let Some(paths) = api["paths"].as_object_mut().filter(|_| !has_sparse) {
+            paths.remove("/embed_sparse");
+        }
+        Json(api)
     };
     let document = get(document).layer(Extension(Arc::new(api)));
     pages.route("/openapi.json", document)

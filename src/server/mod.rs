@@ -53,12 +53,13 @@ use crate::search::Library;
 use axum::Router;
 use axum::http::Uri;
 use compat::{cohere, hf_papers, openai, recommendations, semantic_scholar, tei};
+use likewise_encoder::SparseEncoder;
 use metrics::Metrics;
 use paths::Paths;
 use problem::Problem;
 use response_budget::ResponseBudget;
 use service::Service;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use tower::util::MapRequest;
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
@@ -74,6 +75,8 @@ struct AppState {
     metrics: Arc<Metrics>,
     response_budget: ResponseBudget,
     service: RwLock<Option<Arc<Service>>>,
+    /// The model behind `/embed_sparse`. It is set once, before the first library. Not set: there is none.
+    sparse: OnceLock<Arc<SparseEncoder>>,
 }
 
 impl App {
@@ -82,9 +85,15 @@ impl App {
         App(Arc::new(AppState { options, ..AppState::default() }))
     }
 
+    /// Answers `/embed_sparse` with this model. Must be called before the first call of [`App::set_library`].
+    pub fn set_sparse_encoder(&self, encoder: Arc<SparseEncoder>) {
+        let _ = self.0.sparse.set(encoder);
+    }
+
     /// Serves all later requests from `library`.
     pub fn set_library(&self, library: Arc<Library>) {
-        let service = Service::start(library, &self.0.options, &self.0.metrics);
+        let sparse = self.0.sparse.get().cloned();
+        let service = Service::start(library, sparse, &self.0.options, &self.0.metrics);
         *self.0.service.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(service));
     }
 
@@ -162,6 +171,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(pages::home::home, tei::embed_at_root))
         .routes(routes!(tei::info))
         .routes(routes!(tei::rerank))
+        .routes(routes!(tei::embed_sparse))
         .routes(routes!(cohere::rerank))
         .routes(routes!(cohere::rerank_v2))
         .routes(routes!(recommendations::for_paper))

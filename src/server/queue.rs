@@ -16,7 +16,9 @@ use super::problem::Problem;
 use super::queued_model::{Output, QueueModels, QueuedModel};
 use super::stages::{Stage, record};
 use likewise_encoder::model::InputType;
-use likewise_encoder::{CrossEncoder, Embedding, EncodeOptions, Encoder, PairScore, Tokenized};
+use likewise_encoder::{
+    CrossEncoder, Embedding, EncodeOptions, Encoder, PairScore, SparseEncoder, SparseVector, Tokenized,
+};
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -280,6 +282,31 @@ impl EncodeQueue {
     pub async fn score(&self, pairs: Vec<Tokenized>) -> Result<Vec<PairScore>, Problem> {
         let outputs = self.run(QueuedModel::Reranker, pairs, Priority::Bulk).await?;
         Ok(outputs.into_iter().filter_map(Output::into_score).collect())
+    }
+
+    /// Computes the sparse vectors of texts, which are encoded as documents.
+    ///
+    /// # Errors
+    /// Returns [`Problem::busy`] if the queue is full, and 422 if the model cannot read one of the texts.
+    pub async fn sparse(
+        &self,
+        encoder: &Arc<SparseEncoder>,
+        texts: Vec<String>,
+    ) -> Result<Vec<SparseVector>, Problem> {
+        let (encoder, priority) = (Arc::clone(encoder), Priority::of(texts.len()));
+        self.check_capacity(texts.iter(), priority)?;
+        let tokenized = super::blocking(move || {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            Ok(encoder.tokenize(&texts, InputType::Document)?)
+        })
+        .await?;
+        let outputs = self.run(QueuedModel::Sparse, tokenized, priority).await?;
+        Ok(outputs.into_iter().filter_map(Output::into_sparse).collect())
+    }
+
+    /// The sparse encoder, if the server has one.
+    pub fn sparse_encoder(&self) -> Option<&Arc<SparseEncoder>> {
+        self.models.sparse.as_ref()
     }
 
     /// Scores a query with each document, with bulk priority. Returns a score for each document, in order; `None` for a

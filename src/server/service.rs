@@ -14,7 +14,7 @@ use crate::search::{Answer, Hit, Library, Query, RerankInput};
 use crate::store::text::{TextHash, text_of_query};
 use hashlink::LruCache;
 use likewise_encoder::model::InputType;
-use likewise_encoder::{Embedding, EncodeOptions};
+use likewise_encoder::{Embedding, EncodeOptions, SparseEncoder};
 use likewise_papers::{Paper, PaperId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -48,11 +48,19 @@ pub struct Service {
 
 impl Service {
     /// Starts the queues of a library.
-    pub fn start(library: Arc<Library>, options: &ServerOptions, metrics: &Arc<Metrics>) -> Service {
+    pub fn start(
+        library: Arc<Library>,
+        sparse: Option<Arc<SparseEncoder>>,
+        options: &ServerOptions,
+        metrics: &Arc<Metrics>,
+    ) -> Service {
         let batch_metrics = Arc::clone(metrics);
         let observer = Box::new(move |batch: &_| batch_metrics.record_batch(batch));
-        let models =
-            QueueModels { encoder: Arc::clone(library.encoder()), reranker: library.reranker().cloned() };
+        let models = QueueModels {
+            encoder: Arc::clone(library.encoder()),
+            reranker: library.reranker().cloned(),
+            sparse,
+        };
         let queue = EncodeQueue::start(models, options.queue, observer);
         let location =
             if library.folder().is_some() { SearchLocation::Local } else { SearchLocation::Remote };

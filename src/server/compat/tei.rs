@@ -14,7 +14,7 @@ use crate::server::schemas;
 use crate::server::service::text_name;
 use axum::Json;
 use axum::extract::State;
-use likewise_encoder::TruncationSide;
+use likewise_encoder::{SparseVector, TruncationSide};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -197,6 +197,54 @@ pub async fn info(State(app): State<App>) -> Result<Json<ServerInfo>, Problem> {
         reranker: RerankerInfo::of(&service.library),
         version: env!("CARGO_PKG_VERSION"),
     }))
+}
+
+/// Texts to encode as sparse vectors. Unknown fields are ignored.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"inputs": ["one text", "another"]}))]
+pub struct EmbedSparseRequest {
+    /// A text, or a list of up to 2048 texts (`--max-batch`); a longer list is refused.
+    #[schema(schema_with = schemas::texts)]
+    inputs: Value,
+}
+
+/// A value of a sparse vector.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SparseValue {
+    /// Id of a token in the model's vocabulary.
+    index: u32,
+    /// How much the text is about this token, greater than 0.
+    value: f32,
+}
+
+/// Returns sparse vectors of texts (SPLADE): the values that are not 0, with ascending indices. Only if the server has a
+/// sparse model (`--sparse-model`).
+#[utoipa::path(post, path = "/embed_sparse", tag = "text-embeddings-inference", request_body = EmbedSparseRequest, responses(
+    (status = 200, description = "A sparse vector for each text", body = Vec<Vec<SparseValue>>),
+    (status = 400, description = "The body is not valid JSON", body = TeiError),
+    (status = 422, description = "The texts are missing or invalid, or the server has no sparse model", body = TeiError),
+))]
+pub async fn embed_sparse(
+    State(app): State<App>,
+    Body(EmbedSparseRequest { inputs }): Body<EmbedSparseRequest>,
+) -> Result<Json<Vec<Vec<SparseValue>>>, Problem> {
+    let service = app.service()?;
+    let Some(encoder) = service.queue.sparse_encoder() else {
+        return Err(Problem::invalid(
+            "the server has no sparse model; start it with --sparse-model, or use /embed for dense vectors",
+        ));
+    };
+    let texts = texts("inputs", inputs)?;
+    service.check_texts("inputs", &texts)?;
+    let count = texts.len();
+    let vectors = service.queue.sparse(encoder, texts).await;
+    let vectors =
+        vectors.map_err(|problem| problem.with_text_name(|index| text_name("inputs", index, count)))?;
+    let value = |(index, value): (u32, f32)| SparseValue { index, value };
+    let values = |SparseVector { indices, values }: SparseVector| {
+        indices.into_iter().zip(values).map(value).collect::<Vec<_>>()
+    };
+    Ok(Json(vectors.into_iter().map(values).collect()))
 }
 
 /// A query and the texts to rank.
