@@ -80,7 +80,7 @@ def checkpoints(folder: pathlib.Path, every: list[dict], tiny: bool):
     if tiny:
         for source in sorted((ROOT / "tests/golden/small").glob("*/config.json")):
             # SPECTER2 is a BERT with adapters and no architecture of its own. Cross-encoders have no vectors.
-            if source.parent.name not in (DUPLICATE, "specter2") and not source.parent.name.startswith("cross_"):
+            if source.parent.name not in (DUPLICATE, "specter2") and not source.parent.name.startswith(("cross_", "sparse_")):
                 shutil.copytree(source.parent, folder / source.parent.name)
                 yield source.parent.name
         return
