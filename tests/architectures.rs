@@ -468,6 +468,27 @@ fn unsupported_settings_are_refused_by_name() {
         ),
         ("mpnet", "config.json", "\"mpnet\"", "\"bart\"", "model_type \"bart\" is not supported"),
         (
+            "albert",
+            "config.json",
+            "\"num_hidden_layers\": 3",
+            "\"num_hidden_layers\": 50000000",
+            "num_hidden_layers must be at most 1024 (got 50000000)",
+        ),
+        (
+            "electra",
+            "config.json",
+            "\"embedding_size\": 16",
+            "\"embedding_size\": 0",
+            "embedding_size must be between 1",
+        ),
+        (
+            "electra",
+            "config.json",
+            "\"embedding_size\": 16",
+            "\"embedding_size\": 16, \"position_embedding_type\": \"relative_key\"",
+            "position_embedding_type \"relative_key\" is not supported",
+        ),
+        (
             "qwen3",
             "config.json",
             "\"rope_type\": \"default\"",
@@ -576,16 +597,31 @@ fn folders_that_would_give_wrong_vectors_are_refused() {
         let message = refused(folder);
         assert!(message.contains(expected), "expected {expected:?}, got {message}");
     };
-    let folder = copy("mpnet");
+    // candle-transformers computes DeBERTa.
+    let damaged = [
+        ("mpnet", "encoder.layer.0.attention.attn.q.weight"),
+        ("deberta_v2", "embeddings.word_embeddings.weight"),
+    ];
+    for (name, tensor) in damaged {
+        let folder = copy(name);
+        let weights = folder.path().join("model.safetensors");
+        let mut bytes = std::fs::read(&weights).unwrap();
+        let head = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let tensors: serde_json::Value = serde_json::from_slice(&bytes[8..head]).unwrap();
+        let at = head + tensors[tensor]["data_offsets"][0].as_u64().unwrap() as usize;
+        bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        std::fs::write(&weights, bytes).unwrap();
+        assert_refused(folder.path(), "has values that are not finite");
+    }
+
+    let folder = copy("qwen3");
     let weights = folder.path().join("model.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();
-    let head = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let tensors: serde_json::Value = serde_json::from_slice(&bytes[8..head]).unwrap();
-    let query = &tensors["encoder.layer.0.attention.attn.q.weight"]["data_offsets"][0];
-    let at = head + query.as_u64().unwrap() as usize;
-    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let norm = b"layers.0.self_attn.q_norm";
+    let at = bytes.windows(norm.len()).position(|window| window == norm).unwrap();
+    bytes[at + norm.len() - 1] = b'x';
     std::fs::write(&weights, bytes).unwrap();
-    assert_refused(folder.path(), "has values that are not finite");
+    assert_refused(folder.path(), "q_norm");
 
     let folder = copy("roberta");
     let weights = folder.path().join("pytorch_model.bin");

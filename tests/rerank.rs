@@ -103,6 +103,20 @@ fn more_candidates_than_hits_can_be_reranked() {
     assert_eq!(ids(&library().search(&one).unwrap().hits), ids(&library().search(&all).unwrap().hits)[..2]);
 }
 
+#[test]
+fn a_long_query_is_not_tokenised_as_a_whole_for_each_text() {
+    let long = "knots and bees ".repeat(30_000);
+    let start = &long[..20_000];
+    let texts = vec!["Untie it."; 400];
+    let started = std::time::Instant::now();
+    let tokenized = reranker().tokenize(&long, &texts).unwrap();
+    // 180 MB are tokenised in about a minute.
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    let of_start = reranker().tokenize(start, &texts[..1]).unwrap();
+    assert_eq!(tokenized[0].ids, of_start[0].ids);
+    assert!(tokenized.iter().all(|pair| pair.truncated && pair.ids == tokenized[0].ids));
+}
+
 #[tokio::test]
 async fn the_server_reranks_like_the_library() {
     let query = Query { k: 5, rerank: Some(30), ..Query::of(Examples::text(QUESTION.into())) };

@@ -239,8 +239,10 @@ fn calibrate_reranker(
         ..RunOptions::default()
     };
     let mut run = run_queries(&library, set, run_options, |_| {})?;
-    for (_, relevance) in run.answers.values_mut().flatten() {
-        *relevance = logit(*relevance);
+    for hits in run.answers.values_mut() {
+        // Hits that were not reranked have negative scores.
+        hits.retain(|(_, relevance)| *relevance >= 0.0);
+        hits.iter_mut().for_each(|(_, relevance)| *relevance = logit(*relevance));
     }
     let pairs = calibration::pairs(set, &run, options.relevant);
     let curve = calibration::fit(&pairs).context("the cross-encoder")?;
@@ -287,8 +289,10 @@ fn runs(options: &Options, set: &TestCollection) -> anyhow::Result<Vec<(String, 
     }
     for (mode, aggregation) in options.variants() {
         let (k, pooled, exact) = (options.k, set.pooled, !options.hnsw);
-        let rerank = options.rerank.or(library.reranker().map(|_| DEFAULT_RERANK_TOP));
         let rerank_sentences = options.rerank_sentences;
+        // With --rerank-sentences, a reranker from the environment is not used.
+        let reranker = library.reranker().filter(|_| !rerank_sentences);
+        let rerank = options.rerank.or(reranker.map(|_| DEFAULT_RERANK_TOP));
         let run_options = RunOptions { mode, aggregation, rerank_sentences, rerank, k, pooled, exact };
         let all = set.queries.len();
         let how =

@@ -1,8 +1,10 @@
 //! `likewise pull`: downloads a model.
 
 use clap::Args;
-use likewise_encoder::Encoder;
-use likewise_encoder::model::{DEFAULT_MODEL, DEFAULT_MODELS_DIR, Manifest, ModelFolder, Precision, pull};
+use likewise_encoder::model::{
+    DEFAULT_MODEL, DEFAULT_MODELS_DIR, Manifest, ModelFolder, ModelKind, Precision, pull,
+};
+use likewise_encoder::{CrossEncoder, Devices, Encoder, SparseEncoder};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,9 +31,18 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         // There are no checksums to compare the files with. Instead, check that the model can be loaded.
         let folder =
             ModelFolder::open_any(&pulled.folder.to_string_lossy(), &options.models, Precision::F32)?;
-        Encoder::load(&folder)?;
+        load(&folder)?;
         how = "there are no checksums, but the model can be loaded";
     }
     eprintln!("{}: {how}; the files come from {}", pulled.folder.display(), pulled.source);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Loads a model of any kind, to check that it is complete.
+fn load(folder: &ModelFolder) -> likewise_encoder::Result<()> {
+    match folder.config.kind {
+        ModelKind::Embedding => Encoder::load(folder).map(drop),
+        ModelKind::CrossEncoder(_) => CrossEncoder::load_on(folder, &Devices::Cpu).map(drop),
+        ModelKind::Sparse(_) => SparseEncoder::load_on(folder, &Devices::Cpu).map(drop),
+    }
 }

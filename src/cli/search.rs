@@ -145,6 +145,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Some(list) => add_reading_list(&mut like, &list, &library)?,
         None => 0,
     };
+    // With --rerank-sentences, a reranker from the environment is not used.
+    let reranker = library.reranker().filter(|_| !options.rerank_sentences);
+    let default_rerank = reranker.map(|_| DEFAULT_RERANK_TOP);
     let query = Query {
         unlike: Examples::papers(options.unlike.clone()),
         k: options.k,
@@ -155,7 +158,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         diversity: options.diversity,
         half_life: options.half_life,
         rerank_sentences: options.rerank_sentences,
-        rerank: options.rerank.or(library.reranker().map(|_| DEFAULT_RERANK_TOP)),
+        rerank: options.rerank.or(default_rerank),
         explain: options.explain,
         filter: options.filter.filter(),
         ..Query::of(like)

@@ -25,7 +25,7 @@ pub use space::SpaceFigures;
 pub use test_collection::{Qrels, TestCollection, TestQuery};
 
 use crate::error::{Error, Result};
-use crate::search::{Aggregation, Answer, Library, MAX_K, Mode, Query};
+use crate::search::{Aggregation, Answer, Hit, Library, MAX_K, Mode, Query, comparable_scores};
 use crate::store::catalog::Filter;
 use crate::store::text::text_of_query;
 use likewise_encoder::Embedding;
@@ -155,7 +155,8 @@ fn build_query(query: &TestQuery, options: RunOptions, pool: Option<Vec<String>>
     }
 }
 
-/// Returns the hits as pairs of the collection's paper id and the score, best first, without the query's own paper.
+/// Returns the hits as pairs of the collection's paper id and the score, best first, without the query's own paper. If
+/// some hits were reranked, the scores of the others are negative; see [`comparable_scores`].
 fn hits_by_judged_id(answer: Answer, query: &TestQuery) -> Vec<(String, f32)> {
     let mut judged: HashMap<PaperId, Vec<&String>> = HashMap::new();
     for name in query.qrels.keys() {
@@ -165,15 +166,18 @@ fn hits_by_judged_id(answer: Answer, query: &TestQuery) -> Vec<(String, f32)> {
         }
     }
     let own = PaperId::parse(&query.id).ok();
+    let scores: Vec<_> = answer.hits.iter().map(|hit| (hit.score, hit.parts)).collect();
+    let scores = comparable_scores(&scores);
     let mut hits = Vec::new();
-    for hit in answer.hits.into_iter().filter(|hit| !hit.paper.ids().any(|id| Some(id) == own.as_ref())) {
+    let is_own = |hit: &Hit| hit.paper.ids().any(|id| Some(id) == own.as_ref());
+    for (hit, score) in answer.hits.into_iter().zip(scores).filter(|(hit, _)| !is_own(hit)) {
         // If the collection has a paper under several ids, the library merges them into one paper: each id becomes a
         // hit.
         let names: Vec<&String> =
             hit.paper.ids().filter_map(|id| judged.get(id)).flatten().copied().collect();
         match names.is_empty() {
-            true => hits.push((hit.paper.id.as_str().to_string(), hit.score)),
-            false => hits.extend(names.into_iter().map(|name| (name.clone(), hit.score))),
+            true => hits.push((hit.paper.id.as_str().to_string(), score)),
+            false => hits.extend(names.into_iter().map(|name| (name.clone(), score))),
         }
     }
     hits

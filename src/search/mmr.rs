@@ -4,6 +4,7 @@
 //! No other stage that orders candidates needs their vectors.
 
 use super::RankedPaper;
+use super::rerank::comparable_scores;
 use super::resources::Resources;
 use crate::error::Result;
 use crate::search::vendi;
@@ -50,8 +51,8 @@ pub(super) fn diversified(
         }
     }
     let (merged, vectors): (Vec<Merged>, Vec<_>) = kept.into_iter().unzip();
-    let scores: Vec<f32> = merged.iter().map(|(ranked, _)| ranked.score).collect();
-    let order = mmr(&scores, &vectors, count, diversity);
+    let scores: Vec<_> = merged.iter().map(|(ranked, _)| (ranked.score, ranked.parts)).collect();
+    let order = mmr(&comparable_scores(&scores), &vectors, count, diversity);
     let vendi = vendi_of_first(&take_at(vectors, &order), count);
     Ok((take_at(merged, &order), Diversity { vendi, plain }))
 }

@@ -30,7 +30,7 @@ pub use lexical::{QueryTerms, TermCounts};
 pub use library::Library;
 pub use mmr::{Diversity, NEAR_DUPLICATE_COSINE, mmr, take_at};
 pub use pipeline::{RerankInput, Retrieved};
-pub use rerank::{DEFAULT_RERANK_TOP, MAX_RERANK_TOP, RerankPairs};
+pub use rerank::{DEFAULT_RERANK_TOP, MAX_RERANK_TOP, RerankPairs, comparable_scores};
 pub use vendi::vendi;
 
 use crate::error::{Error, Result};
@@ -354,7 +354,8 @@ pub struct Hit {
     pub score: f32,
     /// Probability that the paper is related, 0 to 1; `None` if the model is not calibrated. Unlike scores,
     /// probabilities can be compared between queries. The paper's age and the reranking by sentences change the score,
-    /// but not the probability.
+    /// but not the probability. A cross-encoder whose model is calibrated replaces the probability of the hits that it
+    /// reranks; `min_score` is compared with the probability before that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probability: Option<f32>,
     /// Values that the score is computed from; `None` if the score is the cosine alone.

@@ -66,6 +66,19 @@ fn cut(mut text: String) -> String {
     text
 }
 
+/// Returns the scores of an answer's papers on one scale. If some were reranked, the scores of the others are mapped to
+/// the range -2 to 0, below those of the cross-encoder. Each item of `papers` is a score and its parts.
+pub fn comparable_scores(papers: &[(f32, Option<ScoreDetails>)]) -> Vec<f32> {
+    let is_reranked = |parts: &Option<ScoreDetails>| parts.is_some_and(|parts| parts.cross_encoder.is_some());
+    let any_reranked = papers.iter().any(|(_, parts)| is_reranked(parts));
+    let comparable = |(score, parts): &(f32, Option<ScoreDetails>)| match any_reranked && !is_reranked(parts)
+    {
+        true => score / (1.0 + score.abs()) - 1.0,
+        false => *score,
+    };
+    papers.iter().map(comparable).collect()
+}
+
 /// Sorts the scored candidates by the cross-encoder. They stay before all other candidates. If there are several
 /// sub-queries, candidates are sorted among those of the same sub-query, which together keep their positions. `scores` has
 /// the scores of [`rerank_pairs`], in the same order; `None` for a paper that the cross-encoder cannot read, which goes
@@ -129,6 +142,15 @@ mod tests {
 
     fn ids(candidates: &[RankedPaper]) -> Vec<&str> {
         candidates.iter().map(|ranked| ranked.paper.id.as_str()).collect()
+    }
+
+    #[test]
+    fn scores_of_papers_that_were_not_reranked_are_below_the_others() {
+        let reranked = ScoreDetails { cross_encoder: Some(0.01), ..ScoreDetails::default() };
+        let scores = [(0.01, Some(reranked)), (0.9, None), (0.4, None), (-0.3, None)];
+        let comparable = comparable_scores(&scores);
+        assert!(comparable.is_sorted_by(|a, b| a > b), "{comparable:?}");
+        assert_eq!(comparable_scores(&scores[1..]), [0.9, 0.4, -0.3]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl ErrorFormat {
     /// Returns the format for a path that does not belong to an HTML page.
     pub fn for_api_path(path: &str) -> ErrorFormat {
         match path {
-            "/" | "/embed" | "/info" | "/rerank" => ErrorFormat::Tei,
+            "/" | "/embed" | "/embed_sparse" | "/info" | "/rerank" => ErrorFormat::Tei,
             "/v1/rerank" | "/v2/rerank" => ErrorFormat::Cohere,
             _ if ["/recommendations/", "/graph/", "/api/"].iter().any(|start| path.starts_with(start)) => {
                 ErrorFormat::Plain

@@ -100,6 +100,8 @@ struct QueueState {
     bulk: RequestQueue,
     /// Time of the last refusal of an interactive request. `None`: no interactive request was refused.
     last_refusal: Option<Instant>,
+    /// Whether the last batch left bulk requests for another model waiting because interactive requests went first.
+    passed_over: bool,
     closed: bool,
 }
 
@@ -205,6 +207,22 @@ impl EncodeQueue {
         let max_length = self.models.encoder.model().config.max_length;
         let min_tokens = texts.map(|text| (text.len() / MAX_BYTES_PER_TOKEN).clamp(1, max_length)).sum();
         admit(&self.shared, &self.limits, min_tokens, priority).map(drop)
+    }
+
+    /// Refuses pairs of a query and each of the texts that cannot fit into the queue, like
+    /// [`EncodeQueue::check_capacity`].
+    ///
+    /// # Errors
+    /// Returns [`Problem::busy`] if the queue is full.
+    pub fn check_pairs_capacity(
+        &self,
+        reranker: &CrossEncoder,
+        query: &str,
+        texts: &[String],
+    ) -> Result<(), Problem> {
+        let max_length = reranker.model().config.max_length;
+        let tokens = |text: &String| ((query.len() + text.len()) / MAX_BYTES_PER_TOKEN).clamp(1, max_length);
+        admit(&self.shared, &self.limits, texts.iter().map(tokens).sum(), Priority::Bulk).map(drop)
     }
 
     /// Tokenizes texts.
@@ -491,13 +509,32 @@ impl QueueState {
         }
     }
 
-    /// Removes the texts of the next batch from the queues, interactive texts first.
+    /// Removes the texts of the next batch from the queues, interactive texts first. Requests whose clients have
+    /// disconnected are dropped. Empty: nothing waits.
     fn take(&mut self, batch_tokens: usize) -> Vec<BatchItem> {
+        self.interactive.drop_disconnected();
+        self.bulk.drop_disconnected();
         let mut batch = Vec::new();
+        let Some(model) = self.next_model() else { return batch };
         let mut capacity = batch_tokens;
-        self.interactive.take(&mut capacity, &mut batch);
-        self.bulk.take(&mut capacity, &mut batch);
+        self.interactive.take(model, &mut capacity, &mut batch);
+        self.bulk.take(model, &mut capacity, &mut batch);
         batch
+    }
+
+    /// The model that the next batch is for. Interactive requests go first, but a bulk request for another model waits
+    /// for one such batch only: otherwise constant interactive requests would keep it waiting forever.
+    fn next_model(&mut self) -> Option<QueuedModel> {
+        let bulk = self.bulk.requests.front().map(|request| request.model);
+        let Some(interactive) = self.interactive.requests.front().map(|request| request.model) else {
+            self.passed_over = false;
+            return bulk;
+        };
+        let mut models = self.bulk.requests.iter().map(|request| request.model);
+        let other = models.find(|model| *model != interactive);
+        let has_turn = other.filter(|_| self.passed_over);
+        self.passed_over = other.is_some() && has_turn.is_none();
+        has_turn.or(Some(interactive))
     }
 }
 
@@ -507,16 +544,23 @@ impl RequestQueue {
         self.requests.push_back(request);
     }
 
-    /// Moves texts into the batch while they fit into `capacity` tokens. If only some texts of a request fit, the
-    /// request is moved to the end of the queue. Stops at a request for another model than that of the batch. Requests
-    /// whose clients have disconnected are dropped.
-    fn take(&mut self, capacity: &mut usize, batch: &mut Vec<BatchItem>) {
-        while let Some(mut request) = self.requests.pop_front() {
-            if batch.first().is_some_and(|first| first.model != request.model) {
-                return self.requests.push_front(request);
-            }
-            if request.reply.is_closed() {
+    fn drop_disconnected(&mut self) {
+        self.requests.retain(|request| {
+            let is_open = !request.reply.is_closed();
+            if !is_open {
                 self.tokens -= request.tokens();
+            }
+            is_open
+        });
+    }
+
+    /// Moves texts for `model` into the batch while they fit into `capacity` tokens. If only some texts of a request
+    /// fit, the request is moved to the end of the queue.
+    fn take(&mut self, model: QueuedModel, capacity: &mut usize, batch: &mut Vec<BatchItem>) {
+        let mut position = 0;
+        while let Some(request) = self.requests.get_mut(position) {
+            if request.model != model {
+                position += 1;
                 continue;
             }
             let count = request.texts.len();
@@ -529,13 +573,16 @@ impl RequestQueue {
                 *capacity = capacity.saturating_sub(tokens);
                 self.tokens -= tokens;
                 let (index, text) = request.texts.pop_front().expect("front() returned a text");
-                batch.push(BatchItem { model: request.model, index, text, reply: request.reply.clone() });
+                batch.push(BatchItem { model, index, text, reply: request.reply.clone() });
             }
-            match request.texts.len() {
-                0 => {}
-                // A request with no text in this batch stays ahead of later requests.
-                left if left == count => return self.requests.push_front(request),
-                _ => return self.requests.push_back(request),
+            let left = request.texts.len();
+            // A request with no text in this batch stays ahead of later requests.
+            if left == count && left > 0 {
+                return;
+            }
+            let request = self.requests.remove(position);
+            if left > 0 {
+                return self.requests.extend(request);
             }
         }
     }
@@ -621,20 +668,40 @@ mod tests {
         assert!(taken(&mut state, 100).is_empty());
     }
 
+    fn push_pairs(queue: &mut RequestQueue, name: u32, lengths: &[usize]) -> Results {
+        let (mut pairs, scores) = request(name, lengths);
+        pairs.model = QueuedModel::Reranker;
+        queue.push(pairs);
+        scores
+    }
+
     #[test]
     fn a_batch_is_for_one_model() {
         let mut state = QueueState::default();
         let _first = push(&mut state.bulk, 1, &[4]);
-        let (mut pairs, _scores) = request(2, &[4, 4]);
-        pairs.model = QueuedModel::Reranker;
-        state.bulk.push(pairs);
+        let _scores = push_pairs(&mut state.bulk, 2, &[4, 4]);
         let _last = push(&mut state.bulk, 3, &[4]);
-        assert_eq!(taken(&mut state, 100), [(1, 0)]);
+        assert_eq!(taken(&mut state, 100), [(1, 0), (3, 0)]);
         let _query = push(&mut state.interactive, 4, &[4]);
         assert_eq!(taken(&mut state, 100), [(4, 0)], "a question goes first");
         assert_eq!(taken(&mut state, 100), [(2, 0), (2, 1)]);
-        assert_eq!(taken(&mut state, 100), [(3, 0)]);
         assert_eq!(state.bulk.tokens, 0);
+    }
+
+    #[test]
+    fn constant_questions_do_not_keep_requests_for_another_model_waiting() {
+        let mut state = QueueState::default();
+        let _scores = push_pairs(&mut state.bulk, 1, &[4, 4, 4]);
+        let _bulk = push(&mut state.bulk, 2, &[4]);
+        let mut names = Vec::new();
+        let mut replies = Vec::new();
+        for question in 10..16 {
+            replies.push(push(&mut state.interactive, question, &[4]));
+            replies.push(push(&mut state.interactive, question, &[4]));
+            names.extend(taken(&mut state, 8).into_iter().map(|(name, _)| name));
+        }
+        assert_eq!(names, [10, 10, 1, 1, 11, 11, 1, 12, 12, 13, 13]);
+        assert!(replies.len() == 12 && state.bulk.tokens == 4);
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Service {
         texts: Vec<String>,
     ) -> Result<RankedTexts, Problem> {
         let count = texts.len();
-        self.queue.check_capacity(texts.iter(), Priority::Bulk)?;
+        self.queue.check_pairs_capacity(reranker, &query, &texts)?;
         let pairs = self.queue.tokenize_pairs(reranker, query, texts).await;
         let pairs =
             pairs.map_err(|problem| problem.with_text_name(|index| text_name(field, index, count)))?;

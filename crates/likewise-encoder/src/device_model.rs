@@ -116,8 +116,8 @@ impl DeviceModel {
         self.budget.load(Ordering::Relaxed)
     }
 
-    /// Computes the output for each text: a unit vector, or for a cross-encoder one logit. If the device runs out of memory, the texts are computed in two halves, and
-    /// the budget is lowered to half the number of tokens of `texts`.
+    /// Computes the output for each text: a unit vector, a logit, or a sparse vector. If the device runs out of memory, the
+    /// texts are computed in two halves, and the budget is lowered to half the number of tokens of `texts`.
     ///
     /// # Errors
     /// [`Error::Model`] if a single text does not fit into the device's memory; [`Error::Tensor`] if the computation

@@ -8,7 +8,7 @@ use crate::architectures;
 use crate::device::Devices;
 use crate::error::{Error, Result, UnreadableText};
 use crate::kernels;
-use crate::model::{InputType, ModelFolder, Precision, pull};
+use crate::model::{InputType, ModelFolder, ModelKind, Precision, pull};
 use crate::network::Engine;
 use crate::runner::Runner;
 use crate::tokenize::{self, EncodeOptions, Tokenized, TruncationSide};
@@ -38,8 +38,8 @@ pub struct Embedding {
 }
 
 /// Returns the default precision for a model, which is not always the fastest one. On a GPU, it is bf16. On a CPU, it
-/// is the fastest precision of the instruction set in use for BERT, DistilBERT and RoBERTa models without adapters, and
-/// f32 for all other models, because their accuracy in lower precisions has not been measured closely enough.
+/// is the fastest precision of the instruction set in use for BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT models without
+/// adapters, and f32 for all other models, because their accuracy in lower precisions has not been measured closely enough.
 pub fn fastest_precision(model: &ModelFolder, devices: &Devices) -> Precision {
     if devices.are_gpus() {
         return Precision::Bf16;
@@ -77,6 +77,12 @@ impl Encoder {
         engine: Engine,
         threads: usize,
     ) -> Result<Encoder> {
+        if folder.config.kind != ModelKind::Embedding {
+            return Err(Error::Model(format!(
+                "{}: the model computes no vectors of texts; use ModelFolder::open",
+                folder.path.display()
+            )));
+        }
         let tokenizer = tokenize::Tokenizer::load(folder)?;
         let runner = Runner::load(folder, devices, engine, threads)?;
         let encoder = Encoder { folder: folder.clone(), devices: devices.clone(), tokenizer, runner };

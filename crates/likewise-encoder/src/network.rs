@@ -33,9 +33,9 @@ pub trait Architecture: Send + Sync {
 /// The code that computes the layers of a network on a CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Engine {
-    /// The crate's own kernels, in the precision of the model folder. For models that are not BERT, DistilBERT or
-    /// RoBERTa without adapters, the kernels compute only linear layers, activation functions and the softmax, and
-    /// candle's operations compute the rest.
+    /// The crate's own kernels, in the precision of the model folder. For models that are not BERT,
+    /// DistilBERT, RoBERTa, ELECTRA or ALBERT without adapters, the kernels compute only linear layers, activation
+    /// functions and the softmax, and candle's operations compute the rest.
     #[default]
     Kernels,
     /// candle's operations in f32, whatever the precision of the model folder. Only the softmax of attention is

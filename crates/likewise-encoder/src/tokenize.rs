@@ -206,7 +206,7 @@ impl Tokenizer {
         input_type: InputType,
     ) -> Result<Vec<Tokenized>> {
         let tokenize = |text: &&str| -> tokenizers::Result<Tokenized> {
-            let (ids, is_cut) = match words.token_ids(&self.inner, text, self.max_length)? {
+            let (ids, is_cut) = match words.token_ids(text, self.max_length)? {
                 Some(mut ids) => {
                     let is_cut = ids.len() > self.max_length;
                     ids.truncate(self.max_length);

@@ -34,6 +34,33 @@ impl Weights {
         self.files.first().map_or(Path::new("weights"), |(path, _)| path)
     }
 
+    /// Checks that all values are finite, for networks whose own code does not check it when it loads them.
+    ///
+    /// # Errors
+    /// [`Error::Model`] names the first tensor with a value that is not finite.
+    pub fn check_finite(&self) -> Result<()> {
+        for (path, mapped) in &self.files {
+            let check = |name: &str, tensor: Tensor| -> candle_core::Result<()> {
+                // 0 times NaN or infinity is NaN.
+                let sum = (tensor.to_dtype(DType::F32)? * 0.0)?.sum_all()?.to_scalar::<f32>()?;
+                if sum.is_nan() {
+                    bail!("the tensor {name} has values that are not finite (NaN or infinity)");
+                }
+                Ok(())
+            };
+            let check_all = || -> candle_core::Result<()> {
+                let Some(mapped) = mapped else {
+                    let mut tensors = candle_core::pickle::read_all(path)?.into_iter();
+                    return tensors.try_for_each(|(name, tensor)| check(&name, tensor));
+                };
+                let file = SliceSafetensors::new(mapped.bytes())?;
+                file.tensors().iter().try_for_each(|(name, _)| check(name, file.load(name, &Device::Cpu)?))
+            };
+            check_all().map_err(|error| unreadable(path, error))?;
+        }
+        Ok(())
+    }
+
     /// Returns the tensors. A tensor is converted to `dtype` and moved to `device` when it is accessed.
     ///
     /// # Errors

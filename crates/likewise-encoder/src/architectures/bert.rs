@@ -1,9 +1,9 @@
 //! BERT (Devlin et al.): an encoder with layer norms after attention and after the feed-forward block.
 //!
-//! This module also computes DistilBERT, RoBERTa, MPNet, Jina's BERT, ELECTRA and ALBERT, which differ from BERT in positions, token
-//! types, the feed-forward block and names. [`super::distilbert`], [`super::roberta`], [`super::mpnet`] and
+//! This module also computes DistilBERT, RoBERTa, MPNet, Jina's BERT, ELECTRA and ALBERT, which differ from BERT in
+//! positions, token types, the feed-forward block and names. [`super::distilbert`], [`super::roberta`], [`super::mpnet`] and
 //! [`super::jina_bert`] translate their configs to those of BERT, and BERT's tensor names to theirs. This
-//! implementation runs on every device. For BERT, DistilBERT and RoBERTa without adapters, [`super::packed_bert`] is a
+//! implementation runs on every device. For BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT without adapters, [`super::packed_bert`] is a
 //! faster implementation for CPUs, with the same results up to rounding.
 
 use crate::adapter::Adapter;
@@ -16,6 +16,13 @@ use crate::model::{InputType, PerInputType};
 use crate::network::Network;
 use candle_core::{Result, Tensor};
 use serde::Deserialize;
+
+/// Maximum number of layers, far above that of any real model. ALBERT's layers share their tensors, so the weights do not
+/// limit their number.
+const MAX_LAYERS: usize = 1024;
+
+/// Maximum number of values of a word embedding.
+const MAX_EMBEDDING_WIDTH: usize = 1 << 16;
 
 /// The fields of config.json that describe the network.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,6 +58,23 @@ impl Config {
         // BERT's config.json can have the field by accident; only variants with a projection use it.
         let is_used = !self.embedding_projection.is_empty();
         self.embedding_size.filter(|_| is_used).unwrap_or(self.hidden_size)
+    }
+
+    /// Checks the sizes that no tensor confirms before memory is allocated.
+    ///
+    /// # Errors
+    /// Returns a message that names the field of config.json.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        if self.num_hidden_layers > MAX_LAYERS {
+            return Err(format!(
+                "num_hidden_layers must be at most {MAX_LAYERS} (got {})",
+                self.num_hidden_layers
+            ));
+        }
+        match self.embedding_width() {
+            1..=MAX_EMBEDDING_WIDTH => Ok(()),
+            width => Err(format!("embedding_size must be between 1 and {MAX_EMBEDDING_WIDTH} (got {width})")),
+        }
     }
 
     /// Whether a linear layer widens the embeddings.

@@ -164,7 +164,8 @@ fn token_logit(
     let row = |token: u32| table.narrow(0, token as usize, 1);
     let weight = match other {
         Some(other) => (row(token)? - row(other)?)?,
-        None => row(token)?,
+        // A copy: a view would keep the whole table in memory.
+        None => row(token)?.force_contiguous()?,
     };
     Ok(vec![HeadLayer::new(Linear::Candle(weight.t()?, None), HeadActivation::Identity)])
 }

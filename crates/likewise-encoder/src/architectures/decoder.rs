@@ -140,9 +140,11 @@ impl Network for Decoder {
 impl Layer {
     fn load(config: &Config, attention: &Attention, loader: &Loader) -> candle_core::Result<Layer> {
         let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
+        // Of these decoders, only Qwen3 has norms for queries and keys.
+        let norms = (config.model_type == "qwen3").then_some(HeadNorms { eps, scale_offset: 0.0 });
         Ok(Layer {
             attention_norm: loader.pp("input_layernorm").rms_norm(hidden, eps, 0.0)?,
-            attention: self::attention(hidden, attention, eps, 0.0, &loader.pp("self_attn"))?,
+            attention: self::attention(hidden, attention, norms, &loader.pp("self_attn"))?,
             feed_forward_norm: loader.pp("post_attention_layernorm").rms_norm(hidden, eps, 0.0)?,
             feed_forward: GatedMlp::load(
                 hidden,
@@ -154,24 +156,32 @@ impl Layer {
     }
 }
 
-/// Loads the attention of a layer. The prefix of `loader` ends with the layer's `self_attn`. If the checkpoint has norms
-/// for the queries and keys of each head, `eps` is the eps of these norms, and `scale_offset` is added to their scales.
+/// The norms for the queries and keys of each head.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadNorms {
+    pub eps: f64,
+    /// This is added to the scales in the checkpoint.
+    pub scale_offset: f64,
+}
+
+/// Loads the attention of a layer. The prefix of `loader` ends with the layer's `self_attn`. `norms` describes the
+/// norms for the queries and keys of each head; `None` if the architecture has none.
 pub fn attention(
     hidden: usize,
     shape: &Attention,
-    eps: f64,
-    scale_offset: f64,
+    norms: Option<HeadNorms>,
     loader: &Loader,
 ) -> candle_core::Result<RotaryAttention> {
     let Attention { heads, kv_heads, head_size, .. } = shape;
     let parts = ["q_proj", "k_proj", "v_proj"].map(|part| loader.pp(part));
     let widths = [heads * head_size, kv_heads * head_size, kv_heads * head_size];
-    let norm = |name: &str| loader.pp(name).rms_norm(*head_size, eps, scale_offset);
+    let norm =
+        |name: &str, norms: HeadNorms| loader.pp(name).rms_norm(*head_size, norms.eps, norms.scale_offset);
     Ok(RotaryAttention {
         qkv: Loader::fused_linear(&parts.each_ref(), hidden, &widths)?,
-        norms: match loader.has("q_norm.weight") {
-            true => Some((norm("q_norm")?, norm("k_norm")?)),
-            false => None,
+        norms: match norms {
+            Some(norms) => Some((norm("q_norm", norms)?, norm("k_norm", norms)?)),
+            None => None,
         },
         output: loader.pp("o_proj").linear(heads * head_size, hidden)?,
     })

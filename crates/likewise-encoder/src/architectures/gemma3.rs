@@ -1,7 +1,7 @@
 //! Gemma 3 (Gemma Team), as used in EmbeddingGemma, where attention is bidirectional.
 
 use super::config::check_positive;
-use super::decoder::{GatedMlp, attention};
+use super::decoder::{GatedMlp, HeadNorms, attention};
 use crate::batch::{Batch, Sequence};
 use crate::kernels::Activation;
 use crate::layers::alternating::{AlternatingAttention, AttentionScope, LayerTypes, RopeThetas};
@@ -176,7 +176,12 @@ impl Layer {
         let feed_forward = loader.pp("mlp");
         Ok(Layer {
             pre_attention_norm: norm("input_layernorm")?,
-            attention: attention(hidden, &shape, eps, 1.0, &loader.pp("self_attn"))?,
+            attention: attention(
+                hidden,
+                &shape,
+                Some(HeadNorms { eps, scale_offset: 1.0 }),
+                &loader.pp("self_attn"),
+            )?,
             post_attention_norm: norm("post_attention_layernorm")?,
             pre_feed_forward_norm: norm("pre_feedforward_layernorm")?,
             feed_forward: GatedMlp::load(

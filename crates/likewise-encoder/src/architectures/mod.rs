@@ -194,10 +194,12 @@ fn load_network(
         Family::Static => return Err(unsupported(folder, "a static model has no network")),
         Family::DebertaV2 => {
             let config = supported(folder, deberta_v2::check)?;
+            weights.check_finite()?;
             let network = deberta_v2::DebertaV2::load(&config, loader.tensors().clone()).map_err(damaged)?;
             Box::new(PooledNetwork { network, pooling, device })
         }
         Family::T5 => {
+            weights.check_finite()?;
             let network = t5::T5::load(&config(folder)?, loader.tensors().clone()).map_err(damaged)?;
             Box::new(PooledNetwork { network, pooling, device })
         }
@@ -284,6 +286,7 @@ fn bert_config<'a>(folder: &ModelFolder, loader: &Loader<'a>) -> Result<(bert::C
         }
         _ => (config(folder)?, loader.root("bert", WORD_EMBEDDINGS)),
     };
+    config.check().map_err(|error| unsupported(folder, &error))?;
     check_positive(&[("layer_norm_eps", config.layer_norm_eps)])
         .map_err(|error| unsupported(folder, &error))?;
     Ok((config, loader))

@@ -1,5 +1,5 @@
-//! BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT on a CPU, without padding: the same network as [`super::bert`] without adapters,
-//! computed by the crate's own kernels.
+//! BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT on a CPU, without padding: the same network as [`super::bert`] without
+//! adapters, computed by the crate's own kernels.
 //!
 //! This is the faster implementation. The texts of a batch are concatenated, so nothing is computed for padding. Only
 //! attention, pooling and the positions of tokens depend on where a text ends. candle is used only for loading the
@@ -29,10 +29,10 @@ const BLOCK_ROWS: usize = 168;
 
 /// A loaded BERT.
 pub struct PackedBert {
-    /// `[vocabulary, hidden]`: the word embeddings. This is candle's tensor and not a copy, because the word embeddings
+    /// `[vocabulary, embedding width]`: the word embeddings. This is candle's tensor and not a copy, because the word embeddings
     /// are a large part of the model: half of all-MiniLM-L6-v2, and more of multilingual models.
     word_embeddings: Tensor,
-    /// `[positions, hidden]`, with the embedding of token type 0 added: see [`position_table`].
+    /// `[positions, embedding width]`, with the embedding of token type 0 added: see [`position_table`].
     position_table: Vec<f32>,
     position_kind: PositionKind,
     /// `[hidden]`: what is added to the tokens of the second text of a pair; see [`second_type`]. `None`: the model does
@@ -253,8 +253,9 @@ enum Queries {
 
 impl Architecture for PackedBert {
     fn forward_pooled(&self, texts: &[Sequence], _: InputType) -> Result<Tensor> {
-        // Without layers, all vectors are still there.
-        let is_first = self.pooling == Pooling::Cls && !self.layers.is_empty();
+        // Without layers, all vectors are still there. A text without tokens has no first token.
+        let has_tokens = texts.iter().all(|text| !text.ids.is_empty());
+        let is_first = self.pooling == Pooling::Cls && !self.layers.is_empty() && has_tokens;
         let kept = if is_first { KeptTokens::First } else { KeptTokens::All };
         self.with_hidden(texts, kept, |hidden| {
             let mut rest = hidden;

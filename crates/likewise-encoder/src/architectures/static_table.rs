@@ -11,6 +11,9 @@ use rayon::prelude::*;
 /// Minimum number of texts that a thread computes at a time.
 const MIN_TEXTS: usize = 16;
 
+/// Maximum number of values of the table after tokens that share a vector got their own, 16 GiB.
+const MAX_VALUES: usize = 1 << 32;
+
 /// A loaded table.
 pub struct StaticTable {
     /// `[tokens, width]`: the vectors, each multiplied by the weight of its token.
@@ -36,16 +39,21 @@ impl StaticTable {
             true => tensors.get_unchecked_dtype(name, DType::F64)?.to_vec1::<f64>().map(Some),
             false => Ok(None),
         };
+        if width == 0 {
+            bail!("the vectors of the table must have at least one value");
+        }
         let numbers: Vec<usize> = match optional("mapping")? {
-            Some(mapping) => mapping.into_iter().map(|number| number as usize).collect(),
+            Some(mapping) => {
+                mapping.into_iter().map(|number| vector_number(number, count)).collect::<Result<_>>()?
+            }
             None => (0..count).collect(),
         };
+        if numbers.len().saturating_mul(width) > MAX_VALUES {
+            bail!("mapping must have at most {} tokens (got {})", MAX_VALUES / width, numbers.len());
+        }
         let weights = optional("weights")?.unwrap_or_else(|| vec![1.0; numbers.len()]);
         if weights.len() != numbers.len() {
             bail!("weights must have one value per token, {} (got {})", numbers.len(), weights.len());
-        }
-        if let Some(number) = numbers.iter().find(|number| **number >= count) {
-            bail!("mapping must have numbers below {count}, the number of vectors (got {number})");
         }
         let mut table = Vec::with_capacity(numbers.len() * width);
         for (number, weight) in numbers.into_iter().zip(weights) {
@@ -71,6 +79,14 @@ impl StaticTable {
         out.iter_mut().for_each(|sum| *sum /= count);
         Ok(())
     }
+}
+
+/// A number of `mapping` as the number of a vector.
+fn vector_number(number: f64, count: usize) -> Result<usize> {
+    if number < 0.0 || number >= count as f64 {
+        bail!("mapping must have numbers from 0 to {}, one for each vector (got {number})", count - 1);
+    }
+    Ok(number as usize)
 }
 
 impl Architecture for StaticTable {
@@ -113,6 +129,12 @@ mod tests {
         assert_eq!(vector_of(&plain, &[]), [0.0, 0.0]);
         let mapped = StaticTable::load(&tensors(&[embeddings.clone(), mapping.clone(), weights])).unwrap();
         assert_eq!(vector_of(&mapped, &[0, 1, 2]), [17.0 / 3.0, 34.0 / 3.0]);
+        for wrong in [-1i64, 2] {
+            let mapping = ("mapping", Tensor::new(&[wrong], device).unwrap());
+            let error =
+                StaticTable::load(&tensors(&[embeddings.clone(), mapping])).err().unwrap().to_string();
+            assert!(error.contains("mapping must have numbers from 0 to 1"), "{error}");
+        }
         let short = ("weights", Tensor::new(&[1f64], device).unwrap());
         let error = StaticTable::load(&tensors(&[embeddings, mapping, short])).err().unwrap().to_string();
         assert!(error.contains("weights must have one value per token, 3 (got 1)"), "{error}");

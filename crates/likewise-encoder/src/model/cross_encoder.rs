@@ -54,6 +54,16 @@ pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<Mode
         Scoring::Classifier if !tokenizer.has_instruction() => {
             PairInput::TwoTexts { token_types: tokenizer.returns_token_types() }
         }
+        // Older folders of Qwen3-Reranker have the chat template of Qwen3, but were trained with this prompt too.
+        Scoring::TokenLogit { .. }
+            if !tokenizer.has_instruction() && network_config.family != Family::Qwen3 =>
+        {
+            return Err(Error::Model(format!(
+                "{}: of the language models that answer with a token, only those with the prompt of Qwen3-Reranker are \
+                 supported, and the chat template is another one; use another model",
+                folder.display()
+            )));
+        }
         _ => PairInput::Instruction,
     };
     let activation_class = library.activation_fn.as_deref().or(network_config.score_activation());
@@ -80,7 +90,13 @@ struct TokenizerConfig {
 impl TokenizerConfig {
     fn read(network: &Path) -> Result<TokenizerConfig> {
         let config: TokenizerConfig = json(network, "tokenizer_config.json")?.unwrap_or_default();
-        let in_file = disk::read_text(&network.join(CHAT_TEMPLATE)).ok().map(serde_json::Value::from);
+        let path = network.join(CHAT_TEMPLATE);
+        let in_file = match path.is_file() {
+            true => {
+                Some(serde_json::Value::from(disk::read_text(&path).map_err(|error| damaged(&path, error))?))
+            }
+            false => None,
+        };
         Ok(TokenizerConfig { chat_template: in_file.or(config.chat_template), ..config })
     }
 
@@ -165,7 +181,8 @@ fn activation(folder: &Path, class: Option<&str>) -> Result<ScoreActivation> {
 /// Which token vectors the head gets.
 pub(super) fn pooling(network_config: &NetworkConfig) -> Pooling {
     match network_config.family {
-        Family::Qwen3 => Pooling::LastToken,
+        // Only the last token has read the whole pair.
+        _ if network_config.is_causal => Pooling::LastToken,
         Family::ModernBert => network_config.classifier_pooling(),
         _ => Pooling::Cls,
     }

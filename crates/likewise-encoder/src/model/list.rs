@@ -91,7 +91,13 @@ pub fn summarize(name: &str, folder: &Path) -> crate::Result<ModelSummary> {
         Ok(files.filter_map(|file| folder.join(file).metadata().ok()).map(|file| file.len()).sum())
     };
     if let Some(manifest) = Manifest::read(folder)? {
-        let bytes = Some(bytes(folder)?);
+        let network = match manifest.kind {
+            ManifestKind::Static if folder.join(sentence_transformers::MODULES).is_file() => {
+                folder.join(sentence_transformers::network_folder(folder)?)
+            }
+            _ => folder.to_path_buf(),
+        };
+        let bytes = Some(bytes(&network)?);
         return Ok(ModelSummary { bytes, name: name.into(), ..from_manifest(manifest, Some(folder)) });
     }
     let network = folder.join(sentence_transformers::network_folder(folder)?);

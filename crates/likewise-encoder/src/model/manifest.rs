@@ -319,7 +319,12 @@ impl Manifest {
         }
         let needed = if self.kind == ManifestKind::Static { &[TOKENIZER][..] } else { &[TOKENIZER, CONFIG] };
         for required in needed.iter().copied().filter(|_| self.has_checksums()) {
-            if !self.files.iter().any(|file| file.path == required) {
+            // The table of a static model can be in a folder of its own, with its tokenizer.
+            let is_required = |file: &FileChecksum| {
+                file.path == required
+                    || (self.kind == ManifestKind::Static && file.path.ends_with(&format!("/{required}")))
+            };
+            if !self.files.iter().any(is_required) {
                 return Err(Error::Model(format!(
                     "{shown}: the list `files` has no entry for {required:?}; add an entry with the file's checksum"
                 )));

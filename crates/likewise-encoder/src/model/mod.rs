@@ -99,11 +99,11 @@ pub enum Precision {
     F32,
     /// Factors are rounded to bf16, and their products are summed in f32. On a GPU, all values between the operations
     /// of the network are bf16 too. On a CPU, attention and adapters are computed in f32, unless the model is a BERT,
-    /// DistilBERT or RoBERTa that has no adapters.
+    /// DistilBERT, RoBERTa, ELECTRA or ALBERT that has no adapters.
     Bf16,
     /// In linear layers, factors are rounded to 8-bit integers with one scale per 128 values, and the products of these
     /// 128 values are summed exactly. Attention is computed as in [`Precision::Bf16`], and so is the linear layer that
-    /// computes the values of attention in BERT, DistilBERT and RoBERTa. GPUs do not support int8.
+    /// computes the values of attention in BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT. GPUs do not support int8.
     Int8,
 }
 

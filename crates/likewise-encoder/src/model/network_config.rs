@@ -109,8 +109,7 @@ pub(super) struct NetworkConfig {
 #[derive(Deserialize, Default)]
 struct ClassifierConfig {
     /// The class of the network in the transformers library, such as `BertForSequenceClassification`.
-    #[serde(default)]
-    architectures: Vec<String>,
+    architectures: Option<Vec<String>>,
     num_labels: Option<usize>,
     id2label: Option<serde_json::Map<String, serde_json::Value>>,
     /// The activation function of the score, in cross-encoders that version 4 or 5 of sentence-transformers saved.
@@ -119,6 +118,14 @@ struct ClassifierConfig {
     sbert_ce_default_activation_function: Option<String>,
     /// ModernBERT: how token vectors are pooled for the head.
     classifier_pooling: Option<String>,
+}
+
+impl ClassifierConfig {
+    /// Reads the fields from the text of config.json. Fields of unexpected types have no effect: most models have no such
+    /// head, and their fields mean something else.
+    fn of(text: &str) -> ClassifierConfig {
+        serde_json::from_str(text).unwrap_or_default()
+    }
 }
 
 #[derive(Deserialize)]
@@ -130,6 +137,9 @@ struct ScoreConfig {
 // causing huge allocations.
 const MAX_HIDDEN_SIZE: usize = 1 << 16;
 const MAX_POSITIONS: usize = 1 << 20;
+
+/// Maximum number of tokens of a T5 whose config.json states none. Attention over so many tokens needs about 1 GB.
+const MAX_T5_LENGTH: usize = 4096;
 const MAX_HEADS: usize = 256;
 const MAX_HEAD_SIZE: usize = 1024;
 
@@ -206,16 +216,11 @@ impl NetworkConfig {
         };
         let config = NetworkConfig {
             family,
-            hidden_size: raw
-                .hidden_size
-                .or(raw.dim)
-                .or(raw.n_embd)
-                .or(raw.d_model)
-                .ok_or_else(|| missing("hidden_size"))?,
+            hidden_size: raw.width(family).ok_or_else(|| missing("hidden_size"))?,
             max_length: raw.max_length(family).ok_or_else(|| missing("max_position_embeddings"))?,
             is_causal: raw.is_causal(family),
             vocabulary_size: raw.vocab_size,
-            classifier: serde_json::from_str(&text).map_err(damaged)?,
+            classifier: ClassifierConfig::of(&text),
             model_type,
         };
         raw.check_shape(&config).map_err(refused)?;
@@ -264,7 +269,7 @@ impl NetworkConfig {
     }
 
     fn has_class_ending(&self, end: &str) -> bool {
-        self.classifier.architectures.first().is_some_and(|class| class.ends_with(end))
+        self.classifier.architectures.iter().flatten().next().is_some_and(|class| class.ends_with(end))
     }
 
     /// Number of labels of the head for sequence classification: 2 unless config.json states another number, as in the
@@ -299,11 +304,15 @@ impl RawConfig {
         match (family, self.position_embedding_type.as_deref()) {
             // Jina's BERT is published with the model_type "bert", so the position_embedding_type has to identify it.
             (Family::Bert | Family::JinaBert, Some("alibi")) => Ok(Family::JinaBert),
-            (Family::Bert | Family::Roberta | Family::JinaBert, Some(other)) if other != "absolute" => {
-                Err(format!(
-                    "position_embedding_type {other:?} is not supported, only \"absolute\", and for BERT also \"alibi\""
-                ))
+            (Family::Gte, Some(other)) if other != "rope" => {
+                Err(format!("position_embedding_type {other:?} is not supported, only \"rope\""))
             }
+            (
+                Family::Bert | Family::Roberta | Family::JinaBert | Family::Electra | Family::Albert,
+                Some(other),
+            ) if other != "absolute" => Err(format!(
+                "position_embedding_type {other:?} is not supported, only \"absolute\", and for BERT also \"alibi\""
+            )),
             // Other architectures ignore the field position_embedding_type, even if their config.json contains it.
             _ => Ok(family),
         }
@@ -371,6 +380,16 @@ impl RawConfig {
         Ok(())
     }
 
+    /// Number of values of a token vector. Each family reads its own field, even if config.json has others too.
+    fn width(&self, family: Family) -> Option<usize> {
+        match family {
+            Family::T5 => self.d_model,
+            Family::DistilBert => self.dim.or(self.hidden_size),
+            Family::NomicBert => self.n_embd.or(self.hidden_size),
+            _ => self.hidden_size,
+        }
+    }
+
     /// Returns the number of positions that texts can use. `None`: config.json does not state the number. RoBERTa and
     /// MPNet count positions from the padding token's id + 1, so texts never use the positions below that.
     fn max_length(&self, family: Family) -> Option<usize> {
@@ -381,9 +400,9 @@ impl RawConfig {
             // `n_positions` comes first: max_position_embeddings of Nomic's BERT is the length of the texts in
             // training.
             Family::NomicBert => self.n_positions.or(positions),
-            // T5 has no positions, only distances, so every length is possible. `n_positions` in old files is the length
-            // of the texts in training.
-            Family::T5 => positions.or(Some(MAX_POSITIONS)),
+            // T5 has no positions, only distances, so every length is possible; but the memory for attention grows with
+            // the square of the length. `n_positions` in old files is the length of the texts in training.
+            Family::T5 => positions.or(Some(MAX_T5_LENGTH)),
             _ => positions.or(self.n_positions),
         }
     }

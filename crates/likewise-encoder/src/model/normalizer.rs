@@ -61,7 +61,7 @@ impl NormalizerConfig {
                 let class = class.trim_end_matches("Fast").trim_end_matches("Tokenizer");
                 ["Bert", "DistilBert", "MPNet", "Electra"].contains(&class)
             }
-            None => matches!(family, Family::Bert | Family::DistilBert | Family::Mpnet),
+            None => matches!(family, Family::Bert | Family::DistilBert | Family::Mpnet | Family::Electra),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Tokenizer {
         format: &PairFormat,
     ) -> Result<Vec<Tokenized>> {
         let cut = |text: &str| -> usize { text.floor_char_boundary(self.max_bytes) };
-        let query = &query[..cut(query)];
+        let query = self.readable_start(&query[..cut(query)])?;
         let texts = documents.iter().map(|document| &document[..cut(document)]);
         let mut encodings = match format {
             PairFormat::TwoTexts { prompt, .. } => {
@@ -85,6 +85,20 @@ impl Tokenizer {
             }
         };
         Ok(encodings.drain(..).zip(documents).map(tokenized).collect())
+    }
+
+    /// Cuts off the part of a query that does not fit even without a document: otherwise a long query would be tokenised
+    /// as a whole for each document.
+    fn readable_start<'a>(&self, query: &'a str) -> Result<&'a str> {
+        if query.len() <= self.max_length {
+            return Ok(query);
+        }
+        let encoding = self.inner.encode(query, false).map_err(cannot_tokenize)?;
+        if encoding.len() < self.max_length {
+            return Ok(query);
+        }
+        let end = encoding.get_offsets().iter().map(|(_, end)| *end).max().unwrap_or(query.len());
+        Ok(&query[..query.floor_char_boundary(end)])
     }
 
     fn end_of_instruction(&self) -> Result<Vec<u32>> {

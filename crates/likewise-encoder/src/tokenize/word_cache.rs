@@ -35,6 +35,8 @@ type Words = HashMap<Box<str>, Box<[u32]>, RandomState>;
 
 /// The tokens of words.
 pub struct WordCache {
+    /// The tokenizer, without truncation.
+    tokenizer: Tokenizer,
     spaces: Spaces,
     /// The contents of added tokens.
     added: Vec<String>,
@@ -50,7 +52,9 @@ impl WordCache {
         let added: Option<Vec<String>> =
             added.map(|token| Some(token.content.clone()).filter(|_| !token.normalized)).collect();
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Some(WordCache { spaces, added: added?, shards, hasher: RandomState::new() })
+        let mut tokenizer = tokenizer.clone();
+        tokenizer.with_truncation(None).ok()?;
+        Some(WordCache { tokenizer, spaces, added: added?, shards, hasher: RandomState::new() })
     }
 
     /// Returns the token ids of a text, without special tokens; at most `max_tokens`, or one more if the text has more.
@@ -58,19 +62,14 @@ impl WordCache {
     ///
     /// # Errors
     /// Returns the errors of the tokenizers library.
-    pub fn token_ids(
-        &self,
-        tokenizer: &Tokenizer,
-        text: &str,
-        max_tokens: usize,
-    ) -> tokenizers::Result<Option<Vec<u32>>> {
+    pub fn token_ids(&self, text: &str, max_tokens: usize) -> tokenizers::Result<Option<Vec<u32>>> {
         if !self.is_plain(text) {
             return Ok(None);
         }
         // Abstracts have about one token per four bytes.
         let mut ids = Vec::with_capacity(text.len() / 4);
         for word in text.split(' ') {
-            self.append(tokenizer, word, &mut ids)?;
+            self.append(word, &mut ids)?;
             if ids.len() > max_tokens {
                 ids.truncate(max_tokens + 1);
                 break;
@@ -87,7 +86,7 @@ impl WordCache {
         is_regular && !self.added.iter().any(|added| text.contains(added.as_str()))
     }
 
-    fn append(&self, tokenizer: &Tokenizer, word: &str, ids: &mut Vec<u32>) -> tokenizers::Result<()> {
+    fn append(&self, word: &str, ids: &mut Vec<u32>) -> tokenizers::Result<()> {
         if word.is_empty() {
             return Ok(());
         }
@@ -96,7 +95,7 @@ impl WordCache {
             ids.extend_from_slice(known);
             return Ok(());
         }
-        let encoding = tokenizer.encode_fast(word, false)?;
+        let encoding = self.tokenizer.encode_fast(word, false)?;
         ids.extend_from_slice(encoding.get_ids());
         if word.len() <= MAX_WORD_BYTES {
             let mut words = shard.write().unwrap_or_else(PoisonError::into_inner);
@@ -200,7 +199,7 @@ mod tests {
                 let whole = tokenizer.encode_fast(text.as_str(), false).unwrap();
                 // Twice: the second time, the words are known.
                 for _ in 0..2 {
-                    if let Some(ids) = cache.token_ids(tokenizer, &text, 1000).unwrap() {
+                    if let Some(ids) = cache.token_ids(&text, 1000).unwrap() {
                         prop_assert_eq!(&ids, whole.get_ids(), "{:?}", text);
                     }
                 }
@@ -210,14 +209,14 @@ mod tests {
 
     #[test]
     fn ordinary_texts_are_tokenised_by_words_and_cut() {
-        for (tokenizer, cache) in TOKENIZERS.iter() {
-            let ids = cache.token_ids(tokenizer, "ab abc ab", 1000).unwrap().unwrap();
-            let cut = cache.token_ids(tokenizer, "ab abc ab", 2).unwrap().unwrap();
+        for (_, cache) in TOKENIZERS.iter() {
+            let ids = cache.token_ids("ab abc ab", 1000).unwrap().unwrap();
+            let cut = cache.token_ids("ab abc ab", 2).unwrap().unwrap();
             assert_eq!(cut, ids[..3], "one token more than the maximum shows that the text was cut");
         }
-        let (tokenizer, cache) = &TOKENIZERS[0];
-        assert!(cache.token_ids(tokenizer, "a  b", 9).unwrap().is_none(), "two spaces");
-        assert!(cache.token_ids(tokenizer, "a <s> b", 9).unwrap().is_none(), "an added token");
+        let (_, cache) = &TOKENIZERS[0];
+        assert!(cache.token_ids("a  b", 9).unwrap().is_none(), "two spaces");
+        assert!(cache.token_ids("a <s> b", 9).unwrap().is_none(), "an added token");
     }
 
     #[test]
