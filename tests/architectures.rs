@@ -158,7 +158,7 @@ const F32_ONLY: [&str; 4] = ["t5", "deberta_v2", "static", "model2vec"];
 fn models_that_are_computed_in_f32_refuse_other_precisions() {
     for name in F32_ONLY {
         let error = Encoder::load(&open(name, Precision::Bf16)).err().unwrap().to_string();
-        assert!(error.contains("computed in f32 only (got bf16); use --precision f32"), "{name}: {error}");
+        assert!(error.contains("computed in f32 only (got bf16); use the precision f32"), "{name}: {error}");
     }
 }
 

@@ -121,7 +121,7 @@ fn a_long_query_is_not_tokenised_as_a_whole_for_each_text() {
 async fn the_server_reranks_like_the_library() {
     let query = Query { k: 5, rerank: Some(30), ..Query::of(Examples::text(QUESTION.into())) };
     let expected = library().search(&query).unwrap().hits;
-    for rerank in [json!(true), json!({"top": 30})] {
+    for rerank in [json!(true), json!({"top": 30}), json!({"top": 30.0})] {
         let body = json!({"text": QUESTION, "k": 5, "rerank": rerank, "explain": true});
         let (status, found) = post(library(), "/v1/search", body).await;
         let hits = found["hits"].as_array().unwrap();

@@ -260,7 +260,11 @@ fn with_reranker(mut api: Value, library: Option<&Library>) -> Value {
     for schema in SEARCH_SCHEMAS {
         if library.reranker().is_none() || schema == "SearchByVector" {
             let rerank = &mut api["components"]["schemas"][schema]["properties"]["rerank"];
-            *rerank = json!({ "type": "boolean", "enum": [false], "description": rerank["description"] });
+            *rerank = json!({
+                "type": ["boolean", "null"],
+                "enum": [false, null],
+                "description": rerank["description"],
+            });
         }
     }
     api

@@ -82,12 +82,19 @@ impl<'de> Deserialize<'de> for Rerank {
             Value::Null | Value::Bool(false) => Ok(Rerank(None)),
             Value::Bool(true) => Ok(Rerank(Some(DEFAULT_RERANK_TOP))),
             Value::Object(fields) if fields.len() == 1 => {
-                let top = fields.get("top").and_then(Value::as_u64).ok_or_else(wrong)?;
+                let top = fields.get("top").and_then(whole_number).ok_or_else(wrong)?;
                 Ok(Rerank(Some(usize::try_from(top).unwrap_or(usize::MAX))))
             }
             _ => Err(wrong()),
         }
     }
+}
+
+/// A number without a fraction, also one that is written as `30.0`.
+fn whole_number(value: &Value) -> Option<u64> {
+    value
+        .as_u64()
+        .or_else(|| value.as_f64().filter(|number| number.fract() == 0.0).map(|number| number as u64))
 }
 
 /// The values that a score is computed from.

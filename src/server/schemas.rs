@@ -84,7 +84,12 @@ pub fn rerank() -> Schema {
         .required("top")
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     let switch = ObjectBuilder::new().schema_type(Type::Boolean);
-    OneOfBuilder::new().item(switch).item(object).into()
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    let description = "Rerank the first hits of the ranking with the server's cross-encoder, which reads the query and \
+                       each paper together: `true` for the first 30, or `{\"top\": 50}` for another number up to 100. \
+                       Helps with questions more than with papers. `GET /info` names the cross-encoder; without one, \
+                       the request is refused.";
+    OneOfBuilder::new().item(switch).item(object).item(null).description(Some(description)).into()
 }
 
 /// A list of texts that are not blank.

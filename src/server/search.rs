@@ -84,9 +84,7 @@ pub struct SearchRequest {
     /// sentences of the query. The model encodes these sentences, which takes about 0.4 s on two cores.
     #[serde(default)]
     rerank_sentences: bool,
-    /// Rerank the first hits of the ranking with the server's cross-encoder, which reads the query and each paper
-    /// together: `true` for the first 30, or `{"top": 50}` for another number up to 100. Helps with questions more than
-    /// with papers. `GET /info` names the cross-encoder; without one, the request is refused.
+    /// Whether and how many hits are reranked; see [`schemas::rerank`].
     #[serde(default)]
     #[schema(schema_with = schemas::rerank, required = false)]
     rerank: Rerank,

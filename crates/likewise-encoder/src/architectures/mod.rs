@@ -99,7 +99,7 @@ fn load_on_cpu(folder: &ModelFolder, engine: Engine, weights: &Weights) -> Resul
     let is_f32_only = is_from_candle_transformers(folder) || folder.family == Family::Static;
     if is_f32_only && folder.precision != Precision::F32 {
         return Err(Error::Model(format!(
-            "{}: this architecture is computed in f32 only (got {}); use --precision f32",
+            "{}: this architecture is computed in f32 only (got {}); use the precision f32",
             folder.path.display(),
             folder.precision
         )));
