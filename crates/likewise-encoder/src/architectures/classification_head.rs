@@ -36,7 +36,7 @@ impl ClassificationHead {
     /// Reads the head from the weight file of the network.
     ///
     /// # Errors
-    /// [`Error::Model`](crate::Error::Model) if a tensor of the head is missing or has another shape.
+    /// [`Error::Model`] if a tensor of the head is missing or has another shape.
     pub fn load(
         folder: &ModelFolder,
         scoring: &Scoring,

@@ -4,16 +4,13 @@
 use super::network_config::NetworkConfig;
 use super::sentence_transformers::{MODULES, Module, PROMPTS, PromptsConfig, check_inside, common, json};
 use super::{
-    CrossEncoderConfig, Family, ModelConfig, ModelKind, PairInput, PerInputType, Pooling, ScoreActivation,
-    Scoring, TOKENIZER,
+    CHAT_TEMPLATE, CrossEncoderConfig, Family, ModelConfig, ModelKind, PairInput, PerInputType, Pooling,
+    ScoreActivation, Scoring, TOKENIZER,
 };
 use crate::error::{Error, Result, damaged};
 use likewise_base::disk;
 use serde::Deserialize;
 use std::path::Path;
-
-/// The file with the chat template of a language model.
-pub(super) const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
 /// The field of `config_sentence_transformers.json` that only cross-encoders have.
 #[derive(Deserialize, Default)]

@@ -51,6 +51,8 @@ pub const DEFAULT_MODELS_DIR: &str = "models";
 pub const WEIGHTS: &str = "model.safetensors";
 /// The name of the tokenizer's file, which every model folder must have.
 pub const TOKENIZER: &str = "tokenizer.json";
+/// The file with the chat template of a language model.
+const CHAT_TEMPLATE: &str = "chat_template.jinja";
 /// The name of the file with the network's configuration, which every model folder must have.
 pub const CONFIG: &str = "config.json";
 

@@ -23,7 +23,7 @@ const NETWORK_FILES: [&str; 5] = [
     "tokenizer.json",
     "tokenizer_config.json",
     // The prompt of rerankers that are language models.
-    super::cross_encoder::CHAT_TEMPLATE,
+    super::CHAT_TEMPLATE,
 ];
 
 /// The weight files, of which the folder of the network contains at least one.
