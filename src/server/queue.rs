@@ -17,9 +17,10 @@ use super::queued_model::{Output, QueueModels, QueuedModel};
 use super::stages::{Stage, record};
 use likewise_encoder::model::InputType;
 use likewise_encoder::{
-    CrossEncoder, Embedding, EncodeOptions, Encoder, PairScore, SparseEncoder, SparseVector, Tokenized,
+    CrossEncoder, Embedding, EncodeOptions, PairScore, SparseEncoder, SparseVector, Tokenized,
+    encode_readable,
 };
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -361,9 +362,13 @@ impl EncodeQueue {
     ) -> Result<Vec<Option<Vec<f32>>>, Problem> {
         let count = texts.len();
         let encoder = Arc::clone(&self.models.encoder);
-        let tokenize = move || Ok(tokenize_readable(&encoder, &texts, &options)?);
-        let (indices, tokenized): (Vec<usize>, Vec<Tokenized>) =
-            super::blocking(tokenize).await?.into_iter().unzip();
+        let tokenize = move || {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            Ok(encode_readable(&texts, |texts| encoder.tokenize(texts, &options))?)
+        };
+        let tokenized = super::blocking(tokenize).await?.into_iter().enumerate();
+        let readable = tokenized.filter_map(|(index, text)| Some((index, text.ok()?)));
+        let (indices, tokenized): (Vec<usize>, Vec<Tokenized>) = readable.unzip();
         let mut vectors = vec![None; count];
         let embeddings = self.embed(tokenized, Priority::Bulk).await?;
         for (index, embedding) in indices.into_iter().zip(embeddings) {
@@ -390,26 +395,6 @@ impl EncodeQueue {
     pub fn waiting_tokens(&self) -> usize {
         let state = self.shared.lock();
         state.interactive.tokens + state.bulk.tokens
-    }
-}
-
-/// Tokenizes the texts that the model can encode. Returns each of these texts with its index in `texts`.
-fn tokenize_readable(
-    encoder: &Encoder,
-    texts: &[String],
-    options: &EncodeOptions,
-) -> likewise_encoder::Result<Vec<(usize, Tokenized)>> {
-    let mut indices: Vec<usize> = (0..texts.len()).collect();
-    loop {
-        let remaining: Vec<&str> = indices.iter().map(|index| texts[*index].as_str()).collect();
-        match encoder.tokenize(&remaining, options) {
-            Ok(tokenized) => return Ok(indices.into_iter().zip(tokenized).collect()),
-            Err(likewise_encoder::Error::Texts(unreadable)) => {
-                let bad: HashSet<usize> = unreadable.iter().map(|text| indices[text.index]).collect();
-                indices.retain(|index| !bad.contains(index));
-            }
-            Err(error) => return Err(error),
-        }
     }
 }
 

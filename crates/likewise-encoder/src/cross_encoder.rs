@@ -5,7 +5,8 @@
 //! itself.
 
 use crate::device::Devices;
-use crate::error::{Error, Result};
+use crate::encoder::encode_readable;
+use crate::error::{Error, Result, UnreadableText};
 use crate::kernels::isa;
 use crate::model::{CrossEncoderConfig, ModelFolder, ModelKind, PairInput, RerankCalibration, sigmoid};
 use crate::network::Engine;
@@ -129,18 +130,12 @@ impl CrossEncoder {
     /// Returns the errors of [`CrossEncoder::tokenize`] if the model can read none of the documents, because then the
     /// query is probably at fault.
     pub fn tokenize_readable(&self, query: &str, documents: &[&str]) -> Result<Vec<Option<Tokenized>>> {
-        let unreadable: Vec<usize> = match self.tokenize(query, documents) {
-            Ok(tokenized) => return Ok(tokenized.into_iter().map(Some).collect()),
-            Err(Error::Texts(texts)) if texts.len() < documents.len() => {
-                texts.into_iter().map(|text| text.index).collect()
-            }
-            Err(error) => return Err(error),
-        };
-        let is_readable = |index: &usize| !unreadable.contains(index);
-        let readable = (0..documents.len()).filter(is_readable).map(|index| documents[index]);
-        let mut tokenized = self.tokenize(query, &readable.collect::<Vec<_>>())?.into_iter();
-        let of = |index| if is_readable(&index) { tokenized.next() } else { None };
-        Ok((0..documents.len()).map(of).collect())
+        let tokenized = encode_readable(documents, |documents| self.tokenize(query, documents))?;
+        if tokenized.iter().any(Result::is_ok) || tokenized.is_empty() {
+            return Ok(tokenized.into_iter().map(Result::ok).collect());
+        }
+        let reasons = tokenized.into_iter().filter_map(Result::err).enumerate();
+        Err(Error::Texts(reasons.map(|(index, reason)| UnreadableText { index, reason }).collect()))
     }
 
     /// Scores a query with each document; `None` for a document that the model cannot read.

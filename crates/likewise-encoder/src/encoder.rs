@@ -266,28 +266,28 @@ impl Encoder {
     }
 }
 
-/// Encodes all texts that the model can read. Returns one result per text, in the order of `texts`: the text's
-/// embedding, or the reason why the model cannot read the text.
+/// Encodes or tokenises all texts that the model can read. Returns one result per text, in the order of `texts`: what
+/// `encode` returns for it, or the reason why the model cannot read the text.
 ///
-/// `encode` encodes several texts, as [`Encoder::encode`] does. Each time `encode` returns [`Error::Texts`], it is
+/// `encode` takes several texts, as [`Encoder::encode`] does. Each time `encode` returns [`Error::Texts`], it is
 /// called again without the texts that the error lists.
 ///
 /// # Errors
 /// Returns every error of `encode` other than [`Error::Texts`].
-pub fn encode_readable(
+pub fn encode_readable<T>(
     texts: &[&str],
-    encode: impl Fn(&[&str]) -> Result<Vec<Embedding>>,
-) -> Result<Vec<Result<Embedding, String>>> {
+    encode: impl Fn(&[&str]) -> Result<Vec<T>>,
+) -> Result<Vec<Result<T, String>>> {
     let mut unreadable: BTreeMap<usize, String> = BTreeMap::new();
     loop {
         let indices: Vec<usize> = (0..texts.len()).filter(|index| !unreadable.contains_key(index)).collect();
         let readable: Vec<&str> = indices.iter().map(|index| texts[*index]).collect();
         match encode(&readable) {
-            Ok(embeddings) => {
-                let mut embeddings = embeddings.into_iter();
+            Ok(encoded) => {
+                let mut encoded = encoded.into_iter();
                 let result = |index| match unreadable.remove(&index) {
                     Some(reason) => Some(Err(reason)),
-                    None => embeddings.next().map(Ok),
+                    None => encoded.next().map(Ok),
                 };
                 return Ok((0..texts.len()).map_while(result).collect());
             }

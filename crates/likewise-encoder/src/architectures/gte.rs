@@ -2,14 +2,11 @@
 //! gte-multilingual, arctic-embed-m-v2, stella-400M. Their repositories call the architecture `new`.
 
 use super::config::check_positive;
-use crate::batch::{Batch, Sequence};
+use super::rotary_bert::{Layer, RotaryBert};
 use crate::kernels::Activation;
+use crate::layers::Loader;
 use crate::layers::attention::Attention;
 use crate::layers::rope::{RopeParameters, RopeTable, RotaryAttention};
-use crate::layers::{ActivationFn, EmbeddingTable, Gate, Linear, Loader, Norm, add};
-use crate::model::InputType;
-use crate::network::Network;
-use candle_core::Tensor;
 use serde::Deserialize;
 
 /// The fields of config.json that describe the network.
@@ -87,97 +84,46 @@ impl Config {
     }
 }
 
-/// A loaded encoder of GTE.
-pub struct Gte {
-    word_embeddings: EmbeddingTable,
-    /// The embedding of token type 0, which is the type of every token. `None`: the model has no token types.
-    token_type: Option<Tensor>,
-    embedding_norm: Norm,
-    attention: Attention,
-    rope: RopeTable,
-    layers: Vec<Layer>,
+/// Loads the weights, for texts of up to `max_tokens` tokens.
+pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<RotaryBert> {
+    let loader = loader.root("new", "embeddings.word_embeddings.weight");
+    let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
+    let embeddings = loader.pp("embeddings");
+    let token_type = match config.type_vocab_size {
+        0 => None,
+        count => Some(embeddings.tensor((count, hidden), "token_type_embeddings.weight")?.get(0)?),
+    };
+    Ok(RotaryBert {
+        word_embeddings: embeddings.pp("word_embeddings").embedding_table(config.vocab_size, hidden)?,
+        token_type,
+        embedding_norm: embeddings.pp("LayerNorm").layer_norm(hidden, config.layer_norm_eps)?,
+        attention: Attention::standard(heads, hidden),
+        rope: RopeTable::with_divisor(
+            max_tokens,
+            hidden / heads,
+            config.theta(),
+            config.frequency_divisor(),
+            (loader.tensors().dtype(), loader.device()),
+        )?,
+        layers: (0..config.num_hidden_layers)
+            .map(|index| layer(config, &loader.pp("encoder.layer").pp(index)))
+            .collect::<candle_core::Result<_>>()?,
+    })
 }
 
-struct Layer {
-    attention: RotaryAttention,
-    attention_norm: Norm,
-    /// The second half of the output is the gate.
-    up_and_gate: Linear,
-    activation: ActivationFn,
-    down: Linear,
-    output_norm: Norm,
-}
-
-impl Gte {
-    /// Loads the weights, for texts of up to `max_tokens` tokens.
-    pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<Gte> {
-        let loader = loader.root("new", "embeddings.word_embeddings.weight");
-        let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
-        let embeddings = loader.pp("embeddings");
-        let token_type = match config.type_vocab_size {
-            0 => None,
-            count => Some(embeddings.tensor((count, hidden), "token_type_embeddings.weight")?.get(0)?),
-        };
-        Ok(Gte {
-            word_embeddings: embeddings.pp("word_embeddings").embedding_table(config.vocab_size, hidden)?,
-            token_type,
-            embedding_norm: embeddings.pp("LayerNorm").layer_norm(hidden, config.layer_norm_eps)?,
-            attention: Attention::standard(heads, hidden),
-            rope: RopeTable::with_divisor(
-                max_tokens,
-                hidden / heads,
-                config.theta(),
-                config.frequency_divisor(),
-                (loader.tensors().dtype(), loader.device()),
-            )?,
-            layers: (0..config.num_hidden_layers)
-                .map(|layer| Layer::load(config, &loader.pp("encoder.layer").pp(layer)))
-                .collect::<candle_core::Result<_>>()?,
-        })
-    }
-}
-
-impl Network for Gte {
-    fn forward(&self, _: &[Sequence], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
-        let words = self.word_embeddings.forward(&batch.ids)?;
-        let words = match &self.token_type {
-            Some(token_type) => words.broadcast_add(token_type)?,
-            None => words,
-        };
-        let mut hidden = self.embedding_norm.forward(&words)?;
-        let rotary = self.rope.for_batch(batch)?;
-        for layer in &self.layers {
-            let attended = layer.attention.forward(&hidden, &self.attention, &rotary, batch)?;
-            let attended = layer.attention_norm.forward(&add(&attended, &hidden)?)?;
-            hidden = layer.output_norm.forward(&add(&layer.feed_forward(&attended)?, &attended)?)?;
-        }
-        Ok(hidden)
-    }
-
-    fn check(&self, ids: &[u32]) -> candle_core::Result<()> {
-        self.word_embeddings.check(ids)
-    }
-}
-
-impl Layer {
-    fn load(config: &Config, loader: &Loader) -> candle_core::Result<Layer> {
-        let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
-        let norm = |name: &str| loader.pp(name).layer_norm(hidden, config.layer_norm_eps);
-        Ok(Layer {
-            attention: RotaryAttention {
-                qkv: loader.pp("attention.qkv_proj").linear(hidden, 3 * hidden)?,
-                norms: None,
-                output: loader.pp("attention.o_proj").linear(hidden, hidden)?,
-            },
-            attention_norm: norm("attn_ln")?,
-            up_and_gate: loader.pp("mlp.up_gate_proj").linear(hidden, 2 * intermediate)?,
-            activation: loader.activation_fn(config.hidden_act),
-            down: loader.pp("mlp.down_proj").linear(intermediate, hidden)?,
-            output_norm: norm("mlp_ln")?,
-        })
-    }
-
-    fn feed_forward(&self, hidden: &Tensor) -> candle_core::Result<Tensor> {
-        self.down.forward(&self.activation.gated(&self.up_and_gate.forward(hidden)?, Gate::Second)?)
-    }
+fn layer(config: &Config, loader: &Loader) -> candle_core::Result<Layer> {
+    let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
+    let norm = |name: &str| loader.pp(name).layer_norm(hidden, config.layer_norm_eps);
+    Ok(Layer {
+        attention: RotaryAttention {
+            qkv: loader.pp("attention.qkv_proj").linear(hidden, 3 * hidden)?,
+            norms: None,
+            output: loader.pp("attention.o_proj").linear(hidden, hidden)?,
+        },
+        attention_norm: norm("attn_ln")?,
+        up_and_gate: loader.pp("mlp.up_gate_proj").linear(hidden, 2 * intermediate)?,
+        activation: loader.activation_fn(config.hidden_act),
+        down: loader.pp("mlp.down_proj").linear(intermediate, hidden)?,
+        output_norm: norm("mlp_ln")?,
+    })
 }

@@ -21,6 +21,7 @@ mod nomic_bert;
 mod one_by_one;
 mod packed_bert;
 mod roberta;
+mod rotary_bert;
 mod static_table;
 mod t5;
 
@@ -133,12 +134,23 @@ struct PooledNetwork<N> {
 impl<N: Network> Architecture for PooledNetwork<N> {
     fn forward_pooled(&self, texts: &[Sequence], input_type: InputType) -> candle_core::Result<Tensor> {
         let batch = Batch::new(texts, &self.device)?;
-        pooling::batch(&self.forward_tokens(texts, input_type)?, &batch, self.pooling)
+        pooling::batch(&self.forward_batch(texts, &batch, input_type)?, &batch, self.pooling)
     }
 
     fn forward_tokens(&self, texts: &[Sequence], input_type: InputType) -> candle_core::Result<Tensor> {
+        self.forward_batch(texts, &Batch::new(texts, &self.device)?, input_type)
+    }
+}
+
+impl<N: Network> PooledNetwork<N> {
+    fn forward_batch(
+        &self,
+        texts: &[Sequence],
+        batch: &Batch,
+        input_type: InputType,
+    ) -> candle_core::Result<Tensor> {
         texts.iter().try_for_each(|text| self.network.check(text.ids))?;
-        self.network.forward(texts, &Batch::new(texts, &self.device)?, input_type)
+        self.network.forward(texts, batch, input_type)
     }
 }
 
@@ -173,12 +185,9 @@ fn load_network(
             Box::new(PooledNetwork { network, pooling, device })
         }
         Family::NomicBert => {
-            let network = nomic_bert::NomicBert::load(
-                &supported(folder, nomic_bert::Config::check)?,
-                max_tokens,
-                loader,
-            )
-            .map_err(damaged)?;
+            let network =
+                nomic_bert::load(&supported(folder, nomic_bert::Config::check)?, max_tokens, loader)
+                    .map_err(damaged)?;
             Box::new(PooledNetwork { network, pooling, device })
         }
         Family::Qwen3 | Family::Qwen2 | Family::Mistral | Family::EuroBert => {
@@ -187,8 +196,8 @@ fn load_network(
             Box::new(PooledNetwork { network, pooling, device })
         }
         Family::Gte => {
-            let network = gte::Gte::load(&supported(folder, gte::Config::check)?, max_tokens, loader)
-                .map_err(damaged)?;
+            let network =
+                gte::load(&supported(folder, gte::Config::check)?, max_tokens, loader).map_err(damaged)?;
             Box::new(PooledNetwork { network, pooling, device })
         }
         Family::Static => return Err(unsupported(folder, "a static model has no network")),

@@ -2,14 +2,11 @@
 //! biases in its linear layers.
 
 use super::config::check_positive;
-use crate::batch::{Batch, Sequence};
+use super::rotary_bert::{Layer, RotaryBert};
 use crate::kernels::Activation;
+use crate::layers::Loader;
 use crate::layers::attention::Attention;
 use crate::layers::rope::{RopeParameters, RopeTable, RotaryAttention};
-use crate::layers::{ActivationFn, EmbeddingTable, Gate, Linear, Loader, Norm, add};
-use crate::model::InputType;
-use crate::network::Network;
-use candle_core::Tensor;
 use serde::Deserialize;
 
 /// The fields of config.json that describe the network. Some fields have older names: see [`OLDER_NAMES`].
@@ -92,94 +89,46 @@ impl Config {
     }
 }
 
-/// A loaded Nomic BERT.
-pub struct NomicBert {
-    word_embeddings: EmbeddingTable,
-    /// The embedding of token type 0, which is the type of every token.
-    token_type: Tensor,
-    embedding_norm: Norm,
-    attention: Attention,
-    rope: RopeTable,
-    layers: Vec<Layer>,
+/// Loads the weights, for texts of up to `max_tokens` tokens.
+pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<RotaryBert> {
+    let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
+    let token_types =
+        loader.tensor((config.type_vocab_size, hidden), "embeddings.token_type_embeddings.weight")?;
+    Ok(RotaryBert {
+        word_embeddings: loader
+            .pp("embeddings.word_embeddings")
+            .embedding_table(config.vocab_size, hidden)?,
+        token_type: Some(token_types.get(0)?),
+        embedding_norm: loader.pp("emb_ln").layer_norm(hidden, config.layer_norm_eps)?,
+        attention: Attention::standard(heads, hidden),
+        rope: RopeTable::new(
+            max_tokens,
+            hidden / heads,
+            config.theta(),
+            loader.tensors().dtype(),
+            loader.device(),
+        )?,
+        layers: (0..config.num_hidden_layers)
+            .map(|index| layer(config, &loader.pp("encoder.layers").pp(index)))
+            .collect::<candle_core::Result<_>>()?,
+    })
 }
 
-struct Layer {
-    attention: RotaryAttention,
-    attention_norm: Norm,
-    /// The layers `fc11` and `fc12` of the checkpoint, fused. The second half of the output of the fused layer is the
-    /// gate.
-    intermediate: Linear,
-    activation: ActivationFn,
-    output: Linear,
-    output_norm: Norm,
-}
-
-impl NomicBert {
-    /// Loads the weights, for texts of up to `max_tokens` tokens.
-    pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<NomicBert> {
-        let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
-        let token_types =
-            loader.tensor((config.type_vocab_size, hidden), "embeddings.token_type_embeddings.weight")?;
-        Ok(NomicBert {
-            word_embeddings: loader
-                .pp("embeddings.word_embeddings")
-                .embedding_table(config.vocab_size, hidden)?,
-            token_type: token_types.get(0)?,
-            embedding_norm: loader.pp("emb_ln").layer_norm(hidden, config.layer_norm_eps)?,
-            attention: Attention::standard(heads, hidden),
-            rope: RopeTable::new(
-                max_tokens,
-                hidden / heads,
-                config.theta(),
-                loader.tensors().dtype(),
-                loader.device(),
-            )?,
-            layers: (0..config.num_hidden_layers)
-                .map(|layer| Layer::load(config, &loader.pp("encoder.layers").pp(layer)))
-                .collect::<candle_core::Result<_>>()?,
-        })
-    }
-}
-
-impl Network for NomicBert {
-    fn forward(&self, _: &[Sequence], batch: &Batch, _: InputType) -> candle_core::Result<Tensor> {
-        let words = self.word_embeddings.forward(&batch.ids)?.broadcast_add(&self.token_type)?;
-        let mut hidden = self.embedding_norm.forward(&words)?;
-        let rotary = self.rope.for_batch(batch)?;
-        for layer in &self.layers {
-            let attended = layer.attention.forward(&hidden, &self.attention, &rotary, batch)?;
-            let attended = add(&attended, &hidden)?;
-            let attended = layer.attention_norm.forward(&attended)?;
-            hidden = layer.output_norm.forward(&add(&layer.feed_forward(&attended)?, &attended)?)?;
-        }
-        Ok(hidden)
-    }
-
-    fn check(&self, ids: &[u32]) -> candle_core::Result<()> {
-        self.word_embeddings.check(ids)
-    }
-}
-
-impl Layer {
-    fn load(config: &Config, loader: &Loader) -> candle_core::Result<Layer> {
-        let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
-        let norm = |name: &str| loader.pp(name).layer_norm(hidden, config.layer_norm_eps);
-        let parts = ["mlp.fc11", "mlp.fc12"].map(|part| loader.pp(part));
-        Ok(Layer {
-            attention: RotaryAttention {
-                qkv: loader.pp("attn.Wqkv").linear(hidden, 3 * hidden)?,
-                norms: None,
-                output: loader.pp("attn.out_proj").linear(hidden, hidden)?,
-            },
-            attention_norm: norm("norm1")?,
-            intermediate: Loader::fused_linear(&parts.each_ref(), hidden, &[intermediate; 2])?,
-            activation: loader.activation_fn(config.hidden_act),
-            output: loader.pp("mlp.fc2").linear(intermediate, hidden)?,
-            output_norm: norm("norm2")?,
-        })
-    }
-
-    fn feed_forward(&self, hidden: &Tensor) -> candle_core::Result<Tensor> {
-        self.output.forward(&self.activation.gated(&self.intermediate.forward(hidden)?, Gate::Second)?)
-    }
+fn layer(config: &Config, loader: &Loader) -> candle_core::Result<Layer> {
+    let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
+    let norm = |name: &str| loader.pp(name).layer_norm(hidden, config.layer_norm_eps);
+    let parts = ["mlp.fc11", "mlp.fc12"].map(|part| loader.pp(part));
+    Ok(Layer {
+        attention: RotaryAttention {
+            qkv: loader.pp("attn.Wqkv").linear(hidden, 3 * hidden)?,
+            norms: None,
+            output: loader.pp("attn.out_proj").linear(hidden, hidden)?,
+        },
+        attention_norm: norm("norm1")?,
+        // The second half of the fused layer's output is the gate.
+        up_and_gate: Loader::fused_linear(&parts.each_ref(), hidden, &[intermediate; 2])?,
+        activation: loader.activation_fn(config.hidden_act),
+        down: loader.pp("mlp.fc2").linear(intermediate, hidden)?,
+        output_norm: norm("norm2")?,
+    })
 }

@@ -1,6 +1,7 @@
 //! Networks that compute one text at a time: those of candle-transformers.
 
 use crate::batch::{Batch, Sequence};
+use crate::layers::check_token_ids;
 use crate::model::InputType;
 use crate::network::Network;
 use candle_core::{Result, Tensor};
@@ -10,8 +11,8 @@ pub trait OneByOne: Send + Sync {
     /// Computes the token vectors of a text, shape `[tokens, hidden]`.
     fn forward_one(&self, text: &Sequence) -> Result<Tensor>;
 
-    /// Returns an error if the network has no vector for one of the token ids.
-    fn check(&self, ids: &[u32]) -> Result<()>;
+    /// Number of tokens that the network has vectors for.
+    fn vocabulary(&self) -> usize;
 }
 
 impl<N: OneByOne> Network for N {
@@ -21,6 +22,6 @@ impl<N: OneByOne> Network for N {
     }
 
     fn check(&self, ids: &[u32]) -> Result<()> {
-        OneByOne::check(self, ids)
+        check_token_ids(ids, self.vocabulary())
     }
 }

@@ -2,6 +2,7 @@
 //! is the mean of the vectors of its tokens, whatever their order.
 
 use crate::batch::Sequence;
+use crate::layers::check_token_ids;
 use crate::model::InputType;
 use crate::network::Architecture;
 use candle_core::{DType, Device, Result, Tensor, bail};
@@ -68,11 +69,9 @@ impl StaticTable {
 
     /// Writes the mean of the vectors of tokens to `out`. Without tokens, it is 0.
     fn mean(&self, ids: &[u32], out: &mut [f32]) -> Result<()> {
+        check_token_ids(ids, self.table.len() / self.width)?;
         for id in ids {
-            let start = *id as usize * self.width;
-            let Some(vector) = self.table.get(start..start + self.width) else {
-                bail!("token {id} is not in the model's vocabulary; tokenizer.json belongs to another model")
-            };
+            let vector = &self.table[*id as usize * self.width..][..self.width];
             out.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
         }
         let count = ids.len().max(1) as f32;

@@ -4,7 +4,7 @@
 
 use super::one_by_one::OneByOne;
 use crate::batch::Sequence;
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::t5::{Config, T5EncoderModel};
 
@@ -30,12 +30,7 @@ impl OneByOne for T5 {
         self.model.clone().forward(&ids)?.squeeze(0)
     }
 
-    fn check(&self, ids: &[u32]) -> Result<()> {
-        match ids.iter().find(|id| **id as usize >= self.vocabulary) {
-            Some(id) => {
-                bail!("token {id} is not in the model's vocabulary; tokenizer.json belongs to another model")
-            }
-            None => Ok(()),
-        }
+    fn vocabulary(&self) -> usize {
+        self.vocabulary
     }
 }

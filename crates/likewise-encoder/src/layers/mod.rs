@@ -164,13 +164,17 @@ impl EmbeddingTable {
 
     /// Returns an error if an id is not in the table.
     pub fn check(&self, ids: &[u32]) -> Result<()> {
-        let count = self.0.dim(0)?;
-        match ids.iter().find(|id| **id as usize >= count) {
-            Some(id) => {
-                bail!("token {id} is not in the model's vocabulary; tokenizer.json belongs to another model")
-            }
-            None => Ok(()),
+        check_token_ids(ids, self.0.dim(0)?)
+    }
+}
+
+/// Returns an error if a token id is not below `vocabulary`, the number of tokens that a network has vectors for.
+pub fn check_token_ids(ids: &[u32], vocabulary: usize) -> Result<()> {
+    match ids.iter().find(|id| **id as usize >= vocabulary) {
+        Some(id) => {
+            bail!("token {id} is not in the model's vocabulary; tokenizer.json belongs to another model")
         }
+        None => Ok(()),
     }
 }
 
