@@ -2,7 +2,7 @@
 //! The models are small checkpoints with random weights, made by `tests/golden/make_architectures.py` and
 //! `make_adapters.py`.
 
-use crate::support::cosine;
+use crate::support::{copy_all, cosine};
 use likewise_encoder::model::{InputType, Manifest, ManifestKind, ModelFolder, ModelOptions, Precision};
 use likewise_encoder::{Devices, EncodeOptions, Encoder, Engine, TruncationSide};
 use serde::Deserialize;
@@ -93,17 +93,6 @@ fn open(name: &str, precision: Precision) -> ModelFolder {
 
 /// A copy of a small checkpoint that a test can change.
 fn copy(name: &str) -> tempfile::TempDir {
-    fn copy_all(from: &Path, to: &Path) {
-        for entry in std::fs::read_dir(from).unwrap().flatten() {
-            let to = to.join(entry.file_name());
-            if entry.path().is_dir() {
-                std::fs::create_dir(&to).unwrap();
-                copy_all(&entry.path(), &to);
-            } else {
-                std::fs::copy(entry.path(), to).unwrap();
-            }
-        }
-    }
     let folder = tempfile::tempdir().unwrap();
     copy_all(&small(name), folder.path());
     folder

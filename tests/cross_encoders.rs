@@ -2,7 +2,7 @@
 //! checkpoints with random weights, made by `tests/golden/make_cross_encoders.py`.
 
 use likewise_encoder::model::{ModelFolder, Precision};
-use likewise_encoder::{CrossEncoder, Devices, Encoder, Engine};
+use likewise_encoder::{Devices, Encoder, Engine, Reranker};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -38,8 +38,8 @@ fn open(name: &str, precision: Precision) -> ModelFolder {
     ModelFolder::open_reranker(path.to_str().unwrap(), Path::new("no-models-here"), precision).unwrap()
 }
 
-fn load(name: &str, engine: Engine, precision: Precision) -> CrossEncoder {
-    CrossEncoder::load_with(&open(name, precision), &Devices::Cpu, engine, 2).unwrap()
+fn load(name: &str, engine: Engine, precision: Precision) -> Reranker {
+    Reranker::load_with(&open(name, precision), &Devices::Cpu, engine, 2).unwrap()
 }
 
 /// The query and the document of each pair, as the script makes them.
@@ -106,7 +106,7 @@ fn each_kind_of_model_is_refused_where_the_other_is_needed() {
     let embedding = ModelFolder::open_reranker(small("roberta").to_str().unwrap(), models, Precision::F32);
     let error = embedding.unwrap_err().to_string();
     assert!(error.contains("not a cross-encoder") && error.contains("give it to --model"), "{error}");
-    let loaded = CrossEncoder::load_on(&open("roberta").unwrap(), &Devices::Cpu).err().unwrap().to_string();
+    let loaded = Reranker::load_on(&open("roberta").unwrap(), &Devices::Cpu).err().unwrap().to_string();
     assert!(loaded.contains("not a cross-encoder"), "{loaded}");
     let _: Encoder = Encoder::load(&open("roberta").unwrap()).unwrap();
 }

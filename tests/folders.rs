@@ -2,7 +2,7 @@
 //! (`tests/golden/make_folders.py`). Also checks texts with a token for which the model has no vector: the error names
 //! such a text, and all other texts are encoded.
 
-use crate::support::{cosine, likewise};
+use crate::support::{copy_all, cosine, likewise};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -51,18 +51,6 @@ struct FolderVariant {
 struct TokensAndVector {
     ids: Vec<u32>,
     vector: Vec<f32>,
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_all(&entry.path(), &to)
-        } else {
-            let _ = fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 /// Writes a variant of a model folder, with the same changes that `make_folders.py` makes.

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use likewise::search::{Examples, Hit, Library, Query};
 use likewise::server::{App, router};
 use likewise_encoder::model::{ModelFolder, Precision};
-use likewise_encoder::{CrossEncoder, Devices};
+use likewise_encoder::{Devices, Reranker};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -21,14 +21,14 @@ fn reranker_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small/cross_bert")
 }
 
-fn reranker() -> Arc<CrossEncoder> {
-    static RERANKER: LazyLock<Arc<CrossEncoder>> = LazyLock::new(|| {
+fn reranker() -> Arc<Reranker> {
+    static RERANKER: LazyLock<Arc<Reranker>> = LazyLock::new(|| {
         let folder = ModelFolder::open_reranker(
             reranker_folder().to_str().unwrap(),
             Path::new("models"),
             Precision::F32,
         );
-        Arc::new(CrossEncoder::load_on(&folder.unwrap(), &Devices::Cpu).unwrap())
+        Arc::new(Reranker::load_on(&folder.unwrap(), &Devices::Cpu).unwrap())
     });
     Arc::clone(&RERANKER)
 }
@@ -147,7 +147,7 @@ async fn rerank_routes_use_the_cross_encoder_and_say_so() {
         let indices: Vec<u64> = ranks.iter().map(|rank| rank["index"].as_u64().unwrap()).collect();
         assert_eq!((status, indices), (200, order.iter().map(|index| *index as u64).collect()));
         let best = scores[order[0]];
-        let expected = if raw_scores { best.logit } else { best.relevance() };
+        let expected = if raw_scores { best.logit } else { best.relevance };
         assert!((ranks[0]["score"].as_f64().unwrap() - f64::from(expected)).abs() < 1e-5);
     }
     for path in ["/v1/rerank", "/v2/rerank"] {

@@ -193,6 +193,19 @@ pub fn numbered_paper(number: usize, edition: usize) -> Paper {
     }
 }
 
+/// Copies the files of a folder, and those of its subfolders.
+pub fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_all(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
 /// Returns the cosine of two vectors, computed in f64.
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let sum = |pairs: &mut dyn Iterator<Item = (f32, f32)>| {

@@ -33,6 +33,12 @@ mod embed;
 /// Cross-encoders: their scores, and which folders they refuse.
 mod cross_encoders;
 
+/// Models with one encoder for papers and another for queries.
+mod two_encoders;
+
+/// Models with late interaction: their scores, and which folders they refuse.
+mod late_interaction;
+
 /// Sparse encoders: their vectors, and which folders they refuse.
 mod sparse;
 

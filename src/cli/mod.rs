@@ -33,7 +33,7 @@ mod watch;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use likewise_encoder::model::{self, DEFAULT_MODEL, DEFAULT_MODELS_DIR, ModelFolder, Precision};
-use likewise_encoder::{self, Devices, Encoder};
+use likewise_encoder::{self, Devices, Encoder, SparseEncoder};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -185,6 +185,21 @@ impl EncoderOptions {
 
     fn load(&self) -> anyhow::Result<Encoder> {
         Ok(Encoder::load_on(&self.open()?, &self.devices.device)?)
+    }
+
+    /// Loads the sparse encoder that `--model` names.
+    fn load_sparse(&self) -> anyhow::Result<SparseEncoder> {
+        let Some(name) = &self.model else {
+            anyhow::bail!("--sparse needs a sparse encoder (SPLADE); name one with --model");
+        };
+        anyhow::ensure!(
+            self.overrides.options().is_empty(),
+            "--dimensions, --prompt-name and --title do not apply to sparse vectors; leave them out"
+        );
+        let folder = open_model(name, &self.models, ModelFolder::open_sparse)?;
+        let fastest = || likewise_encoder::fastest_precision(&folder, &self.devices.device);
+        let precision = self.precision.unwrap_or_else(fastest);
+        Ok(SparseEncoder::load_on(&folder.in_precision(precision), &self.devices.device)?)
     }
 
     /// Loads the encoder for stored papers.

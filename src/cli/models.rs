@@ -9,7 +9,7 @@ use likewise_encoder::model::{
     DEFAULT_MODEL, DEFAULT_MODELS_DIR, Manifest, ManifestKind, ModelFolder, ModelSummary, Precision, list,
     summarize,
 };
-use likewise_encoder::{CrossEncoder, Encoder, InputType, SparseEncoder, fastest_precision};
+use likewise_encoder::{Encoder, InputType, Reranker, SparseEncoder, fastest_precision};
 use likewise_papers::Paper;
 use likewise_papers::dump;
 use serde::{Deserialize, Serialize};
@@ -159,8 +159,8 @@ fn measure(model: &ModelSummary, options: &Options, papers: &[Paper]) -> anyhow:
             };
             (encoder.model().describe(), papers_per_second(papers, encode)?)
         }
-        ManifestKind::CrossEncoder => {
-            let reranker = CrossEncoder::load_on(&folder, device)?;
+        ManifestKind::CrossEncoder | ManifestKind::LateInteraction => {
+            let reranker = Reranker::load_on(&folder, device)?;
             let score = |papers: &[Paper]| {
                 let texts: Vec<String> = papers.iter().map(|paper| document_of(paper).text()).collect();
                 let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -215,6 +215,7 @@ fn print(models: &[ModelSummary], speeds: &Speeds) -> anyhow::Result<()> {
                 ManifestKind::Embedding => "vectors",
                 ManifestKind::Static => "static",
                 ManifestKind::CrossEncoder => "reranker",
+                ManifestKind::LateInteraction => "late interaction",
                 ManifestKind::Sparse => "sparse",
             }
             .into(),

@@ -4,7 +4,7 @@ use clap::Args;
 use likewise_encoder::model::{
     DEFAULT_MODEL, DEFAULT_MODELS_DIR, Manifest, ModelFolder, ModelKind, Precision, pull,
 };
-use likewise_encoder::{CrossEncoder, Devices, Encoder, SparseEncoder};
+use likewise_encoder::{Devices, Encoder, Reranker, SparseEncoder};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,7 +42,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 fn load(folder: &ModelFolder) -> likewise_encoder::Result<()> {
     match folder.config.kind {
         ModelKind::Embedding => Encoder::load(folder).map(drop),
-        ModelKind::CrossEncoder(_) => CrossEncoder::load_on(folder, &Devices::Cpu).map(drop),
+        ModelKind::CrossEncoder(_) | ModelKind::LateInteraction(_) => {
+            Reranker::load_on(folder, &Devices::Cpu).map(drop)
+        }
         ModelKind::Sparse(_) => SparseEncoder::load_on(folder, &Devices::Cpu).map(drop),
     }
 }

@@ -3,7 +3,7 @@
 use super::{AUTO, EncoderOptions, PrecisionChoice, open_model, parse_precision};
 use clap::Args;
 use likewise_encoder::model::ModelFolder;
-use likewise_encoder::{CrossEncoder, SparseEncoder, fastest_precision};
+use likewise_encoder::{Reranker, SparseEncoder, fastest_precision};
 use std::sync::Arc;
 
 /// Options that load a cross-encoder.
@@ -41,11 +41,11 @@ impl SparseOptions {
 
 impl RerankerOptions {
     /// Loads the cross-encoder onto the devices of the encoder. `None`: no cross-encoder is given.
-    pub fn load(&self, encoder: &EncoderOptions) -> anyhow::Result<Option<Arc<CrossEncoder>>> {
+    pub fn load(&self, encoder: &EncoderOptions) -> anyhow::Result<Option<Arc<Reranker>>> {
         let Some(name) = &self.reranker else { return Ok(None) };
         let device = &encoder.devices.device;
         let folder = open_model(name, &encoder.models, ModelFolder::open_reranker)?;
         let precision = self.reranker_precision.unwrap_or_else(|| fastest_precision(&folder, device));
-        Ok(Some(Arc::new(CrossEncoder::load_on(&folder.in_precision(precision), device)?)))
+        Ok(Some(Arc::new(Reranker::load_on(&folder.in_precision(precision), device)?)))
     }
 }

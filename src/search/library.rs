@@ -15,7 +15,7 @@ use crate::ingest::{self, OpenPaperWriter, PaperWriter};
 use crate::store::catalog::{Cursor, Filter, PaperNumber, PaperPage};
 use crate::store::text::text_of_query;
 use likewise_encoder::model::Curve;
-use likewise_encoder::{CrossEncoder, Embedding, Encoder, InputType};
+use likewise_encoder::{Embedding, Encoder, InputType, Reranker};
 use likewise_papers::{Paper, PaperId};
 use std::path::Path;
 use std::sync::Arc;
@@ -50,13 +50,13 @@ impl Library {
     }
 
     /// Returns this library with a cross-encoder, which reranks the answers to queries that set [`Query::rerank`].
-    pub fn with_reranker(mut self, reranker: Option<Arc<CrossEncoder>>) -> Library {
+    pub fn with_reranker(mut self, reranker: Option<Arc<Reranker>>) -> Library {
         self.resources.reranker = reranker;
         self
     }
 
     /// The cross-encoder that reranks, if there is one.
-    pub fn reranker(&self) -> Option<&Arc<CrossEncoder>> {
+    pub fn reranker(&self) -> Option<&Arc<Reranker>> {
         self.resources.reranker.as_ref()
     }
 

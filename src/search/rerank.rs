@@ -101,9 +101,9 @@ pub(super) fn rerank(
         for (position, (score, mut ranked)) in pairs.positions.iter().zip(scored) {
             if let Some(score) = score {
                 let parts = ranked.parts();
-                ranked.score = score.relevance() * parts.recency.unwrap_or(1.0);
+                ranked.score = score.relevance * parts.recency.unwrap_or(1.0);
                 ranked.probability = probability(ranked.sub_query, score).or(ranked.probability);
-                ranked.parts = Some(ScoreDetails { cross_encoder: Some(score.relevance()), ..parts });
+                ranked.parts = Some(ScoreDetails { cross_encoder: Some(score.relevance), ..parts });
             }
             candidates[*position] = ranked;
         }
@@ -115,7 +115,7 @@ pub(super) fn rerank(
 fn sort_key(score: Option<PairScore>, ranked: &RankedPaper) -> f32 {
     match (score, ranked.parts().recency) {
         (None, _) => f32::NEG_INFINITY,
-        (Some(score), Some(recency)) => score.relevance() * recency,
+        (Some(score), Some(recency)) => score.relevance * recency,
         (Some(score), None) => score.logit,
     }
 }
@@ -124,6 +124,7 @@ fn sort_key(score: Option<PairScore>, ranked: &RankedPaper) -> f32 {
 mod tests {
     use super::*;
     use crate::search::{QueryKind, TermCounts};
+    use likewise_encoder::model::sigmoid;
     use likewise_papers::{Paper, PaperId};
 
     fn candidate(id: &str, sub_query: usize) -> RankedPaper {
@@ -137,7 +138,7 @@ mod tests {
     }
 
     fn score(logit: f32) -> PairScore {
-        PairScore { logit, score: logit, tokens: 3, truncated: false }
+        PairScore { logit, score: logit, relevance: sigmoid(logit), tokens: 3, truncated: false }
     }
 
     fn ids(candidates: &[RankedPaper]) -> Vec<&str> {
@@ -178,7 +179,7 @@ mod tests {
         let scores = vec![vec![Some(score(-1.0)), Some(score(2.0))], vec![None, Some(score(-9.0))]];
         rerank(&mut candidates, &pairs, &scores, |_, _| Some(0.5));
         assert_eq!(ids(&candidates), ["a:2", "b:2", "a:1", "b:1", "a:3"]);
-        assert_eq!(candidates[0].parts.unwrap().cross_encoder, Some(score(2.0).relevance()));
+        assert_eq!(candidates[0].parts.unwrap().cross_encoder, Some(score(2.0).relevance));
         assert_eq!((candidates[3].score, candidates[3].probability), (0.5, None), "not readable");
         assert!(candidates[4].parts.is_none(), "beyond the first four");
     }

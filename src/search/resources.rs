@@ -7,7 +7,7 @@ use super::paper_store::PaperStore;
 use super::{Mode, QueryKind, RankedPaper};
 use crate::error::{Error, Result};
 use likewise_encoder::model::{Calibration, Curve, logit};
-use likewise_encoder::{CrossEncoder, Encoder, PairScore};
+use likewise_encoder::{Encoder, PairScore, Reranker};
 use likewise_papers::{Paper, PaperId};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct Resources {
     /// The model, which encodes queries.
     pub encoder: Arc<Encoder>,
     /// The cross-encoder that reranks. `None`: queries cannot set `rerank`.
-    pub reranker: Option<Arc<CrossEncoder>>,
+    pub reranker: Option<Arc<Reranker>>,
 }
 
 impl Resources {
@@ -59,7 +59,7 @@ impl Resources {
             QueryKind::ShortText => calibration.texts,
         };
         // Limited as in the calibration.
-        curve.map(|curve| curve.at(logit(score.relevance())))
+        curve.map(|curve| curve.at(logit(score.relevance)))
     }
 
     /// The probability that a paper with this score is related; `None` if the model is not calibrated.

@@ -17,8 +17,7 @@ use super::queued_model::{Output, QueueModels, QueuedModel};
 use super::stages::{Stage, record};
 use likewise_encoder::model::InputType;
 use likewise_encoder::{
-    CrossEncoder, Embedding, EncodeOptions, PairScore, SparseEncoder, SparseVector, Tokenized,
-    encode_readable,
+    Embedding, EncodeOptions, PairScore, Reranker, SparseEncoder, SparseVector, Tokenized, encode_readable,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -217,7 +216,7 @@ impl EncodeQueue {
     /// Returns [`Problem::busy`] if the queue is full.
     pub fn check_pairs_capacity(
         &self,
-        reranker: &CrossEncoder,
+        reranker: &Reranker,
         query: &str,
         texts: &[String],
     ) -> Result<(), Problem> {
@@ -282,7 +281,7 @@ impl EncodeQueue {
     /// Returns 422 if the cross-encoder cannot read one of the documents.
     pub async fn tokenize_pairs(
         &self,
-        reranker: &Arc<CrossEncoder>,
+        reranker: &Arc<Reranker>,
         query: String,
         documents: Vec<String>,
     ) -> Result<Vec<Tokenized>, Problem> {
@@ -335,7 +334,7 @@ impl EncodeQueue {
     /// Returns [`Problem::busy`] if the queue is full, and 422 if the cross-encoder can read none of the documents.
     pub async fn score_readable(
         &self,
-        reranker: &Arc<CrossEncoder>,
+        reranker: &Arc<Reranker>,
         query: String,
         documents: Vec<String>,
     ) -> Result<Vec<Option<PairScore>>, Problem> {
@@ -613,6 +612,7 @@ mod tests {
             truncated: false,
             input_type: InputType::Document,
             second_text: *length,
+            attended: *length,
         };
         let texts = lengths.iter().map(text).enumerate().collect();
         (QueuedRequest { model: QueuedModel::Encoder, texts, reply }, results)

@@ -1,7 +1,7 @@
 //! The models behind the queue: the encoder, the cross-encoder that reranks, and the sparse encoder. The queue runs one
 //! batch at a time, so the models do not compete for the cores.
 
-use likewise_encoder::{CrossEncoder, Embedding, Encoder, PairScore, SparseEncoder, SparseVector, Tokenized};
+use likewise_encoder::{Embedding, Encoder, PairScore, Reranker, SparseEncoder, SparseVector, Tokenized};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ pub struct QueueModels {
     /// The encoder.
     pub encoder: Arc<Encoder>,
     /// The cross-encoder; `None` if the server has none.
-    pub reranker: Option<Arc<CrossEncoder>>,
+    pub reranker: Option<Arc<Reranker>>,
     /// The sparse encoder; `None` if the server has none.
     pub sparse: Option<Arc<SparseEncoder>>,
 }

@@ -6,7 +6,7 @@
 use super::problem::Problem;
 use super::queue::Priority;
 use super::service::{Service, text_name};
-use likewise_encoder::{CrossEncoder, InputType, PairScore};
+use likewise_encoder::{InputType, PairScore, Reranker};
 use likewise_index::dot;
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl TextScore {
     /// The score, mapped to the range 0 to 1: the sigmoid function of a logit, or `(1 + cosine) / 2`.
     pub fn relevance(self) -> f32 {
         match self {
-            TextScore::Pair(score) => score.relevance(),
+            TextScore::Pair(score) => score.relevance,
             TextScore::Cosine(cosine) => (1.0 + cosine) / 2.0,
         }
     }
@@ -66,7 +66,7 @@ impl Service {
 
     async fn rank_pairs(
         &self,
-        reranker: &Arc<CrossEncoder>,
+        reranker: &Arc<Reranker>,
         query: String,
         field: &str,
         texts: Vec<String>,

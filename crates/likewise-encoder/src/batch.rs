@@ -14,12 +14,15 @@ pub struct Sequence<'a> {
     /// Index of the first token of a pair's second text. It is the number of tokens if there is only one text, and for
     /// pairs of models that do not distinguish the two texts by token types.
     pub second_text: usize,
+    /// Number of tokens, from the first on, that tokens attend to. It is the number of all tokens, unless a query was
+    /// filled up with tokens that attend to the query, but that no token attends to (ColBERT's query expansion).
+    pub attended: usize,
 }
 
 impl<'a> Sequence<'a> {
     /// The tokens of a single text.
     pub fn single(ids: &'a [u32]) -> Sequence<'a> {
-        Sequence { ids, second_text: ids.len() }
+        Sequence { ids, second_text: ids.len(), attended: ids.len() }
     }
 }
 
@@ -31,6 +34,8 @@ pub struct Batch {
     pub position_ids: Tensor,
     /// Number of tokens of each text.
     pub lengths: Vec<usize>,
+    /// Number of tokens of each text, from the first on, that tokens attend to; see [`Sequence`].
+    pub attended: Vec<usize>,
 }
 
 impl Batch {
@@ -44,6 +49,7 @@ impl Batch {
             ids: Tensor::from_vec(ids, tokens, device)?,
             position_ids: Tensor::from_vec(position_ids, tokens, device)?,
             lengths,
+            attended: texts.iter().map(|text| text.attended).collect(),
         })
     }
 
@@ -51,11 +57,11 @@ impl Batch {
     /// whole batch.
     pub fn slice(&self, texts: Range<usize>) -> Result<(Batch, Range<usize>)> {
         let start = self.lengths[..texts.start].iter().sum::<usize>();
-        let lengths = self.lengths[texts].to_vec();
+        let (lengths, attended) = (self.lengths[texts.clone()].to_vec(), self.attended[texts].to_vec());
         let tokens = start..start + lengths.iter().sum::<usize>();
         let sliced = |tensor: &Tensor| tensor.narrow(0, tokens.start, tokens.len());
         let (ids, position_ids) = (sliced(&self.ids)?, sliced(&self.position_ids)?);
-        Ok((Batch { ids, position_ids, lengths }, tokens))
+        Ok((Batch { ids, position_ids, lengths, attended }, tokens))
     }
 
     /// Number of tokens of the longest text.

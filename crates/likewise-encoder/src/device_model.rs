@@ -12,7 +12,7 @@ use crate::model::{InputType, ModelFolder, ModelKind};
 use crate::network::{Architecture, Engine};
 use crate::tokenize::Tokenized;
 use crate::weights::Weights;
-use candle_core::Device;
+use candle_core::{DType, Device};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Maximum number of tokens per batch for the packed CPU kernels. With this number, the input of a layer fits into the
@@ -35,12 +35,15 @@ enum Output {
     Logit(ClassificationHead),
     /// One vector per text, with a value for each token of the vocabulary.
     Sparse(Box<MlmHead>),
+    /// One unit vector per token, one after the other.
+    TokenVectors(Head),
 }
 
 impl Output {
     fn load(folder: &ModelFolder, engine: Engine, weights: &Weights, device: &Device) -> Result<Output> {
         match &folder.config.kind {
             ModelKind::Embedding => Head::load(folder, device).map(Output::Vector),
+            ModelKind::LateInteraction(_) => Head::load(folder, device).map(Output::TokenVectors),
             ModelKind::CrossEncoder(config) => {
                 ClassificationHead::load(folder, &config.scoring, weights, device).map(Output::Logit)
             }
@@ -68,6 +71,14 @@ impl Output {
                     start - text.ids.len()..start
                 });
                 head.forward(&architecture.forward_tokens(texts, input_type)?, ranges)
+            }
+            Output::TokenVectors(head) => {
+                let tokens = architecture.forward_tokens(texts, input_type)?.to_dtype(DType::F32)?;
+                let mut vectors = head.forward(tokens)?.into_iter();
+                Ok(texts
+                    .iter()
+                    .map(|text| vectors.by_ref().take(text.ids.len()).flatten().collect())
+                    .collect())
             }
         }
     }
@@ -116,7 +127,7 @@ impl DeviceModel {
         self.budget.load(Ordering::Relaxed)
     }
 
-    /// Computes the output for each text: a unit vector, a logit, or a sparse vector. If the device runs out of memory, the
+    /// Computes the output for each text: a unit vector, a logit, a sparse vector, or the unit vectors of all tokens. If the device runs out of memory, the
     /// texts are computed in two halves, and the budget is lowered to half the number of tokens of `texts`.
     ///
     /// # Errors
@@ -194,6 +205,7 @@ mod tests {
             truncated: false,
             input_type: InputType::Document,
             second_text: length,
+            attended: length,
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Encoder {
     devices: Devices,
     tokenizer: tokenize::Tokenizer,
     runner: Runner,
+    /// The encoder for queries. `None`: this encoder encodes queries too.
+    query: Option<Box<Encoder>>,
 }
 
 impl Encoder {
@@ -85,7 +87,9 @@ impl Encoder {
         }
         let tokenizer = tokenize::Tokenizer::load(folder)?;
         let runner = Runner::load(folder, devices, engine, threads)?;
-        let encoder = Encoder { folder: folder.clone(), devices: devices.clone(), tokenizer, runner };
+        let query = folder.query.as_ref().map(|query| Encoder::load_with(query, devices, engine, threads));
+        let query = query.transpose()?.map(Box::new);
+        let encoder = Encoder { folder: folder.clone(), devices: devices.clone(), tokenizer, runner, query };
         encoder.self_test()?;
         Ok(encoder)
     }
@@ -98,7 +102,8 @@ impl Encoder {
         let broken =
             |problem: &str| Err(Error::Model(format!("{shown}: {problem}; fetch the model folder again")));
         for input_type in [InputType::Document, InputType::Query] {
-            let checked = self.tokenizer.check_prompt_length(&self.encode_options(input_type));
+            let tokenizer = &self.encoder_for(input_type).tokenizer;
+            let checked = tokenizer.check_prompt_length(&self.encode_options(input_type));
             checked.map_err(|error| Error::Model(format!("{shown}: {error}")))?;
             let embeddings = self.encode(&TEXTS, input_type)?;
             let squared_length =
@@ -111,7 +116,10 @@ impl Encoder {
                 return broken("the model returns the same vector for different texts");
             }
             let prompts = &self.folder.prompt;
-            if prompts.document == prompts.query && self.folder.config.adapters.is_none() {
+            if prompts.document == prompts.query
+                && self.folder.config.adapters.is_none()
+                && self.query.is_none()
+            {
                 break;
             }
         }
@@ -170,7 +178,8 @@ impl Encoder {
     /// Number of leading bytes of a query that fit within the model's maximum length, with the model's prompt for
     /// queries before them.
     pub fn fitting_bytes(&self, text: &str) -> usize {
-        self.tokenizer.fitting_bytes(text, &self.encode_options(InputType::Query))
+        let tokenizer = &self.encoder_for(InputType::Query).tokenizer;
+        tokenizer.fitting_bytes(text, &self.encode_options(InputType::Query))
     }
 
     /// Loads a model onto all cores of the CPU, in its default precision ([`fastest_precision`]). `name` is the path of
@@ -212,7 +221,15 @@ impl Encoder {
     /// # Errors
     /// [`Error::Texts`] lists all texts with a token that the model has no vector for.
     pub fn tokenize(&self, texts: &[&str], options: &EncodeOptions) -> Result<Vec<Tokenized>> {
-        self.tokenizer.tokenize(texts, options)
+        self.encoder_for(options.input_type).tokenizer.tokenize(texts, options)
+    }
+
+    /// The encoder for texts of this type.
+    fn encoder_for(&self, input_type: InputType) -> &Encoder {
+        match (input_type, &self.query) {
+            (InputType::Query, Some(query)) => query,
+            _ => self,
+        }
     }
 
     /// Encodes texts. Returns one embedding per text, in the order of `texts`. The vector of a text depends on the
@@ -256,7 +273,20 @@ impl Encoder {
     /// Computes the vectors of tokenised texts, in the order of `tokenized`. This is the second half of
     /// [`Encoder::encode`].
     pub fn embed(&self, tokenized: Vec<Tokenized>) -> Result<Vec<Embedding>> {
-        let vectors = self.runner.run(&tokenized)?;
+        let vectors = match &self.query {
+            None => self.runner.run(&tokenized)?,
+            Some(query) => {
+                let (queries, documents): (Vec<Tokenized>, Vec<Tokenized>) =
+                    tokenized.iter().cloned().partition(|text| text.input_type == InputType::Query);
+                let mut queries = query.runner.run(&queries)?.into_iter();
+                let mut documents = self.runner.run(&documents)?.into_iter();
+                let vector = |text: &Tokenized| match text.input_type {
+                    InputType::Query => queries.next(),
+                    InputType::Document => documents.next(),
+                };
+                tokenized.iter().filter_map(vector).collect()
+            }
+        };
         let embed = |(text, vector): (Tokenized, Vec<f32>)| Embedding {
             vector,
             tokens: text.ids.len(),

@@ -11,6 +11,7 @@ use candle_core::{DType, Device, Tensor};
 /// The dense layers of a model, and the number of values to keep of each vector.
 pub struct Head {
     dense: Vec<DenseLayer>,
+    /// Number of values to keep of each vector. A vector has more only if the option `dimensions` is set.
     dimension: usize,
 }
 
@@ -50,7 +51,8 @@ impl Head {
         Head { dense: Vec::new(), dimension }
     }
 
-    /// Turns pooled vectors, shape `[texts, hidden]`, into unit vectors of the model's dimension.
+    /// Turns pooled vectors, shape `[texts, hidden]`, into unit vectors of the model's dimension. The vectors of tokens,
+    /// shape `[tokens, hidden]`, are turned into unit vectors in the same way.
     pub fn forward(&self, mut pooled: Tensor) -> candle_core::Result<Vec<Vec<f32>>> {
         for DenseLayer { linear, tanh } in &self.dense {
             pooled = linear.forward(&pooled)?;

@@ -44,7 +44,8 @@
 //! - `device_model`: a model loaded on one device
 //! - `runner`: runs a model on all its devices, in batches
 //! - [`encoder`]: the public [`Encoder`], which combines all modules above
-//! - `cross_encoder`: the public [`CrossEncoder`], which scores pairs of texts
+//! - `late_interaction`: scores pairs of texts by the vectors of their tokens
+//! - `reranker`: the public [`Reranker`], which scores pairs of texts
 //! - `sparse_encoder`: the public [`SparseEncoder`], which computes sparse vectors
 //! - [`documents`]: encodes documents that have titles
 
@@ -86,8 +87,10 @@ mod runner;
 pub mod encoder;
 pub use encoder::{Embedding, Encoder, encode_readable, fastest_precision};
 
-mod cross_encoder;
-pub use cross_encoder::{CrossEncoder, PairScore};
+mod late_interaction;
+
+mod reranker;
+pub use reranker::{PairScore, Reranker};
 
 mod sparse_encoder;
 pub use sparse_encoder::{SparseEncoder, SparseVector};

@@ -64,6 +64,11 @@ impl SparseEncoder {
         })
     }
 
+    /// Recommended number of texts per call of [`SparseEncoder::encode`], when there are many texts to encode.
+    pub fn chunk_size(&self) -> usize {
+        TEXTS_AT_ONCE
+    }
+
     /// The model that this encoder runs.
     pub fn model(&self) -> &ModelFolder {
         &self.folder

@@ -16,7 +16,9 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use std::sync::OnceLock;
 use tokenizers::normalizers::{self, Lowercase, NormalizerWrapper};
-use tokenizers::{Encoding, Model, PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::{
+    AddedToken, Encoding, Model, PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy,
+};
 use word_cache::WordCache;
 
 /// Before a text is tokenised, it is cut to this many bytes per token of the model's maximum length. Tokens of ordinary
@@ -35,12 +37,14 @@ pub struct Tokenized {
     pub input_type: InputType,
     /// Index of the first token of the second text of a pair; see [`Sequence`].
     pub second_text: usize,
+    /// Number of tokens, from the first on, that tokens attend to; see [`Sequence`].
+    pub attended: usize,
 }
 
 impl Tokenized {
     /// The tokens, as the input of a network.
     pub fn sequence(&self) -> Sequence<'_> {
-        Sequence { ids: &self.ids, second_text: self.second_text }
+        Sequence { ids: &self.ids, second_text: self.second_text, attended: self.attended }
     }
 }
 
@@ -75,6 +79,8 @@ pub struct Tokenizer {
     vocabulary_size: usize,
     /// Whether texts get special tokens such as `[CLS]`. Static models have no vectors for them.
     adds_special_tokens: bool,
+    /// The id of the separator after which tokens have the token type of a second text. `None`: there is none.
+    separator: Option<u32>,
     /// The tokens of words. `None`: texts are tokenised as a whole.
     words: Option<WordCache>,
 }
@@ -135,6 +141,13 @@ impl Tokenizer {
         let vocabulary_size = folder.vocabulary_size.unwrap_or(usize::MAX);
         // Networks take so long that the tokenizer's time does not matter.
         let words = if adds_special_tokens { None } else { WordCache::of(&inner) };
+        let separator = folder.config.join.as_ref().filter(|_| folder.config.pair);
+        let separator = separator.map(|join| {
+            let unknown =
+                || refused(format!("has no token {join:?}, the separator `join` in model.toml").into());
+            inner.token_to_id(join.trim()).ok_or_else(unknown)
+        });
+        let separator = separator.transpose()?;
         Ok(Tokenizer {
             inner,
             left_truncating,
@@ -142,8 +155,27 @@ impl Tokenizer {
             max_bytes,
             vocabulary_size,
             adds_special_tokens,
+            separator,
             words,
         })
+    }
+
+    /// The id of a token. `None`: there is no such token.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Makes the tokenizer treat each of these texts, or else its first word, as one token, if it is in the vocabulary.
+    pub fn with_markers(mut self, markers: &[String]) -> Tokenizer {
+        for marker in markers {
+            let first_word = marker.split_whitespace().next().unwrap_or_default();
+            let known = [marker.as_str(), first_word].into_iter().find(|text| self.token_id(text).is_some());
+            if let Some(token) = known {
+                // Fails only if the library cannot rebuild its search for added tokens; the marker is then split as before.
+                let _ = self.inner.add_special_tokens([AddedToken::from(token, true).normalized(false)]);
+            }
+        }
+        self
     }
 
     /// The ids of the special tokens, such as `[CLS]`.
@@ -192,10 +224,17 @@ impl Tokenizer {
         let tokenized = |((encoding, text), (_, is_cut)): ((Encoding, &&str), &(_, bool))| Tokenized {
             truncated: *is_cut || !encoding.get_overflowing().is_empty() || text.len() > self.max_bytes,
             ids: encoding.get_ids().to_vec(),
-            second_text: encoding.len(),
+            second_text: self.second_text(encoding.get_ids()),
+            attended: encoding.len(),
             input_type: *input_type,
         };
         Ok(encodings.into_iter().zip(texts).zip(&inputs).map(tokenized).collect())
+    }
+
+    /// Index of the first token after the first separator, or the number of tokens.
+    fn second_text(&self, ids: &[u32]) -> usize {
+        let after_separator = |separator: u32| Some(ids.iter().position(|id| *id == separator)? + 1);
+        self.separator.and_then(after_separator).unwrap_or(ids.len())
     }
 
     /// Tokenises texts word by word, and as a whole only those for which that could give other tokens.
@@ -218,7 +257,7 @@ impl Tokenizer {
                 }
             };
             let truncated = is_cut || text.len() > self.max_bytes;
-            Ok(Tokenized { second_text: ids.len(), ids, truncated, input_type })
+            Ok(Tokenized { second_text: ids.len(), attended: ids.len(), ids, truncated, input_type })
         };
         let tokenized: tokenizers::Result<Vec<Tokenized>> = texts.par_iter().map(tokenize).collect();
         let tokenized = tokenized.map_err(cannot_tokenize)?;
@@ -409,7 +448,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn text(length: usize, input_type: InputType) -> Tokenized {
-        Tokenized { ids: vec![7; length], truncated: false, second_text: length, input_type }
+        Tokenized {
+            ids: vec![7; length],
+            truncated: false,
+            second_text: length,
+            attended: length,
+            input_type,
+        }
     }
 
     #[test]

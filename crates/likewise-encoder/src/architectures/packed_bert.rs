@@ -135,7 +135,7 @@ impl PackedBert {
         let table = table.as_slice::<f32>()?;
         hidden.clear();
         positions.clear();
-        for Sequence { ids, second_text } in texts {
+        for Sequence { ids, second_text, .. } in texts {
             let start = positions.len();
             match self.position_kind {
                 PositionKind::Learned => {
@@ -191,7 +191,7 @@ impl PackedBert {
     fn forward(
         &self,
         hidden: &mut Vec<f32>,
-        lengths: &[usize],
+        texts: &[Sequence],
         qkv: &mut Vec<u32>,
         context: &mut [f32],
         kept: KeptTokens,
@@ -207,12 +207,12 @@ impl PackedBert {
         for (index, layer) in self.layers.iter().enumerate() {
             let next = self.layers.get(index + 1);
             if next.is_none() && kept == KeptTokens::First {
-                layer.attend(lengths, qkv, context, Queries::First);
-                keep_first_rows(hidden, lengths, width);
+                layer.attend(texts, qkv, context, Queries::First);
+                keep_first_rows(hidden, texts, width);
                 let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
                 return rows.for_each(|(hidden, context)| layer.finish(hidden, &context[..hidden.len()]));
             }
-            layer.attend(lengths, qkv, context, Queries::All { parts: threads });
+            layer.attend(texts, qkv, context, Queries::All { parts: threads });
             let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
             rows.zip(qkv.par_chunks_mut(block * packed_len)).for_each(|((hidden, context), qkv)| {
                 layer.finish(hidden, context);
@@ -225,13 +225,13 @@ impl PackedBert {
 }
 
 /// Keeps the first row of each text, and removes the others.
-fn keep_first_rows(rows: &mut Vec<f32>, lengths: &[usize], width: usize) {
+fn keep_first_rows(rows: &mut Vec<f32>, texts: &[Sequence], width: usize) {
     let mut start = 0;
-    for (text, length) in lengths.iter().enumerate() {
-        rows.copy_within(start * width..(start + 1) * width, text * width);
-        start += length;
+    for (index, text) in texts.iter().enumerate() {
+        rows.copy_within(start * width..(start + 1) * width, index * width);
+        start += text.ids.len();
     }
-    rows.truncate(lengths.len() * width);
+    rows.truncate(texts.len() * width);
 }
 
 /// The tokens whose vectors are needed after the last layer.
@@ -288,8 +288,7 @@ impl PackedBert {
         let mut buffers = BATCH_BUFFERS.take();
         let BatchBuffers { hidden, context, qkv } = &mut buffers;
         self.embeddings(texts, hidden, context)?;
-        let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
-        self.forward(hidden, &lengths, qkv, context, kept);
+        self.forward(hidden, texts, qkv, context, kept);
         let result = work(hidden);
         BATCH_BUFFERS.set(buffers);
         result
@@ -362,9 +361,10 @@ impl Layer {
     }
 
     /// Computes the attention within each text, from `qkv [tokens, words]` to `context`, one row for each of `queries`.
-    fn attend(&self, lengths: &[usize], mut qkv: &[u32], mut context: &mut [f32], queries: Queries) {
+    fn attend(&self, texts: &[Sequence], mut qkv: &[u32], mut context: &mut [f32], queries: Queries) {
         let mut jobs = Vec::new();
-        for &length in lengths {
+        for &Sequence { ids, attended, .. } in texts {
+            let length = ids.len();
             let (text, later) = qkv.split_at(length * self.attention.packed_len());
             qkv = later;
             let (count, block) = match queries {
@@ -375,12 +375,12 @@ impl Layer {
                 let queries = first..count.min(first + block);
                 let (part, later) = std::mem::take(&mut context).split_at_mut(queries.len() * self.width);
                 context = later;
-                jobs.push((text, queries, part));
+                jobs.push((text, attended, queries, part));
             }
         }
-        jobs.into_par_iter().for_each(|(text, queries, context)| {
+        jobs.into_par_iter().for_each(|(text, attended, queries, context)| {
             with_block_buffers(|buffers| {
-                self.attention.attend(text, queries, context, &mut buffers.attention);
+                self.attention.attend(text, attended, queries, context, &mut buffers.attention);
             });
         });
     }

@@ -42,6 +42,8 @@ pub struct AttentionBuffer {
 
 /// The packed queries, keys and values of one head and one text.
 struct AttentionHead<'a> {
+    /// Number of tokens whose keys and values are used, from the first on.
+    attended: usize,
     /// `[tokens, stride]`: the packed queries, keys and values of all heads.
     qkv: &'a [u32],
     /// Number of words of `qkv` from the start of one token's data to the start of the next token's data.
@@ -53,10 +55,6 @@ struct AttentionHead<'a> {
 }
 
 impl AttentionHead<'_> {
-    fn tokens(&self) -> usize {
-        self.qkv.len() / self.stride
-    }
-
     fn key(&self, token: usize) -> &[u32] {
         &self.qkv[token * self.stride + self.starts[1]..][..self.packed_len]
     }
@@ -90,12 +88,13 @@ impl PackedAttention {
         self.format.pack(self.isa, qkv, width, packed);
     }
 
-    /// Computes the attention of some queries of a text to all tokens of the text. Reads the packed
+    /// Computes the attention of some queries of a text to the first `attended` tokens of the text. Reads the packed
     /// `qkv [tokens, packed_len]`, and writes `context [queries, width]`. `queries` is the range of tokens whose
     /// queries are used.
     pub fn attend(
         &self,
         qkv: &[u32],
+        attended: usize,
         queries: ops::Range<usize>,
         context: &mut [f32],
         buffer: &mut AttentionBuffer,
@@ -103,7 +102,7 @@ impl PackedAttention {
         let (packed_len, width) = (self.format.packed_len(self.head_size), self.heads * self.head_size);
         for index in 0..self.heads {
             let starts = [0, 1, 2].map(|part| (part * self.heads + index) * packed_len);
-            let head = AttentionHead { qkv, stride: self.packed_len(), starts, packed_len };
+            let head = AttentionHead { attended, qkv, stride: self.packed_len(), starts, packed_len };
             self.pack_keys(&head, &mut buffer.keys);
             self.pack_values(&head, &mut buffer.values);
             for first in queries.clone().step_by(self.isa.max_rows()) {
@@ -117,7 +116,7 @@ impl PackedAttention {
 
     /// Packs the keys into panels, shape `[panels, words of a key, width]`, with one token per column.
     fn pack_keys(&self, head: &AttentionHead, keys: &mut Vec<u32>) {
-        let (lanes, tokens) = (self.isa.width, head.tokens());
+        let (lanes, tokens) = (self.isa.width, head.attended);
         let keys = grow(keys, tokens.next_multiple_of(lanes) * head.packed_len);
         for (block, panel) in keys.chunks_exact_mut(head.packed_len * lanes).enumerate() {
             for lane in 0..lanes.min(tokens - block * lanes) {
@@ -132,14 +131,14 @@ impl PackedAttention {
     fn pack_values(&self, head: &AttentionHead, values: &mut Vec<u32>) {
         let lanes = self.isa.width;
         let values =
-            grow(values, self.head_size.next_multiple_of(lanes) * self.format.packed_len(head.tokens()));
+            grow(values, self.head_size.next_multiple_of(lanes) * self.format.packed_len(head.attended));
         self.isa.arch.dispatch(PackValues { head, attention: self, values });
     }
 
     /// Computes the scores of one tile of queries, and the softmax of the scores without its final division (see
     /// [`rows::softmax`]). Writes `buffer.scores [queries, padded tokens]` and `buffer.inverse_sums [queries]`.
     fn score(&self, head: &AttentionHead, queries: ops::Range<usize>, buffer: &mut AttentionBuffer) {
-        let (lanes, tokens) = (self.isa.width, head.tokens());
+        let (lanes, tokens) = (self.isa.width, head.attended);
         let padded = tokens.next_multiple_of(lanes);
         let AttentionBuffer { keys, scores, inverse_sums, .. } = buffer;
         let packed = &head.qkv[queries.start * head.stride + head.starts[0]..];
@@ -163,7 +162,7 @@ impl PackedAttention {
         buffer: &mut AttentionBuffer,
         context: &mut [f32],
     ) {
-        let (lanes, tokens) = (self.isa.width, head.tokens());
+        let (lanes, tokens) = (self.isa.width, head.attended);
         let padded = tokens.next_multiple_of(lanes);
         let AttentionBuffer { values, scores, inverse_sums, out, weights, .. } = buffer;
         let layout = RowLayout { count: rows, stride: padded, width: tokens };
@@ -204,7 +203,7 @@ impl WithSimd for PackValues<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let PackValues { head, attention: PackedAttention { head_size, format, isa, .. }, values } = self;
-        let (lanes, tokens) = (isa.width, head.tokens());
+        let (lanes, tokens) = (isa.width, head.attended);
         for (block, panel) in values.chunks_exact_mut(format.packed_len(tokens) * lanes).enumerate() {
             let columns = block * lanes..(*head_size).min((block + 1) * lanes);
             for (word, panel) in panel.chunks_exact_mut(lanes).enumerate() {

@@ -100,6 +100,7 @@ impl Attention {
         #[cfg(feature = "flash-attn")]
         if query.device().is_cuda()
             && query.dtype() != DType::F32
+            && batch.attended == batch.lengths
             && bias.is_none_or(|bias| bias.slopes.is_some())
         {
             return self.flash([query, key, value], bias, batch);
@@ -118,7 +119,7 @@ impl Attention {
         batch: &Batch,
     ) -> Result<Tensor> {
         let mut contexts = Vec::new();
-        for text in batch.text_ranges() {
+        for (text, attended) in batch.text_ranges().zip(&batch.attended) {
             let of_text =
                 |tensor: &Tensor| tensor.narrow(0, text.start, text.len())?.transpose(0, 1)?.contiguous();
             let (query, key, value) = ((of_text(query)? * self.scale)?, of_text(key)?, of_text(value)?);
@@ -126,6 +127,7 @@ impl Attention {
             for start in (0..text.len()).step_by(BLOCK_QUERIES) {
                 let queries = start..text.len().min(start + BLOCK_QUERIES);
                 let keys = self.mask.keys(&queries, text.len());
+                let keys = keys.start.min(*attended)..keys.end.min(*attended);
                 let part = query.narrow(1, queries.start, queries.len())?;
                 let weights = part.matmul(&key.narrow(2, keys.start, keys.len())?)?;
                 weights.inplace_op1(&MaskedSoftmax { mask: self.mask, bias, queries, keys: keys.clone() })?;
@@ -224,8 +226,8 @@ impl Attention {
         context.index_select(&Tensor::from_iter(kept, query.device())?, 0)
     }
 
-    /// Returns the tensor that is added to the scores: the bias, and [`MASK_VALUE`] for padding and for keys that the
-    /// attention mask excludes. The shape is `[texts, 1 or heads, 1 or longest, longest]`.
+    /// Returns the tensor that is added to the scores: the bias, and [`MASK_VALUE`] for padding, for tokens that are not
+    /// attended to, and for keys that the attention mask excludes. The shape is `[texts, 1 or heads, 1 or longest, longest]`.
     fn additive_mask(
         &self,
         bias: Option<&RelativePositionBias>,
@@ -233,9 +235,9 @@ impl Attention {
         dtype: DType,
     ) -> Result<Tensor> {
         let (longest, device) = (batch.longest(), batch.ids.device());
-        let lengths = Tensor::from_iter(batch.lengths.iter().map(|length| *length as u32), device)?;
+        let attended = Tensor::from_iter(batch.attended.iter().map(|attended| *attended as u32), device)?;
         let positions = Tensor::arange(0, longest as u32, device)?;
-        let is_padding = positions.unsqueeze(0)?.broadcast_ge(&lengths.unsqueeze(1)?)?;
+        let is_padding = positions.unsqueeze(0)?.broadcast_ge(&attended.unsqueeze(1)?)?;
         let mut mask =
             (is_padding.to_dtype(DType::F32)? * f64::from(MASK_VALUE))?.unsqueeze(1)?.unsqueeze(1)?;
         let is_masked = match self.mask {
@@ -367,6 +369,7 @@ mod tests {
         qkv: [&[f32]; 3],
         bias: Option<&RelativePositionBias>,
         lengths: &[usize],
+        unattended: usize,
     ) -> Vec<f32> {
         let (heads, size) = (shape.heads, shape.head_size);
         let [query, key, value] = qkv;
@@ -382,7 +385,8 @@ mod tests {
                     let bias = bias.map_or(0.0, |bias| bias.row(head, from, &(to..to + 1))[0]);
                     dot * shape.scale as f32 + bias
                 };
-                let keys: Vec<usize> = (0..length).filter(|to| shape.mask.allows(from, *to)).collect();
+                let attended = length.saturating_sub(unattended).max(1);
+                let keys: Vec<usize> = (0..attended).filter(|to| shape.mask.allows(from, *to)).collect();
                 let weights: Vec<f32> = keys.iter().map(|to| score(*to).exp()).collect();
                 let sum: f32 = weights.iter().sum();
                 let out = &mut out[((start + from) * heads + head) * size..][..size];
@@ -413,7 +417,10 @@ mod tests {
             ],
             queries_per_kv_head in prop_oneof![Just(1_usize), Just(2), Just(4)],
             with_bias: bool,
+            unattended in 0_usize..4,
         ) {
+            // With a window, a token could be left with no key at all.
+            let unattended = if mask == AttentionMask::Full { unattended } else { 0 };
             let mut lengths = lengths;
             if long {
                 lengths.push(BLOCK_QUERIES + 7);
@@ -425,9 +432,12 @@ mod tests {
             let (q, k, v) = (rows(4, 1), rows(shape.kv_heads, 2), rows(shape.kv_heads, 3));
             let tensor = |x: &[f32], heads| Tensor::from_slice(x, (tokens, heads, 3), &Device::Cpu).unwrap();
             let ids: Vec<Vec<u32>> = lengths.iter().map(|length| vec![0; *length]).collect();
-            let batch = Batch::new(&ids.iter().map(|ids| Sequence::single(ids)).collect::<Vec<_>>(), &Device::Cpu).unwrap();
+            let attended = |ids: &[u32]| ids.len().saturating_sub(unattended).max(1);
+            let sequences: Vec<Sequence> =
+                ids.iter().map(|ids| Sequence { attended: attended(ids), ..Sequence::single(ids) }).collect();
+            let batch = Batch::new(&sequences, &Device::Cpu).unwrap();
             let (qt, kt, vt) = (tensor(&q, 4), tensor(&k, shape.kv_heads), tensor(&v, shape.kv_heads));
-            let expected = plain_attention(&shape, [&q, &k, &v], bias.as_ref(), &lengths);
+            let expected = plain_attention(&shape, [&q, &k, &v], bias.as_ref(), &lengths, unattended);
             let (qkv, longest) = ([&qt, &kt, &vt], batch.longest());
             for result in [
                 shape.by_text(qkv, bias.as_ref(), &batch),

@@ -5,7 +5,7 @@
 //! so the keys and values that this module writes must not change.
 
 use super::document::TEXT_FORMAT;
-use super::{CONFIG, Family, ModelConfig, ModelFolder, TOKENIZER};
+use super::{CONFIG, Family, ModelConfig, ModelFolder, ModelKind, TOKENIZER};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use serde::{Deserialize, Serialize};
@@ -44,8 +44,17 @@ impl Fingerprint {
         if let Some(join) = &config.join {
             let _ = writeln!(parts, "join={join:?}");
         }
+        if config.pair {
+            parts.push_str("pair=true\n");
+        }
+        if let Some(query) = &folder.query {
+            let _ = writeln!(parts, "query_encoder={}", query.fingerprint.sha256);
+        }
         for dense in &config.dense {
             let _ = writeln!(parts, "dense={} tanh={}", dense.folder, dense.tanh);
+        }
+        if let ModelKind::Sparse(sparse) = &config.kind {
+            let _ = writeln!(parts, "sparse={sparse:?}");
         }
         if config.lowercase {
             // The value is not `true`, which older program versions wrote: they also converted special tokens to lower
@@ -124,7 +133,8 @@ pub(super) fn checksums(
     let config_file = (!is_static).then(|| CONFIG.to_string());
     let network_files = weights.iter().cloned().chain([TOKENIZER.into()]).chain(config_file);
     let mut other_files = Vec::new();
-    for dense in &config.dense {
+    // The weights of a layer without a folder of its own are among those of the network.
+    for dense in config.dense.iter().filter(|dense| !dense.folder.is_empty()) {
         other_files.extend(
             super::weights::files(&folder.join(&dense.folder))?
                 .into_iter()

@@ -1,5 +1,7 @@
 //! What a model computes: vectors, or scores of pairs.
 
+use super::PerInputType;
+
 /// What a model computes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelKind {
@@ -10,6 +12,39 @@ pub enum ModelKind {
     CrossEncoder(CrossEncoderConfig),
     /// One sparse vector per text, with a value for each token of the vocabulary (SPLADE).
     Sparse(SparseConfig),
+    /// One vector per token of a text, with which the model scores pairs of a query and a document (ColBERT). The
+    /// sentence-transformers library calls such a model a `MultiVectorEncoder`.
+    LateInteraction(Box<LateInteractionConfig>),
+}
+
+/// The settings of a model with late interaction (Khattab and Zaharia 2020, "ColBERT").
+#[derive(Debug, Clone, PartialEq)]
+pub struct LateInteractionConfig {
+    /// Maximum number of tokens of a query and of a document, special tokens included.
+    pub max_lengths: PerInputType<usize>,
+    /// How queries are filled up with tokens. `None`: they are not.
+    pub expansion: Option<QueryExpansion>,
+    /// Texts that tokenizer.json must treat as one token, although its own settings split them: the markers `[unused0]`
+    /// and `[unused1]` of older models.
+    pub markers: Vec<String>,
+    /// Tokens whose vectors are left out, such as punctuation.
+    pub skipped: Vec<String>,
+    /// Whether these tokens are left out of queries and of documents.
+    pub skips: PerInputType<bool>,
+    /// Whether the score is divided by the number of the query's tokens.
+    pub is_mean: bool,
+}
+
+/// How a query is filled up with tokens, which the model has learned to use for terms that the query lacks (Khattab and
+/// Zaharia 2020, section 3.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryExpansion {
+    /// Number of tokens of a query that was filled up.
+    pub length: usize,
+    /// The token that is added, such as `[MASK]`.
+    pub token: String,
+    /// Whether tokens attend to the added tokens.
+    pub is_attended: bool,
 }
 
 /// How the predictions for the tokens of a text become one sparse vector.

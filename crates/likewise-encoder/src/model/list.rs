@@ -6,7 +6,7 @@
 use super::manifest::MANIFEST_FILE;
 use super::network_config::NetworkConfig;
 use super::{
-    Manifest, ManifestKind, ModelKind, has_model, read_settings, sentence_transformers, static_model, weights,
+    Manifest, ManifestKind, has_model, kind_of, read_settings, sentence_transformers, static_model, weights,
 };
 use likewise_base::disk;
 use std::path::{Path, PathBuf};
@@ -107,20 +107,15 @@ pub fn summarize(name: &str, folder: &Path) -> crate::Result<ModelSummary> {
         false => NetworkConfig::read(&network)?,
     };
     let bytes = bytes(&network)?;
-    let config = read_settings(folder, &network_config)?;
-    let is_embedding = config.kind == ModelKind::Embedding;
+    let kind = kind_of(folder, &network_config)?;
+    let config = read_settings(kind, folder, &network_config)?;
     Ok(ModelSummary {
         name: name.into(),
-        kind: match config.kind {
-            ModelKind::Embedding if is_static => ManifestKind::Static,
-            ModelKind::Embedding => ManifestKind::Embedding,
-            ModelKind::CrossEncoder(_) => ManifestKind::CrossEncoder,
-            ModelKind::Sparse(_) => ManifestKind::Sparse,
-        },
+        kind,
         folder: Some(folder.into()),
         about: String::new(),
         architecture: network_config.model_type,
-        dimension: if is_embedding { config.dimension } else { 0 },
+        dimension: if kind.has_vectors() { config.dimension } else { 0 },
         max_length: config.max_length,
         license: license(folder),
         bytes: Some(bytes),

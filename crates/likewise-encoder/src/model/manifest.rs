@@ -85,6 +85,13 @@ pub struct Manifest {
     /// title that ends with punctuation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<String>,
+    /// Whether the network reads title and abstract as a pair of texts: it distinguishes the tokens after the separator by
+    /// their token type. `join` must be the tokenizer's separator, such as `[SEP]`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pair: bool,
+    /// The encoder for queries, if it is not the encoder for papers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_encoder: Option<QueryEncoder>,
     /// The weight of a title's vector relative to the vector of the paper's text, in per cent.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub title: u16,
@@ -117,6 +124,16 @@ pub struct Manifest {
     pub files: Vec<FileChecksum>,
 }
 
+/// An encoder for queries whose vectors are in the same space as those of the encoder for papers (MedCPT, Jin et al. 2023).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryEncoder {
+    /// The folder of the encoder's config.json, tokenizer and weights, relative to the model folder.
+    pub folder: String,
+    /// Maximum length of a query in tokens, special tokens included.
+    pub max_length: usize,
+}
+
 fn is_zero(number: &u16) -> bool {
     *number == 0
 }
@@ -138,6 +155,8 @@ pub enum ManifestKind {
     CrossEncoder,
     /// A model that computes one sparse vector per text. No built-in manifest has this kind.
     Sparse,
+    /// A model that computes one vector per token, and scores pairs with these vectors (ColBERT).
+    LateInteraction,
 }
 
 impl ManifestKind {
@@ -283,7 +302,8 @@ impl Manifest {
     /// Returns an error if a path in the manifest leads out of the model folder.
     fn check_paths(&self) -> Result<(), String> {
         let adapters = self.adapters.iter().flat_map(|adapters| [&adapters.document, &adapters.query]);
-        let folders = self.dense.iter().map(|dense| &dense.folder).chain(adapters);
+        let query_encoder = self.query_encoder.iter().map(|encoder| &encoder.folder);
+        let folders = self.dense.iter().map(|dense| &dense.folder).chain(adapters).chain(query_encoder);
         let mut paths = self.files.iter().map(|file| &file.path).chain(folders).chain([&self.name]);
         let is_inside = |path: &String| {
             let is_plain = |part| matches!(part, std::path::Component::Normal(_));
@@ -312,6 +332,17 @@ impl Manifest {
                  set kind = \"cross-encoder\""
             )));
         }
+        if self.pair && self.join.as_ref().is_none_or(String::is_empty) {
+            return Err(Error::Model(format!(
+                "{shown}: pair = true needs the separator between title and abstract; add join = \"[SEP]\", or the \
+                 separator of the model's tokenizer"
+            )));
+        }
+        if self.query_encoder.is_some() && !(self.dense.is_empty() && self.adapters.is_none()) {
+            return Err(Error::Model(format!(
+                "{shown}: a model with a query_encoder must not have dense layers or adapters; remove one of the two"
+            )));
+        }
         if self.normalize == Some(false) {
             return Err(Error::Model(format!(
                 "{shown}: normalize must be true (got false), because only unit vectors can be indexed"
@@ -337,7 +368,7 @@ impl Manifest {
     pub(super) fn config(self) -> ModelConfig {
         let checksums = self.files.into_iter().filter_map(|file| Some((file.path, file.sha256?))).collect();
         let Manifest { name, pooling, max_length, dimension, dense, join, title, calibration, .. } = self;
-        let Manifest { prompts, prompt, adapters, rerank_calibration, .. } = self;
+        let Manifest { prompts, prompt, adapters, rerank_calibration, pair, query_encoder, .. } = self;
         let (prompt, pooling, lowercase) =
             (prompt.unwrap_or_default(), pooling.unwrap_or(Pooling::Mean), false);
         ModelConfig {
@@ -350,6 +381,8 @@ impl Manifest {
             max_length,
             lowercase,
             join,
+            pair,
+            query_encoder,
             title,
             calibration,
             rerank_calibration,

@@ -11,6 +11,7 @@ mod document;
 mod fingerprint;
 mod input_type;
 mod kind;
+mod late_interaction;
 mod list;
 mod manifest;
 mod network_config;
@@ -27,11 +28,11 @@ pub use document::Document;
 pub use fingerprint::{Fingerprint, sha256_file};
 pub use input_type::{InputType, PerInputType};
 pub use kind::{
-    CrossEncoderConfig, ModelKind, PairInput, ScoreActivation, Scoring, SparseActivation, SparseConfig,
-    SparsePooling, logit, sigmoid,
+    CrossEncoderConfig, LateInteractionConfig, ModelKind, PairInput, QueryExpansion, ScoreActivation,
+    Scoring, SparseActivation, SparseConfig, SparsePooling, logit, sigmoid,
 };
 pub use list::{ModelSummary, list, summarize};
-pub use manifest::{FileChecksum, HubSource, Manifest, ManifestKind, WheelSource};
+pub use manifest::{FileChecksum, HubSource, Manifest, ManifestKind, QueryEncoder, WheelSource};
 pub use network_config::Family;
 pub use normalizer::BertNormalizer;
 pub use pull::{Pulled, is_repository, pull};
@@ -129,7 +130,7 @@ impl std::fmt::Display for Precision {
 enum Purpose {
     /// To compute vectors, as an embedding model.
     Vectors,
-    /// To rank texts, as a cross-encoder.
+    /// To rank texts, as a cross-encoder or with late interaction.
     Ranking,
     /// To compute sparse vectors.
     SparseVectors,
@@ -144,6 +145,30 @@ impl Purpose {
             Purpose::Vectors | Purpose::Any => "--model",
             Purpose::Ranking => "--reranker",
             Purpose::SparseVectors => "--sparse-model",
+        }
+    }
+
+    /// Returns an error if a model of another kind is opened to compute vectors. Other errors come from the reader of the
+    /// settings, which says what the folder lacks.
+    fn check(self, kind: ManifestKind, folder: &Path) -> Result<()> {
+        let other_use = match kind {
+            ManifestKind::Embedding | ManifestKind::Static => return Ok(()),
+            ManifestKind::CrossEncoder => {
+                "a cross-encoder, which ranks texts but computes no vectors; give it to --reranker"
+            }
+            ManifestKind::LateInteraction => {
+                "a model with late interaction, which computes a vector per token; give it to --reranker"
+            }
+            ManifestKind::Sparse => {
+                "a sparse encoder, whose vectors cannot be indexed; give it to --sparse-model"
+            }
+        };
+        match self {
+            Purpose::Vectors => {
+                let folder = folder.display();
+                Err(Error::Model(format!("{folder}: the model is {other_use} instead of --model")))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -172,6 +197,8 @@ pub struct ModelFolder {
     pub precision: Precision,
     /// Options that override settings in the folder.
     pub options: ModelOptions,
+    /// The model that encodes queries, with files in a subfolder. `None`: one model encodes documents and queries.
+    pub query: Option<Box<ModelFolder>>,
     /// Names and SHA-256 checksums of the files that affect vectors.
     checksums: Vec<(String, String)>,
     /// Identifies the model's embedding space.
@@ -217,16 +244,16 @@ impl ModelFolder {
     /// or replaced file causes an error here, and not wrong search results later.
     ///
     /// # Errors
-    /// [`Error::Model`] if there is no such folder, if a file is missing, damaged or not supported, or if the model is a
-    /// cross-encoder.
+    /// [`Error::Model`] if there is no such folder, if a file is missing, damaged or not supported, or if the model
+    /// does not compute one vector per text.
     pub fn open(name_or_path: &str, models_dir: &Path, precision: Precision) -> Result<ModelFolder> {
         ModelFolder::open_as(Purpose::Vectors, name_or_path, models_dir, precision)
     }
 
-    /// Opens a cross-encoder; otherwise like [`ModelFolder::open`].
+    /// Opens a cross-encoder or a model with late interaction; otherwise like [`ModelFolder::open`].
     ///
     /// # Errors
-    /// Returns the errors of [`ModelFolder::open`], and [`Error::Model`] if the model is not a cross-encoder.
+    /// Returns the errors of [`ModelFolder::open`], and [`Error::Model`] if the model is of another kind.
     pub fn open_reranker(name_or_path: &str, models_dir: &Path, precision: Precision) -> Result<ModelFolder> {
         ModelFolder::open_as(Purpose::Ranking, name_or_path, models_dir, precision)
     }
@@ -270,39 +297,31 @@ impl ModelFolder {
             true => network_config::NetworkConfig::of_table(&static_model::table_size(&network)?),
             false => network_config::NetworkConfig::read(&network)?,
         };
-        let is_cross_encoder = match &manifest {
-            Some(manifest) => manifest.kind == ManifestKind::CrossEncoder,
-            None => cross_encoder::is_cross_encoder(&path, &network_config)?,
+        let kind = match &manifest {
+            Some(manifest) => manifest.kind,
+            None => kind_of(&path, &network_config)?,
         };
-        let is_sparse = manifest.is_none() && sparse::is_sparse(&path)?;
-        let other_use = match (is_cross_encoder, is_sparse) {
-            (true, _) => {
-                Some("a cross-encoder, which ranks texts but computes no vectors; give it to --reranker")
+        purpose.check(kind, &path)?;
+        let config = match (purpose, kind) {
+            (Purpose::SparseVectors, _) | (Purpose::Any, ManifestKind::Sparse) => {
+                sparse::read(&path, &network_config)?
             }
-            (_, true) => Some("a sparse encoder, whose vectors cannot be indexed; give it to --sparse-model"),
-            _ => None,
+            (_, ManifestKind::LateInteraction) => late_interaction::read(&path, &network_config)?,
+            (Purpose::Ranking, _) | (_, ManifestKind::CrossEncoder) => {
+                cross_encoder::read(&path, &network_config)?
+            }
+            (_, _) => match manifest {
+                Some(manifest) => {
+                    let config = ModelConfig { network: network_folder, ..manifest.config() };
+                    let folder = ModelFolder::assemble(path, models_dir, &network_config, config, precision)?;
+                    return folder.with_query_encoder(models_dir);
+                }
+                None => sentence_transformers::read(&path, &network_config)?,
+            },
         };
-        if let (Purpose::Vectors, Some(other_use)) = (purpose, other_use) {
-            return Err(Error::Model(format!(
-                "{}: the model is {other_use} instead of --model",
-                path.display()
-            )));
-        }
-        if purpose == Purpose::SparseVectors || (purpose == Purpose::Any && is_sparse) {
-            let config = sparse::read(&path, &network_config)?;
-            return ModelFolder::assemble(path, models_dir, &network_config, config, precision);
-        }
-        let config = match (purpose == Purpose::Ranking || is_cross_encoder, manifest) {
-            (false, Some(manifest)) => ModelConfig { network: network_folder, ..manifest.config() },
-            (false, None) => sentence_transformers::read(&path, &network_config)?,
-            (true, None) => cross_encoder::read(&path, &network_config)?,
-            (true, Some(manifest)) => {
-                let read = cross_encoder::read(&path, &network_config)?;
-                let ModelConfig { name, max_length, checksums, prompt, rerank_calibration, .. } =
-                    manifest.config();
-                let prompt = if prompt.query.is_empty() { read.prompt.clone() } else { prompt };
-                ModelConfig { name, max_length, checksums, prompt, rerank_calibration, ..read }
-            }
+        let config = match manifest {
+            Some(manifest) => config.with_manifest(manifest),
+            None => config,
         };
         ModelFolder::assemble(path, models_dir, &network_config, config, precision)
     }
@@ -332,11 +351,39 @@ impl ModelFolder {
             config,
             precision,
             options: ModelOptions::default(),
+            query: None,
             checksums,
             fingerprint: Fingerprint::default(),
         };
         folder.fingerprint = Fingerprint::of(&folder);
         Ok(folder)
+    }
+
+    /// Opens the encoder for queries, if the model has one. It has the settings of the encoder for papers, except for the
+    /// maximum length and what concerns titles.
+    fn with_query_encoder(mut self, models_dir: &Path) -> Result<ModelFolder> {
+        let Some(QueryEncoder { folder, max_length }) = self.config.query_encoder.clone() else {
+            return Ok(self);
+        };
+        let network_config = network_config::NetworkConfig::read(&self.path.join(&folder))?;
+        let in_folder = |(file, checksum): &(String, String)| {
+            Some((file.strip_prefix(&format!("{folder}/"))?.to_string(), checksum.clone()))
+        };
+        let checksums = self.config.checksums.iter().filter_map(in_folder).collect();
+        let config = ModelConfig {
+            network: folder.clone(),
+            max_length,
+            join: None,
+            pair: false,
+            query_encoder: None,
+            checksums,
+            ..self.config.clone()
+        };
+        let (path, precision) = (self.path.clone(), self.precision);
+        let query = ModelFolder::assemble(path, models_dir, &network_config, config, precision)?;
+        self.query = Some(Box::new(query));
+        self.fingerprint = Fingerprint::of(&self);
+        Ok(self)
     }
 
     /// A model without files, for tests that need only its name and dimension.
@@ -352,6 +399,8 @@ impl ModelFolder {
             lowercase: false,
             normalizer: None,
             join: None,
+            pair: false,
+            query_encoder: None,
             title: 0,
             calibration: None,
             rerank_calibration: None,
@@ -371,6 +420,7 @@ impl ModelFolder {
             prompt: PerInputType::default(),
             precision: Precision::F32,
             options: ModelOptions::default(),
+            query: None,
             checksums: Vec::new(),
             fingerprint: Fingerprint { sha256: "0".repeat(64), parts: String::new(), dimension },
         }
@@ -379,6 +429,7 @@ impl ModelFolder {
     /// Returns this model folder with another precision to encode in.
     pub fn in_precision(mut self, precision: Precision) -> ModelFolder {
         self.precision = precision;
+        self.query = self.query.map(|query| Box::new(query.in_precision(precision)));
         self.fingerprint = Fingerprint::of(&self);
         self
     }
@@ -414,7 +465,8 @@ impl ModelFolder {
                 self.prompt_named(name).map_err(|error| Error::Invalid(format!("--prompt-name: {error}")))?;
             self.prompt = PerInputType::same(prompt.to_string());
         }
-        self.options = options;
+        let query = self.query.map(|query| query.with_options(options.clone())).transpose()?;
+        (self.options, self.query) = (options, query.map(Box::new));
         self.fingerprint = Fingerprint::of(&self);
         Ok(self)
     }
@@ -541,6 +593,10 @@ pub struct ModelConfig {
     /// The separator between a paper's title and its abstract. `None`: a full stop and a space, or only a space after a
     /// title that ends with punctuation ([`Document::text`]).
     pub join: Option<String>,
+    /// Whether the tokens after this separator have the token type of a second text.
+    pub pair: bool,
+    /// The encoder for queries, if it is not the encoder for papers.
+    query_encoder: Option<QueryEncoder>,
     /// The weight of a title's vector relative to the vector of the paper's text, in per cent.
     title: u16,
     /// The calibration of scores, if the model has one.
@@ -559,6 +615,16 @@ pub struct ModelConfig {
     checksums: Vec<(String, String)>,
 }
 
+impl ModelConfig {
+    /// Returns these settings, which were read from a model without vectors of texts, with the name, the maximum length,
+    /// the prompts, the calibration and the checksums of the folder's model.toml.
+    fn with_manifest(self, manifest: Manifest) -> ModelConfig {
+        let ModelConfig { name, max_length, checksums, prompt, rerank_calibration, .. } = manifest.config();
+        let prompt = if prompt.query.is_empty() { self.prompt.clone() } else { prompt };
+        ModelConfig { name, max_length, checksums, prompt, rerank_calibration, ..self }
+    }
+}
+
 /// Whether a model is installed. This is the case if `name` is the path of a folder, or if `models_dir` has a folder
 /// with a model of this name.
 pub fn is_installed(name: &str, models_dir: &Path) -> bool {
@@ -570,14 +636,28 @@ fn has_model(folder: &Path) -> bool {
     [CONFIG, sentence_transformers::MODULES, WEIGHTS].iter().any(|file| folder.join(file).is_file())
 }
 
-/// Reads the settings of a folder without model.toml, by the kind of the model.
-fn read_settings(folder: &Path, network_config: &network_config::NetworkConfig) -> Result<ModelConfig> {
-    if sparse::is_sparse(folder)? {
-        return sparse::read(folder, network_config);
-    }
-    match cross_encoder::is_cross_encoder(folder, network_config)? {
-        true => cross_encoder::read(folder, network_config),
-        false => sentence_transformers::read(folder, network_config),
+/// The kind of the model in a folder without model.toml.
+fn kind_of(folder: &Path, network_config: &network_config::NetworkConfig) -> Result<ManifestKind> {
+    Ok(match () {
+        () if network_config.family == Family::Static => ManifestKind::Static,
+        () if sparse::is_sparse(folder)? => ManifestKind::Sparse,
+        () if late_interaction::is_late_interaction(folder, network_config)? => ManifestKind::LateInteraction,
+        () if cross_encoder::is_cross_encoder(folder, network_config)? => ManifestKind::CrossEncoder,
+        () => ManifestKind::Embedding,
+    })
+}
+
+/// Reads the settings of a model of this kind in a folder without model.toml.
+fn read_settings(
+    kind: ManifestKind,
+    folder: &Path,
+    network_config: &network_config::NetworkConfig,
+) -> Result<ModelConfig> {
+    match kind {
+        ManifestKind::Sparse => sparse::read(folder, network_config),
+        ManifestKind::LateInteraction => late_interaction::read(folder, network_config),
+        ManifestKind::CrossEncoder => cross_encoder::read(folder, network_config),
+        ManifestKind::Embedding | ManifestKind::Static => sentence_transformers::read(folder, network_config),
     }
 }
 

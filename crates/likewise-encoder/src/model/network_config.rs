@@ -263,6 +263,11 @@ impl NetworkConfig {
         self.has_class_ending("ForSequenceClassification")
     }
 
+    /// Whether the network has this class.
+    pub fn has_class(&self, name: &str) -> bool {
+        self.classifier.architectures.iter().flatten().any(|class| class == name)
+    }
+
     /// Whether the network predicts the next token of a text.
     pub fn is_language_model(&self) -> bool {
         self.has_class_ending("ForCausalLM")

@@ -15,13 +15,16 @@ pub(super) const TRANSFORMER_CONFIGS: [&str; 7] = [
 ];
 
 /// The files in the folder of the network that are fetched if they exist.
-const NETWORK_FILES: [&str; 5] = [
+const NETWORK_FILES: [&str; 7] = [
     "config.json",
     // A model with this file is not supported. The file is fetched so that the error comes before the weights are
     // fetched.
     "adapter_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    // The settings of Stanford's ColBERT.
+    "artifact.metadata",
     // The prompt of rerankers that are language models.
     super::CHAT_TEMPLATE,
 ];

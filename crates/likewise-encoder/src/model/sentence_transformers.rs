@@ -128,7 +128,7 @@ pub(super) fn common(folder: &Path, network_config: &NetworkConfig) -> Result<Mo
     check_no_adapters(folder, &folder.join(&network))?;
     let prompts: PromptsConfig = json(folder, PROMPTS)?.unwrap_or_default();
     let (prompts, prompt) = named_and_default_prompts(folder, prompts)?;
-    let transformer = transformer_config(&folder.join(&network))?;
+    let transformer: TransformerConfig = transformer_config(&folder.join(&network))?;
     let tokenizer: TokenizerConfig =
         json(&folder.join(&network), "tokenizer_config.json")?.unwrap_or_default();
     // The cast from float to integer saturates. Below, the maximum length is limited to the number of positions that
@@ -144,6 +144,8 @@ pub(super) fn common(folder: &Path, network_config: &NetworkConfig) -> Result<Mo
         lowercase: transformer.do_lower_case.unwrap_or_default(),
         network,
         join: None,
+        pair: false,
+        query_encoder: None,
         title: 0,
         calibration: None,
         rerank_calibration: None,
@@ -203,14 +205,14 @@ fn unsupported_modules(folder: &Path, problem: &str) -> Error {
 }
 
 /// Reads the first of the files `TRANSFORMER_CONFIGS` that has fields. Without such a file, no field is set.
-fn transformer_config(network: &Path) -> Result<TransformerConfig> {
+pub(super) fn transformer_config<T: serde::de::DeserializeOwned + Default>(network: &Path) -> Result<T> {
     for name in TRANSFORMER_CONFIGS {
         let fields: serde_json::Map<String, serde_json::Value> = json(network, name)?.unwrap_or_default();
         if !fields.is_empty() {
             return Ok(json(network, name)?.unwrap_or_default());
         }
     }
-    Ok(TransformerConfig::default())
+    Ok(T::default())
 }
 
 /// Returns an error if the folder contains adapters, because no file of the library says which texts an adapter is for,
@@ -342,22 +344,31 @@ fn pooling(folder: &Path, module: &str) -> Result<Pooling> {
     }
 }
 
+/// The name of pooled vectors, in the settings of a Dense module.
+const POOLED: &str = "sentence_embedding";
+
+/// Reads the settings of a dense layer that is applied to pooled vectors.
 fn read_dense(folder: &Path, module: &str) -> Result<Dense> {
+    read_dense_of(folder, module, POOLED)
+}
+
+/// Reads the settings of a dense layer that is applied to the vector of each token.
+pub(super) fn read_token_dense(folder: &Path, module: &str) -> Result<Dense> {
+    read_dense_of(folder, module, "token_embeddings")
+}
+
+/// Reads the settings of a dense layer whose input has the name `input`, which is also the name of its output.
+fn read_dense_of(folder: &Path, module: &str, input: &str) -> Result<Dense> {
     let file = config_path(module);
     let config: DenseConfig = json(folder, &file)?.ok_or_else(|| missing(folder, &file))?;
     let refused = |problem: String| {
         Err(Error::Model(format!("{}: {problem}; use another model", folder.join(&file).display())))
     };
-    let is_sentence = |name: &Option<String>| name.as_deref().is_none_or(|name| name == "sentence_embedding");
-    if config.use_residual
-        || !is_sentence(&config.module_input_name)
-        || !is_sentence(&config.module_output_name)
-    {
-        return refused(
-            "a Dense module with a residual connection, or with another input or output than the sentence embedding, \
-             is not supported"
-                .into(),
-        );
+    let is_input = |name: &Option<String>| name.as_deref().is_none_or(|name| name == input);
+    if config.use_residual || !is_input(&config.module_input_name) || !is_input(&config.module_output_name) {
+        return refused(format!(
+            "a Dense module with a residual connection, or with another input or output than {input}, is not supported"
+        ));
     }
     let function = config.activation_function.as_deref().unwrap_or("torch.nn.modules.activation.Tanh");
     let tanh = match function.rsplit('.').next() {

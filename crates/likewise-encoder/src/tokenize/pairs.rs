@@ -79,6 +79,7 @@ impl Tokenizer {
             }
             Tokenized {
                 second_text: if has_types { second_text(&encoding) } else { ids.len() },
+                attended: ids.len(),
                 truncated: is_full || document.len() > self.max_bytes,
                 ids,
                 input_type: InputType::Query,

@@ -6,7 +6,7 @@ use super::{ModelRequest, copy_file, list_files};
 use crate::error::{Error, Result};
 use crate::model::manifest::{FileChecksum, HubSource};
 use crate::model::network_config::NetworkConfig;
-use crate::model::{read_settings, sentence_transformers};
+use crate::model::{kind_of, read_settings, sentence_transformers};
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use std::path::Path;
 
@@ -58,7 +58,8 @@ pub(super) fn from_hub(request: &ModelRequest, staging: &Path) -> Result<Vec<Fil
             // Checks that the model is supported before gigabytes of weights are downloaded.
             let network = staging.join(sentence_transformers::network_folder(staging)?);
             if !sentence_transformers::is_static(staging)? {
-                read_settings(staging, &NetworkConfig::read(&network)?)?;
+                let network_config = NetworkConfig::read(&network)?;
+                read_settings(kind_of(staging, &network_config)?, staging, &network_config)?;
             }
         }
         let (hub, name) = location_of(file, request);

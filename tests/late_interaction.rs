@@ -1,0 +1,122 @@
+//! Checks that models with late interaction (ColBERT) give the same scores as the reference library. The models are small
+//! checkpoints with random weights, made by `tests/golden/make_late_interaction.py`.
+
+use likewise_encoder::model::{ModelFolder, Precision};
+use likewise_encoder::{Devices, Engine, Reranker};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Folders of the library: with queries that are filled up to a fixed length or to a minimum length, and without
+/// expansion, whose score is a mean; then folders of PyLate and of Stanford's ColBERT.
+const NAMES: [&str; 5] = ["late_bert", "late_bert_min", "late_modernbert", "late_pylate", "late_stanford"];
+
+#[derive(Deserialize)]
+struct Golden {
+    scores: Vec<f32>,
+}
+
+fn small(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small").join(name)
+}
+
+fn read<T: serde::de::DeserializeOwned>(name: &str) -> T {
+    serde_json::from_str(&std::fs::read_to_string(small(name)).unwrap()).unwrap()
+}
+
+fn load(folder: &Path, engine: Engine, precision: Precision) -> likewise_encoder::Result<Reranker> {
+    let folder =
+        ModelFolder::open_reranker(folder.to_str().unwrap(), Path::new("no-models-here"), precision)?;
+    Reranker::load_with(&folder, &Devices::Cpu, engine, 2)
+}
+
+/// Returns the largest difference between a score and its reference score, over all pairs.
+fn max_error(name: &str, engine: Engine, precision: Precision) -> f32 {
+    let texts: Vec<String> = read("texts.json");
+    let Golden { scores } = read(&format!("{name}.json"));
+    let reranker = load(&small(name), engine, precision).unwrap();
+    let pair = |n: usize| (texts[n % 20].as_str(), texts[(n * 7 + n / 20) % 20].as_str());
+    let tokenized: Vec<_> = (0..200)
+        .flat_map(|n| {
+            let (query, document) = pair(n);
+            reranker.tokenize(query, &[document]).unwrap()
+        })
+        .collect();
+    assert!(tokenized.iter().any(|pair| pair.truncated), "{name}: some texts are cut");
+    let together = reranker.score_tokenized(&tokenized).unwrap();
+    for n in (0..200).step_by(10) {
+        let (query, document) = pair(n);
+        let alone = reranker.score(query, &[document]).unwrap()[0];
+        assert!((alone.score - together[n].score).abs() < 1e-4, "{name}: pair {n}: {alone:?} alone");
+        assert!((0.0..=1.0).contains(&alone.relevance), "{name}: pair {n}: {alone:?}");
+    }
+    together.iter().zip(&scores).map(|(score, expected)| (score.score - expected).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn golden_scores_of_every_model_with_late_interaction() {
+    for name in NAMES {
+        for engine in [Engine::Candle, Engine::Kernels] {
+            let error = max_error(name, engine, Precision::F32);
+            println!("{name} {engine:?}: error <= {error:.1e}");
+            assert!(error <= 1e-4, "{name} {engine:?}: the error is {error}");
+        }
+    }
+}
+
+/// The score is a sum over up to 48 tokens of a query, so the limit is a thousandth or a hundredth per token.
+#[test]
+fn late_interaction_in_lower_precisions_stays_close() {
+    for (precision, limit) in [(Precision::Bf16, 0.1), (Precision::Int8, 0.5)] {
+        let error = max_error("late_bert", Engine::Kernels, precision);
+        println!("{precision}: error <= {error:.1e}");
+        assert!(error <= limit, "in {precision}: the error is {error}");
+    }
+}
+
+#[test]
+fn a_model_with_late_interaction_is_refused_as_an_embedding_model() {
+    for name in NAMES {
+        let opened =
+            ModelFolder::open(small(name).to_str().unwrap(), Path::new("no-models-here"), Precision::F32);
+        let error = opened.unwrap_err().to_string();
+        assert!(error.contains("late interaction") && error.contains("--reranker"), "{name}: {error}");
+    }
+}
+
+/// Copies a model, changes one of its files, and returns the error of loading the copy.
+fn error_with(name: &str, file: &str, change: impl Fn(&str) -> String) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    crate::support::copy_all(&small(name), folder.path());
+    let path = folder.path().join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let changed = change(&text);
+    assert_ne!(text, changed, "the file is changed");
+    std::fs::write(path, changed).unwrap();
+    load(folder.path(), Engine::Kernels, Precision::F32).err().unwrap().to_string()
+}
+
+#[test]
+fn unsupported_settings_of_late_interaction_are_refused_by_name() {
+    let error = error_with("late_stanford", "artifact.metadata", |text| text.replace("32", "9000"));
+    assert!(error.contains("expanded queries must be between 1 and 256 (got 9000)"), "{error}");
+    let error = error_with("late_stanford", "artifact.metadata", |text| text.replace("16", "17"));
+    assert!(error.contains("linear.weight"), "{error}");
+    let error =
+        error_with("late_bert", "sentence_bert_config.json", |text| text.replace("\"fixed\"", "\"longest\""));
+    assert!(error.contains("must be fixed or min (got \"longest\")"), "{error}");
+    let error = error_with("late_bert", "modules.json", |text| text.replace("Normalize", "Pooling"));
+    assert!(error.contains("the module Pooling is not supported"), "{error}");
+    let error = error_with("late_pylate", "config_sentence_transformers.json", |text| {
+        text.replace("MaxSim", "cosine")
+    });
+    assert!(error.contains("maxsim or meanmaxsim (got \"cosine\")"), "{error}");
+}
+
+#[test]
+fn a_document_has_the_same_score_in_every_place_and_an_empty_text_has_one() {
+    let reranker = load(&small("late_bert"), Engine::Kernels, Precision::F32).unwrap();
+    assert!(reranker.score("melt", &[]).unwrap().is_empty());
+    let same = reranker.score("ice", &["Glaciers melt", "", "Glaciers melt"]).unwrap();
+    assert_eq!(same[0].score, same[2].score);
+    assert!(reranker.score("", &["Glaciers melt"]).unwrap()[0].score.is_finite());
+}
