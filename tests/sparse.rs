@@ -1,9 +1,11 @@
 //! Checks that sparse encoders (SPLADE) give the same vectors as the reference library. The models are small checkpoints
 //! with random weights, made by `tests/golden/make_sparse.py`.
 
-use crate::support::{Server, data as test_data, likewise, small_bert};
-use likewise_encoder::model::{InputType, ModelFolder, Precision};
+use crate::support::{Server, data as test_data, likewise, papers_of, small_bert};
+use likewise_encoder::model::{Document, InputType, ModelFolder, Precision};
 use likewise_encoder::{Devices, Engine, SparseEncoder, SparseVector};
+use likewise_papers::dump;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -130,4 +132,83 @@ fn sparse_encoders_are_refused_where_other_models_are_needed() {
     let error =
         ModelFolder::open_sparse(other.to_str().unwrap(), models, Precision::F32).unwrap_err().to_string();
     assert!(error.contains("not a sparse encoder"), "{error}");
+}
+
+/// The sparse vectors in a file of `likewise embed --sparse`, by the id of the paper.
+fn parquet_vectors(path: &Path) -> HashMap<String, SparseVector> {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Float32Type, UInt32Type};
+    let file = std::fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let mut vectors = HashMap::new();
+    for batch in reader {
+        let batch = batch.unwrap();
+        let ids = batch["id"].as_string::<i32>();
+        let sparse = batch["sparse_embedding"].as_struct();
+        let (indices, values) = (sparse["indices"].as_list::<i32>(), sparse["values"].as_list::<i32>());
+        for row in 0..batch.num_rows() {
+            let indices = indices.value(row).as_primitive::<UInt32Type>().values().to_vec();
+            let values = values.value(row).as_primitive::<Float32Type>().values().to_vec();
+            vectors.insert(ids.value(row).to_string(), SparseVector { indices, values });
+        }
+    }
+    vectors
+}
+
+#[test]
+fn embed_sparse_writes_the_vectors_of_the_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (parquet, jsonl) = (folder.path().join("v.parquet"), folder.path().join("v.jsonl"));
+    let (sample, sparse) = (test_data("sample.jsonl"), small("sparse_bert"));
+    let run = |out: &Path, model: &Path| {
+        let paths = [sample.as_path(), out, model].map(|path| path.to_str().unwrap());
+        let [dump, out, model] = paths;
+        likewise(&["embed", dump, "--out", out, "--sparse", "--model", model, "--precision", "f32"])
+            .output()
+            .unwrap()
+    };
+    for out in [&parquet, &jsonl] {
+        assert!(run(out, &sparse).status.success());
+    }
+    let vectors = parquet_vectors(&parquet);
+    let encoder = load("sparse_bert", Engine::Kernels, Precision::F32);
+    let papers = papers_of(dump::read(&sample, None).unwrap());
+    let lines = std::fs::read_to_string(&jsonl).unwrap();
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!lines.is_empty() && lines.len() == vectors.len());
+    for (paper, line) in papers.iter().filter(|paper| !paper.r#abstract.is_empty()).zip(&lines) {
+        let text = encoder.model().text_of(Document { title: &paper.title, body: &paper.r#abstract });
+        let expected = &encoder.encode(&[&text], InputType::Document).unwrap()[0];
+        let written = &vectors[paper.id.as_str()];
+        assert_eq!(written.indices, expected.indices, "{}", paper.id);
+        let difference = written.values.iter().zip(&expected.values).map(|(one, other)| (one - other).abs());
+        assert!(difference.fold(0.0, f32::max) < 1e-4, "{}", paper.id);
+        assert_eq!(line["id"], paper.id.as_str());
+        assert_eq!(line["sparse_embedding"]["indices"], serde_json::json!(written.indices));
+    }
+    // The file has no vectors that can be indexed, so its papers are encoded.
+    let data = folder.path().join("data");
+    let (parquet, data, model) = (parquet.to_str().unwrap(), data.to_str().unwrap(), small_bert());
+    let ingest =
+        likewise(&["ingest", parquet, "--data", data, "--model", model.to_str().unwrap()]).output().unwrap();
+    assert!(ingest.status.success(), "{}", String::from_utf8_lossy(&ingest.stderr));
+}
+
+#[test]
+fn embed_sparse_refuses_other_models_and_numpy_arrays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dump, roberta, sparse) = (test_data("sample.jsonl"), small("roberta"), small("sparse_bert"));
+    let error = |out: &str, options: &[&str]| {
+        let out = folder.path().join(out);
+        let given = ["embed", dump.to_str().unwrap(), "--out", out.to_str().unwrap(), "--sparse"];
+        let output = likewise(&[&given, options].concat()).env_remove("LIKEWISE_MODEL").output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let (roberta, sparse) = (roberta.to_str().unwrap(), sparse.to_str().unwrap());
+    assert!(error("v.parquet", &["--model", roberta]).contains("not a sparse encoder"));
+    assert!(error("v.parquet", &[]).contains("name one with --model"));
+    assert!(error("v.npy", &["--model", sparse]).contains("--out must end in .parquet or .jsonl"));
+    assert!(error("v.parquet", &["--model", sparse, "--dimensions", "8"]).contains("do not apply"));
 }

@@ -5,10 +5,12 @@ use super::progress::Progress;
 use super::value_parsers;
 use super::{EncoderOptions, print_line};
 use crate::ingest::Counts;
-use crate::ingest::embed::{Dtype, EmbedJob, EmbedRun, EmbeddedPaper, Shard, VectorLayout};
+use crate::ingest::embed::{Dtype, EmbedJob, EmbedRun, EmbeddedPaper, PaperVector, Shard, VectorLayout};
 use crate::store::text::document_of;
 use clap::Args;
-use likewise_encoder::{DocumentTexts, Encoder, InputType};
+use likewise_encoder::{
+    DocumentTexts, Embedding, Encoder, InputType, ModelFolder, SparseEncoder, encode_readable,
+};
 use likewise_papers::Paper;
 use likewise_papers::dump::{self, Dump, Entry, Source};
 use std::path::{Path, PathBuf};
@@ -35,15 +37,79 @@ pub struct Options {
     /// counted.
     #[arg(long)]
     title_only: bool,
+    /// Write sparse vectors, with a value for each token of the vocabulary that a paper is about. `--model` must name a
+    /// sparse encoder (SPLADE), and the file must be .parquet or .jsonl.
+    #[arg(long)]
+    sparse: bool,
     #[command(flatten)]
     encoder: EncoderOptions,
+}
+
+/// The model that encodes the papers.
+enum PaperEncoder {
+    Dense(Encoder),
+    Sparse(SparseEncoder),
+}
+
+impl PaperEncoder {
+    fn load(options: &Options) -> anyhow::Result<PaperEncoder> {
+        match options.sparse {
+            true => options.encoder.load_sparse().map(PaperEncoder::Sparse),
+            false => options.encoder.load().map(PaperEncoder::Dense),
+        }
+    }
+
+    fn model(&self) -> &ModelFolder {
+        match self {
+            PaperEncoder::Dense(encoder) => encoder.model(),
+            PaperEncoder::Sparse(encoder) => encoder.model(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            PaperEncoder::Dense(encoder) => encoder.describe(),
+            PaperEncoder::Sparse(encoder) => format!("{}, sparse vectors", encoder.model().describe()),
+        }
+    }
+
+    /// Number of papers to encode at a time.
+    fn chunk_size(&self) -> usize {
+        match self {
+            PaperEncoder::Dense(encoder) => encoder.chunk_size(),
+            PaperEncoder::Sparse(encoder) => encoder.chunk_size(),
+        }
+    }
+
+    /// Encodes papers. Returns the vector of each paper and its number of tokens, or the reason why the model cannot read
+    /// the paper.
+    fn encode(&self, papers: &[Paper]) -> anyhow::Result<Vec<Result<(PaperVector, usize), String>>> {
+        match self {
+            PaperEncoder::Dense(encoder) => {
+                let texts = DocumentTexts::of(encoder.model(), papers.iter().map(document_of));
+                let encoded = texts.encode(|texts| encoder.encode(texts, InputType::Document))?;
+                let vector = |embedding: Embedding| (PaperVector::Dense(embedding.vector), embedding.tokens);
+                Ok(encoded.into_iter().map(|result| result.map(vector)).collect())
+            }
+            PaperEncoder::Sparse(encoder) => {
+                let text = |paper| encoder.model().text_of(document_of(paper));
+                let texts: Vec<String> = papers.iter().map(text).collect();
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                Ok(encode_readable(&texts, |texts| {
+                    let tokenized = encoder.tokenize(texts, InputType::Document)?;
+                    let tokens = tokenized.iter().map(|text| text.ids.len());
+                    Ok(encoder.embed(&tokenized)?.into_iter().map(PaperVector::Sparse).zip(tokens).collect())
+                })?)
+            }
+        }
+    }
 }
 
 /// Runs the command. Exit status: 0, or 2 if entries were refused, papers have texts that the model cannot read, or
 /// files in a given folder are damaged or not dumps (with `--tolerate-refused`: 0 instead of 2).
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     options.dumps.check_given()?;
-    let encoder = options.encoder.load()?;
+    let encoder = PaperEncoder::load(options)?;
     let mut dumps = options.dumps.find()?;
     // Write nothing if a dump is missing: the incomplete file would look complete.
     dumps.check_all_readable()?;
@@ -102,11 +168,16 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 }
 
 /// Describes the run. A later run can continue this one only if the two descriptions are equal.
-fn described(options: &Options, encoder: &Encoder, dumps: &Dumps) -> EmbedRun {
+fn described(options: &Options, encoder: &PaperEncoder, dumps: &Dumps) -> EmbedRun {
     let fingerprint = encoder.model().fingerprint.sha256.clone();
     let DumpOptions { format, columns, .. } = &options.dumps;
     EmbedRun {
-        layout: VectorLayout { fingerprint, dimension: encoder.dimension(), dtype: options.dtype },
+        layout: VectorLayout {
+            fingerprint,
+            dimension: encoder.model().dimension(),
+            dtype: options.dtype,
+            is_sparse: options.sparse,
+        },
         shard: options.shard.unwrap_or(Shard::WHOLE),
         options: format!("format {format:?}, columns {columns:?}, title only {}", options.title_only),
         dumps: dumps.identity(),
@@ -115,7 +186,7 @@ fn described(options: &Options, encoder: &Encoder, dumps: &Dumps) -> EmbedRun {
 
 /// Encodes papers, and writes their vectors to files, one for each part. At the end, joins them into the output file.
 struct VectorFileBuilder {
-    encoder: Encoder,
+    encoder: PaperEncoder,
     job: EmbedJob,
     title_only: bool,
     /// Papers of the current part that are not encoded yet.
@@ -166,14 +237,13 @@ impl VectorFileBuilder {
 
     fn encode(&mut self) -> anyhow::Result<()> {
         let papers = std::mem::take(&mut self.papers);
-        let read = DocumentTexts::of(self.encoder.model(), papers.iter().map(document_of));
-        let encoded = read.encode(|texts| self.encoder.encode(texts, InputType::Document))?;
+        let encoded = self.encoder.encode(&papers)?;
         for (paper, encoded) in papers.into_iter().zip(encoded) {
             match encoded {
-                Ok(embedding) => {
+                Ok((vector, tokens)) => {
                     self.counts.encoded += 1;
-                    self.counts.tokens += embedding.tokens as u64;
-                    self.rows.push(EmbeddedPaper { paper, vector: embedding.vector });
+                    self.counts.tokens += tokens as u64;
+                    self.rows.push(EmbeddedPaper { paper, vector });
                 }
                 Err(reason) => {
                     eprintln!("refused: paper {}: {reason}", paper.id);

@@ -1,6 +1,7 @@
-//! Writes vectors as JSON Lines with the keys `id`, `title`, `published` and `embedding`.
+//! Writes vectors as JSON Lines with the keys `id`, `title`, `published` and `embedding`, or `sparse_embedding` with the
+//! keys `indices` and `values`.
 
-use super::{Dtype, EmbeddedPaper, VectorLayout, append_all};
+use super::{Dtype, EmbeddedPaper, SPARSE_EMBEDDING, VectorLayout, append_all};
 use crate::error::{Error, Result};
 use serde_json::json;
 use std::fs::File;
@@ -12,12 +13,15 @@ pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Resu
     let file = File::create(path).map_err(Error::io(path))?;
     let mut file = BufWriter::new(file);
     for EmbeddedPaper { paper, vector } in rows {
-        let vector: Vec<f32> = match layout.dtype {
-            Dtype::F32 => vector.clone(),
-            Dtype::F16 => vector.iter().map(|value| half::f16::from_f32(*value).to_f32()).collect(),
+        let values: Vec<f32> = match layout.dtype {
+            Dtype::F32 => vector.values().to_vec(),
+            Dtype::F16 => vector.values().iter().map(|value| half::f16::from_f32(*value).to_f32()).collect(),
         };
-        let line =
-            json!({"id": paper.id, "title": paper.title, "published": paper.published, "embedding": vector});
+        let mut line = json!({"id": paper.id, "title": paper.title, "published": paper.published});
+        match layout.is_sparse {
+            true => line[SPARSE_EMBEDDING] = json!({"indices": vector.indices(), "values": values}),
+            false => line["embedding"] = json!(values),
+        }
         writeln!(file, "{line}").map_err(Error::io(path))?;
     }
     file.flush().map_err(Error::io(path))

@@ -13,6 +13,7 @@ mod parquet;
 use crate::error::{Error, Result};
 use crate::store::lock::WriteLock;
 use likewise_base::disk;
+use likewise_encoder::SparseVector;
 use likewise_papers::{Paper, PaperId};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
@@ -30,12 +31,41 @@ const RUN_FILE: &str = "run.json";
 /// Name of the lock's file, in the folder of parts. The process that writes the parts holds the lock.
 const LOCK_FILE: &str = "lock";
 
+/// The name of the column with sparse vectors, and of the key in JSON Lines.
+const SPARSE_EMBEDDING: &str = "sparse_embedding";
+
 /// A paper with its vector.
 pub struct EmbeddedPaper {
     /// The paper.
     pub paper: Paper,
-    /// The vector, of Euclidean length 1.
-    pub vector: Vec<f32>,
+    /// The vector.
+    pub vector: PaperVector,
+}
+
+/// The vector of a paper.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PaperVector {
+    /// A vector of Euclidean length 1.
+    Dense(Vec<f32>),
+    /// A sparse vector.
+    Sparse(SparseVector),
+}
+
+impl PaperVector {
+    /// The values; of a sparse vector, those that are not 0.
+    fn values(&self) -> &[f32] {
+        match self {
+            PaperVector::Dense(values) | PaperVector::Sparse(SparseVector { values, .. }) => values,
+        }
+    }
+
+    /// The indices of a sparse vector's values. A dense vector has none.
+    fn indices(&self) -> &[u32] {
+        match self {
+            PaperVector::Dense(_) => &[],
+            PaperVector::Sparse(vector) => &vector.indices,
+        }
+    }
 }
 
 /// The number format of a vector's values.
@@ -128,6 +158,9 @@ pub struct VectorLayout {
     pub dimension: usize,
     /// Number format of the values.
     pub dtype: Dtype,
+    /// Whether the vectors are sparse.
+    #[serde(default)]
+    pub is_sparse: bool,
 }
 
 /// Describes a run. An interrupted run can be continued only by a run with the same description.
@@ -183,6 +216,12 @@ impl EmbedJob {
     /// [`Error::Data`] if the folder of parts is in use, has files of another run, or has unknown files.
     pub fn open(out: &Path, run: EmbedRun) -> Result<EmbedJob> {
         let format = VectorFormat::of(out)?;
+        if format == VectorFormat::Npy && run.layout.is_sparse {
+            return Err(Error::Invalid(format!(
+                "sparse vectors cannot be written to a NumPy array; --out must end in .parquet or .jsonl (got {})",
+                out.display()
+            )));
+        }
         let out = sharded(out, run.shard);
         if out.is_dir() {
             return Err(Error::Invalid(format!(
@@ -340,13 +379,13 @@ mod tests {
     use super::*;
 
     fn run(dtype: Dtype, shard: Shard) -> EmbedRun {
-        let layout = VectorLayout { fingerprint: "f".into(), dimension: 2, dtype };
+        let layout = VectorLayout { fingerprint: "f".into(), dimension: 2, dtype, is_sparse: false };
         EmbedRun { layout, shard, options: "none".into(), dumps: vec!["d".into()] }
     }
 
     fn row(id: &str, vector: [f32; 2]) -> EmbeddedPaper {
         let paper = Paper { id: PaperId::parse(id).unwrap(), title: "T".into(), ..Paper::default() };
-        EmbeddedPaper { paper, vector: vector.to_vec() }
+        EmbeddedPaper { paper, vector: PaperVector::Dense(vector.to_vec()) }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub fn ids(path: &Path) -> PathBuf {
 /// Writes one part of the output, and the file with the ids of its papers.
 pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Result<()> {
     let mut bytes = Vec::new();
-    for value in rows.iter().flat_map(|row| &row.vector) {
+    for value in rows.iter().flat_map(|row| row.vector.values()) {
         match layout.dtype {
             Dtype::F32 => bytes.extend_from_slice(&value.to_le_bytes()),
             Dtype::F16 => bytes.extend_from_slice(&half::f16::from_f32(*value).to_le_bytes()),
@@ -69,7 +69,12 @@ mod tests {
     #[test]
     fn the_header_has_a_fixed_size_for_any_shape() {
         for rows in [0, 1, u64::MAX] {
-            let layout = VectorLayout { fingerprint: String::new(), dimension: 384, dtype: Dtype::F16 };
+            let layout = VectorLayout {
+                fingerprint: String::new(),
+                dimension: 384,
+                dtype: Dtype::F16,
+                is_sparse: false,
+            };
             let header = header(rows, &layout);
             assert_eq!(header.len(), HEADER_BYTES);
             assert!(header.ends_with(b"\n"));

@@ -1,9 +1,10 @@
-//! Writes vectors and their papers as Parquet, which `likewise ingest` reads without encoding the papers again.
+//! Writes vectors and their papers as Parquet, which `likewise ingest` reads without encoding the papers again. A file with
+//! sparse vectors has no vectors that could be indexed: `likewise ingest` encodes its papers.
 //!
 //! Each part is a row group; parts are joined by copying row groups byte for byte.
 
-use super::{Dtype, EmbeddedPaper, VectorLayout};
-use crate::error::{Error, Result};
+use super::{Dtype, EmbeddedPaper, SPARSE_EMBEDDING, VectorLayout};
+use crate::error::{self, Error};
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::basic::{Compression, ZstdLevel};
 use ::parquet::column::writer::ColumnCloseResult;
@@ -16,9 +17,11 @@ use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::ColumnPath;
 use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::{
-    ArrayRef, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, RecordBatch, StringArray,
+    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, ListArray, RecordBatch,
+    StringArray, StructArray, UInt32Array,
 };
-use arrow_schema::{DataType, Field, Schema};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{ArrowError, DataType, Field, Fields, Schema};
 use likewise_papers::Paper;
 use likewise_papers::dump::{EMBEDDING_COLUMN, FINGERPRINT_KEY, PAPER_COLUMNS};
 use std::fs::File;
@@ -26,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Writes one part of the output.
-pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Result<()> {
+pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> error::Result<()> {
     let cannot = |error: ParquetError| Error::Data(format!("{}: {error}", path.display()));
     let batch = batch(rows, layout).map_err(|error| cannot(ParquetError::General(error)))?;
     let file = File::create(path).map_err(Error::io(path))?;
@@ -37,39 +40,69 @@ pub fn write(path: &Path, rows: &[EmbeddedPaper], layout: &VectorLayout) -> Resu
 
 fn properties(layout: &VectorLayout) -> WriterProperties {
     let values = ColumnPath::new(vec![EMBEDDING_COLUMN.into(), "list".into(), "element".into()]);
+    // The fingerprint says that the file has vectors that can be indexed.
+    let fingerprint =
+        (!layout.is_sparse).then(|| vec![KeyValue::new(FINGERPRINT_KEY.into(), layout.fingerprint.clone())]);
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_created_by(concat!("likewise ", env!("CARGO_PKG_VERSION")).into())
-        .set_key_value_metadata(Some(vec![KeyValue::new(FINGERPRINT_KEY.into(), layout.fingerprint.clone())]))
+        .set_key_value_metadata(fingerprint)
         // A dictionary and statistics are useless for the values of vectors.
         .set_column_dictionary_enabled(values.clone(), false)
         .set_column_statistics_enabled(values, EnabledStatistics::None)
         .build()
 }
 
-fn batch(rows: &[EmbeddedPaper], layout: &VectorLayout) -> std::result::Result<RecordBatch, String> {
-    let message = |error: arrow_schema::ArrowError| error.to_string();
-    let values = rows.iter().flat_map(|row| row.vector.iter().copied());
-    let (kind, values): (DataType, ArrayRef) = match layout.dtype {
-        Dtype::F32 => (DataType::Float32, Arc::new(Float32Array::from_iter_values(values))),
-        Dtype::F16 => {
-            (DataType::Float16, Arc::new(Float16Array::from_iter_values(values.map(half::f16::from_f32))))
-        }
-    };
-    let item = Arc::new(Field::new("element", kind, false));
-    let vectors =
-        FixedSizeListArray::try_new(item, layout.dimension as i32, values, None).map_err(message)?;
+fn batch(rows: &[EmbeddedPaper], layout: &VectorLayout) -> Result<RecordBatch, String> {
+    let message = |error: ArrowError| error.to_string();
     let mut columns: Vec<(&str, ArrayRef)> =
         PAPER_COLUMNS.iter().map(|name| (*name, column(name, rows))).collect();
     // The vectors come after id, title and date, so that the most interesting columns are the first columns.
-    columns.insert(3, (EMBEDDING_COLUMN, Arc::new(vectors)));
+    let vectors = match layout.is_sparse {
+        true => (SPARSE_EMBEDDING, sparse_vectors(rows, layout).map_err(message)?),
+        false => (EMBEDDING_COLUMN, dense_vectors(rows, layout).map_err(message)?),
+    };
+    columns.insert(3, vectors);
     let field = |(name, column): &(&str, ArrayRef)| {
-        let is_optional = !["id", "title", EMBEDDING_COLUMN].contains(name);
-        Field::new(*name, arrow_array::Array::data_type(column).clone(), is_optional)
+        let is_optional = !["id", "title", EMBEDDING_COLUMN, SPARSE_EMBEDDING].contains(name);
+        Field::new(*name, column.data_type().clone(), is_optional)
     };
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
     RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())
         .map_err(message)
+}
+
+/// The values of all vectors, one after the other, in the layout's number format.
+fn values(rows: &[EmbeddedPaper], layout: &VectorLayout) -> ArrayRef {
+    let values = rows.iter().flat_map(|row| row.vector.values().iter().copied());
+    match layout.dtype {
+        Dtype::F32 => Arc::new(Float32Array::from_iter_values(values)),
+        Dtype::F16 => Arc::new(Float16Array::from_iter_values(values.map(half::f16::from_f32))),
+    }
+}
+
+fn dense_vectors(rows: &[EmbeddedPaper], layout: &VectorLayout) -> Result<ArrayRef, ArrowError> {
+    let values = values(rows, layout);
+    let item = Arc::new(Field::new("element", values.data_type().clone(), false));
+    Ok(Arc::new(FixedSizeListArray::try_new(item, layout.dimension as i32, values, None)?))
+}
+
+/// A column of structs with the lists `indices` and `values`.
+fn sparse_vectors(rows: &[EmbeddedPaper], layout: &VectorLayout) -> Result<ArrayRef, ArrowError> {
+    let ends = OffsetBuffer::<i32>::from_lengths(rows.iter().map(|row| row.vector.values().len()));
+    let list = |values: ArrayRef| -> Result<ArrayRef, ArrowError> {
+        let item = Arc::new(Field::new("element", values.data_type().clone(), false));
+        Ok(Arc::new(ListArray::try_new(item, ends.clone(), values, None)?))
+    };
+    let indices = rows.iter().flat_map(|row| row.vector.indices().iter().copied());
+    let lists = [
+        ("indices", list(Arc::new(UInt32Array::from_iter_values(indices)))?),
+        ("values", list(values(rows, layout))?),
+    ];
+    let field = |(name, list): &(&str, ArrayRef)| Field::new(*name, list.data_type().clone(), false);
+    let fields = Fields::from(lists.iter().map(field).collect::<Vec<_>>());
+    let lists = lists.into_iter().map(|(_, list)| list).collect();
+    Ok(Arc::new(StructArray::try_new(fields, lists, None)?))
 }
 
 fn column(name: &str, rows: &[EmbeddedPaper]) -> ArrayRef {
@@ -101,7 +134,7 @@ fn column(name: &str, rows: &[EmbeddedPaper]) -> ArrayRef {
 }
 
 /// Joins the parts into the output file by concatenating their row groups.
-pub fn join(parts: &[PathBuf], out: &Path, layout: &VectorLayout) -> Result<()> {
+pub fn join(parts: &[PathBuf], out: &Path, layout: &VectorLayout) -> error::Result<()> {
     let cannot = |path: &Path| {
         let path = path.display().to_string();
         move |error: ParquetError| {
