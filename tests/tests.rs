@@ -36,6 +36,9 @@ mod cross_encoders;
 /// Models with one encoder for papers and another for queries.
 mod two_encoders;
 
+/// LoRA adapters that are merged into a model.
+mod lora;
+
 /// Models with late interaction: their scores, and which folders they refuse.
 mod late_interaction;
 

@@ -1,4 +1,4 @@
-//! The options for further models: the cross-encoder that reranks, and the sparse encoder of a server.
+//! The options for further models: the one that reranks, and the sparse encoder of a server.
 
 use super::{AUTO, EncoderOptions, PrecisionChoice, open_model, parse_precision};
 use clap::Args;
@@ -6,14 +6,14 @@ use likewise_encoder::model::ModelFolder;
 use likewise_encoder::{Reranker, SparseEncoder, fastest_precision};
 use std::sync::Arc;
 
-/// Options that load a cross-encoder.
+/// Options that load a reranker.
 #[derive(Args)]
 pub struct RerankerOptions {
-    /// The cross-encoder that reranks: a name (`likewise models` lists them), a repository on the Hugging Face hub
-    /// (owner/name), or a folder. By default, none is loaded, and searches are not reranked.
+    /// The model that reranks, a cross-encoder or one with late interaction (ColBERT): a name (`likewise models` lists
+    /// them), a repository on the Hugging Face hub (owner/name), or a folder. By default, none is loaded, and searches are not reranked.
     #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_RERANKER")]
     pub reranker: Option<String>,
-    /// Precision of the cross-encoder's matrix multiplications: f32, bf16, int8 or auto. auto is the fastest precision
+    /// Precision of the reranker's matrix multiplications: f32, bf16, int8 or auto. auto is the fastest precision
     /// of the device for BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT, and f32 for other models.
     #[arg(long, env = "LIKEWISE_RERANKER_PRECISION", default_value = AUTO, value_parser = parse_precision)]
     reranker_precision: PrecisionChoice,
@@ -40,7 +40,7 @@ impl SparseOptions {
 }
 
 impl RerankerOptions {
-    /// Loads the cross-encoder onto the devices of the encoder. `None`: no cross-encoder is given.
+    /// Loads the reranker onto the devices of the encoder. `None`: none is given.
     pub fn load(&self, encoder: &EncoderOptions) -> anyhow::Result<Option<Arc<Reranker>>> {
         let Some(name) = &self.reranker else { return Ok(None) };
         let device = &encoder.devices.device;

@@ -34,6 +34,7 @@
 //! - `batch`: the tokens of several texts, concatenated without padding
 //! - `layers`: the building blocks of networks, for CPU and GPU
 //! - `tokenize`: converts texts to token ids, and packs the token ids into batches
+//! - `lora`: merges LoRA adapters into weights
 //! - `weights`: reads tensors from weight files
 //! - `adapter`: computes SPECTER2's adapters
 //! - `device`: selects the devices that encode
@@ -63,6 +64,8 @@ mod layers;
 
 mod tokenize;
 pub use tokenize::{EncodeOptions, Tokenized, TruncationSide};
+
+mod lora;
 
 mod weights;
 

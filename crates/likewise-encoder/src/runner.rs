@@ -27,7 +27,7 @@ impl Runner {
     /// Loads a model onto devices. `threads` is the number of workers on a CPU; on GPUs there is one worker per GPU.
     pub fn load(folder: &ModelFolder, devices: &Devices, engine: Engine, threads: usize) -> Result<Runner> {
         let opened = devices.open(folder.precision)?;
-        let weights = Weights::open(&folder.network(), &folder.weights)?;
+        let weights = Weights::of_network(folder)?;
         let load = |device| DeviceModel::new(folder, engine, &weights, device);
         let models: Vec<DeviceModel> = opened.iter().map(load).collect::<Result<_>>()?;
         let is_cpu = models.iter().all(DeviceModel::is_on_cpu);

@@ -4,6 +4,8 @@
 //! file format.
 
 use crate::error::{Error, Result};
+use crate::lora::Lora;
+use crate::model::ModelFolder;
 use candle_core::safetensors::SliceSafetensors;
 use candle_core::{DType, Device, Tensor, bail};
 use candle_nn::VarBuilder;
@@ -16,6 +18,8 @@ pub struct Weights {
     /// The path of each file, and the mapping of the file into memory. A file without a mapping (`None`) was written by
     /// `torch.save`, and is read as a whole.
     files: Vec<(PathBuf, Option<MappedFile>)>,
+    /// The adapter that is merged into the weights, if there is one.
+    lora: Option<Lora>,
 }
 
 impl Weights {
@@ -26,7 +30,14 @@ impl Weights {
             let mapped = file.ends_with(".safetensors").then(|| MappedFile::open(&path)).transpose()?;
             Ok((path, mapped))
         };
-        Ok(Weights { files: files.iter().map(open).collect::<Result<_>>()? })
+        Ok(Weights { files: files.iter().map(open).collect::<Result<_>>()?, lora: None })
+    }
+
+    /// Opens the weights of a model's network, and the adapter that is merged into them.
+    pub fn of_network(folder: &ModelFolder) -> Result<Weights> {
+        let weights = Weights::open(&folder.network(), &folder.weights)?;
+        let lora = folder.config.lora.as_ref().map(|lora| Lora::load(&folder.path.join(lora)));
+        Ok(Weights { lora: lora.transpose()?, ..weights })
     }
 
     /// Returns the path of the first file, which error messages name.
@@ -66,7 +77,7 @@ impl Weights {
     /// # Errors
     /// [`Error::Model`] if a file is damaged, has quantised weights, or repeats a tensor of another file.
     pub fn tensors(&self, dtype: DType, device: &Device) -> Result<VarBuilder<'_>> {
-        if let [(path, Some(mapped))] = &self.files[..] {
+        if let ([(path, Some(mapped))], None) = (&self.files[..], &self.lora) {
             let file =
                 SliceSafetensors::new(mapped.bytes()).map_err(|error| crate::error::damaged(path, error))?;
             for (name, tensor) in file.tensors() {
@@ -97,6 +108,9 @@ impl Weights {
                     ));
                 }
             }
+        }
+        if let Some(lora) = &self.lora {
+            lora.merge(&mut all)?;
         }
         Ok(VarBuilder::from_tensors(all, dtype, device))
     }

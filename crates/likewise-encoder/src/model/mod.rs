@@ -52,6 +52,10 @@ pub const DEFAULT_MODELS_DIR: &str = "models";
 pub const WEIGHTS: &str = "model.safetensors";
 /// The name of the tokenizer's file, which every model folder must have.
 pub const TOKENIZER: &str = "tokenizer.json";
+/// The configuration of a LoRA adapter.
+pub const LORA_CONFIG: &str = "adapter_config.json";
+/// The weights of a LoRA adapter.
+pub const LORA_WEIGHTS: &str = "adapter_model.safetensors";
 /// The file with the chat template of a language model.
 const CHAT_TEMPLATE: &str = "chat_template.jinja";
 /// The name of the file with the network's configuration, which every model folder must have.
@@ -401,6 +405,7 @@ impl ModelFolder {
             join: None,
             pair: false,
             query_encoder: None,
+            lora: None,
             title: 0,
             calibration: None,
             rerank_calibration: None,
@@ -597,6 +602,9 @@ pub struct ModelConfig {
     pub pair: bool,
     /// The encoder for queries, if it is not the encoder for papers.
     query_encoder: Option<QueryEncoder>,
+    /// The folder of the LoRA adapter that is merged into the weights, relative to the model folder. It is empty if the
+    /// adapter is in the model folder itself. `None`: no such adapter.
+    pub lora: Option<String>,
     /// The weight of a title's vector relative to the vector of the paper's text, in per cent.
     title: u16,
     /// The calibration of scores, if the model has one.

@@ -15,11 +15,12 @@ pub(super) const TRANSFORMER_CONFIGS: [&str; 7] = [
 ];
 
 /// The files in the folder of the network that are fetched if they exist.
-const NETWORK_FILES: [&str; 7] = [
+const NETWORK_FILES: [&str; 8] = [
     "config.json",
-    // A model with this file is not supported. The file is fetched so that the error comes before the weights are
-    // fetched.
-    "adapter_config.json",
+    // A LoRA adapter beside the weights. Without its weights, the model is not supported: the configuration is fetched so
+    // that the error comes before the model's weights are fetched.
+    super::LORA_CONFIG,
+    super::LORA_WEIGHTS,
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",

@@ -10,7 +10,10 @@
 use super::network_config::NetworkConfig;
 use super::normalizer::{self, NormalizerConfig};
 use super::repository::{TRANSFORMER_CONFIGS, is_module_folder};
-use super::{CONFIG, Dense, ModelConfig, ModelKind, PerInputType, Pooling, static_model, weights};
+use super::{
+    CONFIG, Dense, LORA_CONFIG, LORA_WEIGHTS, ModelConfig, ModelKind, PerInputType, Pooling, static_model,
+    weights,
+};
 use crate::error::{Error, Result};
 use likewise_base::disk;
 use serde::Deserialize;
@@ -125,7 +128,10 @@ pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<Mode
 /// other settings are those of a model that computes vectors without dense layers.
 pub(super) fn common(folder: &Path, network_config: &NetworkConfig) -> Result<ModelConfig> {
     let network = network_folder(folder)?;
-    check_no_adapters(folder, &folder.join(&network))?;
+    let has_lora = has_lora(&folder.join(&network));
+    if !has_lora {
+        check_no_adapters(folder, &folder.join(&network))?;
+    }
     let prompts: PromptsConfig = json(folder, PROMPTS)?.unwrap_or_default();
     let (prompts, prompt) = named_and_default_prompts(folder, prompts)?;
     let transformer: TransformerConfig = transformer_config(&folder.join(&network))?;
@@ -142,6 +148,7 @@ pub(super) fn common(folder: &Path, network_config: &NetworkConfig) -> Result<Mo
         max_length: max_length.unwrap_or(network_config.max_length).min(network_config.max_length),
         normalizer: normalizer::replacement(&folder.join(&network), &tokenizer.normalizer, network_config)?,
         lowercase: transformer.do_lower_case.unwrap_or_default(),
+        lora: has_lora.then(|| network.clone()),
         network,
         join: None,
         pair: false,
@@ -215,6 +222,12 @@ pub(super) fn transformer_config<T: serde::de::DeserializeOwned + Default>(netwo
     Ok(T::default())
 }
 
+/// Whether the folder of the network has a LoRA adapter beside the weights.
+fn has_lora(network: &Path) -> bool {
+    let has_adapter = [LORA_CONFIG, LORA_WEIGHTS].iter().all(|file| network.join(file).is_file());
+    has_adapter && weights::files(network).is_ok()
+}
+
 /// Returns an error if the folder contains adapters, because no file of the library says which texts an adapter is for,
 /// or whether the adapter has to be merged into the weights.
 fn check_no_adapters(folder: &Path, network: &Path) -> Result<()> {
@@ -230,8 +243,8 @@ fn check_no_adapters(folder: &Path, network: &Path) -> Result<()> {
     let shown = folder.display();
     match &names[..] {
         _ if folder.join(config).is_file() || network.join(config).is_file() => Err(Error::Model(format!(
-            "{shown}: {config} is not supported beside the files of a model; merge the adapter into the model, and \
-             save the result"
+            "{shown}: there is {config}, but not both the model's own weights and {LORA_WEIGHTS}; put the missing files \
+             into the folder, or merge the adapter into the model, and save the result"
         ))),
         [] => Ok(()),
         names => Err(Error::Model(format!(
