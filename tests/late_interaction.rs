@@ -1,6 +1,7 @@
 //! Checks that models with late interaction (ColBERT) give the same scores as the reference library. The models are small
 //! checkpoints with random weights, made by `tests/golden/make_late_interaction.py`.
 
+use crate::support::{Server, copy_all, data as test_data, likewise, small_bert};
 use likewise_encoder::model::{ModelFolder, Precision};
 use likewise_encoder::{Devices, Engine, Reranker};
 use serde::Deserialize;
@@ -86,7 +87,7 @@ fn a_model_with_late_interaction_is_refused_as_an_embedding_model() {
 /// Copies a model, changes one of its files, and returns the error of loading the copy.
 fn error_with(name: &str, file: &str, change: impl Fn(&str) -> String) -> String {
     let folder = tempfile::tempdir().unwrap();
-    crate::support::copy_all(&small(name), folder.path());
+    copy_all(&small(name), folder.path());
     let path = folder.path().join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     let changed = change(&text);
@@ -119,4 +120,39 @@ fn a_document_has_the_same_score_in_every_place_and_an_empty_text_has_one() {
     let same = reranker.score("ice", &["Glaciers melt", "", "Glaciers melt"]).unwrap();
     assert_eq!(same[0].score, same[2].score);
     assert!(reranker.score("", &["Glaciers melt"]).unwrap()[0].score.is_finite());
+}
+
+#[test]
+fn a_server_and_a_search_rerank_with_late_interaction() {
+    let data = tempfile::tempdir().unwrap();
+    let (folder, model, late) = (data.path().to_str().unwrap(), small_bert(), small("late_bert"));
+    let (model, late, dump) = (model.to_str().unwrap(), late.to_str().unwrap(), test_data("sample.jsonl"));
+    let ingested =
+        likewise(&["ingest", dump.to_str().unwrap(), "--data", folder, "--model", model]).output().unwrap();
+    assert!(ingested.status.success());
+    let options = ["--reranker", late, "--reranker-precision", "f32"];
+    let server = Server::start_with(data.path(), &options, &[("LIKEWISE_MODEL", model)]);
+    server.wait_until_ready();
+    let get = |path: &str| -> serde_json::Value {
+        ureq::get(format!("{}{path}", server.address)).call().unwrap().body_mut().read_json().unwrap()
+    };
+    let post = |path: &str, body: serde_json::Value| -> serde_json::Value {
+        let url = format!("{}{path}", server.address);
+        ureq::post(url).send_json(body).unwrap().body_mut().read_json().unwrap()
+    };
+    assert_eq!(get("/info")["reranker"]["kind"], "late-interaction");
+    let texts = ["Glaciers melt", "We prove that every planar graph has few short cycles.", "ice"];
+    let body = serde_json::json!({"query": "melting ice", "texts": texts, "raw_scores": true});
+    let ranks = post("/rerank", body);
+    let expected =
+        load(Path::new(late), Engine::Kernels, Precision::F32).unwrap().score("melting ice", &texts).unwrap();
+    for rank in ranks.as_array().unwrap() {
+        let score = rank["score"].as_f64().unwrap() as f32;
+        assert!((score - expected[rank["index"].as_u64().unwrap() as usize].score).abs() < 1e-3, "{rank}");
+    }
+    let found = post("/v1/search", serde_json::json!({"text": "melting ice", "k": 5, "rerank": true}));
+    let scores: Vec<f64> =
+        found["hits"].as_array().unwrap().iter().map(|hit| hit["score"].as_f64().unwrap()).collect();
+    assert!(scores.len() == 5 && scores.is_sorted_by(|one, other| one >= other), "{scores:?}");
+    assert!(scores.iter().all(|score| (0.0..=1.0).contains(score)), "{scores:?}");
 }

@@ -249,6 +249,9 @@ const RERANK_ROUTES: [&str; 3] = ["/rerank", "/v1/rerank", "/v2/rerank"];
 fn with_reranker(mut api: Value, library: Option<&Library>) -> Value {
     let Some(library) = library else { return api };
     let name = match library.reranker() {
+        Some(reranker) if reranker.is_late_interaction() => {
+            format!("{}, a model with late interaction", reranker.model().name)
+        }
         Some(reranker) => format!("the cross-encoder {}", reranker.model().name),
         None => format!("the embedding model {}, by cosine similarity", library.encoder().model().name),
     };

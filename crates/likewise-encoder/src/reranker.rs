@@ -115,6 +115,11 @@ impl Reranker {
         &self.folder
     }
 
+    /// Whether the model compares the vectors of tokens, and is not a cross-encoder.
+    pub fn is_late_interaction(&self) -> bool {
+        matches!(self.method, Method::LateInteraction(_))
+    }
+
     /// The curves from logits to probabilities. `None`: the model is not calibrated.
     pub fn calibration(&self) -> Option<RerankCalibration> {
         self.folder.config.rerank_calibration

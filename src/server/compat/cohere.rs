@@ -54,8 +54,8 @@ pub struct CohereRanks {
 pub struct CohereRank {
     /// Index of the document in the request.
     index: usize,
-    /// Relevance to the query, 0 to 1: the sigmoid function of the cross-encoder's logit or, if the server has no
-    /// cross-encoder, the cosine similarity, mapped from the range -1 to 1 to the range 0 to 1.
+    /// Relevance to the query, 0 to 1: the sigmoid function of the cross-encoder's logit, the mean cosine of late interaction or, if the
+    /// server has no reranker, the cosine similarity, mapped from the range -1 to 1 to the range 0 to 1.
     relevance_score: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
     document: Option<DocumentText>,

@@ -136,7 +136,7 @@ pub struct ServerInfo {
 /// The model that ranks texts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RerankerInfo {
-    /// `cross-encoder`, or `embedding` if texts are ranked by the cosine similarity of embeddings.
+    /// `cross-encoder`, `late-interaction` (ColBERT), or `embedding` if texts are ranked by the cosine similarity of embeddings.
     #[schema(example = "embedding")]
     kind: &'static str,
     #[schema(example = "all-MiniLM-L6-v2")]
@@ -148,6 +148,7 @@ pub struct RerankerInfo {
 impl RerankerInfo {
     fn of(library: &Library) -> RerankerInfo {
         let (kind, model) = match library.reranker() {
+            Some(reranker) if reranker.is_late_interaction() => ("late-interaction", reranker.model()),
             Some(reranker) => ("cross-encoder", reranker.model()),
             None => ("embedding", library.encoder().model()),
         };
@@ -255,7 +256,7 @@ pub struct TeiRerankRequest {
     query: String,
     #[schema(schema_with = schemas::list_of_texts)]
     texts: Vec<String>,
-    /// Return the model's own scores: logits of a cross-encoder, or cosine similarities from -1 to 1. By default, scores
+    /// Return the model's own scores: logits of a cross-encoder, sums of cosines of late interaction, or cosine similarities from -1 to 1. By default, scores
     /// are mapped to the range 0 to 1.
     #[serde(default)]
     raw_scores: bool,
