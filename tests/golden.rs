@@ -125,3 +125,23 @@ fn only_the_beginning_of_a_long_text_is_read() {
 fn no_texts_give_no_vectors() {
     assert!(encoder().encode(&[], InputType::Document).unwrap().is_empty());
 }
+
+/// The model is not in the repository: `make test` fetches it.
+#[test]
+fn the_static_model_of_a_python_package_equals_the_golden_vectors_of_the_package() {
+    #[derive(Deserialize)]
+    struct Vectors {
+        vectors: Vec<Vec<f32>>,
+    }
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let folder = ModelFolder::open("wordllama-256", &models, Precision::F32).unwrap();
+    let encoder = Encoder::load(&folder).unwrap();
+    let texts: Vec<String> = serde_json::from_str(include_str!("golden/small/texts.json")).unwrap();
+    let golden: Vectors = serde_json::from_str(include_str!("golden/wordllama-256.json")).unwrap();
+    for ((text, expected), embedding) in
+        texts.iter().zip(&golden.vectors).zip(encoder.encode_documents(&texts).unwrap())
+    {
+        let cosine = cosine(&embedding.vector, expected);
+        assert!(cosine >= 0.99999, "{text:?}: cosine {cosine}");
+    }
+}

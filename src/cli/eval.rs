@@ -277,8 +277,8 @@ fn runs(options: &Options, set: &TestCollection) -> anyhow::Result<Vec<(String, 
     let encoder = location.load_encoder(&options.encoder)?;
     let mut name = encoder.model().describe();
     eprintln!("{}", encoder.describe());
-    let library = open_with_corpus(&location, &encoder, set)?;
-    let library = library.with_reranker(options.reranker.load(&options.encoder)?);
+    let reranker = options.reranker.load(&options.encoder)?;
+    let library = open_with_corpus(&location, &encoder, set)?.with_reranker(reranker);
     if let Some(reranker) = library.reranker() {
         eprintln!("{}", reranker.describe());
         name = format!("{name}, reranked by {}", reranker.model().describe());

@@ -28,10 +28,15 @@ pub struct SparseOptions {
     sparse_model: Option<String>,
 }
 
+/// The name of a model. An empty one, as of an environment variable that is set to nothing, means none.
+fn given(name: &Option<String>) -> Option<&str> {
+    name.as_deref().filter(|name| !name.is_empty())
+}
+
 impl SparseOptions {
     /// Loads the sparse encoder onto the devices of the encoder, in its default precision. `None`: none is given.
     pub fn load(&self, encoder: &EncoderOptions) -> anyhow::Result<Option<Arc<SparseEncoder>>> {
-        let Some(name) = &self.sparse_model else { return Ok(None) };
+        let Some(name) = given(&self.sparse_model) else { return Ok(None) };
         let device = &encoder.devices.device;
         let folder = open_model(name, &encoder.models, ModelFolder::open_sparse)?;
         let precision = fastest_precision(&folder, device);
@@ -42,7 +47,7 @@ impl SparseOptions {
 impl RerankerOptions {
     /// Loads the reranker onto the devices of the encoder. `None`: none is given.
     pub fn load(&self, encoder: &EncoderOptions) -> anyhow::Result<Option<Arc<Reranker>>> {
-        let Some(name) = &self.reranker else { return Ok(None) };
+        let Some(name) = given(&self.reranker) else { return Ok(None) };
         let device = &encoder.devices.device;
         let folder = open_model(name, &encoder.models, ModelFolder::open_reranker)?;
         let precision = self.reranker_precision.unwrap_or_else(|| fastest_precision(&folder, device));

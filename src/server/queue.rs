@@ -22,7 +22,7 @@ use likewise_encoder::{
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// The priority of a request for embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +128,8 @@ pub struct EncodeQueue {
     models: QueueModels,
     shared: Arc<QueueShared>,
     limits: QueueLimits,
+    /// Permits to tokenize many texts.
+    tokenizing: Arc<Semaphore>,
     _closer: Arc<CloseOnDrop>,
 }
 
@@ -162,6 +164,10 @@ const OVERLOAD_PERIOD: Duration = Duration::from_secs(1);
 /// bytes per token.
 const MAX_BYTES_PER_TOKEN: usize = 16;
 
+/// Number of requests whose texts are tokenized at the same time, on all cores. Further requests wait, so that cores stay
+/// free for searches.
+const MAX_TOKENIZING: usize = 2;
+
 /// Texts of up to this many bytes in total are tokenized on the request's thread: waking another thread would take
 /// longer than tokenizing them.
 const MAX_INLINE_BYTES: usize = 4096;
@@ -176,7 +182,23 @@ impl EncodeQueue {
                 run_batch(&thread_models, batch, &thread_shared.observer);
             }
         });
-        EncodeQueue { models, limits, _closer: Arc::new(CloseOnDrop(Arc::clone(&shared))), shared }
+        let tokenizing = Arc::new(Semaphore::new(MAX_TOKENIZING));
+        EncodeQueue {
+            models,
+            limits,
+            tokenizing,
+            _closer: Arc::new(CloseOnDrop(Arc::clone(&shared))),
+            shared,
+        }
+    }
+
+    /// Tokenizes the texts of a request on another thread, as soon as few other requests do.
+    async fn tokenize_with<T: Send + 'static>(
+        &self,
+        tokenize: impl FnOnce() -> Result<T, crate::Error> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let _permit = self.tokenizing.acquire().await.map_err(Problem::internal)?;
+        super::blocking(tokenize).await
     }
 
     /// Encodes texts, in batches with other waiting texts. Returns the embeddings in the order of the texts.
@@ -235,14 +257,17 @@ impl EncodeQueue {
         options: EncodeOptions,
     ) -> Result<Vec<Tokenized>, Problem> {
         let started = Instant::now();
-        let bytes: usize = texts.iter().map(String::len).sum();
+        let (is_single, bytes) = (texts.len() == 1, texts.iter().map(String::len).sum::<usize>());
         let encoder = Arc::clone(&self.models.encoder);
         let tokenize = move || {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             Ok::<_, crate::Error>(encoder.tokenize(&texts, &options)?)
         };
-        let tokenized =
-            if bytes <= MAX_INLINE_BYTES { tokenize()? } else { super::blocking(tokenize).await? };
+        let tokenized = match (is_single, bytes) {
+            (_, ..=MAX_INLINE_BYTES) => tokenize()?,
+            (true, _) => super::blocking(tokenize).await?,
+            (false, _) => self.tokenize_with(tokenize).await?,
+        };
         record(Stage::Tokenize, started.elapsed());
         Ok(tokenized)
     }
@@ -286,7 +311,7 @@ impl EncodeQueue {
         documents: Vec<String>,
     ) -> Result<Vec<Tokenized>, Problem> {
         let reranker = Arc::clone(reranker);
-        super::blocking(move || {
+        self.tokenize_with(move || {
             let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
             Ok(reranker.tokenize(&query, &documents)?)
         })
@@ -313,11 +338,12 @@ impl EncodeQueue {
     ) -> Result<Vec<SparseVector>, Problem> {
         let (encoder, priority) = (Arc::clone(encoder), Priority::of(texts.len()));
         self.check_capacity(texts.iter(), priority)?;
-        let tokenized = super::blocking(move || {
-            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            Ok(encoder.tokenize(&texts, InputType::Document)?)
-        })
-        .await?;
+        let tokenized = self
+            .tokenize_with(move || {
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                Ok(encoder.tokenize(&texts, InputType::Document)?)
+            })
+            .await?;
         let outputs = self.run(QueuedModel::Sparse, tokenized, priority).await?;
         Ok(outputs.into_iter().filter_map(Output::into_sparse).collect())
     }
@@ -339,11 +365,12 @@ impl EncodeQueue {
         documents: Vec<String>,
     ) -> Result<Vec<Option<PairScore>>, Problem> {
         let reranker = Arc::clone(reranker);
-        let tokenized = super::blocking(move || {
-            let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
-            Ok(reranker.tokenize_readable(&query, &documents)?)
-        })
-        .await?;
+        let tokenized = self
+            .tokenize_with(move || {
+                let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+                Ok(reranker.tokenize_readable(&query, &documents)?)
+            })
+            .await?;
         let readable: Vec<bool> = tokenized.iter().map(Option::is_some).collect();
         let mut scores = self.score(tokenized.into_iter().flatten().collect()).await?.into_iter();
         Ok(readable.into_iter().map(|is_readable| if is_readable { scores.next() } else { None }).collect())
@@ -365,7 +392,7 @@ impl EncodeQueue {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             Ok(encode_readable(&texts, |texts| encoder.tokenize(texts, &options))?)
         };
-        let tokenized = super::blocking(tokenize).await?.into_iter().enumerate();
+        let tokenized = self.tokenize_with(tokenize).await?.into_iter().enumerate();
         let readable = tokenized.filter_map(|(index, text)| Some((index, text.ok()?)));
         let (indices, tokenized): (Vec<usize>, Vec<Tokenized>) = readable.unzip();
         let mut vectors = vec![None; count];

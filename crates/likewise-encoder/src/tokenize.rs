@@ -218,8 +218,12 @@ impl Tokenizer {
         if let Some(words) = self.words.as_ref().filter(|_| *truncation_side == TruncationSide::Right) {
             return self.tokenize_words(words, &prompted, *input_type);
         }
-        let encodings =
-            inner.encode_batch_fast(prompted, self.adds_special_tokens).map_err(cannot_tokenize)?;
+        let encodings = match &prompted[..] {
+            // Not in the thread pool, where one text would wait for all texts that are already being tokenised there.
+            [one] => inner.encode_fast(*one, self.adds_special_tokens).map(|encoding| vec![encoding]),
+            _ => inner.encode_batch_fast(prompted, self.adds_special_tokens),
+        };
+        let encodings = encodings.map_err(cannot_tokenize)?;
         self.check_token_ids(encodings.iter().map(|encoding| encoding.get_ids()))?;
         let tokenized = |((encoding, text), (_, is_cut)): ((Encoding, &&str), &(_, bool))| Tokenized {
             truncated: *is_cut || !encoding.get_overflowing().is_empty() || text.len() > self.max_bytes,
@@ -467,6 +471,31 @@ mod tests {
         assert_eq!(tokens(&pack(&texts, 900, BatchGrouping::Mixed)), [870, 780, 240]);
         assert_eq!(tokens(&pack_evenly(&texts, 900, 2)), [300, 530, 530, 530]);
         assert_eq!(tokens(&pack_evenly(&texts, 1100, 2)), [830, 1060]);
+    }
+
+    #[test]
+    fn one_text_is_tokenised_although_all_threads_of_the_pool_are_busy() {
+        let models = std::path::Path::new("no-models-here");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/small-bert");
+        let folder = ModelFolder::open(folder, models, crate::model::Precision::F32).unwrap();
+        let tokenizer = Tokenizer::load(&folder).unwrap();
+        let options = EncodeOptions {
+            input_type: InputType::Query,
+            prompt: String::new(),
+            truncation_side: TruncationSide::Right,
+        };
+        let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let busy = std::sync::Arc::clone(&is_over);
+        rayon::spawn_broadcast(move |_| {
+            while !busy.load(std::sync::atomic::Ordering::Relaxed) {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        });
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(tokenizer.tokenize(&["Glaciers melt"], &options)));
+        let tokenized = receiver.recv_timeout(std::time::Duration::from_secs(10));
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(tokenized.expect("the text must not wait").unwrap().len(), 1);
     }
 
     proptest! {

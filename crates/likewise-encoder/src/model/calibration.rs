@@ -21,6 +21,12 @@ pub struct Curve {
 }
 
 impl Curve {
+    /// Whether the curve rises, and returns probabilities.
+    pub(super) fn is_valid(self) -> bool {
+        let Curve { slope, intercept, max } = self;
+        slope > 0.0 && slope.is_finite() && intercept.is_finite() && (0.0..=1.0).contains(&max)
+    }
+
     /// The probability at a score, 0 to 1.
     pub fn at(self, score: f32) -> f32 {
         self.max / (1.0 + (-(self.slope * score + self.intercept)).exp())
@@ -68,6 +74,10 @@ mod tests {
     fn a_curve_rises_from_zero_to_its_maximum() {
         let curve = Curve { slope: 8.0, intercept: -4.0, max: 0.8 };
         assert_eq!(curve.at(0.5), 0.4);
+        assert!(curve.is_valid());
+        for (slope, max) in [(f32::NAN, 0.8), (-1.0, 0.8), (0.0, 0.8), (8.0, 5.0), (f32::INFINITY, 0.8)] {
+            assert!(!Curve { slope, intercept: -4.0, max }.is_valid(), "{slope} {max}");
+        }
         assert!(curve.at(-1.0) < 1e-5 && (0.799..=0.8).contains(&curve.at(1.5)));
     }
 }

@@ -341,6 +341,14 @@ impl Manifest {
                  set kind = \"cross-encoder\""
             )));
         }
+        let curves =
+            self.rerank_calibration.iter().flat_map(|curves| [curves.papers, curves.texts]).flatten();
+        if let Some(curve) = curves.into_iter().find(|curve| !curve.is_valid()) {
+            return Err(Error::Model(format!(
+                "{shown}: rerank_calibration: a curve needs a slope above 0, a finite intercept, and a max between 0 and \
+                 1 (got {curve:?}); correct it"
+            )));
+        }
         if self.pair && self.join.as_ref().is_none_or(String::is_empty) {
             return Err(Error::Model(format!(
                 "{shown}: pair = true needs the separator between title and abstract; add join = \"[SEP]\", or the \

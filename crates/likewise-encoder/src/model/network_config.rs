@@ -162,6 +162,9 @@ struct RawConfig {
     rotary_scaling_factor: Option<f64>,
     rope_parameters: Option<serde_json::Value>,
     feed_forward_type: Option<String>,
+    num_hidden_layers: Option<usize>,
+    n_layers: Option<usize>,
+    n_layer: Option<usize>,
     num_attention_heads: Option<usize>,
     n_heads: Option<usize>,
     n_head: Option<usize>,
@@ -360,6 +363,9 @@ impl RawConfig {
         };
         check_range("hidden_size", *hidden_size, MAX_HIDDEN_SIZE)?;
         check_range("max_position_embeddings (without unused positions)", *max_length, MAX_POSITIONS)?;
+        if self.num_hidden_layers.or(self.n_layers).or(self.n_layer) == Some(0) {
+            return Err("num_hidden_layers must be at least 1 (got 0)".into());
+        }
         let Some(heads) = self.num_attention_heads.or(self.n_heads).or(self.n_head) else { return Ok(()) };
         check_range("num_attention_heads", heads, MAX_HEADS)?;
         if let Some(kv_heads) = self.num_key_value_heads.filter(|count| *count == 0 || heads % count > 0) {
