@@ -107,6 +107,6 @@ fn each_kind_of_model_is_refused_where_the_other_is_needed() {
     let error = embedding.unwrap_err().to_string();
     assert!(error.contains("not a cross-encoder") && error.contains("give it to --model"), "{error}");
     let loaded = Reranker::load_on(&open("roberta").unwrap(), &Devices::Cpu).err().unwrap().to_string();
-    assert!(loaded.contains("not a cross-encoder"), "{loaded}");
+    assert!(loaded.contains("not a reranker"), "{loaded}");
     let _: Encoder = Encoder::load(&open("roberta").unwrap()).unwrap();
 }

@@ -107,10 +107,11 @@ fn unsupported_settings_of_late_interaction_are_refused_by_name() {
     assert!(error.contains("must be fixed or min (got \"longest\")"), "{error}");
     let error = error_with("late_bert", "modules.json", |text| text.replace("Normalize", "Pooling"));
     assert!(error.contains("the module Pooling is not supported"), "{error}");
-    let error = error_with("late_pylate", "config_sentence_transformers.json", |text| {
-        text.replace("MaxSim", "cosine")
-    });
-    assert!(error.contains("maxsim or meanmaxsim (got \"cosine\")"), "{error}");
+    let error = error_with("late_pylate", "modules.json", |text| text.replace("Dense.Dense", "XTRScoring"));
+    assert!(error.contains("the module XTRScoring is not supported"), "{error}");
+    let error =
+        error_with("late_modernbert", "modules.json", |text| text.replace("Normalize", "MultiVectorMask"));
+    assert!(error.contains("modules.json: the module MultiVectorMask is not supported"), "{error}");
 }
 
 #[test]

@@ -176,7 +176,7 @@ async fn rerank_routes_use_the_cross_encoder_and_say_so() {
 async fn wrong_requests_for_reranking_are_refused_with_the_reason() {
     let vector = vec![0.1; 384];
     for (library, body, expected) in [
-        (sample(), json!({"text": "a", "rerank": true}), "rerank needs a cross-encoder"),
+        (sample(), json!({"text": "a", "rerank": true}), "rerank needs a reranker"),
         (
             library(),
             json!({"text": "a", "rerank": {"top": 101}}),

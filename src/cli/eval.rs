@@ -83,7 +83,7 @@ pub struct Options {
     /// 0.4 s longer.
     #[arg(long)]
     rerank_sentences: bool,
-    /// Number of hits, 1 to 100, that the cross-encoder of --reranker reranks. By default 30 with --reranker, and none
+    /// Number of hits, 1 to 100, that the model of --reranker reranks. By default 30 with --reranker, and none
     /// without it.
     #[arg(long, value_name = "N", requires = "reranker")]
     rerank: Option<usize>,

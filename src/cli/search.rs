@@ -66,7 +66,7 @@ pub struct Options {
     /// better, but the search takes about 0.4 s longer on two cores.
     #[arg(long)]
     rerank_sentences: bool,
-    /// Rerank the first N results, 1 to 100, with the cross-encoder of --reranker, which reads the query and each paper
+    /// Rerank the first N results, 1 to 100, with the model of --reranker, which reads the query and each paper
     /// together. Helps with questions more than with papers. By default 30 with --reranker, and none without it.
     #[arg(long, value_name = "N", requires = "reranker", num_args = 0..=1, default_missing_value = "30")]
     rerank: Option<usize>,
@@ -265,7 +265,7 @@ fn explained(explanation: &Explanation, indent: &str, width: usize) -> String {
     let sum = semantic + title + lexical + sentences.unwrap_or_default();
     let mut lines = vec![
         match cross_encoder {
-            Some(relevance) => format!("score: {relevance:.3}, by the cross-encoder"),
+            Some(relevance) => format!("score: {relevance:.3}, by the reranker"),
             None => format!(
                 "score: {sum:.3} = {semantic:.3} meaning + {title:.3} title + {lexical:.3} words{sentences_text}"
             ),

@@ -33,7 +33,8 @@ impl<'a> CheckedQuery<'a> {
         query.check()?;
         if query.rerank.is_some() && resources.reranker.is_none() {
             return Err(Error::Invalid(
-                "rerank needs a cross-encoder, and none is loaded; give one with --reranker, or leave rerank out".into(),
+                "rerank needs a reranker, and none is loaded; give one with --reranker, or leave rerank out"
+                    .into(),
             ));
         }
         let mode = mode(query, resources)?;

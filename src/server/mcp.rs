@@ -66,8 +66,8 @@ struct FindParams {
     /// similar to any one example) or clusters (for a reading list of several topics: the results of the topics are
     /// interleaved). Default: mean for up to 7 examples, clusters for 8 or more.
     aggregation: Option<Aggregation>,
-    /// Rerank the first 30 results with the server's cross-encoder, which reads the query and each paper together. Use
-    /// it for questions. It is an error if the server has no cross-encoder.
+    /// Rerank the first 30 results with the server's reranker, which reads the query and each paper together. Use
+    /// it for questions. It is an error if the server has no reranker.
     #[serde(default)]
     rerank: bool,
     /// Return an explanation of each result: up to 10 terms that the paper shares with the query, and up to 3 pairs of

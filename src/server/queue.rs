@@ -164,8 +164,8 @@ const OVERLOAD_PERIOD: Duration = Duration::from_secs(1);
 /// bytes per token.
 const MAX_BYTES_PER_TOKEN: usize = 16;
 
-/// Number of requests whose texts are tokenized at the same time, on all cores. Further requests wait, so that cores stay
-/// free for searches.
+/// Number of requests with many texts that are tokenized at the same time, on all cores. Further requests wait, so that the
+/// texts of a reranked search get their turn soon.
 const MAX_TOKENIZING: usize = 2;
 
 /// Texts of up to this many bytes in total are tokenized on the request's thread: waking another thread would take
@@ -197,8 +197,13 @@ impl EncodeQueue {
         &self,
         tokenize: impl FnOnce() -> Result<T, crate::Error> + Send + 'static,
     ) -> Result<T, Problem> {
-        let _permit = self.tokenizing.acquire().await.map_err(Problem::internal)?;
-        super::blocking(tokenize).await
+        let permit = Arc::clone(&self.tokenizing).acquire_owned().await.map_err(Problem::internal)?;
+        super::blocking(move || {
+            // Until the texts are tokenized, even if the client disconnects.
+            let _permit = permit;
+            tokenize()
+        })
+        .await
     }
 
     /// Encodes texts, in batches with other waiting texts. Returns the embeddings in the order of the texts.
@@ -242,7 +247,7 @@ impl EncodeQueue {
         query: &str,
         texts: &[String],
     ) -> Result<(), Problem> {
-        let max_length = reranker.model().config.max_length;
+        let max_length = reranker.model().max_input_length();
         let tokens = |text: &String| ((query.len() + text.len()) / MAX_BYTES_PER_TOKEN).clamp(1, max_length);
         admit(&self.shared, &self.limits, texts.iter().map(tokens).sum(), Priority::Bulk).map(drop)
     }
@@ -365,12 +370,11 @@ impl EncodeQueue {
         documents: Vec<String>,
     ) -> Result<Vec<Option<PairScore>>, Problem> {
         let reranker = Arc::clone(reranker);
-        let tokenized = self
-            .tokenize_with(move || {
-                let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
-                Ok(reranker.tokenize_readable(&query, &documents)?)
-            })
-            .await?;
+        let tokenized = super::blocking(move || {
+            let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+            Ok(reranker.tokenize_readable(&query, &documents)?)
+        })
+        .await?;
         let readable: Vec<bool> = tokenized.iter().map(Option::is_some).collect();
         let mut scores = self.score(tokenized.into_iter().flatten().collect()).await?.into_iter();
         Ok(readable.into_iter().map(|is_readable| if is_readable { scores.next() } else { None }).collect())

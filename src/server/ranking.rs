@@ -115,7 +115,7 @@ pub struct ScoreDetails {
     /// model could encode the sentences.
     #[serde(skip_serializing_if = "Option::is_none")]
     sentences: Option<f32>,
-    /// Relevance by the cross-encoder, 0 to 1. It is the score, except that the paper's age still counts. Only with
+    /// Relevance by the reranker, 0 to 1. It is the score, except that the paper's age still counts. Only with
     /// `rerank`, and only for the hits that were reranked.
     #[serde(skip_serializing_if = "Option::is_none")]
     cross_encoder: Option<f32>,
@@ -201,7 +201,7 @@ pub struct ScoreBreakdown {
     /// Part of the score that comes from the similarity of the sentences; only with `rerank_sentences`.
     #[serde(skip_serializing_if = "Option::is_none")]
     sentences: Option<f32>,
-    /// The whole score of a hit that the cross-encoder reranked; the other parts are then 0. Only with `rerank`.
+    /// The whole score of a hit that the reranker scored; the other parts are then 0. Only with `rerank`.
     #[serde(skip_serializing_if = "Option::is_none")]
     cross_encoder: Option<f32>,
 }

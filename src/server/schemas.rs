@@ -85,9 +85,9 @@ pub fn rerank() -> Schema {
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     let switch = ObjectBuilder::new().schema_type(Type::Boolean);
     let null = ObjectBuilder::new().schema_type(Type::Null);
-    let description = "Rerank the first hits of the ranking with the server's cross-encoder, which reads the query and \
+    let description = "Rerank the first hits of the ranking with the server's reranker, which reads the query and \
                        each paper together: `true` for the first 30, or `{\"top\": 50}` for another number up to 100. \
-                       Helps with questions more than with papers. `GET /info` names the cross-encoder; without one, \
+                       Helps with questions more than with papers. `GET /info` names the reranker; without one, \
                        the request is refused.";
     OneOfBuilder::new().item(switch).item(object).item(null).description(Some(description)).into()
 }

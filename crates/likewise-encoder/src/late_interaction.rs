@@ -41,7 +41,7 @@ impl LateInteraction {
         let load = |input_type: InputType| {
             let mut folder = folder.clone();
             folder.config.max_length = *config.max_lengths.get(input_type);
-            Tokenizer::load(&folder).map(|tokenizer| tokenizer.with_markers(&config.markers))
+            Tokenizer::load(&folder)?.with_markers(&folder, &config.markers)
         };
         let tokenizers =
             PerInputType { document: load(InputType::Document)?, query: load(InputType::Query)? };
@@ -103,22 +103,22 @@ impl LateInteraction {
 
     /// Scores tokenised pairs, in the order of `pairs`. The vectors of a query that several pairs share are computed once.
     pub fn score(&self, runner: &Runner, pairs: &[Tokenized]) -> Result<Vec<MaxSim>> {
-        let mut texts: Vec<Tokenized> = pairs.iter().map(document_of).collect();
-        let mut queries: Vec<&[u32]> = Vec::new();
+        let documents: Vec<Tokenized> = pairs.iter().map(document_of).collect();
+        let mut queries: Vec<Tokenized> = Vec::new();
         let mut query_of = Vec::with_capacity(pairs.len());
         for pair in pairs {
-            let ids = &pair.ids[..pair.second_text];
-            let known = queries.iter().position(|known| *known == ids);
-            query_of.push(pairs.len() + known.unwrap_or(queries.len()));
+            let known = queries.iter().position(|known| known.ids == pair.ids[..pair.second_text]);
+            query_of.push(known.unwrap_or(queries.len()));
             if known.is_none() {
-                queries.push(ids);
-                texts.push(query_of_pair(pair));
+                queries.push(query_of_pair(pair));
             }
         }
-        let vectors = runner.run(&texts)?;
-        let kept = |text: usize, input_type: InputType| self.kept(&texts[text], &vectors[text], input_type);
-        let score = |(document, query): (usize, &usize)| {
-            let (query, document) = (kept(*query, InputType::Query)?, kept(document, InputType::Document)?);
+        // In separate calls, because flash attention cannot compute queries with tokens that are not attended to.
+        let query_vectors = runner.run(&queries)?;
+        let document_vectors = runner.run(&documents)?;
+        let score = |(index, query): (usize, &usize)| {
+            let query = self.kept(&queries[*query], &query_vectors[*query], InputType::Query)?;
+            let document = self.kept(&documents[index], &document_vectors[index], InputType::Document)?;
             Ok(MaxSim { sum: max_sim(&query, &document)?, query_tokens: query.dim(0)? })
         };
         query_of.iter().enumerate().map(score).collect()

@@ -18,6 +18,7 @@ const PREFIX: &str = "base_model.model.";
 #[derive(Deserialize)]
 struct LoraConfig {
     peft_type: String,
+    #[serde(default)]
     lora_alpha: f64,
     #[serde(default)]
     use_rslora: bool,
@@ -70,14 +71,15 @@ impl Lora {
         let text = disk::read_text(&path).map_err(|error| crate::error::damaged(&path, error))?;
         let config: LoraConfig =
             serde_json::from_str(&text).map_err(|error| crate::error::damaged(&path, error))?;
+        let refused = |path: &Path, problem: String| {
+            let path = path.display();
+            Error::Model(format!("{path}: {problem}; merge the adapter into the model, and save the result"))
+        };
         if let Some(problem) = config.unsupported() {
-            return Err(Error::Model(format!(
-                "{}: {problem}; merge the adapter into the model, and save the result",
-                path.display()
-            )));
+            return Err(refused(&path, problem));
         }
         let path = folder.join(LORA_WEIGHTS);
-        let read = || -> candle_core::Result<BTreeMap<String, Tensor>> {
+        let read = || -> candle_core::Result<(BTreeMap<String, Tensor>, Option<String>)> {
             let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu)?;
             let mut updates = BTreeMap::new();
             let names: Vec<String> = tensors.keys().cloned().collect();
@@ -91,12 +93,15 @@ impl Lora {
                 updates.insert(layer.trim_start_matches(PREFIX).to_string(), update);
             }
             match tensors.keys().min() {
-                Some(name) => bail!("the tensor {name} is not of a LoRA adapter of linear layers"),
                 None if updates.is_empty() => bail!("the file has no tensors"),
-                None => Ok(updates),
+                other => Ok((updates, other.cloned())),
             }
         };
-        let updates = read().map_err(|error| crate::error::damaged(&path, error))?;
+        let (updates, other) = read().map_err(|error| crate::error::damaged(&path, error))?;
+        if let Some(name) = other {
+            let problem = format!("the tensor {name} does not belong to a LoRA adapter of a linear layer");
+            return Err(refused(&path, problem));
+        }
         Ok(Lora { path, updates })
     }
 
@@ -107,9 +112,7 @@ impl Lora {
     pub fn merge(&self, tensors: &mut HashMap<String, Tensor>) -> Result<()> {
         for (layer, update) in &self.updates {
             let add = |tensors: &mut HashMap<String, Tensor>| -> candle_core::Result<()> {
-                let Some(name) = weight_of(layer, tensors) else {
-                    bail!("the model has no layer {layer}, which the adapter changes")
-                };
+                let name = weight_of(layer, tensors)?;
                 let merged = (tensors[&name].to_dtype(DType::F32)? + update)?;
                 tensors.insert(name, merged);
                 Ok(())
@@ -121,8 +124,16 @@ impl Lora {
 }
 
 /// The name of a layer's weight. In many files, names have a prefix such as `bert.`, which the adapter's names lack.
-fn weight_of(layer: &str, tensors: &HashMap<String, Tensor>) -> Option<String> {
+fn weight_of(layer: &str, tensors: &HashMap<String, Tensor>) -> candle_core::Result<String> {
     let name = format!("{layer}.weight");
+    if tensors.contains_key(&name) {
+        return Ok(name);
+    }
     let with_prefix = format!(".{name}");
-    tensors.keys().find(|key| **key == name || key.ends_with(&with_prefix)).cloned()
+    let found: Vec<&String> = tensors.keys().filter(|key| key.ends_with(&with_prefix)).collect();
+    match found[..] {
+        [only] => Ok(only.clone()),
+        [] => bail!("the model has no layer {layer}, which the adapter changes"),
+        _ => bail!("the model has several layers {layer}, one of which the adapter changes"),
+    }
 }

@@ -26,10 +26,14 @@ use word_cache::WordCache;
 /// exception.) The cut avoids tokenising a whole book if the model reads only the first page.
 const MAX_BYTES_PER_TOKEN: usize = 1024;
 
+/// Texts of at most this many bytes together are tokenised on the caller's thread.
+const MAX_SEQUENTIAL_BYTES: usize = 8192;
+
 /// The token ids of one text, or of one pair of texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokenized {
-    /// The token ids, including special tokens. There are at most as many as the model's maximum length.
+    /// The token ids, including special tokens. There are at most as many as the model's maximum length; a pair of a model
+    /// with late interaction has those of the query and of the document.
     pub ids: Vec<u32>,
     /// Whether a part of the text was cut off.
     pub truncated: bool,
@@ -166,16 +170,16 @@ impl Tokenizer {
     }
 
     /// Makes the tokenizer treat each of these texts, or else its first word, as one token, if it is in the vocabulary.
-    pub fn with_markers(mut self, markers: &[String]) -> Tokenizer {
+    pub fn with_markers(mut self, folder: &ModelFolder, markers: &[String]) -> Result<Tokenizer> {
         for marker in markers {
             let first_word = marker.split_whitespace().next().unwrap_or_default();
             let known = [marker.as_str(), first_word].into_iter().find(|text| self.token_id(text).is_some());
             if let Some(token) = known {
-                // Fails only if the library cannot rebuild its search for added tokens; the marker is then split as before.
-                let _ = self.inner.add_special_tokens([AddedToken::from(token, true).normalized(false)]);
+                let added = self.inner.add_special_tokens([AddedToken::from(token, true).normalized(false)]);
+                added.map_err(|error| crate::error::damaged(&folder.network().join(TOKENIZER), error))?;
             }
         }
-        self
+        Ok(self)
     }
 
     /// The ids of the special tokens, such as `[CLS]`.
@@ -218,9 +222,12 @@ impl Tokenizer {
         if let Some(words) = self.words.as_ref().filter(|_| *truncation_side == TruncationSide::Right) {
             return self.tokenize_words(words, &prompted, *input_type);
         }
-        let encodings = match &prompted[..] {
-            // Not in the thread pool, where one text would wait for all texts that are already being tokenised there.
-            [one] => inner.encode_fast(*one, self.adds_special_tokens).map(|encoding| vec![encoding]),
+        let bytes: usize = prompted.iter().map(|text| text.len()).sum();
+        let encodings = match bytes {
+            // Not in the thread pool, where short texts would wait for all texts that are already being tokenised there.
+            ..=MAX_SEQUENTIAL_BYTES => {
+                prompted.into_iter().map(|text| inner.encode_fast(text, self.adds_special_tokens)).collect()
+            }
             _ => inner.encode_batch_fast(prompted, self.adds_special_tokens),
         };
         let encodings = encodings.map_err(cannot_tokenize)?;
@@ -474,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn one_text_is_tokenised_although_all_threads_of_the_pool_are_busy() {
+    fn short_texts_are_tokenised_although_all_threads_of_the_pool_are_busy() {
         let models = std::path::Path::new("no-models-here");
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/small-bert");
         let folder = ModelFolder::open(folder, models, crate::model::Precision::F32).unwrap();
@@ -492,10 +499,10 @@ mod tests {
             }
         });
         let (sender, receiver) = std::sync::mpsc::channel();
-        std::thread::spawn(move || sender.send(tokenizer.tokenize(&["Glaciers melt"], &options)));
+        std::thread::spawn(move || sender.send(tokenizer.tokenize(&["Glaciers", "melt"], &options)));
         let tokenized = receiver.recv_timeout(std::time::Duration::from_secs(10));
         is_over.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(tokenized.expect("the text must not wait").unwrap().len(), 1);
+        assert_eq!(tokenized.expect("the texts must not wait").unwrap().len(), 2);
     }
 
     proptest! {

@@ -152,7 +152,7 @@ impl RerankerInfo {
             Some(reranker) => ("cross-encoder", reranker.model()),
             None => ("embedding", library.encoder().model()),
         };
-        RerankerInfo { kind, model_id: model.name.clone(), max_input_length: model.config.max_length }
+        RerankerInfo { kind, model_id: model.name.clone(), max_input_length: model.max_input_length() }
     }
 }
 
@@ -256,7 +256,7 @@ pub struct TeiRerankRequest {
     query: String,
     #[schema(schema_with = schemas::list_of_texts)]
     texts: Vec<String>,
-    /// Return the model's own scores: logits of a cross-encoder, sums of cosines of late interaction, or cosine similarities from -1 to 1. By default, scores
+    /// Return the model's own scores: logits of a cross-encoder, sums (or means) of cosines of late interaction, or cosine similarities from -1 to 1. By default, scores
     /// are mapped to the range 0 to 1.
     #[serde(default)]
     raw_scores: bool,

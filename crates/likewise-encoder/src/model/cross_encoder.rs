@@ -2,7 +2,9 @@
 //! library. A folder of the second kind has no file besides config.json, the tokenizer and the weights.
 
 use super::network_config::NetworkConfig;
-use super::sentence_transformers::{MODULES, Module, PROMPTS, PromptsConfig, check_inside, common, json};
+use super::sentence_transformers::{
+    MODULES, Module, PROMPTS, PromptsConfig, check_inside, common, config_path, json,
+};
 use super::{
     CHAT_TEMPLATE, CrossEncoderConfig, Family, ModelConfig, ModelKind, PairInput, PerInputType, Pooling,
     ScoreActivation, Scoring, TOKENIZER,
@@ -142,7 +144,7 @@ pub(super) fn scoring(folder: &Path, network_config: &NetworkConfig) -> Result<S
 /// The answer tokens of the module LogitScore.
 fn logit_score(folder: &Path, module: &Module) -> Result<Scoring> {
     check_inside(folder, module)?;
-    let path = format!("{}/{}", module.path, super::CONFIG);
+    let path = config_path(&module.path);
     let config: Option<LogitScoreConfig> = json(folder, &path)?;
     let missing = || damaged(&folder.join(&path), "the file is missing");
     let LogitScoreConfig { true_token_id, false_token_id } = config.ok_or_else(missing)?;

@@ -7,14 +7,14 @@
 
 use super::network_config::NetworkConfig;
 use super::sentence_transformers::{
-    MODULES, Module, PROMPTS, check_inside, common, json, read_token_dense, transformer_config,
+    MODULES, Module, PROMPTS, check_inside, common, config_path, json, missing, read_token_dense,
+    transformer_config,
 };
 use super::{
-    CONFIG, Dense, Family, LateInteractionConfig, ModelConfig, ModelKind, PerInputType, QueryExpansion,
-    TOKENIZER,
+    Dense, Family, LateInteractionConfig, ModelConfig, ModelKind, PerInputType, QueryExpansion, TOKENIZER,
 };
 use crate::error::{Error, Result, damaged};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use std::path::Path;
 
 /// The class of the module that leaves out tokens.
@@ -32,7 +32,7 @@ const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 /// Number of tokens of an expanded query, if no file states it.
 const DEFAULT_QUERY_LENGTH: usize = 32;
 
-/// Maximum number of tokens of an expanded query.
+/// Maximum number of tokens of an expanded query. Attention computes this many tokens at once.
 const MAX_EXPANDED: usize = 256;
 
 /// The settings in config_sentence_transformers.json. `query_length` and the fields before it are PyLate's.
@@ -47,6 +47,45 @@ struct LibraryConfig {
     document_length: Option<usize>,
     query_length: Option<usize>,
     similarity_fn_name: Option<String>,
+    attend_to_mask_tokens: Option<bool>,
+    /// `Some(None)`: queries are not expanded. `None`: not stated.
+    #[serde(default, deserialize_with = "stated")]
+    query_expansion: Option<Option<ExpansionConfig>>,
+}
+
+/// Reads a field that can be null, so that null differs from no field.
+fn stated<'de, D: Deserializer<'de>>(
+    field: D,
+) -> std::result::Result<Option<Option<ExpansionConfig>>, D::Error> {
+    Deserialize::deserialize(field).map(Some)
+}
+
+impl LibraryConfig {
+    /// Whether one of the settings is there with which PyLate's models were saved.
+    fn has_pylate_settings(&self) -> bool {
+        self.query_prefix.is_some()
+            || self.document_prefix.is_some()
+            || self.query_length.is_some()
+            || self.document_length.is_some()
+            || self.do_query_expansion.is_some()
+            || self.attend_to_expansion_tokens.is_some()
+            || self.attend_to_mask_tokens.is_some()
+            || self.skiplist_words.is_some()
+    }
+
+    /// How queries are expanded, in a folder whose module Transformer does not state it.
+    fn expansion(&mut self) -> Option<ExpansionConfig> {
+        match self.query_expansion.take() {
+            Some(stated) => stated,
+            None if !self.has_pylate_settings() || self.do_query_expansion == Some(false) => None,
+            None => Some(ExpansionConfig {
+                strategy: "fixed".into(),
+                attend: self.attend_to_expansion_tokens.or(self.attend_to_mask_tokens).unwrap_or_default(),
+                token: None,
+                length: self.query_length.unwrap_or(DEFAULT_QUERY_LENGTH),
+            }),
+        }
+    }
 }
 
 /// The settings in the configuration of the module Transformer.
@@ -90,6 +129,7 @@ struct Metadata {
 #[derive(Deserialize, Default)]
 struct SpecialTokens {
     mask_token: Option<serde_json::Value>,
+    eos_token: Option<serde_json::Value>,
 }
 
 /// Whether a folder without model.toml contains a model with late interaction.
@@ -127,7 +167,7 @@ pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<Mode
 
 /// Reads a folder with modules.json.
 fn library(folder: &Path, modules: &[Module], config: ModelConfig) -> Result<ModelConfig> {
-    let library: LibraryConfig = json(folder, PROMPTS)?.unwrap_or_default();
+    let mut library: LibraryConfig = json(folder, PROMPTS)?.unwrap_or_default();
     let transformer: TransformerConfig = transformer_config(&folder.join(&config.network))?;
     let mut dense = Vec::new();
     // PyLate's folders have no module for what it always does.
@@ -136,51 +176,29 @@ fn library(folder: &Path, modules: &[Module], config: ModelConfig) -> Result<Mod
     for module in &modules[1..] {
         check_inside(folder, module)?;
         match module.class() {
-            "Dense" if mask.is_none() || is_pylate => dense.push(read_token_dense(folder, &module.path)?),
-            MASK => {
-                let file = format!("{}/{CONFIG}", module.path);
-                mask = Some(json(folder, &file)?.unwrap_or_default());
+            "Dense" if !is_normalized || is_pylate => dense.push(read_token_dense(folder, &module.path)?),
+            MASK if mask.is_none() => {
+                let file = config_path(&module.path);
+                mask = Some(json(folder, &file)?.ok_or_else(|| missing(folder, &file))?);
             }
-            "Normalize" => is_normalized = true,
+            "Normalize" if !is_normalized => is_normalized = true,
             class => {
-                return Err(refused(
-                    folder,
-                    &format!("the module {class} is not supported, or not at this position"),
-                ));
+                let problem = format!("the module {class} is not supported, or not at this position");
+                return Err(wrong_modules(folder, &problem));
             }
         }
     }
-    let mask = mask.ok_or_else(|| refused(folder, &format!("the module {MASK} is missing")))?;
+    let mask = mask.ok_or_else(|| wrong_modules(folder, &format!("the module {MASK} is missing")))?;
     if !is_normalized {
-        return Err(refused(folder, "the module Normalize is missing"));
+        return Err(wrong_modules(folder, "the module Normalize is missing"));
     }
     if mask.keep_only_token_ids.is_some_and(|ids| !ids.is_empty()) {
         return Err(refused(folder, "keep_only_token_ids, for models that read images, is not supported"));
     }
+    let expansion = transformer.query_expansion.or_else(|| library.expansion());
     let markers = PerInputType { document: library.document_prefix, query: library.query_prefix };
-    let has_markers = markers.document.is_some() || markers.query.is_some();
-    let expansion = match transformer.query_expansion {
-        Some(expansion) => Some(expansion),
-        None if (is_pylate || has_markers) && library.do_query_expansion != Some(false) => {
-            Some(ExpansionConfig {
-                strategy: "fixed".into(),
-                attend: library.attend_to_expansion_tokens.unwrap_or_default(),
-                token: None,
-                length: library.query_length.unwrap_or(DEFAULT_QUERY_LENGTH),
-            })
-        }
-        None => None,
-    };
-    let is_mean = match library.similarity_fn_name.as_deref() {
-        None | Some("maxsim" | "MaxSim") => false,
-        Some("meanmaxsim") => true,
-        Some(other) => {
-            return Err(refused(
-                folder,
-                &format!("similarity_fn_name must be maxsim or meanmaxsim (got {other:?})"),
-            ));
-        }
-    };
+    // Like the library, takes the names of similarities of single vectors for maxsim.
+    let is_mean = library.similarity_fn_name.as_deref() == Some("meanmaxsim");
     let lengths = PerInputType {
         query: transformer.query_length.or(library.query_length),
         document: transformer.document_length.or(library.document_length),
@@ -211,7 +229,7 @@ fn punctuation() -> Vec<String> {
 /// Reads a folder of Stanford's ColBERT.
 fn stanford(folder: &Path, network_config: &NetworkConfig, config: ModelConfig) -> Result<ModelConfig> {
     if !network_config.has_class(STANFORD) {
-        return Err(refused(folder, "the model has no modules.json"));
+        return Err(wrong_modules(folder, "the file is missing"));
     }
     let metadata: Metadata = json(folder, METADATA)?.unwrap_or_default();
     let marker =
@@ -310,22 +328,26 @@ impl Settings {
     }
 }
 
-/// The mask token of a tokenizer, from the files of the transformers library, or else the usual one.
+/// The token with which queries are expanded if the folder names none: the tokenizer's mask token or, if it has none, the
+/// token that ends a text.
 fn mask_token(network: &Path) -> Result<String> {
+    let text = |token: Option<serde_json::Value>| match token? {
+        serde_json::Value::String(text) => Some(text),
+        token => Some(token.get("content")?.as_str()?.to_string()),
+    };
+    let (mut mask, mut end) = (None, None);
     for file in ["tokenizer_config.json", "special_tokens_map.json"] {
         let tokens: SpecialTokens = json(network, file)?.unwrap_or_default();
-        let text =
-            |token: &serde_json::Value| Some(token.as_str().or(token.get("content")?.as_str())?.to_string());
-        let token = tokens.mask_token.filter(|token| !token.is_null());
-        if let Some(token) = token.and_then(|token| token.as_str().map(String::from).or_else(|| text(&token)))
-        {
-            return Ok(token);
-        }
+        mask = mask.or_else(|| text(tokens.mask_token));
+        end = end.or_else(|| text(tokens.eos_token));
+    }
+    if let Some(mask) = mask {
+        return Ok(mask);
     }
     let path = network.join(TOKENIZER);
     let tokenizer = tokenizers::Tokenizer::from_file(&path).map_err(|error| damaged(&path, error))?;
     let usual = ["[MASK]", "<mask>"].into_iter().find(|token| tokenizer.token_to_id(token).is_some());
-    usual.map(String::from).ok_or_else(|| {
+    usual.map(String::from).or(end).ok_or_else(|| {
         Error::Model(format!(
             "{}: the tokenizer has no mask token, with which queries are expanded; use another model",
             path.display()
@@ -334,9 +356,12 @@ fn mask_token(network: &Path) -> Result<String> {
 }
 
 fn refused(folder: &Path, problem: &str) -> Error {
+    Error::Model(format!("{}: {problem}; use another model", folder.display()))
+}
+
+fn wrong_modules(folder: &Path, problem: &str) -> Error {
     Error::Model(format!(
-        "{}: {problem}; a model with late interaction has the modules Transformer, Dense, {MASK} and Normalize; use \
-         another model",
-        folder.display()
+        "{}: {problem}; the modules must be Transformer, any number of Dense, {MASK} and Normalize; use another model",
+        folder.join(MODULES).display()
     ))
 }

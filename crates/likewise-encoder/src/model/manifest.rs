@@ -338,7 +338,7 @@ impl Manifest {
         if self.kind.has_vectors() && !is_complete {
             return Err(Error::Model(format!(
                 "{shown}: dimension, pooling and normalize are required for a model that computes vectors; add them, or \
-                 set kind = \"cross-encoder\""
+                 set kind, for example kind = \"cross-encoder\""
             )));
         }
         let curves =
@@ -360,6 +360,21 @@ impl Manifest {
         {
             return Err(Error::Model(format!(
                 "{shown}: a model with a query_encoder must not have dense layers, adapters or lora; remove one of the two"
+            )));
+        }
+        let unused = [
+            ("join", self.join.is_some()),
+            ("pair", self.pair),
+            ("title", self.title > 0),
+            ("dense", !self.dense.is_empty()),
+            ("adapters", self.adapters.is_some()),
+            ("lora", self.lora.is_some()),
+            ("query_encoder", self.query_encoder.is_some()),
+            ("prompt", self.prompt.is_some() && self.kind == ManifestKind::LateInteraction),
+        ];
+        if let Some((key, _)) = unused.iter().find(|(_, is_set)| *is_set && !self.kind.has_vectors()) {
+            return Err(Error::Model(format!(
+                "{shown}: {key} has no effect on a model of this kind, whose other files have its settings; remove it"
             )));
         }
         if self.normalize == Some(false) {

@@ -164,7 +164,7 @@ impl Purpose {
                 "a model with late interaction, which computes a vector per token; give it to --reranker"
             }
             ManifestKind::Sparse => {
-                "a sparse encoder, whose vectors cannot be indexed; give it to --sparse-model"
+                "a sparse encoder, whose vectors cannot be indexed; use `embed --sparse`, or give it to --sparse-model"
             }
         };
         match self {
@@ -316,7 +316,10 @@ impl ModelFolder {
             }
             (_, _) => match manifest {
                 Some(manifest) => {
-                    let config = ModelConfig { network: network_folder, ..manifest.config() };
+                    let mut config = ModelConfig { network: network_folder, ..manifest.config() };
+                    if config.lora.is_none() && sentence_transformers::has_lora(&path.join(&config.network)) {
+                        config.lora = Some(config.network.clone());
+                    }
                     let folder = ModelFolder::assemble(path, models_dir, &network_config, config, precision)?;
                     return folder.with_query_encoder(models_dir);
                 }
@@ -519,6 +522,14 @@ impl ModelFolder {
         self.config.calibration.filter(|_| has_own_vectors)
     }
 
+    /// Maximum number of tokens that the model reads at once: of a text, or of a query and a document together.
+    pub fn max_input_length(&self) -> usize {
+        match &self.config.kind {
+            ModelKind::LateInteraction(late) => late.max_lengths.query + late.max_lengths.document,
+            _ => self.config.max_length,
+        }
+    }
+
     /// Number of values of the model's vectors.
     pub fn dimension(&self) -> usize {
         self.options.dimensions.unwrap_or(self.config.dimension)
@@ -626,7 +637,10 @@ pub struct ModelConfig {
 impl ModelConfig {
     /// Returns these settings, which were read from a model without vectors of texts, with the name, the maximum length,
     /// the prompts, the calibration and the checksums of the folder's model.toml.
-    fn with_manifest(self, manifest: Manifest) -> ModelConfig {
+    fn with_manifest(mut self, manifest: Manifest) -> ModelConfig {
+        if let ModelKind::LateInteraction(late) = &mut self.kind {
+            late.max_lengths.document = late.max_lengths.document.min(manifest.max_length);
+        }
         let ModelConfig { name, max_length, checksums, prompt, rerank_calibration, .. } = manifest.config();
         let prompt = if prompt.query.is_empty() { self.prompt.clone() } else { prompt };
         ModelConfig { name, max_length, checksums, prompt, rerank_calibration, ..self }

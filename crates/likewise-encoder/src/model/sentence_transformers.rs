@@ -222,10 +222,9 @@ pub(super) fn transformer_config<T: serde::de::DeserializeOwned + Default>(netwo
     Ok(T::default())
 }
 
-/// Whether the folder of the network has a LoRA adapter beside the weights.
-fn has_lora(network: &Path) -> bool {
-    let has_adapter = [LORA_CONFIG, LORA_WEIGHTS].iter().all(|file| network.join(file).is_file());
-    has_adapter && weights::files(network).is_ok()
+/// Whether the folder of the network has a LoRA adapter.
+pub(super) fn has_lora(network: &Path) -> bool {
+    [LORA_CONFIG, LORA_WEIGHTS].iter().all(|file| network.join(file).is_file())
 }
 
 /// Returns an error if the folder contains adapters, because no file of the library says which texts an adapter is for,
@@ -243,8 +242,8 @@ fn check_no_adapters(folder: &Path, network: &Path) -> Result<()> {
     let shown = folder.display();
     match &names[..] {
         _ if folder.join(config).is_file() || network.join(config).is_file() => Err(Error::Model(format!(
-            "{shown}: there is {config}, but not both the model's own weights and {LORA_WEIGHTS}; put the missing files \
-             into the folder, or merge the adapter into the model, and save the result"
+            "{shown}: there is {config}, but not {LORA_WEIGHTS}; put that file beside it, or merge the adapter into the \
+             model, and save the result"
         ))),
         [] => Ok(()),
         names => Err(Error::Model(format!(
@@ -320,7 +319,7 @@ fn named_and_default_prompts(
 
 /// Returns the path of a module's config.json, relative to the model folder. `module` is the folder of the module, and
 /// is empty if the module is in the model folder itself.
-fn config_path(module: &str) -> String {
+pub(super) fn config_path(module: &str) -> String {
     if module.is_empty() { CONFIG.into() } else { format!("{module}/{CONFIG}") }
 }
 
@@ -410,7 +409,7 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(folder: &Path, path: &str) ->
         .map_err(|error| Error::Model(format!("{}: {error}; fetch the model folder again", path.display())))
 }
 
-fn missing(folder: &Path, path: &str) -> Error {
+pub(super) fn missing(folder: &Path, path: &str) -> Error {
     Error::Model(format!(
         "{}: the file does not exist; a model folder needs a model.toml, or all files of a sentence-transformers model",
         folder.join(path).display()

@@ -1,8 +1,8 @@
 //! Reads the settings of sparse encoders (SPLADE) from the files of the sentence-transformers library.
 
 use super::network_config::NetworkConfig;
-use super::sentence_transformers::{MODULES, Module, check_inside, common, json};
-use super::{CONFIG, ModelConfig, ModelKind, SparseActivation, SparseConfig, SparsePooling};
+use super::sentence_transformers::{MODULES, Module, check_inside, common, config_path, json};
+use super::{ModelConfig, ModelKind, SparseActivation, SparseConfig, SparsePooling};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::path::Path;
@@ -52,7 +52,7 @@ pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<Mode
         }
     };
     check_inside(folder, module)?;
-    let path = format!("{}/{CONFIG}", module.path);
+    let path = config_path(&module.path);
     let Some(PoolingConfig { pooling_strategy, activation_function }) = json(folder, &path)? else {
         return refused(format!("{path} is missing; fetch the model folder again"));
     };

@@ -6,7 +6,7 @@ use super::{ModelRequest, copy_file, list_files};
 use crate::error::{Error, Result};
 use crate::model::manifest::{FileChecksum, HubSource};
 use crate::model::network_config::NetworkConfig;
-use crate::model::{kind_of, read_settings, sentence_transformers};
+use crate::model::{LORA_WEIGHTS, kind_of, read_settings, sentence_transformers};
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use std::path::Path;
 
@@ -52,7 +52,8 @@ pub(super) fn from_hub(request: &ModelRequest, staging: &Path) -> Result<Vec<Fil
     };
     let files = request.files(list_all)?;
     for file in &files {
-        let is_weights = file.path.ends_with(".safetensors") || file.path.ends_with(".bin");
+        let has_tensors = file.path.ends_with(".safetensors") || file.path.ends_with(".bin");
+        let is_weights = has_tensors && !file.path.ends_with(LORA_WEIGHTS);
         let is_in_network = !file.path.contains('/') || file.path.starts_with("0_");
         if request.files.is_none() && request.manifest.is_none() && is_weights && is_in_network {
             // Checks that the model is supported before gigabytes of weights are downloaded.
