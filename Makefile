@@ -1,8 +1,10 @@
 # `make demo` and `make test` build and download everything that they need; see README.md.
 
 DUMP  ?= tests/data/sample.jsonl
-# Every dump has its own data folder, so that the papers of different dumps are not mixed.
-DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)
+# The model of `make demo`; empty: the default model.
+MODEL ?=
+# Every dump has its own data folder for each model, so that the papers of different dumps are not mixed.
+DATA  ?= data/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1)$(addprefix -,$(notdir $(MODEL)))
 LISTEN ?= 127.0.0.1:8080
 LIKEWISE = target/release/likewise
 # Cargo features: `default` is enough for a laptop; `full` adds the MCP server, Milvus and traces.
@@ -15,7 +17,7 @@ ANSWERS = golden library:: routes:: pages:: eval:: program:: embed::a_vector_doe
 HAS_AVX512 = $(shell grep -m1 -o avx512f /proc/cpuinfo)
 # Runs the integration tests whose names contain one of the words.
 TESTS = cargo test $(CARGO_FLAGS) --quiet --test tests -- $(1)
-.PHONY: setup demo quick docs test test-docs test-clients test-web test-milvus test-all check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe bench-tiny judged golden
+.PHONY: setup demo quick docs test test-docs test-clients test-web test-milvus test-all check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe bench-rerank bench-static bench-cross-encoder bench-tiny judged golden
 
 # Builds the release program, downloads the default model and verifies the files of the model. FEATURES=full includes
 # all features that need no GPU.
@@ -25,7 +27,7 @@ setup:
 
 # Ingests DUMP, serves its papers, and prints example requests. Refused entries (exit status 2) do not stop the demo.
 demo: setup
-	$(LIKEWISE) ingest $(or $(wildcard $(DUMP)),$(DUMP)) --data $(DATA) || [ $$? -eq 2 ]
+	$(LIKEWISE) ingest $(or $(wildcard $(DUMP)),$(DUMP)) --data $(DATA) $(addprefix --model ,$(MODEL)) || [ $$? -eq 2 ]
 	@scripts/demo $(LIKEWISE) $(DATA) $(LISTEN)
 
 # Integration tests that are slow or need the real model, by parts of their names: first whole files, then single tests.
@@ -44,6 +46,7 @@ quick:
 # with the kernels for older CPUs. Needs no packages of languages other than Rust.
 test: setup
 	@tests/cpu-class
+	$(LIKEWISE) pull wordllama-256
 	cargo test --workspace $(CARGO_FLAGS) --quiet
 	$(if $(HAS_AVX512),LIKEWISE_CPU=avx2 $(call TESTS,$(ANSWERS)))
 	$(if $(HAS_AVX512),LIKEWISE_CPU=avx512-plain $(call TESTS,$(ANSWERS)))
@@ -168,6 +171,19 @@ bench-rerank: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch sentence-transformers
 	.venv-peers/bin/python -B benches/rerank.py --dump $(THE_DUMP) --results $(RESULTS)
+
+# Compares static models with the Python package that has the same table.
+bench-static: setup
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet wordllama numpy
+	.venv-peers/bin/python -B benches/static_models.py --dump $(THE_DUMP) --results $(RESULTS)
+
+# Trains a small cross-encoder on the papers of DUMP, and measures whether it ranks better than the embedding model.
+JUDGED ?=
+bench-cross-encoder: setup
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet torch transformers numpy
+	.venv-peers/bin/python -B benches/train_cross_encoder.py --dump $(THE_DUMP) $(addprefix --judged ,$(JUDGED)) --results $(RESULTS)
 
 # Compares the index with other indexes over the vectors of DUMP, which are computed once. Then measures the index over
 # millions of vectors.

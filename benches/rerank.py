@@ -86,9 +86,9 @@ def best(scores: list[float]) -> set[int]:
 def row(name: str, times: list[float], pairs: int, peer_time: float | None, scores: list[float], reference: list[float]) -> list[str]:
     median = statistics.median(times)
     ratio = f"{peer_time / median:.2f}×" if peer_time else "–"
-    difference = max(abs(one - other) for one, other in zip(scores, reference)) if reference else float("nan")
+    difference = f"{max(abs(one - other) for one, other in zip(scores, reference)):.1e}" if reference else "–"
     same = f"{len(best(scores) & best(reference))} of 10" if reference else "–"
-    return [name, f"{1000 * median:.0f}", f"{pairs / median:.0f}", ratio, f"{difference:.1e}", same]
+    return [name, f"{1000 * median:.0f}", f"{pairs / median:.0f}", ratio, difference, same]
 
 
 def main() -> None:

@@ -30,6 +30,9 @@ TIMEOUT_SECONDS = 300
 BENCHMARKS = {
     "encode": ["encode_peers.py"],
     "architectures": ["architectures.py"],
+    "rerank": ["rerank.py"],
+    "cross_encoder": ["train_cross_encoder.py"],
+    "static_models": ["static_models.py"],
     "search": ["search_peers.py", "--index", "{index}", "--scale", "{scale}", "2000"],
     "dumps": ["dumps.py"],
     "serve": ["serve.py", "--data", "{data}"],
