@@ -19,6 +19,7 @@ import time
 
 import program
 import results
+from checkpoints import golden_script
 from corpus import papers, text_of, write
 from options import SAMPLE, has, parse, parser
 
@@ -39,16 +40,8 @@ class Likewise:
 
 class Peer:
     def __init__(self, corpus: list[dict]):
-        import safetensors.numpy
-        import wordllama
-        from wordllama.inference import WordLlamaInference
-
         self.texts = [text_of(paper) for paper in corpus]
-        # Not `WordLlama.load`, which looks for the tokenizer on the model hub, although the package contains it.
-        package = pathlib.Path(wordllama.__file__).parent
-        tokenizer = wordllama.WordLlama.load_tokenizer(package / "tokenizers/l2_supercat_tokenizer_config.json")
-        table = safetensors.numpy.load_file(package / "weights/l2_supercat_256.safetensors")["embedding.weight"]
-        self.model = WordLlamaInference(table, tokenizer)
+        self.model = golden_script("make_wordllama").model()
 
     def encode(self):
         return self.model.embed(self.texts, norm=True)

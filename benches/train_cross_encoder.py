@@ -101,7 +101,6 @@ def train(folder: pathlib.Path, corpus: list[dict], neighbours, minutes: float) 
         done = (time.monotonic() - started) / (60 * minutes)
         if len(losses) % 50 == 0:
             print(f"step {len(losses)}, {100 * done:.0f} % of the time, loss {sum(losses[-50:]) / 50:.3f}", flush=True)
-    network.config.num_labels = 1
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     last = losses[-max(1, len(losses) // 10) :]

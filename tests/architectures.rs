@@ -2,11 +2,11 @@
 //! The models are small checkpoints with random weights, made by `tests/golden/make_architectures.py` and
 //! `make_adapters.py`.
 
-use crate::support::{copy_all, cosine};
+use crate::support::{copy_all, cosine, read, small};
 use likewise_encoder::model::{InputType, Manifest, ManifestKind, ModelFolder, ModelOptions, Precision};
 use likewise_encoder::{Devices, EncodeOptions, Encoder, Engine, TruncationSide};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const NAMES: [&str; 24] = [
     "distilbert",
@@ -54,14 +54,6 @@ impl ArchitectureEntry {
     fn input_type(&self) -> InputType {
         if self.side == "query" { InputType::Query } else { InputType::Document }
     }
-}
-
-fn small(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small").join(name)
-}
-
-fn read<T: serde::de::DeserializeOwned>(name: &str) -> T {
-    serde_json::from_str(&std::fs::read_to_string(small(name)).unwrap()).unwrap()
 }
 
 fn texts() -> Vec<String> {

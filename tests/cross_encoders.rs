@@ -1,10 +1,10 @@
 //! Checks that cross-encoders of every architecture give the same scores as the reference library. The models are small
 //! checkpoints with random weights, made by `tests/golden/make_cross_encoders.py`.
 
+use crate::support::{max_score_error, small};
 use likewise_encoder::model::{ModelFolder, Precision};
 use likewise_encoder::{Devices, Encoder, Engine, Reranker};
-use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const NAMES: [&str; 11] = [
     "cross_bert",
@@ -20,19 +20,6 @@ const NAMES: [&str; 11] = [
     "cross_qwen3_yes_no",
 ];
 
-#[derive(Deserialize)]
-struct Golden {
-    scores: Vec<f32>,
-}
-
-fn small(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small").join(name)
-}
-
-fn read<T: serde::de::DeserializeOwned>(name: &str) -> T {
-    serde_json::from_str(&std::fs::read_to_string(small(name)).unwrap()).unwrap()
-}
-
 fn open(name: &str, precision: Precision) -> ModelFolder {
     let path = small(name);
     ModelFolder::open_reranker(path.to_str().unwrap(), Path::new("no-models-here"), precision).unwrap()
@@ -42,34 +29,10 @@ fn load(name: &str, engine: Engine, precision: Precision) -> Reranker {
     Reranker::load_with(&open(name, precision), &Devices::Cpu, engine, 2).unwrap()
 }
 
-/// The query and the document of each pair, as the script makes them.
-fn pairs(texts: &[String]) -> impl Iterator<Item = (&str, &str)> {
-    (0..200).map(|n| (texts[n % 20].as_str(), texts[(n * 7 + n / 20) % 20].as_str()))
-}
-
-/// Returns the largest difference between a score and its reference score, over all pairs. Also checks that a pair has
-/// the same score alone and in a batch.
 fn max_error(name: &str, engine: Engine, precision: Precision) -> f32 {
-    let texts: Vec<String> = read("texts.json");
-    let encoder = load(name, engine, precision);
-    let Golden { scores } = read(&format!("{name}.json"));
-    let tokenized: Vec<_> =
-        pairs(&texts).flat_map(|(query, text)| encoder.tokenize(query, &[text]).unwrap()).collect();
-    assert!(
-        tokenized.iter().any(|pair| pair.truncated && pair.ids.len() == 624),
-        "{name}: some pairs are cut"
-    );
-    let together = encoder.score_tokenized(&tokenized).unwrap();
-    let mut max_error = 0.0_f32;
-    for (index, ((query, text), expected)) in pairs(&texts).zip(&scores).enumerate() {
-        max_error = max_error.max((together[index].score - expected).abs());
-        if index % 10 == 0 {
-            let alone = encoder.score(query, &[text]).unwrap()[0];
-            let difference = (alone.score - together[index].score).abs();
-            assert!(difference < 1e-5, "{name}: pair {index}: {alone:?}, {:?} in a batch", together[index]);
-        }
-    }
-    max_error
+    max_score_error(name, &load(name, engine, precision), 1e-5, |pair| {
+        pair.truncated && pair.ids.len() == 624
+    })
 }
 
 #[test]

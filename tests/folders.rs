@@ -2,7 +2,7 @@
 //! (`tests/golden/make_folders.py`). Also checks texts with a token for which the model has no vector: the error names
 //! such a text, and all other texts are encoded.
 
-use crate::support::{copy_all, cosine, likewise};
+use crate::support::{copy_all, cosine, likewise, small};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -21,13 +21,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tower::ServiceExt;
-
-fn small(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small").join(name)
-}
 
 #[derive(Deserialize)]
 struct GoldenFolders {

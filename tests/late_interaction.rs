@@ -1,28 +1,14 @@
 //! Checks that models with late interaction (ColBERT) give the same scores as the reference library. The models are small
 //! checkpoints with random weights, made by `tests/golden/make_late_interaction.py`.
 
-use crate::support::{Server, copy_all, data as test_data, likewise, small_bert};
+use crate::support::{Server, copy_all, data as test_data, likewise, max_score_error, small, small_bert};
 use likewise_encoder::model::{ModelFolder, Precision};
 use likewise_encoder::{Devices, Engine, Reranker};
-use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Folders of the library: with queries that are filled up to a fixed length or to a minimum length, and without
 /// expansion, whose score is a mean; then folders of PyLate and of Stanford's ColBERT.
 const NAMES: [&str; 5] = ["late_bert", "late_bert_min", "late_modernbert", "late_pylate", "late_stanford"];
-
-#[derive(Deserialize)]
-struct Golden {
-    scores: Vec<f32>,
-}
-
-fn small(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small").join(name)
-}
-
-fn read<T: serde::de::DeserializeOwned>(name: &str) -> T {
-    serde_json::from_str(&std::fs::read_to_string(small(name)).unwrap()).unwrap()
-}
 
 fn load(folder: &Path, engine: Engine, precision: Precision) -> likewise_encoder::Result<Reranker> {
     let folder =
@@ -30,27 +16,9 @@ fn load(folder: &Path, engine: Engine, precision: Precision) -> likewise_encoder
     Reranker::load_with(&folder, &Devices::Cpu, engine, 2)
 }
 
-/// Returns the largest difference between a score and its reference score, over all pairs.
 fn max_error(name: &str, engine: Engine, precision: Precision) -> f32 {
-    let texts: Vec<String> = read("texts.json");
-    let Golden { scores } = read(&format!("{name}.json"));
     let reranker = load(&small(name), engine, precision).unwrap();
-    let pair = |n: usize| (texts[n % 20].as_str(), texts[(n * 7 + n / 20) % 20].as_str());
-    let tokenized: Vec<_> = (0..200)
-        .flat_map(|n| {
-            let (query, document) = pair(n);
-            reranker.tokenize(query, &[document]).unwrap()
-        })
-        .collect();
-    assert!(tokenized.iter().any(|pair| pair.truncated), "{name}: some texts are cut");
-    let together = reranker.score_tokenized(&tokenized).unwrap();
-    for n in (0..200).step_by(10) {
-        let (query, document) = pair(n);
-        let alone = reranker.score(query, &[document]).unwrap()[0];
-        assert!((alone.score - together[n].score).abs() < 1e-4, "{name}: pair {n}: {alone:?} alone");
-        assert!((0.0..=1.0).contains(&alone.relevance), "{name}: pair {n}: {alone:?}");
-    }
-    together.iter().zip(&scores).map(|(score, expected)| (score.score - expected).abs()).fold(0.0, f32::max)
+    max_score_error(name, &reranker, 1e-4, |pair| pair.truncated)
 }
 
 #[test]

@@ -1,23 +1,15 @@
 //! Checks LoRA adapters: merged into a model's weights, they give the vectors of the reference libraries. The adapter is
 //! made by `tests/golden/make_lora.py`.
 
-use crate::support::{copy_all, cosine};
+use crate::support::{copy_all, cosine, read, small};
 use likewise_encoder::model::{InputType, ModelFolder, Precision};
 use likewise_encoder::{Devices, Encoder, Engine};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Deserialize)]
 struct Golden {
     vectors: Vec<Vec<f32>>,
-}
-
-fn small(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small").join(name)
-}
-
-fn read<T: serde::de::DeserializeOwned>(name: &str) -> T {
-    serde_json::from_str(&std::fs::read_to_string(small(name)).unwrap()).unwrap()
 }
 
 /// A copy of the model with the adapter in a folder, which is the model's own folder if `adapter` is empty.

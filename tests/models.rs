@@ -1,6 +1,6 @@
 //! Tests of the model files: download, verification, and the errors for wrong files.
 
-use crate::support::{likewise, model_folder, small_bert};
+use crate::support::{likewise, model_folder, small, small_bert};
 use likewise_encoder::Encoder;
 use likewise_encoder::model::{ModelFolder, Pooling, Precision};
 use std::collections::HashMap;
@@ -287,14 +287,10 @@ fn add_repository(files: &mut HashMap<String, Vec<u8>>, repo: &str, folder: &Pat
     files.insert(format!("/api/models/{repo}/revision/main"), listing.to_string().into_bytes());
 }
 
-fn golden(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small").join(name)
-}
-
 #[test]
 fn any_repository_can_be_pulled_and_ingest_pulls_the_model_it_needs() {
     let mut files = HashMap::new();
-    add_repository(&mut files, "owner/gemma", &golden("gemma3"), &["onnx/model.onnx", "tf_model.h5"]);
+    add_repository(&mut files, "owner/gemma", &small("gemma3"), &["onnx/model.onnx", "tf_model.h5"]);
     let hub = Hub::start(files);
     let (models, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let options = ["--models", models.path().to_str().unwrap()];
@@ -354,14 +350,14 @@ fn an_unsupported_repository_is_refused_before_its_weights_are_downloaded() {
 fn pulling_a_built_in_model_records_checksums_and_gets_adapters_from_their_own_repositories() {
     let (base, adapters) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for file in ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"] {
-        std::fs::copy(golden("specter2").join(file), base.path().join(file)).unwrap();
+        std::fs::copy(small("specter2").join(file), base.path().join(file)).unwrap();
     }
     let mut files = HashMap::new();
     add_repository(&mut files, "allenai/specter2_base", base.path(), &[]);
     for (repo, adapter) in
         [("allenai/specter2", "proximity"), ("allenai/specter2_adhoc_query", "adhoc_query")]
     {
-        add_repository(&mut files, repo, &golden("specter2").join(adapter), &[]);
+        add_repository(&mut files, repo, &small("specter2").join(adapter), &[]);
     }
     drop(adapters);
     let hub = Hub::start(files);

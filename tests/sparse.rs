@@ -1,14 +1,14 @@
 //! Checks that sparse encoders (SPLADE) give the same vectors as the reference library. The models are small checkpoints
 //! with random weights, made by `tests/golden/make_sparse.py`.
 
-use crate::support::{Server, data as test_data, likewise, papers_of, small_bert};
+use crate::support::{Server, data as test_data, likewise, papers_of, read, small, small_bert};
 use likewise_encoder::model::{Document, InputType, ModelFolder, Precision};
 use likewise_encoder::{Devices, Engine, SparseEncoder, SparseVector};
 use likewise_papers::dump;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const NAMES: [&str; 4] = ["sparse_bert", "sparse_distilbert", "sparse_roberta", "sparse_modernbert"];
 
@@ -18,14 +18,6 @@ const SPECIAL: u32 = 5;
 #[derive(Deserialize)]
 struct Golden {
     vectors: Vec<HashMap<u32, f32>>,
-}
-
-fn small(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small").join(name)
-}
-
-fn read<T: serde::de::DeserializeOwned>(name: &str) -> T {
-    serde_json::from_str(&std::fs::read_to_string(small(name)).unwrap()).unwrap()
 }
 
 fn load(name: &str, engine: Engine, precision: Precision) -> SparseEncoder {

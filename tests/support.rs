@@ -2,8 +2,8 @@
 
 use likewise::ingest::{Counts, FolderWriter};
 use likewise::search::Library;
-use likewise_encoder::Encoder;
 use likewise_encoder::model::{ModelFolder, Precision};
+use likewise_encoder::{Encoder, Reranker, Tokenized};
 use likewise_papers::dump::{self, Dump, Entry};
 use likewise_papers::{Paper, PaperId};
 use std::io::{BufRead, BufReader};
@@ -23,6 +23,54 @@ pub fn model_folder() -> PathBuf {
 /// do not depend on the quality of the vectors.
 pub fn small_bert() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small-bert")
+}
+
+/// Returns the path of a file or model in `tests/golden/small`.
+pub fn small(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small").join(name)
+}
+
+/// Reads a JSON file in `tests/golden/small`.
+pub fn read<T: serde::de::DeserializeOwned>(name: &str) -> T {
+    serde_json::from_str(&std::fs::read_to_string(small(name)).unwrap()).unwrap()
+}
+
+/// Returns the largest difference between a reranker's score and its reference score, over the 200 pairs of
+/// `make_cross_encoders.py`. Also checks that some pairs are cut, as `is_cut` says, and that a pair has the same score
+/// alone and in a batch, up to `tolerance`.
+pub fn max_score_error(
+    name: &str,
+    reranker: &Reranker,
+    tolerance: f32,
+    is_cut: impl Fn(&Tokenized) -> bool,
+) -> f32 {
+    #[derive(serde::Deserialize)]
+    struct Golden {
+        scores: Vec<f32>,
+    }
+    let (texts, Golden { scores }): (Vec<String>, Golden) =
+        (read("texts.json"), read(&format!("{name}.json")));
+    let pairs: Vec<(&str, &str)> =
+        (0..200).map(|n| (texts[n % 20].as_str(), texts[(n * 7 + n / 20) % 20].as_str())).collect();
+    let tokenize = |(query, text): &(&str, &str)| reranker.tokenize(query, &[text]).unwrap();
+    let tokenized: Vec<Tokenized> = pairs.iter().flat_map(tokenize).collect();
+    assert!(tokenized.iter().any(is_cut), "{name}: some pairs are cut");
+    let together = reranker.score_tokenized(&tokenized).unwrap();
+    let mut max_error = 0.0_f32;
+    for (index, ((query, text), expected)) in pairs.iter().zip(&scores).enumerate() {
+        max_error = max_error.max((together[index].score - expected).abs());
+        if index % 10 == 0 {
+            let alone = reranker.score(query, &[text]).unwrap()[0];
+            let difference = (alone.score - together[index].score).abs();
+            assert!(
+                difference < tolerance,
+                "{name}: pair {index}: {alone:?}, {:?} in a batch",
+                together[index]
+            );
+            assert!((0.0..=1.0).contains(&alone.relevance), "{name}: pair {index}: {alone:?}");
+        }
+    }
+    max_error
 }
 
 /// Returns the path of a file in `tests/data`.

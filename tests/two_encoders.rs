@@ -1,24 +1,16 @@
 //! Checks a model with one encoder for papers and another for queries, like MedCPT. It is a small checkpoint with random
 //! weights, made by `tests/golden/make_two_encoders.py`.
 
-use crate::support::{copy_all, cosine};
+use crate::support::{copy_all, cosine, read, small};
 use likewise_encoder::model::{Document, InputType, ModelFolder, Precision};
 use likewise_encoder::{Devices, Encoder, Engine};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Deserialize)]
 struct Golden {
     document: Vec<Vec<f32>>,
     query: Vec<Vec<f32>>,
-}
-
-fn small(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small").join(name)
-}
-
-fn read<T: serde::de::DeserializeOwned>(name: &str) -> T {
-    serde_json::from_str(&std::fs::read_to_string(small(name)).unwrap()).unwrap()
 }
 
 fn open(folder: &Path) -> likewise_encoder::Result<ModelFolder> {

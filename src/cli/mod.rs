@@ -175,11 +175,21 @@ pub struct DataOptions {
 
 impl EncoderOptions {
     fn open(&self) -> anyhow::Result<ModelFolder> {
-        let folder =
-            open_model(self.model.as_deref().unwrap_or(DEFAULT_MODEL), &self.models, ModelFolder::open)?;
-        let folder = folder.with_options(self.overrides.options())?;
+        let name = self.model.as_deref().unwrap_or(DEFAULT_MODEL);
+        let folder = self.open_in(name, ModelFolder::open, self.precision)?;
+        Ok(folder.with_options(self.overrides.options())?)
+    }
+
+    /// Opens a model with the function `open`, in this precision or, if it is `None`, in the fastest one of the devices.
+    fn open_in(
+        &self,
+        name: &str,
+        open: impl Fn(&str, &Path, Precision) -> likewise_encoder::Result<ModelFolder>,
+        precision: PrecisionChoice,
+    ) -> anyhow::Result<ModelFolder> {
+        let folder = open_model(name, &self.models, open)?;
         let fastest = || likewise_encoder::fastest_precision(&folder, &self.devices.device);
-        let precision = self.precision.unwrap_or_else(fastest);
+        let precision = precision.unwrap_or_else(fastest);
         Ok(folder.in_precision(precision))
     }
 
@@ -196,10 +206,8 @@ impl EncoderOptions {
             self.overrides.options().is_empty(),
             "--dimensions, --prompt-name and --title do not apply to sparse vectors; leave them out"
         );
-        let folder = open_model(name, &self.models, ModelFolder::open_sparse)?;
-        let fastest = || likewise_encoder::fastest_precision(&folder, &self.devices.device);
-        let precision = self.precision.unwrap_or_else(fastest);
-        Ok(SparseEncoder::load_on(&folder.in_precision(precision), &self.devices.device)?)
+        let folder = self.open_in(name, ModelFolder::open_sparse, self.precision)?;
+        Ok(SparseEncoder::load_on(&folder, &self.devices.device)?)
     }
 
     /// Loads the encoder for stored papers.

@@ -1,16 +1,17 @@
 //! The options for further models: the one that reranks, and the sparse encoder of a server.
 
-use super::{AUTO, EncoderOptions, PrecisionChoice, open_model, parse_precision};
+use super::{AUTO, EncoderOptions, PrecisionChoice, parse_precision};
 use clap::Args;
 use likewise_encoder::model::ModelFolder;
-use likewise_encoder::{Reranker, SparseEncoder, fastest_precision};
+use likewise_encoder::{Reranker, SparseEncoder};
 use std::sync::Arc;
 
 /// Options that load a reranker.
 #[derive(Args)]
 pub struct RerankerOptions {
     /// The model that reranks, a cross-encoder or one with late interaction (ColBERT): a name (`likewise models` lists
-    /// them), a repository on the Hugging Face hub (owner/name), or a folder. By default, none is loaded, and searches are not reranked.
+    /// them), a repository on the Hugging Face hub (owner/name), or a folder. By default, none is loaded, and searches are
+    /// not reranked.
     #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_RERANKER")]
     pub reranker: Option<String>,
     /// Precision of the reranker's matrix multiplications: f32, bf16, int8 or auto. auto is the fastest precision
@@ -37,10 +38,8 @@ impl SparseOptions {
     /// Loads the sparse encoder onto the devices of the encoder, in its default precision. `None`: none is given.
     pub fn load(&self, encoder: &EncoderOptions) -> anyhow::Result<Option<Arc<SparseEncoder>>> {
         let Some(name) = given(&self.sparse_model) else { return Ok(None) };
-        let device = &encoder.devices.device;
-        let folder = open_model(name, &encoder.models, ModelFolder::open_sparse)?;
-        let precision = fastest_precision(&folder, device);
-        Ok(Some(Arc::new(SparseEncoder::load_on(&folder.in_precision(precision), device)?)))
+        let folder = encoder.open_in(name, ModelFolder::open_sparse, None)?;
+        Ok(Some(Arc::new(SparseEncoder::load_on(&folder, &encoder.devices.device)?)))
     }
 }
 
@@ -48,9 +47,7 @@ impl RerankerOptions {
     /// Loads the reranker onto the devices of the encoder. `None`: none is given.
     pub fn load(&self, encoder: &EncoderOptions) -> anyhow::Result<Option<Arc<Reranker>>> {
         let Some(name) = given(&self.reranker) else { return Ok(None) };
-        let device = &encoder.devices.device;
-        let folder = open_model(name, &encoder.models, ModelFolder::open_reranker)?;
-        let precision = self.reranker_precision.unwrap_or_else(|| fastest_precision(&folder, device));
-        Ok(Some(Arc::new(Reranker::load_on(&folder.in_precision(precision), device)?)))
+        let folder = encoder.open_in(name, ModelFolder::open_reranker, self.reranker_precision)?;
+        Ok(Some(Arc::new(Reranker::load_on(&folder, &encoder.devices.device)?)))
     }
 }

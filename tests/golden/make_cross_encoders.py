@@ -196,8 +196,14 @@ def make(name: str) -> None:
             model.save_pretrained(str(out), create_model_card=False)
             shutil.copy(folder / "model.safetensors", out / "model.safetensors")
     scores = [float(model.predict([(small.TEXTS[query], small.TEXTS[document])])[0]) for query, document in PAIRS]
+    write_scores(name, scores)
+
+
+def write_scores(name: str, scores: list[float]) -> None:
+    """Writes the scores of a model for all pairs, and prints their range and what the model's folder contains."""
     text = ", ".join(f"{score:.7f}" for score in scores)
     (small.OUT / f"{name}.json").write_text(f'{{"made_by": {json.dumps(small.MADE_BY)}, "scores": [{text}]}}\n')
+    out = small.OUT / name
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     print(f"{name}: scores {min(scores):.3f} to {max(scores):.3f}, {size // 1024} KB", sorted(p.name for p in out.iterdir()))
 

@@ -103,21 +103,13 @@ def stanford(out: pathlib.Path, folder: pathlib.Path) -> None:
     (out / "artifact.metadata").write_text(json.dumps(settings))
 
 
-def bert_words(folder):
-    return cross.bert_words(folder)
-
-
 def stanford_words(folder):
     """A tokenizer whose vocabulary has the markers, which are not special tokens."""
     words = cross.bert_words(folder)
-    return with_words(words, folder, ["[unused0]", "[unused1]"])
-
-
-def with_words(words, folder, new):
-    """Replaces the last entries of the vocabulary."""
     settings = json.loads(words.backend_tokenizer.to_str())
     vocabulary = settings["model"]["vocab"]
-    for word, (old, index) in zip(new, sorted(vocabulary.items(), key=lambda entry: -entry[1])):
+    # The markers replace the last entries.
+    for word, (old, index) in zip(["[unused0]", "[unused1]"], sorted(vocabulary.items(), key=lambda entry: -entry[1])):
         del vocabulary[old]
         vocabulary[word] = index
     (folder / "vocabulary.json").write_text(json.dumps(settings))
@@ -138,8 +130,8 @@ def pylate_words(folder):
 
 # Keys: names of models. Values: tokenizer, network, the function that writes the folder.
 SHAPES = {
-    "late_bert": (bert_words, bert, fixed),
-    "late_bert_min": (bert_words, bert, minimum),
+    "late_bert": (cross.bert_words, bert, fixed),
+    "late_bert_min": (cross.bert_words, bert, minimum),
     "late_modernbert": (cross.modern_words, modernbert, unexpanded),
     "late_pylate": (pylate_words, modernbert, pylate),
     "late_stanford": (stanford_words, bert, stanford),
@@ -164,11 +156,7 @@ def make(name: str) -> None:
     queries = [model.encode_query(text) for text in small.TEXTS]
     documents = [model.encode_document(text) for text in small.TEXTS]
     scores = [float(model.similarity([queries[query]], [documents[document]])) for query, document in cross.PAIRS]
-    written = json.dumps([round(score, 6) for score in scores])
-    (small.OUT / f"{name}.json").write_text(f'{{"made_by": {json.dumps(small.MADE_BY)}, "scores": {written}}}\n')
-    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    shapes = f"query {tuple(queries[3].shape)}, document {tuple(documents[18].shape)}"
-    print(f"{name}: {min(scores):.2f} to {max(scores):.2f}, {shapes}, {size // 1024} KB", sorted(p.name for p in out.iterdir()))
+    cross.write_scores(name, scores)
 
 
 def main() -> None:

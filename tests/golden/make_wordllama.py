@@ -17,13 +17,17 @@ from wordllama.inference import WordLlamaInference
 HERE = pathlib.Path(__file__).parent
 
 
-def main() -> None:
-    texts = json.loads((HERE / "small/texts.json").read_text())
+def model() -> WordLlamaInference:
     # Not `WordLlama.load`, which looks for the tokenizer on the model hub, although the package contains it.
     package = pathlib.Path(wordllama.__file__).parent
     tokenizer = wordllama.WordLlama.load_tokenizer(package / "tokenizers/l2_supercat_tokenizer_config.json")
     table = safetensors.numpy.load_file(package / "weights/l2_supercat_256.safetensors")["embedding.weight"]
-    vectors = WordLlamaInference(table, tokenizer).embed(texts, norm=True)
+    return WordLlamaInference(table, tokenizer)
+
+
+def main() -> None:
+    texts = json.loads((HERE / "small/texts.json").read_text())
+    vectors = model().embed(texts, norm=True)
     made_by = f"wordllama {importlib.metadata.version('wordllama')}"
     lines = ",\n".join(json.dumps([round(float(value), 6) for value in vector]) for vector in vectors)
     (HERE / "wordllama-256.json").write_text(f'{{"made_by": {json.dumps(made_by)}, "vectors": [\n{lines}\n]}}\n')

@@ -1,8 +1,8 @@
 //! Late interaction: a model computes one vector per token, and a document's score is the sum, over the tokens of the
 //! query, of the largest dot product with a token of the document (MaxSim; Khattab and Zaharia 2020, section 3.3).
 
-use crate::error::{Error, Result};
-use crate::model::{InputType, LateInteractionConfig, ModelFolder, PerInputType};
+use crate::error::{Error, Result, UnreadableText};
+use crate::model::{InputType, LateInteractionConfig, ModelFolder, PerInputType, QueryExpansion};
 use crate::runner::Runner;
 use crate::tokenize::{EncodeOptions, Tokenized, Tokenizer, TruncationSide};
 use candle_core::{Device, Tensor};
@@ -13,14 +13,17 @@ use std::collections::HashSet;
 /// A pair is the tokens of the query, followed by those of the document. [`Tokenized::second_text`] is where the document
 /// starts, and [`Tokenized::attended`] is the number of the query's tokens that tokens attend to.
 pub struct LateInteraction {
-    config: LateInteractionConfig,
+    /// Whether the score is the mean over the tokens of the query, and not the sum.
+    pub is_mean: bool,
     /// One tokenizer per input type, because their maximum lengths differ.
     tokenizers: PerInputType<Tokenizer>,
     prompts: PerInputType<String>,
-    /// The id of the token that queries are filled up with.
-    expansion_id: Option<u32>,
+    /// How queries are filled up, and the id of the token that is added.
+    expansion: Option<(QueryExpansion, u32)>,
     /// The ids of the tokens whose vectors are left out.
     skipped: HashSet<u32>,
+    /// Whether they are left out of queries and of documents.
+    skips: PerInputType<bool>,
 }
 
 /// The score of a pair.
@@ -45,19 +48,25 @@ impl LateInteraction {
         };
         let tokenizers =
             PerInputType { document: load(InputType::Document)?, query: load(InputType::Query)? };
-        let expansion_id = match &config.expansion {
-            None => None,
-            Some(expansion) => Some(tokenizers.query.token_id(&expansion.token).ok_or_else(|| {
-                Error::Model(format!(
-                    "{}: the tokenizer has no token {:?}, with which queries are expanded; fetch the model folder again",
-                    folder.path.display(),
-                    expansion.token
-                ))
-            })?),
+        let with_id = |expansion: &QueryExpansion| match tokenizers.query.token_id(&expansion.token) {
+            Some(id) => Ok((expansion.clone(), id)),
+            None => Err(Error::Model(format!(
+                "{}: the tokenizer has no token {:?}, with which queries are expanded; fetch the model folder again",
+                folder.path.display(),
+                expansion.token
+            ))),
         };
+        let expansion = config.expansion.as_ref().map(with_id).transpose()?;
         let skipped = config.skipped.iter().filter_map(|token| tokenizers.query.token_id(token)).collect();
         let prompts = folder.prompt.clone();
-        Ok(LateInteraction { config: config.clone(), tokenizers, prompts, expansion_id, skipped })
+        Ok(LateInteraction {
+            skips: config.skips.clone(),
+            is_mean: config.is_mean,
+            tokenizers,
+            prompts,
+            expansion,
+            skipped,
+        })
     }
 
     /// Tokenises the pairs of a query and each document.
@@ -91,8 +100,8 @@ impl LateInteraction {
 
     /// Fills up a query with tokens.
     fn expanded(&self, mut query: Tokenized) -> Tokenized {
-        if let (Some(expansion), Some(id)) = (&self.config.expansion, self.expansion_id) {
-            query.ids.resize(query.ids.len().max(expansion.length), id);
+        if let Some((expansion, id)) = &self.expansion {
+            query.ids.resize(query.ids.len().max(expansion.length), *id);
             if expansion.is_attended {
                 query.attended = query.ids.len();
             }
@@ -127,16 +136,11 @@ impl LateInteraction {
     /// The vectors of the tokens that are not left out, shape `[tokens, dimension]`.
     fn kept(&self, text: &Tokenized, vectors: &[f32], input_type: InputType) -> Result<Tensor> {
         let dimension = vectors.len() / text.ids.len().max(1);
-        let skips = *self.config.skips.get(input_type);
+        let skips = *self.skips.get(input_type);
         let is_kept = |id: &u32| !(skips && self.skipped.contains(id));
         let rows = text.ids.iter().zip(vectors.chunks_exact(dimension.max(1)));
         let kept: Vec<&[f32]> = rows.filter(|(id, _)| is_kept(id)).map(|(_, row)| row).collect();
         Ok(Tensor::from_vec(kept.concat(), (kept.len(), dimension), &Device::Cpu)?)
-    }
-
-    /// Whether the score is the mean over the tokens of the query, and not the sum.
-    pub fn is_mean(&self) -> bool {
-        self.config.is_mean
     }
 }
 
@@ -168,8 +172,8 @@ fn query_of_pair(pair: &Tokenized) -> Tokenized {
 }
 
 /// An error of the query, as one for each document.
-fn in_all(reason: &str, documents: usize) -> Vec<crate::error::UnreadableText> {
-    (0..documents).map(|index| crate::error::UnreadableText { index, reason: reason.into() }).collect()
+fn in_all(reason: &str, documents: usize) -> Vec<UnreadableText> {
+    (0..documents).map(|index| UnreadableText { index, reason: reason.into() }).collect()
 }
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ impl Reranker {
             Method::LateInteraction(late) => {
                 let score = |(pair, MaxSim { sum, query_tokens }): (&Tokenized, MaxSim)| {
                     let mean = sum / query_tokens.max(1) as f32;
-                    let logit = if late.is_mean() { mean } else { sum };
+                    let logit = if late.is_mean { mean } else { sum };
                     let relevance = (0.5 + mean / 2.0).clamp(0.0, 1.0);
                     let (tokens, truncated) = (pair.ids.len(), pair.truncated);
                     PairScore { logit, score: logit, relevance, tokens, truncated }

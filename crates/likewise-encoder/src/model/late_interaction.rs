@@ -35,7 +35,7 @@ const DEFAULT_QUERY_LENGTH: usize = 32;
 /// Maximum number of tokens of an expanded query. Attention computes this many tokens at once.
 const MAX_EXPANDED: usize = 256;
 
-/// The settings in config_sentence_transformers.json. `query_length` and the fields before it are PyLate's.
+/// The settings in config_sentence_transformers.json. All but `similarity_fn_name` are those of PyLate's models.
 #[derive(Deserialize, Default)]
 struct LibraryConfig {
     model_type: Option<String>,
@@ -150,25 +150,17 @@ pub(super) fn is_late_interaction(folder: &Path, network_config: &NetworkConfig)
 /// [`Error::Model`] if a file is damaged, or a setting is not supported.
 pub(super) fn read(folder: &Path, network_config: &NetworkConfig) -> Result<ModelConfig> {
     let config = common(folder, network_config)?;
-    let config = match json::<Vec<Module>>(folder, MODULES)? {
-        None => stanford(folder, network_config, config)?,
-        Some(modules) => library(folder, &modules, config)?,
+    let settings = match json::<Vec<Module>>(folder, MODULES)? {
+        None => stanford(folder, network_config)?,
+        Some(modules) => library(folder, &modules, &config.network)?,
     };
-    let ModelKind::LateInteraction(late) = &config.kind else { return Ok(config) };
-    let is_unattended = late.expansion.as_ref().is_some_and(|expansion| !expansion.is_attended);
-    if is_unattended && matches!(network_config.family, Family::T5 | Family::DebertaV2) {
-        return Err(refused(
-            folder,
-            "T5 and DeBERTa attend to all tokens, but the model's expanded queries must not",
-        ));
-    }
-    Ok(config)
+    settings.complete(folder, network_config.family, config)
 }
 
 /// Reads a folder with modules.json.
-fn library(folder: &Path, modules: &[Module], config: ModelConfig) -> Result<ModelConfig> {
+fn library(folder: &Path, modules: &[Module], network: &str) -> Result<Settings> {
     let mut library: LibraryConfig = json(folder, PROMPTS)?.unwrap_or_default();
-    let transformer: TransformerConfig = transformer_config(&folder.join(&config.network))?;
+    let transformer: TransformerConfig = transformer_config(&folder.join(network))?;
     let mut dense = Vec::new();
     // PyLate's folders have no module for what it always does.
     let is_pylate = library.model_type.as_deref() == Some("ColBERT");
@@ -205,7 +197,7 @@ fn library(folder: &Path, modules: &[Module], config: ModelConfig) -> Result<Mod
     };
     let tasks = mask.skiplist_tasks.unwrap_or_else(|| vec!["document".into()]);
     let skips = |task: &str| tasks.iter().any(|name| name == task);
-    let settings = Settings {
+    Ok(Settings {
         markers,
         lengths,
         expansion,
@@ -213,8 +205,7 @@ fn library(folder: &Path, modules: &[Module], config: ModelConfig) -> Result<Mod
         skipped: mask.skiplist_words,
         skips: PerInputType { document: skips("document"), query: skips("query") },
         is_mean,
-    };
-    settings.complete(folder, config)
+    })
 }
 
 fn pylate_mask(library: &LibraryConfig) -> MaskConfig {
@@ -227,7 +218,7 @@ fn punctuation() -> Vec<String> {
 }
 
 /// Reads a folder of Stanford's ColBERT.
-fn stanford(folder: &Path, network_config: &NetworkConfig, config: ModelConfig) -> Result<ModelConfig> {
+fn stanford(folder: &Path, network_config: &NetworkConfig) -> Result<Settings> {
     if !network_config.has_class(STANFORD) {
         return Err(wrong_modules(folder, "the file is missing"));
     }
@@ -243,7 +234,7 @@ fn stanford(folder: &Path, network_config: &NetworkConfig, config: ModelConfig) 
         bias: false,
         tanh: false,
     };
-    let settings = Settings {
+    Ok(Settings {
         markers: PerInputType {
             document: marker(metadata.doc_token_id, "[unused1]"),
             query: marker(metadata.query_token_id, "[unused0]"),
@@ -259,8 +250,7 @@ fn stanford(folder: &Path, network_config: &NetworkConfig, config: ModelConfig) 
         skipped: if metadata.mask_punctuation.unwrap_or(true) { punctuation() } else { Vec::new() },
         skips: PerInputType { document: true, query: false },
         is_mean: false,
-    };
-    settings.complete(folder, config)
+    })
 }
 
 /// The settings that the three kinds of folder have in common.
@@ -275,12 +265,19 @@ struct Settings {
 }
 
 impl Settings {
-    fn complete(self, folder: &Path, config: ModelConfig) -> Result<ModelConfig> {
+    /// Adds these settings to those that models of every kind have.
+    fn complete(self, folder: &Path, family: Family, config: ModelConfig) -> Result<ModelConfig> {
         let Settings { markers, lengths, expansion, dense, skipped, skips, is_mean } = self;
         let longest = config.max_length;
         let document = lengths.document.unwrap_or(longest).min(longest);
         let mut query = lengths.query.unwrap_or(longest).min(longest);
-        if let Some(ExpansionConfig { strategy, length, .. }) = &expansion {
+        if let Some(ExpansionConfig { strategy, length, attend, .. }) = &expansion {
+            if !attend && matches!(family, Family::T5 | Family::DebertaV2) {
+                return Err(refused(
+                    folder,
+                    "T5 and DeBERTa attend to all tokens, but the model's expanded queries must not",
+                ));
+            }
             if !(1..=MAX_EXPANDED.min(longest)).contains(length) {
                 let most = MAX_EXPANDED.min(longest);
                 return Err(refused(
