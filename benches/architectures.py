@@ -37,6 +37,11 @@ LENGTH = 512
 WITHOUT_PEER = "jina_bert"
 # This checkpoint has the network of nomic_bert. Only the names in the checkpoint's files differ.
 DUPLICATE = "nomic_bert_hub"
+# Checkpoints of the tests that are a BERT with adapters or with a second set of weights, and no architecture of their own.
+SAME_NETWORK = ("specter2", "lora", "two_encoders")
+# Checkpoints of the tests whose names start so are cross-encoders, models with late interaction, and sparse models.
+# They compute no dense vector per paper, and `likewise embed --model` refuses them.
+NOT_DENSE = ("cross_", "late_", "sparse_")
 MIN_COSINE = 0.9999
 COLUMNS = ["architecture", "f32, papers/s", "ratio to peer", "auto precision, papers/s", "ratio to peer", "sentence-transformers f32", "cosine, min, f32"]
 
@@ -79,8 +84,7 @@ def checkpoints(folder: pathlib.Path, every: list[dict], tiny: bool):
     """Makes one checkpoint after the other, and yields the name of each checkpoint."""
     if tiny:
         for source in sorted((ROOT / "tests/golden/small").glob("*/config.json")):
-            # SPECTER2 is a BERT with adapters and no architecture of its own. Cross-encoders have no vectors.
-            if source.parent.name not in (DUPLICATE, "specter2") and not source.parent.name.startswith(("cross_", "sparse_")):
+            if source.parent.name not in (DUPLICATE, *SAME_NETWORK) and not source.parent.name.startswith(NOT_DENSE):
                 shutil.copytree(source.parent, folder / source.parent.name)
                 yield source.parent.name
         return
