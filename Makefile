@@ -17,7 +17,7 @@ ANSWERS = golden library:: routes:: pages:: eval:: program:: embed::a_vector_doe
 HAS_AVX512 = $(shell grep -m1 -o avx512f /proc/cpuinfo)
 # Runs the integration tests whose names contain one of the words.
 TESTS = cargo test $(CARGO_FLAGS) --quiet --test tests -- $(1)
-.PHONY: setup demo quick docs test test-docs test-clients test-web test-milvus test-all check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe bench-rerank bench-static bench-cross-encoder bench-tiny judged golden
+.PHONY: setup demo quick docs test test-docs test-clients test-web test-milvus test-all check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe bench-rerank bench-sparse bench-static bench-cross-encoder bench-tiny judged golden
 
 # Builds the release program, downloads the default model and verifies the files of the model. FEATURES=full includes
 # all features that need no GPU.
@@ -166,11 +166,18 @@ bench-architectures: setup
 	.venv-peers/bin/pip install --quiet torch sentence-transformers
 	.venv-peers/bin/python -B benches/architectures.py --dump $(THE_DUMP) --results $(RESULTS)
 
-# Compares cross-encoders with sentence-transformers, on a random checkpoint that is made first.
+# Compares cross-encoders and models with late interaction with sentence-transformers, on random checkpoints that are made
+# first.
 bench-rerank: setup
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet torch sentence-transformers
 	.venv-peers/bin/python -B benches/rerank.py --dump $(THE_DUMP) --results $(RESULTS)
+
+# Compares sparse models with sentence-transformers, on a random checkpoint that is made first.
+bench-sparse: setup
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet torch sentence-transformers
+	.venv-peers/bin/python -B benches/sparse.py --dump $(THE_DUMP) --results $(RESULTS)
 
 # Compares static models with the Python package that has the same table.
 bench-static: setup

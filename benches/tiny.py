@@ -31,6 +31,7 @@ BENCHMARKS = {
     "encode": ["encode_peers.py"],
     "architectures": ["architectures.py"],
     "rerank": ["rerank.py"],
+    "sparse": ["sparse.py"],
     "cross_encoder": ["train_cross_encoder.py"],
     "static_models": ["static_models.py"],
     "search": ["search_peers.py", "--index", "{index}", "--scale", "{scale}", "2000"],
