@@ -4,8 +4,9 @@
 
 Measured: papers per second over 64 papers of a dump, on a random SPLADE model of the shape of all-MiniLM-L6-v2 (6 layers
 of 384 values, 30,522 values per vector) with its tokenizer. likewise is measured over HTTP, with `POST /embed_sparse` of
-a server: parsing, the queue, the tokenizer and the answer are included. The peer is called in its own process. Both run in
-f32. Also measured: the largest difference between two values of a vector.
+a server, in f32 and int8: parsing, the queue, the tokenizer and the answer are included. The peer is called in its own
+process, in f32. Also measured: the largest difference between two values of a vector. likewise leaves out the values of
+special tokens such as [CLS]; the peer keeps them, and they are left out of the comparison.
 
 Fair: both use the same folder, the same texts, truncated to 512 tokens, and all cores, and are warm. They take turns in
 every round; the results are medians. The peer sorts texts by length and pads batches of 32. A random network is as fast as
@@ -28,6 +29,7 @@ from corpus import papers, spread, text_of
 from options import ROOT, SAMPLE, has, parse, parser
 
 SMALL = ROOT / "tests/golden/small/sparse_bert"
+PRECISIONS = ["f32", "int8"]
 COLUMNS = ["program", "papers/s", "ratio to peer", "values per vector", "largest difference"]
 # Of one request. The server refuses longer lists.
 BATCH = 32
@@ -36,8 +38,9 @@ BATCH = 32
 class Likewise:
     """A server with the sparse model."""
 
-    def __init__(self, binary: pathlib.Path, data: pathlib.Path, folder: pathlib.Path):
-        self.server = program.Server(binary, "--data", data, "--sparse-model", folder)
+    def __init__(self, binary: pathlib.Path, data: pathlib.Path, folder: pathlib.Path, precision: str):
+        options = ["--data", data, "--sparse-model", folder, "--sparse-precision", precision]
+        self.server = program.Server(binary, *options)
 
     def encode(self, texts: list[str]) -> list[dict[int, float]]:
         vectors = []
@@ -58,7 +61,9 @@ class Peer:
 
     def encode(self, texts: list[str]) -> list[dict[int, float]]:
         vectors = self.model.encode_document(texts, batch_size=32, convert_to_tensor=False)
-        return [dict(zip(vector.coalesce().indices()[0].tolist(), vector.coalesce().values().tolist())) for vector in vectors]
+        special = set(self.model.tokenizer.all_special_ids)
+        pairs = [zip(vector.coalesce().indices()[0].tolist(), vector.coalesce().values().tolist()) for vector in vectors]
+        return [{index: value for index, value in vector if index not in special} for vector in pairs]
 
 
 def checkpoint(folder: pathlib.Path) -> None:
@@ -93,7 +98,7 @@ def main() -> None:
             checkpoint(folder / "model")
         model = folder / "model" if with_peer else SMALL
         program.run(options.likewise, "ingest", SAMPLE, "--data", folder / "data")
-        systems = {"likewise, f32": Likewise(options.likewise, folder / "data", model)}
+        systems = {f"likewise, {precision}": Likewise(options.likewise, folder / "data", model, precision) for precision in PRECISIONS}
         if with_peer:
             systems["sentence-transformers, f32"] = Peer(model)
         vectors = {name: system.encode(texts) for name, system in systems.items()}
@@ -103,7 +108,8 @@ def main() -> None:
                 started = time.perf_counter()
                 system.encode(texts)
                 times[name].append(time.perf_counter() - started)
-        systems["likewise, f32"].server.stop()
+        for precision in PRECISIONS:
+            systems[f"likewise, {precision}"].server.stop()
     *_, last = vectors
     seconds = {name: statistics.median(values) for name, values in times.items()}
     rows = [

@@ -27,6 +27,9 @@ pub struct SparseOptions {
     /// By default, none is loaded.
     #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_SPARSE_MODEL")]
     sparse_model: Option<String>,
+    /// Precision of the sparse model's matrix multiplications: f32, bf16, int8 or auto. auto is f32 on a CPU.
+    #[arg(long, env = "LIKEWISE_SPARSE_PRECISION", default_value = AUTO, value_parser = parse_precision)]
+    sparse_precision: PrecisionChoice,
 }
 
 /// The name of a model. An empty one, as of an environment variable that is set to nothing, means none.
@@ -35,10 +38,10 @@ fn given(name: &Option<String>) -> Option<&str> {
 }
 
 impl SparseOptions {
-    /// Loads the sparse encoder onto the devices of the encoder, in its default precision. `None`: none is given.
+    /// Loads the sparse encoder onto the devices of the encoder. `None`: none is given.
     pub fn load(&self, encoder: &EncoderOptions) -> anyhow::Result<Option<Arc<SparseEncoder>>> {
         let Some(name) = given(&self.sparse_model) else { return Ok(None) };
-        let folder = encoder.open_in(name, ModelFolder::open_sparse, None)?;
+        let folder = encoder.open_in(name, ModelFolder::open_sparse, self.sparse_precision)?;
         Ok(Some(Arc::new(SparseEncoder::load_on(&folder, &encoder.devices.device)?)))
     }
 }

@@ -40,11 +40,14 @@ pub struct Embedding {
 /// Returns the default precision for a model, which is not always the fastest one. On a GPU, it is bf16. On a CPU, it
 /// is the fastest precision of the instruction set in use for BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT models without
 /// adapters, and f32 for all other models, because their accuracy in lower precisions has not been measured closely enough.
+/// It is f32 for sparse encoders too: a value of theirs is the largest of all tokens, so that the rounding error of one
+/// token is not averaged away, as it is in a mean.
 pub fn fastest_precision(model: &ModelFolder, devices: &Devices) -> Precision {
     if devices.are_gpus() {
         return Precision::Bf16;
     }
-    if architectures::is_packed(model) { kernels::isa::current().fastest } else { Precision::F32 }
+    let is_sparse = matches!(model.config.kind, ModelKind::Sparse(_));
+    if architectures::is_packed(model) && !is_sparse { kernels::isa::current().fastest } else { Precision::F32 }
 }
 
 /// A loaded model.
