@@ -47,7 +47,11 @@ pub fn fastest_precision(model: &ModelFolder, devices: &Devices) -> Precision {
         return Precision::Bf16;
     }
     let is_sparse = matches!(model.config.kind, ModelKind::Sparse(_));
-    if architectures::is_packed(model) && !is_sparse { kernels::isa::current().fastest } else { Precision::F32 }
+    if architectures::is_packed(model) && !is_sparse {
+        kernels::isa::current().fastest
+    } else {
+        Precision::F32
+    }
 }
 
 /// A loaded model.
