@@ -49,7 +49,8 @@ test: setup
 	$(LIKEWISE) pull wordllama-256
 	cargo test --workspace $(CARGO_FLAGS) --quiet
 	$(if $(HAS_AVX512),LIKEWISE_CPU=avx2 $(call TESTS,$(ANSWERS)))
-	$(if $(HAS_AVX512),LIKEWISE_CPU=avx512-plain $(call TESTS,$(ANSWERS)))
+	$(if $(HAS_AVX512),LIKEWISE_CPU=avx2-vnni $(call TESTS,golden))
+	$(if $(HAS_AVX512),LIKEWISE_CPU=avx512-plain $(call TESTS,golden))
 	LIKEWISE_CPU=portable $(call TESTS,golden)
 
 # Reads vector files with other programs, calls the server with the client libraries of all APIs (MCP included), and

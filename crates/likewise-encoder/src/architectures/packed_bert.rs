@@ -305,18 +305,14 @@ impl Layer {
                 weight.extend(values(&tensors.tensor((outputs, inputs), "weight")?)?);
                 bias.extend(values(&tensors.tensor(outputs, "bias")?)?);
             }
-            Ok::<_, candle_core::Error>(PackedLinear::new(
-                isa,
-                PackFormat { precision, range },
-                &weight,
-                bias,
-            ))
+            let format = PackFormat::new(isa, precision, range);
+            Ok::<_, candle_core::Error>(PackedLinear::new(isa, format, &weight, bias))
         };
         let parts = ["query", "key", "value"].map(|part| attention.pp("self").pp(part));
         let projections = match precision {
-            // Half of int8's error comes from the values, which enter the weighted sum directly, so the values stay in
-            // bf16.
-            Precision::Int8 => vec![(Precision::Int8, &parts[..2]), (Precision::Bf16, &parts[2..])],
+            // Half of int8's error comes from the values, which enter the weighted sum directly, so the values have more
+            // bits.
+            Precision::Int8 => vec![(Precision::Int8, &parts[..2]), (isa.beside_int8, &parts[2..])],
             _ => vec![(precision, &parts[..])],
         };
         let one = |range, tensors, inputs, outputs| linear(precision, range, &[tensors], inputs, outputs);
@@ -415,7 +411,7 @@ fn projection(
     let (inputs, outputs) = (config.embedding_width(), config.hidden_size);
     let weight = values(&tensors.tensor((outputs, inputs), "weight")?)?;
     let bias = values(&tensors.tensor(outputs, "bias")?)?;
-    let format = PackFormat { precision, range: ValueRange::Signed };
+    let format = PackFormat::new(isa, precision, ValueRange::Signed);
     Ok(PackedLinear::new(isa, format, &weight, bias))
 }
 

@@ -66,11 +66,11 @@ impl AttentionHead<'_> {
 
 impl PackedAttention {
     /// Creates attention with `heads` heads. `width` is the number of values per token of all heads together. The
-    /// products are computed in `precision`, except that int8 is replaced by bf16, because int8 is too coarse for
-    /// attention.
+    /// products are computed in `precision`, except that int8 is replaced by [`Isa::beside_int8`], because int8 is too
+    /// coarse for attention.
     pub fn new(isa: &'static Isa, precision: Precision, heads: usize, width: usize) -> PackedAttention {
-        let precision = if precision == Precision::Int8 { Precision::Bf16 } else { precision };
-        let format = PackFormat { precision, range: ValueRange::Signed };
+        let precision = if precision == Precision::Int8 { isa.beside_int8 } else { precision };
+        let format = PackFormat::new(isa, precision, ValueRange::Signed);
         PackedAttention { heads, head_size: width / heads, format, isa }
     }
 

@@ -5,7 +5,7 @@
 //! instructions.
 
 use super::functions::ROUND_MAGIC;
-use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
+use super::tile::{GROUP_VALUES, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
 use super::x86::{int8_tile, registers, tile};
 use std::arch::x86_64::*;
 
@@ -15,6 +15,12 @@ const MAX_ROWS: usize = 14;
 
 /// Maximum number of rows of an int8 tile. Such a tile needs registers for integer sums and for f32 sums.
 const MAX_INT8_ROWS: usize = 7;
+
+/// Number of bytes in a word.
+pub const INT8_VALUES_PER_WORD: usize = 4;
+
+/// Number of bytes in a word for CPUs without AVX512-VNNI, where bytes are widened to 16 bits.
+pub const PLAIN_INT8_VALUES_PER_WORD: usize = 2;
 
 registers! {
     features: "avx512f", lanes: 16, int: __m512i, float: __m512,
@@ -27,6 +33,7 @@ tile!(tile_bf16_plain, "avx512f", step_bf16_plain, _mm512_set1_epi32);
 int8_tile!(
     tile_int8,
     "avx512f,avx512vnni",
+    INT8_VALUES_PER_WORD,
     step_int8,
     _mm512_set1_epi32,
     _mm512_set1_ps,
@@ -37,6 +44,7 @@ int8_tile!(
 int8_tile!(
     tile_int8_plain,
     "avx512f,avx512bw",
+    PLAIN_INT8_VALUES_PER_WORD,
     step_int8_plain,
     _mm512_set1_epi32,
     _mm512_set1_ps,
@@ -77,18 +85,12 @@ fn step_int8(sum: __m512i, x: __m512i, weight: __m512i) -> __m512i {
     _mm512_dpbusd_epi32(sum, x, weight)
 }
 
-/// Adds the products of the four bytes of each word. The bytes are unsigned in `x` and signed in `weight`. The even and
-/// the odd bytes are widened to 16 bits first, because the instruction for products of bytes (`vpmaddubsw`) saturates.
+/// Adds the products of the two widened bytes of each word. The instruction for products of bytes without AVX512-VNNI
+/// (`vpmaddubsw`) saturates, so bytes are widened to 16 bits when they are packed.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
 fn step_int8_plain(sum: __m512i, x: __m512i, weight: __m512i) -> __m512i {
-    let low_bytes = _mm512_set1_epi16(0xff);
-    let even = _mm512_madd_epi16(
-        _mm512_and_si512(x, low_bytes),
-        _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(weight)),
-    );
-    let odd = _mm512_madd_epi16(_mm512_srli_epi16::<8>(x), _mm512_srai_epi16::<8>(weight));
-    _mm512_add_epi32(sum, _mm512_add_epi32(even, odd))
+    _mm512_add_epi32(sum, _mm512_madd_epi16(x, weight))
 }
 
 /// Defines a function that rounds f32 values to a narrower type, sixteen at a time. `$round` returns 32-bit values that

@@ -15,6 +15,11 @@ pub struct Isa {
     pub width: usize,
     /// The precision in which the micro-kernels of this instruction set are fastest.
     pub fastest: Precision,
+    /// Number of values in a word of packed bytes: 4, or 2 if the bytes are widened to 16 bits.
+    pub int8_values_per_word: usize,
+    /// The precision of the products that int8 is too coarse for, in models that run in int8: bf16 if the CPU multiplies
+    /// bf16 values, otherwise f32, which is then faster.
+    pub beside_int8: Precision,
     /// The same instruction set in `pulp`, which runs the loops that are written with `pulp`.
     pub arch: pulp::Arch,
     f32: &'static [Kernel],
@@ -82,6 +87,8 @@ pub fn available() -> Vec<Isa> {
         name: "portable",
         width: super::portable::WIDTH,
         fastest: Precision::F32,
+        int8_values_per_word: super::portable::INT8_VALUES_PER_WORD,
+        beside_int8: Precision::F32,
         arch: if cfg!(target_arch = "x86_64") { pulp::Arch::Scalar } else { pulp::Arch::new() },
         f32: &super::portable::F32,
         bf16: &super::portable::BF16,
@@ -107,6 +114,11 @@ fn x86_isas() -> Vec<Isa> {
                 (false, true) => Precision::Bf16,
                 (false, false) => Precision::F32,
             },
+            int8_values_per_word: match int8 {
+                true => avx512::INT8_VALUES_PER_WORD,
+                false => avx512::PLAIN_INT8_VALUES_PER_WORD,
+            },
+            beside_int8: if bf16 { Precision::Bf16 } else { Precision::F32 },
             arch: pulp::Arch::V4(v4),
             f32: &avx512::F32,
             bf16: if bf16 { &avx512::BF16 } else { &avx512::BF16_PLAIN },
@@ -118,17 +130,25 @@ fn x86_isas() -> Vec<Isa> {
         isas.push(isa("avx512-plain", false, false));
     }
     if let Some(v3) = pulp::x86::V3::try_new() {
-        isas.push(Isa {
-            name: "avx2",
+        let isa = |name, int8, int8_values_per_word| Isa {
+            name,
             width: avx2::WIDTH,
-            fastest: Precision::F32,
+            fastest: Precision::Int8,
+            int8_values_per_word,
+            beside_int8: Precision::F32,
             arch: pulp::Arch::V3(v3),
             f32: &avx2::F32,
             bf16: &avx2::BF16,
-            int8: &avx2::INT8,
+            int8,
             to_bf16: avx2::to_bf16,
             to_bytes: avx2::to_bytes,
-        });
+        };
+        if is_x86_feature_detected!("avxvnni") {
+            isas.push(isa("avx2-vnni", &avx2::INT8_AVX_VNNI, avx2::VNNI_VALUES_PER_WORD));
+        } else if is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl") {
+            isas.push(isa("avx2-vnni", &avx2::INT8_AVX512_VNNI, avx2::VNNI_VALUES_PER_WORD));
+        }
+        isas.push(isa("avx2", &avx2::INT8, avx2::INT8_VALUES_PER_WORD));
     }
     isas
 }
@@ -139,11 +159,12 @@ mod tests {
 
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn f32_is_fastest_unless_avx512_has_instructions_for_int8_or_bf16() {
+    fn int8_is_fastest_where_the_cpu_multiplies_many_bytes_or_16_bit_values_at_once() {
         for isa in available() {
             let expected = match isa.name {
                 "avx512" if is_x86_feature_detected!("avx512vnni") => Precision::Int8,
                 "avx512" if is_x86_feature_detected!("avx512bf16") => Precision::Bf16,
+                "avx2" | "avx2-vnni" => Precision::Int8,
                 _ => Precision::F32,
             };
             assert_eq!(isa.fastest, expected, "{}", isa.name);

@@ -51,7 +51,7 @@ impl PackedLinear {
                 let parts =
                     row.chunks(GROUP_VALUES).zip(column.chunks_mut(format.packed_group_len(GROUP_VALUES)));
                 for (group, (values, column)) in parts.enumerate() {
-                    let QuantizedGroup { scale, sum } = pack_weights(values, column);
+                    let QuantizedGroup { scale, sum } = pack_weights(format, values, column);
                     let index = (panel * groups + group) * isa.width + lane;
                     scales[index] = scale;
                     match format.range {

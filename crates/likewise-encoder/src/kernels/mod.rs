@@ -151,7 +151,7 @@ mod tests {
 
     /// Applies a function to rows of `width` values by packing them, as the feed-forward block does.
     fn activated(isa: &isa::Isa, function: impl Function, x: &[f32], width: usize) -> Vec<f32> {
-        let format = PackFormat { precision: Precision::F32, range: ValueRange::Activated };
+        let format = PackFormat::new(isa, Precision::F32, ValueRange::Activated);
         let layout = RowLayout { count: x.len() / width, stride: width, width };
         let mut buffer = PackBuffer::default();
         buffer.grow(format, layout.count, width);
@@ -185,7 +185,7 @@ mod tests {
                 let mut expected = product(&rounded(&x, min), &rounded(&weight, None), inputs);
                 add_bias(&mut expected, &bias);
                 for isa in isas() {
-                    let linear = PackedLinear::new(isa, PackFormat { precision, range }, &weight, bias.clone());
+                    let linear = PackedLinear::new(isa, PackFormat::new(isa, precision, range), &weight, bias.clone());
                     let mut fast = vec![f32::NAN; rows * outputs];
                     linear.multiply(&x, &mut PackBuffer::default(), &mut fast, outputs);
                     // Terms of up to 240 * 240 can cancel each other, so the tolerance is relative to the terms and not
@@ -259,7 +259,7 @@ mod tests {
                 [wide * inputs, wide, outputs * wide, outputs].map(|count| values(count, seed ^ count as u64));
             for isa in isas() {
                 for precision in PRECISIONS {
-                    let format = |range| PackFormat { precision, range };
+                    let format = |range| PackFormat::new(isa, precision, range);
                     let intermediate = PackedLinear::new(isa, format(ValueRange::Signed), &up, up_bias.clone());
                     let output = PackedLinear::new(isa, format(ValueRange::Activated), &down, down_bias.clone());
                     let multiply = |linear: &PackedLinear, x: &[f32]| {

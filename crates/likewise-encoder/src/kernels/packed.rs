@@ -1,7 +1,7 @@
 //! Packs rows of f32 values into rows of the 32-bit words that the micro-kernels read.
 //!
-//! A word holds one f32, two bf16 values or four bytes, with the first value in the lowest bits. This module packs
-//! weights as well as activations, because their formats must agree. A row is cut into groups of 128 values. The groups
+//! A word holds one f32, two bf16 values, four bytes or two widened bytes, with the first value in the lowest bits. This
+//! module packs weights as well as activations, because their formats must agree. A row is cut into groups of 128 values. The groups
 //! are packed independently of each other, so that the feed-forward block can pack a group as soon as the values of the
 //! group are computed.
 
@@ -9,13 +9,12 @@ use super::functions::{Function, Identity, ROUND_MAGIC};
 use super::grow;
 use super::isa::Isa;
 use super::rows::{apply, max, max_abs};
-use super::tile::{GROUP_WORDS, QuantParams};
+use super::tile::QuantParams;
 use crate::model::Precision;
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
 
-/// Number of values in a group: 128. The bytes of a group share one scale.
-pub const GROUP_VALUES: usize = 4 * GROUP_WORDS;
+pub use super::tile::GROUP_VALUES;
 
 /// A lower bound for the activation functions that use [`ValueRange::Activated`]. It is just below their minima: the
 /// minimum of GELU is -0.16997, the minimum of GELU's tanh form is -0.17004, and the minimum of ReLU is 0.
@@ -38,9 +37,21 @@ pub struct PackFormat {
     pub precision: Precision,
     /// The range of the values.
     pub range: ValueRange,
+    /// Number of values in a word.
+    values_per_word: usize,
 }
 
 impl PackFormat {
+    /// The format of values in a precision, for an instruction set.
+    pub fn new(isa: &Isa, precision: Precision, range: ValueRange) -> PackFormat {
+        let values_per_word = match precision {
+            Precision::F32 => 1,
+            Precision::Bf16 => 2,
+            Precision::Int8 => isa.int8_values_per_word,
+        };
+        PackFormat { precision, range, values_per_word }
+    }
+
     /// Number of words of a packed row of `width` values.
     pub fn packed_len(self, width: usize) -> usize {
         width / GROUP_VALUES * self.packed_group_len(GROUP_VALUES)
@@ -49,11 +60,7 @@ impl PackFormat {
 
     /// Maximum number of values that `packed_len` words can hold.
     pub fn capacity(self, packed_len: usize) -> usize {
-        match self.precision {
-            Precision::F32 => packed_len,
-            Precision::Bf16 => 2 * packed_len,
-            Precision::Int8 => 4 * packed_len,
-        }
+        self.values_per_word * packed_len
     }
 
     /// Packs rows: `x [rows, width]` to `packed [rows, packed_len]`. This function is for f32 and bf16 only: int8 rows
@@ -75,14 +82,15 @@ impl PackFormat {
         });
     }
 
+    /// Whether a byte takes 16 bits.
+    fn has_widened_bytes(self) -> bool {
+        self.values_per_word == 2
+    }
+
     /// Number of words of a packed group of `values` values, at most [`GROUP_VALUES`]. Only the last group of a row can
     /// have fewer values.
     pub fn packed_group_len(self, values: usize) -> usize {
-        match self.precision {
-            Precision::F32 => values,
-            Precision::Bf16 => values.div_ceil(2),
-            Precision::Int8 => values.div_ceil(4),
-        }
+        values.div_ceil(self.values_per_word)
     }
 }
 
@@ -225,7 +233,7 @@ impl<F: Function> WithSimd for Pack<'_, F> {
                     Precision::F32 => packed.copy_from_slice(bytemuck::cast_slice(values)),
                     Precision::Bf16 => pack_bf16(self.isa, values, packed),
                     Precision::Int8 => {
-                        let scale = pack_bytes(simd, self.isa, values, format.range, packed);
+                        let scale = pack_bytes(simd, self.isa, values, format, packed);
                         self.scales[row * self.scale_stride + group] = scale;
                     }
                 }
@@ -245,24 +253,33 @@ fn pack_bf16(isa: &Isa, values: &[f32], packed: &mut [u32]) {
 
 /// Packs one group as unsigned bytes. Returns the scale: the value of one quantisation step.
 #[inline(always)]
-fn pack_bytes<S: Simd>(simd: S, isa: &Isa, values: &[f32], range: ValueRange, packed: &mut [u32]) -> f32 {
-    let (bytes, rest) = bytemuck::cast_slice_mut::<u32, u8>(packed).split_at_mut(values.len());
-    // The padding of the last word does not affect a product, because it is multiplied by weights of 0.
-    rest.fill(0);
-    match range {
+fn pack_bytes<S: Simd>(simd: S, isa: &Isa, values: &[f32], format: PackFormat, packed: &mut [u32]) -> f32 {
+    let (params, scale) = match format.range {
         ValueRange::Signed => {
             let largest = max_abs(simd, values);
             let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-            isa.to_bytes(values, QuantParams { zero: 0.0, inverse, shift: 128.0 }, bytes);
-            largest / 127.0
+            (QuantParams { zero: 0.0, inverse, shift: 128.0 }, largest / 127.0)
         }
         ValueRange::Activated => {
             let span = max(simd, values, ACTIVATION_MIN) - ACTIVATION_MIN;
             let inverse = if span > 0.0 { 255.0 / span } else { 0.0 };
-            isa.to_bytes(values, QuantParams { zero: ACTIVATION_MIN, inverse, shift: 0.0 }, bytes);
-            span / 255.0
+            (QuantParams { zero: ACTIVATION_MIN, inverse, shift: 0.0 }, span / 255.0)
         }
+    };
+    // The padding of the last word does not affect a product, because it is multiplied by weights of 0.
+    if format.has_widened_bytes() {
+        let mut bytes = [0; GROUP_VALUES];
+        let bytes = &mut bytes[..values.len()];
+        isa.to_bytes(values, params, bytes);
+        let (widened, rest) = bytemuck::cast_slice_mut::<u32, u16>(packed).split_at_mut(values.len());
+        rest.fill(0);
+        widened.iter_mut().zip(bytes).for_each(|(widened, byte)| *widened = u16::from(*byte));
+    } else {
+        let (bytes, rest) = bytemuck::cast_slice_mut::<u32, u8>(packed).split_at_mut(values.len());
+        rest.fill(0);
+        isa.to_bytes(values, params, bytes);
     }
+    scale
 }
 
 /// The scale and the sum of one group of quantised weights. [`super::linear`] needs them to correct the products.
@@ -274,14 +291,19 @@ pub struct QuantizedGroup {
 }
 
 /// Quantises one group of a weight's column to signed bytes, -127 to 127, where the byte 0 stands for 0. If `packed`
-/// has more bytes than there are values, the remaining bytes become 0.
-pub fn pack_weights(values: &[f32], packed: &mut [u32]) -> QuantizedGroup {
+/// has room for more bytes than there are values, the remaining bytes become 0.
+pub fn pack_weights(format: PackFormat, values: &[f32], packed: &mut [u32]) -> QuantizedGroup {
     let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-    let bytes = bytemuck::cast_slice_mut::<u32, i8>(packed);
-    bytes.fill(0);
-    for (byte, value) in bytes.iter_mut().zip(values) {
-        *byte = (value * inverse + ROUND_MAGIC).to_bits() as i8;
+    let bytes = values.iter().map(|value| (value * inverse + ROUND_MAGIC).to_bits() as i8);
+    let sum = bytes.clone().map(i32::from).sum();
+    packed.fill(0);
+    if format.has_widened_bytes() {
+        let widened = bytemuck::cast_slice_mut::<u32, i16>(packed);
+        widened.iter_mut().zip(bytes).for_each(|(widened, byte)| *widened = i16::from(byte));
+    } else {
+        let narrow = bytemuck::cast_slice_mut::<u32, i8>(packed);
+        narrow.iter_mut().zip(bytes).for_each(|(narrow, byte)| *narrow = byte);
     }
-    QuantizedGroup { scale: largest / 127.0, sum: bytes.iter().map(|byte| i32::from(*byte)).sum() }
+    QuantizedGroup { scale: largest / 127.0, sum }
 }

@@ -1,13 +1,19 @@
 //! Micro-kernels in plain Rust, for every CPU. The compiler vectorises them as far as it can.
 
 use super::functions::ROUND_MAGIC;
-use super::tile::{GROUP_WORDS, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
+use super::tile::{GROUP_VALUES, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
 
 /// Number of columns of a panel.
 pub const WIDTH: usize = 16;
 
 /// Maximum number of rows of a tile.
 const MAX_ROWS: usize = 4;
+
+/// Number of values in a word of packed bytes.
+pub const INT8_VALUES_PER_WORD: usize = 4;
+
+/// Number of packed words in a quantisation group.
+const GROUP_WORDS: usize = GROUP_VALUES / INT8_VALUES_PER_WORD;
 
 /// Computes a tile of f32 sums. `step(sum, x, weight)` adds the products of one word of a row and one word of the panel
 /// to `sum`.

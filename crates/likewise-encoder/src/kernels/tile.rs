@@ -3,14 +3,14 @@
 //! It is separate from [`super::isa`] so that imports go one way: [`super::isa`] imports the kernels of all instruction
 //! sets, and the kernels import this module.
 //!
-//! Operands are packed into 32-bit words ([`super::packed`]): a word holds one f32, two bf16 values or four bytes. A
-//! micro-kernel multiplies a few packed rows by one panel of a weight, which has
+//! Operands are packed into 32-bit words ([`super::packed`]): a word holds one f32, two bf16 values, four bytes, or two
+//! bytes that are widened to 16 bits, for instruction sets without a fast product of bytes. A micro-kernel multiplies a few packed rows by one panel of a weight, which has
 //! [`Isa::width`](super::isa::Isa::width) columns, and keeps the sums in registers (the inner kernel of Goto & van de
 //! Geijn, Anatomy of High-Performance Matrix Multiplication).
 
-/// Number of packed words in a quantisation group of an int8 row. The 128 values in these 32 words share one scale.
-/// With one scale for a whole row, the rounding errors would exceed the differences between papers.
-pub const GROUP_WORDS: usize = 32;
+/// Number of values in a quantisation group of an int8 row, which share one scale. With one scale for a whole row, the
+/// rounding errors would exceed the differences between papers.
+pub const GROUP_VALUES: usize = 128;
 
 /// One tile of a product: `out[row, column] = bias[column] + Σ x[row, k] * panel[k, column]`.
 pub struct Tile<'a> {
@@ -30,7 +30,7 @@ pub struct Tile<'a> {
 }
 
 /// The scales of an int8 tile. The bytes of the tile are unsigned (0 to 255) in the rows and signed (-127 to 127) in
-/// the panel.
+/// the panel, whether they are stored in 8 or in 16 bits.
 ///
 /// With these scales, `out[row, column]` is `bias[column]` plus the following term for every group:
 /// `(initial_sums[group, column] + Σ x[row, k] * panel[k, column]) * rows[row, group] * columns[group, column]`.

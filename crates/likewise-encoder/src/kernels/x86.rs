@@ -62,15 +62,16 @@ macro_rules! tile {
     };
 }
 
-/// Defines an [`Int8Kernel`](super::tile::Int8Kernel). The sums of a group are integers; at the end of the group, these
+/// Defines an [`Int8Kernel`](super::tile::Int8Kernel) for words of `$values_per_word` bytes. The sums of a group are integers; at the end of the group, these
 /// sums are multiplied by the scales and added to f32 totals.
 macro_rules! int8_tile {
     (
-        $name:ident, $features:literal, $step:ident, $broadcast:ident,
+        $name:ident, $features:literal, $values_per_word:expr, $step:ident, $broadcast:ident,
         $broadcast_f32:ident, $to_f32:ident, $multiply:ident, $multiply_add:ident
     ) => {
         #[target_feature(enable = $features)]
         fn $name<const ROWS: usize>(tile: &mut Tile, scales: &Scales) {
+            const GROUP_WORDS: usize = GROUP_VALUES / $values_per_word;
             let Scales { rows: row_scales, columns: column_scales, initial_sums } = scales;
             let packed_len = tile.panel.len() / WIDTH;
             let groups = packed_len.div_ceil(GROUP_WORDS);

@@ -202,7 +202,7 @@ impl Linear {
         let outputs = weight.dim(0)?;
         let bias = bias.map_or(Ok(vec![0.0; outputs]), |bias| bias.to_dtype(DType::F32)?.to_vec1())?;
         let weight: Vec<f32> = weight.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-        let format = PackFormat { precision, range: ValueRange::Signed };
+        let format = PackFormat::new(isa, precision, ValueRange::Signed);
         Ok(Linear::Kernel(PackedLinear::new(isa, format, &weight, bias)))
     }
 

@@ -168,6 +168,11 @@ fn supported() -> Vec<Isa> {
             supported.push(Isa { name: "avx512", dot_products: if vnni { x86::vnni } else { x86::avx2 } });
             supported.push(Isa { name: "avx512-plain", dot_products: x86::avx2 });
         }
+        if is_x86_feature_detected!("avxvnni") {
+            supported.push(Isa { name: "avx2-vnni", dot_products: x86::avx_vnni });
+        } else if is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl") {
+            supported.push(Isa { name: "avx2-vnni", dot_products: x86::avx512_vnni_256 });
+        }
         supported.push(Isa { name: "avx2", dot_products: x86::avx2 });
     }
     supported.push(Isa { name: "portable", dot_products: portable });

@@ -1,4 +1,4 @@
-//! Dot products of quantized vectors with AVX-512 VNNI and with AVX2.
+//! Dot products of quantized vectors with AVX-512 VNNI, with VNNI in registers of 256 bits, and with AVX2.
 //!
 //! All `unsafe` code of the index is here, except the call of the chosen kernel in [`super`].
 
@@ -46,6 +46,8 @@ macro_rules! dot_products {
 }
 
 dot_products!(vnni, "avx512f,avx512vnni", group_products_vnni);
+dot_products!(avx_vnni, "avx2,avxvnni", group_products_avx_vnni);
+dot_products!(avx512_vnni_256, "avx2,avx512vnni,avx512vl", group_products_avx512_vnni_256);
 dot_products!(avx2, "avx2", group_products_avx2);
 
 #[target_feature(enable = "avx512f,avx512vnni")]
@@ -72,6 +74,35 @@ fn group_products_vnni(query: &[i8], vectors: [&[u8]; GROUP]) -> [i32; GROUP] {
     unsafe { std::mem::transmute::<__m128i, [i32; GROUP]>(sums) }
 }
 
+/// Defines the products of a group in registers of 256 bits. `$multiply_add` multiplies unsigned by signed bytes, and adds
+/// the products of four neighbours to a sum.
+macro_rules! vnni_256 {
+    ($name:ident, $features:literal, $multiply_add:ident) => {
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn $name(query: &[i8], vectors: [&[u8]; GROUP]) -> [i32; GROUP] {
+            let mut sums = [_mm256_setzero_si256(); GROUP];
+            assert!(vectors.iter().all(|vector| vector.len() == query.len()));
+            for at in (0..query.len() / 32 * 32).step_by(32) {
+                // SAFETY: `at + 32` is at most the length of the query and of each vector, and the loads need no
+                // alignment.
+                unsafe {
+                    let query = _mm256_loadu_si256(query.as_ptr().add(at).cast());
+                    for (sum, vector) in sums.iter_mut().zip(vectors) {
+                        let vector = _mm256_loadu_si256(vector.as_ptr().add(at).cast());
+                        *sum = $multiply_add(*sum, vector, query);
+                    }
+                }
+            }
+            sums_of_lanes(sums)
+        }
+    };
+}
+
+// The first is for CPUs that have AVX-VNNI without AVX-512. The second is the same instruction in the encoding of AVX-512.
+vnni_256!(group_products_avx_vnni, "avx2,avxvnni", _mm256_dpbusd_avx_epi32);
+vnni_256!(group_products_avx512_vnni_256, "avx2,avx512vnni,avx512vl", _mm256_dpbusd_epi32);
+
 #[target_feature(enable = "avx2")]
 #[inline]
 fn group_products_avx2(query: &[i8], vectors: [&[u8]; GROUP]) -> [i32; GROUP] {
@@ -89,6 +120,13 @@ fn group_products_avx2(query: &[i8], vectors: [&[u8]; GROUP]) -> [i32; GROUP] {
             }
         }
     }
+    sums_of_lanes(sums)
+}
+
+/// The sum of the lanes of each register.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn sums_of_lanes(sums: [__m256i; GROUP]) -> [i32; GROUP] {
     let low = _mm256_hadd_epi32(sums[0], sums[1]);
     let all = _mm256_hadd_epi32(low, _mm256_hadd_epi32(sums[2], sums[3]));
     let sums = _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256::<1>(all));
