@@ -38,7 +38,7 @@ pub struct Embedding {
 }
 
 /// Returns the default precision for a model, which is not always the fastest one. On a GPU, it is bf16. On a CPU, it
-/// is the fastest precision of the instruction set in use for BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT models without
+/// is the fastest precision of the instruction set in use (int8 on every x86 CPU with AVX2) for BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT models without
 /// adapters, and f32 for all other models, because their accuracy in lower precisions has not been measured closely enough.
 /// It is f32 for sparse encoders too: a value of theirs is the largest of all tokens, so that the rounding error of one
 /// token is not averaged away, as it is in a mean.
@@ -171,7 +171,7 @@ impl Encoder {
         if !self.is_on_cpu() {
             return format!("{model}, on {}", self.runner.device_names());
         }
-        let (threads, isa) = (self.threads(), kernels::isa::current().name);
+        let (threads, isa) = (self.threads(), kernels::isa::current().describe(self.folder.precision));
         format!("{model}, on cpu, {threads} threads, {isa}")
     }
 

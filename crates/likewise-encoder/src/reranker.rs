@@ -130,7 +130,10 @@ impl Reranker {
         let (model, runner) = (self.folder.describe(), &self.runner);
         match runner.is_on_cpu() {
             false => format!("{model}, on {}", runner.device_names()),
-            true => format!("{model}, on cpu, {} threads, {}", runner.workers(), isa::current().name),
+            true => {
+                let isa = isa::current().describe(self.folder.precision);
+                format!("{model}, on cpu, {} threads, {isa}", runner.workers())
+            }
         }
     }
 

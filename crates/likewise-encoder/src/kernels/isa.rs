@@ -15,6 +15,8 @@ pub struct Isa {
     pub width: usize,
     /// The precision in which the micro-kernels of this instruction set are fastest.
     pub fastest: Precision,
+    /// Whether these micro-kernels have been run on a CPU, and not only compiled.
+    was_run: bool,
     /// Number of values in a word of packed bytes: 4, or 2 if the bytes are widened to 16 bits.
     pub int8_values_per_word: usize,
     /// The precision of the products that int8 is too coarse for, in models that run in int8: bf16 if the CPU multiplies
@@ -38,6 +40,30 @@ impl Isa {
     /// Maximum number of rows of an int8 tile.
     pub fn max_int8_rows(&self) -> usize {
         self.int8.len()
+    }
+
+    /// Whether products in a precision take longer than in f32: bf16 if the CPU does not multiply bf16 values, and int8 in
+    /// plain Rust.
+    pub fn is_slower_than_f32(&self, precision: Precision) -> bool {
+        match precision {
+            Precision::F32 => false,
+            Precision::Bf16 => self.beside_int8 == Precision::F32,
+            Precision::Int8 => self.fastest == Precision::F32,
+        }
+    }
+
+    /// The name, with what a user should know about this precision on this CPU.
+    pub fn describe(&self, precision: Precision) -> String {
+        let mut text = self.name.to_string();
+        if self.is_slower_than_f32(precision) {
+            text.push_str(&format!(", where {precision} is slower than f32"));
+        }
+        if !self.was_run {
+            text.push_str(
+                " (these instructions have not been run by the developers; compare `--precision f32`)",
+            );
+        }
+        text
     }
 
     /// Rounds values to bf16, to nearest, ties to even. `values` and `halves` must have the same length.
@@ -87,6 +113,7 @@ pub fn available() -> Vec<Isa> {
         name: "portable",
         width: super::portable::WIDTH,
         fastest: Precision::F32,
+        was_run: true,
         int8_values_per_word: super::portable::INT8_VALUES_PER_WORD,
         beside_int8: Precision::F32,
         arch: if cfg!(target_arch = "x86_64") { pulp::Arch::Scalar } else { pulp::Arch::new() },
@@ -109,11 +136,8 @@ fn x86_isas() -> Vec<Isa> {
         let isa = |name, bf16, int8| Isa {
             name,
             width: avx512::WIDTH,
-            fastest: match (int8, bf16) {
-                (true, _) => Precision::Int8,
-                (false, true) => Precision::Bf16,
-                (false, false) => Precision::F32,
-            },
+            fastest: Precision::Int8,
+            was_run: true,
             int8_values_per_word: match int8 {
                 true => avx512::INT8_VALUES_PER_WORD,
                 false => avx512::PLAIN_INT8_VALUES_PER_WORD,
@@ -130,10 +154,11 @@ fn x86_isas() -> Vec<Isa> {
         isas.push(isa("avx512-plain", false, false));
     }
     if let Some(v3) = pulp::x86::V3::try_new() {
-        let isa = |name, int8, int8_values_per_word| Isa {
+        let isa = |name, was_run, int8, int8_values_per_word| Isa {
             name,
             width: avx2::WIDTH,
             fastest: Precision::Int8,
+            was_run,
             int8_values_per_word,
             beside_int8: Precision::F32,
             arch: pulp::Arch::V3(v3),
@@ -144,11 +169,11 @@ fn x86_isas() -> Vec<Isa> {
             to_bytes: avx2::to_bytes,
         };
         if is_x86_feature_detected!("avxvnni") {
-            isas.push(isa("avx2-vnni", &avx2::INT8_AVX_VNNI, avx2::VNNI_VALUES_PER_WORD));
+            isas.push(isa("avx2-vnni", false, &avx2::INT8_AVX_VNNI, avx2::VNNI_VALUES_PER_WORD));
         } else if is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl") {
-            isas.push(isa("avx2-vnni", &avx2::INT8_AVX512_VNNI, avx2::VNNI_VALUES_PER_WORD));
+            isas.push(isa("avx2-vnni", true, &avx2::INT8_AVX512_VNNI, avx2::VNNI_VALUES_PER_WORD));
         }
-        isas.push(isa("avx2", &avx2::INT8, avx2::INT8_VALUES_PER_WORD));
+        isas.push(isa("avx2", true, &avx2::INT8, avx2::INT8_VALUES_PER_WORD));
     }
     isas
 }
@@ -159,15 +184,13 @@ mod tests {
 
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn int8_is_fastest_where_the_cpu_multiplies_many_bytes_or_16_bit_values_at_once() {
+    fn int8_is_fastest_except_in_plain_rust_and_bf16_is_slow_without_its_instructions() {
         for isa in available() {
-            let expected = match isa.name {
-                "avx512" if is_x86_feature_detected!("avx512vnni") => Precision::Int8,
-                "avx512" if is_x86_feature_detected!("avx512bf16") => Precision::Bf16,
-                "avx2" | "avx2-vnni" => Precision::Int8,
-                _ => Precision::F32,
-            };
-            assert_eq!(isa.fastest, expected, "{}", isa.name);
+            let has_vectors_of_bytes = isa.name != "portable";
+            assert_eq!(isa.is_slower_than_f32(Precision::Int8), !has_vectors_of_bytes, "{}", isa.name);
+            assert_eq!(isa.fastest == Precision::Int8, has_vectors_of_bytes, "{}", isa.name);
+            let has_bf16 = isa.name == "avx512" && is_x86_feature_detected!("avx512bf16");
+            assert_eq!(isa.is_slower_than_f32(Precision::Bf16), !has_bf16, "{}", isa.name);
         }
     }
 }
