@@ -3,9 +3,10 @@
     make bench-architectures     # installs the peer into .venv-peers, runs, writes benches/results/architectures.md
 
 Measured: papers per second over 64 papers of a dump, on checkpoints of six layers of 384 values (all-MiniLM-L6-v2's
-shape), made by tests/golden/make_architectures.py with tokenizers trained on papers of the dump. likewise runs in f32
-and in the precision that `auto` chooses, with `likewise models --measure`; the peer (sentence-transformers) runs in
-f32. Also measured: the minimum cosine between the f32 vectors of likewise and of the peer.
+shape), made by tests/golden/make_architectures.py with tokenizers trained on papers of the dump. likewise runs in f32,
+bf16 and int8, with `likewise models --measure`; the peer (sentence-transformers) runs in f32. Also measured: the minimum
+cosine between the f32 vectors of likewise and of the peer, and the cosines of likewise's other vectors to its f32 vectors.
+The ratio to the peer is that of the precision which `auto` chooses.
 
 Fair: both use the same folder, the same texts, truncated to 512 tokens, and all cores. Both are loaded and have encoded
 texts before the measurement. They take turns in every round, and the results are medians. Titles are not encoded
@@ -43,7 +44,11 @@ SAME_NETWORK = ("specter2", "lora", "two_encoders")
 # They compute no dense vector per paper, and `likewise embed --model` refuses them.
 NOT_DENSE = ("cross_", "late_", "sparse_")
 MIN_COSINE = 0.9999
-COLUMNS = ["architecture", "f32, papers/s", "ratio to peer", "auto precision, papers/s", "ratio to peer", "sentence-transformers f32", "cosine, min, f32"]
+PRECISIONS = ("f32", "bf16", "int8")
+COLUMNS = [
+    "architecture", "f32, papers/s", "bf16, papers/s", "int8, papers/s", "auto", "ratio of auto to peer",
+    "sentence-transformers f32, papers/s", "f32: least cosine to peer", "bf16: mean and least cosine to f32", "int8: mean and least cosine to f32",
+]  # fmt: skip
 
 
 class Likewise:
@@ -56,9 +61,9 @@ class Likewise:
         program.run(self.binary, "models", "--models", self.folder, "--measure", dump, "--precision", precision, self.name)
         return json.loads((self.folder / "speeds.json").read_text())[self.name]
 
-    def vectors(self) -> np.ndarray:
+    def vectors(self, precision: str) -> np.ndarray:
         out = self.folder / f"{self.name}.npy"
-        model = ["--models", self.folder, "--model", self.name, "--precision", "f32", "--title", 0]
+        model = ["--models", self.folder, "--model", self.name, "--precision", precision, "--title", 0]
         program.run(self.binary, "embed", self.folder / "papers.jsonl", *model, "--out", out)
         return np.load(out)
 
@@ -80,7 +85,7 @@ class Peer:
         return len(texts) / (time.perf_counter() - started)
 
 
-def checkpoints(folder: pathlib.Path, every: list[dict], tiny: bool):
+def checkpoints(folder: pathlib.Path, every: list[dict], tiny: bool, only: list[str] | None):
     """Makes one checkpoint after the other, and yields the name of each checkpoint."""
     if tiny:
         for source in sorted((ROOT / "tests/golden/small").glob("*/config.json")):
@@ -92,32 +97,38 @@ def checkpoints(folder: pathlib.Path, every: list[dict], tiny: bool):
     settings = dict(WIDTH=384, HEADS=12, INTERMEDIATE=1536, DEPTH=6, MAX_POSITIONS=LENGTH + 16, VOCABULARY=8000)
     maker = checkpoint_maker(OUT=folder, CORPUS=corpus, **settings)
     for name in [*maker.SHAPES, WITHOUT_PEER]:
-        if name != DUPLICATE:
+        if name != DUPLICATE and (not only or name in only):
             maker.make_jina() if name == WITHOUT_PEER else maker.build(name)
             yield name
 
 
+def cosines(vectors: np.ndarray, f32: np.ndarray) -> str:
+    cosine = (vectors * f32).sum(1)
+    return f"{cosine.mean():.5f}, {cosine.min():.5f}"
+
+
 def measure(likewise: Likewise, peer: Peer | None, texts: list[str], rounds: int) -> list[str]:
     """A row of the table."""
+    vectors = {precision: likewise.vectors(precision) for precision in PRECISIONS}
     min_cosine = "–"
     if peer:
-        cosine = float((peer.encode(texts) * likewise.vectors()).sum(1).min())
+        cosine = float((peer.encode(texts) * vectors["f32"]).sum(1).min())
         assert cosine > MIN_COSINE, f"{likewise.name}: likewise's f32 vectors differ from the peer's, cosine {cosine:.5f}"
         min_cosine = f"{cosine:.7f}"
     else:
-        assert np.allclose(np.linalg.norm(likewise.vectors(), axis=1), 1, atol=1e-4), likewise.name
-    rates: dict[str, list[float]] = {"f32": [], "auto": [], "peer": []}
+        assert np.allclose(np.linalg.norm(vectors["f32"], axis=1), 1, atol=1e-4), likewise.name
+    auto = likewise.speed("auto")["precision"]
+    rates: dict[str, list[float]] = {name: [] for name in (*PRECISIONS, "peer")}
     for _ in range(rounds):
-        for precision in ("f32", "auto"):
-            speed = likewise.speed(precision)
-            rates[precision].append(speed["papers_per_second"])
+        for precision in PRECISIONS:
+            rates[precision].append(likewise.speed(precision)["papers_per_second"])
         if peer:
             rates["peer"].append(peer.rate(texts))
     median = {key: statistics.median(value) for key, value in rates.items() if value}
-    ratio = {key: f"{median[key] / median['peer']:.2f}×" if peer else "–" for key in ("f32", "auto")}
-    auto = f"{speed['precision']} {median['auto']:.1f}"
+    ratio = f"{median[auto] / median['peer']:.2f}×" if peer else "–"
     peer_rate = f"{median['peer']:.1f}" if peer else "none"
-    return [likewise.name, f"{median['f32']:.1f}", ratio["f32"], auto, ratio["auto"], peer_rate, min_cosine]
+    speeds = [f"{median[precision]:.1f}" for precision in PRECISIONS]
+    return [likewise.name, *speeds, auto, ratio, peer_rate, min_cosine, *(cosines(vectors[precision], vectors["f32"]) for precision in PRECISIONS[1:])]
 
 
 def main() -> None:
@@ -125,6 +136,7 @@ def main() -> None:
     arguments.add_argument("--dump", default=str(SAMPLE))
     arguments.add_argument("--papers", type=int, default=64)
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--only", nargs="*", help="only these architectures")
     options = parse(arguments, papers=8, rounds=1)
     with_peer = has("sentence-transformers", "torch", "sentence_transformers", tiny=options.tiny)
     every = papers(options.dump)
@@ -133,7 +145,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         write(folder / "papers.jsonl", chosen)
-        for name in checkpoints(folder, every, options.tiny):
+        for name in checkpoints(folder, every, options.tiny, options.only):
             peer = Peer(folder / name) if with_peer and name != WITHOUT_PEER else None
             rows.append(measure(Likewise(options.likewise, folder, name), peer, texts, options.rounds))
             print(" | ".join(rows[-1]), flush=True)

@@ -101,9 +101,8 @@ pub struct EncoderOptions {
     #[arg(long, value_name = "DIR", env = "LIKEWISE_MODELS", default_value = DEFAULT_MODELS_DIR)]
     pub models: PathBuf,
     /// Precision of the matrix multiplications: f32, bf16, int8 or auto. auto is the precision that the data folder was
-    /// filled with. For a new data folder, auto is bf16 on a GPU. On a CPU, it is the fastest precision that the CPU
-    /// has instructions for if the model is a BERT, DistilBERT or RoBERTa model without adapters, and f32 for other
-    /// models. If several machines fill or search the same papers, set the same precision on all of these machines.
+    /// filled with. For a new data folder, auto is bf16 on a GPU. On a CPU, it is the fastest precision that hardly changes
+    /// the model's vectors; the line that is printed at the start names it. If several machines fill or search the same papers, set the same precision on all of these machines.
     #[arg(long, env = "LIKEWISE_PRECISION", default_value = AUTO, value_parser = parse_precision)]
     precision: PrecisionChoice,
     #[command(flatten)]

@@ -40,8 +40,7 @@ pub struct Options {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Precision to measure with: f32, bf16, int8 or auto. auto is the default for a new data folder: bf16 on a GPU; on
-    /// a CPU, the fastest precision for BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT models without adapters, and f32
-    /// for other models.
+    /// a CPU, the fastest precision that hardly changes the model's vectors.
     #[arg(long, default_value = super::AUTO, value_parser = parse_precision)]
     precision: PrecisionChoice,
     #[command(flatten)]

@@ -27,8 +27,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH_OR_NAME")]
     model: Option<String>,
     /// The new precision: f32, bf16, int8 or auto. auto is the default for a new data folder: bf16 on a GPU; on a CPU,
-    /// the fastest precision for BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT models without adapters, and f32 for other
-    /// models. By default, auto if --model is given; otherwise the precision stays the same.
+    /// the fastest precision that hardly changes the model's vectors. By default, auto if --model is given; otherwise the precision stays the same.
     #[arg(long, value_parser = parse_precision)]
     precision: Option<PrecisionChoice>,
     #[command(flatten)]

@@ -15,7 +15,7 @@ pub struct RerankerOptions {
     #[arg(long, value_name = "PATH_OR_NAME", env = "LIKEWISE_RERANKER")]
     pub reranker: Option<String>,
     /// Precision of the reranker's matrix multiplications: f32, bf16, int8 or auto. auto is the fastest precision
-    /// of the device for BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT, and f32 for other models.
+    /// of the device that hardly changes the model's scores.
     #[arg(long, env = "LIKEWISE_RERANKER_PRECISION", default_value = AUTO, value_parser = parse_precision)]
     reranker_precision: PrecisionChoice,
 }

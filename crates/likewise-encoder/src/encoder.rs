@@ -37,21 +37,12 @@ pub struct Embedding {
     pub truncated: bool,
 }
 
-/// Returns the default precision for a model, which is not always the fastest one. On a GPU, it is bf16. On a CPU, it
-/// is the fastest precision of the instruction set in use (int8 on every x86 CPU with AVX2) for BERT, DistilBERT, RoBERTa, ELECTRA and ALBERT models without
-/// adapters, and f32 for all other models, because their accuracy in lower precisions has not been measured closely enough.
-/// It is f32 for sparse encoders too: a value of theirs is the largest of all tokens, so that the rounding error of one
-/// token is not averaged away, as it is in a mean.
+/// Returns the default precision for a model, which is not always the fastest one. On a GPU, it is bf16. On a CPU, it is
+/// the fastest precision whose vectors hardly differ from the f32 vectors: on x86 CPUs with AVX2, int8 for BERT, DistilBERT,
+/// RoBERTa, ELECTRA, ALBERT and MPNet models without adapters; bf16 for other networks if the CPU multiplies bf16 values; and
+/// f32 otherwise, and for sparse encoders, static models, T5 and DeBERTa.
 pub fn fastest_precision(model: &ModelFolder, devices: &Devices) -> Precision {
-    if devices.are_gpus() {
-        return Precision::Bf16;
-    }
-    let is_sparse = matches!(model.config.kind, ModelKind::Sparse(_));
-    if architectures::is_packed(model) && !is_sparse {
-        kernels::isa::current().fastest
-    } else {
-        Precision::F32
-    }
+    if devices.are_gpus() { Precision::Bf16 } else { architectures::default_precision(model) }
 }
 
 /// A loaded model.

@@ -31,7 +31,7 @@ use crate::device;
 use crate::error::{Error, Result, damaged};
 use crate::kernels::isa;
 use crate::layers::Loader;
-use crate::model::{CONFIG, Family, InputType, ModelFolder, PerInputType, Pooling, Precision};
+use crate::model::{CONFIG, Family, InputType, ModelFolder, ModelKind, PerInputType, Pooling, Precision};
 use crate::network::{Architecture, Engine, Network};
 use crate::pooling;
 use crate::weights::Weights;
@@ -96,9 +96,29 @@ pub fn loader<'a>(
     })
 }
 
+/// Whether a model runs on a CPU in f32 only.
+fn is_f32_only(folder: &ModelFolder) -> bool {
+    is_from_candle_transformers(folder) || folder.family == Family::Static
+}
+
+/// Returns the default precision of a model on the CPU: the fastest one whose vectors had a mean cosine of at least 0.999 to
+/// the f32 vectors (benches/architectures.py). Int8 reaches that where [`PackedBert`] or MPNet computes the network. The
+/// others have gated feed-forward layers or rotary positions, which lose more.
+///
+/// Sparse encoders run in f32: a value of theirs is the largest of all tokens, so that the rounding error of one token is not
+/// averaged away, as it is in a mean.
+pub fn default_precision(folder: &ModelFolder) -> Precision {
+    let isa = isa::current();
+    match folder.family {
+        _ if is_f32_only(folder) || matches!(folder.config.kind, ModelKind::Sparse(_)) => Precision::F32,
+        _ if is_packed(folder) => isa.fastest,
+        Family::Mpnet => isa.fastest,
+        _ => isa.bf16_or_f32,
+    }
+}
+
 fn load_on_cpu(folder: &ModelFolder, engine: Engine, weights: &Weights) -> Result<Box<dyn Architecture>> {
-    let is_f32_only = is_from_candle_transformers(folder) || folder.family == Family::Static;
-    if is_f32_only && folder.precision != Precision::F32 {
+    if is_f32_only(folder) && folder.precision != Precision::F32 {
         return Err(Error::Model(format!(
             "{}: this architecture is computed in f32 only (got {}); use the precision f32",
             folder.path.display(),

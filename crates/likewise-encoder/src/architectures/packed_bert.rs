@@ -312,7 +312,7 @@ impl Layer {
         let projections = match precision {
             // Half of int8's error comes from the values, which enter the weighted sum directly, so the values have more
             // bits.
-            Precision::Int8 => vec![(Precision::Int8, &parts[..2]), (isa.beside_int8, &parts[2..])],
+            Precision::Int8 => vec![(Precision::Int8, &parts[..2]), (isa.bf16_or_f32, &parts[2..])],
             _ => vec![(precision, &parts[..])],
         };
         let one = |range, tensors, inputs, outputs| linear(precision, range, &[tensors], inputs, outputs);

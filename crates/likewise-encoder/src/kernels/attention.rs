@@ -66,10 +66,10 @@ impl AttentionHead<'_> {
 
 impl PackedAttention {
     /// Creates attention with `heads` heads. `width` is the number of values per token of all heads together. The
-    /// products are computed in `precision`, except that int8 is replaced by [`Isa::beside_int8`], because int8 is too
+    /// products are computed in `precision`, except that int8 is replaced by [`Isa::bf16_or_f32`], because int8 is too
     /// coarse for attention.
     pub fn new(isa: &'static Isa, precision: Precision, heads: usize, width: usize) -> PackedAttention {
-        let precision = if precision == Precision::Int8 { isa.beside_int8 } else { precision };
+        let precision = if precision == Precision::Int8 { isa.bf16_or_f32 } else { precision };
         let format = PackFormat::new(isa, precision, ValueRange::Signed);
         PackedAttention { heads, head_size: width / heads, format, isa }
     }

@@ -21,7 +21,7 @@ pub struct Isa {
     pub int8_values_per_word: usize,
     /// The precision of the products that int8 is too coarse for, in models that run in int8: bf16 if the CPU multiplies
     /// bf16 values, otherwise f32, which is then faster.
-    pub beside_int8: Precision,
+    pub bf16_or_f32: Precision,
     /// The same instruction set in `pulp`, which runs the loops that are written with `pulp`.
     pub arch: pulp::Arch,
     f32: &'static [Kernel],
@@ -47,7 +47,7 @@ impl Isa {
     pub fn is_slower_than_f32(&self, precision: Precision) -> bool {
         match precision {
             Precision::F32 => false,
-            Precision::Bf16 => self.beside_int8 == Precision::F32,
+            Precision::Bf16 => self.bf16_or_f32 == Precision::F32,
             Precision::Int8 => self.fastest == Precision::F32,
         }
     }
@@ -115,7 +115,7 @@ pub fn available() -> Vec<Isa> {
         fastest: Precision::F32,
         was_run: true,
         int8_values_per_word: super::portable::INT8_VALUES_PER_WORD,
-        beside_int8: Precision::F32,
+        bf16_or_f32: Precision::F32,
         arch: if cfg!(target_arch = "x86_64") { pulp::Arch::Scalar } else { pulp::Arch::new() },
         f32: &super::portable::F32,
         bf16: &super::portable::BF16,
@@ -142,7 +142,7 @@ fn x86_isas() -> Vec<Isa> {
                 true => avx512::INT8_VALUES_PER_WORD,
                 false => avx512::PLAIN_INT8_VALUES_PER_WORD,
             },
-            beside_int8: if bf16 { Precision::Bf16 } else { Precision::F32 },
+            bf16_or_f32: if bf16 { Precision::Bf16 } else { Precision::F32 },
             arch: pulp::Arch::V4(v4),
             f32: &avx512::F32,
             bf16: if bf16 { &avx512::BF16 } else { &avx512::BF16_PLAIN },
@@ -160,7 +160,7 @@ fn x86_isas() -> Vec<Isa> {
             fastest: Precision::Int8,
             was_run,
             int8_values_per_word,
-            beside_int8: Precision::F32,
+            bf16_or_f32: Precision::F32,
             arch: pulp::Arch::V3(v3),
             f32: &avx2::F32,
             bf16: &avx2::BF16,
