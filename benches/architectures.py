@@ -4,9 +4,9 @@
 
 Measured: papers per second over 64 papers of a dump, on checkpoints of six layers of 384 values (all-MiniLM-L6-v2's
 shape), made by tests/golden/make_architectures.py with tokenizers trained on papers of the dump. likewise runs in f32,
-bf16 and int8, with `likewise models --measure`; the peer (sentence-transformers) runs in f32. Also measured: the minimum
-cosine between the f32 vectors of likewise and of the peer, and the cosines of likewise's other vectors to its f32 vectors.
-The ratio to the peer is that of the precision which `auto` chooses.
+bf16 and int8 (T5 and DeBERTa in f32 only), with `likewise models --measure`; the peer (sentence-transformers) runs in
+f32. Also measured: the minimum cosine between the f32 vectors of likewise and of the peer, and the cosines of likewise's
+other vectors to its f32 vectors. The ratio to the peer is that of the precision which `auto` chooses.
 
 Fair: both use the same folder, the same texts, truncated to 512 tokens, and all cores. Both are loaded and have encoded
 texts before the measurement. They take turns in every round, and the results are medians. Titles are not encoded
@@ -43,8 +43,10 @@ SAME_NETWORK = ("specter2", "lora", "two_encoders")
 # Checkpoints of the tests whose names start so are cross-encoders, models with late interaction, and sparse models.
 # They compute no dense vector per paper, and `likewise embed --model` refuses them.
 NOT_DENSE = ("cross_", "late_", "sparse_")
+# likewise computes these architectures in f32 only, and refuses other precisions.
+F32_ONLY = ("t5", "deberta_v2", "static", "model2vec")
 MIN_COSINE = 0.9999
-PRECISIONS = ("f32", "bf16", "int8")
+LOWER_PRECISIONS = ("bf16", "int8")
 COLUMNS = [
     "architecture", "f32, papers/s", "bf16, papers/s", "int8, papers/s", "auto", "ratio of auto to peer",
     "sentence-transformers f32, papers/s", "f32: least cosine to peer", "bf16: mean and least cosine to f32", "int8: mean and least cosine to f32",
@@ -109,7 +111,8 @@ def cosines(vectors: np.ndarray, f32: np.ndarray) -> str:
 
 def measure(likewise: Likewise, peer: Peer | None, texts: list[str], rounds: int) -> list[str]:
     """A row of the table."""
-    vectors = {precision: likewise.vectors(precision) for precision in PRECISIONS}
+    precisions = ("f32",) if likewise.name in F32_ONLY else ("f32", *LOWER_PRECISIONS)
+    vectors = {precision: likewise.vectors(precision) for precision in precisions}
     min_cosine = "–"
     if peer:
         cosine = float((peer.encode(texts) * vectors["f32"]).sum(1).min())
@@ -118,17 +121,18 @@ def measure(likewise: Likewise, peer: Peer | None, texts: list[str], rounds: int
     else:
         assert np.allclose(np.linalg.norm(vectors["f32"], axis=1), 1, atol=1e-4), likewise.name
     auto = likewise.speed("auto")["precision"]
-    rates: dict[str, list[float]] = {name: [] for name in (*PRECISIONS, "peer")}
+    rates: dict[str, list[float]] = {name: [] for name in (*precisions, "peer")}
     for _ in range(rounds):
-        for precision in PRECISIONS:
+        for precision in precisions:
             rates[precision].append(likewise.speed(precision)["papers_per_second"])
         if peer:
             rates["peer"].append(peer.rate(texts))
     median = {key: statistics.median(value) for key, value in rates.items() if value}
     ratio = f"{median[auto] / median['peer']:.2f}×" if peer else "–"
     peer_rate = f"{median['peer']:.1f}" if peer else "none"
-    speeds = [f"{median[precision]:.1f}" for precision in PRECISIONS]
-    return [likewise.name, *speeds, auto, ratio, peer_rate, min_cosine, *(cosines(vectors[precision], vectors["f32"]) for precision in PRECISIONS[1:])]
+    bf16, int8 = (f"{median[lower]:.1f}" if lower in median else "–" for lower in LOWER_PRECISIONS)
+    of_bf16, of_int8 = (cosines(vectors[lower], vectors["f32"]) if lower in vectors else "–" for lower in LOWER_PRECISIONS)
+    return [likewise.name, f"{median['f32']:.1f}", bf16, int8, auto, ratio, peer_rate, min_cosine, of_bf16, of_int8]
 
 
 def main() -> None:
