@@ -15,6 +15,7 @@ CARGO_FLAGS = --release --locked --features $(FEATURES)
 # kernels.
 ANSWERS = golden library:: routes:: pages:: eval:: program:: embed::a_vector_does_not
 HAS_AVX512 = $(shell grep -m1 -o avx512f /proc/cpuinfo)
+HAS_AMX = $(shell grep -m1 -o amx_tile /proc/cpuinfo)
 # Runs the integration tests whose names contain one of the words.
 TESTS = cargo test $(CARGO_FLAGS) --quiet --test tests -- $(1)
 .PHONY: setup demo quick docs test test-docs test-clients test-web test-milvus test-all check soak bench bench-encode bench-architectures bench-search bench-dumps bench-serve bench-milvus bench-quality bench-recipe bench-rerank bench-sparse bench-static bench-cross-encoder bench-tiny judged golden
@@ -48,6 +49,7 @@ test: setup
 	@tests/cpu-class
 	$(LIKEWISE) pull wordllama-256
 	cargo test --workspace $(CARGO_FLAGS) --quiet
+	$(if $(HAS_AMX),LIKEWISE_CPU=avx512 $(call TESTS,golden))
 	$(if $(HAS_AVX512),LIKEWISE_CPU=avx2 $(call TESTS,$(ANSWERS)))
 	$(if $(HAS_AVX512),LIKEWISE_CPU=avx2-vnni $(call TESTS,golden))
 	$(if $(HAS_AVX512),LIKEWISE_CPU=avx512-plain $(call TESTS,golden))

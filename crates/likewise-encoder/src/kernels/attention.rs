@@ -105,8 +105,9 @@ impl PackedAttention {
             let head = AttentionHead { attended, qkv, stride: self.packed_len(), starts, packed_len };
             self.pack_keys(&head, &mut buffer.keys);
             self.pack_values(&head, &mut buffer.values);
-            for first in queries.clone().step_by(self.isa.max_rows()) {
-                let last = queries.end.min(first + self.isa.max_rows());
+            let max_rows = self.isa.max_rows(self.format.precision);
+            for first in queries.clone().step_by(max_rows) {
+                let last = queries.end.min(first + max_rows);
                 let start = (first - queries.start) * width + index * self.head_size;
                 self.score(&head, first..last, buffer);
                 self.weighted_sums(&head, last - first, buffer, &mut context[start..]);

@@ -32,14 +32,13 @@ pub struct Isa {
 }
 
 impl Isa {
-    /// Maximum number of rows of an f32 or bf16 tile.
-    pub fn max_rows(&self) -> usize {
-        self.f32.len()
-    }
-
-    /// Maximum number of rows of an int8 tile.
-    pub fn max_int8_rows(&self) -> usize {
-        self.int8.len()
+    /// Maximum number of rows of a tile whose operands are in `precision`.
+    pub fn max_rows(&self, precision: Precision) -> usize {
+        match precision {
+            Precision::F32 => self.f32.len(),
+            Precision::Bf16 => self.bf16.len(),
+            Precision::Int8 => self.int8.len(),
+        }
     }
 
     /// Whether products in a precision take longer than in f32: bf16 if the CPU does not multiply bf16 values, and int8 in
@@ -90,7 +89,7 @@ impl Isa {
         unsafe { self.bf16[rows - 1](&mut tile) }
     }
 
-    /// Computes an int8 tile of `rows` rows, where `rows` is 1 to [`Isa::max_int8_rows`].
+    /// Computes an int8 tile of `rows` rows, where `rows` is 1 to [`Isa::max_rows`].
     pub fn int8(&self, rows: usize, mut tile: Tile, scales: &Scales) {
         // SAFETY: `available` returns an `Isa` only if this CPU supports the instructions of that `Isa`.
         unsafe { self.int8[rows - 1](&mut tile, scales) }
@@ -128,7 +127,7 @@ pub fn available() -> Vec<Isa> {
 
 #[cfg(target_arch = "x86_64")]
 fn x86_isas() -> Vec<Isa> {
-    use super::{avx2, avx512};
+    use super::{amx, avx2, avx512};
     let mut isas = Vec::new();
     if let Some(v4) = pulp::x86::V4::try_new() {
         let has_bf16 = is_x86_feature_detected!("avx512bf16");
@@ -150,6 +149,10 @@ fn x86_isas() -> Vec<Isa> {
             to_bf16: if bf16 { avx512::to_bf16 } else { avx512::to_bf16_plain },
             to_bytes: avx512::to_bytes,
         };
+        if amx::is_available() {
+            let (bf16, int8) = (&amx::BF16, &amx::INT8);
+            isas.push(Isa { name: "amx", was_run: false, bf16, int8, ..isa("avx512", true, true) });
+        }
         isas.push(isa("avx512", has_bf16, has_int8));
         isas.push(isa("avx512-plain", false, false));
     }
@@ -178,6 +181,16 @@ fn x86_isas() -> Vec<Isa> {
     isas
 }
 
+/// The instruction set `amx` with emulated instructions, for tests on CPUs that have the other instructions of its kernels.
+#[cfg(all(test, target_arch = "x86_64"))]
+pub fn emulated_amx() -> Option<Isa> {
+    use super::amx;
+    let avx512 = x86_isas().into_iter().find(|isa| isa.name == "avx512")?;
+    let has_all = is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vnni");
+    let (bf16, int8) = (&amx::BF16_EMULATED, &amx::INT8_EMULATED);
+    has_all.then_some(Isa { name: "amx, emulated", bf16, int8, ..avx512 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,7 +202,7 @@ mod tests {
             let has_vectors_of_bytes = isa.name != "portable";
             assert_eq!(isa.is_slower_than_f32(Precision::Int8), !has_vectors_of_bytes, "{}", isa.name);
             assert_eq!(isa.fastest == Precision::Int8, has_vectors_of_bytes, "{}", isa.name);
-            let has_bf16 = isa.name == "avx512" && is_x86_feature_detected!("avx512bf16");
+            let has_bf16 = ["amx", "avx512"].contains(&isa.name) && is_x86_feature_detected!("avx512bf16");
             assert_eq!(isa.is_slower_than_f32(Precision::Bf16), !has_bf16, "{}", isa.name);
         }
     }

@@ -122,8 +122,7 @@ impl PackedLinear {
         let panel_len = self.format.packed_len(self.inputs) * width;
         let panel = &self.panels[index * panel_len..][..panel_len];
         let bias = &self.bias[index * width..][..width];
-        let is_int8 = self.format.precision == Precision::Int8;
-        let max_height = if is_int8 { self.isa.max_int8_rows() } else { self.isa.max_rows() };
+        let max_height = self.isa.max_rows(self.format.precision);
         // The tiles get nearly equal heights, because a tile with few rows has too few independent sums to keep the CPU
         // busy.
         let height = x.count.div_ceil(x.count.div_ceil(max_height).max(1)).max(1);

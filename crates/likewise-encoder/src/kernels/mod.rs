@@ -1,7 +1,7 @@
 //! The crate's own CPU kernels, for the operations that take most of a transformer's time.
 //!
 //! - [`isa`] detects the CPU's instruction sets and chooses the micro-kernels;
-//! - [`tile`] is the interface of the micro-kernels, and [`avx512`], [`avx2`] and [`portable`] implement it (all
+//! - [`tile`] is the interface of the micro-kernels, and [`amx`], [`avx512`], [`avx2`] and [`portable`] implement it (all
 //!   `unsafe` code of the crate is in the micro-kernels, with the macros that define them, and in the calls of
 //!   micro-kernels in [`isa`]);
 //! - [`packed`] packs values for the micro-kernels;
@@ -9,6 +9,8 @@
 //! - [`rows`] has the operations on rows, such as softmax and layer norm;
 //! - [`functions`] has the activation functions and `e^x`.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -78,9 +80,15 @@ mod tests {
 
     const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
 
-    /// All instruction sets of this CPU.
+    /// All instruction sets of this CPU, and those that can be emulated on it.
     fn isas() -> &'static [isa::Isa] {
-        static ISAS: std::sync::LazyLock<Vec<isa::Isa>> = std::sync::LazyLock::new(isa::available);
+        static ISAS: std::sync::LazyLock<Vec<isa::Isa>> = std::sync::LazyLock::new(|| {
+            #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
+            let mut isas = isa::available();
+            #[cfg(target_arch = "x86_64")]
+            isas.extend(isa::emulated_amx());
+            isas
+        });
         &ISAS
     }
 
@@ -166,12 +174,17 @@ mod tests {
         bytemuck::cast_slice(buffer.rows(format, layout.count, width).packed).to_vec()
     }
 
+    /// Any number of values of a row. Every other number fills whole tile registers in all precisions.
+    fn any_width() -> impl Strategy<Value = usize> {
+        prop_oneof![1_usize..300, (1_usize..5).prop_map(|registers| 64 * registers)]
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
         fn products_equal_plain_sums_of_rounded_values(
-            rows in 1_usize..40, inputs in 1_usize..300, outputs in 1_usize..70, activated: bool, seed in any::<u64>(),
+            rows in 1_usize..40, inputs in any_width(), outputs in 1_usize..70, activated: bool, seed in any::<u64>(),
         ) {
             let min = activated.then_some(ACTIVATION_MIN);
             let range = if activated { ValueRange::Activated } else { ValueRange::Signed };
@@ -252,7 +265,7 @@ mod tests {
 
         #[test]
         fn feed_forward_equals_its_three_steps_run_separately(
-            rows in 1_usize..40, inputs in 1_usize..70, wide in 1_usize..300, outputs in 1_usize..70, seed in any::<u64>(),
+            rows in 1_usize..40, inputs in 1_usize..70, wide in any_width(), outputs in 1_usize..70, seed in any::<u64>(),
         ) {
             let x = values(rows * inputs, seed);
             let [up, up_bias, down, down_bias] =

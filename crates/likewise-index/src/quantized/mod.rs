@@ -165,7 +165,10 @@ fn supported() -> Vec<Isa> {
     if is_x86_feature_detected!("avx2") {
         if is_x86_feature_detected!("avx512f") {
             let vnni = is_x86_feature_detected!("avx512vnni");
-            supported.push(Isa { name: "avx512", dot_products: if vnni { x86::vnni } else { x86::avx2 } });
+            let dot_products = if vnni { x86::vnni } else { x86::avx2 };
+            supported.push(Isa { name: "avx512", dot_products });
+            // AMX multiplies matrices; for products of two vectors, the encoder's `amx` is the same as `avx512` here.
+            supported.push(Isa { name: "amx", dot_products });
             supported.push(Isa { name: "avx512-plain", dot_products: x86::avx2 });
         }
         if is_x86_feature_detected!("avxvnni") {
