@@ -55,10 +55,6 @@ struct AttentionHead<'a> {
 }
 
 impl AttentionHead<'_> {
-    fn key(&self, token: usize) -> &[u32] {
-        &self.qkv[token * self.stride + self.starts[1]..][..self.packed_len]
-    }
-
     fn value(&self, token: usize) -> &[u32] {
         &self.qkv[token * self.stride + self.starts[2]..][..self.packed_len]
     }
@@ -120,10 +116,9 @@ impl PackedAttention {
         let (lanes, tokens) = (self.isa.width, head.attended);
         let keys = grow(keys, tokens.next_multiple_of(lanes) * head.packed_len);
         for (block, panel) in keys.chunks_exact_mut(head.packed_len * lanes).enumerate() {
-            for lane in 0..lanes.min(tokens - block * lanes) {
-                let key = head.key(block * lanes + lane);
-                panel.iter_mut().skip(lane).step_by(lanes).zip(key).for_each(|(word, key)| *word = *key);
-            }
+            let first = block * lanes;
+            let rows = &head.qkv[first * head.stride + head.starts[1]..];
+            self.isa.transpose(rows, head.stride, lanes.min(tokens - first), panel);
         }
     }
 

@@ -5,8 +5,9 @@
 //! instructions.
 
 use super::functions::ROUND_MAGIC;
+use super::portable::transpose_rest;
 use super::tile::{GROUP_VALUES, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
-use super::x86::{int8_tile, registers, tile};
+use super::x86::{int8_tile, registers, tile, transpose};
 use std::arch::x86_64::*;
 
 /// Maximum number of rows of an f32 or bf16 tile. The 28 sums of such a tile, two registers for the panel and one
@@ -131,6 +132,40 @@ macro_rules! narrow {
 narrow!(to_bf16, "avx512f,avx512bf16", u16, (), unrounded, cut_bf16, _mm256_storeu_si256);
 narrow!(to_bf16_plain, "avx512f", u16, (), round_bf16, _mm512_cvtepi32_epi16, _mm256_storeu_si256);
 narrow!(to_bytes, "avx512f", u8, (params: QuantParams), round_byte, _mm512_cvtepi32_epi8, _mm_storeu_si128);
+
+transpose!("avx512f", 16, transpose_block, _mm512_loadu_si512, _mm512_storeu_si512);
+
+/// Transposes 16 rows of 16 words: first squares of 4 by 4 words within the 128-bit parts of the registers, then the
+/// parts themselves.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn transpose_block(rows: [__m512i; 16]) -> [__m512i; 16] {
+    // Part p of parts[4 * g + c] has column 4 * p + c of the rows 4 * g to 4 * g + 3.
+    let mut parts = rows;
+    for four in parts.as_chunks_mut::<4>().0 {
+        let [a, b, c, d] = *four;
+        let (low_ab, high_ab) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let (low_cd, high_cd) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        *four = [
+            _mm512_unpacklo_epi64(low_ab, low_cd),
+            _mm512_unpackhi_epi64(low_ab, low_cd),
+            _mm512_unpacklo_epi64(high_ab, high_cd),
+            _mm512_unpackhi_epi64(high_ab, high_cd),
+        ];
+    }
+    let mut columns = rows;
+    for column in 0..4 {
+        let [a, b, c, d] = [0, 4, 8, 12].map(|first| parts[first + column]);
+        // The even and the odd parts of two registers.
+        let (even_ab, odd_ab) = (_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xdd>(a, b));
+        let (even_cd, odd_cd) = (_mm512_shuffle_i32x4::<0x88>(c, d), _mm512_shuffle_i32x4::<0xdd>(c, d));
+        columns[column] = _mm512_shuffle_i32x4::<0x88>(even_ab, even_cd);
+        columns[4 + column] = _mm512_shuffle_i32x4::<0x88>(odd_ab, odd_cd);
+        columns[8 + column] = _mm512_shuffle_i32x4::<0xdd>(even_ab, even_cd);
+        columns[12 + column] = _mm512_shuffle_i32x4::<0xdd>(odd_ab, odd_cd);
+    }
+    columns
+}
 
 #[target_feature(enable = "avx512f")]
 #[inline]

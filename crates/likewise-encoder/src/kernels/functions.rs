@@ -138,6 +138,31 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.transmute_f32s_u32s(simd.add_u32s(value, power))
 }
 
+/// `2^x` for x up to 126, with a relative error of about 2e-7. Arguments below -126 are raised to -126.
+///
+/// With n as the integer nearest to x, it evaluates the Taylor series of `2^r` at `r = x - n`, which is from -1/2 to 1/2,
+/// and multiplies the result by `2^n` by adding n to the exponent bits.
+#[inline(always)]
+pub fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    /// (ln 2)^k / k! for k from 6 to 0.
+    const COEFFICIENTS: [f32; 7] = [
+        1.540_353_1e-4,
+        1.333_355_8e-3,
+        9.618_129e-3,
+        5.550_410_9e-2,
+        2.402_265_1e-1,
+        std::f32::consts::LN_2,
+        1.0,
+    ];
+    let x = simd.max_f32s(x, simd.splat_f32s(-126.0));
+    let round = simd.splat_f32s(ROUND_MAGIC);
+    let shifted = simd.add_f32s(x, round);
+    let r = simd.sub_f32s(x, simd.sub_f32s(shifted, round));
+    let power = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
+    let value = simd.transmute_u32s_f32s(polynomial(simd, r, COEFFICIENTS));
+    simd.transmute_f32s_u32s(simd.add_u32s(value, power))
+}
+
 /// Evaluates a polynomial by Horner's scheme. `coefficients` starts with the coefficient of the highest power.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; N]) -> S::f32s {

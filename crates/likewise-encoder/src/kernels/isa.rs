@@ -2,7 +2,7 @@
 //!
 //! The choice is made once, in [`current`]. All other modules call the micro-kernels through [`Isa`].
 
-use super::tile::{Int8Kernel, Kernel, QuantParams, Scales, Tile, ToBf16, ToBytes};
+use super::tile::{Int8Kernel, Kernel, QuantParams, Scales, Tile, ToBf16, ToBytes, Transpose};
 use crate::model::Precision;
 use likewise_base::cpu;
 use std::sync::LazyLock;
@@ -29,6 +29,7 @@ pub struct Isa {
     int8: &'static [Int8Kernel],
     to_bf16: ToBf16,
     to_bytes: ToBytes,
+    transpose: Transpose,
 }
 
 impl Isa {
@@ -77,6 +78,13 @@ impl Isa {
         unsafe { (self.to_bytes)(values, params, bytes) }
     }
 
+    /// Transposes `count` rows of words, at most [`Isa::width`], to the first columns of `columns [words, width]`. `stride`
+    /// is the number of words from the start of one row to the start of the next.
+    pub fn transpose(&self, rows: &[u32], stride: usize, count: usize, columns: &mut [u32]) {
+        // SAFETY: `available` returns an `Isa` only if this CPU supports the instructions of that `Isa`.
+        unsafe { (self.transpose)(rows, stride, count, columns) }
+    }
+
     /// Computes an f32 tile of `rows` rows, where `rows` is 1 to [`Isa::max_rows`].
     pub fn f32(&self, rows: usize, mut tile: Tile) {
         // SAFETY: `available` returns an `Isa` only if this CPU supports the instructions of that `Isa`.
@@ -121,6 +129,7 @@ pub fn available() -> Vec<Isa> {
         int8: &super::portable::INT8,
         to_bf16: super::portable::to_bf16,
         to_bytes: super::portable::to_bytes,
+        transpose: super::portable::transpose,
     });
     isas
 }
@@ -148,6 +157,7 @@ fn x86_isas() -> Vec<Isa> {
             int8: if int8 { &avx512::INT8 } else { &avx512::INT8_PLAIN },
             to_bf16: if bf16 { avx512::to_bf16 } else { avx512::to_bf16_plain },
             to_bytes: avx512::to_bytes,
+            transpose: avx512::transpose,
         };
         if amx::is_available() {
             let (bf16, int8) = (&amx::BF16, &amx::INT8);
@@ -170,6 +180,7 @@ fn x86_isas() -> Vec<Isa> {
             int8,
             to_bf16: avx2::to_bf16,
             to_bytes: avx2::to_bytes,
+            transpose: avx2::transpose,
         };
         if is_x86_feature_detected!("avxvnni") {
             isas.push(isa("avx2-vnni", false, &avx2::INT8_AVX_VNNI, avx2::VNNI_VALUES_PER_WORD));

@@ -290,6 +290,23 @@ mod tests {
         }
 
         #[test]
+        fn transposed_rows_are_columns(
+            count in 0_usize..32, words in 1_usize..40, gap in 0_usize..5, seed in any::<u64>(),
+        ) {
+            let stride = words + gap;
+            let rows: Vec<u32> = values(32 * stride, seed).into_iter().map(f32::to_bits).collect();
+            for isa in isas() {
+                let count = count.min(isa.width);
+                let mut columns = vec![7; words * isa.width];
+                isa.transpose(&rows, stride, count, &mut columns);
+                for (at, column) in columns.into_iter().enumerate() {
+                    let (word, row) = (at / isa.width, at % isa.width);
+                    prop_assert_eq!(column, if row < count { rows[row * stride + word] } else { 7 }, "{}", isa.name);
+                }
+            }
+        }
+
+        #[test]
         fn layer_norm_equals_plain_loops(width in 2_usize..70, seed in any::<u64>()) {
             let (x, y) = (values(3 * width, seed), values(3 * width, seed ^ 1));
             let [scale, shift] = [3, 4].map(|salt| values(width, seed ^ salt));

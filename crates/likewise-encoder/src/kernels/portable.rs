@@ -2,6 +2,7 @@
 
 use super::functions::ROUND_MAGIC;
 use super::tile::{GROUP_VALUES, Int8Kernel, Kernel, QuantParams, Scales, Tile, kernels_by_rows};
+use std::ops::Range;
 
 /// Number of columns of a panel.
 pub const WIDTH: usize = 16;
@@ -87,6 +88,28 @@ pub fn to_bytes(values: &[f32], params: QuantParams, bytes: &mut [u8]) {
     for (byte, value) in bytes.iter_mut().zip(values) {
         // Adding ROUND_MAGIC leaves the rounded value in the low bits.
         *byte = ((value - params.zero) * params.inverse + (ROUND_MAGIC + params.shift)).to_bits() as u8;
+    }
+}
+
+/// The portable [`Transpose`](super::tile::Transpose) function.
+pub fn transpose(rows: &[u32], stride: usize, count: usize, columns: &mut [u32]) {
+    transpose_rest(rows, stride, 0..count, 0, columns, WIDTH);
+}
+
+/// Transposes some `rows`, from the word `first_word` on, to columns of a panel of `width` columns.
+#[inline(always)]
+pub fn transpose_rest(
+    words: &[u32],
+    stride: usize,
+    rows: Range<usize>,
+    first_word: usize,
+    columns: &mut [u32],
+    width: usize,
+) {
+    let columns = &mut columns[first_word * width..];
+    for row in rows {
+        let words = &words[row * stride + first_word..];
+        columns.iter_mut().skip(row).step_by(width).zip(words).for_each(|(column, word)| *column = *word);
     }
 }
 

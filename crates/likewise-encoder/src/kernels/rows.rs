@@ -3,7 +3,7 @@
 //! The loops are written with `pulp`, for registers of any size: `pulp` compiles each loop once per instruction set,
 //! and calls the version for the given [`Isa`].
 
-use super::functions::{Function, exp};
+use super::functions::{Function, exp2};
 use super::isa::Isa;
 use pulp::{Simd, WithSimd};
 
@@ -34,23 +34,24 @@ impl WithSimd for Softmax<'_> {
             // Fills the padding, so that the loops below can process the whole row, padding included.
             row[self.tokens..].fill(f32::NEG_INFINITY);
             let largest = max(simd, row, f32::NEG_INFINITY);
+            // e^(scale * (x - largest)) = 2^(factor * x - factor * largest)
+            let factor = self.scale * std::f32::consts::LOG2_E;
+            let (factor, offset) = (simd.splat_f32s(factor), simd.splat_f32s(-factor * largest));
             let (registers, rest) = S::as_mut_simd_f32s(row);
+            let mut total = simd.splat_f32s(0.0);
             for scores in registers {
-                *scores = weights(simd, *scores, largest, self.scale);
+                *scores = exp2(simd, simd.mul_add_e_f32s(*scores, factor, offset));
+                total = simd.add_f32s(total, *scores);
             }
+            let mut total = simd.reduce_sum_f32s(total);
             if !rest.is_empty() {
                 let scores = simd.partial_load_f32s(rest);
-                simd.partial_store_f32s(rest, weights(simd, scores, largest, self.scale));
+                simd.partial_store_f32s(rest, exp2(simd, simd.mul_add_e_f32s(scores, factor, offset)));
+                total += rest.iter().sum::<f32>();
             }
-            *inverse_sum = 1.0 / sum(simd, row);
+            *inverse_sum = 1.0 / total;
         }
     }
-}
-
-#[inline(always)]
-fn weights<S: Simd>(simd: S, scores: S::f32s, largest: f32, scale: f32) -> S::f32s {
-    let below = simd.sub_f32s(scores, simd.splat_f32s(largest));
-    exp(simd, simd.mul_f32s(below, simd.splat_f32s(scale)))
 }
 
 /// The parameters of a layer norm (Ba, Kiros & Hinton).

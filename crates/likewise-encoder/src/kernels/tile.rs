@@ -81,6 +81,15 @@ pub type ToBf16 = unsafe fn(&[f32], &mut [u16]);
 /// See [`Kernel`].
 pub type ToBytes = unsafe fn(&[f32], QuantParams, &mut [u8]);
 
+/// A function that transposes words: the first argument has rows of words, the second is the number of words from the
+/// start of one row to the start of the next, and the third the number of rows, at most
+/// [`Isa::width`](super::isa::Isa::width). The result `[words, width]` has the rows as its first columns. Its other
+/// columns are not changed.
+///
+/// # Safety
+/// See [`Kernel`].
+pub type Transpose = unsafe fn(&[u32], usize, usize, &mut [u32]);
+
 /// Lists the versions of a kernel for tiles of 1, 2, 3, … rows.
 macro_rules! kernels_by_rows {
     ($kernel:ident: $($rows:literal)*) => { [$($kernel::<$rows>),*] };

@@ -108,4 +108,37 @@ macro_rules! int8_tile {
     };
 }
 
-pub(super) use {int8_tile, registers, tile};
+/// Defines a [`Transpose`](super::tile::Transpose) function. `$block` transposes a square of registers, `$lanes` rows of
+/// `$lanes` words.
+macro_rules! transpose {
+    ($features:literal, $lanes:literal, $block:ident, $load:ident, $store:ident) => {
+        /// The [`Transpose`](super::tile::Transpose) function.
+        #[target_feature(enable = $features)]
+        pub fn transpose(rows: &[u32], stride: usize, count: usize, columns: &mut [u32]) {
+            let words = columns.len() / WIDTH;
+            assert!(count <= WIDTH && (count == 0 || rows.len() >= (count - 1) * stride + words));
+            let (full_rows, full_words) = (count - count % $lanes, words - words % $lanes);
+            for row in (0..full_rows).step_by($lanes) {
+                for word in (0..full_words).step_by($lanes) {
+                    // SAFETY: the rows row..row + lanes are below `count`, and the words word..word + lanes below
+                    // `words`. The assertion above checks that `rows` has them, and `columns` has `words` rows of WIDTH
+                    // columns, with count <= WIDTH. Neither the loads nor the stores need alignment.
+                    unsafe {
+                        let from = rows.as_ptr().add(row * stride + word);
+                        let to = columns.as_mut_ptr().add(word * WIDTH + row);
+                        let block = std::array::from_fn(|row| $load(from.add(row * stride).cast()));
+                        for (word, column) in $block(block).into_iter().enumerate() {
+                            $store(to.add(word * WIDTH).cast(), column);
+                        }
+                    }
+                }
+            }
+            transpose_rest(rows, stride, full_rows..count, 0, columns, WIDTH);
+            if full_words < words {
+                transpose_rest(rows, stride, 0..full_rows, full_words, columns, WIDTH);
+            }
+        }
+    };
+}
+
+pub(super) use {int8_tile, registers, tile, transpose};
