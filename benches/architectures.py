@@ -1,19 +1,22 @@
 """Compares likewise with sentence-transformers on the CPU, for each model architecture, with one random checkpoint each.
 
     make bench-architectures     # installs the peer into .venv-peers, runs, writes benches/results/architectures.md
+    .venv-peers/bin/python -B benches/architectures.py --shape base --papers 24 --only roberta modernbert
+    .venv-peers/bin/python -B benches/architectures.py --shape base --length 2048 --papers 8 --only modernbert
 
 Measured: papers per second over 64 papers of a dump, on checkpoints of six layers of 384 values (all-MiniLM-L6-v2's
-shape), made by tests/golden/make_architectures.py with tokenizers trained on papers of the dump. likewise runs in f32,
+shape; `--shape base` and `--shape large` have the widths of BERT-base and BERT-large), made by
+tests/golden/make_architectures.py with tokenizers trained on papers of the dump. likewise runs in f32,
 bf16 and int8 (T5 and DeBERTa in f32 only), with `likewise models --measure`; the peer (sentence-transformers) runs in
 f32. Also measured: the minimum cosine between the f32 vectors of likewise and of the peer, and the cosines of likewise's
 other vectors to its f32 vectors. The ratio to the peer is that of the precision which `auto` chooses.
 
-Fair: both use the same folder, the same texts, truncated to 512 tokens, and all cores. Both are loaded and have encoded
+Fair: both use the same folder, the same texts, truncated to 512 tokens or `--length` tokens, and all cores. Both are loaded and have encoded
 texts before the measurement. They take turns in every round, and the results are medians. Titles are not encoded
 separately: these checkpoints have no `model.toml`, and vectors are made with `--title 0`. The run fails if likewise's
 f32 vectors differ from the peer's f32 vectors. The peer sorts texts by length and pads batches of 32. Random weights
-are as fast as trained weights. No unfairness is known, but trained models are larger than most of these shapes.
-JinaBERT is measured without a peer, because sentence-transformers lacks it.
+are as fast as trained weights. No unfairness is known. With a `--length` above 512, the abstract of a paper is followed by
+the abstracts of other papers until the text has that many words, so every text is truncated. JinaBERT is measured without a peer, because sentence-transformers lacks it.
 
 `--tiny` uses 8 papers and the checkpoints of the tests in tests/golden/small, and does not need the peer.
 """
@@ -35,6 +38,8 @@ from corpus import papers, spread, text_of, write
 from options import ROOT, SAMPLE, has, parse, parser
 
 LENGTH = 512
+# Width, attention heads and width of the feed-forward block. All checkpoints have six layers.
+SHAPES = {"small": (384, 12, 1536), "base": (768, 12, 3072), "large": (1024, 16, 4096)}
 WITHOUT_PEER = "jina_bert"
 # This checkpoint has the network of nomic_bert. Only the names in the checkpoint's files differ.
 DUPLICATE = "nomic_bert_hub"
@@ -87,19 +92,32 @@ class Peer:
         return len(texts) / (time.perf_counter() - started)
 
 
-def checkpoints(folder: pathlib.Path, every: list[dict], tiny: bool, only: list[str] | None):
+def lengthened(chosen: list[dict], every: list[dict], words: int) -> list[dict]:
+    """The papers, each with the abstracts of the papers that follow it in the dump, until it has enough words."""
+    long = []
+    for number, paper in enumerate(chosen):
+        parts, at = [paper["abstract"]], number * len(every) // len(chosen)
+        while sum(len(part.split()) for part in parts) < words:
+            at = (at + 1) % len(every)
+            parts.append(every[at]["abstract"])
+        long.append({**paper, "abstract": " ".join(parts)})
+    return long
+
+
+def checkpoints(folder: pathlib.Path, every: list[dict], options):
     """Makes one checkpoint after the other, and yields the name of each checkpoint."""
-    if tiny:
+    if options.tiny:
         for source in sorted((ROOT / "tests/golden/small").glob("*/config.json")):
             if source.parent.name not in (DUPLICATE, *SAME_NETWORK) and not source.parent.name.startswith(NOT_DENSE):
                 shutil.copytree(source.parent, folder / source.parent.name)
                 yield source.parent.name
         return
     corpus = [text_of(paper) for paper in spread(every, 4000)]
-    settings = dict(WIDTH=384, HEADS=12, INTERMEDIATE=1536, DEPTH=6, MAX_POSITIONS=LENGTH + 16, VOCABULARY=8000)
-    maker = checkpoint_maker(OUT=folder, CORPUS=corpus, **settings)
+    width, heads, intermediate = SHAPES[options.shape]
+    settings = dict(WIDTH=width, HEADS=heads, INTERMEDIATE=intermediate, DEPTH=6, VOCABULARY=8000)
+    maker = checkpoint_maker(OUT=folder, CORPUS=corpus, MAX_POSITIONS=options.length + 16, **settings)
     for name in [*maker.SHAPES, WITHOUT_PEER]:
-        if name != DUPLICATE and (not only or name in only):
+        if name != DUPLICATE and (not options.only or name in options.only):
             maker.make_jina() if name == WITHOUT_PEER else maker.build(name)
             yield name
 
@@ -140,27 +158,36 @@ def main() -> None:
     arguments.add_argument("--dump", default=str(SAMPLE))
     arguments.add_argument("--papers", type=int, default=64)
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--shape", choices=SHAPES, default="small")
+    arguments.add_argument("--length", type=int, default=LENGTH, help="maximum number of tokens of a text")
     arguments.add_argument("--only", nargs="*", help="only these architectures")
     options = parse(arguments, papers=8, rounds=1)
     with_peer = has("sentence-transformers", "torch", "sentence_transformers", tiny=options.tiny)
     every = papers(options.dump)
     chosen = spread(every, options.papers)
+    if options.length > LENGTH:
+        chosen = lengthened(chosen, every, options.length)
     texts, rows = [text_of(paper) for paper in chosen], []
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         write(folder / "papers.jsonl", chosen)
-        for name in checkpoints(folder, every, options.tiny, options.only):
+        for name in checkpoints(folder, every, options):
             peer = Peer(folder / name) if with_peer and name != WITHOUT_PEER else None
             rows.append(measure(Likewise(options.likewise, folder, name), peer, texts, options.rounds))
             print(" | ".join(rows[-1]), flush=True)
-    shape = "the checkpoints of the tests" if options.tiny else "random checkpoints of 6 layers of 384"
+    shape = "the checkpoints of the tests" if options.tiny else f"random checkpoints of 6 layers of {SHAPES[options.shape][0]}"
+    section = results.cpu_class()
+    if options.shape != "small":
+        section += f", BERT-{options.shape} width"
+    if options.length != LENGTH:
+        shape, section = f"{shape}, texts of {options.length} tokens", f"{section}, {options.length} tokens"
     used = ", ".join(filter(None, [program.version(options.likewise), results.versions("torch", "sentence-transformers")]))
     head = (
         f"{results.today()}, {results.machine()}; {len(texts)} papers of {pathlib.Path(options.dump).name}, {shape}, "
         f"{options.rounds} interleaved rounds, medians. {used}."
     )
     text = f"{head}\n\n{results.table(COLUMNS, rows)}"
-    results.report(options, "architectures", "Every architecture compared with sentence-transformers", "make bench-architectures", "architectures.py", text)
+    results.report(options, "architectures", "Every architecture compared with sentence-transformers", "make bench-architectures", "architectures.py", text, section)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@
 use crate::adapter::Adapter;
 use crate::batch::{Batch, Sequence};
 use crate::kernels::Activation;
-use crate::layers::attention::{Attention, split, split_heads};
+use crate::layers::attention::{Attention, AttentionShape, split, split_heads};
 use crate::layers::relative_position_bias::RelativePositionBias;
 use crate::layers::{ActivationFn, EmbeddingTable, Gate, Linear, Loader, Norm, add};
 use crate::model::{InputType, PerInputType};
@@ -212,7 +212,8 @@ impl Bert {
                 }
                 false => None,
             },
-            attention: Attention::standard(config.num_attention_heads, config.hidden_size),
+            attention: loader
+                .attention(AttentionShape::standard(config.num_attention_heads, config.hidden_size)),
             bias,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(config, &layers.pp(layer)))
@@ -301,7 +302,7 @@ impl Layer {
         let width = hidden.dim(1)?;
         let parts = split(&self.qkv.forward(hidden)?, &[width; 3])?;
         let heads =
-            parts.iter().map(|part| split_heads(part, attention.heads)).collect::<Result<Vec<_>>>()?;
+            parts.iter().map(|part| split_heads(part, attention.shape.heads)).collect::<Result<Vec<_>>>()?;
         attention.forward([&heads[0], &heads[1], &heads[2]], bias, batch)
     }
 

@@ -7,7 +7,7 @@
 use super::config::check_positive;
 use crate::batch::{Batch, Sequence};
 use crate::kernels::Activation;
-use crate::layers::attention::{Attention, AttentionMask};
+use crate::layers::attention::{Attention, AttentionMask, AttentionShape};
 use crate::layers::rope::{RopeParameters, RopeTable, RotaryAttention};
 use crate::layers::{ActivationFn, EmbeddingTable, Gate, Linear, Loader, Norm, add};
 use crate::model::InputType;
@@ -66,11 +66,11 @@ impl Config {
         newer.or(self.rope_theta).unwrap_or(default)
     }
 
-    fn attention(&self) -> Attention {
+    fn attention(&self) -> AttentionShape {
         let heads = self.num_attention_heads;
         let head_size = self.head_dim.unwrap_or(self.hidden_size / heads);
         let is_causal = self.is_causal.unwrap_or(self.model_type != "eurobert");
-        Attention {
+        AttentionShape {
             heads,
             kv_heads: self.num_key_value_heads.unwrap_or(heads),
             head_size,
@@ -101,21 +101,21 @@ impl Decoder {
     pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core::Result<Decoder> {
         let loader = loader.root("model", "embed_tokens.weight");
         let hidden = config.hidden_size;
-        let attention = config.attention();
+        let shape = config.attention();
         Ok(Decoder {
             word_embeddings: loader.pp("embed_tokens").embedding_table(config.vocab_size, hidden)?,
             layers: (0..config.num_hidden_layers)
-                .map(|layer| Layer::load(config, &attention, &loader.pp("layers").pp(layer)))
+                .map(|layer| Layer::load(config, &shape, &loader.pp("layers").pp(layer)))
                 .collect::<candle_core::Result<_>>()?,
             norm: loader.pp("norm").rms_norm(hidden, config.rms_norm_eps, 0.0)?,
             rope: RopeTable::new(
                 max_tokens,
-                attention.head_size,
+                shape.head_size,
                 config.theta(),
                 loader.tensors().dtype(),
                 loader.device(),
             )?,
-            attention,
+            attention: loader.attention(shape),
         })
     }
 }
@@ -138,13 +138,13 @@ impl Network for Decoder {
 }
 
 impl Layer {
-    fn load(config: &Config, attention: &Attention, loader: &Loader) -> candle_core::Result<Layer> {
+    fn load(config: &Config, shape: &AttentionShape, loader: &Loader) -> candle_core::Result<Layer> {
         let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
         // Of these decoders, only Qwen3 has norms for queries and keys.
         let norms = (config.model_type == "qwen3").then_some(HeadNorms { eps, scale_offset: 0.0 });
         Ok(Layer {
             attention_norm: loader.pp("input_layernorm").rms_norm(hidden, eps, 0.0)?,
-            attention: self::attention(hidden, attention, norms, &loader.pp("self_attn"))?,
+            attention: attention(hidden, shape, norms, &loader.pp("self_attn"))?,
             feed_forward_norm: loader.pp("post_attention_layernorm").rms_norm(hidden, eps, 0.0)?,
             feed_forward: GatedMlp::load(
                 hidden,
@@ -168,11 +168,11 @@ pub struct HeadNorms {
 /// norms for the queries and keys of each head; `None` if the architecture has none.
 pub fn attention(
     hidden: usize,
-    shape: &Attention,
+    shape: &AttentionShape,
     norms: Option<HeadNorms>,
     loader: &Loader,
 ) -> candle_core::Result<RotaryAttention> {
-    let Attention { heads, kv_heads, head_size, .. } = shape;
+    let AttentionShape { heads, kv_heads, head_size, .. } = shape;
     let parts = ["q_proj", "k_proj", "v_proj"].map(|part| loader.pp(part));
     let widths = [heads * head_size, kv_heads * head_size, kv_heads * head_size];
     let norm =

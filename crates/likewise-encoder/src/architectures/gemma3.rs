@@ -5,7 +5,7 @@ use super::decoder::{GatedMlp, HeadNorms, attention};
 use crate::batch::{Batch, Sequence};
 use crate::kernels::Activation;
 use crate::layers::alternating::{AlternatingAttention, AttentionScope, LayerTypes, RopeThetas};
-use crate::layers::attention::{Attention, AttentionMask};
+use crate::layers::attention::{AttentionMask, AttentionShape};
 use crate::layers::rope::RotaryAttention;
 use crate::layers::{EmbeddingTable, Loader, Norm, add};
 use crate::model::InputType;
@@ -85,8 +85,8 @@ impl Config {
         self.layer_types.scope(layer, default)
     }
 
-    fn attention(&self, mask: AttentionMask) -> Attention {
-        Attention {
+    fn attention(&self, mask: AttentionMask) -> AttentionShape {
+        AttentionShape {
             heads: self.num_attention_heads,
             kv_heads: self.num_key_value_heads,
             head_size: self.head_dim,
@@ -127,7 +127,7 @@ impl Gemma3 {
             false => [AttentionMask::Causal, AttentionMask::CausalWindow(config.sliding_window)],
         };
         let attention = AlternatingAttention::new(
-            masks.map(|mask| config.attention(mask)),
+            masks.map(|mask| loader.attention(config.attention(mask))),
             config.thetas(),
             max_tokens,
             (loader.tensors().dtype(), loader.device()),

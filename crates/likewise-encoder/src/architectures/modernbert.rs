@@ -6,7 +6,7 @@ use super::config::check_positive;
 use crate::batch::{Batch, Sequence};
 use crate::kernels::Activation;
 use crate::layers::alternating::{AlternatingAttention, AttentionScope, LayerTypes, RopeThetas};
-use crate::layers::attention::{Attention, AttentionMask};
+use crate::layers::attention::{Attention, AttentionMask, AttentionShape};
 use crate::layers::rope::{RotaryAttention, RotaryEmbedding};
 use crate::layers::{ActivationFn, EmbeddingTable, Gate, Linear, Loader, Norm, add};
 use crate::model::InputType;
@@ -116,8 +116,9 @@ impl ModernBert {
                 .collect::<candle_core::Result<_>>()?,
             final_norm: norm("final_norm")?,
             attention: AlternatingAttention::new(
-                [AttentionMask::Full, window]
-                    .map(|mask| Attention { mask, ..Attention::standard(heads, hidden) }),
+                [AttentionMask::Full, window].map(|mask| {
+                    loader.attention(AttentionShape { mask, ..AttentionShape::standard(heads, hidden) })
+                }),
                 config.thetas(),
                 max_tokens,
                 (loader.tensors().dtype(), loader.device()),

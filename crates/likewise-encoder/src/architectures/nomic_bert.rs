@@ -5,7 +5,7 @@ use super::config::check_positive;
 use super::rotary_bert::{Layer, RotaryBert};
 use crate::kernels::Activation;
 use crate::layers::Loader;
-use crate::layers::attention::Attention;
+use crate::layers::attention::AttentionShape;
 use crate::layers::rope::{RopeParameters, RopeTable, RotaryAttention};
 use serde::Deserialize;
 
@@ -100,7 +100,7 @@ pub fn load(config: &Config, max_tokens: usize, loader: &Loader) -> candle_core:
             .embedding_table(config.vocab_size, hidden)?,
         token_type: Some(token_types.get(0)?),
         embedding_norm: loader.pp("emb_ln").layer_norm(hidden, config.layer_norm_eps)?,
-        attention: Attention::standard(heads, hidden),
+        attention: loader.attention(AttentionShape::standard(heads, hidden)),
         rope: RopeTable::new(
             max_tokens,
             hidden / heads,

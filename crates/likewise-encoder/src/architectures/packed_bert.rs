@@ -8,7 +8,7 @@
 use super::bert::{Config, PositionKind, position_table, second_type};
 use crate::batch::Sequence;
 use crate::kernels::Activation;
-use crate::kernels::attention::{AttentionBuffer, PackedAttention};
+use crate::kernels::attention::{AttentionBuffer, AttentionShape, PackedAttention};
 use crate::kernels::feed_forward::{FeedForward, FeedForwardBuffer};
 use crate::kernels::grow;
 use crate::kernels::isa::Isa;
@@ -331,7 +331,11 @@ impl Layer {
         };
         Ok(Layer {
             projections,
-            attention: PackedAttention::new(isa, precision, config.num_attention_heads, hidden),
+            attention: PackedAttention::new(
+                isa,
+                precision,
+                AttentionShape::standard(config.num_attention_heads, hidden),
+            ),
             attention_output: one(ValueRange::Signed, attention.pp("output.dense"), hidden, hidden)?,
             attention_norm: norm(config, hidden, &attention.pp("output.LayerNorm"))?,
             feed_forward,
@@ -376,7 +380,7 @@ impl Layer {
         }
         jobs.into_par_iter().for_each(|(text, attended, queries, context)| {
             with_block_buffers(|buffers| {
-                self.attention.attend(text, attended, queries, context, &mut buffers.attention);
+                self.attention.attend(text, attended, queries, None, context, &mut buffers.attention);
             });
         });
     }

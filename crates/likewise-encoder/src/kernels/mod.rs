@@ -20,6 +20,7 @@ pub mod feed_forward;
 mod functions;
 pub mod isa;
 pub mod linear;
+pub mod mask;
 pub mod packed;
 mod portable;
 pub mod rows;
@@ -68,7 +69,7 @@ pub fn activate(isa: &isa::Isa, activation: Activation, row: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
-    use super::attention::{AttentionBuffer, PackedAttention};
+    use super::attention::{AttentionBuffer, AttentionShape, PackedAttention};
     use super::feed_forward::{FeedForward, FeedForwardBuffer};
     use super::functions::{Function, Gelu, GeluNew, Identity, Relu};
     use super::linear::PackedLinear;
@@ -238,11 +239,11 @@ mod tests {
             }
             for isa in isas() {
                 for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Bf16, 0.08)] {
-                    let attention = PackedAttention::new(isa, precision, heads, width);
+                    let attention = PackedAttention::new(isa, precision, AttentionShape::standard(heads, width));
                     let mut packed = vec![u32::MAX; tokens * attention.packed_len()];
                     attention.pack(&qkv, &mut packed);
                     let mut fast = vec![f32::NAN; expected.len()];
-                    attention.attend(&packed, attended, queries.clone(), &mut fast, &mut AttentionBuffer::default());
+                    attention.attend(&packed, attended, queries.clone(), None, &mut fast, &mut AttentionBuffer::default());
                     assert_close(&fast, &expected, tolerance, &format!("{} {precision}", isa.name));
                 }
             }

@@ -97,8 +97,9 @@ impl AlternatingAttention {
         max_tokens: usize,
         (dtype, device): (DType, &Device),
     ) -> candle_core::Result<AlternatingAttention> {
-        let table =
-            |shape: &Attention, theta| RopeTable::new(max_tokens, shape.head_size, theta, dtype, device);
+        let table = |attention: &Attention, theta| {
+            RopeTable::new(max_tokens, attention.shape.head_size, theta, dtype, device)
+        };
         let (global_table, local_table) = (table(&global, thetas.global)?, table(&local, thetas.local)?);
         Ok(AlternatingAttention { global: (global, global_table), local: (local, local_table) })
     }

@@ -1,16 +1,25 @@
 //! Attention over a batch of concatenated texts. Attention is the only operation of a network in which the texts of a
 //! batch must be kept apart.
 //!
-//! There are three implementations, with the same results up to rounding: text by text on a CPU, padded on a GPU, and
-//! flash attention on a GPU, without padding. Flash attention requires the feature `flash-attn`, bf16, no learned
+//! There are four implementations, with the same results up to rounding: the crate's kernels on a CPU, text by text with
+//! candle on a CPU (for comparison), padded on a GPU, and flash attention on a GPU, without padding. Flash attention requires the feature `flash-attn`, bf16, no learned
 //! relative position biases, and texts whose tokens are all attended to.
 
+use super::with_values;
 use crate::batch::Batch;
-use crate::kernels::isa;
+use crate::kernels::attention::{AddBias, AttentionBuffer, PackedAttention};
+use crate::kernels::grow;
+use crate::kernels::isa::{self, Isa};
 use crate::kernels::rows::softmax;
 use crate::layers::relative_position_bias::{RelativePositionBias, relative_positions};
+use crate::model::Precision;
 use candle_core::{CpuStorage, D, DType, Device, InplaceOp1, Layout, Result, Tensor, bail};
+use rayon::prelude::*;
+use std::cell::RefCell;
 use std::ops::Range;
+
+pub use crate::kernels::attention::AttentionShape;
+pub use crate::kernels::mask::AttentionMask;
 
 /// On a CPU, maximum number of queries whose scores are held in memory at once, for all heads. The scores of all
 /// queries of a long text would take gigabytes.
@@ -27,65 +36,36 @@ const MASK_VALUE: f32 = -1e30;
 /// numbers take a CPU about 100 times as long as other products.
 const MIN_WEIGHT: f32 = 1e-20;
 
-/// Which tokens of a text a token of the text attends to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttentionMask {
-    /// All tokens.
-    Full,
-    /// The token itself and the tokens before it.
-    Causal,
-    /// The token itself, and the tokens at most this many positions before or after it.
-    SlidingWindow(usize),
-    /// The token itself, and the tokens fewer than this many positions before it.
-    CausalWindow(usize),
+/// Memory for the queries, keys and values of a batch, kept from one use to the next.
+#[derive(Default)]
+struct JoinedBuffers {
+    /// `[tokens, values]`: the queries, keys and values of each token.
+    rows: Vec<f32>,
+    /// `[tokens, words]`: the same, packed.
+    words: Vec<u32>,
 }
 
-impl AttentionMask {
-    /// Whether the token at the position `query` attends to the token at the position `key`.
-    fn allows(self, query: usize, key: usize) -> bool {
-        match self {
-            AttentionMask::Full => true,
-            AttentionMask::Causal => key <= query,
-            AttentionMask::SlidingWindow(radius) => query.abs_diff(key) <= radius,
-            AttentionMask::CausalWindow(width) => key <= query && query - key < width,
-        }
-    }
-
-    /// Returns the smallest range that contains all keys that the queries attend to, in a text of `length` tokens.
-    fn keys(self, queries: &Range<usize>, length: usize) -> Range<usize> {
-        match self {
-            AttentionMask::Full => 0..length,
-            AttentionMask::Causal => 0..queries.end,
-            AttentionMask::SlidingWindow(radius) => {
-                queries.start.saturating_sub(radius)..length.min(queries.end + radius)
-            }
-            AttentionMask::CausalWindow(width) => (queries.start + 1).saturating_sub(width)..queries.end,
-        }
-    }
+thread_local! {
+    static BUFFERS: RefCell<JoinedBuffers> = RefCell::default();
+    static ATTENTION_BUFFER: RefCell<AttentionBuffer> = RefCell::default();
 }
 
-/// The parameters of an attention operation.
+/// An attention operation.
 pub struct Attention {
-    /// Number of query heads.
-    pub heads: usize,
-    /// Number of key-value heads, a divisor of `heads`. Each key-value head is shared by `heads / kv_heads` query heads
-    /// (Ainslie et al., grouped-query attention).
-    pub kv_heads: usize,
-    /// Number of values per head.
-    pub head_size: usize,
-    /// The factor by which scores are multiplied.
-    pub scale: f64,
-    /// Which tokens a token attends to.
-    pub mask: AttentionMask,
+    pub shape: AttentionShape,
+    /// The kernels that compute the attention on this CPU. `None`: candle computes it.
+    kernels: Option<PackedAttention>,
 }
 
 impl Attention {
-    /// Attention as in BERT: every token attends to all tokens, every head has its own keys and values, and scores
-    /// are divided by the square root of the head size. `width` is the number of values of all heads together.
-    pub fn standard(heads: usize, width: usize) -> Attention {
-        let head_size = width / heads;
-        let scale = 1.0 / (head_size as f64).sqrt();
-        Attention { heads, kv_heads: heads, head_size, scale, mask: AttentionMask::Full }
+    /// Attention that candle computes.
+    pub fn candle(shape: AttentionShape) -> Attention {
+        Attention { shape, kernels: None }
+    }
+
+    /// Attention that the crate's kernels compute, in a precision.
+    pub fn kernels(isa: &'static Isa, precision: Precision, shape: AttentionShape) -> Attention {
+        Attention { shape, kernels: Some(PackedAttention::new(isa, precision, shape)) }
     }
 
     /// Computes scaled dot-product attention (Vaswani et al., section 3.2). The queries have the shape
@@ -105,10 +85,63 @@ impl Attention {
         {
             return self.flash([query, key, value], bias, batch);
         }
-        match query.device() {
-            Device::Cpu => self.by_text([query, key, value], bias, batch),
+        match (query.device(), &self.kernels) {
+            (Device::Cpu, Some(kernels)) => self.by_kernels(kernels, [query, key, value], bias, batch),
+            (Device::Cpu, None) => self.by_text([query, key, value], bias, batch),
             _ => self.padded_in_parts([query, key, value], bias, batch, MAX_GPU_SCORES),
         }
+    }
+
+    /// Computes the attention of all texts with the crate's kernels. The queries of each text are divided among the
+    /// threads.
+    fn by_kernels(
+        &self,
+        kernels: &PackedAttention,
+        qkv: [&Tensor; 3],
+        bias: Option<&RelativePositionBias>,
+        batch: &Batch,
+    ) -> Result<Tensor> {
+        let (tokens, widths) = (qkv[0].dim(0)?, self.shape.widths());
+        let (width, row_len, packed_len) = (widths[0], widths.iter().sum(), kernels.packed_len());
+        let mut context = vec![0.0; tokens * width];
+        let JoinedBuffers { mut rows, mut words } = BUFFERS.take();
+        let (joined, packed) = (grow(&mut rows, tokens * row_len), grow(&mut words, tokens * packed_len));
+        let mut start = 0;
+        for (part, width) in qkv.into_iter().zip(widths) {
+            with_values(part, |part| {
+                let rows = joined.chunks_exact_mut(row_len).zip(part.chunks_exact(width));
+                rows.for_each(|(row, part)| row[start..start + width].copy_from_slice(part));
+            })?;
+            start += width;
+        }
+        let threads = rayon::current_num_threads();
+        let block = tokens.div_ceil(threads).clamp(1, BLOCK_QUERIES);
+        let blocks = joined.par_chunks(block * row_len).zip(packed.par_chunks_mut(block * packed_len));
+        blocks.for_each(|(rows, packed)| kernels.pack(rows, packed));
+        let (mut jobs, mut rest) = (Vec::new(), &mut context[..]);
+        for (text, attended) in batch.text_ranges().zip(&batch.attended) {
+            let qkv = &packed[text.start * packed_len..text.end * packed_len];
+            let count = text.len().div_ceil(threads).max(1);
+            for first in (0..text.len()).step_by(count) {
+                let queries = first..text.len().min(first + count);
+                let (part, later) = std::mem::take(&mut rest).split_at_mut(queries.len() * width);
+                rest = later;
+                jobs.push((qkv, *attended, queries, part));
+            }
+        }
+        let add_bias = bias.map(|bias| {
+            move |head: usize, query: usize, keys: &Range<usize>, scores: &mut [f32]| {
+                scores.iter_mut().zip(bias.row(head, query, keys)).for_each(|(score, bias)| *score += bias);
+            }
+        });
+        let add_bias = add_bias.as_ref().map(|add_bias| add_bias as AddBias);
+        jobs.into_par_iter().for_each(|(qkv, attended, queries, context)| {
+            ATTENTION_BUFFER.with_borrow_mut(|buffer| {
+                kernels.attend(qkv, attended, queries, add_bias, context, buffer);
+            });
+        });
+        BUFFERS.set(JoinedBuffers { rows, words });
+        Tensor::from_vec(context, (tokens, width), &Device::Cpu)
     }
 
     /// Computes the attention of one text after the other, for at most [`BLOCK_QUERIES`] tokens of a text at a time.
@@ -122,15 +155,25 @@ impl Attention {
         for (text, attended) in batch.text_ranges().zip(&batch.attended) {
             let of_text =
                 |tensor: &Tensor| tensor.narrow(0, text.start, text.len())?.transpose(0, 1)?.contiguous();
-            let (query, key, value) = ((of_text(query)? * self.scale)?, of_text(key)?, of_text(value)?);
+            let (query, key, value) = ((of_text(query)? * self.shape.scale)?, of_text(key)?, of_text(value)?);
             let (key, value) = (self.repeat_heads(&key.t()?)?, self.repeat_heads(&value)?);
             for start in (0..text.len()).step_by(BLOCK_QUERIES) {
                 let queries = start..text.len().min(start + BLOCK_QUERIES);
-                let keys = self.mask.keys(&queries, text.len());
+                let keys = self.shape.mask.keys(&queries, text.len());
                 let keys = keys.start.min(*attended)..keys.end.min(*attended);
+                if keys.is_empty() {
+                    let width = self.shape.heads * self.shape.head_size;
+                    contexts.push(Tensor::zeros((queries.len(), width), DType::F32, query.device())?);
+                    continue;
+                }
                 let part = query.narrow(1, queries.start, queries.len())?;
                 let weights = part.matmul(&key.narrow(2, keys.start, keys.len())?)?;
-                weights.inplace_op1(&MaskedSoftmax { mask: self.mask, bias, queries, keys: keys.clone() })?;
+                weights.inplace_op1(&MaskedSoftmax {
+                    mask: self.shape.mask,
+                    bias,
+                    queries,
+                    keys: keys.clone(),
+                })?;
                 let context = weights.matmul(&value.narrow(1, keys.start, keys.len())?)?;
                 contexts.push(context.transpose(0, 1)?.flatten_from(1)?);
             }
@@ -141,7 +184,7 @@ impl Attention {
     /// Repeats each head of keys or values for all query heads that share it. Maps `[…, kv_heads, a, b]` to
     /// `[…, heads, a, b]`.
     fn repeat_heads(&self, heads: &Tensor) -> Result<Tensor> {
-        let times = self.heads / self.kv_heads;
+        let times = self.shape.heads / self.shape.kv_heads;
         if times == 1 {
             return heads.contiguous();
         }
@@ -164,7 +207,7 @@ impl Attention {
         batch: &Batch,
         max_scores: usize,
     ) -> Result<Tensor> {
-        let scores = |texts: usize, longest: usize| texts * self.heads * longest * longest;
+        let scores = |texts: usize, longest: usize| texts * self.shape.heads * longest * longest;
         if scores(batch.lengths.len(), batch.longest()) <= max_scores {
             return self.padded(qkv, bias, batch);
         }
@@ -205,15 +248,15 @@ impl Attention {
         let rows = batch.padded_rows()?;
         let pad = |tensor: &Tensor, heads: usize| {
             // The row index of padding is `tokens`: that is the row of zeros that is appended here.
-            let flat = tensor.reshape((tokens, heads * self.head_size))?.pad_with_zeros(0, 0, 1)?;
+            let flat = tensor.reshape((tokens, heads * self.shape.head_size))?.pad_with_zeros(0, 0, 1)?;
             let padded = flat.index_select(&rows, 0)?;
-            padded.reshape((texts, longest, heads, self.head_size))?.transpose(1, 2)?.contiguous()
+            padded.reshape((texts, longest, heads, self.shape.head_size))?.transpose(1, 2)?.contiguous()
         };
-        let query = pad(query, self.heads)?;
-        let key = self.repeat_heads(&pad(key, self.kv_heads)?.t()?.contiguous()?)?;
-        let value = self.repeat_heads(&pad(value, self.kv_heads)?)?;
+        let query = pad(query, self.shape.heads)?;
+        let key = self.repeat_heads(&pad(key, self.shape.kv_heads)?.t()?.contiguous()?)?;
+        let value = self.repeat_heads(&pad(value, self.shape.kv_heads)?)?;
         let mask = self.additive_mask(bias, batch, query.dtype())?;
-        let scores = (query.matmul(&key)? * self.scale)?.broadcast_add(&mask)?;
+        let scores = (query.matmul(&key)? * self.shape.scale)?.broadcast_add(&mask)?;
         let mut weights = candle_nn::ops::softmax_last_dim(&scores)?;
         if batch.attended != batch.lengths {
             // A token whose window has no attended token gets no value at all, instead of a mean of masked tokens.
@@ -223,7 +266,7 @@ impl Attention {
         let context = weights
             .matmul(&value)?
             .transpose(1, 2)?
-            .reshape((texts * longest, self.heads * self.head_size))?;
+            .reshape((texts * longest, self.shape.heads * self.shape.head_size))?;
         let kept = batch.lengths.iter().enumerate().flat_map(|(text, length)| {
             let start = (text * longest) as u32;
             start..start + *length as u32
@@ -245,7 +288,7 @@ impl Attention {
         let is_padding = positions.unsqueeze(0)?.broadcast_ge(&attended.unsqueeze(1)?)?;
         let mut mask =
             (is_padding.to_dtype(DType::F32)? * f64::from(MASK_VALUE))?.unsqueeze(1)?.unsqueeze(1)?;
-        let is_masked = match self.mask {
+        let is_masked = match self.shape.mask {
             AttentionMask::Full => None,
             AttentionMask::Causal => {
                 Some(relative_positions(longest, device)?.gt(0f32)?.to_dtype(DType::F32)?)
@@ -263,7 +306,7 @@ impl Attention {
             mask = mask.broadcast_add(&(is_masked * f64::from(MASK_VALUE))?)?;
         }
         if let Some(bias) = bias {
-            mask = mask.broadcast_add(&bias.block(self.heads, longest, device)?)?;
+            mask = mask.broadcast_add(&bias.block(self.shape.heads, longest, device)?)?;
         }
         mask.to_dtype(dtype)
     }
@@ -279,8 +322,8 @@ impl Attention {
         use candle_flash_attn::{flash_attn_varlen_alibi_windowed, flash_attn_varlen_windowed};
         let ends = batch.text_ranges().map(|text| text.end as u32);
         let starts = Tensor::from_iter(std::iter::once(0).chain(ends), query.device())?;
-        let (longest, scale) = (batch.longest(), self.scale as f32);
-        let (left, right) = match self.mask {
+        let (longest, scale) = (batch.longest(), self.shape.scale as f32);
+        let (left, right) = match self.shape.mask {
             AttentionMask::Full => (None, None),
             AttentionMask::Causal => (None, Some(0)),
             AttentionMask::SlidingWindow(radius) => (Some(radius), Some(radius)),
@@ -374,10 +417,13 @@ mod tests {
     use super::*;
     use crate::batch::Sequence;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    static ISAS: LazyLock<Vec<Isa>> = LazyLock::new(isa::available);
 
     /// The reference: attention in plain loops.
     fn plain_attention(
-        shape: &Attention,
+        shape: &AttentionShape,
         qkv: [&[f32]; 3],
         bias: Option<&RelativePositionBias>,
         lengths: &[usize],
@@ -437,7 +483,7 @@ mod tests {
                 lengths.push(BLOCK_QUERIES + 7);
             }
             let tokens: usize = lengths.iter().sum();
-            let shape = Attention { heads: 4, kv_heads: 4 / queries_per_kv_head, head_size: 3, scale: 0.6, mask };
+            let shape = AttentionShape { heads: 4, kv_heads: 4 / queries_per_kv_head, head_size: 3, scale: 0.6, mask };
             let bias = with_bias.then(|| RelativePositionBias::alibi(4, 300));
             let rows = |heads: usize, seed| values(tokens * heads * 3, seed);
             let (q, k, v) = (rows(4, 1), rows(shape.kv_heads, 2), rows(shape.kv_heads, 3));
@@ -450,16 +496,24 @@ mod tests {
             let (qt, kt, vt) = (tensor(&q, 4), tensor(&k, shape.kv_heads), tensor(&v, shape.kv_heads));
             let expected = plain_attention(&shape, [&q, &k, &v], bias.as_ref(), &lengths, unattended);
             let (qkv, longest) = ([&qt, &kt, &vt], batch.longest());
-            for result in [
-                shape.by_text(qkv, bias.as_ref(), &batch),
-                shape.padded(qkv, bias.as_ref(), &batch),
-                shape.padded_in_parts(qkv, bias.as_ref(), &batch, 2 * 4 * longest * longest),
-            ] {
+            let attention = Attention::candle(shape);
+            let mut results = vec![
+                (attention.by_text(qkv, bias.as_ref(), &batch), 1e-5),
+                (attention.padded(qkv, bias.as_ref(), &batch), 1e-5),
+                (attention.padded_in_parts(qkv, bias.as_ref(), &batch, 2 * 4 * longest * longest), 1e-5),
+            ];
+            for isa in ISAS.iter() {
+                for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 0.03)] {
+                    let attention = Attention::kernels(isa, precision, shape);
+                    results.push((attention.forward(qkv, bias.as_ref(), &batch), tolerance));
+                }
+            }
+            for (result, tolerance) in results {
                 let result = result.unwrap();
                 prop_assert_eq!(result.dims(), [tokens, 12]);
                 let result = result.flatten_all().unwrap().to_vec1::<f32>().unwrap();
                 for (value, expected) in result.iter().zip(&expected) {
-                    prop_assert!((value - expected).abs() < 1e-5, "{} must be {}", value, expected);
+                    prop_assert!((value - expected).abs() < tolerance, "{} must be {}", value, expected);
                 }
             }
         }

@@ -2,7 +2,7 @@
 //! from a checkpoint.
 //!
 //! A layer hides which code computes it. On a GPU, candle computes all layers. On a CPU, the crate's own kernels
-//! compute linear layers (in the chosen precision), activation functions and the softmax, and candle computes
+//! compute linear layers and attention (in the chosen precision) and activation functions, and candle computes
 //! everything else. With [`Engine::Candle`](crate::network::Engine::Candle), the only kernel is the softmax. Dense
 //! layers after pooling and adapters are always computed by candle.
 
@@ -11,6 +11,7 @@ pub mod attention;
 pub mod relative_position_bias;
 pub mod rope;
 
+use self::attention::{Attention, AttentionShape};
 use crate::kernels::isa::{self, Isa};
 use crate::kernels::linear::PackedLinear;
 use crate::kernels::packed::{PackBuffer, PackFormat, ValueRange};
@@ -144,6 +145,14 @@ impl<'a> Loader<'a> {
     /// Reads an embedding table: `count` vectors of `width` values.
     pub fn embedding_table(&self, count: usize, width: usize) -> Result<EmbeddingTable> {
         Ok(EmbeddingTable(self.tensor((count, width), "weight")?))
+    }
+
+    /// Returns an attention operation that candle or the kernels compute, as they do for the layers of this loader.
+    pub fn attention(&self, shape: AttentionShape) -> Attention {
+        match self.kernels {
+            Some((isa, precision)) => Attention::kernels(isa, precision, shape),
+            None => Attention::candle(shape),
+        }
     }
 
     /// Returns an activation function that candle or the kernels compute, as they do for the layers of this loader.

@@ -2,7 +2,7 @@
 //! their positions. ModernBERT, Nomic's BERT, GTE, Gemma 3 and the decoders use it. The base of the angles is in config.json.
 
 use crate::batch::Batch;
-use crate::layers::attention::{Attention, split, split_heads};
+use crate::layers::attention::{Attention, AttentionShape, split, split_heads};
 use crate::layers::{Linear, Norm};
 use candle_core::{DType, Device, Result, Tensor};
 use serde::Deserialize;
@@ -96,9 +96,8 @@ impl RotaryAttention {
         rotary: &RotaryEmbedding,
         batch: &Batch,
     ) -> Result<Tensor> {
-        let Attention { heads, kv_heads, head_size, .. } = *attention;
-        let widths = [heads * head_size, kv_heads * head_size, kv_heads * head_size];
-        let parts = split(&self.qkv.forward(x)?, &widths)?;
+        let AttentionShape { heads, kv_heads, .. } = attention.shape;
+        let parts = split(&self.qkv.forward(x)?, &attention.shape.widths())?;
         let rotate = |part: &Tensor, heads: usize, norm: Option<&Norm>| {
             let part = split_heads(part, heads)?;
             rotary.apply(&norm.map_or(Ok(part.clone()), |norm| norm.forward(&part))?)
