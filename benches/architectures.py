@@ -122,6 +122,10 @@ def checkpoints(folder: pathlib.Path, every: list[dict], options):
             yield name
 
 
+def shown(rate: float) -> str:
+    return f"{rate:.1f}" if rate >= 10 else f"{rate:.2f}"
+
+
 def cosines(vectors: np.ndarray, f32: np.ndarray) -> str:
     cosine = (vectors * f32).sum(1)
     return f"{cosine.mean():.5f}, {cosine.min():.5f}"
@@ -147,10 +151,10 @@ def measure(likewise: Likewise, peer: Peer | None, texts: list[str], rounds: int
             rates["peer"].append(peer.rate(texts))
     median = {key: statistics.median(value) for key, value in rates.items() if value}
     ratio = f"{median[auto] / median['peer']:.2f}×" if peer else "–"
-    peer_rate = f"{median['peer']:.1f}" if peer else "none"
-    bf16, int8 = (f"{median[lower]:.1f}" if lower in median else "–" for lower in LOWER_PRECISIONS)
+    peer_rate = shown(median["peer"]) if peer else "none"
+    bf16, int8 = (shown(median[lower]) if lower in median else "–" for lower in LOWER_PRECISIONS)
     of_bf16, of_int8 = (cosines(vectors[lower], vectors["f32"]) if lower in vectors else "–" for lower in LOWER_PRECISIONS)
-    return [likewise.name, f"{median['f32']:.1f}", bf16, int8, auto, ratio, peer_rate, min_cosine, of_bf16, of_int8]
+    return [likewise.name, shown(median["f32"]), bf16, int8, auto, ratio, peer_rate, min_cosine, of_bf16, of_int8]
 
 
 def main() -> None:
