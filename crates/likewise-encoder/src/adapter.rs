@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::kernels::Activation;
 use crate::layers::{ActivationFn, Linear, Loader, Norm};
 use crate::weights::Weights;
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 use likewise_base::disk;
 use serde::Deserialize;
 use std::path::Path;
@@ -84,12 +84,13 @@ struct AdapterLayer {
 }
 
 impl Adapter {
-    /// Loads the adapter in `folder`, for a network of `layers` layers.
+    /// Loads the adapter in `folder`, for a network of `layers` layers that `network` loads. On a CPU, the kernels compute
+    /// an adapter in f32.
     ///
     /// # Errors
     /// [`Error::Model`] if a file is damaged or the kind of adapter is not supported; [`Error::Io`] if
     /// adapter_config.json cannot be read.
-    pub fn load(folder: &Path, layers: usize, dtype: DType, device: &Device) -> Result<Adapter> {
+    pub fn load(folder: &Path, layers: usize, network: &Loader) -> Result<Adapter> {
         let path = folder.join("adapter_config.json");
         let text = disk::read_text(&path).map_err(Error::io(&path))?;
         let AdapterConfig { config, hidden_size, name } =
@@ -110,7 +111,8 @@ impl Adapter {
         }
         let bottleneck = (hidden_size as f64 / config.reduction_factor) as usize;
         let weights = Weights::open(folder, &["pytorch_adapter.bin".into()])?;
-        let loader = Loader::candle(weights.tensors(dtype, device)?).pp("bert.encoder.layer");
+        let tensors = weights.tensors(network.tensors().dtype(), network.device())?;
+        let loader = network.of_adapter(tensors).pp("bert.encoder.layer");
         let layer = |layer| {
             let adapter = loader.pp(layer).pp("output.adapters").pp(&name);
             Ok(AdapterLayer {

@@ -192,7 +192,7 @@ fn load_network(
         | Family::JinaBert
         | Family::Electra
         | Family::Albert => {
-            let network = load_bert(folder, loader, weights, &device)?;
+            let network = load_bert(folder, loader, weights)?;
             Box::new(PooledNetwork { network, pooling, device })
         }
         Family::ModernBert => {
@@ -247,7 +247,7 @@ pub fn is_from_candle_transformers(folder: &ModelFolder) -> bool {
 }
 
 /// Loads a network that [`Bert`] computes.
-fn load_bert(folder: &ModelFolder, loader: &Loader, weights: &Weights, device: &Device) -> Result<Bert> {
+fn load_bert(folder: &ModelFolder, loader: &Loader, weights: &Weights) -> Result<Bert> {
     let (config, loader) = bert_config(folder, loader)?;
     let damaged = |error| damaged(weights.path(), error);
     let bias = match folder.family {
@@ -266,9 +266,7 @@ fn load_bert(folder: &ModelFolder, loader: &Loader, weights: &Weights, device: &
         Family::JinaBert => Some(jina_bert::bias(&config, folder.config.max_length)),
         _ => None,
     };
-    let dtype = loader.tensors().dtype();
-    let adapter =
-        |name: &String| Adapter::load(&folder.path.join(name), config.num_hidden_layers, dtype, device);
+    let adapter = |name: &String| Adapter::load(&folder.path.join(name), config.num_hidden_layers, &loader);
     let adapters = match &folder.config.adapters {
         Some(PerInputType { document, query }) => {
             Some(PerInputType { document: adapter(document)?, query: adapter(query)? })

@@ -3,8 +3,8 @@
 //!
 //! A layer hides which code computes it. On a GPU, candle computes all layers. On a CPU, the crate's own kernels
 //! compute linear layers and attention (in the chosen precision) and activation functions, and candle computes
-//! everything else. With [`Engine::Candle`](crate::network::Engine::Candle), the only kernel is the softmax. Dense
-//! layers after pooling and adapters are always computed by candle.
+//! everything else. With [`Engine::Candle`](crate::network::Engine::Candle), the only kernel is the softmax. Adapters are
+//! computed in f32. Dense layers after pooling are always computed by candle.
 
 pub mod alternating;
 pub mod attention;
@@ -42,6 +42,12 @@ impl<'a> Loader<'a> {
     /// Creates a loader of layers that the crate's kernels compute, on this CPU.
     pub fn kernels(tensors: VarBuilder<'a>, precision: Precision) -> Loader<'a> {
         Loader { tensors, kernels: Some((isa::current(), precision)) }
+    }
+
+    /// Creates a loader of an adapter's layers. If the kernels compute the layers of this loader, they compute the
+    /// adapter's too, in f32.
+    pub fn of_adapter<'b>(&self, tensors: VarBuilder<'b>) -> Loader<'b> {
+        Loader { tensors, kernels: self.kernels.map(|(isa, _)| (isa, Precision::F32)) }
     }
 
     /// Returns a loader whose prefix is the prefix of this loader, followed by `name` and a dot.
