@@ -2,8 +2,9 @@
 //! batch must be kept apart.
 //!
 //! There are four implementations, with the same results up to rounding: the crate's kernels on a CPU, text by text with
-//! candle on a CPU (for comparison), padded on a GPU, and flash attention on a GPU, without padding. Flash attention requires the feature `flash-attn`, bf16, no learned
-//! relative position biases, and texts whose tokens are all attended to.
+//! candle on a CPU (for comparison), padded on a GPU, and flash attention on a GPU, without padding. Flash attention
+//! requires the feature `flash-attn`, bf16, no learned relative position biases, and texts whose tokens are all attended
+//! to.
 
 use super::with_values;
 use crate::batch::Batch;
@@ -503,7 +504,7 @@ mod tests {
                 (attention.padded_in_parts(qkv, bias.as_ref(), &batch, 2 * 4 * longest * longest), 1e-5),
             ];
             for isa in ISAS.iter() {
-                for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 0.03)] {
+                for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 0.06)] {
                     let attention = Attention::kernels(isa, precision, shape);
                     results.push((attention.forward(qkv, bias.as_ref(), &batch), tolerance));
                 }
