@@ -6,17 +6,18 @@
 
 Measured: papers per second over 64 papers of a dump, on checkpoints of six layers of 384 values (all-MiniLM-L6-v2's
 shape; `--shape base` and `--shape large` have the widths of BERT-base and BERT-large), made by
-tests/golden/make_architectures.py with tokenizers trained on papers of the dump. likewise runs in f32,
-bf16 and int8 (T5 and DeBERTa in f32 only), with `likewise models --measure`; the peer (sentence-transformers) runs in
-f32. Also measured: the minimum cosine between the f32 vectors of likewise and of the peer, and the cosines of likewise's
-other vectors to its f32 vectors. The ratio to the peer is that of the precision which `auto` chooses.
+tests/golden/make_architectures.py with tokenizers trained on papers of the dump. likewise runs in f32, bf16 and int8
+(T5 and DeBERTa in f32 only), with `likewise models --measure`; the peer (sentence-transformers) runs in f32. Also
+measured: the minimum cosine between the f32 vectors of likewise and of the peer, and the cosines of likewise's other
+vectors to its f32 vectors. The ratio to the peer is that of the precision which `auto` chooses.
 
-Fair: both use the same folder, the same texts, truncated to 512 tokens or `--length` tokens, and all cores. Both are loaded and have encoded
-texts before the measurement. They take turns in every round, and the results are medians. Titles are not encoded
-separately: these checkpoints have no `model.toml`, and vectors are made with `--title 0`. The run fails if likewise's
-f32 vectors differ from the peer's f32 vectors. The peer sorts texts by length and pads batches of 32. Random weights
-are as fast as trained weights. No unfairness is known. With a `--length` above 512, the abstract of a paper is followed by
-the abstracts of other papers until the text has that many words, so every text is truncated. JinaBERT is measured without a peer, because sentence-transformers lacks it.
+Fair: both use the same folder, the same texts, truncated to 512 tokens or `--length` tokens, and all cores. Both are
+loaded and have encoded texts before the measurement. They take turns in every round, and the results are medians.
+Titles are not encoded separately: these checkpoints have no `model.toml`, and vectors are made with `--title 0`. The
+run fails if likewise's f32 vectors differ from the peer's f32 vectors. The peer sorts texts by length and pads batches
+of 32. Random weights are as fast as trained weights. No unfairness is known. With a `--length` above 512, the abstract
+of a paper is followed by the abstracts of other papers until the text has that many words, so every text is truncated.
+JinaBERT is measured without a peer, because sentence-transformers lacks it.
 
 `--tiny` uses 8 papers and the checkpoints of the tests in tests/golden/small, and does not need the peer.
 """

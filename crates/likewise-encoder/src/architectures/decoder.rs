@@ -172,18 +172,18 @@ pub fn attention(
     norms: Option<HeadNorms>,
     loader: &Loader,
 ) -> candle_core::Result<RotaryAttention> {
-    let AttentionShape { heads, kv_heads, head_size, .. } = shape;
     let parts = ["q_proj", "k_proj", "v_proj"].map(|part| loader.pp(part));
-    let widths = [heads * head_size, kv_heads * head_size, kv_heads * head_size];
-    let norm =
-        |name: &str, norms: HeadNorms| loader.pp(name).rms_norm(*head_size, norms.eps, norms.scale_offset);
+    let widths = shape.widths();
+    let norm = |name: &str, norms: HeadNorms| {
+        loader.pp(name).rms_norm(shape.head_size, norms.eps, norms.scale_offset)
+    };
     Ok(RotaryAttention {
         qkv: Loader::fused_linear(&parts.each_ref(), hidden, &widths)?,
         norms: match norms {
             Some(norms) => Some((norm("q_norm", norms)?, norm("k_norm", norms)?)),
             None => None,
         },
-        output: loader.pp("o_proj").linear(heads * head_size, hidden)?,
+        output: loader.pp("o_proj").linear(widths[0], hidden)?,
     })
 }
 

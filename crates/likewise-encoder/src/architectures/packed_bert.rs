@@ -8,7 +8,7 @@
 use super::bert::{Config, PositionKind, position_table, second_type};
 use crate::batch::Sequence;
 use crate::kernels::Activation;
-use crate::kernels::attention::{AttentionBuffer, AttentionShape, PackedAttention};
+use crate::kernels::attention::{AttentionShape, PackedAttention, Queries};
 use crate::kernels::feed_forward::{FeedForward, FeedForwardBuffer};
 use crate::kernels::grow;
 use crate::kernels::isa::Isa;
@@ -67,7 +67,6 @@ struct Layer {
 #[derive(Default)]
 struct BlockBuffers {
     packed: PackBuffer,
-    attention: AttentionBuffer,
     feed_forward: FeedForwardBuffer,
     out: Vec<f32>,
 }
@@ -207,12 +206,12 @@ impl PackedBert {
         for (index, layer) in self.layers.iter().enumerate() {
             let next = self.layers.get(index + 1);
             if next.is_none() && kept == KeptTokens::First {
-                layer.attend(texts, qkv, context, Queries::First);
+                layer.attend(texts, qkv, Queries::First, context);
                 keep_first_rows(hidden, texts, width);
                 let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
                 return rows.for_each(|(hidden, context)| layer.finish(hidden, &context[..hidden.len()]));
             }
-            layer.attend(texts, qkv, context, Queries::All { parts: threads });
+            layer.attend(texts, qkv, Queries::All, context);
             let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
             rows.zip(qkv.par_chunks_mut(block * packed_len)).for_each(|((hidden, context), qkv)| {
                 layer.finish(hidden, context);
@@ -238,15 +237,6 @@ fn keep_first_rows(rows: &mut Vec<f32>, texts: &[Sequence], width: usize) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeptTokens {
     All,
-    /// The first token of each text.
-    First,
-}
-
-/// The tokens whose attention is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Queries {
-    /// All tokens; those of each text in this many parts.
-    All { parts: usize },
     /// The first token of each text.
     First,
 }
@@ -361,28 +351,9 @@ impl Layer {
     }
 
     /// Computes the attention within each text, from `qkv [tokens, words]` to `context`, one row for each of `queries`.
-    fn attend(&self, texts: &[Sequence], mut qkv: &[u32], mut context: &mut [f32], queries: Queries) {
-        let mut jobs = Vec::new();
-        for &Sequence { ids, attended, .. } in texts {
-            let length = ids.len();
-            let (text, later) = qkv.split_at(length * self.attention.packed_len());
-            qkv = later;
-            let (count, block) = match queries {
-                Queries::All { parts } => (length, length.div_ceil(parts)),
-                Queries::First => (1, 1),
-            };
-            for first in (0..count).step_by(block.max(1)) {
-                let queries = first..count.min(first + block);
-                let (part, later) = std::mem::take(&mut context).split_at_mut(queries.len() * self.width);
-                context = later;
-                jobs.push((text, attended, queries, part));
-            }
-        }
-        jobs.into_par_iter().for_each(|(text, attended, queries, context)| {
-            with_block_buffers(|buffers| {
-                self.attention.attend(text, attended, queries, None, context, &mut buffers.attention);
-            });
-        });
+    fn attend(&self, texts: &[Sequence], qkv: &[u32], queries: Queries, context: &mut [f32]) {
+        let lengths = texts.iter().map(|text| (text.ids.len(), text.attended));
+        self.attention.attend_texts(lengths, qkv, queries, None, context);
     }
 
     /// Computes the part of the layer that follows attention, for some rows: the linear layer of attention's output,

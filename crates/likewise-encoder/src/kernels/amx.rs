@@ -54,7 +54,7 @@ impl Product<'_> {
     /// If the slices are too short, or if the panel does not fill whole tile registers.
     fn blocks(&self) -> usize {
         let words = self.panel.len() / WIDTH;
-        assert!(words >= REGISTER_WORDS && words.is_multiple_of(REGISTER_WORDS), "{words} words");
+        assert!(fills_registers(self.panel), "{words} words");
         assert!((1..=MAX_ROWS).contains(&self.rows) && self.initial.len() >= WIDTH);
         assert!(self.x.len() >= (self.rows - 1) * self.stride + words);
         words / REGISTER_WORDS
@@ -254,15 +254,24 @@ impl Products for Emulated {
     }
 }
 
+/// Whether the columns of a panel fill whole tile registers.
+fn fills_registers(panel: &[u32]) -> bool {
+    !panel.is_empty() && panel.len().is_multiple_of(REGISTER_WORDS * WIDTH)
+}
+
+/// Number of quantisation groups of a panel.
+fn groups(panel: &[u32]) -> usize {
+    panel.len().div_ceil(GROUP_WORDS * WIDTH)
+}
+
 /// An [`Int8Kernel`] for tiles of `ROWS` rows. If a group of the panel does not fill whole tile registers, the kernels of
 /// [`avx512`] compute the tile, with the same result.
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn tile_int8<P: Products, const ROWS: usize>(tile: &mut Tile, scales: &Scales) {
-    let packed_len = tile.panel.len() / WIDTH;
-    if packed_len == 0 || !packed_len.is_multiple_of(REGISTER_WORDS) {
+    if !fills_registers(tile.panel) {
         return split_int8(ROWS, tile, scales);
     }
-    let groups = packed_len.div_ceil(GROUP_WORDS);
+    let groups = groups(tile.panel);
     let mut totals = [[0.0; WIDTH]; ROWS];
     totals.iter_mut().for_each(|totals| totals.copy_from_slice(&tile.bias[..WIDTH]));
     let mut sums = [[0; WIDTH]; MAX_ROWS];
@@ -305,8 +314,7 @@ fn add_scaled(totals: &mut [f32; WIDTH], sums: &[u32; WIDTH], row_scale: f32, co
 /// panel, because they add the products in another order: a text's vector must not depend on the other texts of a batch.
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn tile_bf16<P: Products, const ROWS: usize>(tile: &mut Tile) {
-    let packed_len = tile.panel.len() / WIDTH;
-    if packed_len == 0 || !packed_len.is_multiple_of(REGISTER_WORDS) {
+    if !fills_registers(tile.panel) {
         return split_bf16(ROWS, tile);
     }
     let initial = bytemuck::cast_slice(&tile.bias[..WIDTH]);
@@ -334,7 +342,7 @@ fn rows_from<'a>(tile: &'a mut Tile<'_>, first: usize) -> Tile<'a> {
 /// Computes an int8 tile of any number of rows with the kernels of [`avx512`].
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn split_int8(rows: usize, tile: &mut Tile, scales: &Scales) {
-    let groups = (tile.panel.len() / WIDTH).div_ceil(GROUP_WORDS);
+    let groups = groups(tile.panel);
     for first in (0..rows).step_by(avx512::INT8.len()) {
         let height = avx512::INT8.len().min(rows - first);
         let scales = Scales { rows: &scales.rows[first * groups..], ..*scales };

@@ -13,6 +13,8 @@ use super::rows;
 use super::tile::Tile;
 use crate::model::Precision;
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+use std::cell::RefCell;
 use std::ops;
 
 /// The bias of the two products, which is zero. The array is at least as long as a panel is wide.
@@ -23,7 +25,7 @@ const ZERO_HALVES: [u16; 64] = [0; 64];
 
 /// Weights below this fraction of the largest weight in the same row become 0 where there is a bias, because products
 /// with denormal numbers take a CPU about 100 times as long as other products.
-const MIN_WEIGHT: f32 = 1e-20;
+pub const MIN_WEIGHT: f32 = 1e-20;
 
 /// The parameters of an attention operation.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +61,18 @@ impl AttentionShape {
 /// Adds a bias to scores: the arguments are the head, the position of the query, the positions of the keys, and the scores
 /// of the query and these keys.
 pub type AddBias<'a> = &'a (dyn Fn(usize, usize, &ops::Range<usize>, &mut [f32]) + Sync);
+
+/// The tokens whose attention is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queries {
+    All,
+    /// The first token of each text.
+    First,
+}
+
+thread_local! {
+    static BUFFER: RefCell<AttentionBuffer> = RefCell::default();
+}
 
 /// Multi-head attention.
 pub struct PackedAttention {
@@ -132,6 +146,38 @@ impl PackedAttention {
         let fills_words = head_size == self.format.capacity(self.format.packed_len(head_size));
         let width = if fills_words { self.shape.widths().iter().sum() } else { head_size };
         self.format.pack(self.isa, qkv, width, packed);
+    }
+
+    /// Computes the attention within each text, from the packed `qkv [tokens, packed_len]` of all texts to `context`, with
+    /// one row of `heads * head_size` values for each of `queries`. `texts` has the number of tokens of each text, and the
+    /// number of them that are attended to, from the first on. The queries of a text are divided among the threads.
+    pub fn attend_texts(
+        &self,
+        texts: impl Iterator<Item = (usize, usize)>,
+        mut qkv: &[u32],
+        queries: Queries,
+        bias: Option<AddBias>,
+        mut context: &mut [f32],
+    ) {
+        let (width, threads) = (self.shape.heads * self.shape.head_size, rayon::current_num_threads());
+        let mut jobs = Vec::new();
+        for (length, attended) in texts {
+            let (text, later) = qkv.split_at(length * self.packed_len());
+            qkv = later;
+            let (count, block) = match queries {
+                Queries::All => (length, length.div_ceil(threads)),
+                Queries::First => (1, 1),
+            };
+            for first in (0..count).step_by(block.max(1)) {
+                let queries = first..count.min(first + block);
+                let (part, later) = std::mem::take(&mut context).split_at_mut(queries.len() * width);
+                context = later;
+                jobs.push((text, attended, queries, part));
+            }
+        }
+        jobs.into_par_iter().for_each(|(text, attended, queries, context)| {
+            BUFFER.with_borrow_mut(|buffer| self.attend(text, attended, queries, bias, context, buffer));
+        });
     }
 
     /// Computes the attention of some queries of a text to the first `attended` tokens of the text. Reads the packed
@@ -228,28 +274,24 @@ impl PackedAttention {
             }
             scale = 1.0;
         }
-        self.fill_masked(tile, padded, scores, f32::NEG_INFINITY);
+        let is_masked = self.shape.mask != AttentionMask::Full;
+        if is_masked {
+            self.fill_masked(tile, padded, scores, f32::NEG_INFINITY);
+        }
         rows::softmax(self.isa, scores, padded, count, scale, inverse_sums);
-        self.fill_masked(tile, padded, scores, 0.0);
+        if is_masked {
+            self.fill_masked(tile, padded, scores, 0.0);
+            // A token whose window has no attended token gets no value at all.
+            let rows = tile.queries.clone().zip(inverse_sums);
+            rows.filter(|(query, _)| self.allowed(tile, *query).is_empty()).for_each(|(_, sum)| *sum = 0.0);
+        }
         if bias.is_some() {
             scores.iter_mut().filter(|weight| **weight < MIN_WEIGHT).for_each(|weight| *weight = 0.0);
-        }
-        // A token whose window has no attended token gets no value at all.
-        for ((query, row), inverse_sum) in
-            tile.queries.clone().zip(scores.chunks_exact_mut(padded)).zip(inverse_sums)
-        {
-            if self.allowed(tile, query).is_empty() {
-                row.fill(0.0);
-                *inverse_sum = 0.0;
-            }
         }
     }
 
     /// Sets the scores `[queries, padded]` of the keys that a query does not attend to.
     fn fill_masked(&self, tile: &QueryTile, padded: usize, scores: &mut [f32], value: f32) {
-        if self.shape.mask == AttentionMask::Full {
-            return;
-        }
         for (query, row) in tile.queries.clone().zip(scores.chunks_exact_mut(padded)) {
             let allowed = self.allowed(tile, query);
             row[..allowed.start].fill(value);

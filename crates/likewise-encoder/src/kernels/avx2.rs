@@ -110,29 +110,19 @@ pub fn to_bytes(values: &[f32], params: QuantParams, bytes: &mut [u8]) {
     portable::to_bytes(values, params, bytes);
 }
 
-transpose!("avx2,fma", 8, transpose_block, _mm256_loadu_si256, _mm256_storeu_si256);
+transpose!(
+    "avx2,fma", 8, join_parts, load: _mm256_loadu_si256, store: _mm256_storeu_si256,
+    low_32: _mm256_unpacklo_epi32, high_32: _mm256_unpackhi_epi32,
+    low_64: _mm256_unpacklo_epi64, high_64: _mm256_unpackhi_epi64
+);
 
-/// Transposes 8 rows of 8 words: first squares of 4 by 4 words within the 128-bit halves of the registers, then the
-/// halves themselves.
+/// The second step of [`transpose()`].
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-fn transpose_block(rows: [__m256i; 8]) -> [__m256i; 8] {
-    // Half h of halves[4 * g + c] has column 4 * h + c of the rows 4 * g to 4 * g + 3.
-    let mut halves = rows;
-    for four in halves.as_chunks_mut::<4>().0 {
-        let [a, b, c, d] = *four;
-        let (low_ab, high_ab) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
-        let (low_cd, high_cd) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
-        *four = [
-            _mm256_unpacklo_epi64(low_ab, low_cd),
-            _mm256_unpackhi_epi64(low_ab, low_cd),
-            _mm256_unpacklo_epi64(high_ab, high_cd),
-            _mm256_unpackhi_epi64(high_ab, high_cd),
-        ];
-    }
-    let mut columns = rows;
+fn join_parts(parts: [__m256i; 8]) -> [__m256i; 8] {
+    let mut columns = parts;
     for column in 0..4 {
-        let (upper, lower) = (halves[column], halves[4 + column]);
+        let (upper, lower) = (parts[column], parts[4 + column]);
         columns[column] = _mm256_permute2x128_si256::<0x20>(upper, lower);
         columns[4 + column] = _mm256_permute2x128_si256::<0x31>(upper, lower);
     }

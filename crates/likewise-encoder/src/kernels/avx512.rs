@@ -133,27 +133,17 @@ narrow!(to_bf16, "avx512f,avx512bf16", u16, (), unrounded, cut_bf16, _mm256_stor
 narrow!(to_bf16_plain, "avx512f", u16, (), round_bf16, _mm512_cvtepi32_epi16, _mm256_storeu_si256);
 narrow!(to_bytes, "avx512f", u8, (params: QuantParams), round_byte, _mm512_cvtepi32_epi8, _mm_storeu_si128);
 
-transpose!("avx512f", 16, transpose_block, _mm512_loadu_si512, _mm512_storeu_si512);
+transpose!(
+    "avx512f", 16, join_parts, load: _mm512_loadu_si512, store: _mm512_storeu_si512,
+    low_32: _mm512_unpacklo_epi32, high_32: _mm512_unpackhi_epi32,
+    low_64: _mm512_unpacklo_epi64, high_64: _mm512_unpackhi_epi64
+);
 
-/// Transposes 16 rows of 16 words: first squares of 4 by 4 words within the 128-bit parts of the registers, then the
-/// parts themselves.
+/// The second step of [`transpose()`].
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn transpose_block(rows: [__m512i; 16]) -> [__m512i; 16] {
-    // Part p of parts[4 * g + c] has column 4 * p + c of the rows 4 * g to 4 * g + 3.
-    let mut parts = rows;
-    for four in parts.as_chunks_mut::<4>().0 {
-        let [a, b, c, d] = *four;
-        let (low_ab, high_ab) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-        let (low_cd, high_cd) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-        *four = [
-            _mm512_unpacklo_epi64(low_ab, low_cd),
-            _mm512_unpackhi_epi64(low_ab, low_cd),
-            _mm512_unpacklo_epi64(high_ab, high_cd),
-            _mm512_unpackhi_epi64(high_ab, high_cd),
-        ];
-    }
-    let mut columns = rows;
+fn join_parts(parts: [__m512i; 16]) -> [__m512i; 16] {
+    let mut columns = parts;
     for column in 0..4 {
         let [a, b, c, d] = [0, 4, 8, 12].map(|first| parts[first + column]);
         // The even and the odd parts of two registers.

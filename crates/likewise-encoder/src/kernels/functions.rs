@@ -122,7 +122,7 @@ impl Function for Silu {
 /// `e^x`, with a relative error of about 1e-7. Arguments are limited to -87..88 first.
 ///
 /// With n as the integer nearest to x / ln 2, it evaluates the polynomial of Cephes' `expf` at `x - n ln 2`, and
-/// multiplies the result by `2^n` by adding n to the exponent bits.
+/// multiplies the result by `2^n`.
 #[inline(always)]
 pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const COEFFICIENTS: [f32; 8] =
@@ -133,15 +133,13 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let n = simd.sub_f32s(shifted, round);
     let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-0.693_359_4), x);
     let r = simd.mul_add_e_f32s(n, simd.splat_f32s(2.121_944_4e-4), r);
-    let power = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
-    let value = simd.transmute_u32s_f32s(polynomial(simd, r, COEFFICIENTS));
-    simd.transmute_f32s_u32s(simd.add_u32s(value, power))
+    times_power_of_two(simd, polynomial(simd, r, COEFFICIENTS), shifted)
 }
 
 /// `2^x` for x up to 126, with a relative error of about 2e-7. Arguments below -126 are raised to -126.
 ///
 /// With n as the integer nearest to x, it evaluates the Taylor series of `2^r` at `r = x - n`, which is from -1/2 to 1/2,
-/// and multiplies the result by `2^n` by adding n to the exponent bits.
+/// and multiplies the result by `2^n`.
 #[inline(always)]
 pub fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     /// (ln 2)^k / k! for k from 6 to 0.
@@ -158,9 +156,14 @@ pub fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let round = simd.splat_f32s(ROUND_MAGIC);
     let shifted = simd.add_f32s(x, round);
     let r = simd.sub_f32s(x, simd.sub_f32s(shifted, round));
+    times_power_of_two(simd, polynomial(simd, r, COEFFICIENTS), shifted)
+}
+
+/// Multiplies values by `2^n`, by adding n to the exponent bits. `shifted` is n plus [`ROUND_MAGIC`].
+#[inline(always)]
+fn times_power_of_two<S: Simd>(simd: S, values: S::f32s, shifted: S::f32s) -> S::f32s {
     let power = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
-    let value = simd.transmute_u32s_f32s(polynomial(simd, r, COEFFICIENTS));
-    simd.transmute_f32s_u32s(simd.add_u32s(value, power))
+    simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(values), power))
 }
 
 /// Evaluates a polynomial by Horner's scheme. `coefficients` starts with the coefficient of the highest power.

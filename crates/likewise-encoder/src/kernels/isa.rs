@@ -194,12 +194,25 @@ fn x86_isas() -> Vec<Isa> {
 
 /// The instruction set `amx` with emulated instructions, for tests on CPUs that have the other instructions of its kernels.
 #[cfg(all(test, target_arch = "x86_64"))]
-pub fn emulated_amx() -> Option<Isa> {
+fn emulated_amx() -> Option<Isa> {
     use super::amx;
     let avx512 = x86_isas().into_iter().find(|isa| isa.name == "avx512")?;
     let has_all = is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vnni");
     let (bf16, int8) = (&amx::BF16_EMULATED, &amx::INT8_EMULATED);
     has_all.then_some(Isa { name: "amx, emulated", bf16, int8, ..avx512 })
+}
+
+/// All instruction sets of this CPU, and those that can be emulated on it.
+#[cfg(test)]
+pub fn testable() -> &'static [Isa] {
+    static ISAS: LazyLock<Vec<Isa>> = LazyLock::new(|| {
+        #[cfg(target_arch = "x86_64")]
+        let emulated = emulated_amx();
+        #[cfg(not(target_arch = "x86_64"))]
+        let emulated = None;
+        available().into_iter().chain(emulated).collect()
+    });
+    &ISAS
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! - [`packed`] packs values for the micro-kernels;
 //! - [`linear`], [`attention`] and [`feed_forward`] compute the parts of a transformer layer;
 //! - [`rows`] has the operations on rows, such as softmax and layer norm;
-//! - [`functions`] has the activation functions and `e^x`.
+//! - [`functions`] has the activation functions, `e^x` and `2^x`.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -80,18 +80,6 @@ mod tests {
     use proptest::prelude::*;
 
     const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
-
-    /// All instruction sets of this CPU, and those that can be emulated on it.
-    fn isas() -> &'static [isa::Isa] {
-        static ISAS: std::sync::LazyLock<Vec<isa::Isa>> = std::sync::LazyLock::new(|| {
-            #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
-            let mut isas = isa::available();
-            #[cfg(target_arch = "x86_64")]
-            isas.extend(isa::emulated_amx());
-            isas
-        });
-        &ISAS
-    }
 
     /// Returns deterministic values in -8..8. About one value in 64 is multiplied by 30.
     fn values(count: usize, seed: u64) -> Vec<f32> {
@@ -198,7 +186,7 @@ mod tests {
                 };
                 let mut expected = product(&rounded(&x, min), &rounded(&weight, None), inputs);
                 add_bias(&mut expected, &bias);
-                for isa in isas() {
+                for isa in isa::testable() {
                     let linear = PackedLinear::new(isa, PackFormat::new(isa, precision, range), &weight, bias.clone());
                     let mut fast = vec![f32::NAN; rows * outputs];
                     linear.multiply(&x, &mut PackBuffer::default(), &mut fast, outputs);
@@ -237,7 +225,7 @@ mod tests {
                     }
                 }
             }
-            for isa in isas() {
+            for isa in isa::testable() {
                 for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Bf16, 0.08)] {
                     let attention = PackedAttention::new(isa, precision, AttentionShape::standard(heads, width));
                     let mut packed = vec![u32::MAX; tokens * attention.packed_len()];
@@ -252,7 +240,7 @@ mod tests {
         #[test]
         fn activations_equal_their_formulas_in_f64(width in 1_usize..300, seed in any::<u64>()) {
             let x = values(3 * width, seed);
-            for isa in isas() {
+            for isa in isa::testable() {
                 let close = |fast: Vec<f32>, function: &dyn Fn(f64) -> f64| {
                     let expected: Vec<f32> = x.iter().map(|x| function(f64::from(*x)) as f32).collect();
                     assert_close(&fast, &expected, 3e-6, isa.name);
@@ -271,7 +259,7 @@ mod tests {
             let x = values(rows * inputs, seed);
             let [up, up_bias, down, down_bias] =
                 [wide * inputs, wide, outputs * wide, outputs].map(|count| values(count, seed ^ count as u64));
-            for isa in isas() {
+            for isa in isa::testable() {
                 for precision in PRECISIONS {
                     let format = |range| PackFormat::new(isa, precision, range);
                     let intermediate = PackedLinear::new(isa, format(ValueRange::Signed), &up, up_bias.clone());
@@ -296,7 +284,7 @@ mod tests {
         ) {
             let stride = words + gap;
             let rows: Vec<u32> = values(32 * stride, seed).into_iter().map(f32::to_bits).collect();
-            for isa in isas() {
+            for isa in isa::testable() {
                 let count = count.min(isa.width);
                 let mut columns = vec![7; words * isa.width];
                 isa.transpose(&rows, stride, count, &mut columns);
@@ -320,7 +308,7 @@ mod tests {
                 expected.extend((0..width).map(|at| (normed(at) * f64::from(scale[at]) + f64::from(shift[at])) as f32));
             }
             let norm = LayerNorm { scale, shift, eps: 1e-5 };
-            for isa in isas() {
+            for isa in isa::testable() {
                 let mut fast = x.clone();
                 add_and_norm(isa, &mut fast, &y, &norm);
                 assert_close(&fast, &expected, 2e-4, isa.name);
@@ -333,7 +321,7 @@ mod tests {
         ) {
             let stride = width + rest;
             let x = values(3 * stride, seed);
-            for isa in isas() {
+            for isa in isa::testable() {
                 let (mut fast, mut inverse_sums) = (x.clone(), [f32::NAN; 3]);
                 softmax(isa, &mut fast, stride, width, 0.25, &mut inverse_sums);
                 for ((fast, inverse_sum), x) in fast.chunks(stride).zip(inverse_sums).zip(x.chunks(stride)) {

@@ -108,10 +108,14 @@ macro_rules! int8_tile {
     };
 }
 
-/// Defines a [`Transpose`](super::tile::Transpose) function. `$block` transposes a square of registers, `$lanes` rows of
-/// `$lanes` words.
+/// Defines a [`Transpose`](super::tile::Transpose) function. It works on blocks of `$lanes` rows of `$lanes` words. First,
+/// it transposes the squares of 4 by 4 words in the 128-bit parts of four registers. Then, `$join` joins the parts: part p
+/// of its argument 4 * g + c has column 4 * p + c of the rows 4 * g to 4 * g + 3, and its results are the columns.
 macro_rules! transpose {
-    ($features:literal, $lanes:literal, $block:ident, $load:ident, $store:ident) => {
+    (
+        $features:literal, $lanes:literal, $join:ident, load: $load:ident, store: $store:ident,
+        low_32: $low_32:ident, high_32: $high_32:ident, low_64: $low_64:ident, high_64: $high_64:ident
+    ) => {
         /// The [`Transpose`](super::tile::Transpose) function.
         #[target_feature(enable = $features)]
         pub fn transpose(rows: &[u32], stride: usize, count: usize, columns: &mut [u32]) {
@@ -126,8 +130,20 @@ macro_rules! transpose {
                     unsafe {
                         let from = rows.as_ptr().add(row * stride + word);
                         let to = columns.as_mut_ptr().add(word * WIDTH + row);
-                        let block = std::array::from_fn(|row| $load(from.add(row * stride).cast()));
-                        for (word, column) in $block(block).into_iter().enumerate() {
+                        let mut parts: [_; $lanes] =
+                            std::array::from_fn(|row| $load(from.add(row * stride).cast()));
+                        for four in parts.as_chunks_mut::<4>().0 {
+                            let [a, b, c, d] = *four;
+                            let (low_ab, high_ab) = ($low_32(a, b), $high_32(a, b));
+                            let (low_cd, high_cd) = ($low_32(c, d), $high_32(c, d));
+                            *four = [
+                                $low_64(low_ab, low_cd),
+                                $high_64(low_ab, low_cd),
+                                $low_64(high_ab, high_cd),
+                                $high_64(high_ab, high_cd),
+                            ];
+                        }
+                        for (word, column) in $join(parts).into_iter().enumerate() {
                             $store(to.add(word * WIDTH).cast(), column);
                         }
                     }

@@ -8,7 +8,7 @@
 
 use super::with_values;
 use crate::batch::Batch;
-use crate::kernels::attention::{AddBias, AttentionBuffer, PackedAttention};
+use crate::kernels::attention::{AddBias, MIN_WEIGHT, PackedAttention, Queries};
 use crate::kernels::grow;
 use crate::kernels::isa::{self, Isa};
 use crate::kernels::rows::softmax;
@@ -33,10 +33,6 @@ const MAX_GPU_SCORES: usize = i32::MAX as usize;
 /// softmax of a row of -infinity is NaN.
 const MASK_VALUE: f32 = -1e30;
 
-/// On a CPU, weights below this fraction of the largest weight in the same row become 0, because products with denormal
-/// numbers take a CPU about 100 times as long as other products.
-const MIN_WEIGHT: f32 = 1e-20;
-
 /// Memory for the queries, keys and values of a batch, kept from one use to the next.
 #[derive(Default)]
 struct JoinedBuffers {
@@ -48,7 +44,6 @@ struct JoinedBuffers {
 
 thread_local! {
     static BUFFERS: RefCell<JoinedBuffers> = RefCell::default();
-    static ATTENTION_BUFFER: RefCell<AttentionBuffer> = RefCell::default();
 }
 
 /// An attention operation.
@@ -93,8 +88,7 @@ impl Attention {
         }
     }
 
-    /// Computes the attention of all texts with the crate's kernels. The queries of each text are divided among the
-    /// threads.
+    /// Computes the attention of all texts with the crate's kernels.
     fn by_kernels(
         &self,
         kernels: &PackedAttention,
@@ -119,28 +113,14 @@ impl Attention {
         let block = tokens.div_ceil(threads).clamp(1, BLOCK_QUERIES);
         let blocks = joined.par_chunks(block * row_len).zip(packed.par_chunks_mut(block * packed_len));
         blocks.for_each(|(rows, packed)| kernels.pack(rows, packed));
-        let (mut jobs, mut rest) = (Vec::new(), &mut context[..]);
-        for (text, attended) in batch.text_ranges().zip(&batch.attended) {
-            let qkv = &packed[text.start * packed_len..text.end * packed_len];
-            let count = text.len().div_ceil(threads).max(1);
-            for first in (0..text.len()).step_by(count) {
-                let queries = first..text.len().min(first + count);
-                let (part, later) = std::mem::take(&mut rest).split_at_mut(queries.len() * width);
-                rest = later;
-                jobs.push((qkv, *attended, queries, part));
-            }
-        }
         let add_bias = bias.map(|bias| {
             move |head: usize, query: usize, keys: &Range<usize>, scores: &mut [f32]| {
                 scores.iter_mut().zip(bias.row(head, query, keys)).for_each(|(score, bias)| *score += bias);
             }
         });
         let add_bias = add_bias.as_ref().map(|add_bias| add_bias as AddBias);
-        jobs.into_par_iter().for_each(|(qkv, attended, queries, context)| {
-            ATTENTION_BUFFER.with_borrow_mut(|buffer| {
-                kernels.attend(qkv, attended, queries, add_bias, context, buffer);
-            });
-        });
+        let texts = batch.lengths.iter().copied().zip(batch.attended.iter().copied());
+        kernels.attend_texts(texts, packed, Queries::All, add_bias, &mut context);
         BUFFERS.set(JoinedBuffers { rows, words });
         Tensor::from_vec(context, (tokens, width), &Device::Cpu)
     }
@@ -418,9 +398,6 @@ mod tests {
     use super::*;
     use crate::batch::Sequence;
     use proptest::prelude::*;
-    use std::sync::LazyLock;
-
-    static ISAS: LazyLock<Vec<Isa>> = LazyLock::new(isa::available);
 
     /// The reference: attention in plain loops.
     fn plain_attention(
@@ -503,7 +480,7 @@ mod tests {
                 (attention.padded(qkv, bias.as_ref(), &batch), 1e-5),
                 (attention.padded_in_parts(qkv, bias.as_ref(), &batch, 2 * 4 * longest * longest), 1e-5),
             ];
-            for isa in ISAS.iter() {
+            for isa in isa::testable() {
                 for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 0.06)] {
                     let attention = Attention::kernels(isa, precision, shape);
                     results.push((attention.forward(qkv, bias.as_ref(), &batch), tolerance));
