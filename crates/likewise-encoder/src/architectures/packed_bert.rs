@@ -9,6 +9,7 @@ use super::bert::{Config, PositionKind, position_table, second_type};
 use crate::batch::Sequence;
 use crate::kernels::Activation;
 use crate::kernels::attention::{AttentionShape, PackedAttention, Queries};
+use crate::kernels::division::Division;
 use crate::kernels::feed_forward::{FeedForward, FeedForwardBuffer};
 use crate::kernels::grow;
 use crate::kernels::isa::Isa;
@@ -22,10 +23,6 @@ use crate::pooling;
 use candle_core::{Device, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 use std::cell::RefCell;
-
-/// Maximum number of rows that go through the feed-forward block of a layer together. With this number, the
-/// intermediate rows of the block stay in the core's cache.
-const BLOCK_ROWS: usize = 168;
 
 /// A loaded BERT.
 pub struct PackedBert {
@@ -89,7 +86,12 @@ thread_local! {
 }
 
 fn with_block_buffers<T>(work: impl FnOnce(&mut BlockBuffers) -> T) -> T {
-    BLOCK_BUFFERS.with(|buffers| work(&mut buffers.borrow_mut()))
+    // The buffers are taken, not borrowed: a thread that waits for the column parts of other threads can begin another
+    // batch's work in the meantime.
+    let mut buffers = BLOCK_BUFFERS.take();
+    let result = work(&mut buffers);
+    BLOCK_BUFFERS.set(buffers);
+    result
 }
 
 impl PackedBert {
@@ -168,10 +170,11 @@ impl PackedBert {
             let embedded = std::mem::take(hidden);
             let tokens = embedded.len() / width;
             hidden.resize(tokens * self.hidden, 0.0);
-            let rows = hidden.par_chunks_mut(BLOCK_ROWS * self.hidden);
-            rows.zip(embedded.par_chunks(BLOCK_ROWS * width)).for_each(|(hidden, embedded)| {
+            let Division { block_rows, column_parts } = Division::new(tokens, projection.bytes());
+            let rows = hidden.par_chunks_mut(block_rows * self.hidden);
+            rows.zip(embedded.par_chunks(block_rows * width)).for_each(|(hidden, embedded)| {
                 with_block_buffers(|buffers| {
-                    projection.multiply(embedded, &mut buffers.packed, hidden, self.hidden);
+                    projection.multiply(embedded, &mut buffers.packed, hidden, self.hidden, column_parts);
                 });
             });
             // The positions' memory becomes the output of attention, which is as wide as the token vectors.
@@ -197,26 +200,28 @@ impl PackedBert {
     ) {
         let Some(first) = self.layers.first() else { return };
         let (width, packed_len) = (self.hidden, first.attention.packed_len());
-        let threads = rayon::current_num_threads();
         let tokens = hidden.len() / width;
-        let block = tokens.div_ceil(threads).clamp(1, BLOCK_ROWS);
+        let Division { block_rows: block, column_parts } =
+            Division::new(tokens, first.feed_forward.intermediate.bytes());
         let qkv = grow(qkv, tokens * packed_len);
         let rows = hidden.par_chunks(block * width).zip(qkv.par_chunks_mut(block * packed_len));
-        rows.for_each(|(hidden, qkv)| first.project(hidden, qkv));
+        rows.for_each(|(hidden, qkv)| first.project(hidden, qkv, column_parts));
         for (index, layer) in self.layers.iter().enumerate() {
             let next = self.layers.get(index + 1);
             if next.is_none() && kept == KeptTokens::First {
                 layer.attend(texts, qkv, Queries::First, context);
                 keep_first_rows(hidden, texts, width);
                 let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
-                return rows.for_each(|(hidden, context)| layer.finish(hidden, &context[..hidden.len()]));
+                return rows.for_each(|(hidden, context)| {
+                    layer.finish(hidden, &context[..hidden.len()], column_parts);
+                });
             }
             layer.attend(texts, qkv, Queries::All, context);
             let rows = hidden.par_chunks_mut(block * width).zip(context.par_chunks(block * width));
             rows.zip(qkv.par_chunks_mut(block * packed_len)).for_each(|((hidden, context), qkv)| {
-                layer.finish(hidden, context);
+                layer.finish(hidden, context, column_parts);
                 if let Some(next) = next {
-                    next.project(hidden, qkv);
+                    next.project(hidden, qkv, column_parts);
                 }
             });
         }
@@ -336,14 +341,14 @@ impl Layer {
     }
 
     /// Projects the rows `hidden [rows, hidden]` to queries, keys and values, and packs these into `qkv [rows, words]`.
-    fn project(&self, hidden: &[f32], qkv: &mut [u32]) {
+    fn project(&self, hidden: &[f32], qkv: &mut [u32], column_parts: usize) {
         with_block_buffers(|buffers| {
             let BlockBuffers { packed, out, .. } = buffers;
             let stride = 3 * self.width;
             let out = grow(out, 3 * hidden.len());
             let mut column = 0;
             for linear in &self.projections {
-                linear.multiply(hidden, packed, &mut out[column..], stride);
+                linear.multiply(hidden, packed, &mut out[column..], stride, column_parts);
                 column += linear.outputs();
             }
             self.attention.pack(out, qkv);
@@ -359,13 +364,13 @@ impl Layer {
     /// Computes the part of the layer that follows attention, for some rows: the linear layer of attention's output,
     /// the feed-forward block and both norms. `context [rows, hidden]` is the output of attention, and
     /// `hidden [rows, hidden]` the input of the layer, which the output replaces.
-    fn finish(&self, hidden: &mut [f32], context: &[f32]) {
+    fn finish(&self, hidden: &mut [f32], context: &[f32], column_parts: usize) {
         with_block_buffers(|buffers| {
             let BlockBuffers { packed, feed_forward, out, .. } = buffers;
             let out = grow(out, hidden.len());
-            self.attention_output.multiply(context, packed, out, self.width);
+            self.attention_output.multiply(context, packed, out, self.width, column_parts);
             add_and_norm(self.isa, hidden, out, &self.attention_norm);
-            self.feed_forward.forward(hidden, feed_forward, out);
+            self.feed_forward.forward(hidden, feed_forward, out, column_parts);
             add_and_norm(self.isa, hidden, out, &self.output_norm);
         });
     }

@@ -1,7 +1,7 @@
 //! The feed-forward block of a transformer layer: a linear layer to wide rows, an activation function, and a linear
 //! layer back to narrow rows.
 //!
-//! The wide rows are never stored in f32 as a whole. They are computed in strips of 128 columns. Each strip is
+//! The wide rows are usually not stored in f32 as a whole. They are computed in strips of 128 columns. Each strip is
 //! activated and packed for the second linear layer while the strip is still in the core's cache.
 
 use super::functions::{Function, Gelu, GeluNew, Relu, Silu};
@@ -31,25 +31,47 @@ pub struct FeedForwardBuffer {
 }
 
 impl FeedForward {
-    /// Maps `x [rows, inputs]` to `out [rows, outputs]`.
-    pub fn forward(&self, x: &[f32], buffer: &mut FeedForwardBuffer, out: &mut [f32]) {
+    /// Maps `x [rows, inputs]` to `out [rows, outputs]`. Several `column_parts` are computed in parallel: see
+    /// [`Division`](super::division::Division).
+    pub fn forward(&self, x: &[f32], buffer: &mut FeedForwardBuffer, out: &mut [f32], column_parts: usize) {
+        match self.activation {
+            Activation::Gelu => self.run(x, buffer, out, column_parts, Gelu),
+            Activation::GeluNew => self.run(x, buffer, out, column_parts, GeluNew),
+            Activation::Relu => self.run(x, buffer, out, column_parts, Relu),
+            Activation::Silu => self.run(x, buffer, out, column_parts, Silu),
+        }
+    }
+
+    fn run(
+        &self,
+        x: &[f32],
+        buffer: &mut FeedForwardBuffer,
+        out: &mut [f32],
+        column_parts: usize,
+        function: impl Function,
+    ) {
         let FeedForwardBuffer { input, wide, strip } = buffer;
         let x = self.intermediate.pack(x, input);
-        match self.activation {
-            Activation::Gelu => self.pack_wide(x, strip, wide, Gelu),
-            Activation::GeluNew => self.pack_wide(x, strip, wide, GeluNew),
-            Activation::Relu => self.pack_wide(x, strip, wide, Relu),
-            Activation::Silu => self.pack_wide(x, strip, wide, Silu),
+        wide.grow(self.output.format(), x.count, self.output.inputs());
+        if column_parts == 1 {
+            self.pack_strips(x, strip, wide, function);
+        } else {
+            self.pack_whole_rows(x, strip, wide, function, column_parts);
         }
         let wide = wide.rows(self.output.format(), x.count, self.output.inputs());
-        self.output.multiply_packed(wide, out, self.output.outputs());
+        self.output.multiply_packed(wide, out, self.output.outputs(), column_parts);
     }
 
     /// Computes, activates and packs the wide rows, one group of columns after the other.
-    fn pack_wide(&self, x: PackedRows, strip: &mut Vec<f32>, wide: &mut PackBuffer, function: impl Function) {
+    fn pack_strips(
+        &self,
+        x: PackedRows,
+        strip: &mut Vec<f32>,
+        wide: &mut PackBuffer,
+        function: impl Function,
+    ) {
         let (format, width) = (self.output.format(), self.output.inputs());
         let panels_per_group = GROUP_VALUES / self.isa.width;
-        wide.grow(format, x.count, width);
         let strip = grow(strip, x.count * GROUP_VALUES);
         for group in 0..groups(width) {
             let columns = GROUP_VALUES.min(width - group * GROUP_VALUES);
@@ -61,5 +83,22 @@ impl FeedForward {
             let columns = GroupColumns { first_group: group, row_width: width };
             wide.pack_group(self.isa, format, function, strip, layout, columns);
         }
+    }
+
+    /// Computes the wide rows in parallel, then activates and packs them. `whole` is memory for the rows.
+    fn pack_whole_rows(
+        &self,
+        x: PackedRows,
+        whole: &mut Vec<f32>,
+        wide: &mut PackBuffer,
+        function: impl Function,
+        column_parts: usize,
+    ) {
+        let width = self.output.inputs();
+        let whole = grow(whole, x.count * width);
+        self.intermediate.multiply_packed(x, whole, width, column_parts);
+        let layout = RowLayout { count: x.count, stride: width, width };
+        let columns = GroupColumns { first_group: 0, row_width: width };
+        wide.pack_group(self.isa, self.output.format(), function, whole, layout, columns);
     }
 }

@@ -13,6 +13,8 @@ use super::packed::{
 };
 use super::tile::{Scales, Tile};
 use crate::model::Precision;
+use rayon::prelude::*;
+use std::ops::Range;
 
 /// A packed weight and its bias.
 pub struct PackedLinear {
@@ -85,10 +87,23 @@ impl PackedLinear {
         self.outputs
     }
 
+    /// Size of the packed weight in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.panels.as_slice())
+    }
+
     /// Multiplies rows by the weight and adds the bias. Reads `x [rows, inputs]`, packs the rows into `buffer`, and
-    /// writes the first `outputs` columns of `out [rows, stride]`.
-    pub fn multiply(&self, x: &[f32], buffer: &mut PackBuffer, out: &mut [f32], stride: usize) {
-        self.multiply_packed(self.pack(x, buffer), out, stride);
+    /// writes the first `outputs` columns of `out [rows, stride]`. Several `column_parts` are computed in parallel: see
+    /// [`Division`](super::division::Division).
+    pub fn multiply(
+        &self,
+        x: &[f32],
+        buffer: &mut PackBuffer,
+        out: &mut [f32],
+        stride: usize,
+        column_parts: usize,
+    ) {
+        self.multiply_packed(self.pack(x, buffer), out, stride, column_parts);
     }
 
     /// Packs the rows `x [rows, inputs]` for [`PackedLinear::multiply_packed`].
@@ -98,16 +113,48 @@ impl PackedLinear {
     }
 
     /// Like [`PackedLinear::multiply`], for rows that are already packed.
-    pub fn multiply_packed(&self, x: PackedRows, out: &mut [f32], stride: usize) {
-        let width = self.isa.width;
-        let full_panels = self.outputs / width;
-        for panel in 0..full_panels {
-            self.multiply_panel(panel, x, &mut out[panel * width..], stride);
+    pub fn multiply_packed(&self, x: PackedRows, out: &mut [f32], stride: usize, column_parts: usize) {
+        let panels = self.outputs.div_ceil(self.isa.width);
+        if column_parts == 1 {
+            return self.multiply_panels(0..panels, x, out, stride);
         }
-        let rest = self.outputs % width;
+        let panels_per_part = panels.div_ceil(column_parts);
+        let parts: Vec<(Range<usize>, Vec<f32>)> = (0..panels)
+            .into_par_iter()
+            .step_by(panels_per_part)
+            .with_max_len(1)
+            .map(|first| {
+                let panels = first..panels.min(first + panels_per_part);
+                let columns = self.columns(&panels);
+                let mut part = vec![0.0; x.count * columns.len()];
+                self.multiply_panels(panels, x, &mut part, columns.len());
+                (columns, part)
+            })
+            .collect();
+        for (columns, part) in parts {
+            for (out, part) in out.chunks_mut(stride).zip(part.chunks_exact(columns.len())) {
+                out[columns.clone()].copy_from_slice(part);
+            }
+        }
+    }
+
+    /// The columns of the output that some panels compute.
+    fn columns(&self, panels: &Range<usize>) -> Range<usize> {
+        panels.start * self.isa.width..self.outputs.min(panels.end * self.isa.width)
+    }
+
+    /// Multiplies all rows by some panels. Writes their columns to the first columns of `out [rows, stride]`.
+    fn multiply_panels(&self, panels: Range<usize>, x: PackedRows, out: &mut [f32], stride: usize) {
+        let width = self.isa.width;
+        let columns = self.columns(&panels).len();
+        let full_panels = columns / width;
+        for panel in 0..full_panels {
+            self.multiply_panel(panels.start + panel, x, &mut out[panel * width..], stride);
+        }
+        let rest = columns % width;
         if rest > 0 {
             let mut last = vec![0.0; x.count * width];
-            self.multiply_panel(full_panels, x, &mut last, width);
+            self.multiply_panel(panels.start + full_panels, x, &mut last, width);
             for (out, last) in out.chunks_mut(stride).zip(last.chunks_exact(width)) {
                 out[full_panels * width..][..rest].copy_from_slice(&last[..rest]);
             }

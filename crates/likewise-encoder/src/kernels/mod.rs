@@ -5,6 +5,7 @@
 //!   `unsafe` code of the crate is in the micro-kernels, with the macros that define them, and in the calls of
 //!   micro-kernels in [`isa`]);
 //! - [`packed`] packs values for the micro-kernels;
+//! - [`division`] divides the products between threads;
 //! - [`linear`], [`attention`] and [`feed_forward`] compute the parts of a transformer layer;
 //! - [`rows`] has the operations on rows, such as softmax and layer norm;
 //! - [`functions`] has the activation functions, `e^x` and `2^x`.
@@ -16,6 +17,7 @@ pub mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod division;
 pub mod feed_forward;
 mod functions;
 pub mod isa;
@@ -173,7 +175,8 @@ mod tests {
 
         #[test]
         fn products_equal_plain_sums_of_rounded_values(
-            rows in 1_usize..40, inputs in any_width(), outputs in 1_usize..70, activated: bool, seed in any::<u64>(),
+            rows in 1_usize..40, inputs in any_width(), outputs in 1_usize..140, activated: bool,
+            column_parts in 2_usize..6, seed in any::<u64>(),
         ) {
             let min = activated.then_some(ACTIVATION_MIN);
             let range = if activated { ValueRange::Activated } else { ValueRange::Signed };
@@ -189,7 +192,10 @@ mod tests {
                 for isa in isa::testable() {
                     let linear = PackedLinear::new(isa, PackFormat::new(isa, precision, range), &weight, bias.clone());
                     let mut fast = vec![f32::NAN; rows * outputs];
-                    linear.multiply(&x, &mut PackBuffer::default(), &mut fast, outputs);
+                    linear.multiply(&x, &mut PackBuffer::default(), &mut fast, outputs, 1);
+                    let mut in_parts = vec![f32::NAN; rows * outputs];
+                    linear.multiply(&x, &mut PackBuffer::default(), &mut in_parts, outputs, column_parts);
+                    prop_assert_eq!(&in_parts, &fast, "{} {}: in {} parts", isa.name, precision, column_parts);
                     // Terms of up to 240 * 240 can cancel each other, so the tolerance is relative to the terms and not
                     // to their sum.
                     let size = 64.0 * inputs as f32 + 240.0 * 240.0;
@@ -266,14 +272,16 @@ mod tests {
                     let output = PackedLinear::new(isa, format(ValueRange::Activated), &down, down_bias.clone());
                     let multiply = |linear: &PackedLinear, x: &[f32]| {
                         let mut out = vec![f32::NAN; rows * linear.outputs()];
-                        linear.multiply(x, &mut PackBuffer::default(), &mut out, linear.outputs());
+                        linear.multiply(x, &mut PackBuffer::default(), &mut out, linear.outputs(), 1);
                         out
                     };
                     let expected = multiply(&output, &activated(isa, Gelu, &multiply(&intermediate, &x), wide));
                     let feed_forward = FeedForward { intermediate, activation: Activation::Gelu, output, isa };
-                    let mut fast = vec![f32::NAN; rows * outputs];
-                    feed_forward.forward(&x, &mut FeedForwardBuffer::default(), &mut fast);
-                    assert_close(&fast, &expected, 1e-6, &format!("{} {precision}", isa.name));
+                    for column_parts in [1, 3] {
+                        let mut fast = vec![f32::NAN; rows * outputs];
+                        feed_forward.forward(&x, &mut FeedForwardBuffer::default(), &mut fast, column_parts);
+                        assert_close(&fast, &expected, 1e-6, &format!("{} {precision}", isa.name));
+                    }
                 }
             }
         }

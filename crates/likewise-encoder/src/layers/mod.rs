@@ -12,6 +12,7 @@ pub mod relative_position_bias;
 pub mod rope;
 
 use self::attention::{Attention, AttentionShape};
+use crate::kernels::division::Division;
 use crate::kernels::isa::{self, Isa};
 use crate::kernels::linear::PackedLinear;
 use crate::kernels::packed::{PackBuffer, PackFormat, ValueRange};
@@ -21,9 +22,6 @@ use candle_core::{DType, Device, Result, Storage, Tensor, bail};
 use candle_nn::{Module, VarBuilder};
 use rayon::prelude::*;
 use std::cell::RefCell;
-
-/// Maximum number of rows that one thread multiplies at a time.
-const BLOCK_ROWS: usize = 168;
 
 /// Reads layers from a checkpoint. The names of all tensors that a loader reads start with the prefix of the loader.
 #[derive(Clone)]
@@ -234,10 +232,14 @@ impl Linear {
         let outputs = linear.outputs();
         let mut out = vec![0.0; rows * outputs];
         with_values(x, |x| {
-            let block = rows.div_ceil(rayon::current_num_threads()).clamp(1, BLOCK_ROWS);
-            let parts = x.par_chunks(block * inputs).zip(out.par_chunks_mut(block * outputs));
+            let Division { block_rows, column_parts } = Division::new(rows, linear.bytes());
+            let parts = x.par_chunks(block_rows * inputs).zip(out.par_chunks_mut(block_rows * outputs));
             parts.for_each(|(x, out)| {
-                PACK_BUFFER.with_borrow_mut(|buffer| linear.multiply(x, buffer, out, outputs));
+                // The buffer is taken, not borrowed: a thread that waits for the other column parts can begin another
+                // layer's work in the meantime.
+                let mut buffer = PACK_BUFFER.take();
+                linear.multiply(x, &mut buffer, out, outputs, column_parts);
+                PACK_BUFFER.set(buffer);
             });
         })?;
         Tensor::from_vec(out, (rows, outputs), x.device())
