@@ -83,8 +83,11 @@ impl Encoder {
                 folder.path.display()
             )));
         }
-        let tokenizer = tokenize::Tokenizer::load(folder)?;
-        let runner = Runner::load(folder, devices, engine, threads)?;
+        let (tokenizer, runner) = rayon::join(
+            || tokenize::Tokenizer::load(folder),
+            || Runner::load(folder, devices, engine, threads),
+        );
+        let (tokenizer, runner) = (tokenizer?, runner?);
         let query = folder.query.as_ref().map(|query| Encoder::load_with(query, devices, engine, threads));
         let query = query.transpose()?.map(Box::new);
         let encoder = Encoder { folder: folder.clone(), devices: devices.clone(), tokenizer, runner, query };

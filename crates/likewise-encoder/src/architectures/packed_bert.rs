@@ -119,6 +119,7 @@ impl PackedBert {
             },
             embedding_width: config.embedding_width(),
             layers: (0..config.num_hidden_layers)
+                .into_par_iter()
                 .map(|layer| Layer::load(config, precision, isa, &layers.pp(layer)))
                 .collect::<Result<_>>()?,
             hidden: config.hidden_size,
