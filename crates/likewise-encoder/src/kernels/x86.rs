@@ -13,11 +13,23 @@ macro_rules! registers {
         /// Number of columns of a panel, which fill two registers.
         pub const WIDTH: usize = 2 * $lanes;
 
+        /// How many words ahead a kernel prefetches a panel: 4 KiB.
+        const PREFETCH_WORDS: usize = 1024;
+
         #[target_feature(enable = $features)]
         fn load(packed: &[u32]) -> [$int; 2] {
             let packed = &packed[..WIDTH];
             // SAFETY: `packed` has the `WIDTH` words that are read, and the load needs no alignment.
             unsafe { [$load(packed.as_ptr().cast()), $load(packed.as_ptr().add($lanes).cast())] }
+        }
+
+        /// Prefetches the words that a kernel loads [`PREFETCH_WORDS`] after `columns`. They can be words of the next
+        /// panel: the panels of a weight follow each other in memory, and a short text reads all of them once.
+        #[target_feature(enable = $features)]
+        fn prefetch_after(columns: &[u32]) {
+            for line in (0..WIDTH).step_by(16) {
+                _mm_prefetch::<_MM_HINT_T0>(columns.as_ptr().wrapping_add(PREFETCH_WORDS + line).cast());
+            }
         }
 
         #[target_feature(enable = $features)]
@@ -47,6 +59,7 @@ macro_rules! tile {
             assert!(tile.x.len() >= (ROWS - 1) * tile.stride + packed_len);
             let mut sums = [load_f32(tile.bias); ROWS];
             for (word, columns) in tile.panel.chunks_exact(WIDTH).enumerate() {
+                prefetch_after(columns);
                 let columns = load(columns);
                 for (row, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: row < ROWS and word < packed_len, and the assertion above checks that `x` has that word.
