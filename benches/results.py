@@ -83,6 +83,10 @@ def write_result(folder: str | pathlib.Path, name: str, title: str, command: str
     kept = {part.splitlines()[0]: part.strip() for part in sections}
     heading = f"## {section or cpu_class()}"
     kept[heading] = f"{heading}\n\n{text.strip()}"
+    measured = [kept_heading.removeprefix("## ") for kept_heading in kept]
+    untried = [name for name in CLASSES.values() if not any(title == name or title.startswith(f"{name},") for title in measured)]
+    if untried:
+        head += f"\n\nNot measured yet on CPUs of these classes: {'; '.join(untried)}."
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n\n".join([head, *kept.values()]) + "\n")
     return file
