@@ -201,7 +201,7 @@ VECTORS = target/bench/$(shell printf '%s' '$(DUMP)' | cksum | cut -d' ' -f1).np
 SCALE ?= 1000000 2700000
 bench-search: setup $(VECTORS)
 	python3 -m venv .venv-peers
-	.venv-peers/bin/pip install --quiet numpy hnswlib faiss-cpu usearch
+	.venv-peers/bin/pip install --quiet numpy hnswlib faiss-cpu usearch rabitqlib pyglass-portable
 	cargo build $(CARGO_FLAGS) --bench index --bench scale
 	.venv-peers/bin/python -B benches/search_peers.py --vectors $(VECTORS) --index $(call BENCH,index) \
 		--scale $(call BENCH,scale) $(SCALE) --results $(RESULTS)

@@ -5,7 +5,7 @@
 //! values. The program reads one command per line, and answers each command with one line of JSON:
 //!
 //!     build M EF_CONSTRUCTION THREADS    {"seconds", "bytes", "open_ms"}
-//!     search EF THREADS OUT              {"seconds", "p50", "p99"}; writes ten slots per query to OUT, as u32
+//!     search K EF THREADS OUT            {"seconds", "p50", "p99"}; writes K slots per query to OUT, as u32
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
@@ -22,15 +22,13 @@ use std::time::Instant;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const K: usize = 10;
-
 trait Engine: Send + Sync {
     /// Returns the size of the index on disk in bytes, and the time to open the index in milliseconds. An unknown value
     /// is 0.
     fn size(&mut self) -> (usize, f64);
 
-    /// Returns the slots of the `K` nearest vectors, nearest first.
-    fn search(&self, query: &[f32], ef: usize) -> Vec<u32>;
+    /// Returns the slots of the `k` nearest vectors, nearest first.
+    fn search(&self, query: &[f32], params: SearchParams) -> Vec<u32>;
 }
 
 fn main() {
@@ -61,15 +59,16 @@ fn main() {
                 built = Some(engine);
                 println!(r#"{{"seconds": {seconds}, "bytes": {bytes}, "open_ms": {open_ms}}}"#);
             }
-            ["search", ef, threads, out] => {
+            ["search", k, ef, threads, out] => {
                 let engine = built.as_deref().unwrap();
-                let (seconds, mut micros, found) = search(engine, &queries, number(ef), number(threads));
+                let params = SearchParams { k: number(k), ef: number(ef) };
+                let (seconds, mut micros, found) = search(engine, &queries, params, number(threads));
                 micros.sort_unstable_by(f64::total_cmp);
                 std::fs::write(out, bytemuck::cast_slice(&found)).unwrap();
                 let (p50, p99) = (micros[micros.len() / 2], micros[micros.len() * 99 / 100]);
                 println!(r#"{{"seconds": {seconds}, "p50": {p50}, "p99": {p99}}}"#);
             }
-            _ => panic!("the command must be `build` or `search` with three arguments (got {line:?})"),
+            _ => panic!("the command must be `build` with three arguments or `search` with four (got {line:?})"),
         }
     }
 }
@@ -82,17 +81,22 @@ fn build(engine: &str, base: &Vectors, params: HnswParams) -> Box<dyn Engine> {
     }
 }
 
-/// Runs all queries. Returns the seconds in total, the microseconds of each query, and `K` slots per query. If a query
+/// Runs all queries. Returns the seconds in total, the microseconds of each query, and `k` slots per query. If a query
 /// finds fewer slots, the missing slots are `u32::MAX`.
-fn search(engine: &dyn Engine, queries: &Vectors, ef: usize, threads: usize) -> (f64, Vec<f64>, Vec<u32>) {
+fn search(
+    engine: &dyn Engine,
+    queries: &Vectors,
+    params: SearchParams,
+    threads: usize,
+) -> (f64, Vec<f64>, Vec<u32>) {
     let slots: Vec<u32> = (0..queries.len() as u32).collect();
     let part = |slots: &[u32]| {
         let (mut micros, mut found) = (Vec::new(), Vec::new());
         for slot in slots {
             let started = Instant::now();
-            let mut hits = engine.search(queries.get(*slot), ef);
+            let mut hits = engine.search(queries.get(*slot), params);
             micros.push(started.elapsed().as_secs_f64() * 1e6);
-            hits.resize(K, u32::MAX);
+            hits.resize(params.k, u32::MAX);
             found.extend(hits);
         }
         (micros, found)
@@ -132,10 +136,10 @@ impl Engine for Likewise {
         (path.metadata().unwrap().len() as usize, open_ms)
     }
 
-    fn search(&self, query: &[f32], ef: usize) -> Vec<u32> {
+    fn search(&self, query: &[f32], params: SearchParams) -> Vec<u32> {
         let mut found = Vec::new();
-        self.segment.search(&self.vectors, query, SearchParams { k: K, ef }, |_| true, &mut found);
-        nearest(found, K).into_iter().map(|hit| hit.slot).collect()
+        self.segment.search(&self.vectors, query, params, |_| true, &mut found);
+        nearest(found, params.k).into_iter().map(|hit| hit.slot).collect()
     }
 }
 
@@ -170,7 +174,7 @@ impl Engine for HnswRs {
         (0, 0.0)
     }
 
-    fn search(&self, query: &[f32], ef: usize) -> Vec<u32> {
-        self.0.search(query, K, ef).into_iter().map(|hit| hit.d_id as u32).collect()
+    fn search(&self, query: &[f32], SearchParams { k, ef }: SearchParams) -> Vec<u32> {
+        self.0.search(query, k, ef).into_iter().map(|hit| hit.d_id as u32).collect()
     }
 }

@@ -10,7 +10,6 @@ import numpy as np
 
 from options import has
 
-K = 10
 THREADS = 2
 
 
@@ -24,11 +23,11 @@ class Engine:
         (`open_ms`)."""
         raise NotImplementedError
 
-    def search(self, ef: int, threads: int) -> tuple[float, np.ndarray]:
-        """Searches with all queries. Returns the seconds and the ten slots of each query."""
+    def search(self, k: int, ef: int, threads: int) -> tuple[float, np.ndarray]:
+        """Searches with all queries. Returns the seconds and the `k` slots of each query."""
         raise NotImplementedError
 
-    def latency(self, ef: int) -> tuple[float, float]:
+    def latency(self, k: int, ef: int) -> tuple[float, float]:
         """p50 and p99 of a single query, in microseconds."""
         raise NotImplementedError
 
@@ -60,12 +59,12 @@ class Program(Engine):
     def build(self, m, ef_construction):
         return self.call("build", m, ef_construction, THREADS)
 
-    def search(self, ef, threads):
-        reply = self.call("search", ef, threads, self.out.name)
-        return reply["seconds"], np.fromfile(self.out.name, dtype=np.uint32).reshape(-1, K)
+    def search(self, k, ef, threads):
+        reply = self.call("search", k, ef, threads, self.out.name)
+        return reply["seconds"], np.fromfile(self.out.name, dtype=np.uint32).reshape(-1, k)
 
-    def latency(self, ef):
-        reply = self.call("search", ef, 1, self.out.name)
+    def latency(self, k, ef):
+        reply = self.call("search", k, ef, 1, self.out.name)
         return reply["p50"], reply["p99"]
 
 
@@ -81,8 +80,8 @@ class Peer(Engine):
     def save(self, path: str) -> None:
         raise NotImplementedError
 
-    def nearest(self, queries: np.ndarray, threads: int) -> np.ndarray:
-        """The slots of the K nearest vectors of each query."""
+    def nearest(self, queries: np.ndarray, k: int, threads: int) -> np.ndarray:
+        """The slots of the `k` nearest vectors of each query."""
         raise NotImplementedError
 
     def build(self, m, ef_construction):
@@ -102,18 +101,18 @@ class Peer(Engine):
     def load(self, path: str) -> None:
         raise NotImplementedError
 
-    def search(self, ef, threads):
+    def search(self, k, ef, threads):
         self.set_ef(ef)
         started = time.perf_counter()
-        slots = self.nearest(self.queries, threads)
+        slots = self.nearest(self.queries, k, threads)
         return time.perf_counter() - started, slots
 
-    def latency(self, ef):
+    def latency(self, k, ef):
         self.set_ef(ef)
         micros = []
         for query in self.queries:
             started = time.perf_counter()
-            self.nearest(query[None], 1)
+            self.nearest(query[None], k, 1)
             micros.append((time.perf_counter() - started) * 1e6)
         return float(np.percentile(micros, 50)), float(np.percentile(micros, 99))
 
@@ -143,8 +142,8 @@ class Hnswlib(Peer):
     def set_ef(self, ef):
         self.index.set_ef(ef)
 
-    def nearest(self, queries, threads):
-        return self.index.knn_query(queries, k=K, num_threads=threads)[0]
+    def nearest(self, queries, k, threads):
+        return self.index.knn_query(queries, k=k, num_threads=threads)[0]
 
 
 class Faiss(Peer):
@@ -180,11 +179,11 @@ class Faiss(Peer):
     def set_ef(self, ef):
         self.index.hnsw.efSearch = ef
 
-    def nearest(self, queries, threads):
+    def nearest(self, queries, k, threads):
         import faiss
 
         faiss.omp_set_num_threads(threads)
-        return self.index.search(queries, K)[1]
+        return self.index.search(queries, k)[1]
 
 
 class Usearch(Peer):
@@ -212,10 +211,72 @@ class Usearch(Peer):
     def set_ef(self, ef):
         self.index.expansion_search = ef
 
-    def nearest(self, queries, threads):
+    def nearest(self, queries, k, threads):
         if len(queries) == 1:
-            return self.index.search(queries[0], K).keys
-        return self.index.search(queries, K, threads=threads).keys
+            return self.index.search(queries[0], k).keys
+        return self.index.search(queries, k, threads=threads).keys
+
+
+class SymphonyQg(Peer):
+    """SymphonyQG (Gou et al., SIGMOD 2025), by its authors' library: each node has the 1-bit RaBitQ codes of its
+    neighbours. The distance is Euclidean, which gives unit vectors the same order as the inner product."""
+
+    def __init__(self, base, queries, degree: int, bits: int):
+        super().__init__(base, queries)
+        self.degree, self.bits = degree, bits
+        vectors = f"{bits}-bit vectors" if bits else "f32"
+        self.name = f"SymphonyQG, degree {degree}, {vectors}"
+
+    def build_index(self, m, ef_construction):
+        import rabitqlib
+
+        self.index = rabitqlib.SymqgIndex(self.base.shape[1], self.degree, "l2", self.bits)
+        self.index.build(self.base, ef_construction, THREADS)
+
+    def save(self, path):
+        self.index.save(path)
+
+    def load(self, path):
+        import rabitqlib
+
+        rabitqlib.SymqgIndex.load(path)
+
+    def set_ef(self, ef):
+        self.ef = ef
+
+    def nearest(self, queries, k, threads):
+        return self.index.search(queries, k, max(k, self.ef), threads)[0]
+
+
+class Glass(Peer):
+    """Glass: a graph that is searched with 8-bit vectors and refined with f32. Its own `optimize` tunes the prefetching.
+    Only the graph can be saved, so the vectors of both kinds are added to the size."""
+
+    name = "Glass HNSW, SQ8U"
+
+    def build_index(self, m, ef_construction):
+        import glass
+
+        glass.set_num_threads(THREADS)
+        self.graph = glass.Index("HNSW", "L2", quant="SQ8U", R=2 * m, L=ef_construction).build(self.base)
+        self.index = glass.Searcher(self.graph, self.base, "L2", "SQ8U", "FP32")
+        self.index.optimize(1)
+
+    def save(self, path):
+        self.graph.save(path)
+        with open(path, "ab") as file:
+            file.truncate(file.tell() + self.base.size + self.base.nbytes)
+
+    def load(self, path):
+        import glass
+
+        glass.Searcher(glass.Graph(path), self.base, "L2", "SQ8U", "FP32")
+
+    def set_ef(self, ef):
+        self.index.set_ef(ef)
+
+    def nearest(self, queries, k, threads):
+        return self.index.batch_search(queries, k, threads)[0]
 
 
 def engines(program: str, folder: str, base: np.ndarray, queries: np.ndarray, tiny: bool) -> list[Engine]:
@@ -231,4 +292,8 @@ def engines(program: str, folder: str, base: np.ndarray, queries: np.ndarray, ti
         found += [Faiss(base, queries, quantised=False), Faiss(base, queries, quantised=True)]
     if has("usearch", "usearch", tiny=tiny):
         found += [Usearch(base, queries, "f32"), Usearch(base, queries, "i8")]
+    if has("SymphonyQG", "rabitqlib", tiny=tiny):
+        found += [SymphonyQg(base, queries, degree, bits) for degree, bits in [(32, 0), (32, 8), (64, 0)]]
+    if has("Glass", "glass", tiny=tiny):
+        found.append(Glass(base, queries))
     return found

@@ -6,18 +6,19 @@
 Corpus: unit vectors of a dump's papers by all-MiniLM-L6-v2, as written by `likewise embed`. 1,000 of these vectors,
 evenly spread, are the queries. All other vectors are indexed.
 
-Measured, at equal M and efConstruction: the time to build the index on all cores; then, for each target of recall@10,
-the smallest ef at which an index reaches the target (the recall is the same in every run). With this ef, queries per
+Measured, at equal M and efConstruction: the time to build the index on all cores; then, for each target of recall@10
+and of recall@100, the smallest ef at which an index reaches the target (the recall is the same in every run). With this ef, queries per
 second on one thread and on two threads, and the latency of single queries. The exact neighbours are computed with
 numpy, as the product of all queries with all vectors.
 
 Fair: all indexes get the same vectors in the same order. They take turns in every round, one at a time, and the results
-are medians. The time of a likewise query lasts from the values of the query vector to ten scored slots. When likewise
+are medians. The time of a likewise query lasts from the values of the query vector to k scored slots. When likewise
 builds an index, it also searches for every vector and repairs the links of vectors that are not found, which no peer
 does. The segment of likewise is saved and mapped before it is searched.
 
 Not fair: bytes per paper include only the index. likewise reads the f32 vectors for rescoring from a separate mapped
-file, which is not counted; hnswlib, faiss and usearch have the f32 vectors in the index, where they are counted. The
+file, which is not counted; the peers have the vectors in the index, where they are counted. SymphonyQG and Glass get
+the Euclidean distance, which gives unit vectors the same order. The
 p50 and p99 of a peer's single query include a few microseconds of Python; its queries per second do not, because all
 queries are in one call.
 
@@ -34,26 +35,31 @@ import tempfile
 import numpy as np
 
 import results
-from indexes import THREADS, Engine, K, engines
+from indexes import THREADS, Engine, engines
 from options import ROOT, parse, parser
 from program import version
 
-MAX_EF = 640
+MAX_EF = 1280
 QUERIES = 1000
 RECALL_TARGETS = [0.95, 0.99]
+# Numbers of neighbours that are searched for.
+KS = [10, 100]
 DIMENSION = 384
+SPEED_COLUMNS = ["queries/s, 1 thread", "likewise speedup", "queries/s, 2 threads", "p50 µs", "p99 µs"]
 
 
 def recall(found: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.mean([len(set(slots) & set(exact)) / K for slots, exact in zip(found.tolist(), truth.tolist())]))
+    k = truth.shape[1]
+    return float(np.mean([len(set(slots) & set(exact)) / k for slots, exact in zip(found.tolist(), truth.tolist())]))
 
 
 def min_ef(engine: Engine, truth: np.ndarray, target: float, max_ef: int) -> int | None:
-    """The smallest ef with the target recall. `None`: `max_ef` does not reach it."""
-    reaches = lambda ef: recall(engine.search(ef, 1)[1], truth) >= target  # noqa: E731
+    """The smallest ef, at least k, with the target recall. `None`: `max_ef` does not reach it."""
+    k = truth.shape[1]
+    reaches = lambda ef: recall(engine.search(k, ef, 1)[1], truth) >= target  # noqa: E731
     if not reaches(max_ef):
         return None
-    low, high = K - 1, max_ef
+    low, high = k - 1, max_ef
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if reaches(middle) else (middle, high)
@@ -61,7 +67,8 @@ def min_ef(engine: Engine, truth: np.ndarray, target: float, max_ef: int) -> int
 
 
 def compare(engines: list[Engine], truth: np.ndarray, targets: list[float], rounds: int) -> list[list[str]]:
-    """A row for every engine and recall target."""
+    """A row for every engine and recall target. `truth` has the exact neighbours of each query."""
+    k = truth.shape[1]
     # (engine, target, ef); ef is None if the target is not reached.
     cases = [(engine, target, min_ef(engine, truth, target, MAX_EF)) for target in targets for engine in engines]
     times: dict = {}
@@ -69,8 +76,8 @@ def compare(engines: list[Engine], truth: np.ndarray, targets: list[float], roun
         for engine, target, ef in cases:
             if ef is None:
                 continue
-            one, two = engine.search(ef, 1)[0], engine.search(ef, THREADS)[0]
-            times.setdefault((engine, target), []).append((one, two, *engine.latency(ef)))
+            one, two = engine.search(k, ef, 1)[0], engine.search(k, ef, THREADS)[0]
+            times.setdefault((engine, target), []).append((one, two, *engine.latency(k, ef)))
     rows, count = [], len(truth)
     medians = {key: [statistics.median(column) for column in zip(*values)] for key, values in times.items()}
     for engine, target, ef in cases:
@@ -80,7 +87,7 @@ def compare(engines: list[Engine], truth: np.ndarray, targets: list[float], roun
         one, two, p50, p99 = medians[engine, target]
         likewise = medians.get((engines[0], target))
         speedup = f"{one / likewise[0]:.2f}×" if likewise else "–"
-        reached = recall(engine.search(ef, 1)[1], truth)
+        reached = recall(engine.search(k, ef, 1)[1], truth)
         row = [f"{target}", f"{ef}", f"{reached:.4f}", f"{count / one:,.0f}", speedup]
         rows.append([engine.name, *row, f"{count / two:,.0f}", f"{p50:.0f}", f"{p99:.0f}"])
     return rows
@@ -121,21 +128,23 @@ def scale(program: str, vectors: pathlib.Path, count: str, tiny: bool) -> str:
 def measure(options, vectors: pathlib.Path) -> str:
     every = np.load(vectors, mmap_mode="r")
     base, queries = hold_out(every, options.queries)
-    truth = np.argsort(-(queries @ base.T), axis=1)[:, :K]
+    truth = np.argsort(-(queries @ base.T), axis=1)[:, : max(KS)]
     with tempfile.TemporaryDirectory() as folder:
         measured_engines = engines(options.index, folder, base, queries, options.tiny)
         builds = [engine.build(options.m, options.ef_construction) for engine in measured_engines]
-        rows = compare(measured_engines, truth, RECALL_TARGETS, options.rounds)
+        tables = []
+        for k in KS:
+            columns = ["index", f"recall@{k} target", "ef", f"recall@{k}", *SPEED_COLUMNS]
+            tables.append(results.table(columns, compare(measured_engines, truth[:, :k], RECALL_TARGETS, options.rounds)))
         for engine in measured_engines:
             engine.close()
     head = (
         f"{results.today()}, {results.machine()}; {len(base):,} vectors of {base.shape[1]} values, {len(queries):,} queries, "
         f"M {options.m}, efConstruction {options.ef_construction}; {options.rounds} interleaved rounds, medians. "
-        f"{', '.join(filter(None, [version(options.likewise), results.versions('hnswlib', 'faiss-cpu', 'usearch')]))}."
+        f"{', '.join(filter(None, [version(options.likewise), results.versions('hnswlib', 'faiss-cpu', 'usearch', 'rabitqlib', 'pyglass-portable')]))}."
     )
-    columns = ["index", "recall@10 target", "ef", "recall@10", "queries/s, 1 thread", "likewise speedup", "queries/s, 2 threads", "p50 µs", "p99 µs"]
     scaled = [scale(options.scale[0], vectors, count, options.tiny) for count in options.scale[1:]]
-    return "\n\n".join([head, results.table(columns, rows), build_table(measured_engines, builds, len(base)), *scaled])
+    return "\n\n".join([head, *tables, build_table(measured_engines, builds, len(base)), *scaled])
 
 
 def main() -> None:
