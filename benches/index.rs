@@ -68,7 +68,9 @@ fn main() {
                 let (p50, p99) = (micros[micros.len() / 2], micros[micros.len() * 99 / 100]);
                 println!(r#"{{"seconds": {seconds}, "p50": {p50}, "p99": {p99}}}"#);
             }
-            _ => panic!("the command must be `build` with three arguments or `search` with four (got {line:?})"),
+            _ => panic!(
+                "the command must be `build` with three arguments or `search` with four (got {line:?})"
+            ),
         }
     }
 }
