@@ -71,6 +71,9 @@ class Program(Engine):
 class Peer(Engine):
     """An index of a Python package."""
 
+    # Size of what a search needs and `save` does not write.
+    unsaved_bytes = 0
+
     def __init__(self, base: np.ndarray, queries: np.ndarray):
         self.base, self.queries = base, queries
 
@@ -91,7 +94,7 @@ class Peer(Engine):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "index"
             self.save(str(path))
-            return {"seconds": seconds, "bytes": path.stat().st_size, "open_ms": self.open_ms(str(path))}
+            return {"seconds": seconds, "bytes": path.stat().st_size + self.unsaved_bytes, "open_ms": self.open_ms(str(path))}
 
     def open_ms(self, path: str) -> float:
         started = time.perf_counter()
@@ -245,7 +248,7 @@ class SymphonyQg(Peer):
         self.ef = ef
 
     def nearest(self, queries, k, threads):
-        return self.index.search(queries, k, max(k, self.ef), threads)[0]
+        return self.index.search(queries, k, self.ef, threads)[0]
 
 
 class Glass(Peer):
@@ -253,6 +256,10 @@ class Glass(Peer):
     Only the graph can be saved, so the vectors of both kinds are added to the size."""
 
     name = "Glass HNSW, SQ8U"
+
+    def __init__(self, base, queries):
+        super().__init__(base, queries)
+        self.unsaved_bytes = base.size + base.nbytes
 
     def build_index(self, m, ef_construction):
         import glass
@@ -264,8 +271,6 @@ class Glass(Peer):
 
     def save(self, path):
         self.graph.save(path)
-        with open(path, "ab") as file:
-            file.truncate(file.tell() + self.base.size + self.base.nbytes)
 
     def load(self, path):
         import glass

@@ -7,9 +7,9 @@ Corpus: unit vectors of a dump's papers by all-MiniLM-L6-v2, as written by `like
 evenly spread, are the queries. All other vectors are indexed.
 
 Measured, at equal M and efConstruction: the time to build the index on all cores; then, for each target of recall@10
-and of recall@100, the smallest ef at which an index reaches the target (the recall is the same in every run). With this ef, queries per
-second on one thread and on two threads, and the latency of single queries. The exact neighbours are computed with
-numpy, as the product of all queries with all vectors.
+and of recall@100, the smallest ef at which an index reaches the target (the recall is the same in every run). With this
+ef, queries per second on one thread and on two threads, and the latency of single queries. The exact neighbours are
+computed with numpy, as the product of all queries with all vectors.
 
 Fair: all indexes get the same vectors in the same order. They take turns in every round, one at a time, and the results
 are medians. The time of a likewise query lasts from the values of the query vector to k scored slots. When likewise
@@ -17,10 +17,9 @@ builds an index, it also searches for every vector and repairs the links of vect
 does. The segment of likewise is saved and mapped before it is searched.
 
 Not fair: bytes per paper include only the index. likewise reads the f32 vectors for rescoring from a separate mapped
-file, which is not counted; the peers have the vectors in the index, where they are counted. SymphonyQG and Glass get
-the Euclidean distance, which gives unit vectors the same order. The
-p50 and p99 of a peer's single query include a few microseconds of Python; its queries per second do not, because all
-queries are in one call.
+file, which is not counted; the peers have the vectors in the index, where they are counted. The p50 and p99 of a peer's
+single query include a few microseconds of Python; its queries per second do not, because all queries are in one call.
+SymphonyQG and Glass get the Euclidean distance, which gives unit vectors the same order.
 
 `--scale PROGRAM COUNT…` also runs benches/scale.rs, over millions of vectors made from these, without peers.
 

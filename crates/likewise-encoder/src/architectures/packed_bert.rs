@@ -11,11 +11,11 @@ use crate::kernels::Activation;
 use crate::kernels::attention::{AttentionShape, PackedAttention, Queries};
 use crate::kernels::division::Division;
 use crate::kernels::feed_forward::{FeedForward, FeedForwardBuffer};
-use crate::kernels::grow;
 use crate::kernels::isa::Isa;
 use crate::kernels::linear::PackedLinear;
 use crate::kernels::packed::{PackBuffer, PackFormat, ValueRange};
 use crate::kernels::rows::{LayerNorm, add_and_norm};
+use crate::kernels::{grow, with_thread_buffers};
 use crate::layers::Loader;
 use crate::model::{InputType, Pooling, Precision};
 use crate::network::Architecture;
@@ -83,15 +83,6 @@ struct BatchBuffers {
 thread_local! {
     static BLOCK_BUFFERS: RefCell<BlockBuffers> = RefCell::default();
     static BATCH_BUFFERS: RefCell<BatchBuffers> = RefCell::default();
-}
-
-fn with_block_buffers<T>(work: impl FnOnce(&mut BlockBuffers) -> T) -> T {
-    // The buffers are taken, not borrowed: a thread that waits for the column parts of other threads can begin another
-    // batch's work in the meantime.
-    let mut buffers = BLOCK_BUFFERS.take();
-    let result = work(&mut buffers);
-    BLOCK_BUFFERS.set(buffers);
-    result
 }
 
 impl PackedBert {
@@ -174,7 +165,7 @@ impl PackedBert {
             let Division { block_rows, column_parts } = Division::new(tokens, projection.bytes());
             let rows = hidden.par_chunks_mut(block_rows * self.hidden);
             rows.zip(embedded.par_chunks(block_rows * width)).for_each(|(hidden, embedded)| {
-                with_block_buffers(|buffers| {
+                with_thread_buffers(&BLOCK_BUFFERS, |buffers| {
                     projection.multiply(embedded, &mut buffers.packed, hidden, self.hidden, column_parts);
                 });
             });
@@ -281,13 +272,11 @@ impl PackedBert {
         kept: KeptTokens,
         work: impl FnOnce(&[f32]) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let mut buffers = BATCH_BUFFERS.take();
-        let BatchBuffers { hidden, context, qkv } = &mut buffers;
-        self.embeddings(texts, hidden, context)?;
-        self.forward(hidden, texts, qkv, context, kept);
-        let result = work(hidden);
-        BATCH_BUFFERS.set(buffers);
-        result
+        with_thread_buffers(&BATCH_BUFFERS, |BatchBuffers { hidden, context, qkv }| {
+            self.embeddings(texts, hidden, context)?;
+            self.forward(hidden, texts, qkv, context, kept);
+            work(hidden)
+        })
     }
 }
 
@@ -343,7 +332,7 @@ impl Layer {
 
     /// Projects the rows `hidden [rows, hidden]` to queries, keys and values, and packs these into `qkv [rows, words]`.
     fn project(&self, hidden: &[f32], qkv: &mut [u32], column_parts: usize) {
-        with_block_buffers(|buffers| {
+        with_thread_buffers(&BLOCK_BUFFERS, |buffers| {
             let BlockBuffers { packed, out, .. } = buffers;
             let stride = 3 * self.width;
             let out = grow(out, 3 * hidden.len());
@@ -366,7 +355,7 @@ impl Layer {
     /// the feed-forward block and both norms. `context [rows, hidden]` is the output of attention, and
     /// `hidden [rows, hidden]` the input of the layer, which the output replaces.
     fn finish(&self, hidden: &mut [f32], context: &[f32], column_parts: usize) {
-        with_block_buffers(|buffers| {
+        with_thread_buffers(&BLOCK_BUFFERS, |buffers| {
             let BlockBuffers { packed, feed_forward, out, .. } = buffers;
             let out = grow(out, hidden.len());
             self.attention_output.multiply(context, packed, out, self.width, column_parts);

@@ -2,7 +2,7 @@
 
 /// Maximum number of rows of a block. With this number, the intermediate rows of a feed-forward block stay in the core's
 /// cache.
-pub const MAX_BLOCK_ROWS: usize = 168;
+const MAX_BLOCK_ROWS: usize = 168;
 
 /// Minimum size of a weight whose columns are divided, in bytes. The cores' caches hold smaller weights, and then the
 /// threads would lose more time by waiting for each other than they gain.

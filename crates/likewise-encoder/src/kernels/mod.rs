@@ -31,6 +31,8 @@ pub mod tile;
 mod x86;
 
 use serde::Deserialize;
+use std::cell::RefCell;
+use std::thread::LocalKey;
 
 /// Grows a buffer to at least `length` values, and returns the first `length` values of the buffer. They can be values
 /// from an earlier use. The buffer never shrinks, because growing it again would take time to clear the new part.
@@ -39,6 +41,20 @@ pub fn grow<T: Clone + Default>(buffer: &mut Vec<T>, length: usize) -> &mut [T] 
         buffer.resize(length, T::default());
     }
     &mut buffer[..length]
+}
+
+/// Runs `work` with buffers of this thread, which keep their memory from one use to the next.
+///
+/// The buffers are taken, not borrowed: if `work` waits for other threads, this thread can begin other work in the
+/// meantime. If that work uses the same buffers, it gets new ones.
+pub fn with_thread_buffers<B: Default, T>(
+    thread_buffers: &'static LocalKey<RefCell<B>>,
+    work: impl FnOnce(&mut B) -> T,
+) -> T {
+    let mut buffers = thread_buffers.take();
+    let result = work(&mut buffers);
+    thread_buffers.set(buffers);
+    result
 }
 
 /// The activation function of a feed-forward block or an adapter. The names and their aliases are the supported values

@@ -9,9 +9,9 @@
 use super::with_values;
 use crate::batch::Batch;
 use crate::kernels::attention::{AddBias, MIN_WEIGHT, PackedAttention, Queries};
-use crate::kernels::grow;
 use crate::kernels::isa::{self, Isa};
 use crate::kernels::rows::softmax;
+use crate::kernels::{grow, with_thread_buffers};
 use crate::layers::relative_position_bias::{RelativePositionBias, relative_positions};
 use crate::model::Precision;
 use candle_core::{CpuStorage, D, DType, Device, InplaceOp1, Layout, Result, Tensor, bail};
@@ -99,29 +99,33 @@ impl Attention {
         let (tokens, widths) = (qkv[0].dim(0)?, self.shape.widths());
         let (width, row_len, packed_len) = (widths[0], widths.iter().sum(), kernels.packed_len());
         let mut context = vec![0.0; tokens * width];
-        let JoinedBuffers { mut rows, mut words } = BUFFERS.take();
-        let (joined, packed) = (grow(&mut rows, tokens * row_len), grow(&mut words, tokens * packed_len));
-        let mut start = 0;
-        for (part, width) in qkv.into_iter().zip(widths) {
-            with_values(part, |part| {
-                let rows = joined.chunks_exact_mut(row_len).zip(part.chunks_exact(width));
-                rows.for_each(|(row, part)| row[start..start + width].copy_from_slice(part));
-            })?;
-            start += width;
-        }
-        let threads = rayon::current_num_threads();
-        let block = tokens.div_ceil(threads).clamp(1, BLOCK_QUERIES);
-        let blocks = joined.par_chunks(block * row_len).zip(packed.par_chunks_mut(block * packed_len));
-        blocks.for_each(|(rows, packed)| kernels.pack(rows, packed));
-        let add_bias = bias.map(|bias| {
-            move |head: usize, query: usize, keys: &Range<usize>, scores: &mut [f32]| {
-                scores.iter_mut().zip(bias.row(head, query, keys)).for_each(|(score, bias)| *score += bias);
+        with_thread_buffers(&BUFFERS, |JoinedBuffers { rows, words }| {
+            let (joined, packed) = (grow(rows, tokens * row_len), grow(words, tokens * packed_len));
+            let mut start = 0;
+            for (part, width) in qkv.into_iter().zip(widths) {
+                with_values(part, |part| {
+                    let rows = joined.chunks_exact_mut(row_len).zip(part.chunks_exact(width));
+                    rows.for_each(|(row, part)| row[start..start + width].copy_from_slice(part));
+                })?;
+                start += width;
             }
-        });
-        let add_bias = add_bias.as_ref().map(|add_bias| add_bias as AddBias);
-        let texts = batch.lengths.iter().copied().zip(batch.attended.iter().copied());
-        kernels.attend_texts(texts, packed, Queries::All, add_bias, &mut context);
-        BUFFERS.set(JoinedBuffers { rows, words });
+            let threads = rayon::current_num_threads();
+            let block = tokens.div_ceil(threads).clamp(1, BLOCK_QUERIES);
+            let blocks = joined.par_chunks(block * row_len).zip(packed.par_chunks_mut(block * packed_len));
+            blocks.for_each(|(rows, packed)| kernels.pack(rows, packed));
+            let add_bias = bias.map(|bias| {
+                move |head: usize, query: usize, keys: &Range<usize>, scores: &mut [f32]| {
+                    scores
+                        .iter_mut()
+                        .zip(bias.row(head, query, keys))
+                        .for_each(|(score, bias)| *score += bias);
+                }
+            });
+            let add_bias = add_bias.as_ref().map(|add_bias| add_bias as AddBias);
+            let texts = batch.lengths.iter().copied().zip(batch.attended.iter().copied());
+            kernels.attend_texts(texts, packed, Queries::All, add_bias, &mut context);
+            Ok::<_, candle_core::Error>(())
+        })?;
         Tensor::from_vec(context, (tokens, width), &Device::Cpu)
     }
 

@@ -16,6 +16,7 @@ use crate::kernels::division::Division;
 use crate::kernels::isa::{self, Isa};
 use crate::kernels::linear::PackedLinear;
 use crate::kernels::packed::{PackBuffer, PackFormat, ValueRange};
+use crate::kernels::with_thread_buffers;
 use crate::kernels::{Activation, activate};
 use crate::model::Precision;
 use candle_core::{DType, Device, Result, Storage, Tensor, bail};
@@ -235,11 +236,9 @@ impl Linear {
             let Division { block_rows, column_parts } = Division::new(rows, linear.bytes());
             let parts = x.par_chunks(block_rows * inputs).zip(out.par_chunks_mut(block_rows * outputs));
             parts.for_each(|(x, out)| {
-                // The buffer is taken, not borrowed: a thread that waits for the other column parts can begin another
-                // layer's work in the meantime.
-                let mut buffer = PACK_BUFFER.take();
-                linear.multiply(x, &mut buffer, out, outputs, column_parts);
-                PACK_BUFFER.set(buffer);
+                with_thread_buffers(&PACK_BUFFER, |buffer| {
+                    linear.multiply(x, buffer, out, outputs, column_parts)
+                });
             });
         })?;
         Tensor::from_vec(out, (rows, outputs), x.device())
