@@ -8,9 +8,12 @@
 //! Nodes of higher layers are inserted first, so the entry point never changes. The layers of a node do not depend on
 //! the node's vector, so this order is as random as any other order.
 
+use super::bits::bits_for;
 use super::graph::{Graph, GraphLayer, NONE, StoredLayer};
 use super::graph_search::{Candidate, GraphSearch};
-use super::quantized::{QuantizedQuery, QuantizedVectors, quantization_error, quantize, stride};
+use super::quantized::rows::{quantization_error, quantize};
+use super::quantized::{QuantizedQuery, QuantizedVectors};
+use super::vectors::NodeVectors;
 use crate::Vectors;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -73,6 +76,7 @@ struct NewNode {
 struct BuildScratch {
     search: GraphSearch,
     query: QuantizedQuery,
+    bytes: Vec<u8>,
     selected: Vec<QuantizedQuery>,
 }
 
@@ -86,6 +90,7 @@ thread_local! {
 /// If `slots` is empty.
 pub fn build(vectors: &Vectors, slots: Range<u32>, params: HnswParams) -> Graph {
     assert!(!slots.is_empty(), "a graph needs at least one node");
+    let bits = bits_for(NodeVectors { vectors, first: slots.start }, slots.len());
     let empty_layer = |degree| StoredLayer { nodes: vec![].into(), links: vec![].into(), degree };
     let layer_count = (0..slots.len() as u32).map(|node| layers_of(node, params.m)).max().unwrap_or(1);
     let mut layers = vec![empty_layer(2 * params.m)];
@@ -93,7 +98,8 @@ pub fn build(vectors: &Vectors, slots: Range<u32>, params: HnswParams) -> Graph 
     let empty = Graph {
         quantized: vec![].into(),
         scales: vec![].into(),
-        stride: stride(vectors.dimension()),
+        bits,
+        stride: bits.stride(vectors.dimension()),
         error: 0.0,
         layers,
         entry: NONE,
@@ -101,12 +107,14 @@ pub fn build(vectors: &Vectors, slots: Range<u32>, params: HnswParams) -> Graph 
     extend(empty, vectors, slots, params)
 }
 
-/// Adds the vectors in `slots` to a graph, as nodes that follow the existing nodes. A graph that has nodes gets no new
-/// layers.
+/// Adds the vectors in `slots` to a graph, as nodes that follow the existing nodes, which have the vectors in the slots
+/// before. A graph that has nodes gets no new layers. If [`bits_for`] chooses another number of bits for all nodes together, the
+/// existing nodes are quantized again.
 pub fn extend(mut graph: Graph, vectors: &Vectors, slots: Range<u32>, params: HnswParams) -> Graph {
     let old = graph.count() as u32;
-    add_quantized(&mut graph, vectors, slots);
-    let new = old..graph.count() as u32;
+    let vectors = NodeVectors { vectors, first: slots.start - old };
+    let new = old..old + slots.len() as u32;
+    quantize_nodes(&mut graph, vectors, new.end);
     let layer_count = graph.layers.len();
     // An existing graph gets no new layers.
     let layers_of = |node: &u32| layers_of(*node, params.m).min(layer_count);
@@ -129,8 +137,10 @@ pub fn extend(mut graph: Graph, vectors: &Vectors, slots: Range<u32>, params: Hn
     let mut inserted = graph.count() - order.len();
     while !order.is_empty() {
         let (batch, later) = order.split_at((inserted / BATCH_FRACTION).clamp(1, order.len()));
-        let new_node =
-            |node: &u32| NewNode { node: *node, links: find_links(&graph, *node, layers_of(node), params) };
+        let new_node = |node: &u32| NewNode {
+            node: *node,
+            links: find_links(&graph, vectors, *node, layers_of(node), params),
+        };
         let new_nodes: Vec<NewNode> = by_path(&graph, batch).par_iter().map(new_node).collect();
         for layer in 0..layer_count {
             link(&mut graph, layer, &new_nodes);
@@ -141,19 +151,25 @@ pub fn extend(mut graph: Graph, vectors: &Vectors, slots: Range<u32>, params: Hn
     graph
 }
 
-fn add_quantized(graph: &mut Graph, vectors: &Vectors, slots: Range<u32>) {
-    let (dimension, stride, old) = (vectors.dimension(), graph.stride, graph.count());
+/// Quantizes the vectors of the nodes that the graph does not have yet, up to the node `end`.
+fn quantize_nodes(graph: &mut Graph, vectors: NodeVectors, end: u32) {
+    let dimension = vectors.vectors.dimension();
+    let bits = bits_for(vectors, end as usize);
+    if graph.bits != bits {
+        (graph.bits, graph.stride, graph.error) = (bits, bits.stride(dimension), 0.0);
+        (graph.quantized, graph.scales) = (vec![].into(), vec![].into());
+    }
+    let (stride, old) = (graph.stride, graph.count());
     let (quantized, scales) = (graph.quantized.to_mut(), graph.scales.to_mut());
-    quantized.resize((old + slots.len()) * stride, 0);
-    scales.resize(old + slots.len(), 0.0);
-    let values = &vectors.values()[slots.start as usize * dimension..slots.end as usize * dimension];
+    quantized.resize(end as usize * stride, 0);
+    scales.resize(end as usize, 0.0);
     let rows = quantized[old * stride..].par_chunks_mut(stride).zip(&mut scales[old..]);
-    let quantize_row = |((bytes, scale), vector): ((&mut [u8], &mut f32), &[f32])| {
-        *scale = quantize(vector, bytes);
-        quantization_error(vector, bytes, *scale)
+    let quantize_row = |((row, scale), node): ((&mut [u8], &mut f32), u32)| {
+        let vector = vectors.get(node);
+        *scale = quantize(vector, bits, row);
+        quantization_error(vector, bits, row, *scale)
     };
-    let error = rows.zip(values.par_chunks(dimension)).map(quantize_row).reduce(|| graph.error, f32::max);
-    graph.error = error;
+    graph.error = rows.zip(old as u32..end).map(quantize_row).reduce(|| graph.error, f32::max);
 }
 
 /// Returns the number of layers that contain a node. A node of one layer is also in the next higher layer with
@@ -189,9 +205,15 @@ pub fn by_path(graph: &Graph, nodes: &[u32]) -> Vec<u32> {
 }
 
 /// Selects the links of a new node in each of its layers, lowest layer first.
-fn find_links(graph: &Graph, node: u32, layers: usize, params: HnswParams) -> Vec<Links> {
-    SCRATCH.with_borrow_mut(|BuildScratch { search, query, selected }| {
-        query.set_node(graph.quantized(), node);
+fn find_links(
+    graph: &Graph,
+    vectors: NodeVectors,
+    node: u32,
+    layers: usize,
+    params: HnswParams,
+) -> Vec<Links> {
+    SCRATCH.with_borrow_mut(|BuildScratch { search, query, bytes, selected }| {
+        query.set_vector(vectors.get(node), bytes);
         let mut start = search.descend(graph, query, layers - 1);
         let mut links = vec![Links::new(); layers];
         for index in (0..layers).rev() {

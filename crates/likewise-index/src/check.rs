@@ -6,20 +6,21 @@
 
 use super::build::by_path;
 use super::graph::{Graph, NONE};
-use super::graph_search::{EF_SEARCH, GraphSearch};
+use super::graph_search::{EF_SEARCH, GraphSearch, NEAREST_FIRST};
 use super::quantized::QuantizedQuery;
+use super::vectors::NodeVectors;
 use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// A node counts as reachable if a search for the node's own vector returns the node among this many nearest
 /// candidates. Every search scores at least this many candidates again with the `f32` vectors, unless fewer candidates
 /// pass the filter.
-pub const MIN_RERANKED: usize = 12;
+pub const MIN_RERANKED: usize = 16;
 
 /// Number of candidates of the first, cheap search for a node. A node that is the first result of this search is also
 /// found by a search with more candidates, because the larger search begins by expanding the same candidates in the
 /// same order.
-const EF_FIRST: usize = 16;
+const EF_FIRST: usize = NEAREST_FIRST;
 
 /// Maximum number of nodes that get a new link to the same unreachable node in one round.
 const REPAIR_LINKS: usize = 4;
@@ -37,8 +38,8 @@ pub struct Repairs {
 }
 
 /// Finds the unreachable nodes of a graph, and adds links to them.
-pub fn repair(graph: &mut Graph) -> Repairs {
-    let mut unreachable = find_unreachable(graph);
+pub fn repair(graph: &mut Graph, vectors: NodeVectors) -> Repairs {
+    let mut unreachable = find_unreachable(graph, vectors);
     let count_before = unreachable.len();
     for _ in 0..MAX_REPAIR_ROUNDS {
         if unreachable.is_empty() {
@@ -48,7 +49,7 @@ pub fn repair(graph: &mut Graph) -> Repairs {
             add_links_to(graph, *node, found);
         }
         // A new link can redirect the search for another node, so all nodes are checked again.
-        unreachable = find_unreachable(graph);
+        unreachable = find_unreachable(graph, vectors);
     }
     Repairs {
         repaired: count_before.saturating_sub(unreachable.len()),
@@ -65,13 +66,13 @@ struct Unreachable {
 }
 
 /// Returns the unreachable nodes, in ascending order.
-fn find_unreachable(graph: &Graph) -> Vec<Unreachable> {
+fn find_unreachable(graph: &Graph, vectors: NodeVectors) -> Vec<Unreachable> {
     thread_local! {
-        static BUFFERS: RefCell<(GraphSearch, QuantizedQuery)> = RefCell::default();
+        static BUFFERS: RefCell<(GraphSearch, QuantizedQuery, Vec<u8>)> = RefCell::default();
     }
     let check = |node: u32| {
-        BUFFERS.with_borrow_mut(|(search, query)| {
-            query.set_node(graph.quantized(), node);
+        BUFFERS.with_borrow_mut(|(search, query, bytes)| {
+            query.set_vector(vectors.get(node), bytes);
             let mut find = |ef, among| {
                 let found = search.nearest(graph, query, ef);
                 let is_found = found.iter().take(among).any(|candidate| candidate.position() == node);

@@ -5,6 +5,7 @@
 //! are found without a look-up.
 
 use super::quantized::QuantizedVectors;
+use super::quantized::rows::Bits;
 use likewise_base::map::Array;
 
 /// Fills the unused entries of a node's list of links.
@@ -17,6 +18,8 @@ pub struct Graph {
     pub quantized: Array<u8>,
     /// Scales of the quantized vectors, shape `[nodes]`.
     pub scales: Array<f32>,
+    /// Bits per value of a quantized vector.
+    pub bits: Bits,
     /// Bytes per quantized vector.
     pub stride: usize,
     /// The largest quantization error of a vector, as a Euclidean distance.
@@ -49,7 +52,12 @@ pub struct GraphLayer<'a> {
 impl Graph {
     /// The quantized vectors of the nodes.
     pub fn quantized(&self) -> QuantizedVectors<'_> {
-        QuantizedVectors { bytes: &self.quantized, scales: &self.scales, stride: self.stride }
+        QuantizedVectors {
+            bytes: &self.quantized,
+            scales: &self.scales,
+            stride: self.stride,
+            bits: self.bits,
+        }
     }
 
     /// The number of nodes.

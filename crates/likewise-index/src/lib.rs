@@ -1,5 +1,6 @@
 //! Nearest-neighbour search over unit vectors. HNSW graphs in immutable, memory-mapped segments are searched with
-//! vectors quantized to int8. An exact scan is the reference.
+//! vectors quantized to four bits per value (eight if the dimension is less than 256). Every returned score is the cosine
+//! of the `f32` vectors. An exact scan is the reference.
 //!
 //! ```
 //! use likewise_index::{Index, Segments, Vectors, build::HnswParams};
@@ -34,7 +35,7 @@
 //! - [`Segments`]: the index that the program uses: immutable segments, and one mutable segment (a graph of the crate
 //!   hnsw_rs) for the vectors that are in no immutable segment yet
 //! - [`Segment`]: one immutable segment, which is a [`graph`] in a mapped file; [`build`] builds the graph,
-//!   [`graph_search`] searches it, and [`quantized`] has its int8 vectors
+//!   [`graph_search`] searches it, and [`quantized`] has its quantized vectors
 //! - [`Exact`]: the exact scan of all `f32` vectors, the reference for the other indexes
 //! - [`recall`](fn@recall): the fraction of the exact result that a search returns
 //!
@@ -43,6 +44,7 @@
 //! segment adds no links: all its unreachable vectors are compared with every query. Every stored vector can therefore
 //! be found.
 
+mod bits;
 pub mod build;
 mod check;
 mod dot;
@@ -147,35 +149,44 @@ mod tests {
     use crate::Vectors;
     use proptest::prelude::*;
 
-    const DIMENSION: usize = 16;
+    /// With the first dimension, segments quantize vectors to eight bits per value, and with the second to four.
+    const DIMENSIONS: [usize; 2] = [16, 256];
 
-    /// Clustered unit vectors, like those of papers: a few centres with noise, and some exact duplicates.
+    /// Clustered unit vectors of 16 values; see [`vectors_of`].
     pub(super) fn vectors(count: usize, seed: u64) -> Vectors {
+        vectors_of(DIMENSIONS[0], count, seed)
+    }
+
+    /// Clustered unit vectors, like those of papers: a few centres with noise, and some exact duplicates. Vectors of 256
+    /// values have more noise: otherwise the vectors of a cluster would be so similar that segments would use eight bits.
+    pub(super) fn vectors_of(dimension: usize, count: usize, seed: u64) -> Vectors {
         let mut state = seed | 1;
         let mut next = move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
         };
-        let centres: Vec<f32> = (0..DIMENSION * 8).map(|_| next()).collect();
+        let noise = if dimension == DIMENSIONS[0] { 0.3 } else { 1.0 };
+        let centres: Vec<f32> = (0..dimension * 8).map(|_| next()).collect();
         let mut values: Vec<f32> = Vec::new();
         for slot in 0..count {
             if slot % 17 == 16 {
-                values.extend_from_within((slot - 1) * DIMENSION..slot * DIMENSION);
+                values.extend_from_within((slot - 1) * dimension..slot * dimension);
                 continue;
             }
-            let centre = slot % 8 * DIMENSION;
-            let vector: Vec<f32> = (0..DIMENSION).map(|at| centres[centre + at] + 0.3 * next()).collect();
+            let centre = slot % 8 * dimension;
+            let vector: Vec<f32> = (0..dimension).map(|at| centres[centre + at] + noise * next()).collect();
             let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
             values.extend(vector.iter().map(|value| value / length));
         }
-        Vectors::in_memory(values, DIMENSION)
+        Vectors::in_memory(values, dimension)
     }
 
     /// Returns two indexes. The first has a single immutable segment. The second has two immutable segments, a mutable
     /// segment that was filled in two steps, and vectors that are in no segment.
     fn segments(vectors: &Vectors) -> [Segments; 2] {
+        let dimension = vectors.dimension();
         let first =
-            |count: usize| Vectors::in_memory(vectors.values()[..count * DIMENSION].to_vec(), DIMENSION);
+            |count: usize| Vectors::in_memory(vectors.values()[..count * dimension].to_vec(), dimension);
         let saved = |ends: &[usize]| {
             let folder = tempfile::tempdir().unwrap();
             for ends in ends.windows(2).filter(|ends| ends[0] < ends[1]) {
@@ -214,9 +225,10 @@ mod tests {
 
     #[test]
     fn empty_and_tiny_indexes_return_all_vectors() {
-        for count in 0..4 {
-            let vectors = vectors(count, 3);
-            let query = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        for (count, dimension) in (0..4).flat_map(|count| DIMENSIONS.map(|dimension| (count, dimension))) {
+            let vectors = vectors_of(dimension, count, 3);
+            let mut query = vec![0.0; dimension];
+            query[0] = 1.0;
             for index in every_implementation(&vectors) {
                 assert_eq!(index.len(), count);
                 assert_eq!(index.search(&query, 10, None).len(), count);
@@ -228,12 +240,13 @@ mod tests {
 
     #[test]
     fn every_vector_finds_itself() {
-        let vectors = vectors(3000, 5);
-        for index in every_implementation(&vectors) {
-            for slot in 0..vectors.len() as Slot {
-                let found = index.search(vectors.get(slot), 3, None);
-                assert!(found.iter().any(|neighbour| neighbour.slot == slot), "{slot} not in {found:?}");
-                assert!(found[0].score > 0.999_99 && found[0].score <= 1.0);
+        for vectors in DIMENSIONS.map(|dimension| vectors_of(dimension, 3000, 5)) {
+            for index in every_implementation(&vectors) {
+                for slot in 0..vectors.len() as Slot {
+                    let found = index.search(vectors.get(slot), 3, None);
+                    assert!(found.iter().any(|neighbour| neighbour.slot == slot), "{slot} not in {found:?}");
+                    assert!(found[0].score > 0.999_99 && found[0].score <= 1.0);
+                }
             }
         }
     }
@@ -253,32 +266,35 @@ mod tests {
 
     #[test]
     fn recall_is_at_least_99_percent() {
-        let vectors = vectors(3000, 7);
-        let queries = self::vectors(200, 8);
-        for index in every_implementation(&vectors) {
-            let mut common = 0;
-            for query in 0..queries.len() as Slot {
-                let query = queries.get(query);
-                let exact = exact_by_sorting(&vectors, query, 10, None);
-                let found = index.search(query, 10, None);
-                assert_eq!(found.len(), 10);
-                common +=
-                    found.iter().filter(|hit| exact.iter().any(|e| e.score <= hit.score + 1e-6)).count();
+        for dimension in DIMENSIONS {
+            let (vectors, all) = (vectors_of(dimension, 3000, 7), vectors_of(dimension, 3200, 7));
+            for index in every_implementation(&vectors) {
+                let mut common = 0;
+                for query in 3000..3200 {
+                    let query = all.get(query);
+                    let exact = exact_by_sorting(&vectors, query, 10, None);
+                    let found = index.search(query, 10, None);
+                    assert_eq!(found.len(), 10);
+                    common +=
+                        found.iter().filter(|hit| exact.iter().any(|e| e.score <= hit.score + 1e-6)).count();
+                }
+                assert!(common >= 1980, "{common} of 2000");
             }
-            assert!(common >= 1980, "{common} of 2000");
         }
     }
 
     #[test]
     fn graph_does_not_depend_on_the_number_of_threads() {
-        let vectors = vectors(3000, 11);
-        let build = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| build::build(&vectors, 0..3000, HnswParams::default()))
-        };
-        let (one, three) = (build(1), build(3));
-        for (one, three) in one.layers.iter().zip(&three.layers) {
-            assert!(one.nodes[..] == three.nodes[..] && one.links[..] == three.links[..]);
+        for vectors in DIMENSIONS.map(|dimension| vectors_of(dimension, 3000, 11)) {
+            let build = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| build::build(&vectors, 0..3000, HnswParams::default()))
+            };
+            let (one, three) = (build(1), build(3));
+            assert!(one.quantized[..] == three.quantized[..]);
+            for (one, three) in one.layers.iter().zip(&three.layers) {
+                assert!(one.nodes[..] == three.nodes[..] && one.links[..] == three.links[..]);
+            }
         }
     }
 
@@ -287,10 +303,11 @@ mod tests {
 
         #[test]
         fn filtered_searches_return_k_allowed_hits(
-            count in 1_usize..400, seed in any::<u64>(), keep in 0_u32..=64, k in 1_usize..30,
+            count in 1_usize..400, seed in any::<u64>(), keep in 0_u32..=64, k in 1_usize..30, wide: bool,
         ) {
-            let vectors = vectors(count, seed);
-            let query = self::vectors(1, seed ^ 9).get(0).to_vec();
+            let dimension = DIMENSIONS[usize::from(wide)];
+            let vectors = vectors_of(dimension, count, seed);
+            let query = vectors_of(dimension, 1, seed ^ 9).get(0).to_vec();
             let allowed: RoaringBitmap = (0..count as Slot).filter(|slot| slot.wrapping_mul(2_654_435_761) >> 26 < keep).collect();
             for index in every_implementation(&vectors) {
                 let found = index.search(&query, k, Some(&allowed));
@@ -302,6 +319,10 @@ mod tests {
             for index in segments(&vectors) {
                 prop_assert_eq!(index.scan(&query, k, Some(&allowed)), exact.search(&query, k, Some(&allowed)));
                 prop_assert_eq!(index.scan(&query, k, None), exact.search(&query, k, None));
+                let all = exact.search(&query, count, Some(&allowed));
+                let min_score = all.get(k - 1).map_or(0.5, |neighbour| neighbour.score);
+                let above: Vec<_> = all.into_iter().filter(|neighbour| neighbour.score >= min_score).collect();
+                prop_assert_eq!(index.scan_above(&query, min_score, Some(&allowed)), above);
             }
             let found = exact.search(&query, k, Some(&allowed));
             for (found, expected) in found.iter().zip(exact_by_sorting(&vectors, &query, k, Some(&allowed))) {

@@ -2,9 +2,10 @@
 //! scores the selected vectors with their `f32` values.
 //!
 //! The selection is exact, because the error of a quantized score is bounded by the quantization errors of the vector
-//! and of the query (Cauchy & Schwarz). A vector whose score is more than twice this bound below the k-th best score
-//! cannot be among the k nearest, so it is not selected. Few vectors are selected. The scan reads quantized vectors
-//! because memory bandwidth limits its speed, and a quantized vector is a quarter of the size of the `f32` vector.
+//! and of the query (Cauchy & Schwarz). The scan scores the k best vectors exactly. A vector whose quantized score is
+//! more than the bound below the worst of these exact scores cannot be among the k nearest, so it is not selected. Few
+//! vectors are selected. The scan reads quantized vectors because memory bandwidth limits its speed, and a quantized
+//! vector is an eighth or a quarter of the size of the `f32` vector.
 
 use super::graph::Graph;
 use super::quantized::{QuantizedQuery, QuantizedVectors};
@@ -76,23 +77,62 @@ struct ScoredNode {
 }
 
 /// Returns the nodes that can be among the `k` nearest of `nodes`, in no order. If `nodes` is `None`, all nodes of the
-/// graph are scanned. If `k` is 0, returns all scanned nodes.
-pub fn candidates(graph: &Graph, query: &ResidualQuery, k: usize, nodes: Option<&[u32]>) -> Vec<u32> {
+/// graph are scanned. If `k` is 0, returns all scanned nodes. `exact` computes the cosine of the query and the `f32`
+/// vector of a node.
+pub fn candidates(
+    graph: &Graph,
+    query: &ResidualQuery,
+    k: usize,
+    nodes: Option<&[u32]>,
+    mut exact: impl FnMut(u32) -> f32,
+) -> Vec<u32> {
+    let error = query.max_score_error(graph);
+    let mut scored = scan(graph, query, nodes, |scored| {
+        // The exact score of the task's k-th best node can be lower than its quantized score, also by `error`.
+        if let Some(nearest) = k_best(scored, k) {
+            let kth_best = nearest.iter().map(|scored| scored.score).fold(f32::INFINITY, f32::min);
+            scored.retain(|scored| scored.score >= kth_best - 2.0 * error);
+        }
+    });
+    if let Some(nearest) = k_best(&mut scored, k) {
+        let kth_best = nearest.iter().map(|scored| exact(scored.node)).fold(f32::INFINITY, f32::min);
+        scored.retain(|scored| scored.score >= kth_best - error);
+    }
+    scored.into_iter().map(|scored| scored.node).collect()
+}
+
+/// Returns the nodes whose exact score can be `min_score` or more, ascending. If `nodes` is `None`, all nodes of the
+/// graph are scanned.
+pub fn candidates_above(
+    graph: &Graph,
+    query: &ResidualQuery,
+    min_score: f32,
+    nodes: Option<&[u32]>,
+) -> Vec<u32> {
+    let threshold = min_score - query.max_score_error(graph);
+    let scored = scan(graph, query, nodes, |scored| scored.retain(|scored| scored.score >= threshold));
+    scored.into_iter().map(|scored| scored.node).collect()
+}
+
+/// Scores `nodes`, or all nodes of the graph, on all cores. Calls `select` on the nodes of every task, so that not all
+/// scores are in memory at once.
+fn scan(
+    graph: &Graph,
+    query: &ResidualQuery,
+    nodes: Option<&[u32]>,
+    select: impl Fn(&mut Vec<ScoredNode>) + Sync,
+) -> Vec<ScoredNode> {
     let count = nodes.map_or(graph.count(), <[u32]>::len);
-    let margin = 2.0 * query.max_score_error(graph);
     let task = |task: usize| {
         let range = task * TASK_NODES..count.min((task + 1) * TASK_NODES);
         let mut scored = match nodes {
             Some(nodes) => scored(graph, query, nodes[range].iter().copied()),
             None => scored(graph, query, range.start as u32..range.end as u32),
         };
-        retain_candidates(&mut scored, k, margin);
+        select(&mut scored);
         scored
     };
-    let tasks = (0..count.div_ceil(TASK_NODES)).into_par_iter();
-    let mut scored: Vec<ScoredNode> = tasks.flat_map_iter(task).collect();
-    retain_candidates(&mut scored, k, margin);
-    scored.into_iter().map(|scored| scored.node).collect()
+    (0..count.div_ceil(TASK_NODES)).into_par_iter().flat_map_iter(task).collect()
 }
 
 fn scored(
@@ -113,12 +153,12 @@ fn scored(
     scored
 }
 
-/// Removes the nodes whose score is more than `margin` below the `k`-th best score. Removes none if `k` is 0.
-fn retain_candidates(scored: &mut Vec<ScoredNode>, k: usize, margin: f32) {
+/// Moves the `k` nodes with the best scores to the front, and returns them, in no order. `None`: there are at most `k`
+/// nodes, or `k` is 0.
+fn k_best(scored: &mut [ScoredNode], k: usize) -> Option<&[ScoredNode]> {
     if scored.len() <= k || k == 0 {
-        return;
+        return None;
     }
-    let (_, kth_best, _) = scored.select_nth_unstable_by(k - 1, |a, b| b.score.total_cmp(&a.score));
-    let threshold = kth_best.score - margin;
-    scored.retain(|scored| scored.score >= threshold);
+    scored.select_nth_unstable_by(k - 1, |a, b| b.score.total_cmp(&a.score));
+    Some(&scored[..k])
 }

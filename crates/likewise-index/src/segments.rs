@@ -10,7 +10,7 @@ use super::build::HnswParams;
 use super::graph_search::EF_SEARCH;
 use super::mutable_segment::MutableSegment;
 use super::scan::ResidualQuery;
-use super::segment::{self, Segment};
+use super::segment::{Segment, file::slots_of};
 use super::{Index, Neighbour, SearchParams, cosine, nearest};
 use crate::error::{Error, Result};
 use crate::{Slot, Vectors};
@@ -219,15 +219,38 @@ impl Segments {
     /// Exact search: like [`Index::search`], but compares the query with every allowed vector.
     pub fn scan(&self, query: &[f32], k: usize, allowed: Option<&RoaringBitmap>) -> Vec<Neighbour> {
         let residual = ResidualQuery::new(query);
-        let score = |slot| Neighbour { slot, score: cosine(query, self.vectors.get(slot)) };
-        let waiting =
-            (self.sealed_end()..self.vectors.len() as Slot).into_par_iter().with_min_len(MIN_TASK_VECTORS);
-        let waiting = waiting.filter(|slot| allowed.is_none_or(|allowed| allowed.contains(*slot)));
-        let mut found: Vec<Neighbour> = waiting.map(score).collect();
+        let mut found = self.score_waiting(query, allowed);
         for segment in &self.segments {
             segment.scan(&self.vectors, &residual, k, allowed, &mut found);
         }
         nearest(found, k)
+    }
+
+    /// Returns all allowed slots whose score is at least `min_score`, nearest first. Compares the query with every
+    /// allowed vector. The result takes 8 bytes per slot.
+    pub fn scan_above(
+        &self,
+        query: &[f32],
+        min_score: f32,
+        allowed: Option<&RoaringBitmap>,
+    ) -> Vec<Neighbour> {
+        let residual = ResidualQuery::new(query);
+        let mut found = self.score_waiting(query, allowed);
+        found.retain(|neighbour| neighbour.score >= min_score);
+        for segment in &self.segments {
+            segment.scan_above(&self.vectors, &residual, min_score, allowed, &mut found);
+        }
+        found.par_sort_unstable_by(Neighbour::nearest_first);
+        found
+    }
+
+    /// Scores the allowed vectors that are in no immutable segment.
+    fn score_waiting(&self, query: &[f32], allowed: Option<&RoaringBitmap>) -> Vec<Neighbour> {
+        let score = |slot| Neighbour { slot, score: cosine(query, self.vectors.get(slot)) };
+        let waiting =
+            (self.sealed_end()..self.vectors.len() as Slot).into_par_iter().with_min_len(MIN_TASK_VECTORS);
+        let waiting = waiting.filter(|slot| allowed.is_none_or(|allowed| allowed.contains(*slot)));
+        waiting.map(score).collect()
     }
 
     /// Returns statistics of the index.
@@ -319,7 +342,7 @@ fn files(folder: &Path) -> Result<Vec<(Range<Slot>, PathBuf)>> {
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
     let paths = paths.map_err(Error::io(folder))?;
-    Ok(paths.into_iter().filter_map(|path| Some((segment::slots_of(&path)?, path))).collect())
+    Ok(paths.into_iter().filter_map(|path| Some((slots_of(&path)?, path))).collect())
 }
 
 /// Removes the files in `folder` for whose names `is_leftover` returns true.

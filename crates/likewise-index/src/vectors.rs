@@ -90,6 +90,25 @@ impl Vectors {
     }
 }
 
+/// The vectors of a graph's nodes. Node 0 has the vector in the slot `first`.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeVectors<'v> {
+    /// The vectors of all slots.
+    pub vectors: &'v Vectors,
+    /// The slot of node 0.
+    pub first: Slot,
+}
+
+impl<'v> NodeVectors<'v> {
+    /// The vector of a node.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    pub fn get(self, node: u32) -> &'v [f32] {
+        self.vectors.get(self.first + node)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

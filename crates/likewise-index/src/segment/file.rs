@@ -1,4 +1,4 @@
-//! An immutable segment: the graph over a range of slots, in one file.
+//! The file of an immutable segment.
 //!
 //! A segment is written to a temporary file, which is synced and then renamed. The file never changes after that. It is
 //! memory-mapped, so it opens at once, and all processes that read the file share its pages.
@@ -6,20 +6,16 @@
 //! File format: a line with `likewise segment 1`, the length of the header and the CRC-32 of the header; the header, in
 //! JSON; and the arrays that the header lists, each aligned to 64 bytes.
 
-use super::build::{self, HnswParams};
-use super::check::{self, MIN_RERANKED, Repairs};
-use super::graph::{Graph, StoredLayer};
-use super::graph_search::GraphSearch;
-use super::quantized::{QuantizedQuery, prefetch, stride};
-use super::scan::{self, ResidualQuery};
-use super::{Neighbour, SearchParams, cosine};
+use super::Segment;
+use crate::Slot;
+use crate::build::HnswParams;
+use crate::check::Repairs;
 use crate::error::{Error, Result};
-use crate::{Slot, Vectors};
+use crate::graph::{Graph, StoredLayer};
+use crate::quantized::rows::Bits;
 use likewise_base::disk;
 use likewise_base::map::{Array, MappedFile};
-use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::Range;
@@ -31,20 +27,14 @@ const MAGIC: &str = "likewise segment 1";
 /// Alignment of the arrays: a cache line, which is more than any of their values needs.
 const ALIGNMENT: usize = 64;
 
-/// A graph over the slots `first..first + len`, and the slots that searches of the graph cannot find.
-#[derive(Debug, Clone)]
-pub struct Segment {
-    graph: Graph,
-    first: Slot,
-    repairs: Repairs,
-    params: HnswParams,
-}
-
 /// The file's header. The names of the JSON fields are part of the file format.
 #[derive(Serialize, Deserialize)]
 struct Header {
     first: Slot,
     count: usize,
+    /// Older files have no such field. Their vectors have eight bits per value.
+    #[serde(default)]
+    bits: Bits,
     stride: usize,
     m: usize,
     ef_construction: usize,
@@ -75,107 +65,10 @@ struct ArrayHeader {
     crc32: u32,
 }
 
-thread_local! {
-    static BUFFERS: RefCell<(GraphSearch, QuantizedQuery, Vec<u8>)> = RefCell::default();
-}
-
 impl Segment {
-    /// Builds a segment over the vectors in `slots`, on all cores.
-    ///
-    /// # Panics
-    /// If `slots` is empty.
-    pub fn build(vectors: &Vectors, slots: Range<Slot>, params: HnswParams) -> Segment {
-        let first = slots.start;
-        Segment::repaired(build::build(vectors, slots, params), first, params)
-    }
-
-    /// Builds a segment of the slots of this segment and of the slots after them, up to `end`.
-    pub fn extend(&self, vectors: &Vectors, end: Slot) -> Segment {
-        let graph = build::extend(self.graph.clone(), vectors, self.slots().end..end, self.params);
-        Segment::repaired(graph, self.first, self.params)
-    }
-
-    fn repaired(mut graph: Graph, first: Slot, params: HnswParams) -> Segment {
-        let repairs = check::repair(&mut graph);
-        Segment { graph, first, repairs, params }
-    }
-
-    /// The slots of the segment.
-    pub fn slots(&self) -> Range<Slot> {
-        self.first..self.first + self.graph.count() as Slot
-    }
-
-    /// Whether the segment can belong to these vectors: they include all slots of the segment, and have its dimension
-    /// (rounded up to a multiple of 64).
-    pub fn fits(&self, vectors: &Vectors) -> bool {
-        self.graph.stride == stride(vectors.dimension()) && self.slots().end as usize <= vectors.len()
-    }
-
-    /// The segment's graph. Node 0 is the first slot of the segment.
-    pub fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    /// How many unreachable nodes were repaired when the segment was built, and which nodes are still unreachable.
-    pub fn repairs(&self) -> &Repairs {
-        &self.repairs
-    }
-
-    /// Searches the graph for the `k` nearest slots for which `passes` returns true. Appends the slots that it finds to
-    /// `found`, in no order: more than `k`, or fewer if few of the candidates pass. Their scores are the cosines
-    /// between the query and their `f32` vectors.
-    pub fn search(
-        &self,
-        vectors: &Vectors,
-        query: &[f32],
-        SearchParams { k, ef }: SearchParams,
-        passes: impl Fn(Slot) -> bool,
-        found: &mut Vec<Neighbour>,
-    ) {
-        BUFFERS.with_borrow_mut(|(search, quantized, bytes)| {
-            quantized.set_vector(query, bytes);
-            let candidates = search.nearest(&self.graph, quantized, ef.max(rerank_count(k)));
-            let slots = candidates.iter().map(|candidate| self.first + candidate.position());
-            let slots = slots.filter(|slot| passes(*slot)).take(rerank_count(k));
-            let mut fetched = Vec::new();
-            let mut score =
-                |slot| Neighbour { slot, score: cosine(query, vectors.fetch(slot, &mut fetched)) };
-            let mut slots = slots.inspect(|slot| prefetch(vectors.get(*slot))).peekable();
-            while let Some(slot) = slots.next() {
-                // Prefetches the next vector while the current vector is scored.
-                slots.peek();
-                found.push(score(slot));
-            }
-            let unreachable = self.repairs.unreachable.iter().map(|node| self.first + node);
-            found.extend(unreachable.filter(|slot| passes(*slot)).map(score));
-        });
-    }
-
-    /// Scans the segment for the `k` nearest allowed slots. If `allowed` is `None`, all slots are allowed. Appends all
-    /// slots that can be among the `k` nearest, usually slightly more than `k`, to `found`, in no order. Their scores
-    /// are the cosines between the query and their `f32` vectors.
-    pub fn scan(
-        &self,
-        vectors: &Vectors,
-        query: &ResidualQuery,
-        k: usize,
-        allowed: Option<&RoaringBitmap>,
-        found: &mut Vec<Neighbour>,
-    ) {
-        let nodes =
-            allowed.map(|allowed| allowed.range(self.slots()).map(|slot| slot - self.first).collect());
-        let nodes: Option<Vec<u32>> = nodes;
-        let candidates = scan::candidates(&self.graph, query, k, nodes.as_deref());
-        let slots = candidates.into_iter().map(|node| self.first + node);
-        let mut fetched = Vec::new();
-        let score =
-            |slot| Neighbour { slot, score: cosine(query.vector(), vectors.fetch(slot, &mut fetched)) };
-        found.extend(slots.map(score));
-    }
-
     /// Writes the segment into `folder`, atomically. Returns the file's path.
     pub fn save(&self, folder: &Path) -> Result<PathBuf> {
-        let Graph { quantized, scales, stride, error, layers, entry } = &self.graph;
+        let Graph { quantized, scales, bits, stride, error, layers, entry } = &self.graph;
         let mut arrays: Vec<&[u8]> = vec![quantized, bytemuck::cast_slice(scales)];
         for StoredLayer { nodes, links, .. } in layers {
             arrays.extend([bytemuck::cast_slice::<u32, u8>(nodes), bytemuck::cast_slice(links)]);
@@ -190,6 +83,7 @@ impl Segment {
         let header = Header {
             first: self.first,
             count: self.graph.count(),
+            bits: *bits,
             stride: *stride,
             m: self.params.m,
             ef_construction: self.params.ef_construction,
@@ -267,12 +161,6 @@ impl Segment {
     }
 }
 
-/// Returns the maximum number of candidates that are scored with their `f32` vectors, for `k` results. Unreachable
-/// nodes do not count.
-fn rerank_count(k: usize) -> usize {
-    (k + k / 4).max(MIN_RERANKED)
-}
-
 fn file_name(slots: &Range<Slot>) -> String {
     format!("segment-{}-{}", slots.start, slots.end)
 }
@@ -284,7 +172,7 @@ pub fn slots_of(path: &Path) -> Option<Range<Slot>> {
     Some(start.parse().ok()?..end.parse().ok()?)
 }
 
-fn write(path: &Path, header: &Header, arrays: &[&[u8]]) -> std::io::Result<()> {
+fn write(path: &Path, header: &impl Serialize, arrays: &[&[u8]]) -> std::io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     let header = serde_json::to_vec(header)?;
     let line = format!("{MAGIC} {:010} {:08x}\n", header.len(), crc32fast::hash(&header));
@@ -347,8 +235,8 @@ fn graph(header: &Header, file: &Arc<MappedFile>, start: usize) -> Option<Graph>
         && Some(quantized.len()) == header.count.checked_mul(header.stride)
         && (header.entry as usize) < header.count
         && header.unreachable.iter().all(|node| (*node as usize) < header.count);
-    let Header { stride, error, entry, .. } = *header;
-    fits.then_some(Graph { quantized, scales, stride, error, layers, entry })
+    let Header { bits, stride, error, entry, .. } = *header;
+    fits.then_some(Graph { quantized, scales, bits, stride, error, layers, entry })
 }
 
 fn damaged(path: &Path, problem: impl std::fmt::Display) -> Error {
@@ -356,4 +244,60 @@ fn damaged(path: &Path, problem: impl std::fmt::Display) -> Error {
         "{}: {problem}; delete the file (it is built again from the vectors when the folder is next opened)",
         path.display()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SearchParams;
+    use crate::Vectors;
+    use crate::quantized::rows::quantize;
+    use crate::tests::vectors_of;
+
+    /// Writes the segment as version 0.2 did: vectors of every dimension have eight bits per value, and the header has
+    /// no field for the number of bits.
+    fn save_with_8_bits(mut segment: Segment, vectors: &Vectors, folder: &Path) -> PathBuf {
+        let Graph { quantized, scales, bits, stride, .. } = &mut segment.graph;
+        (*bits, *stride) = (Bits::Eight, Bits::Eight.stride(vectors.dimension()));
+        let mut bytes = vec![0; vectors.len() * *stride];
+        let rows = bytes.chunks_mut(*stride).enumerate();
+        *scales = rows
+            .map(|(slot, row)| quantize(vectors.get(slot as Slot), *bits, row))
+            .collect::<Vec<_>>()
+            .into();
+        *quantized = bytes.into();
+        let path = segment.save(folder).unwrap();
+        let (header, start) = read_header(&path, &MappedFile::open(&path).unwrap()).unwrap();
+        let arrays = std::fs::read(&path).unwrap().split_off(start);
+        let mut header = serde_json::to_value(header).unwrap();
+        header.as_object_mut().unwrap().remove("bits").unwrap();
+        write(&path, &header, &[&arrays]).unwrap();
+        path
+    }
+
+    #[test]
+    fn segments_of_older_versions_are_read_and_extended_to_4_bits() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, all) = (vectors_of(256, 1500, 5), vectors_of(256, 2000, 5));
+        let built = Segment::build(&old, 0..1500, HnswParams::default());
+        let path = save_with_8_bits(built, &old, folder.path());
+        let opened = Segment::open(&path).unwrap();
+        Segment::verify(&path).unwrap();
+        assert!(opened.fits(&old) && opened.graph.bits == Bits::Eight);
+        let extended = opened.extend(&all, 2000);
+        assert!(extended.fits(&all) && extended.graph.bits == Bits::Four);
+        for (segment, vectors) in [(opened, old), (extended, all)] {
+            for slot in 0..vectors.len() as Slot {
+                let mut found = Vec::new();
+                segment.search(
+                    &vectors,
+                    vectors.get(slot),
+                    SearchParams { k: 3, ef: 64 },
+                    |_| true,
+                    &mut found,
+                );
+                assert!(found.iter().any(|neighbour| neighbour.slot == slot), "{slot} not in {found:?}");
+            }
+        }
+    }
 }
