@@ -39,6 +39,16 @@ fn ingest_then_search() {
         "{}",
         text(&output.stdout)
     );
+    let output = search(folder.path(), &["insects and numbers", "--above", "-1"]);
+    let hits: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((hits.len(), &hits[0]["paper"]["id"]), (5, &"2101.00004".into()));
+    let score = hits[1]["score"].to_string();
+    let output = search(folder.path(), &["insects and numbers", "--above", &score, "--csv"]);
+    let rows: Vec<&str> = text(&output.stdout).lines().collect();
+    assert!(rows[0].starts_with("rank,score,id,") && rows[1].starts_with("1,0."), "{rows:?}");
+    assert!(rows.iter().any(|row| row.starts_with("2,")) && !rows.iter().any(|row| row.starts_with("3,")));
+
     let output = search(folder.path(), &["--like", "arXiv:2101.00004v2", "--json", "-k", "1", "--exact"]);
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_ne!(answer["hits"][0]["paper"]["id"], "2101.00004");

@@ -7,6 +7,7 @@ use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use likewise::server::{App, router};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use tower::ServiceExt;
 
 fn app() -> Router {
@@ -50,6 +51,58 @@ async fn search_by_text_papers_and_vector() {
     let (status, found) =
         post("/v1/search", json!({"vector": vector, "k": 1, "exact": true}).to_string()).await;
     assert_eq!((status, found["hits"][0]["paper"]["id"].as_str().unwrap()), (StatusCode::OK, id));
+}
+
+/// The body of the response to a search, and its type.
+async fn search_text(path: &str, body: Value) -> (String, String) {
+    let request = Request::post(path).body(Body::from(body.to_string())).unwrap();
+    let response = app().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let media_type = response.headers()["content-type"].to_str().unwrap().to_string();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (String::from_utf8(bytes.to_vec()).unwrap(), media_type)
+}
+
+#[tokio::test]
+async fn all_papers_above_a_score_are_streamed_best_first() {
+    let filter = json!({"published": {"from": "2010"}});
+    let all = json!({"text": "a knot", "above": -1, "fields": ["id"], "filter": filter});
+    let (text, media_type) = search_text("/v1/search", all).await;
+    assert_eq!(media_type, "application/x-ndjson");
+    let hits: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let nearest = json!({"text": "a knot", "k": 1000, "mode": "semantic", "exact": true, "min_score": 0, "fields": ["id"],
+        "filter": filter});
+    let (_, expected) = post("/v1/search", nearest.to_string()).await;
+    let expected = expected["hits"].as_array().unwrap();
+    assert!((65..120).contains(&expected.len()), "more papers than are read at a time, and fewer than all");
+    let ranks_and_scores = |hits: &[Value]| -> Vec<_> {
+        hits.iter()
+            .map(|hit| (hit["rank"].clone(), hit["score"].clone(), hit["probability"].clone()))
+            .collect()
+    };
+    assert_eq!(ranks_and_scores(&hits), ranks_and_scores(expected));
+    let ids =
+        |hits: &[Value]| -> HashSet<String> { hits.iter().map(|hit| hit["paper"].to_string()).collect() };
+    assert_eq!(ids(&hits), ids(expected));
+
+    // The score of the third hit is a bound that the third hit reaches.
+    let above = json!({"text": "a knot", "above": hits[2]["score"], "filter": filter});
+    let (csv, media_type) = search_text("/v1/search?format=csv", above).await;
+    assert!(media_type.starts_with("text/csv"));
+    assert!(csv.starts_with("rank,score,id,title,"), "{csv}");
+    assert_eq!(csv.lines().filter(|line| line.starts_with(['1', '2', '3', '4'])).count(), 3, "{csv}");
+    let (none, _) = search_text("/v1/search", json!({"text": "a knot", "above": 1})).await;
+    assert_eq!(none, "");
+}
+
+#[tokio::test]
+async fn the_papers_of_a_query_are_not_above_any_score() {
+    let like = json!({"like": ["9901.00001"], "unlike": ["9901.00003"], "above": -1, "fields": ["id"]});
+    let (text, _) = search_text("/v1/search", like).await;
+    let (all, _) = search_text("/v1/search", json!({"text": "bees", "above": -1, "fields": ["id"]})).await;
+    assert_eq!(text.lines().count() + 2, all.lines().count());
+    assert!(!text.contains("\"9901.00001\"") && !text.contains("\"9901.00003\""));
+    assert!(text.lines().next().unwrap().starts_with("{\"rank\":1,"));
 }
 
 #[tokio::test]

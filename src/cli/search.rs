@@ -7,12 +7,13 @@ use super::reranker::RerankerOptions;
 use super::value_parsers;
 use crate::search::input::{ParsedInput, ResolvedExamples, is_text, parse};
 use crate::search::{
-    Aggregation, Answer, DEFAULT_K, DEFAULT_RERANK_TOP, Diversity, Examples, Explanation, Hit, Library, Mode,
-    Query, ScoreBreakdown, SentencePair,
+    AboveQuery, Aggregation, Answer, DEFAULT_K, DEFAULT_RERANK_TOP, Diversity, Examples, Explanation, Hit,
+    Library, Mode, Query, ScoreBreakdown, SentencePair,
 };
 use crate::store::catalog::{DateRange, Filter};
 use anyhow::Context;
 use clap::{ArgGroup, Args};
+use likewise_papers::cite;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -62,6 +63,13 @@ pub struct Options {
     /// to be related. With 0, the most similar papers are always listed.
     #[arg(long, value_name = "PROBABILITY")]
     min_score: Option<f32>,
+    /// Print all papers whose score is at least SCORE, -1 to 1, best first, however many there are: as JSON Lines, or as
+    /// CSV with --csv. The score is the cosine similarity, and every paper is compared.
+    #[arg(long, value_name = "SCORE", allow_hyphen_values = true, conflicts_with_all = ["k", "json", "aggregation", "mode", "min_score", "rerank_sentences", "rerank", "explain", "diversity", "half_life"])]
+    above: Option<f32>,
+    /// Print the papers of --above as CSV.
+    #[arg(long, requires = "above")]
+    csv: bool,
     /// Score the first 30 results again by the similarity of their sentences to those of the query. The results are
     /// better, but the search takes about 0.4 s longer on two cores.
     #[arg(long)]
@@ -145,6 +153,13 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Some(list) => add_reading_list(&mut like, &list, &library)?,
         None => 0,
     };
+    let exit = if skipped == 0 { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) };
+    if let Some(above) = options.above {
+        let unlike = Examples::papers(options.unlike.clone());
+        let query = AboveQuery::new(above, like, unlike, options.filter.filter());
+        print_above(&library, &query, options.csv)?;
+        return Ok(exit);
+    }
     // With --rerank-sentences, a reranker from the environment is not used.
     let reranker = library.reranker().filter(|_| !options.rerank_sentences);
     let default_rerank = reranker.map(|_| DEFAULT_RERANK_TOP);
@@ -169,7 +184,27 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     } else {
         print(&answer)?;
     }
-    Ok(if skipped == 0 { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
+    Ok(exit)
+}
+
+/// Prints all papers above a score, a chunk at a time.
+fn print_above(library: &Library, query: &AboveQuery, csv: bool) -> anyhow::Result<()> {
+    let mut above = library.above(query)?;
+    if csv {
+        print_line(cite::scored_header().trim_end())?;
+    }
+    loop {
+        let hits = library.next_above(&mut above)?;
+        if hits.is_empty() {
+            return Ok(());
+        }
+        if csv {
+            let rows = cite::scored_rows(hits.iter().map(|hit| (hit.rank, hit.score, &hit.paper)));
+            print_line(rows.trim_end_matches('\n'))?;
+        } else {
+            hits.iter().try_for_each(|hit| print_line(&serde_json::to_string(hit)?))?;
+        }
+    }
 }
 
 /// Adds the entries of a reading list to the examples: the paper of an entry if the library has it, otherwise the title

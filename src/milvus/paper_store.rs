@@ -7,7 +7,9 @@ use super::rows::{day_number, day_text, paper_of};
 use super::{FINGERPRINT_PROPERTY, Settings, open};
 use crate::error::{Error, Result};
 use crate::milvus::engine::{DayRange, MAX_ROWS, Milvus, NearestRow, RowKey, is_one_of, quoted};
-use crate::search::paper_store::{DocFreqs, PaperStore, ScoredPaper, StoredPaper, TermQuery, VectorQuery};
+use crate::search::paper_store::{
+    AboveVectorQuery, DocFreqs, PaperStore, ScoredPaper, StoredPaper, TermQuery, VectorQuery,
+};
 use crate::search::{Library, Stats};
 use crate::store::catalog::{Cursor, Filter, PaperNumber, PaperPage};
 use likewise_encoder::Encoder;
@@ -170,6 +172,18 @@ impl PaperStore for Collection {
         };
         let scored = |row: NearestRow| Some((row.score, read(&row.id, &row.document)?.0));
         Ok(near.into_iter().filter_map(scored).collect())
+    }
+
+    fn above(&self, _: &AboveVectorQuery) -> Result<Vec<(f32, PaperNumber)>> {
+        Err(Error::Invalid(
+            "above needs a data folder: a Milvus collection cannot list all papers above a score; use k and min_score"
+                .into(),
+        ))
+    }
+
+    /// Always empty: only papers found by [`PaperStore::above`] are read by their numbers.
+    fn papers(&self, _: &[PaperNumber]) -> Result<Vec<(PaperNumber, Paper)>> {
+        Ok(Vec::new())
     }
 
     /// Always `None`: the tested engines have no index of terms.

@@ -5,7 +5,9 @@
 //! deleted. Processes need not notify each other.
 
 use super::filters::Filters;
-use super::paper_store::{DocFreqs, PaperStore, ScoredPaper, StoredPaper, TermQuery, VectorQuery};
+use super::paper_store::{
+    AboveVectorQuery, DocFreqs, PaperStore, ScoredPaper, StoredPaper, TermQuery, VectorQuery,
+};
 use super::plan::Plan;
 use super::{NextStats, Stats};
 use crate::error::Result;
@@ -206,6 +208,22 @@ impl FolderStore {
     /// order.
     fn nearest_numbers(&self, query: &VectorQuery) -> Result<Vec<(f32, PaperNumber)>> {
         let VectorQuery { vector, k, filter, exact } = *query;
+        self.numbers_of(filter, |index, slots| {
+            let allowed = slots.map(RoaringBitmap::len);
+            match if exact { Plan::Scan } else { Plan::choose(k, allowed, index.len()) } {
+                Plan::Scan => index.scan(vector, k, slots),
+                Plan::GraphSearch => index.search(vector, k, slots),
+            }
+        })
+    }
+
+    /// Returns the papers of the slots that `find` finds, in the same order, with the scores of the slots. `find` gets
+    /// the index and the allowed slots (`None`: all), and must return only allowed slots.
+    fn numbers_of(
+        &self,
+        filter: &Filter,
+        find: impl FnOnce(&Segments, Option<&RoaringBitmap>) -> Vec<Neighbour>,
+    ) -> Result<Vec<(f32, PaperNumber)>> {
         if !filter.is_empty() {
             // The set of allowed papers is computed before the read lock is taken. Otherwise, a query that applies
             // changes would wait for the read lock, and all other queries would wait for that query.
@@ -220,12 +238,7 @@ impl FolderStore {
         };
         let live = if allowed.is_none() { live(slot_map, withdrawn, filter.withdrawn) } else { None };
         let slots = allowed.as_ref().map(|allowed| &*allowed.slots).or(live.as_ref());
-        let plan =
-            if exact { Plan::Scan } else { Plan::choose(k, slots.map(RoaringBitmap::len), index.len()) };
-        let neighbours = match plan {
-            Plan::Scan => index.scan(vector, k, slots),
-            Plan::GraphSearch => index.search(vector, k, slots),
-        };
+        let neighbours = find(index, slots);
         let passes = passing(allowed.as_ref().map(|allowed| &*allowed.numbers), withdrawn, filter.withdrawn);
         let mut found = Vec::new();
         for Neighbour { slot, score } in neighbours {
@@ -311,6 +324,14 @@ impl PaperStore for FolderStore {
             }
         }
         self.nearest_once(query)
+    }
+
+    fn above(&self, query: &AboveVectorQuery) -> Result<Vec<(f32, PaperNumber)>> {
+        self.numbers_of(query.filter, |index, slots| index.scan_above(query.vector, query.above, slots))
+    }
+
+    fn papers(&self, numbers: &[PaperNumber]) -> Result<Vec<(PaperNumber, Paper)>> {
+        self.catalog.get(numbers)
     }
 
     fn doc_freqs(&self, terms: &[&str]) -> Result<Option<DocFreqs>> {

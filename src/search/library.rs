@@ -9,7 +9,7 @@ use super::paper_store::{PaperStore, StoredPaper};
 use super::pipeline::{RerankInput, Retrieved};
 use super::resolve::{self, resolve};
 use super::resources::{Resources, not_found, parse};
-use super::{Answer, Examples, Hit, Mode, Query, QueryKind, Stats, explain, pipeline};
+use super::{Above, AboveQuery, Answer, Examples, Hit, Mode, Query, QueryKind, Stats, explain, pipeline};
 use crate::error::{Error, Result};
 use crate::ingest::{self, OpenPaperWriter, PaperWriter};
 use crate::store::catalog::{Cursor, Filter, PaperNumber, PaperPage};
@@ -202,10 +202,15 @@ impl Library {
     /// the model can encode, [`Error::NotFound`] if the library lacks a paper of the query.
     pub fn search(&self, query: &Query) -> Result<Answer> {
         let query = CheckedQuery::of(query, &self.resources)?;
+        let embeddings = self.embeddings(&query)?;
+        pipeline::answer(&self.resources, &query, embeddings)
+    }
+
+    /// Encodes the texts of a query.
+    fn embeddings(&self, query: &Query) -> Result<Vec<Embedding>> {
         let texts: Vec<_> = query.texts().map(|text| text_of_query(text)).collect();
         let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-        let embeddings = self.resources.encoder.encode(&texts, InputType::Query)?;
-        pipeline::answer(&self.resources, &query, embeddings)
+        Ok(self.resources.encoder.encode(&texts, InputType::Query)?)
     }
 
     /// Answers a query with the given embeddings of [`Query::texts`]. The server uses this function, because it encodes
@@ -233,6 +238,28 @@ impl Library {
     /// Returns the errors of [`Library::search_encoded`].
     pub fn finish(&self, query: &Query, retrieved: Retrieved, input: RerankInput) -> Result<Answer> {
         pipeline::finish(&self.resources, &CheckedQuery::of(query, &self.resources)?, retrieved, input)
+    }
+
+    /// Finds all papers above a score. [`Library::next_above`] reads the papers. `embeddings` are the embeddings of the
+    /// query's texts.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`] if the query is invalid or the library is a Milvus collection, and
+    /// [`Error::NotFound`] if the library lacks a paper of the query.
+    pub fn above_encoded(&self, query: &AboveQuery, embeddings: Vec<Embedding>) -> Result<Above> {
+        Above::find(&self.resources, query, embeddings)
+    }
+
+    /// Like [`Library::above_encoded`], but encodes the query's texts.
+    pub fn above(&self, query: &AboveQuery) -> Result<Above> {
+        query.check()?;
+        let embeddings = self.embeddings(query.as_query())?;
+        self.above_encoded(query, embeddings)
+    }
+
+    /// Reads the next papers, best first: at most 64. Empty: there are no more.
+    pub fn next_above(&self, above: &mut Above) -> Result<Vec<Hit>> {
+        above.next_chunk(&self.resources)
     }
 
     /// The unit vector of a query's first sub-query.

@@ -4,6 +4,7 @@
 //! or a Milvus collection. [`pipeline`] runs the stages of a search, and [`plan`] chooses between a scan and a graph
 //! search.
 
+mod above;
 mod checked_query;
 mod clusters;
 mod explain;
@@ -24,6 +25,7 @@ mod resolve;
 mod resources;
 mod vendi;
 
+pub use above::{Above, AboveQuery};
 pub use checked_query::MAX_RERANKED;
 pub use explain::{Explanation, MAX_EXPLAINED, ScoreBreakdown, SentencePair, SharedTerm, Span};
 pub use lexical::{QueryTerms, TermCounts};

@@ -36,6 +36,16 @@ pub struct VectorQuery<'a> {
     pub exact: bool,
 }
 
+/// A search for all papers whose cosine to a vector is at least a given score.
+pub struct AboveVectorQuery<'a> {
+    /// The unit vector.
+    pub vector: &'a [f32],
+    /// The lowest cosine, -1 to 1.
+    pub above: f32,
+    /// Filter that the papers must pass.
+    pub filter: &'a Filter,
+}
+
 /// A search for the papers with the rarest terms of a query.
 pub struct TermQuery<'a> {
     /// The query's terms with their weights.
@@ -73,6 +83,17 @@ pub trait PaperStore: Send + Sync {
     /// Returns [`crate::Error::Invalid`] if the filter is invalid or if an exact query of a collection would compare
     /// too many papers, and [`crate::Error::Engine`] if the engine of a collection cannot be reached.
     fn nearest(&self, query: &VectorQuery) -> Result<Vec<ScoredPaper>>;
+
+    /// Returns the numbers of all papers that pass the filter and whose cosine is at least `above`, with their cosines,
+    /// best first. Compares the vector with every paper that passes the filter.
+    ///
+    /// # Errors
+    /// Returns [`crate::Error::Invalid`] if the filter is invalid, or if the store is a collection, which cannot list
+    /// all papers above a score.
+    fn above(&self, query: &AboveVectorQuery) -> Result<Vec<(f32, PaperNumber)>>;
+
+    /// Returns the papers with these numbers, in order. Leaves out numbers that no paper has, because it was deleted.
+    fn papers(&self, numbers: &[PaperNumber]) -> Result<Vec<(PaperNumber, Paper)>>;
 
     /// The document frequencies of terms; `None` if the store does not index terms.
     fn doc_freqs(&self, terms: &[&str]) -> Result<Option<DocFreqs>>;

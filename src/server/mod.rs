@@ -6,6 +6,7 @@
 //! routes has its own file. likewise's own routes for papers and searches are under `/v1`; [`compat`] has the routes of
 //! other APIs, some of which are under `/v1` too.
 
+mod above;
 mod access;
 mod body;
 mod connections;

@@ -1,6 +1,7 @@
 //! `POST /v1/search`: papers similar to texts, to papers or to a vector. `POST /v1/search/batch`: several such queries.
 
 use super::App;
+use super::above::{self, StreamFormat};
 use super::body::{Body, Params};
 use super::error_format::{ErrorBody, ErrorDetail};
 use super::examples::{ExampleItem, any_list_schema, non_empty_list_schema, to_examples};
@@ -12,7 +13,7 @@ use super::schemas;
 use super::service::Service;
 use super::view::{FormatParam, PaperField, PaperFields, SearchResponse, in_format};
 use crate::json::{StrictObject, object, some_whole_number, whole_number};
-use crate::search::{DEFAULT_K, Query};
+use crate::search::{AboveQuery, DEFAULT_K, Examples, Query};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -62,6 +63,12 @@ pub struct SearchRequest {
     /// query, no hits are returned.
     #[schema(minimum = 0, maximum = 1)]
     min_score: Option<f32>,
+    /// Return all papers whose score is at least this, -1 to 1, best first, without a limit on their number. The score is
+    /// the cosine similarity, and every paper is compared. The response is streamed as JSON Lines, one hit per line, or
+    /// as CSV with `format=csv`. Of the other fields, only `text`, `like`, `vector`, `unlike`, `filter` and `fields` can
+    /// be used. Not for a Milvus collection.
+    #[schema(minimum = -1, maximum = 1)]
+    above: Option<f32>,
     /// Compare the query with every paper instead of searching the graph of the index. In a Milvus collection, such a
     /// query is refused if more than 250,000 papers pass the filter.
     #[serde(default)]
@@ -115,7 +122,8 @@ impl SearchRequest {
         Ok(())
     }
 
-    fn query(self, service: &Service) -> Result<(Query, PaperFields), Problem> {
+    /// Checks the examples, and returns `like` and `unlike`.
+    fn take_examples(&mut self, service: &Service) -> Result<(Examples, Examples), Problem> {
         if self.text.is_none() && self.like.is_none() && self.vector.is_none() {
             return Err(Problem::invalid("body must have at least one of \"text\", \"like\" and \"vector\""));
         }
@@ -123,12 +131,49 @@ impl SearchRequest {
             return Err(Problem::invalid("like must have at least one example (got an empty list)"));
         }
         self.check_texts(service)?;
-        let mut like = to_examples(self.like.unwrap_or_default());
-        like.texts.splice(0..0, self.text);
-        like.vectors.extend(self.vector);
+        let mut like = to_examples(self.like.take().unwrap_or_default());
+        like.texts.splice(0..0, self.text.take());
+        like.vectors.extend(self.vector.take());
+        Ok((like, to_examples(std::mem::take(&mut self.unlike))))
+    }
+
+    /// The query of a request with `above`.
+    fn above_query(mut self, above: f32, service: &Service) -> Result<(AboveQuery, PaperFields), Problem> {
+        if let Some(name) = self.fields_of_other_searches().next() {
+            return Err(Problem::invalid(format!(
+                "{name} must be left out of a search with above, which returns all papers above a cosine"
+            )));
+        }
+        let (like, unlike) = self.take_examples(service)?;
+        Ok((AboveQuery::new(above, like, unlike, self.filter.into()), PaperFields::of(self.fields)))
+    }
+
+    /// The names of the fields in this request that a search with `above` cannot have.
+    fn fields_of_other_searches(&self) -> impl Iterator<Item = &'static str> {
+        let is_mean = self.aggregation.is_none_or(|aggregation| matches!(aggregation, Aggregation::Mean));
+        let is_semantic = self.mode.is_none_or(|mode| mode == Mode::Semantic);
+        let given = [
+            ("k", self.k.is_some()),
+            ("offset", self.offset > 0),
+            ("min_score", self.min_score.is_some()),
+            ("aggregation", !is_mean),
+            ("mode", !is_semantic),
+            ("diversity", self.diversity.is_some_and(|weight| weight > 0.0)),
+            ("half_life", self.half_life.is_some()),
+            ("rerank_sentences", self.rerank_sentences),
+            ("rerank", self.rerank.top().is_some()),
+            ("explain", self.explain),
+        ];
+        given.into_iter().filter_map(|(name, is_given)| is_given.then_some(name))
+    }
+
+    fn query(mut self, service: &Service) -> Result<(Query, PaperFields), Problem> {
+        if self.above.is_some() {
+            return Err(Problem::invalid("above must be left out of a batch; send it to /v1/search"));
+        }
+        let (like, unlike) = self.take_examples(service)?;
         let SearchRequest { aggregation, k, offset, min_score, exact, mode, .. } = self;
         let SearchRequest { diversity, half_life, rerank_sentences, rerank, explain, filter, .. } = self;
-        let unlike = to_examples(self.unlike);
         let k = k.unwrap_or_else(|| service.default_k(DEFAULT_K));
         let diversity = diversity.unwrap_or_default();
         let query = Query {
@@ -151,7 +196,8 @@ impl SearchRequest {
     }
 }
 
-/// Finds the papers that are most similar to texts, to papers, or to a vector.
+/// Finds the papers that are most similar to texts, to papers, or to a vector. With `above`, finds all papers above a
+/// score.
 #[utoipa::path(post, path = "/v1/search", tag = "search", params(FormatParam), request_body = SearchRequest, responses(
     (status = 200, description = "The most similar papers, best first", content(
         (SearchResponse = "application/json"), (String = "application/x-bibtex"),
@@ -168,6 +214,11 @@ pub async fn search(
 ) -> Result<Response, Problem> {
     let started = Instant::now();
     let service = app.service()?;
+    if let Some(above) = request.above {
+        let format = StreamFormat::of(format.0.format)?;
+        let (query, fields) = request.above_query(above, &service)?;
+        return above::stream(service, query, format, fields).await;
+    }
     let (query, fields) = request.query(&service)?;
     let answer = service.search(query).await?;
     Ok(in_format(format, service.search_response(answer, &fields, started).await?))

@@ -10,20 +10,23 @@ use super::queue::{EncodeQueue, Priority};
 use super::queued_model::QueueModels;
 use super::searches::{SearchLocation, Searches};
 use super::writes::Writes;
-use crate::search::{Answer, Hit, Library, Query, RerankInput};
+use crate::search::{Above, AboveQuery, Answer, Hit, Library, Query, RerankInput};
 use crate::store::text::{TextHash, text_of_query};
 use hashlink::LruCache;
 use likewise_encoder::model::InputType;
 use likewise_encoder::{Embedding, EncodeOptions, SparseEncoder};
 use likewise_papers::{Paper, PaperId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// Number of query texts whose embeddings are cached, because requests for further pages of results repeat the text.
 const EMBEDDING_CACHE_SIZE: usize = 4096;
 
 /// Maximum number of batches of queries that run at once; further batches wait.
 const MAX_CONCURRENT_BATCHES: usize = 2;
+
+/// Maximum number of answers that are streamed at once. Each keeps a list of its papers in memory.
+const MAX_STREAMS: usize = 8;
 
 /// An open library with the queues into it.
 pub struct Service {
@@ -44,6 +47,8 @@ pub struct Service {
     max_hits: usize,
     /// Limits concurrent batches of queries, because all hits of a batch are in memory until it is complete.
     batches: Semaphore,
+    /// Limits streamed answers.
+    streams: Arc<Semaphore>,
 }
 
 impl Service {
@@ -74,6 +79,7 @@ impl Service {
             max_k: options.max_k,
             max_hits: options.max_hits,
             batches: Semaphore::new(MAX_CONCURRENT_BATCHES),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             library,
             queue,
         }
@@ -298,6 +304,28 @@ impl Service {
             )));
         }
         self.batches.acquire().await.map_err(Problem::internal)
+    }
+
+    /// Returns a permit to stream an answer, which must be held until the answer is sent.
+    ///
+    /// # Errors
+    /// Returns [`Problem::busy`] if all permits are taken.
+    pub fn stream_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            Problem::busy(format!("{MAX_STREAMS} answers with above are being sent, which is the maximum"))
+        })
+    }
+
+    /// Finds all papers above a score.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Service::search`].
+    pub async fn above(&self, query: AboveQuery) -> Result<Above, Problem> {
+        query.check()?;
+        self.check(query.as_query())?;
+        let embeddings = self.embeddings_of(std::slice::from_ref(query.as_query())).await?.remove(0);
+        let library = Arc::clone(&self.library);
+        self.searches.run(move || library.above_encoded(&query, embeddings)).await
     }
 
     /// Checks that a list has between 1 and `--max-batch` items. `field` is the list's name in error messages.

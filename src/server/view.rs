@@ -161,24 +161,33 @@ impl Service {
         Ok(papers.into_iter().zip(embeddings).map(view).collect())
     }
 
-    /// Converts an answer of the search to a response. `started` is the time at which the request began.
-    pub async fn search_response(
+    /// Converts hits of the search to hits of a response.
+    pub async fn search_hits(
         &self,
-        mut answer: Answer,
+        mut hits: Vec<Hit>,
         fields: &PaperFields,
-        started: Instant,
-    ) -> Result<SearchResponse, Problem> {
-        let papers = answer.hits.iter_mut().map(|hit| std::mem::take(&mut hit.paper)).collect();
+    ) -> Result<Vec<SearchHit>, Problem> {
+        let papers = hits.iter_mut().map(|hit| std::mem::take(&mut hit.paper)).collect();
         let views = self.views(papers, fields).await?;
         let hit = |(hit, paper): (Hit, View)| {
             let Hit { rank, score, probability, parts, near_duplicates, explanation, .. } = hit;
             let (parts, explanation) = (parts.map(Into::into), explanation.map(Into::into));
             SearchHit { rank, score, probability, parts, near_duplicates, explanation, paper }
         };
+        Ok(hits.into_iter().zip(views).map(hit).collect())
+    }
+
+    /// Converts an answer of the search to a response. `started` is the time at which the request began.
+    pub async fn search_response(
+        &self,
+        answer: Answer,
+        fields: &PaperFields,
+        started: Instant,
+    ) -> Result<SearchResponse, Problem> {
         Ok(SearchResponse {
             model: self.model().into(),
             took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
-            hits: answer.hits.into_iter().zip(views).map(hit).collect(),
+            hits: self.search_hits(answer.hits, fields).await?,
             no_match: answer.no_match,
             diversity: answer.diversity.map(Into::into),
             text: search::TextUsage::total(&answer.texts).map(Into::into),

@@ -6,24 +6,42 @@
 use crate::paper::Paper;
 use std::borrow::Cow;
 
+const HEADER: [&str; 11] = [
+    "id",
+    "title",
+    "abstract",
+    "authors",
+    "published",
+    "categories",
+    "venue",
+    "source",
+    "url",
+    "alternate_ids",
+    "withdrawn",
+];
+
 /// Writes a header row and one row per paper. The items of a list are joined with `; `.
 pub fn write<'a>(papers: impl Iterator<Item = &'a Paper>) -> String {
+    let header = HEADER.iter().map(|name| Cow::Borrowed(*name)).collect();
+    csv(std::iter::once(header).chain(papers.map(|paper| row(paper).to_vec())))
+}
+
+/// The header row of [`scored_rows`].
+pub fn scored_header() -> String {
+    csv(std::iter::once(["rank", "score"].iter().chain(&HEADER).map(|name| Cow::Borrowed(*name)).collect()))
+}
+
+/// Writes one row per paper, with its rank and its score in front of the fields of the paper. Writes no header row.
+pub fn scored_rows<'a>(papers: impl Iterator<Item = (usize, f32, &'a Paper)>) -> String {
+    csv(papers.map(|(rank, score, paper)| {
+        let mut fields = vec![rank.to_string().into(), score.to_string().into()];
+        fields.extend(row(paper));
+        fields
+    }))
+}
+
+fn csv<'a>(rows: impl Iterator<Item = Vec<Cow<'a, str>>>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let header = [
-        "id",
-        "title",
-        "abstract",
-        "authors",
-        "published",
-        "categories",
-        "venue",
-        "source",
-        "url",
-        "alternate_ids",
-        "withdrawn",
-    ];
-    let mut rows = vec![header.map(Cow::Borrowed)];
-    rows.extend(papers.map(row));
     for row in rows {
         writer.write_record(row.iter().map(|field| field.as_bytes())).expect("a Vec takes every record");
     }

@@ -17,6 +17,8 @@ mod csv;
 mod jsonl;
 mod ris;
 
+pub use csv::{scored_header, scored_rows};
+
 use crate::paper::Paper;
 use serde::Deserialize;
 
@@ -128,6 +130,16 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("KW  - a;b\r\n") && text.ends_with("ER  - \r\n"), "{text}");
+    }
+
+    #[test]
+    fn scored_rows_have_the_columns_of_their_header() {
+        let paper = hostile();
+        let text = scored_header() + &scored_rows([(1, -0.25, &paper), (2, -0.5, &paper)].into_iter());
+        let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+        assert_eq!(reader.headers().unwrap().iter().take(3).collect::<Vec<_>>(), ["rank", "score", "id"]);
+        let rows: Vec<::csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+        assert_eq!((rows.len(), &rows[1][0], &rows[1][1], &rows[1][2]), (2, "2", "-0.5", paper.id.as_str()));
     }
 
     #[test]
