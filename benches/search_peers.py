@@ -138,7 +138,7 @@ def measure(options, vectors: pathlib.Path) -> str:
         for engine in measured_engines:
             engine.close()
     head = (
-        f"{results.today()}, {results.machine()}; {len(base):,} vectors of {base.shape[1]} values, {len(queries):,} queries, "
+        f"{results.today()}, {results.machine()}; {len(base):,} vectors of {base.shape[1]} values{f' ({options.about})' if options.about else ''}, {len(queries):,} queries, "
         f"M {options.m}, efConstruction {options.ef_construction}; {options.rounds} interleaved rounds, medians. "
         f"{', '.join(filter(None, [version(options.likewise), results.versions('hnswlib', 'faiss-cpu', 'usearch', 'rabitqlib', 'pyglass-portable')]))}."
     )
@@ -149,6 +149,7 @@ def measure(options, vectors: pathlib.Path) -> str:
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--vectors", type=pathlib.Path, help="a NumPy array of unit vectors; a tiny run makes its own")
+    arguments.add_argument("--about", help="what the vectors are, if they are not those of all titles and abstracts")
     arguments.add_argument("--index", required=True, metavar="PROGRAM", help="benches/index.rs, compiled")
     arguments.add_argument("--scale", nargs="*", default=[], metavar="PROGRAM COUNT", help="benches/scale.rs, compiled, and numbers of vectors")
     arguments.add_argument("--m", type=int, default=16)

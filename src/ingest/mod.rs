@@ -25,6 +25,7 @@ pub mod embed;
 mod paper_writer;
 pub mod reembed;
 mod run;
+mod sealer;
 pub mod vector_writer;
 pub mod verify;
 pub use backup::{Backup, backup};

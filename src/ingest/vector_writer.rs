@@ -3,6 +3,7 @@
 //! A data folder can have two vector stores that are written at the same time, each with its own encoder: the store of
 //! the model in use, and the store of a model that will replace it (see [`super::reembed`]).
 
+use super::sealer::{Sealer, seal};
 use crate::error::Result;
 use crate::store::catalog::Catalog;
 use crate::store::slot_map::SlotMap;
@@ -17,9 +18,6 @@ use roaring::RoaringBitmap;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Number of new vectors after which an index segment is built, even in the middle of a run.
-const SEAL_INTERVAL: usize = 32_768;
 
 /// [`VectorWriter::finish`] compacts the store if more than this fraction of its slots is orphaned (belongs to no
 /// paper), and if at least [`MIN_ORPHANED`] slots are orphaned.
@@ -83,8 +81,7 @@ pub struct VectorWriter {
     /// Encodes texts with `encoder`, directly or through a queue.
     encode_fn: EncodeFn,
     store: VectorStoreWriter,
-    /// Number of vectors that are in index segments.
-    sealed: usize,
+    sealer: Sealer,
     /// Papers that got no vector in the last call of [`VectorWriter::encode`], each with the reason.
     pub(super) unreadable_papers: Vec<String>,
     /// Texts that the model's tokenizer cannot read.
@@ -115,7 +112,7 @@ impl VectorWriter {
             encode_fn: encode_with(&encoder),
             encoder,
             store,
-            sealed,
+            sealer: Sealer::new(sealed),
             unreadable_papers: Vec::new(),
             unreadable_texts,
         })
@@ -163,7 +160,7 @@ impl VectorWriter {
 
     /// Stores a vector for each paper whose text has no vector, if the model can read the text. Takes the vector from
     /// `precomputed` if it is there and valid, and encodes the text otherwise. Each distinct text is encoded once.
-    /// Builds an index segment once 32,768 vectors are in no segment.
+    /// Starts to build an index segment in the background once 32,768 vectors are in no segment.
     pub fn encode(
         &mut self,
         catalog: &Catalog,
@@ -215,17 +212,17 @@ impl VectorWriter {
         if counts.without_vector > 0 && encoded.iter().any(Result::is_err) {
             VectorStore::set_unreadable(&self.data, self.fingerprint(), &self.unreadable_texts)?;
         }
-        if self.store.count() >= self.sealed + SEAL_INTERVAL {
-            // Until a segment is built, a server on this folder scans the new vectors one by one.
-            self.seal(catalog, &self.open_store()?)?;
-            self.sealed = self.store.count();
+        let (data, fingerprint) = (&self.data, &self.encoder.model().fingerprint);
+        if self.sealer.start_if_due(self.store.count(), || VectorStore::open(data, fingerprint))? {
+            catalog.touch()?;
         }
         Ok(counts)
     }
 
     /// Builds an index segment of the vectors that are in no segment, and saves the slot map. If many slots are
     /// orphaned, compacts the store instead, as [`VectorWriter::compact`] does.
-    pub fn finish(self, catalog: &Catalog) -> Result<Segments> {
+    pub fn finish(mut self, catalog: &Catalog) -> Result<Segments> {
+        self.sealer.wait()?;
         let store = self.open_store()?;
         let slot_map = SlotMap::open(catalog, &store)?;
         let (orphaned, all) = (slot_map.orphaned(), store.vectors().len());
@@ -233,20 +230,15 @@ impl VectorWriter {
             return self.compact(catalog);
         }
         slot_map.save(store.path())?;
-        self.seal(catalog, &store)
+        let index = seal(&store)?;
+        catalog.touch()?;
+        Ok(index)
     }
 
     /// Saves the slot map without building a segment. Searches scan the vectors that are in no segment one by one.
     pub fn save_slot_map(self, catalog: &Catalog) -> Result<()> {
         let store = self.open_store()?;
         SlotMap::open(catalog, &store)?.save(store.path())
-    }
-
-    fn seal(&self, catalog: &Catalog, store: &VectorStore) -> Result<Segments> {
-        let mut index = Segments::open(store.path(), store.vectors().clone())?;
-        index.seal(store.path(), HnswParams::default())?;
-        catalog.touch()?;
-        Ok(index)
     }
 
     /// Rewrites the store without orphaned slots and rebuilds its index. The result is the same as if only the papers
@@ -265,7 +257,8 @@ impl VectorWriter {
         self.compact_without(catalog, &damaged)
     }
 
-    fn compact_without(self, catalog: &Catalog, damaged: &RoaringBitmap) -> Result<Segments> {
+    fn compact_without(mut self, catalog: &Catalog, damaged: &RoaringBitmap) -> Result<Segments> {
+        self.sealer.wait()?;
         let slot_map = SlotMap::open(catalog, &self.open_store()?)?;
         let kept = slot_map.used_slots().filter(|slot| !damaged.contains(*slot));
         let generation = Generation::copy(&self.data, self.fingerprint(), kept)?;

@@ -62,6 +62,9 @@ const TRANSLITERATIONS: [(&str, &str); 16] = [
 
 /// Replaces the letters of `TRANSLITERATIONS` in a name.
 pub fn transliterate(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_string();
+    }
     TRANSLITERATIONS.iter().fold(name.to_string(), |name, (from, to)| name.replace(from, to))
 }
 
@@ -72,7 +75,7 @@ pub fn transliterate_sql(name: &str) -> String {
         .fold(name.to_string(), |name, (from, to)| format!("replace({name}, '{from}', '{to}')"))
 }
 
-/// Stores the labels and authors of a paper and of its records.
+/// Stores the labels of a paper and of its records.
 pub fn add(
     connection: &Connection,
     number: PaperNumber,
@@ -88,25 +91,18 @@ pub fn add(
     for (kind, label) in categories.chain(venues).chain(sources) {
         add.execute(params![kind.name(), label.to_lowercase(), number])?;
     }
+    Ok(())
+}
+
+/// The text of the table of authors for a paper and its records; empty if there are no authors.
+pub fn authors_text(paper: &Paper, records: &[&Paper]) -> String {
     let mut authors: Vec<&str> = paper.authors.iter().map(String::as_str).collect();
     for author in records.iter().flat_map(|record| &record.authors) {
         if !authors.contains(&author.as_str()) {
             authors.push(author);
         }
     }
-    if !authors.is_empty() {
-        let mut add = connection.prepare_cached("INSERT INTO authors (rowid, names) VALUES (?1, ?2)")?;
-        add.execute(params![number, transliterate(&authors.join(AUTHOR_SEPARATOR))])?;
-    }
-    Ok(())
-}
-
-/// Removes the labels and authors of a paper.
-pub fn remove(connection: &Connection, number: PaperNumber) -> rusqlite::Result<()> {
-    for sql in ["DELETE FROM labels WHERE number = ?1", "DELETE FROM authors WHERE rowid = ?1"] {
-        connection.prepare_cached(sql)?.execute([number])?;
-    }
-    Ok(())
+    transliterate(&authors.join(AUTHOR_SEPARATOR))
 }
 
 /// The full-text query for an author's name: all of its words, in any order, with at most one other word among them

@@ -2,6 +2,7 @@
 //!
 //! The index is written in the same transaction as the papers, so index and papers always agree, even after a crash.
 
+use super::full_text::WORDS;
 use super::transaction::{DocFreqDeltas, WriteContext, begin};
 use super::{Catalog, PaperNumber};
 use crate::error::Result;
@@ -22,8 +23,8 @@ CREATE TABLE word_counts (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// [`index_all`] writes document frequencies to the table whenever it has counted them for this many terms.
-const MAX_COUNTED_TERMS: usize = 500_000;
+/// [`index_all`] writes the terms of this many papers at a time.
+const MAX_PENDING_PAPERS: usize = 10_000;
 
 /// The terms of a stored paper. Empty if there is no paper with this number. If the paper cannot be read, its terms are
 /// unknown. All document frequencies are then counted again at the end of the transaction.
@@ -45,37 +46,35 @@ pub fn terms_of(title: &str, r#abstract: &str) -> HashSet<String> {
     terms(&format!("{title} {abstract}"))
 }
 
-/// Replaces the terms of a paper.
+/// Replaces the terms of a paper. `old` is `None` if this transaction adds the paper. [`write`] writes the changes.
 pub fn replace(
-    connection: &Connection,
     number: PaperNumber,
-    old: &HashSet<String>,
-    new: &HashSet<String>,
+    old: Option<&HashSet<String>>,
+    new: HashSet<String>,
     context: &mut WriteContext,
-) -> Result<()> {
-    if old == new {
-        return Ok(());
+) {
+    if old == Some(&new) {
+        return;
     }
-    connection.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([number])?;
-    if !new.is_empty() {
-        let text = new.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-        let mut add = connection.prepare_cached("INSERT INTO words (rowid, terms) VALUES (?1, ?2)")?;
-        add.execute(params![number, text])?;
+    let text = new.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    context.words.set(number, text, old.is_none());
+    for term in old.into_iter().flatten() {
+        *context.doc_freqs.entry(term.clone()).or_default() -= 1;
     }
-    for (terms, delta) in [(old, -1), (new, 1)] {
-        for term in terms {
-            match context.doc_freqs.get_mut(term) {
-                Some(sum) => *sum += delta,
-                None => drop(context.doc_freqs.insert(term.clone(), delta)),
-            }
-        }
+    for term in new {
+        *context.doc_freqs.entry(term).or_default() += 1;
     }
-    Ok(())
+}
+
+/// Writes the terms and document frequencies that [`replace`] changed.
+pub fn write(connection: &Connection, context: &mut WriteContext) -> Result<()> {
+    context.words.write(connection, &WORDS)?;
+    add_doc_freqs(connection, &std::mem::take(&mut context.doc_freqs))
 }
 
 /// Adds `deltas` to the stored document frequencies. This is done once per transaction, because the papers of a
 /// transaction share most terms.
-pub fn add_doc_freqs(connection: &Connection, deltas: &DocFreqDeltas) -> Result<()> {
+fn add_doc_freqs(connection: &Connection, deltas: &DocFreqDeltas) -> Result<()> {
     let mut add = connection.prepare_cached(
         "INSERT INTO word_counts (term, papers) VALUES (?1, max(?2, 0)) \
          ON CONFLICT (term) DO UPDATE SET papers = max(papers + ?2, 0)",
@@ -99,15 +98,13 @@ pub fn rebuild(connection: &Connection) -> Result<()> {
 /// Adds all papers that can be read to the empty index. For catalogs of older versions, which had no inverted index,
 /// and for [`rebuild`].
 pub fn index_all(connection: &Connection) -> Result<()> {
-    let mut context = WriteContext::default();
+    let (mut context, mut papers) = (WriteContext::default(), 0);
     for_each_paper(connection, |number, terms| {
-        replace(connection, number, &HashSet::new(), &terms, &mut context)?;
-        if context.doc_freqs.len() >= MAX_COUNTED_TERMS {
-            add_doc_freqs(connection, &std::mem::take(&mut context.doc_freqs))?;
-        }
-        Ok(())
+        replace(number, None, terms, &mut context);
+        papers += 1;
+        if papers % MAX_PENDING_PAPERS == 0 { write(connection, &mut context) } else { Ok(()) }
     })?;
-    add_doc_freqs(connection, &context.doc_freqs)
+    write(connection, &mut context)
 }
 
 /// Calls `visit` with the number and the terms of every paper that can be read.

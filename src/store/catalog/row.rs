@@ -29,10 +29,15 @@ fn decomposed(id: &PaperId) -> Option<PaperId> {
 }
 
 fn numbers_by_exact_id(connection: &Connection, id: &PaperId) -> Result<BTreeSet<PaperNumber>> {
-    let sql = "SELECT number FROM papers WHERE id = ?1 UNION SELECT number FROM names WHERE name = ?1";
-    let mut find = connection.prepare_cached(sql)?;
-    let numbers = find.query_map([id.as_str()], |row| row.get(0))?;
-    Ok(numbers.collect::<rusqlite::Result<_>>()?)
+    let mut numbers = BTreeSet::new();
+    // Two statements take a fraction of the time of their UNION.
+    for sql in ["SELECT number FROM papers WHERE id = ?1", "SELECT number FROM names WHERE name = ?1"] {
+        let mut find = connection.prepare_cached(sql)?;
+        for number in find.query_map([id.as_str()], |row| row.get(0))? {
+            numbers.insert(number?);
+        }
+    }
+    Ok(numbers)
 }
 
 /// The number of the paper with this id. If there is no such paper: the number of a paper that has it as an alternate
@@ -67,8 +72,9 @@ pub fn records_of(connection: &Connection, number: PaperNumber) -> Result<Vec<Pa
 
 /// The number of records of a paper, or `max` if the paper has more.
 pub fn record_count(connection: &Connection, number: PaperNumber, max: usize) -> Result<usize> {
-    let sql = "SELECT count(*) FROM (SELECT 1 FROM records WHERE number = ?1 LIMIT ?2)";
-    let several: i64 = connection.prepare_cached(sql)?.query_row((number, max as i64), |row| row.get(0))?;
+    // SQLite parses a statement again whenever a parameter of its LIMIT is set, so the limit is no parameter.
+    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM records WHERE number = ?1 LIMIT {max})");
+    let several: i64 = connection.prepare_cached(&sql)?.query_row([number], |row| row.get(0))?;
     Ok(usize::try_from(several).unwrap_or_default().max(1))
 }
 
@@ -81,21 +87,24 @@ pub fn write(
     context: &mut WriteContext,
 ) -> Result<Paper> {
     let paper = merge_records(records);
-    let old_terms = match number {
-        Some(number) => postings::stored_terms(connection, number, context)?,
-        None => HashSet::new(),
-    };
+    let is_new = number.is_none();
+    let old_terms = number.map(|number| postings::stored_terms(connection, number, context)).transpose()?;
     let number = write_row(connection, number, &paper, context.transaction)?;
-    delete_derived(connection, number)?;
-    let terms = postings::terms_of(&paper.title, &paper.r#abstract);
-    postings::replace(connection, number, &old_terms, &terms, context)?;
+    if !is_new {
+        delete_derived(connection, number)?;
+    }
+    let terms = context.prepared.terms(&paper).into_owned();
+    postings::replace(number, old_terms.as_ref(), terms, context);
+    context.authors.set(number, labels::authors_text(&paper, records), is_new);
     labels::add(connection, number, &paper, records)?;
     let mut add = connection.prepare_cached("INSERT OR IGNORE INTO names (name, number) VALUES (?1, ?2)")?;
     for id in &paper.alternate_ids {
         add.execute(params![id.as_str(), number])?;
     }
-    for key in records.iter().flat_map(|record| blocking_keys(record)) {
-        add.execute([key, number])?;
+    for record in records {
+        for key in context.prepared.blocking_keys(record).iter() {
+            add.execute([*key, number])?;
+        }
     }
     if records.len() > 1 {
         let mut add =
@@ -151,10 +160,13 @@ fn write_row(
     )?)
 }
 
-/// Deletes the records, labels, authors, alternate ids and blocking keys of a paper. Does not delete its terms.
+/// Deletes the records, labels, alternate ids and blocking keys of a paper. Does not delete its terms and authors.
 fn delete_derived(connection: &Connection, number: PaperNumber) -> Result<()> {
-    labels::remove(connection, number)?;
-    for sql in ["DELETE FROM names WHERE number = ?1", "DELETE FROM records WHERE number = ?1"] {
+    for sql in [
+        "DELETE FROM labels WHERE number = ?1",
+        "DELETE FROM names WHERE number = ?1",
+        "DELETE FROM records WHERE number = ?1",
+    ] {
         connection.prepare_cached(sql)?.execute([number])?;
     }
     Ok(())
@@ -163,7 +175,8 @@ fn delete_derived(connection: &Connection, number: PaperNumber) -> Result<()> {
 /// Deletes a paper, and records the deletion in the table `deleted`.
 pub fn delete(connection: &Connection, number: PaperNumber, context: &mut WriteContext) -> Result<()> {
     let terms = postings::stored_terms(connection, number, context)?;
-    postings::replace(connection, number, &terms, &HashSet::new(), context)?;
+    postings::replace(number, Some(&terms), HashSet::new(), context);
+    context.authors.set(number, String::new(), false);
     connection.prepare_cached("DELETE FROM papers WHERE number = ?1")?.execute([number])?;
     delete_derived(connection, number)?;
     let mut record = connection.prepare_cached("INSERT INTO deleted (number, changed) VALUES (?1, ?2)")?;

@@ -16,6 +16,14 @@ const VERSION: i64 = 5;
 /// Time that a connection waits for a lock that another connection holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Memory for pages of the file, in KiB. A transaction changes pages all over the indexes. With SQLite's default of 2 MiB,
+/// most pages are written and read again several times in one transaction.
+const WRITE_CACHE_KIB: i64 = 65_536;
+
+/// Number of pages in the write-ahead log from which on a commit copies them into the file: 32 MiB. With SQLite's default
+/// of 4 MiB, every commit would copy, and pages that many commits change would be copied each time.
+const CHECKPOINT_PAGES: i64 = 8192;
+
 const PAPERS: &str = "
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -122,6 +130,8 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     // In WAL mode readers and the writer do not block each other. FULL syncs every commit.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -WRITE_CACHE_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     if version(connection)? == VERSION {
         return Ok(());
     }

@@ -1,5 +1,7 @@
 //! A transaction that writes papers, and the changes that are written at the end of the transaction.
 
+use super::full_text::FullTextRows;
+use super::prepared::PreparedRecords;
 use crate::error::Result;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::HashMap;
@@ -14,6 +16,12 @@ pub struct WriteContext {
     pub transaction: i64,
     /// The changes of document frequencies, which are written at the end of the transaction.
     pub doc_freqs: DocFreqDeltas,
+    /// The changed rows of the table of terms.
+    pub words: FullTextRows,
+    /// The changed rows of the table of authors.
+    pub authors: FullTextRows,
+    /// The terms and blocking keys of the new records.
+    pub prepared: PreparedRecords,
     /// Whether a paper that could not be read was replaced or deleted. The terms of such a paper are unknown, so all
     /// document frequencies must be counted again.
     pub recount: bool,

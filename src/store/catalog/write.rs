@@ -4,9 +4,9 @@
 //! another paper.
 
 use super::changes::{last_change, set_last_change};
-use super::dedup::{
-    blocking_keys, group_records, has_source_id, is_same_record, merge_records, regroup_with,
-};
+use super::dedup::{group_records, has_source_id, is_same_record, merge_records, regroup_with};
+use super::full_text::AUTHORS;
+use super::prepared::PreparedRecords;
 use super::row::{delete, number_of, numbers_of, record_count, records_of, write};
 use super::transaction::{WriteContext, begin};
 use super::{Catalog, PaperNumber, SELECT, paper, postings};
@@ -75,6 +75,7 @@ impl Catalog {
     pub fn apply(&self, mutations: &[Mutation], options: ApplyOptions) -> Result<AppliedMutations> {
         let mut applied = AppliedMutations::default();
         self.write_in_transaction(|connection, context| {
+            context.prepared = prepare_new(connection, mutations)?;
             for mutation in mutations {
                 let outcome = match mutation {
                     Mutation::Put(record) => put(connection, record, options, context, &mut applied.papers)?,
@@ -142,12 +143,27 @@ impl Catalog {
         if write(&transaction, &mut context)? {
             match context.recount {
                 true => postings::rebuild(&transaction)?,
-                false => postings::add_doc_freqs(&transaction, &context.doc_freqs)?,
+                false => postings::write(&transaction, &mut context)?,
             }
+            context.authors.write(&transaction, &AUTHORS)?;
             set_last_change(&transaction, number)?;
         }
         Ok(transaction.commit()?)
     }
+}
+
+/// Prepares the records whose ids the catalog does not have. The other records are usually unchanged.
+fn prepare_new(connection: &Connection, mutations: &[Mutation]) -> Result<PreparedRecords> {
+    let mut find = connection.prepare_cached("SELECT 1 FROM papers WHERE id = ?1")?;
+    let mut new = Vec::new();
+    for mutation in mutations {
+        if let Mutation::Put(record) = mutation
+            && !find.exists([record.id.as_str()])?
+        {
+            new.push(*record);
+        }
+    }
+    Ok(PreparedRecords::of(&new))
 }
 
 /// Whether a deletion applies to a record.
@@ -194,7 +210,7 @@ fn put(
     }
     let record = without_shared_ids(connection, record)?;
     let record = &*record;
-    let mut numbers = candidates(connection, record)?;
+    let mut numbers = candidates(connection, record, context)?;
     let mut records = records_of_all(connection, &numbers)?;
     let is_older_version = |(_, other): &NumberedRecord| is_same_record(other, record);
     let old_ids =
@@ -263,14 +279,20 @@ fn keep_missing_fields(new: &mut Paper, old: &Paper) {
 
 /// The numbers of the papers to which a record might belong: the papers that share an id or a blocking key with the
 /// record. Ignores a blocking key if the papers that have it have more than [`MAX_SHARED`] records.
-fn candidates(connection: &Connection, record: &Paper) -> Result<BTreeSet<PaperNumber>> {
+fn candidates(
+    connection: &Connection,
+    record: &Paper,
+    context: &WriteContext,
+) -> Result<BTreeSet<PaperNumber>> {
     let mut numbers = BTreeSet::new();
     for id in record.ids() {
         numbers.append(&mut numbers_of(connection, id)?);
     }
-    let mut find = connection.prepare_cached("SELECT number FROM names WHERE name = ?1 LIMIT ?2")?;
-    for key in blocking_keys(record) {
-        let found = find.query_map((key, MAX_SHARED as i64 + 1), |row| row.get(0))?;
+    // SQLite parses a statement again whenever a parameter of its LIMIT is set, so the limit is no parameter.
+    let sql = format!("SELECT number FROM names WHERE name = ?1 LIMIT {}", MAX_SHARED + 1);
+    let mut find = connection.prepare_cached(&sql)?;
+    for key in context.prepared.blocking_keys(record).iter() {
+        let found = find.query_map([key], |row| row.get(0))?;
         let found = found.collect::<rusqlite::Result<BTreeSet<PaperNumber>>>()?;
         if !have_too_many_records(connection, &found)? {
             numbers.extend(found);
