@@ -46,7 +46,7 @@ pub fn terms_of(title: &str, r#abstract: &str) -> HashSet<String> {
     terms(&format!("{title} {abstract}"))
 }
 
-/// Replaces the terms of a paper. `old` is `None` if this transaction adds the paper. [`write`] writes the changes.
+/// Replaces the terms of a paper. `old` is `None` if this transaction adds the paper. [`write()`] writes the changes.
 pub fn replace(
     number: PaperNumber,
     old: Option<&HashSet<String>>,
