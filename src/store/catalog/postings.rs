@@ -3,10 +3,10 @@
 //! The index is written in the same transaction as the papers, so index and papers always agree, even after a crash.
 
 use super::full_text::WORDS;
+use super::prepared::terms_of;
 use super::transaction::{DocFreqDeltas, WriteContext, begin};
 use super::{Catalog, PaperNumber};
 use crate::error::Result;
-use likewise_papers::terms::terms;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::{HashMap, HashSet};
 
@@ -39,11 +39,6 @@ pub fn stored_terms(
     let found = find.query_row([number], texts).optional()?;
     context.recount |= matches!(found, Some(None));
     Ok(found.flatten().map(|(title, r#abstract)| terms_of(&title, &r#abstract)).unwrap_or_default())
-}
-
-/// The terms of a paper with this title and abstract.
-pub fn terms_of(title: &str, r#abstract: &str) -> HashSet<String> {
-    terms(&format!("{title} {abstract}"))
 }
 
 /// Replaces the terms of a paper. `old` is `None` if this transaction adds the paper. [`write()`] writes the changes.

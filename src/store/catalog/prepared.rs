@@ -1,7 +1,7 @@
 //! The terms and blocking keys of new records, computed on all cores before a transaction writes the records.
 
 use super::dedup::blocking_keys;
-use super::postings::terms_of;
+use likewise_papers::terms::terms;
 use likewise_papers::{Paper, PaperId};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -47,6 +47,11 @@ impl PreparedRecords {
             None => Cow::Owned(blocking_keys(record)),
         }
     }
+}
+
+/// The terms of a paper with this title and abstract.
+pub fn terms_of(title: &str, r#abstract: &str) -> HashSet<String> {
+    terms(&format!("{title} {abstract}"))
 }
 
 #[cfg(test)]
