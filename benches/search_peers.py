@@ -149,7 +149,7 @@ def measure(options, vectors: pathlib.Path) -> str:
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--vectors", type=pathlib.Path, help="a NumPy array of unit vectors; a tiny run makes its own")
-    arguments.add_argument("--about", help="what the vectors are, if they are not those of all titles and abstracts")
+    arguments.add_argument("--about", help="a description of the vectors for the results, such as 'titles only'")
     arguments.add_argument("--index", required=True, metavar="PROGRAM", help="benches/index.rs, compiled")
     arguments.add_argument("--scale", nargs="*", default=[], metavar="PROGRAM COUNT", help="benches/scale.rs, compiled, and numbers of vectors")
     arguments.add_argument("--m", type=int, default=16)

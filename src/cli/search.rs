@@ -148,7 +148,6 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     like.texts.extend(options.file.as_deref().map(read_text).transpose()?);
     let list = options.list.as_deref().map(read_text).transpose()?;
     let library = options.location.location()?.open_library(options.location.load_encoder()?)?;
-    let library = library.with_reranker(options.reranker.load(&options.location.data.encoder)?);
     let skipped = match list {
         Some(list) => add_reading_list(&mut like, &list, &library)?,
         None => 0,
@@ -160,6 +159,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         print_above(&library, &query, options.csv)?;
         return Ok(exit);
     }
+    let library = library.with_reranker(options.reranker.load(&options.location.data.encoder)?);
     // With --rerank-sentences, a reranker from the environment is not used.
     let reranker = library.reranker().filter(|_| !options.rerank_sentences);
     let default_rerank = reranker.map(|_| DEFAULT_RERANK_TOP);

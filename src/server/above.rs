@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use http_body::Frame;
-use likewise_papers::cite;
+use likewise_papers::cite::{self, CitationFormat};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -42,16 +42,19 @@ impl StreamFormat {
         match format {
             None | Some(ExportFormat::Jsonl) => Ok(StreamFormat::Jsonl),
             Some(ExportFormat::Csv) => Ok(StreamFormat::Csv),
-            Some(ExportFormat::Bibtex | ExportFormat::Ris) => Err(Problem::invalid(
-                "format must be jsonl or csv for a search with above (got bibtex or ris)",
-            )),
+            Some(ExportFormat::Bibtex) => Err(StreamFormat::refused("bibtex")),
+            Some(ExportFormat::Ris) => Err(StreamFormat::refused("ris")),
         }
+    }
+
+    fn refused(name: &str) -> Problem {
+        Problem::invalid(format!("format must be jsonl or csv for a search with above (got {name})"))
     }
 
     fn media_type(self) -> &'static str {
         match self {
-            StreamFormat::Jsonl => "application/x-ndjson",
-            StreamFormat::Csv => "text/csv; charset=utf-8",
+            StreamFormat::Jsonl => CitationFormat::Jsonl.media_type(),
+            StreamFormat::Csv => CitationFormat::Csv.media_type(),
         }
     }
 

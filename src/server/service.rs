@@ -316,13 +316,12 @@ impl Service {
         })
     }
 
-    /// Finds all papers above a score.
+    /// Finds all papers above a score. The caller must have checked the query's texts.
     ///
     /// # Errors
     /// Returns the errors of [`Service::search`].
     pub async fn above(&self, query: AboveQuery) -> Result<Above, Problem> {
         query.check()?;
-        self.check(query.as_query())?;
         let embeddings = self.embeddings_of(std::slice::from_ref(query.as_query())).await?.remove(0);
         let library = Arc::clone(&self.library);
         self.searches.run(move || library.above_encoded(&query, embeddings)).await

@@ -13,7 +13,8 @@ pub struct PreparedRecords(HashMap<PaperId, PreparedRecord>);
 
 struct PreparedRecord {
     record: Paper,
-    terms: HashSet<String>,
+    /// `None`: taken.
+    terms: Option<HashSet<String>>,
     blocking_keys: Vec<i64>,
 }
 
@@ -22,22 +23,21 @@ impl PreparedRecords {
     pub fn of(records: &[&Paper]) -> PreparedRecords {
         let prepare = |record: &&Paper| PreparedRecord {
             record: (*record).clone(),
-            terms: terms_of(&record.title, &record.r#abstract),
+            terms: Some(terms_of(&record.title, &record.r#abstract)),
             blocking_keys: blocking_keys(record),
         };
         let prepared: Vec<PreparedRecord> = records.par_iter().map(prepare).collect();
         PreparedRecords(prepared.into_iter().map(|prepared| (prepared.record.id.clone(), prepared)).collect())
     }
 
-    /// The terms of a paper.
-    pub fn terms(&self, paper: &Paper) -> Cow<'_, HashSet<String>> {
-        let has_same_text = |prepared: &&PreparedRecord| {
+    /// The terms of a paper. Those of a record can be taken once; after that they are computed.
+    pub fn take_terms(&mut self, paper: &Paper) -> HashSet<String> {
+        let has_same_text = |prepared: &&mut PreparedRecord| {
             prepared.record.title == paper.title && prepared.record.r#abstract == paper.r#abstract
         };
-        match self.0.get(&paper.id).filter(has_same_text) {
-            Some(prepared) => Cow::Borrowed(&prepared.terms),
-            None => Cow::Owned(terms_of(&paper.title, &paper.r#abstract)),
-        }
+        let taken =
+            self.0.get_mut(&paper.id).filter(has_same_text).and_then(|prepared| prepared.terms.take());
+        taken.unwrap_or_else(|| terms_of(&paper.title, &paper.r#abstract))
     }
 
     /// See [`blocking_keys`].
@@ -69,9 +69,9 @@ mod tests {
             ..Paper::default()
         };
         let changed = Paper { title: "Wasps that count to five".into(), ..bees.clone() };
-        let prepared = PreparedRecords::of(&[&bees]);
-        for paper in [&bees, &changed] {
-            assert_eq!(*prepared.terms(paper), terms_of(&paper.title, &paper.r#abstract));
+        let mut prepared = PreparedRecords::of(&[&bees]);
+        for paper in [&changed, &bees, &bees] {
+            assert_eq!(prepared.take_terms(paper), terms_of(&paper.title, &paper.r#abstract));
             assert_eq!(*prepared.blocking_keys(paper), blocking_keys(paper));
         }
     }

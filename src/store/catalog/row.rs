@@ -93,7 +93,7 @@ pub fn write(
     if !is_new {
         delete_derived(connection, number)?;
     }
-    let terms = context.prepared.terms(&paper).into_owned();
+    let terms = context.prepared.take_terms(&paper);
     postings::replace(number, old_terms.as_ref(), terms, context);
     context.authors.set(number, labels::authors_text(&paper, records), is_new);
     labels::add(connection, number, &paper, records)?;

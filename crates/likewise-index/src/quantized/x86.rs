@@ -1,6 +1,6 @@
 //! Dot products of quantized vectors with AVX-512 VNNI, with VNNI in registers of 256 bits, and with AVX2.
 //!
-//! All `unsafe` code of the index is here, except the call of the chosen kernel in [`super`].
+//! All `unsafe` code of the index is here, except the call of the chosen kernel in [`super::isa`].
 
 use std::arch::x86_64::*;
 

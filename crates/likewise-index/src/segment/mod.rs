@@ -95,8 +95,7 @@ impl Segment {
             let candidates = search.nearest(&self.graph, quantized, ef.max(min_reranked));
             let mut passing = candidates.iter().filter(|candidate| passes(self.slot(candidate)));
             let mut fetched = Vec::new();
-            let mut score =
-                |slot| Neighbour { slot, score: cosine(query, vectors.fetch(slot, &mut fetched)) };
+            let mut score = |slot| scored(vectors, query, slot, &mut fetched);
             let first: Vec<Slot> =
                 passing.by_ref().take(min_reranked).map(|candidate| self.slot(candidate)).collect();
             score_prefetched(vectors, &first, &mut score, found);
@@ -128,11 +127,9 @@ impl Segment {
     ) {
         let nodes = self.nodes(allowed);
         let mut fetched = Vec::new();
-        let mut exact = |node| cosine(query.vector(), vectors.fetch(self.first + node, &mut fetched));
-        let candidates = scan::candidates(&self.graph, query, k, nodes.as_deref(), &mut exact);
-        found.extend(
-            candidates.into_iter().map(|node| Neighbour { slot: self.first + node, score: exact(node) }),
-        );
+        let mut exact = |node| scored(vectors, query.vector(), self.first + node, &mut fetched);
+        let candidates = scan::candidates(&self.graph, query, k, nodes.as_deref(), |node| exact(node).score);
+        found.extend(candidates.into_iter().map(exact));
     }
 
     /// Scans the segment for the allowed slots whose score is at least `min_score`, and appends them to `found`, in
@@ -148,11 +145,8 @@ impl Segment {
         let candidates =
             scan::candidates_above(&self.graph, query, min_score, self.nodes(allowed).as_deref());
         let mut fetched = Vec::new();
-        let scored = candidates.into_iter().map(|node| {
-            let slot = self.first + node;
-            Neighbour { slot, score: cosine(query.vector(), vectors.fetch(slot, &mut fetched)) }
-        });
-        found.extend(scored.filter(|neighbour| neighbour.score >= min_score));
+        let exact = |node| scored(vectors, query.vector(), self.first + node, &mut fetched);
+        found.extend(candidates.into_iter().map(exact).filter(|neighbour| neighbour.score >= min_score));
     }
 
     fn slot(&self, candidate: &Candidate) -> Slot {
@@ -170,6 +164,11 @@ impl Segment {
     fn nodes(&self, allowed: Option<&RoaringBitmap>) -> Option<Vec<u32>> {
         allowed.map(|allowed| allowed.range(self.slots()).map(|slot| slot - self.first).collect())
     }
+}
+
+/// Scores a slot with its `f32` vector. `buffer` is working memory.
+fn scored(vectors: &Vectors, query: &[f32], slot: Slot, buffer: &mut Vec<f32>) -> Neighbour {
+    Neighbour { slot, score: cosine(query, vectors.fetch(slot, buffer)) }
 }
 
 /// Scores slots, and appends them to `found`. Later vectors are prefetched while a vector is scored.
