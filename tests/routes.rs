@@ -87,10 +87,14 @@ async fn all_papers_above_a_score_are_streamed_best_first() {
 
     // The score of the third hit is a bound that the third hit reaches.
     let above = json!({"text": "a knot", "above": hits[2]["score"], "filter": filter});
-    let (csv, media_type) = search_text("/v1/search?format=csv", above).await;
+    let (csv, media_type) = search_text("/v1/search?format=csv", above.clone()).await;
     assert!(media_type.starts_with("text/csv"));
     assert!(csv.starts_with("rank,score,id,title,"), "{csv}");
     assert_eq!(csv.lines().filter(|line| line.starts_with(['1', '2', '3', '4'])).count(), 3, "{csv}");
+    for (format, start) in [("ris", "TY  - "), ("bibtex", "@")] {
+        let (text, _) = search_text(&format!("/v1/search?format={format}"), above.clone()).await;
+        assert_eq!(text.lines().filter(|line| line.starts_with(start)).count(), 3, "{text}");
+    }
     let (none, _) = search_text("/v1/search", json!({"text": "a knot", "above": 1})).await;
     assert_eq!(none, "");
 }

@@ -1,4 +1,4 @@
-//! The answer to a search with `above`: all papers above a score, streamed as JSON Lines or CSV.
+//! The answer to a search with `above`: all papers above a score, streamed as JSON Lines, CSV, RIS or BibTeX.
 //!
 //! A task reads the papers a chunk at a time and passes each chunk on when the client has read the one before. So the
 //! papers in memory do not grow with the length of the answer.
@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use http_body::Frame;
-use likewise_papers::cite::{self, CitationFormat};
+use likewise_papers::cite::{self, BibtexWriter, CitationFormat};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,44 +24,36 @@ const MAX_STALL: Duration = Duration::from_secs(60);
 /// A part of a streamed body.
 type Part = Result<Bytes, Problem>;
 
-/// Format of a streamed answer.
-#[derive(Debug, Clone, Copy)]
-pub enum StreamFormat {
-    /// JSON Lines: one hit per line.
-    Jsonl,
-    /// Comma-separated values with a header line.
-    Csv,
+/// Writes the hits of a streamed answer.
+struct Writer {
+    format: ExportFormat,
+    fields: PaperFields,
+    bibtex: BibtexWriter,
 }
 
-impl StreamFormat {
-    /// The format for the query parameter `format`; by default JSON Lines.
-    ///
-    /// # Errors
-    /// Returns 422 for a format that cannot be streamed.
-    pub fn of(format: Option<ExportFormat>) -> Result<StreamFormat, Problem> {
-        match format {
-            None | Some(ExportFormat::Jsonl) => Ok(StreamFormat::Jsonl),
-            Some(ExportFormat::Csv) => Ok(StreamFormat::Csv),
-            Some(ExportFormat::Bibtex) => Err(StreamFormat::refused("bibtex")),
-            Some(ExportFormat::Ris) => Err(StreamFormat::refused("ris")),
-        }
+impl Writer {
+    /// The text before the first hit.
+    fn head(&self) -> String {
+        if self.format == ExportFormat::Csv { cite::scored_header() } else { String::new() }
     }
 
-    fn refused(name: &str) -> Problem {
-        Problem::invalid(format!("format must be jsonl or csv for a search with above (got {name})"))
-    }
-
-    fn media_type(self) -> &'static str {
-        match self {
-            StreamFormat::Jsonl => CitationFormat::Jsonl.media_type(),
-            StreamFormat::Csv => CitationFormat::Csv.media_type(),
-        }
-    }
-
-    fn head(self) -> String {
-        match self {
-            StreamFormat::Jsonl => String::new(),
-            StreamFormat::Csv => cite::scored_header(),
+    /// The text of some hits.
+    async fn rows(&mut self, service: &Service, hits: Vec<Hit>) -> Result<String, Problem> {
+        let papers = hits.iter().map(|hit| &hit.paper);
+        match self.format {
+            ExportFormat::Csv => {
+                Ok(cite::scored_rows(hits.iter().map(|hit| (hit.rank, hit.score, &hit.paper))))
+            }
+            ExportFormat::Ris => Ok(CitationFormat::Ris.write(papers)),
+            ExportFormat::Bibtex => Ok(self.bibtex.write(papers)),
+            ExportFormat::Jsonl => {
+                let mut text = String::new();
+                for hit in service.search_hits(hits, &self.fields).await? {
+                    text += &serde_json::to_string(&hit).map_err(Problem::internal)?;
+                    text.push('\n');
+                }
+                Ok(text)
+            }
         }
     }
 }
@@ -73,7 +65,7 @@ impl StreamFormat {
 pub async fn stream(
     service: Arc<Service>,
     query: AboveQuery,
-    format: StreamFormat,
+    format: ExportFormat,
     fields: PaperFields,
 ) -> Result<Response, Problem> {
     let permit = service.stream_permit()?;
@@ -81,29 +73,33 @@ pub async fn stream(
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let _permit = permit;
-        if let Err(problem) = send(&service, above, format, &fields, &sender).await {
+        let writer = Writer { format, fields, bibtex: BibtexWriter::default() };
+        if let Err(problem) = send(&service, above, writer, &sender).await {
             pass_on(&sender, Err(problem)).await;
         }
     });
-    Ok(([(header::CONTENT_TYPE, format.media_type())], Body::new(StreamedBody(receiver))).into_response())
+    Ok((
+        [(header::CONTENT_TYPE, CitationFormat::from(format).media_type())],
+        Body::new(StreamedBody(receiver)),
+    )
+        .into_response())
 }
 
 /// Reads and sends the papers until there are no more, or the client has gone or reads nothing.
 async fn send(
     service: &Service,
     mut above: Above,
-    format: StreamFormat,
-    fields: &PaperFields,
+    mut writer: Writer,
     sender: &mpsc::Sender<Part>,
 ) -> Result<(), Problem> {
-    if !pass_on(sender, Ok(format.head().into())).await {
+    if !pass_on(sender, Ok(writer.head().into())).await {
         return Ok(());
     }
     loop {
         let library = Arc::clone(&service.library);
         let (hits, rest) = super::blocking(move || read_chunk(&library, above)).await?;
         above = rest;
-        if hits.is_empty() || !pass_on(sender, Ok(rows(service, hits, format, fields).await?.into())).await {
+        if hits.is_empty() || !pass_on(sender, Ok(writer.rows(service, hits).await?.into())).await {
             return Ok(());
         }
     }
@@ -117,26 +113,6 @@ async fn pass_on(sender: &mpsc::Sender<Part>, part: Part) -> bool {
 fn read_chunk(library: &Library, mut above: Above) -> crate::Result<(Vec<Hit>, Above)> {
     let hits = library.next_above(&mut above)?;
     Ok((hits, above))
-}
-
-/// The text of some hits.
-async fn rows(
-    service: &Service,
-    hits: Vec<Hit>,
-    format: StreamFormat,
-    fields: &PaperFields,
-) -> Result<String, Problem> {
-    match format {
-        StreamFormat::Csv => Ok(cite::scored_rows(hits.iter().map(|hit| (hit.rank, hit.score, &hit.paper)))),
-        StreamFormat::Jsonl => {
-            let mut text = String::new();
-            for hit in service.search_hits(hits, fields).await? {
-                text += &serde_json::to_string(&hit).map_err(Problem::internal)?;
-                text.push('\n');
-            }
-            Ok(text)
-        }
-    }
 }
 
 /// A body whose parts a task sends. After an error, the connection is closed, so that the client sees that the body is

@@ -7,7 +7,8 @@ use super::error_format::{CohereError, ErrorBody, ErrorFormat, PlainError, TeiEr
 use super::options::ServerOptions;
 use super::papers::SimilarRoute;
 use super::schemas;
-use crate::search::{Library, Mode};
+use super::search_schemas::{limit_rerank, split_search_request};
+use crate::search::Library;
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_SECURITY_POLICY;
@@ -169,8 +170,8 @@ fn schema_of(format: ErrorFormat) -> Ref {
 const PROMPT_NAME: &str = "Name of the prompt to put before each text, one of the model's prompts: `query` if the \
                            texts are queries. Default: the texts are encoded as documents.";
 
-/// Adds constraints that Rust types cannot express: a query has at least one of `text`, `like` and `vector`, a vector
-/// has the model's dimension, and `prompt_name` is one of the model's prompts. `None`: no model is loaded yet, so the
+/// Adds constraints that Rust types cannot express, such as the fields that a query can have together, the dimension of a
+/// vector, and the model's prompts. `None`: no model is loaded yet, so the
 /// constraints that depend on the model are left out.
 fn with_model_limits(mut api: Value, model: Option<&ModelFolder>) -> Value {
     let dimension = model.map(ModelFolder::dimension);
@@ -196,56 +197,14 @@ fn with_model_limits(mut api: Value, model: Option<&ModelFolder>) -> Value {
     for end in ["from", "to"] {
         components["DateRange"]["properties"][end]["pattern"] = json!(schemas::date().pattern);
     }
-    let request = components["SearchRequest"].take();
-    let mut variants = Vec::new();
-    let fields = ["text", "like", "vector"];
-    for (index, name) in SEARCH_SCHEMAS.into_iter().enumerate() {
-        // Each variant requires one field and excludes the fields that earlier variants require, so that exactly one
-        // variant matches a request.
-        let required = fields[index];
-        let mut variant = request.clone();
-        for other in &fields[..index] {
-            variant["properties"][other] = json!({ "type": "null" });
-        }
-        variant["properties"]["vector"] = match required {
-            "vector" => vector(dimension),
-            _ => json!({ "oneOf": [vector(dimension), { "type": "null" }] }),
-        };
-        variant["required"] = json!([required]);
-        variant["description"] = json!(format!("A query that has the field `{required}`."));
-        if required != "text" {
-            variant.as_object_mut().map(|variant| variant.remove("example"));
-        }
-        if required == "text" {
-            variant["properties"]["like"] =
-                json!({ "oneOf": [variant["properties"]["like"], { "type": "null" }] });
-        }
-        if required == "vector" {
-            // A vector has no terms, so `mode` cannot be `lexical`. It has no sentences, so `rerank_sentences` cannot be
-            // true.
-            variant["properties"]["mode"] = json!({
-                "type": ["string", "null"],
-                "enum": [json!(Mode::Semantic), json!(Mode::Hybrid), Value::Null],
-                "description": variant["properties"]["mode"]["description"],
-            });
-            variant["properties"]["rerank_sentences"]["enum"] = json!([false]);
-        }
-        components[name] = variant;
-        variants.push(json!({ "$ref": format!("#/components/schemas/{name}") }));
-    }
-    components["SearchRequest"] =
-        json!({ "description": request["description"], "oneOf": variants, "example": request["example"] });
+    split_search_request(components, dimension);
     api
 }
-
-/// The schemas with the field `rerank`.
-const SEARCH_SCHEMAS: [&str; 3] = ["SearchByText", "SearchByExamples", "SearchByVector"];
 
 /// The routes that rank texts.
 const RERANK_ROUTES: [&str; 3] = ["/rerank", "/v1/rerank", "/v2/rerank"];
 
-/// States which model ranks texts. Without a cross-encoder, `rerank` can only be false; a vector alone cannot be reranked
-/// in any case. `None`: no library is loaded yet.
+/// States which model ranks texts, and whether hits can be reranked. `None`: no library is loaded yet.
 fn with_reranker(mut api: Value, library: Option<&Library>) -> Value {
     let Some(library) = library else { return api };
     let name = match library.reranker() {
@@ -260,31 +219,6 @@ fn with_reranker(mut api: Value, library: Option<&Library>) -> Value {
         let text = description.as_str().unwrap_or_default();
         *description = json!(format!("{text}\n\nTexts are ranked by {name}.").trim());
     }
-    for schema in SEARCH_SCHEMAS {
-        if library.reranker().is_none() || schema == "SearchByVector" {
-            let rerank = &mut api["components"]["schemas"][schema]["properties"]["rerank"];
-            *rerank = json!({
-                "type": ["boolean", "null"],
-                "enum": [false, null],
-                "description": rerank["description"],
-            });
-        }
-    }
+    limit_rerank(&mut api["components"]["schemas"], library);
     api
-}
-
-/// Returns the schema of a vector that is not all 0. `dimension` is the number of values in the vector; `None`: any
-/// number.
-fn vector(dimension: Option<usize>) -> Value {
-    let mut vector = json!({
-        "type": "array",
-        "description": "A vector from the model of this server. It can have any norm except 0.",
-        "items": { "type": "number", "minimum": -1e30, "maximum": 1e30 },
-        "contains": { "anyOf": [{ "minimum": 1e-30 }, { "maximum": -1e-30 }] },
-    });
-    if let Some(dimension) = dimension {
-        vector["minItems"] = json!(dimension);
-        vector["maxItems"] = json!(dimension);
-    }
-    vector
 }

@@ -40,6 +40,7 @@ mod papers;
 mod rank;
 mod ranking;
 mod search;
+mod search_schemas;
 mod stats;
 mod upload;
 

@@ -1,7 +1,7 @@
 //! `POST /v1/search`: papers similar to texts, to papers or to a vector. `POST /v1/search/batch`: several such queries.
 
 use super::App;
-use super::above::{self, StreamFormat};
+use super::above;
 use super::body::{Body, Params};
 use super::error_format::{ErrorBody, ErrorDetail};
 use super::examples::{ExampleItem, any_list_schema, non_empty_list_schema, to_examples};
@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::ranking::{Aggregation, Mode, Rerank};
 use super::schemas;
 use super::service::Service;
-use super::view::{FormatParam, PaperField, PaperFields, SearchResponse, in_format};
+use super::view::{ExportFormat, FormatParam, PaperField, PaperFields, SearchResponse, in_format};
 use crate::json::{StrictObject, object, some_whole_number, whole_number};
 use crate::search::{AboveQuery, DEFAULT_K, Examples, Query};
 use axum::Json;
@@ -65,8 +65,8 @@ pub struct SearchRequest {
     min_score: Option<f32>,
     /// Return all papers whose score is at least this, -1 to 1, best first, without a limit on their number. The score is
     /// the cosine similarity, and every paper is compared. The response is streamed as JSON Lines, one hit per line, or
-    /// as CSV with `format=csv`. Of the other fields, only `text`, `like`, `vector`, `unlike`, `filter` and `fields` can
-    /// be used. Not for a Milvus collection.
+    /// as `format=csv`, `ris` or `bibtex`. Of the other fields, only `text`, `like`, `vector`, `unlike`, `filter` and
+    /// `fields` can be used. Not for a Milvus collection.
     #[schema(minimum = -1, maximum = 1)]
     above: Option<f32>,
     /// Compare the query with every paper instead of searching the graph of the index. In a Milvus collection, such a
@@ -215,7 +215,7 @@ pub async fn search(
     let started = Instant::now();
     let service = app.service()?;
     if let Some(above) = request.above {
-        let format = StreamFormat::of(format.0.format)?;
+        let format = format.0.format.unwrap_or(ExportFormat::Jsonl);
         let (query, fields) = request.above_query(above, &service)?;
         return above::stream(service, query, format, fields).await;
     }

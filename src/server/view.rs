@@ -10,7 +10,8 @@ use crate::search::{self, Answer, Hit};
 use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use likewise_papers::{Paper, PaperId, cite};
+use likewise_papers::cite::CitationFormat;
+use likewise_papers::{Paper, PaperId};
 use serde::de::value::StrDeserializer;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -268,15 +269,21 @@ pub enum ExportFormat {
     Jsonl,
 }
 
+impl From<ExportFormat> for CitationFormat {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Bibtex => CitationFormat::Bibtex,
+            ExportFormat::Ris => CitationFormat::Ris,
+            ExportFormat::Csv => CitationFormat::Csv,
+            ExportFormat::Jsonl => CitationFormat::Jsonl,
+        }
+    }
+}
+
 impl ExportFormat {
     /// Returns a response with papers in this format.
     pub fn response<'a>(self, papers: impl Iterator<Item = &'a Paper>) -> Response {
-        let format = match self {
-            ExportFormat::Bibtex => cite::CitationFormat::Bibtex,
-            ExportFormat::Ris => cite::CitationFormat::Ris,
-            ExportFormat::Csv => cite::CitationFormat::Csv,
-            ExportFormat::Jsonl => cite::CitationFormat::Jsonl,
-        };
+        let format = CitationFormat::from(self);
         ([(header::CONTENT_TYPE, format.media_type())], format.write(papers)).into_response()
     }
 }

@@ -6,6 +6,7 @@
 use super::{arxiv, date, doi};
 use crate::paper::{Paper, collapse_whitespace};
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use unicode_normalization::UnicodeNormalization;
 
 /// Words that are skipped when a citation key is made from a title.
@@ -15,17 +16,32 @@ const STOP_WORDS: [&str; 14] =
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// Writes papers as BibTeX entries. A citation key is the first author's last name, the year, and the title's first
-/// significant word, followed by a suffix if an earlier entry has the same key.
-pub fn write<'a>(papers: impl Iterator<Item = &'a Paper>) -> String {
-    let mut used: HashMap<String, usize> = HashMap::new();
-    let entries = papers.map(|paper| {
-        let key = key(paper);
-        let count = used.entry(key.clone()).or_default();
-        *count += 1;
-        entry(paper, &format!("{key}{}", suffix(*count)))
-    });
-    entries.collect::<Vec<_>>().join("\n")
+/// Writes papers as BibTeX entries, a few at a time. A citation key is the first author's last name, the year, and the
+/// title's first significant word, followed by a suffix if an earlier entry has the same key.
+///
+/// The writer keeps about 16 bytes for each different key: a hash, and how often the key was used. If two keys had the
+/// same hash, the second would only get a suffix that it does not need.
+#[derive(Debug, Default)]
+pub struct BibtexWriter {
+    uses: HashMap<u64, u32>,
+    hasher: RandomState,
+}
+
+impl BibtexWriter {
+    /// Writes the entries of some papers. Keys are different from those of all earlier calls.
+    pub fn write<'a>(&mut self, papers: impl Iterator<Item = &'a Paper>) -> String {
+        let mut text = String::new();
+        for paper in papers {
+            if !self.uses.is_empty() {
+                text.push('\n');
+            }
+            let key = key(paper);
+            let uses = self.uses.entry(self.hasher.hash_one(&key)).or_default();
+            *uses += 1;
+            text.push_str(&entry(paper, &format!("{key}{}", suffix(*uses as usize))));
+        }
+        text
+    }
 }
 
 fn entry(paper: &Paper, key: &str) -> String {

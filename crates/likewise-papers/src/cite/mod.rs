@@ -17,6 +17,7 @@ mod csv;
 mod jsonl;
 mod ris;
 
+pub use bibtex::BibtexWriter;
 pub use csv::{scored_header, scored_rows};
 
 use crate::paper::Paper;
@@ -50,7 +51,7 @@ impl CitationFormat {
     /// Writes papers in this format.
     pub fn write<'a>(self, papers: impl Iterator<Item = &'a Paper>) -> String {
         match self {
-            CitationFormat::Bibtex => bibtex::write(papers),
+            CitationFormat::Bibtex => BibtexWriter::default().write(papers),
             CitationFormat::Ris => papers.map(ris::entry).collect(),
             CitationFormat::Csv => csv::write(papers),
             CitationFormat::Jsonl => papers.map(jsonl::line).collect(),
@@ -118,6 +119,14 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn bibtex_written_a_few_papers_at_a_time_is_the_same() {
+        let papers = [hostile(), hostile(), hostile()];
+        let mut writer = BibtexWriter::default();
+        let parts: String = papers.iter().map(|paper| writer.write(std::iter::once(paper))).collect();
+        assert_eq!(parts, CitationFormat::Bibtex.write(papers.iter()));
     }
 
     #[test]
